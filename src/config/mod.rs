@@ -1,0 +1,3 @@
+//! Pipeline files.
+
+pub mod classes;

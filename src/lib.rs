@@ -1,0 +1,6 @@
+//! swath (architecture text follows).
+
+pub mod atomic;
+pub mod config;
+pub mod geom;
+pub mod zoo;

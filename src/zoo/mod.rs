@@ -1,0 +1,3 @@
+//! The networks.
+
+pub mod spec;
