@@ -74,6 +74,11 @@ impl AtomicFile {
         &self.target
     }
 
+    /// Where the content is until [`Self::finish`], for a library that insists on opening the file by name.
+    pub fn temp_path(&self) -> &Path {
+        self.writer.get_ref().path()
+    }
+
     /// Flushes and syncs the content; the file still has its temporary name.
     ///
     /// # Errors

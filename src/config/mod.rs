@@ -1,3 +1,13 @@
-//! Pipeline files.
+//! Pipeline files: what can change a byte of output, as a person writes it and as the program runs it.
+//!
+//! `PipelineFile` is the file as written (serde, unknown keys refused); [`Pipeline`] is what it means, checked. Run-time facts (devices,
+//! workers, memory) are not here: they come from the command line and change no byte.
 
+mod bytes;
 pub mod classes;
+mod file;
+mod pipeline;
+mod unknown_key;
+
+pub use bytes::{ByteSize, format_bytes};
+pub use pipeline::{Combine, ConfigError, InputSpec, MaskDepth, Member, Outputs, Package, Pipeline, Precision, Weights};

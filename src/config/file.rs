@@ -1,0 +1,153 @@
+//! The pipeline file as written. Every key is here; what they mean together is checked in `pipeline.rs`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::bytes::ByteSize;
+use super::classes::{Class, Nodata};
+use super::pipeline::{Combine, MaskDepth, Precision};
+use crate::raster::PixelType;
+use crate::tiler::Border;
+use crate::zoo::spec::{Backbone, Network};
+
+/// A whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PipelineFile {
+    pub(super) input: InputTable,
+    pub(super) tiler: TilerTable,
+    #[serde(default)]
+    pub(super) inference: InferenceTable,
+    pub(super) members: Vec<MemberTable>,
+    pub(super) classes: Vec<Class>,
+    pub(super) nodata: Option<Nodata>,
+    #[serde(default)]
+    pub(super) outputs: OutputsTable,
+    #[serde(default)]
+    pub(super) package: PackageTable,
+}
+
+/// `[input]`: how pixels become what a network was trained on; members may overrule each key.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct InputTable {
+    /// Bands counted from 1, in the network's order.
+    pub(super) bands: Vec<u32>,
+    /// Pixel values are divided by this, by pixel type; types that are not listed are refused.
+    #[serde(default = "divide_u8")]
+    pub(super) divide: BTreeMap<PixelType, f64>,
+    /// Subtracted after the division, per band.
+    pub(super) mean: Vec<f64>,
+    /// Divided by at last, per band.
+    pub(super) std: Vec<f64>,
+}
+
+/// A member's own `input` table.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MemberInputTable {
+    pub(super) bands: Option<Vec<u32>>,
+    pub(super) divide: Option<BTreeMap<PixelType, f64>>,
+    pub(super) mean: Option<Vec<f64>>,
+    pub(super) std: Option<Vec<f64>>,
+}
+
+fn divide_u8() -> BTreeMap<PixelType, f64> {
+    BTreeMap::from([(PixelType::U8, 255.0)])
+}
+
+/// How large scenes are cut.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum StrategyName {
+    Whole,
+    Adaptive,
+    Fixed,
+}
+
+/// Which of the adaptive sizes wins.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum AdaptiveRule {
+    #[default]
+    MaxLast,
+}
+
+/// `[tiler]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TilerTable {
+    pub(super) strategy: StrategyName,
+    #[serde(default)]
+    pub(super) whole_max: u32,
+    pub(super) centres: Option<Vec<u32>>,
+    #[serde(default)]
+    pub(super) rule: AdaptiveRule,
+    pub(super) centre: Option<u32>,
+    #[serde(default)]
+    pub(super) dilation: u32,
+    #[serde(default = "reflect")]
+    pub(super) border: Border,
+}
+
+fn reflect() -> Border {
+    Border::Reflect
+}
+
+/// `[inference]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct InferenceTable {
+    pub(super) combine: Combine,
+    pub(super) batch: u32,
+    pub(super) unit_max: ByteSize,
+}
+
+impl Default for InferenceTable {
+    fn default() -> Self {
+        Self { combine: Combine::Logits, batch: 1, unit_max: ByteSize(256 << 20) }
+    }
+}
+
+/// `[[members]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MemberTable {
+    pub(super) name: Option<String>,
+    pub(super) network: Network,
+    pub(super) backbone: Option<Backbone>,
+    pub(super) output_stride: Option<u32>,
+    pub(super) rates: Option<[u32; 3]>,
+    /// A safetensors file.
+    pub(super) weights: Option<PathBuf>,
+    /// Instead of a file: random weights that follow from this number.
+    pub(super) seed: Option<u64>,
+    #[serde(default = "one")]
+    pub(super) weight: f64,
+    #[serde(default)]
+    pub(super) precision: Precision,
+    #[serde(default)]
+    pub(super) input: MemberInputTable,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+/// `[outputs]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct OutputsTable {
+    pub(super) mask_bits: MaskDepth,
+    pub(super) color: bool,
+}
+
+/// `[package]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct PackageTable {
+    pub(super) prefix: String,
+    pub(super) manifest: bool,
+}

@@ -1,0 +1,146 @@
+//! Memory as byte credits.
+//!
+//! Credit is acquired in the order of the work and given back when the work is done. Since work that entered holds all the credit
+//! it will ever need and the next waits, whatever entered can always leave: no deadlock, whatever the order in between.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::{Source, Stop};
+
+#[derive(Debug)]
+struct State {
+    free: u64,
+    lowest: u64,
+}
+
+/// A number of bytes to share out.
+#[derive(Clone, Debug)]
+pub struct Budget {
+    state: Arc<(Mutex<State>, Condvar)>,
+    total: u64,
+}
+
+/// Bytes that are in use until this is dropped.
+#[derive(Debug)]
+pub struct Credit {
+    budget: Budget,
+    bytes: u64,
+}
+
+impl Budget {
+    /// A budget of `total` bytes.
+    pub fn new(total: u64) -> Self {
+        Self { state: Arc::new((Mutex::new(State { free: total, lowest: total }), Condvar::new())), total }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The most bytes that were ever in use.
+    pub fn peak(&self) -> u64 {
+        self.total - self.lock().lowest
+    }
+
+    /// Waits until `bytes` are free and takes them; more than the whole budget is cut to the whole. `None` when stopped.
+    fn acquire(&self, bytes: u64, stop: &Stop) -> Option<Credit> {
+        let bytes = bytes.min(self.total);
+        let mut state = self.lock();
+        while state.free < bytes {
+            if stop.is_tripped() {
+                return None;
+            }
+            // The timeout only serves to look at the stop signal; a release wakes at once.
+            let wait = self.state.1.wait_timeout(state, Duration::from_millis(50));
+            state = wait.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.free -= bytes;
+        state.lowest = state.lowest.min(state.free);
+        Some(Credit { budget: self.clone(), bytes })
+    }
+}
+
+impl Credit {
+    /// Splits `bytes` off, to be given back on their own.
+    pub fn split(&mut self, bytes: u64) -> Self {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        Self { budget: self.budget.clone(), bytes }
+    }
+}
+
+impl Drop for Credit {
+    fn drop(&mut self) {
+        self.budget.lock().free += self.bytes;
+        self.budget.state.1.notify_all();
+    }
+}
+
+/// A piece of work that may start.
+#[derive(Debug)]
+pub struct Admitted {
+    /// Its number.
+    pub index: usize,
+    /// The bytes that it may use.
+    pub credit: Credit,
+}
+
+/// Hands out the numbers `0..n` in order, each when there is credit for it. Shared by the readers.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    costs: Arc<Vec<u64>>,
+    next: Arc<Mutex<usize>>,
+    budget: Budget,
+    stop: Stop,
+}
+
+impl Admission {
+    /// Admits one piece of work per cost, in that order.
+    pub fn new(costs: Vec<u64>, budget: Budget, stop: Stop) -> Self {
+        Self { costs: Arc::new(costs), next: Arc::default(), budget, stop }
+    }
+}
+
+impl Source<Admitted> for Admission {
+    fn next(&self) -> Option<Admitted> {
+        // Held while waiting: the readers behind must not overtake.
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.stop.is_tripped() {
+            return None;
+        }
+        let index = *next;
+        let credit = self.budget.acquire(*self.costs.get(index)?, &self.stop)?;
+        *next += 1;
+        Some(Admitted { index, credit })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_enters_in_order_and_only_with_credit() {
+        let (budget, stop) = (Budget::new(10), Stop::new());
+        let admission = Admission::new(vec![6, 4, 9], budget.clone(), stop.clone());
+        let (first, second) = (admission.next().unwrap(), admission.next().unwrap());
+        assert_eq!((first.index, second.index, budget.peak()), (0, 1, 10));
+        drop(first);
+        stop.trip();
+        assert!(admission.next().is_none(), "9 bytes are not free, and the stop ends the wait");
+        drop(second);
+        assert_eq!(budget.lock().free, 10);
+    }
+
+    #[test]
+    fn a_split_credit_is_given_back_in_two_steps() {
+        let budget = Budget::new(10);
+        let mut credit = budget.acquire(8, &Stop::new()).unwrap();
+        let pixels = credit.split(5);
+        drop(pixels);
+        assert_eq!(budget.lock().free, 7);
+        drop(credit);
+        assert_eq!(budget.lock().free, 10);
+    }
+}

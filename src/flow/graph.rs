@@ -1,0 +1,173 @@
+//! Spawns workers, joins them, and reports the first cause of a failure. The only place that starts threads.
+
+use std::any::Any;
+use std::error::Error;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use super::link::{Inlet, Outlet, link};
+use super::meter::{StageMeter, StageReport};
+use super::stage::run;
+use super::{Emit, Source, Stage, Stop};
+
+/// Why a graph ended before its work did.
+#[derive(Debug, thiserror::Error)]
+pub enum GraphError {
+    /// A stage returned an error.
+    #[error("the stage `{stage}` cannot go on")]
+    Stage {
+        /// Name of the stage.
+        stage: String,
+        /// Its error.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// A stage panicked: a bug.
+    #[error("the stage `{stage}` failed internally: {message}; this is a bug in swath")]
+    Panic {
+        /// Name of the stage.
+        stage: String,
+        /// The panic's message.
+        message: String,
+    },
+    /// The system gave no thread.
+    #[error("cannot start a thread for the stage `{stage}`")]
+    Spawn {
+        /// Name of the stage.
+        stage: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// The running stages.
+#[derive(Debug)]
+pub struct Graph {
+    stop: Stop,
+    workers: Vec<JoinHandle<()>>,
+    meters: Vec<(String, usize, Arc<StageMeter>)>,
+    first_error: Arc<Mutex<Option<GraphError>>>,
+}
+
+impl Graph {
+    /// A graph without stages.
+    pub fn new(stop: Stop) -> Self {
+        Self { stop, workers: Vec::new(), meters: Vec::new(), first_error: Arc::default() }
+    }
+
+    /// A link between two stages that holds up to `capacity` items.
+    pub fn link<T>(&self, capacity: usize) -> (Outlet<T>, Inlet<T>) {
+        link(capacity, &self.stop)
+    }
+
+    /// Starts one worker per stage value, all fed from clones of one source and giving to clones of one output.
+    ///
+    /// # Errors
+    /// When the system gives no thread; the graph is stopped then.
+    pub fn spawn<S, I, O>(&mut self, name: &str, workers: Vec<S>, input: I, output: O) -> Result<(), GraphError>
+    where
+        S: Stage + 'static,
+        I: Source<S::In> + Clone + 'static,
+        O: Emit<S::Out> + Clone + 'static,
+    {
+        let meter = self.meter(name, workers.len());
+        for stage in workers {
+            let (input, output, meter) = (input.clone(), output.clone(), Arc::clone(&meter));
+            self.thread(name, move || run(stage, &input, &output, &meter))?;
+        }
+        Ok(())
+    }
+
+    /// As [`Self::spawn`] where each worker has a link of its own: what is routed to one worker stays in order there.
+    ///
+    /// # Errors
+    /// When the system gives no thread; the graph is stopped then.
+    pub fn spawn_routed<S, I, O>(&mut self, name: &str, workers: Vec<(S, I)>, output: O) -> Result<(), GraphError>
+    where
+        S: Stage + 'static,
+        I: Source<S::In> + 'static,
+        O: Emit<S::Out> + Clone + 'static,
+    {
+        let meter = self.meter(name, workers.len());
+        for (stage, input) in workers {
+            let (output, meter) = (output.clone(), Arc::clone(&meter));
+            self.thread(name, move || run(stage, &input, &output, &meter))?;
+        }
+        Ok(())
+    }
+
+    fn meter(&mut self, name: &str, workers: usize) -> Arc<StageMeter> {
+        let meter = Arc::new(StageMeter::default());
+        self.meters.push((name.to_owned(), workers, Arc::clone(&meter)));
+        meter
+    }
+
+    fn thread<E, F>(&mut self, name: &str, work: F) -> Result<(), GraphError>
+    where
+        E: Error + Send + Sync + 'static,
+        F: FnOnce() -> Result<(), E> + Send + 'static,
+    {
+        let (stage, stop, first) = (name.to_owned(), self.stop.clone(), Arc::clone(&self.first_error));
+        let body = move || {
+            // Caught so that the ends of its links close and the others learn of it; the work is never resumed.
+            let error = match catch_unwind(AssertUnwindSafe(work)) {
+                Ok(Ok(())) => return,
+                Ok(Err(e)) => GraphError::Stage { stage, source: Box::new(e) },
+                Err(payload) => GraphError::Panic { stage, message: panic_message(payload.as_ref()) },
+            };
+            first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            stop.trip();
+        };
+        let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(body);
+        match spawned {
+            Ok(handle) => {
+                self.workers.push(handle);
+                Ok(())
+            }
+            Err(source) => {
+                self.stop.trip();
+                Err(GraphError::Spawn { stage: name.to_owned(), source })
+            }
+        }
+    }
+
+    /// What each stage has done so far.
+    pub fn reports(&self) -> Vec<StageReport> {
+        self.meters.iter().map(|(name, workers, meter)| meter.report(name, *workers)).collect()
+    }
+
+    /// Waits until all workers are gone.
+    ///
+    /// # Errors
+    /// The first error or panic of a stage.
+    pub fn join(mut self) -> Result<Vec<StageReport>, GraphError> {
+        self.wait();
+        match self.first_error.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(error) => Err(error),
+            None => Ok(self.reports()),
+        }
+    }
+
+    fn wait(&mut self) {
+        for worker in self.workers.drain(..) {
+            // A panic was caught and noted inside the thread.
+            drop(worker.join());
+        }
+    }
+}
+
+impl Drop for Graph {
+    fn drop(&mut self) {
+        if !self.workers.is_empty() {
+            self.stop.trip();
+            self.wait();
+        }
+    }
+}
+
+fn panic_message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied());
+    text.unwrap_or("no message").to_owned()
+}

@@ -1,0 +1,64 @@
+//! What each stage did with its time.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Counters of one stage, summed over its workers.
+#[derive(Debug, Default)]
+pub struct StageMeter {
+    items: AtomicU64,
+    busy_ns: AtomicU64,
+    wait_in_ns: AtomicU64,
+    wait_out_ns: AtomicU64,
+}
+
+/// A reading of a [`StageMeter`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct StageReport {
+    /// Name of the stage.
+    pub name: String,
+    /// Its workers.
+    pub workers: usize,
+    /// Items taken in.
+    pub items: u64,
+    /// Time at work, all workers together.
+    pub busy: Duration,
+    /// Time waiting for input: the stages before are slower.
+    pub wait_in: Duration,
+    /// Time waiting for room in the output: the stages behind are slower.
+    pub wait_out: Duration,
+}
+
+impl StageMeter {
+    /// Adds one item's times.
+    pub(super) fn record(&self, items: u64, busy: Duration, wait_in: Duration, wait_out: Duration) {
+        let add = |counter: &AtomicU64, time: Duration| {
+            counter.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        };
+        self.items.fetch_add(items, Ordering::Relaxed);
+        add(&self.busy_ns, busy);
+        add(&self.wait_in_ns, wait_in);
+        add(&self.wait_out_ns, wait_out);
+    }
+
+    /// Reads the counters.
+    pub(super) fn report(&self, name: &str, workers: usize) -> StageReport {
+        let time = |counter: &AtomicU64| Duration::from_nanos(counter.load(Ordering::Relaxed));
+        StageReport {
+            name: name.to_owned(),
+            workers,
+            items: self.items.load(Ordering::Relaxed),
+            busy: time(&self.busy_ns),
+            wait_in: time(&self.wait_in_ns),
+            wait_out: time(&self.wait_out_ns),
+        }
+    }
+}
+
+impl StageReport {
+    /// Busy share of its workers' lives, in percent.
+    pub fn busy_percent(&self) -> f64 {
+        let all = (self.busy + self.wait_in + self.wait_out).as_secs_f64();
+        if all > 0.0 { 100.0 * self.busy.as_secs_f64() / all } else { 0.0 }
+    }
+}

@@ -1,0 +1,99 @@
+//! The shape of a stage, and the loop that every worker runs.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use super::meter::StageMeter;
+use super::{Closed, Emit, Inlet};
+
+/// Turns items into items. One value per worker; it neither spawns nor wires anything.
+///
+/// What costs one item (a broken scene) is part of the output type. An `Err` is for what ends the whole run.
+pub trait Stage: Send {
+    /// What it takes.
+    type In: Send;
+    /// What it gives.
+    type Out: Send;
+    /// What ends the run.
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    /// Handles one item, giving none, one or many to the outbox. When the outbox says [`Closed`] it returns without error.
+    ///
+    /// # Errors
+    /// Only for what makes the whole run pointless.
+    fn process(&mut self, item: Self::In, out: &Outbox<'_, Self::Out>) -> Result<(), Self::Error>;
+
+    /// Gives what is left when the input is closed.
+    ///
+    /// # Errors
+    /// As [`Self::process`].
+    fn finish(&mut self, _out: &Outbox<'_, Self::Out>) -> Result<(), Self::Error> {
+        Ok(())
+    }
+}
+
+/// Where items come from.
+pub trait Source<T>: Send {
+    /// The next item, waiting for it; `None` when there are no more or the graph was stopped.
+    fn next(&self) -> Option<T>;
+}
+
+impl<T: Send> Source<T> for Inlet<T> {
+    fn next(&self) -> Option<T> {
+        self.recv()
+    }
+}
+
+/// Where a stage puts its output; knows how long it had to wait.
+pub struct Outbox<'a, T> {
+    emit: &'a dyn Emit<T>,
+    waited: Cell<Duration>,
+    closed: Cell<bool>,
+}
+
+impl<'a, T> Outbox<'a, T> {
+    /// An outbox in front of a link.
+    pub fn new(emit: &'a dyn Emit<T>) -> Self {
+        Self { emit, waited: Cell::default(), closed: Cell::default() }
+    }
+
+    /// Hands an item over, waiting while the link is full.
+    ///
+    /// # Errors
+    /// [`Closed`] when the graph is ending: stop working on this item.
+    pub fn put(&self, item: T) -> Result<(), Closed> {
+        let start = Instant::now();
+        let sent = self.emit.emit(item);
+        self.waited.set(self.waited.get() + start.elapsed());
+        self.closed.set(self.closed.get() || sent.is_err());
+        sent
+    }
+}
+
+/// A worker's life: take, process, until the input ends or nobody listens.
+pub(super) fn run<S: Stage>(
+    mut stage: S,
+    input: &dyn Source<S::In>,
+    output: &dyn Emit<S::Out>,
+    meter: &StageMeter,
+) -> Result<(), S::Error> {
+    let outbox = Outbox::new(output);
+    loop {
+        let asked = Instant::now();
+        let Some(item) = input.next() else { break };
+        let taken = Instant::now();
+        outbox.waited.set(Duration::ZERO);
+        stage.process(item, &outbox)?;
+        let waited = outbox.waited.get();
+        meter.record(1, taken.elapsed().saturating_sub(waited), taken - asked, waited);
+        if outbox.closed.get() {
+            return Ok(());
+        }
+    }
+    let start = Instant::now();
+    outbox.waited.set(Duration::ZERO);
+    stage.finish(&outbox)?;
+    let waited = outbox.waited.get();
+    meter.record(0, start.elapsed().saturating_sub(waited), Duration::ZERO, waited);
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! One signal that makes every blocked worker return.
+
+use std::sync::{Arc, Mutex};
+
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
+
+/// Never sent; the channel closing is the signal.
+#[derive(Debug)]
+pub enum Never {}
+
+/// A stop signal shared by all workers of a graph. Tripping it is final.
+#[derive(Clone, Debug)]
+pub struct Stop {
+    armed: Arc<Mutex<Option<Sender<Never>>>>,
+    signal: Receiver<Never>,
+}
+
+impl Stop {
+    /// A signal that has not been tripped.
+    pub fn new() -> Self {
+        let (sender, signal) = bounded(1);
+        Self { armed: Arc::new(Mutex::new(Some(sender))), signal }
+    }
+
+    /// Trips it: every send and receive that waits returns.
+    pub fn trip(&self) {
+        let mut armed = self.armed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        drop(armed.take());
+    }
+
+    /// Whether it was tripped.
+    pub fn is_tripped(&self) -> bool {
+        matches!(self.signal.try_recv(), Err(TryRecvError::Disconnected))
+    }
+
+    /// Becomes ready when tripped, for `select!`.
+    pub(super) fn signal(&self) -> &Receiver<Never> {
+        &self.signal
+    }
+}
+
+impl Default for Stop {
+    fn default() -> Self {
+        Self::new()
+    }
+}

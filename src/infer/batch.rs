@@ -1,0 +1,67 @@
+//! What goes into a backend and what comes out.
+
+use crate::config::classes::ClassId;
+use crate::geom::{PixelRect, Size};
+use crate::raster::PixelBuf;
+
+/// Raw crops of equal size: `[tile][band][row][column]`, in the scene's own pixel type.
+#[derive(Debug)]
+pub struct RawBatch {
+    /// Size of every crop.
+    pub crop: Size,
+    /// Bands per crop: those of the plan, ascending.
+    pub n_bands: usize,
+    /// The crops.
+    pub pixels: PixelBuf,
+    /// Which pixels hold data, `[tile][row][column]`, 0 or 1; `None` when all do.
+    pub valid: Option<Vec<u8>>,
+    /// What each tile owns, counted from its crop's corner.
+    pub kept: Vec<PixelRect>,
+    /// Tiles that stand for nothing: their scene failed or the file stores nothing there. They keep their slot, as zeros.
+    pub blank: Vec<bool>,
+}
+
+impl RawBatch {
+    /// Number of tiles.
+    pub fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Whether there is no tile.
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// Whether every tile is blank, so that nothing needs to run.
+    pub fn is_blank(&self) -> bool {
+        self.blank.iter().all(|b| *b)
+    }
+
+    /// One tile's validity plane.
+    pub fn valid_of(&self, tile: usize) -> Option<&[u8]> {
+        let area = self.crop.len();
+        self.valid.as_ref().map(|v| &v[tile * area..(tile + 1) * area])
+    }
+}
+
+/// Labels of what a tile owns, row by row, or why there are none.
+pub type TileLabels = Result<Vec<ClassId>, TileFault>;
+
+/// Why a tile has no labels.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TileFault {
+    /// A member returned infinities or NaN, in f32 too.
+    #[error("member `{member}` returns non-finite logits")]
+    NonFinite {
+        /// The member.
+        member: String,
+    },
+    /// The forward pass failed.
+    #[error("member `{member}` cannot run: {detail}")]
+    Forward {
+        /// The member.
+        member: String,
+        /// What the backend said.
+        detail: String,
+    },
+}

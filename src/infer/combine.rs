@@ -1,0 +1,276 @@
+//! Combines the members' logits into labels: weighted sum in the plan's order, bilinear up-sampling and argmax, fused row by row.
+//!
+//! Up-sampling is linear, so members that share resolution and convention are summed at their own resolution and up-sampled once.
+//! Softmax is not, so `probabilities` up-samples each (member, view), takes its softmax and then adds, row by row: nothing of the
+//! size of the crop times the classes is ever held.
+//!
+//! Everything is f32 and the order is fixed, hence the same bytes for the same plan.
+
+use super::logits::{Logits, Upsampling};
+use crate::config::Combine;
+use crate::config::classes::ClassId;
+use crate::geom::PixelRect;
+
+/// Combines logits under one rule with one share per forward pass, in the plan's order.
+#[derive(Clone, Debug)]
+pub struct Combiner {
+    rule: Combine,
+    shares: Vec<f32>,
+}
+
+impl Combiner {
+    /// `shares` are the weights of the forward passes, summing to 1.
+    pub fn new(rule: Combine, shares: Vec<f32>) -> Self {
+        Self { rule, shares }
+    }
+
+    /// Labels of the kept part of one tile, row by row. `forwards` are in the plan's order, one per share, all finite.
+    pub fn labels(&self, forwards: &[&Logits], tile: usize, kept: PixelRect) -> Vec<ClassId> {
+        let weighted = forwards.iter().copied().zip(self.shares.iter().copied());
+        let layers: Vec<Layer<'_>> = match self.rule {
+            Combine::Logits => group(weighted, tile),
+            Combine::Probabilities => weighted.map(|(logits, share)| Layer::plain(logits, tile, share)).collect(),
+        };
+        let n_classes = forwards.first().map_or(0, |l| l.n_classes);
+        let width = kept.size.width as usize;
+        let mut rows = Rows { sum: vec![0.0; n_classes * width], row: vec![0.0; n_classes * width], n_classes, width };
+        let axes: Vec<Vec<Blend>> = layers.iter().map(|l| blends(l.logits, Axis::X, kept.x, kept.size.width)).collect();
+        let mut labels = Vec::with_capacity(kept.size.len());
+        for y in kept.ys().start..kept.ys().end {
+            rows.sum.fill(0.0);
+            for (layer, xs) in layers.iter().zip(&axes) {
+                rows.add(layer, y, xs, self.rule);
+            }
+            rows.argmax_into(&mut labels);
+        }
+        labels
+    }
+}
+
+/// Values to be up-sampled and added.
+struct Layer<'a> {
+    logits: &'a Logits,
+    values: std::borrow::Cow<'a, [f32]>,
+    share: f32,
+}
+
+impl<'a> Layer<'a> {
+    fn plain(logits: &'a Logits, tile: usize, share: f32) -> Self {
+        Self { logits, values: logits.tile(tile).into(), share }
+    }
+}
+
+/// One layer per resolution and convention, the shares already applied, in the order of first appearance.
+fn group<'a>(forwards: impl Iterator<Item = (&'a Logits, f32)>, tile: usize) -> Vec<Layer<'a>> {
+    let mut layers: Vec<Layer<'a>> = Vec::new();
+    for (logits, share) in forwards {
+        match layers.iter_mut().find(|l| l.logits.same_grid(logits)) {
+            None => layers.push(Layer::plain(logits, tile, share)),
+            Some(layer) => {
+                let first = layer.share;
+                let sum = layer.values.to_mut();
+                if first.to_bits() != 1.0_f32.to_bits() {
+                    sum.iter_mut().for_each(|v| *v *= first);
+                    layer.share = 1.0;
+                }
+                sum.iter_mut().zip(logits.tile(tile)).for_each(|(sum, v)| *sum += v * share);
+            }
+        }
+    }
+    layers
+}
+
+/// Two neighbours on the coarse grid and how much of the second.
+#[derive(Clone, Copy)]
+struct Blend {
+    low: usize,
+    high: usize,
+    part: f32,
+}
+
+#[derive(Clone, Copy)]
+enum Axis {
+    X,
+    Y,
+}
+
+/// For each of `len` positions from `start` on the full grid, its neighbours on the coarse one.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "coordinates are within a crop and not negative")]
+fn blends(logits: &Logits, axis: Axis, start: u32, len: u32) -> Vec<Blend> {
+    let (coarse, full) = match axis {
+        Axis::X => (logits.size.width, logits.full.width),
+        Axis::Y => (logits.size.height, logits.full.height),
+    };
+    let last = coarse.saturating_sub(1) as usize;
+    (start..start + len)
+        .map(|at| match logits.upsampling {
+            Upsampling::None => Blend { low: at as usize, high: at as usize, part: 0.0 },
+            Upsampling::Bilinear { align_corners } => {
+                // As ATen computes it, in f32: the last bit of a coordinate can decide a tie.
+                let source = if align_corners {
+                    let scale = if full > 1 { (coarse - 1) as f32 / (full - 1) as f32 } else { 0.0 };
+                    at as f32 * scale
+                } else {
+                    ((at as f32 + 0.5) * (coarse as f32 / full as f32) - 0.5).max(0.0)
+                };
+                let low = (source as usize).min(last);
+                Blend { low, high: (low + 1).min(last), part: (source - low as f32).clamp(0.0, 1.0) }
+            }
+        })
+        .collect()
+}
+
+/// Row buffers, `[class][column]`.
+struct Rows {
+    sum: Vec<f32>,
+    row: Vec<f32>,
+    n_classes: usize,
+    width: usize,
+}
+
+impl Rows {
+    /// Up-samples row `y` of a layer and adds it.
+    fn add(&mut self, layer: &Layer<'_>, y: u32, xs: &[Blend], rule: Combine) {
+        let Some(&ys) = blends(layer.logits, Axis::Y, y, 1).first() else { return };
+        let (coarse_width, plane) = (layer.logits.size.width as usize, layer.logits.size.len());
+        let mut coarse = vec![0.0; coarse_width];
+        for class in 0..self.n_classes {
+            let values = &layer.values[class * plane..(class + 1) * plane];
+            let low = &values[ys.low * coarse_width..][..coarse_width];
+            let high = &values[ys.high * coarse_width..][..coarse_width];
+            for ((out, a), b) in coarse.iter_mut().zip(low).zip(high) {
+                *out = a * (1.0 - ys.part) + b * ys.part;
+            }
+            let out = &mut self.row[class * self.width..(class + 1) * self.width];
+            for (out, x) in out.iter_mut().zip(xs) {
+                *out = coarse[x.low] * (1.0 - x.part) + coarse[x.high] * x.part;
+            }
+        }
+        if rule == Combine::Probabilities {
+            softmax(&mut self.row, self.width);
+        }
+        for (sum, v) in self.sum.iter_mut().zip(&self.row) {
+            *sum += v * layer.share;
+        }
+    }
+
+    /// The class of the greatest sum per column; of equal ones the first.
+    fn argmax_into(&self, labels: &mut Vec<ClassId>) {
+        let start = labels.len();
+        labels.resize(start + self.width, 0);
+        let labels = &mut labels[start..];
+        let (first, rest) = self.sum.split_at(self.width.min(self.sum.len()));
+        let mut best = first.to_vec();
+        for (class, values) in (1..=ClassId::MAX).zip(rest.chunks_exact(self.width.max(1))) {
+            for ((label, best), v) in labels.iter_mut().zip(&mut best).zip(values) {
+                if *v > *best {
+                    (*label, *best) = (class, *v);
+                }
+            }
+        }
+    }
+}
+
+/// Softmax over the classes of each column of a `[class][column]` row.
+fn softmax(row: &mut [f32], width: usize) {
+    for x in 0..width {
+        let column = (x..row.len()).step_by(width);
+        let max = column.clone().fold(f32::NEG_INFINITY, |m, i| m.max(row[i]));
+        let mut total = 0.0;
+        for i in column.clone() {
+            row[i] = (row[i] - max).exp();
+            total += row[i];
+        }
+        for i in column {
+            row[i] /= total;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geom::Size;
+
+    fn logits(seed: u32, n_classes: usize, size: Size, full: Size, upsampling: Upsampling) -> Logits {
+        let n = u32::try_from(n_classes * size.len()).unwrap();
+        let value = |i: u32| ((i.wrapping_mul(2_654_435_761) ^ seed.wrapping_mul(97)) >> 8) as f32 / 65536.0 - 128.0;
+        Logits { values: (0..n).map(value).collect(), n_tiles: 1, n_classes, size, full, upsampling }
+    }
+
+    /// Up-samples the naive way, whole map, f64.
+    fn naive(l: &Logits, x: u32, y: u32, class: usize) -> f64 {
+        let at = |v: u32, coarse: u32, full: u32| match l.upsampling {
+            Upsampling::None => f64::from(v),
+            Upsampling::Bilinear { align_corners: true } => f64::from(v) * f64::from(coarse - 1) / f64::from(full - 1),
+            Upsampling::Bilinear { align_corners: false } => {
+                ((f64::from(v) + 0.5) * f64::from(coarse) / f64::from(full) - 0.5).max(0.0)
+            }
+        };
+        let (fx, fy) = (at(x, l.size.width, l.full.width), at(y, l.size.height, l.full.height));
+        let get = |x: f64, y: f64| {
+            let (x, y) = (x.min(f64::from(l.size.width - 1)) as usize, y.min(f64::from(l.size.height - 1)) as usize);
+            f64::from(l.values[class * l.size.len() + y * l.size.width as usize + x])
+        };
+        let (px, py) = (fx.fract(), fy.fract());
+        get(fx, fy) * (1.0 - px) * (1.0 - py)
+            + get(fx + 1.0, fy) * px * (1.0 - py)
+            + get(fx, fy + 1.0) * (1.0 - px) * py
+            + get(fx + 1.0, fy + 1.0) * px * py
+    }
+
+    fn check(forwards: &[Logits], rule: Combine, kept: PixelRect) {
+        let shares: Vec<f32> = (1..=forwards.len()).map(|i| i as f32 / 10.0).collect();
+        let combiner = Combiner::new(rule, shares.clone());
+        let labels = combiner.labels(&forwards.iter().collect::<Vec<_>>(), 0, kept);
+        let mut i = 0;
+        for y in kept.ys().start..kept.ys().end {
+            for x in kept.xs().start..kept.xs().end {
+                let mut sums = vec![0.0; forwards[0].n_classes];
+                for (l, share) in forwards.iter().zip(&shares) {
+                    let values: Vec<f64> = (0..l.n_classes).map(|c| naive(l, x, y, c)).collect();
+                    let max = values.iter().copied().fold(f64::MIN, f64::max);
+                    let total: f64 = values.iter().map(|v| (v - max).exp()).sum();
+                    for (sum, v) in sums.iter_mut().zip(&values) {
+                        let v = if rule == Combine::Logits { *v } else { (v - max).exp() / total };
+                        *sum += v * f64::from(*share);
+                    }
+                }
+                let best = sums.iter().copied().fold(f64::MIN, f64::max);
+                let got = sums[usize::from(labels[i])];
+                assert!(got >= best - 1e-3 * best.abs().max(1.0), "({x}, {y}): {got} is not {best}");
+                i += 1;
+            }
+        }
+        assert_eq!(i, labels.len());
+    }
+
+    #[test]
+    fn fused_combination_equals_the_naive_one() {
+        let full = Size::new(24, 16);
+        let quarter = |seed, align_corners| {
+            logits(seed, 5, Size::new(6, 4), full, Upsampling::Bilinear { align_corners })
+        };
+        let forwards = [
+            quarter(1, true),
+            quarter(2, true),
+            quarter(3, false),
+            logits(4, 5, full, full, Upsampling::None),
+            logits(5, 5, Size::new(3, 2), full, Upsampling::Bilinear { align_corners: true }),
+        ];
+        let kept = PixelRect { x: 3, y: 2, size: Size::new(17, 11) };
+        for rule in [Combine::Logits, Combine::Probabilities] {
+            for n in 1..=forwards.len() {
+                check(&forwards[..n], rule, kept);
+            }
+        }
+    }
+
+    #[test]
+    fn of_equal_classes_the_first_wins() {
+        let size = Size::new(2, 1);
+        let l = Logits { values: vec![1.0, 0.0, 1.0, 3.0], n_tiles: 1, n_classes: 2, size, full: size, upsampling: Upsampling::None };
+        let combiner = Combiner::new(Combine::Logits, vec![1.0]);
+        assert_eq!(combiner.labels(&[&l], 0, PixelRect::whole(size)), [0, 1]);
+    }
+}

@@ -1,0 +1,109 @@
+//! A deterministic stand-in for the networks, without libtorch.
+//!
+//! The identity network hands the first band through as classes. Every other network is replaced by a small local function of the
+//! same output stride and convention: enough to carry real data through every other stage, to test the dataflow byte for byte,
+//! and to measure everything but the networks.
+
+use super::backend::{Backend, BackendError, ForwardKey};
+use super::batch::RawBatch;
+use super::input::InputPlan;
+use super::logits::{Logits, Upsampling};
+use crate::geom::Size;
+use crate::plan::{MemberPlan, Plan};
+use crate::zoo::spec::{Network, NetworkSpec};
+
+/// The fake device.
+#[derive(Debug)]
+pub struct FakeBackend {
+    members: Vec<FakeMember>,
+    input: Vec<f32>,
+}
+
+#[derive(Debug)]
+struct FakeMember {
+    spec: NetworkSpec,
+    input: InputPlan,
+    /// One direction in the space of band means and one offset per class.
+    directions: Vec<Vec<f32>>,
+}
+
+impl FakeBackend {
+    /// A device that holds every member of the plan.
+    pub fn new(plan: &Plan) -> Self {
+        let member = |m: &MemberPlan| {
+            let spec = m.member.spec.clone();
+            let input = InputPlan::new(&m.member.input, &plan.bands, spec.size_rule(), plan.pipeline.tiling.border);
+            FakeMember { directions: directions(&spec, &m.digest), spec, input }
+        };
+        Self { members: plan.members.iter().map(member).collect(), input: Vec::new() }
+    }
+}
+
+impl Backend for FakeBackend {
+    fn forward(&mut self, batch: &RawBatch, key: ForwardKey) -> Result<Logits, BackendError> {
+        let member = &self.members[key.member];
+        let n_classes = member.spec.classes as usize;
+        if member.spec.network == Network::Identity {
+            return Ok(one_hot(batch, n_classes));
+        }
+        member.input.fill(batch, &mut self.input);
+        let full = member.input.padded(batch.crop);
+        let stride = member.spec.logit_stride();
+        let size = Size::new(full.width.div_ceil(stride), full.height.div_ceil(stride));
+        let n_bands = member.spec.bands as usize;
+        let mut values = vec![0.0; batch.len() * n_classes * size.len()];
+        let inputs = self.input.chunks_exact((n_bands * full.len()).max(1));
+        for (input, logits) in inputs.zip(values.chunks_exact_mut((n_classes * size.len()).max(1))) {
+            local_network(input, full, stride as usize, &member.directions, size, logits);
+        }
+        let upsampling = Upsampling::Bilinear { align_corners: true };
+        Ok(Logits { values, n_tiles: batch.len(), n_classes, size, full, upsampling })
+    }
+
+    fn forward_f32(&mut self, _batch: &RawBatch, _key: ForwardKey) -> Option<Result<Logits, BackendError>> {
+        None
+    }
+}
+
+/// The raw value of the first band as a one-hot map; values beyond the classes count as class 0.
+fn one_hot(batch: &RawBatch, n_classes: usize) -> Logits {
+    let area = batch.crop.len();
+    let mut values = vec![0.0; batch.len() * n_classes * area];
+    let bytes = batch.pixels.bytes();
+    let unit = batch.pixels.dtype().bytes();
+    for tile in 0..batch.len() {
+        for at in 0..area {
+            // Little-endian machines only, as everywhere in libtorch: the low byte comes first.
+            let class = usize::from(bytes[(tile * batch.n_bands * area + at) * unit]);
+            values[(tile * n_classes + if class < n_classes { class } else { 0 }) * area + at] = 1.0;
+        }
+    }
+    let (size, full) = (batch.crop, batch.crop);
+    Logits { values, n_tiles: batch.len(), n_classes, size, full, upsampling: Upsampling::None }
+}
+
+/// Logits of one tile: per class a direction times the band means of one cell of `stride` x `stride` pixels.
+fn local_network(input: &[f32], full: Size, stride: usize, directions: &[Vec<f32>], size: Size, logits: &mut [f32]) {
+    let (width, height) = (full.width as usize, full.height as usize);
+    let mut means = vec![0.0; input.len() / full.len().max(1)];
+    for cell_y in 0..size.height as usize {
+        for cell_x in 0..size.width as usize {
+            let (xs, ys) = (cell_x * stride..width.min((cell_x + 1) * stride), cell_y * stride..height.min((cell_y + 1) * stride));
+            for (mean, plane) in means.iter_mut().zip(input.chunks_exact(full.len())) {
+                let rows = ys.clone().map(|y| plane[y * width..][xs.clone()].iter().sum::<f32>());
+                *mean = rows.sum::<f32>() / (xs.len() * ys.len()) as f32;
+            }
+            let at = cell_y * size.width as usize + cell_x;
+            for (class, direction) in directions.iter().enumerate() {
+                let dot: f32 = means.iter().zip(direction).map(|(m, d)| m * d).sum();
+                logits[class * size.len() + at] = dot + direction.last().copied().unwrap_or(0.0);
+            }
+        }
+    }
+}
+
+/// Numbers in -1..1 that follow from the member's digest: weights that differ give masks that differ.
+fn directions(spec: &NetworkSpec, digest: &str) -> Vec<Vec<f32>> {
+    let key = |class: u32| format!("fake.{digest}.{class}");
+    (0..spec.classes).map(|class| crate::zoo::seed::uniform(&key(class), spec.bands as usize + 1)).collect()
+}

@@ -1,0 +1,28 @@
+//! From a batch of raw crops to class labels.
+//!
+//! A [`Backend`] is one device with its members. It normalises and pads the raw pixels (`network_input`), runs a member and returns
+//! [`Logits`] at the network's own resolution. [`Combiner`] sums them in the plan's order, up-samples once and takes the argmax,
+//! fused; it is the one implementation for the class of device whose logits end in host memory.
+//!
+//! A forward pass is known by its [`ForwardKey`]: member and view.
+
+mod backend;
+mod batch;
+mod combine;
+mod fake;
+mod input;
+mod logits;
+
+#[cfg(feature = "torch")]
+#[path = "torch/mod.rs"]
+mod torch_backend;
+#[cfg(not(feature = "torch"))]
+#[path = "torch_stub.rs"]
+mod torch_backend;
+
+pub use backend::{Backend, BackendError, ForwardKey, View, keys_of, open_backends};
+pub use batch::{RawBatch, TileFault, TileLabels};
+pub use combine::Combiner;
+pub use input::InputPlan;
+pub use logits::{Logits, Upsampling};
+pub use torch_backend::{TorchReport, torch_report, weights_digest};

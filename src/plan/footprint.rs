@@ -1,0 +1,45 @@
+//! How many bytes a unit holds.
+
+use std::ops::Add;
+
+use serde::Serialize;
+
+use crate::geom::Size;
+use crate::raster::{Mask, SceneHeader};
+
+/// Bytes that a unit holds between its read and its commit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Footprint {
+    /// Raw pixels and their validity: given back when the last tile is cut.
+    pub pixels: u64,
+    /// Stitched labels: given back when the rows are encoded.
+    pub labels: u64,
+}
+
+impl Footprint {
+    /// The raw pixels of a window: the bands, a mask plane where the file has one, and a plane of validity where one can arise.
+    pub fn pixels(header: &SceneHeader, window: Size, n_bands: usize) -> Self {
+        let mask = u64::from(header.mask == Mask::Dataset);
+        let valid = u64::from(header.can_lack_data());
+        let per_pixel = (n_bands * header.dtype.bytes()) as u64 + mask + valid;
+        Self { pixels: window.area() * per_pixel, labels: 0 }
+    }
+
+    /// The labels of tiles: once as they arrive and once in the rows they are stitched into.
+    pub fn labels(centres: impl IntoIterator<Item = Size>) -> Self {
+        Self { pixels: 0, labels: 2 * centres.into_iter().map(Size::area).sum::<u64>() }
+    }
+
+    /// All of it.
+    pub const fn total(self) -> u64 {
+        self.pixels + self.labels
+    }
+}
+
+impl Add for Footprint {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { pixels: self.pixels + other.pixels, labels: self.labels + other.labels }
+    }
+}

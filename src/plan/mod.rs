@@ -1,0 +1,23 @@
+//! From a pipeline and a set of inputs to the exact work.
+//!
+//! A [`Plan`] is everything that can change a byte of output: scenes, tiles, units, batches, members, weights, precision. It is
+//! computed first and it is data. A [`Schedule`] is how the work is done here and now: devices, readers, memory. It decides when,
+//! never what.
+//!
+//! The path: [`scan`] selects the files and their output names; [`Planner`] looks at each header, tiles the scene and cuts the
+//! whole into [`Unit`]s; [`Unit::geometry`] spells out the reads and tiles of one unit when its turn comes, so that a plan stays
+//! small for a scene of any size.
+
+mod footprint;
+mod model;
+mod planner;
+mod scan;
+mod schedule;
+mod unit;
+
+pub use footprint::Footprint;
+pub use model::{BackendKind, MemberPlan, PLAN_FORMAT, Plan, PlanTotals, Scene};
+pub use planner::{PlanError, Planned, Planner, Refusal};
+pub use scan::{ScanError, ScanOptions, Scanned, ScannedScene, scan};
+pub use schedule::{Assignment, DeviceGroup, DeviceId, LINK_CAPACITY, Promise, Schedule};
+pub use unit::{Part, Tile, Unit, UnitGeometry, units_of};

@@ -1,0 +1,172 @@
+//! The plan itself.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::Footprint;
+use super::unit::Unit;
+use crate::config::{Member, Pipeline, Precision};
+use crate::geom::Size;
+use crate::raster::{Identity, SceneHeader};
+use crate::tiler::Grid;
+
+/// Version of the plan's serialised form.
+pub const PLAN_FORMAT: u32 = 1;
+
+/// Which implementation of the networks runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackendKind {
+    /// libtorch.
+    Torch,
+    /// A deterministic stand-in without libtorch, for tests and for measuring everything but the networks.
+    Fake,
+}
+
+/// A scene that will be segmented.
+#[derive(Clone, Debug, Serialize)]
+pub struct Scene {
+    /// Name of its outputs without extension, with `/` between folders.
+    pub name: String,
+    /// The file, relative to the plan's root.
+    pub file: PathBuf,
+    /// What its header says.
+    pub header: SceneHeader,
+    /// Which file that was; `None` for scenes in memory.
+    pub identity: Option<Identity>,
+    /// Its tiles.
+    pub grid: Grid,
+}
+
+/// A member with what planning found out about it.
+#[derive(Clone, Debug, Serialize)]
+pub struct MemberPlan {
+    /// As the pipeline has it.
+    #[serde(flatten)]
+    pub member: Member,
+    /// SHA-256 of the weights file, or the seed.
+    pub digest: String,
+    /// The arithmetic that `auto` came to.
+    pub resolved_precision: Precision,
+}
+
+/// Everything that can change a byte of output.
+#[derive(Clone, Debug, Serialize)]
+pub struct Plan {
+    /// [`PLAN_FORMAT`].
+    pub format: u32,
+    /// Versions of swath, GDAL and libtorch.
+    pub versions: Vec<(&'static str, String)>,
+    /// The implementation of the networks.
+    pub backend: BackendKind,
+    /// `cpu`, or the GPU's architecture.
+    pub device_class: String,
+    /// Threads inside one forward pass.
+    pub intra_op_threads: u32,
+    /// The pipeline.
+    pub pipeline: Pipeline,
+    /// The members, in the order of summation.
+    pub members: Vec<MemberPlan>,
+    /// Bands that are read from every scene, counted from 1, ascending.
+    pub bands: Vec<u32>,
+    /// The folder that scene files are relative to; empty when they are as given. No part of the digest.
+    #[serde(skip)]
+    pub root: PathBuf,
+    /// The scenes, largest first.
+    pub scenes: Vec<Scene>,
+    /// The work, in order.
+    pub units: Vec<Unit>,
+}
+
+/// Sums over a plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PlanTotals {
+    /// Tiles.
+    pub tiles: u64,
+    /// Pixels of all scenes.
+    pub pixels: u64,
+    /// Pixels that the networks see, ring and padding included.
+    pub network_pixels: u64,
+}
+
+impl PlanTotals {
+    /// Share of the network's pixels that end in no mask, in percent.
+    pub fn waste_percent(&self) -> f64 {
+        if self.network_pixels == 0 {
+            return 0.0;
+        }
+        100.0 * (1.0 - self.pixels as f64 / self.network_pixels as f64)
+    }
+}
+
+impl Plan {
+    /// Where a scene's file is.
+    pub fn path_of(&self, scene: usize) -> PathBuf {
+        self.root.join(&self.scenes[scene].file)
+    }
+
+    /// Sums over all scenes.
+    pub fn totals(&self) -> PlanTotals {
+        let mut totals = PlanTotals::default();
+        for scene in &self.scenes {
+            totals.tiles += scene.grid.n_tiles();
+            totals.pixels += scene.header.size.area();
+            totals.network_pixels += scene.grid.network_pixels();
+        }
+        totals
+    }
+
+    /// SHA-256 of the plan's serialised form.
+    ///
+    /// # Errors
+    /// Never in practice: the plan holds nothing that JSON cannot express.
+    pub fn digest(&self) -> Result<String, serde_json::Error> {
+        Ok(crate::hex(&Sha256::digest(serde_json::to_vec(self)?)))
+    }
+}
+
+/// GDAL's cache is never smaller than this.
+const MIN_DECODER_CACHE: u64 = 16 << 20;
+
+impl Plan {
+    /// Bytes of the largest batch of raw crops, with a validity plane.
+    pub fn batch_bytes(&self) -> u64 {
+        let per_scene = |s: &Scene| batch_bytes(s, self.pipeline.batch, self.bands.len());
+        self.scenes.iter().map(per_scene).max().unwrap_or(0)
+    }
+
+    /// GDAL's block cache: one row of blocks of the worst scene for every reader, and a quarter more for its book-keeping.
+    pub fn decoder_cache(&self, readers: usize) -> u64 {
+        let rows = self.scenes.iter().map(|s| s.header.block_row_bytes(s.header.size.width, self.bands.len()));
+        (rows.max().unwrap_or(0) * readers as u64 * 5 / 4).max(MIN_DECODER_CACHE)
+    }
+
+    /// Bytes of activations and logits on one device: members run one after the other, their logits stay until they are combined.
+    pub fn activation_bytes(&self) -> u64 {
+        let mut crops: Vec<Size> = self.scenes.iter().map(|s| s.grid.crop()).collect();
+        crops.sort_unstable();
+        crops.dedup();
+        let torch = self.backend == BackendKind::Torch;
+        let of_crop = |crop: &Size| {
+            let padded = |m: &MemberPlan| m.member.spec.size_rule().padded(*crop);
+            let forward = |m: &MemberPlan| {
+                let size = padded(m);
+                let input = u64::from(m.member.spec.bands) * size.area() * 4 * u64::from(self.pipeline.batch);
+                input + if torch { m.member.spec.activation_bytes(self.pipeline.batch, size) } else { 0 }
+            };
+            let logits = |m: &MemberPlan| {
+                let stride = u64::from(m.member.spec.logit_stride());
+                2 * padded(m).area() / (stride * stride) * u64::from(m.member.spec.classes) * 4 * u64::from(self.pipeline.batch)
+            };
+            self.members.iter().map(forward).max().unwrap_or(0) + self.members.iter().map(logits).sum::<u64>()
+        };
+        crops.iter().map(of_crop).max().unwrap_or(0)
+    }
+}
+
+/// Bytes of a batch of raw crops of one scene.
+pub(super) fn batch_bytes(scene: &Scene, batch: u32, n_bands: usize) -> u64 {
+    Footprint::pixels(&scene.header, scene.grid.crop(), n_bands).total() * u64::from(batch)
+}

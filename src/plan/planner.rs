@@ -1,0 +1,187 @@
+//! Looks at every header and computes the plan.
+
+use std::path::PathBuf;
+
+use super::model::batch_bytes;
+use super::unit::units_of;
+use super::{BackendKind, MemberPlan, PLAN_FORMAT, Plan, Scanned, ScannedScene, Scene, Schedule};
+use crate::config::{ByteSize, Pipeline};
+use crate::raster::{Identity, OpenSource, RasterSource, SceneHeader};
+
+/// A scene that was left out in planning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Name of the outputs it would have had.
+    pub name: String,
+    /// The file.
+    pub file: PathBuf,
+    /// Why, and what to do where something can be done.
+    pub cause: String,
+}
+
+/// Why there is no plan at all.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// The memory does not suffice for the batches and the largest unit together.
+    #[error("--memory {given} does not suffice for this plan; it needs --memory {}", whole_mebibytes(*needed))]
+    Memory {
+        /// What was given.
+        given: ByteSize,
+        /// What would do, in bytes.
+        needed: u64,
+    },
+}
+
+/// A plan, and what did not get into it.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// The plan; it may be without scenes.
+    pub plan: Plan,
+    /// Scenes that failed in planning.
+    pub refused: Vec<Refusal>,
+    /// Files that are no scenes.
+    pub ignored: u64,
+}
+
+/// Everything that a plan needs beside the scenes.
+pub struct Planner<'a> {
+    /// The pipeline.
+    pub pipeline: Pipeline,
+    /// Its members with their digests.
+    pub members: Vec<MemberPlan>,
+    /// The implementation of the networks.
+    pub backend: BackendKind,
+    /// `cpu`, or the GPU's architecture.
+    pub device_class: String,
+    /// Versions of the libraries that can change bytes.
+    pub versions: Vec<(&'static str, String)>,
+    /// Opens the scenes.
+    pub source: &'a dyn OpenSource,
+    /// Whether scenes are files, whose identity is recorded.
+    pub files: bool,
+}
+
+impl Planner<'_> {
+    /// Looks at every header and cuts the work; a scene that cannot be planned costs only itself.
+    ///
+    /// The schedule decides nothing but whether the memory suffices.
+    ///
+    /// # Errors
+    /// When the memory does not suffice although each scene alone would fit.
+    pub fn plan(self, scanned: Scanned, schedule: &Schedule) -> Result<Planned, PlanError> {
+        let mut reader = self.source.open();
+        let (mut scenes, mut refused) = (Vec::new(), Vec::new());
+        for found in scanned.scenes {
+            let path = scanned.root.join(&found.file);
+            match self.scene(&found, &path, reader.as_mut()) {
+                Ok(scene) => scenes.push(scene),
+                Err(cause) => refused.push(Refusal { name: found.name, file: path, cause }),
+            }
+        }
+        // Largest first, so that the last units are small and no worker waits long at the end; equal shapes side by side, to batch.
+        scenes.sort_by(|a, b| {
+            let key = |s: &Scene| (std::cmp::Reverse(s.header.size.area()), s.header.size, s.header.dtype);
+            key(a).cmp(&key(b)).then_with(|| a.name.cmp(&b.name))
+        });
+        let bands = self.pipeline.bands();
+        let mut plan = Plan {
+            format: PLAN_FORMAT,
+            versions: self.versions,
+            backend: self.backend,
+            device_class: self.device_class,
+            intra_op_threads: 1,
+            pipeline: self.pipeline,
+            members: self.members,
+            bands,
+            root: scanned.root,
+            scenes,
+            units: Vec::new(),
+        };
+        cut(&mut plan);
+        refuse_too_large(&mut plan, schedule, &mut refused);
+        check_memory(&plan, schedule)?;
+        refused.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Planned { plan, refused, ignored: scanned.ignored })
+    }
+
+    fn scene(&self, found: &ScannedScene, path: &std::path::Path, reader: &mut dyn RasterSource) -> Result<Scene, String> {
+        let identity = if self.files { Some(Identity::of(path).map_err(|e| e.to_string())?) } else { None };
+        let header = reader.inspect(path).map_err(|e| e.to_string())?;
+        self.check_input(&header)?;
+        let grid = self.pipeline.tiling.grid(header.size).map_err(|e| e.to_string())?;
+        Ok(Scene { name: found.name.clone(), file: found.file.clone(), header, identity, grid })
+    }
+
+    /// Whether the members can be fed from such a scene.
+    fn check_input(&self, header: &SceneHeader) -> Result<(), String> {
+        for member in &self.pipeline.members {
+            let input = &member.input;
+            if let Some(band) = input.bands.iter().find(|b| **b > header.n_bands) {
+                return Err(format!("the pipeline reads band {band} and the scene has {} band(s)", header.n_bands));
+            }
+            if !input.divide.contains_key(&header.dtype) {
+                let known = input.divide.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                return Err(format!(
+                    "the scene is {0} and the pipeline says how to scale {known} only; add {0} to input.divide",
+                    header.dtype
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn cut(plan: &mut Plan) {
+    let pipeline = &plan.pipeline;
+    plan.units = units_of(&plan.scenes, pipeline.batch, pipeline.unit_max, plan.bands.len(), pipeline.tiling.border);
+}
+
+/// Leaves out the scenes that do not fit even alone, naming the memory that would do.
+fn refuse_too_large(plan: &mut Plan, schedule: &Schedule, refused: &mut Vec<Refusal>) {
+    let mut too_large = std::collections::BTreeMap::new();
+    for unit in &plan.units {
+        let footprint = unit.footprint(plan).total();
+        for idx in unit.scenes() {
+            let scene = &plan.scenes[idx];
+            let batches = schedule.batches_in_flight() * batch_bytes(scene, plan.pipeline.batch, plan.bands.len());
+            let block_row = scene.header.block_row_bytes(scene.header.size.width, plan.bands.len());
+            let needed = (footprint + batches).max(block_row);
+            if needed > schedule.memory {
+                let worst = too_large.entry(idx).or_insert(0);
+                *worst = needed.max(*worst);
+            }
+        }
+    }
+    if too_large.is_empty() {
+        return;
+    }
+    for (idx, needed) in &too_large {
+        let scene = &plan.scenes[*idx];
+        let layout = if scene.header.is_tiled() { "its tiles" } else { "it is not tiled: whole rows of it" };
+        refused.push(Refusal {
+            name: scene.name.clone(),
+            file: plan.path_of(*idx),
+            cause: format!("{layout} need --memory {} ({} given)", whole_mebibytes(*needed), ByteSize(schedule.memory)),
+        });
+    }
+    let mut idx = 0;
+    plan.scenes.retain(|_| {
+        idx += 1;
+        !too_large.contains_key(&(idx - 1))
+    });
+    cut(plan);
+}
+
+fn check_memory(plan: &Plan, schedule: &Schedule) -> Result<(), PlanError> {
+    let largest = plan.units.iter().map(|u| u.footprint(plan).total()).max().unwrap_or(0);
+    if largest > schedule.unit_budget(plan) {
+        let needed = largest + schedule.batches_in_flight() * plan.batch_bytes();
+        return Err(PlanError::Memory { given: ByteSize(schedule.memory), needed });
+    }
+    Ok(())
+}
+
+/// The smallest `--memory` argument in MiB that covers the bytes.
+fn whole_mebibytes(bytes: u64) -> String {
+    format!("{}MiB", bytes.div_ceil(1 << 20))
+}

@@ -1,0 +1,157 @@
+//! How a plan is carried out here and now. Free to change between runs: nothing in this file changes a byte of output.
+
+use serde::Serialize;
+
+use super::{BackendKind, Plan};
+
+/// A device that runs networks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceId {
+    /// One core of this machine.
+    Cpu,
+    /// A GPU by number.
+    Cuda(usize),
+}
+
+impl std::str::FromStr for DeviceId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "cpu" => Ok(Self::Cpu),
+            Some(("cuda", n)) => n.parse().map(Self::Cuda).map_err(|_| format!("`{n}` is not the number of a GPU")),
+            _ => Err(format!("`{text}` is not a device; write cpu or cuda:0")),
+        }
+    }
+}
+
+impl std::fmt::Display for DeviceId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(n) => write!(f, "cuda:{n}"),
+        }
+    }
+}
+
+/// Which device holds which members: one row per device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Assignment {
+    holds: Vec<Vec<bool>>,
+}
+
+/// Devices that hold the same members: they share one link of batches and each batch goes to one of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceGroup {
+    /// Indices of the devices.
+    pub devices: Vec<usize>,
+    /// Indices of the members, ascending.
+    pub members: Vec<usize>,
+}
+
+impl Assignment {
+    /// Every device holds every member.
+    pub fn replicate(n_devices: usize, n_members: usize) -> Self {
+        Self { holds: vec![vec![true; n_members]; n_devices] }
+    }
+
+    /// Any matrix in which the sets of two devices are equal or have no member in common, and every member is held.
+    ///
+    /// Returns `None` for another matrix: a batch would be run twice or not at all.
+    pub fn from_matrix(holds: Vec<Vec<bool>>) -> Option<Self> {
+        let assignment = Self { holds };
+        let groups = assignment.groups();
+        let n_members = assignment.holds.first().map_or(0, Vec::len);
+        let held: usize = groups.iter().map(|g| g.members.len()).sum();
+        let all: std::collections::BTreeSet<_> = groups.iter().flat_map(|g| g.members.iter()).collect();
+        (held == n_members && all.len() == n_members).then_some(assignment)
+    }
+
+    /// The devices grouped by what they hold. A batch goes once to every group.
+    pub fn groups(&self) -> Vec<DeviceGroup> {
+        let mut groups: Vec<DeviceGroup> = Vec::new();
+        for (device, holds) in self.holds.iter().enumerate() {
+            let members: Vec<usize> = (0..holds.len()).filter(|&m| holds[m]).collect();
+            match groups.iter_mut().find(|g| g.members == members) {
+                Some(group) => group.devices.push(device),
+                None => groups.push(DeviceGroup { devices: vec![device], members }),
+            }
+        }
+        groups
+    }
+}
+
+/// Devices, workers and memory of one run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Schedule {
+    /// The devices; `cpu` may occur several times, once per worker.
+    pub devices: Vec<DeviceId>,
+    /// Who holds what.
+    pub assignment: Assignment,
+    /// Reader threads.
+    pub readers: usize,
+    /// Encoder threads.
+    pub encoders: usize,
+    /// Bytes for pixels and labels in flight.
+    pub memory: u64,
+}
+
+/// Batches that may wait between two stages. Small: a stage that waits is seen, a deep queue only hides it.
+pub const LINK_CAPACITY: usize = 2;
+
+impl Schedule {
+    /// Batches of raw crops that can exist at once: one being cut, those in the link, one in the hands of each device.
+    pub fn batches_in_flight(&self) -> u64 {
+        (1 + self.assignment.groups().len() * LINK_CAPACITY + self.devices.len()) as u64
+    }
+
+    /// What is left of the memory for units when the batches have theirs.
+    pub fn unit_budget(&self, plan: &Plan) -> u64 {
+        self.memory.saturating_sub(self.batches_in_flight() * plan.batch_bytes())
+    }
+}
+
+/// The memory a run keeps to, by cause, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Promise {
+    /// `--memory`: pixels, batches, labels.
+    pub budget: u64,
+    /// GDAL's block cache.
+    pub decoder_cache: u64,
+    /// Weights, all devices.
+    pub weights: u64,
+    /// Activations of the forward passes, all devices.
+    pub activations: u64,
+    /// The program itself with its libraries, and what grows with the number of scenes.
+    pub base: u64,
+}
+
+/// The program, GDAL and libtorch before they hold anything: resident size of `swath doctor`-like start-up, rounded up
+/// (measured 2026-11-24: 36 MiB without torch, 231 MiB with).
+const BASE_FAKE: u64 = 64 << 20;
+const BASE_TORCH: u64 = 320 << 20;
+
+/// Plan, names, report lines and verdict of a scene.
+const PER_SCENE: u64 = 4 << 10;
+
+impl Promise {
+    /// Adds up what a plan needs under a schedule.
+    pub fn new(plan: &Plan, schedule: &Schedule) -> Self {
+        let devices = schedule.devices.len() as u64;
+        let torch = plan.backend == BackendKind::Torch;
+        let weights = plan.members.iter().map(|m| m.member.spec.parameters() * 4).sum::<u64>();
+        Self {
+            budget: schedule.memory,
+            decoder_cache: plan.decoder_cache(schedule.readers),
+            weights: if torch { weights * devices } else { 0 },
+            activations: plan.activation_bytes() * devices,
+            base: if torch { BASE_TORCH } else { BASE_FAKE } + PER_SCENE * plan.scenes.len() as u64,
+        }
+    }
+
+    /// The sum.
+    pub const fn total(&self) -> u64 {
+        self.budget + self.decoder_cache + self.weights + self.activations + self.base
+    }
+}

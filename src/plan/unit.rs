@@ -1,0 +1,189 @@
+//! Units: the granule of reading, batching, retry and checkpoint.
+
+use serde::Serialize;
+
+use super::{Footprint, Plan, Scene};
+use crate::geom::{PixelRect, Size, Span};
+use crate::raster::PixelType;
+
+/// One piece of work: read in one pass by one reader, its batches never mix with another's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unit {
+    /// A row of tiles of one scene, or some columns of it.
+    Band {
+        /// Index of the scene.
+        scene: u32,
+        /// Row of tiles.
+        row: u32,
+        /// Columns of tiles.
+        cols: Span,
+    },
+    /// Whole scenes of one shape, one tile each.
+    Group {
+        /// Indices of the scenes.
+        scenes: Span,
+    },
+}
+
+/// A window of a scene that is read in one pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Index of the scene.
+    pub scene: u32,
+    /// The pixels its tiles are made of.
+    pub window: PixelRect,
+}
+
+/// One tile of a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tile {
+    /// Index of the part it is cut from.
+    pub part: u32,
+    /// First column of the crop in the scene, negative where it hangs over.
+    pub crop_x: i64,
+    /// First row of the crop in the scene.
+    pub crop_y: i64,
+    /// What it owns, in the scene.
+    pub centre: PixelRect,
+    /// What it owns, counted from the crop's corner.
+    pub kept: PixelRect,
+}
+
+/// A unit spelled out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnitGeometry {
+    /// What is read.
+    pub parts: Vec<Part>,
+    /// What is run, in the order of the batches.
+    pub tiles: Vec<Tile>,
+    /// Size of every crop.
+    pub crop: Size,
+    /// Tiles per batch; the last batch holds the rest.
+    pub batch: u32,
+}
+
+impl UnitGeometry {
+    /// The tiles of each batch.
+    pub fn batches(&self) -> impl Iterator<Item = &[Tile]> {
+        self.tiles.chunks(self.batch.max(1) as usize)
+    }
+}
+
+impl Unit {
+    /// The scenes it touches.
+    pub fn scenes(&self) -> std::ops::Range<usize> {
+        match *self {
+            Self::Band { scene, .. } => scene as usize..scene as usize + 1,
+            Self::Group { scenes } => scenes.start as usize..scenes.end as usize,
+        }
+    }
+
+    /// Its reads and tiles.
+    pub fn geometry(&self, plan: &Plan) -> UnitGeometry {
+        let batch = plan.pipeline.batch;
+        match *self {
+            Self::Band { scene, row, cols } => {
+                let grid = plan.scenes[scene as usize].grid;
+                let border = plan.pipeline.tiling.border;
+                let sources = (cols.start..cols.end).map(|col| grid.x.source(col, border));
+                let xs = sources.reduce(Span::union).unwrap_or(Span::new(0, 0));
+                let part = Part { scene, window: PixelRect::from_spans(xs, grid.y.source(row, border)) };
+                let tiles = (cols.start..cols.end).map(|col| tile(&plan.scenes[scene as usize], 0, col, row)).collect();
+                UnitGeometry { parts: vec![part], tiles, crop: grid.crop(), batch }
+            }
+            Self::Group { scenes } => {
+                let all = &plan.scenes[scenes.start as usize..scenes.end as usize];
+                let parts = (scenes.start..scenes.end).zip(all);
+                let parts = parts.map(|(scene, s)| Part { scene, window: PixelRect::whole(s.header.size) }).collect();
+                let tiles = (0..).zip(all).map(|(part, s)| tile(s, part, 0, 0)).collect();
+                let crop = all.first().map_or(Size::new(0, 0), |s| s.grid.crop());
+                UnitGeometry { parts, tiles, crop, batch }
+            }
+        }
+    }
+
+    /// Pixels that the networks see: an integer cost that depends on nothing but the plan.
+    pub fn cost(&self, plan: &Plan) -> u64 {
+        match *self {
+            Self::Band { scene, cols, .. } => plan.scenes[scene as usize].grid.crop().area() * u64::from(cols.len()),
+            Self::Group { .. } => self.scenes().map(|s| plan.scenes[s].grid.network_pixels()).sum(),
+        }
+    }
+
+    /// The memory it holds between its read and its commit.
+    pub fn footprint(&self, plan: &Plan) -> Footprint {
+        let geometry = self.geometry(plan);
+        let n_bands = plan.bands.len();
+        geometry.parts.iter().fold(Footprint::default(), |sum, part| {
+            let header = &plan.scenes[part.scene as usize].header;
+            sum + Footprint::pixels(header, part.window.size, n_bands)
+        }) + Footprint::labels(geometry.tiles.iter().map(|t| t.centre.size))
+    }
+}
+
+fn tile(scene: &Scene, part: u32, col: u32, row: u32) -> Tile {
+    let grid = scene.grid;
+    Tile {
+        part,
+        crop_x: grid.x.crop_start(col),
+        crop_y: grid.y.crop_start(row),
+        centre: grid.centre(col, row),
+        kept: grid.kept(col, row),
+    }
+}
+
+/// Groups of small scenes are read together up to this many bytes of pixels. A number of the plan: it never changes with memory.
+const GROUP_BYTES: u64 = 8 << 20;
+
+/// And up to this many scenes, so that a group is committed within a breath.
+const GROUP_SCENES: u64 = 64;
+
+/// Cuts the scenes, in their order, into units.
+pub fn units_of(scenes: &[Scene], batch: u32, unit_max: u64, n_bands: usize, border: crate::tiler::Border) -> Vec<Unit> {
+    let mut units = Vec::new();
+    let mut next = 0;
+    while let Some(first) = scenes.get(next) {
+        let start = u32::try_from(next).unwrap_or(u32::MAX);
+        if first.grid.n_tiles() > 1 {
+            units.extend(bands_of(start, first, unit_max, n_bands, border));
+            next += 1;
+            continue;
+        }
+        let shape = |s: &Scene| -> (Size, PixelType) { (s.header.size, s.header.dtype) };
+        let alike = scenes[next..].iter().take_while(|s| shape(s) == shape(first)).count();
+        let n = alike.min(group_len(first, batch, n_bands));
+        units.push(Unit::Group { scenes: Span::new(start, start + u32::try_from(n).unwrap_or(1)) });
+        next += n;
+    }
+    units
+}
+
+/// Scenes per group: whole batches, as many as the bytes allow, at least one batch.
+fn group_len(scene: &Scene, batch: u32, n_bands: usize) -> usize {
+    let bytes = Footprint::pixels(&scene.header, scene.header.size, n_bands).total().max(1);
+    let batch = u64::from(batch.max(1));
+    let batches = ((GROUP_BYTES / bytes).min(GROUP_SCENES) / batch).max(1);
+    usize::try_from(batches * batch).unwrap_or(1)
+}
+
+/// One unit per row of tiles; a row that needs more than `unit_max` bytes is cut into spans of columns if the file is tiled. (A
+/// strip holds whole rows: cutting those would decode each strip once per span.)
+fn bands_of(idx: u32, scene: &Scene, unit_max: u64, n_bands: usize, border: crate::tiler::Border) -> Vec<Unit> {
+    let (n_cols, n_rows) = (scene.grid.x.n_tiles(), scene.grid.y.n_tiles());
+    let mut units = Vec::new();
+    for row in 0..n_rows {
+        let height = scene.grid.y.source(row, border).len();
+        let row_bytes = Footprint::pixels(&scene.header, Size::new(scene.header.size.width, height), n_bands).total();
+        let n_spans = if scene.header.is_tiled() { row_bytes.div_ceil(unit_max.max(1)) } else { 1 };
+        let per_span = u64::from(n_cols).div_ceil(n_spans.clamp(1, u64::from(n_cols)));
+        let per_span = u32::try_from(per_span).unwrap_or(n_cols).max(1);
+        let mut col = 0;
+        while col < n_cols {
+            let end = (col + per_span).min(n_cols);
+            units.push(Unit::Band { scene: idx, row, cols: Span::new(col, end) });
+            col = end;
+        }
+    }
+    units
+}

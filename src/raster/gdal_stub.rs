@@ -1,0 +1,51 @@
+//! Stands in for the GDAL module in builds without it.
+
+use std::path::Path;
+
+use super::{GdalError, GdalReport, GeoTiff, OpenSource, RasterError, RasterSource, ReadReply, ReadRequest, SceneHeader};
+
+/// The decoder of a build without GDAL: it refuses every scene.
+#[derive(Clone, Debug)]
+pub struct Gdal;
+
+impl Gdal {
+    /// Fails: there is nothing to set up.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn set_up(_cache_bytes: u64) -> Result<Self, GdalError> {
+        Err(GdalError::NotBuilt)
+    }
+}
+
+impl OpenSource for Gdal {
+    fn open(&self) -> Box<dyn RasterSource> {
+        Box::new(self.clone())
+    }
+}
+
+impl RasterSource for Gdal {
+    fn inspect(&mut self, _path: &Path) -> Result<SceneHeader, RasterError> {
+        Err(RasterError::Open { detail: GdalError::NotBuilt.to_string() })
+    }
+
+    fn read(&mut self, _request: &ReadRequest, _into: &mut [u8]) -> Result<ReadReply, RasterError> {
+        Err(RasterError::Open { detail: GdalError::NotBuilt.to_string() })
+    }
+}
+
+/// Nothing to report.
+///
+/// # Errors
+/// Always.
+pub fn gdal_report() -> Result<GdalReport, GdalError> {
+    Err(GdalError::NotBuilt)
+}
+
+/// Fails: GeoTIFFs are written by GDAL.
+///
+/// # Errors
+/// Always.
+pub fn write_geotiff(_path: &Path, _raster: &GeoTiff<'_>) -> Result<(), GdalError> {
+    Err(GdalError::NotBuilt)
+}

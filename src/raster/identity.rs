@@ -1,0 +1,65 @@
+//! Which file a path stood for: so that an input that changes under a run is noticed.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::RasterError;
+
+/// Bytes digested at each end of the file.
+const ENDS: u64 = 64 << 10;
+
+/// Size, modification time and digest of the first and last 64 KiB of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Identity {
+    /// Length in bytes.
+    pub bytes: u64,
+    /// Modification time in nanoseconds since 1970.
+    pub modified_ns: u128,
+    /// SHA-256 over the first and last 64 KiB, hexadecimal.
+    pub ends_sha256: String,
+}
+
+impl Identity {
+    /// Looks at the file.
+    ///
+    /// # Errors
+    /// When it is no regular file or cannot be read.
+    pub fn of(path: &Path) -> Result<Self, RasterError> {
+        let bytes = check_regular_file(path)?;
+        let fail = |e: std::io::Error| RasterError::Open { detail: e.to_string() };
+        let mut file = File::open(path).map_err(fail)?;
+        let modified = file.metadata().and_then(|m| m.modified()).map_err(fail)?;
+        let mut hasher = Sha256::new();
+        let mut buffer = Vec::new();
+        (&mut file).take(ENDS).read_to_end(&mut buffer).map_err(fail)?;
+        hasher.update(&buffer);
+        if bytes > ENDS {
+            buffer.clear();
+            file.seek(SeekFrom::Start(bytes.saturating_sub(ENDS).max(ENDS))).map_err(fail)?;
+            file.take(ENDS).read_to_end(&mut buffer).map_err(fail)?;
+            hasher.update(&buffer);
+        }
+        let modified_ns = modified.duration_since(UNIX_EPOCH).map(|d| d.as_nanos()).unwrap_or_default();
+        Ok(Self { bytes, modified_ns, ends_sha256: crate::hex(&hasher.finalize()) })
+    }
+}
+
+/// The file's length, when it is a regular file: no folder, pipe, device or dangling link.
+///
+/// # Errors
+/// When it is anything else, or missing, or empty.
+pub fn check_regular_file(path: &Path) -> Result<u64, RasterError> {
+    let refuse = |reason: &str| Err(RasterError::Refused { reason: reason.to_owned() });
+    match std::fs::metadata(path) {
+        Ok(meta) if meta.is_file() && meta.len() == 0 => refuse("the file is empty"),
+        Ok(meta) if meta.is_file() => Ok(meta.len()),
+        Ok(_) => refuse("not a regular file"),
+        Err(_) if path.is_symlink() => refuse("a link to nothing"),
+        Err(e) => Err(RasterError::Open { detail: e.to_string() }),
+    }
+}

@@ -1,0 +1,30 @@
+//! Untrusted rasters behind one trait.
+//!
+//! Everything that parses a scene, its header included, sits behind [`RasterSource`]. Requests and replies are plain
+//! serialisable data and pixels land in the caller's byte buffer, so that a source can live in another process: no GDAL type and
+//! no closure crosses the border.
+//!
+//! A source belongs to one thread. Each reader asks the [`OpenSource`] for its own.
+
+mod geotiff;
+mod header;
+mod identity;
+mod memory;
+mod pixels;
+mod source;
+
+// Twins with one surface: the real decoder, or a stub that says the build has none.
+#[cfg(feature = "gdal")]
+#[path = "gdal/mod.rs"]
+mod decoder;
+#[cfg(not(feature = "gdal"))]
+#[path = "gdal_stub.rs"]
+mod decoder;
+
+pub use decoder::{Gdal, gdal_report, write_geotiff};
+pub use geotiff::{GdalError, GdalReport, GeoTiff};
+pub use header::{Mask, PixelType, SceneHeader};
+pub use identity::{Identity, check_regular_file};
+pub use memory::{MemoryRaster, MemorySource, ReadFault};
+pub use pixels::PixelBuf;
+pub use source::{OpenSource, RasterError, RasterSource, ReadReply, ReadRequest};

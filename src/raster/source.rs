@@ -1,0 +1,97 @@
+//! The border between untrusted files and the rest.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{PixelType, SceneHeader};
+use crate::geom::PixelRect;
+
+/// Asks for a window of a scene.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadRequest {
+    /// The file.
+    pub path: PathBuf,
+    /// Part of the scene, inside it.
+    pub window: PixelRect,
+    /// Bands counted from 1, in the order they are wanted.
+    pub bands: Vec<u32>,
+    /// The type that the header stated.
+    pub dtype: PixelType,
+    /// Whether the mask or alpha plane is wanted behind the bands.
+    pub mask: bool,
+    /// Parts of the scene for which the reply says whether the file stores nothing at all (sparse blocks).
+    pub probes: Vec<PixelRect>,
+}
+
+impl ReadRequest {
+    /// Bytes of one band's plane.
+    pub fn plane_bytes(&self) -> usize {
+        self.window.size.len() * self.dtype.bytes()
+    }
+
+    /// Bytes of the buffer: the planes of the bands one after another, rows top down, then one byte per pixel of mask if wanted.
+    pub fn buffer_bytes(&self) -> usize {
+        self.plane_bytes() * self.bands.len() + if self.mask { self.window.size.len() } else { 0 }
+    }
+}
+
+/// What a source says beside the pixels.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadReply {
+    /// For each probe: the file stores no block of it.
+    pub blank: Vec<bool>,
+    /// Blocks that had to be decoded, where the source counts them.
+    pub blocks: u64,
+}
+
+/// Why a scene cannot be read. The text names no path: whoever reports it does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum RasterError {
+    /// The file cannot be opened as a raster.
+    #[error("cannot open: {detail}")]
+    Open {
+        /// What the system or GDAL said.
+        detail: String,
+    },
+    /// The preflight refuses it.
+    #[error("refused: {reason}")]
+    Refused {
+        /// What is wrong and, where there is one, the remedy.
+        reason: String,
+    },
+    /// A block cannot be decoded.
+    #[error("cannot read band {band}, rows {} to {}: {detail}", window.y, window.y + window.size.height)]
+    Read {
+        /// The band, counted from 1.
+        band: u32,
+        /// The part that was asked for.
+        window: PixelRect,
+        /// What GDAL said.
+        detail: String,
+    },
+    /// The file is not the one that was planned.
+    #[error("the file changed since it was planned; run again")]
+    Changed,
+}
+
+/// Reads scenes. Owned by one thread; keeps the file it read last open.
+pub trait RasterSource: Send {
+    /// Reads and checks the header; allocates nothing that the file's numbers decide.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or the preflight refuses it.
+    fn inspect(&mut self, path: &Path) -> Result<SceneHeader, RasterError>;
+
+    /// Fills `into`, of [`ReadRequest::buffer_bytes`], and decodes each block of the window once.
+    ///
+    /// # Errors
+    /// When a block cannot be decoded, or the decoder complained although it returned.
+    fn read(&mut self, request: &ReadRequest, into: &mut [u8]) -> Result<ReadReply, RasterError>;
+}
+
+/// Makes a source for a thread.
+pub trait OpenSource: Send + Sync {
+    /// A new source.
+    fn open(&self) -> Box<dyn RasterSource>;
+}

@@ -1,0 +1,92 @@
+//! One axis of a tile grid, and the grid of two.
+
+use serde::{Deserialize, Serialize};
+
+use super::Border;
+use crate::geom::{PixelRect, Size, Span};
+
+/// The tiles along one axis: centres of equal length side by side from 0, the last one cut at the scene's edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Axis {
+    /// Pixels of the scene along this axis, at least 1.
+    pub length: u32,
+    /// Pixels a full centre owns, at least 1.
+    pub centre: u32,
+    /// Pixels a crop has beyond its centre, on each side.
+    pub dilation: u32,
+}
+
+impl Axis {
+    /// A single tile that is its whole scene, without a ring.
+    pub const fn whole(length: u32) -> Self {
+        Self { length, centre: length, dilation: 0 }
+    }
+
+    /// Number of tiles.
+    pub const fn n_tiles(self) -> u32 {
+        self.length.div_ceil(self.centre)
+    }
+
+    /// The pixels that tile `idx` owns.
+    pub fn centre(self, idx: u32) -> Span {
+        debug_assert!(idx < self.n_tiles());
+        let start = idx * self.centre;
+        Span::new(start, start.saturating_add(self.centre).min(self.length))
+    }
+
+    /// Where the crop of tile `idx` starts; negative where it hangs over the edge.
+    pub fn crop_start(self, idx: u32) -> i64 {
+        i64::from(idx) * i64::from(self.centre) - i64::from(self.dilation)
+    }
+
+    /// Length of every crop.
+    pub const fn crop_len(self) -> u32 {
+        self.centre + 2 * self.dilation
+    }
+
+    /// The scene's pixels that the crop of tile `idx` is made of, border included.
+    pub fn source(self, idx: u32, border: Border) -> Span {
+        border.source(self.crop_start(idx), self.crop_len(), self.length)
+    }
+
+    /// The centre of tile `idx`, counted from the start of its crop.
+    pub fn kept(self, idx: u32) -> Span {
+        Span::new(self.dilation, self.dilation + self.centre(idx).len())
+    }
+}
+
+/// The tiles of a scene: columns by rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Grid {
+    /// Along the width.
+    pub x: Axis,
+    /// Along the height.
+    pub y: Axis,
+}
+
+impl Grid {
+    /// Number of tiles.
+    pub const fn n_tiles(self) -> u64 {
+        self.x.n_tiles() as u64 * self.y.n_tiles() as u64
+    }
+
+    /// Size of every crop.
+    pub const fn crop(self) -> Size {
+        Size::new(self.x.crop_len(), self.y.crop_len())
+    }
+
+    /// The pixels that the tile at (`col`, `row`) owns.
+    pub fn centre(self, col: u32, row: u32) -> PixelRect {
+        PixelRect::from_spans(self.x.centre(col), self.y.centre(row))
+    }
+
+    /// The tile's centre, counted from the corner of its crop.
+    pub fn kept(self, col: u32, row: u32) -> PixelRect {
+        PixelRect::from_spans(self.x.kept(col), self.y.kept(row))
+    }
+
+    /// Pixels that networks see, all crops together.
+    pub const fn network_pixels(self) -> u64 {
+        self.n_tiles() * self.crop().area()
+    }
+}
