@@ -173,7 +173,10 @@ mod tests {
 
     #[test]
     fn ids_must_count_up_from_zero() {
-        assert!(matches!(ClassTable::new(vec![class(1, 1)], None), Err(ClassTableError::Id { id: 1, position: 0, .. })));
+        assert!(matches!(
+            ClassTable::new(vec![class(1, 1)], None),
+            Err(ClassTableError::Id { id: 1, position: 0, .. })
+        ));
         assert_eq!(ClassTable::new(vec![], None), Err(ClassTableError::Count(0)));
     }
 

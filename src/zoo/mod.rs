@@ -1,3 +1,23 @@
-//! The networks.
+//! The networks: what they are as data, their layers in libtorch, and their weights.
+//!
+//! [`spec`], [`seed`] and the pure half of [`weights`] know no tensor and are always compiled, so that a plan can be made
+//! and a weights file be looked at without libtorch. Names of variables are those of the reference implementations, so a
+//! checkpoint saved from there loads as it is.
+//!
+//! To add a network: one file in `models` (and perhaps one in `backbone`), its facts in [`spec`], one arm in `registry`, one
+//! parity fixture.
 
+pub mod seed;
 pub mod spec;
+pub mod weights;
+
+#[cfg(feature = "torch")]
+pub mod backbone;
+#[cfg(feature = "torch")]
+pub mod layers;
+#[cfg(feature = "torch")]
+pub mod models;
+#[cfg(feature = "torch")]
+pub mod registry;
+#[cfg(feature = "torch")]
+pub mod segmenter;

@@ -55,6 +55,22 @@ pub struct SizeRule {
     pub min_size: u32,
 }
 
+/// How the reference implementation brings native logits to one per input pixel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upsample {
+    /// Linear interpolation along both axes.
+    Bilinear {
+        /// Whether the corner logits lie on the corner pixels (PyTorch's `align_corners`) or half a stride inside.
+        align_corners: bool,
+    },
+}
+
+/// Names of the weights whose first dimension is the number of classes.
+pub const CLASSIFIER_WEIGHTS: [&str; 2] = ["segmentation_head.0.weight", "fc.weight"];
+
+/// Names of the weights whose second dimension is the number of bands.
+pub const STEM_WEIGHTS: [&str; 2] = ["encoder.conv1.weight", "conv1.weight"];
+
 impl SizeRule {
     /// The size that a crop is padded to.
     pub fn padded(self, crop: Size) -> Size {
@@ -77,6 +93,46 @@ impl NetworkSpec {
             Network::DeepLabV3Plus => 4,
             Network::Identity => 1,
         }
+    }
+
+    /// How native logits become one per pixel; `None` where they are that already.
+    pub fn upsample(&self) -> Option<Upsample> {
+        match self.network {
+            Network::DeepLabV3Plus => Some(Upsample::Bilinear { align_corners: true }),
+            Network::Identity => None,
+        }
+    }
+
+    /// Number of trained values; running statistics are not among them.
+    pub fn parameters(&self) -> u64 {
+        // Counted with 3 bands and without the head, whose share depends on the classes.
+        let body = match (self.network, self.backbone) {
+            (Network::Identity, _) | (Network::DeepLabV3Plus, None) => return 0,
+            (Network::DeepLabV3Plus, Some(Backbone::ResNet18)) => 12_329_040,
+            (Network::DeepLabV3Plus, Some(Backbone::ResNet34)) => 22_437_200,
+            (Network::DeepLabV3Plus, Some(Backbone::ResNet50)) => 26_677_328,
+        };
+        let per_band = 64 * 7 * 7;
+        body - 3 * per_band + u64::from(self.bands) * per_band + u64::from(self.classes) * 257
+    }
+
+    /// Rough peak, in bytes, of what an f32 forward pass on the CPU allocates beside weights and input.
+    ///
+    /// `batch` images of `size` network pixels. For planning: it errs on the high side.
+    pub fn activation_bytes(&self, batch: u32, size: Size) -> u64 {
+        let n_pixels = u64::from(batch) * size.area();
+        let per_pixel = match (self.network, self.backbone) {
+            (Network::Identity, _) | (Network::DeepLabV3Plus, None) => u64::from(self.classes) * 4,
+            (Network::DeepLabV3Plus, Some(backbone)) => {
+                // MEASURED
+                let body = match (backbone, self.output_stride) {
+                    _ => 400,
+                };
+                // The logits, one in 4 x 4 pixels.
+                body + u64::from(self.classes).div_ceil(4)
+            }
+        };
+        n_pixels * per_pixel
     }
 }
 

@@ -1,0 +1,5 @@
+//! Building blocks that several networks share.
+
+pub mod aspp;
+pub mod conv;
+pub mod separable;

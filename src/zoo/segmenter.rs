@@ -1,0 +1,101 @@
+//! What every network does: a batch of images in, logits at the network's own resolution out.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use tch::Tensor;
+
+use crate::zoo::spec::Upsample;
+
+/// A network's answer.
+#[derive(Debug)]
+pub struct Segmented {
+    /// `[N, classes, h, w]`, the input's kind and device: logits at native resolution, `logit_stride` input pixels apart.
+    pub values: Tensor,
+    /// How the reference goes from here to one logit per input pixel; `None` where it is there already.
+    pub upsample: Option<Upsample>,
+}
+
+/// A segmentation network.
+pub trait Segmenter: Send {
+    /// The logits of `input`, `[N, bands, H, W]`, with H and W as the spec's `size_rule` demands.
+    ///
+    /// `train` switches batch statistics and dropout on; gradients are tracked unless the caller has switched them off.
+    /// Panics as tch does when libtorch refuses (wrong shape, out of memory); [`run`] turns that into an error.
+    fn forward(&self, input: &Tensor, train: bool) -> Segmented;
+}
+
+/// Why a network gave no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot run the network on an input of shape {input_shape:?}: {message}")]
+pub struct ForwardError {
+    /// Shape of the input.
+    pub input_shape: Vec<i64>,
+    /// First line of what libtorch said.
+    pub message: String,
+}
+
+/// Runs `net` for inference: no gradients, running statistics, no dropout.
+///
+/// tch reports errors of libtorch as panics; they end here. The process's panic hook still sees them.
+///
+/// # Errors
+/// When libtorch refuses an operation, for instance for want of memory or because the input has the wrong channels.
+pub fn run(net: &dyn Segmenter, input: &Tensor) -> Result<Segmented, ForwardError> {
+    // Nothing is left half done by an unwinding forward pass: in inference no variable is written.
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let _no_grad = tch::no_grad_guard();
+        net.forward(input, false)
+    }));
+    outcome.map_err(|panic| ForwardError { input_shape: input.size(), message: torch_message(&*panic) })
+}
+
+/// The first line of libtorch's own words in a tch panic.
+fn torch_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    let Some(text) = text else {
+        return "panic without a message".to_owned();
+    };
+    // `Result::unwrap` prints the error's debug form, where a line break is a backslash and an `n`.
+    let text = text.split_once("Torch(\"").map_or(text, |(_, message)| message);
+    let end = [text.find("\\n"), text.find('\n'), text.rfind("\")")].into_iter().flatten().min();
+    text[..end.unwrap_or(text.len())].trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+
+    struct Stub(Option<&'static str>);
+
+    impl Segmenter for Stub {
+        fn forward(&self, input: &Tensor, train: bool) -> Segmented {
+            assert!(!train);
+            match self.0 {
+                Some(message) => panic!("{message}"),
+                None => Segmented {
+                    values: input.matmul(&Tensor::ones([7, 7], (Kind::Float, Device::Cpu))),
+                    upsample: None,
+                },
+            }
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_libtorch_becomes_one_line() {
+        let error = run(&Stub(None), &Tensor::zeros([1, 3], (Kind::Float, Device::Cpu))).unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with("cannot run the network on an input of shape [1, 3]: mat1 and mat2"), "{text}");
+        assert!(!text.contains("\\n") && !text.contains("Exception raised"), "{text}");
+    }
+
+    #[test]
+    fn other_panics_keep_their_words_and_gradients_come_back_on() {
+        let input = Tensor::zeros([1], (Kind::Float, Device::Cpu));
+        assert_eq!(run(&Stub(Some("odd")), &input).unwrap_err().message, "odd");
+        let x = input.set_requires_grad(true);
+        assert!((&x * 2).requires_grad());
+    }
+}
