@@ -116,23 +116,44 @@ impl NetworkSpec {
         body - 3 * per_band + u64::from(self.bands) * per_band + u64::from(self.classes) * 257
     }
 
-    /// Rough peak, in bytes, of what an f32 forward pass on the CPU allocates beside weights and input.
+    /// Rough peak, in bytes, of what an f32 forward pass on the CPU holds beside weights and input.
     ///
-    /// `batch` images of `size` network pixels. For planning: it errs on the high side.
+    /// `batch` images of `size` network pixels. For planning: it errs on the high side, most for batches of small images.
     pub fn activation_bytes(&self, batch: u32, size: Size) -> u64 {
-        let n_pixels = u64::from(batch) * size.area();
-        let per_pixel = match (self.network, self.backbone) {
-            (Network::Identity, _) | (Network::DeepLabV3Plus, None) => u64::from(self.classes) * 4,
+        let classes = u64::from(self.classes);
+        let (fixed_mib, per_pixel) = match (self.network, self.backbone) {
+            (Network::Identity, _) | (Network::DeepLabV3Plus, None) => (0, classes * 4),
             (Network::DeepLabV3Plus, Some(backbone)) => {
-                // MEASURED
-                let body = match (backbone, self.output_stride) {
-                    _ => 400,
-                };
-                // The logits, one in 4 x 4 pixels.
-                body + u64::from(self.classes).div_ceil(4)
+                let (fixed_mib, body) = deeplab_activations(backbone, self.output_stride);
+                // One logit per class in 4 x 4 pixels.
+                (fixed_mib, body + classes.div_ceil(4))
             }
         };
-        n_pixels * per_pixel
+        (fixed_mib << 20) + u64::from(batch) * size.area() * per_pixel
+    }
+}
+
+/// MiB once and bytes per input pixel of a DeepLabv3+ forward pass.
+///
+/// The growth of the resident set's high-water mark over the first forward pass, in bytes per input pixel, 15 classes, 3 bands,
+/// libtorch 2.11.0, glibc, 2 cores, 2026-11-24 (`tests/it/zoo_memory.rs`), one square image of 512, 1024, 1536, 2048 pixels:
+///
+/// | backbone | stride 16 | stride 8 |
+/// |---|---|---|
+/// | resnet18 | 603 401 375 344 | 602 557 347 298 |
+/// | resnet34 | 490 414 395 344 | 674 501 347 296 |
+/// | resnet50 | 843 435 347 298 | 1305 707 684 647 |
+///
+/// Four images of 1024 take as much per pixel as one of 2048 (352 at most where that has 344). What does not grow with the
+/// image is libtorch's code becoming resident, scratch memory, and freed blocks that the allocator keeps. The constants lie
+/// 20 % or more above every measurement.
+fn deeplab_activations(backbone: Backbone, output_stride: u32) -> (u64, u64) {
+    match (backbone, output_stride) {
+        (Backbone::ResNet18, 16..) => (96, 430),
+        (Backbone::ResNet34, 16..) => (96, 450),
+        (Backbone::ResNet50, 16..) => (192, 375),
+        (Backbone::ResNet18 | Backbone::ResNet34, _) => (320, 375),
+        (Backbone::ResNet50, _) => (208, 810),
     }
 }
 
@@ -153,5 +174,62 @@ impl std::fmt::Display for Backbone {
             Self::ResNet34 => "resnet34",
             Self::ResNet50 => "resnet50",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// MiB that a forward pass of one image of `side` pixels was seen to take: see [`deeplab_activations`].
+    fn measured_mib(side: u64, bytes_per_pixel: u64) -> u64 {
+        (side * side * bytes_per_pixel) >> 20
+    }
+
+    #[test]
+    fn the_memory_estimate_lies_above_every_measurement_but_not_far() {
+        let measurements = [
+            (Backbone::ResNet18, 16, [603, 401, 375, 344]),
+            (Backbone::ResNet34, 16, [490, 414, 395, 344]),
+            (Backbone::ResNet50, 16, [843, 435, 347, 298]),
+            (Backbone::ResNet18, 8, [602, 557, 347, 298]),
+            (Backbone::ResNet34, 8, [674, 501, 347, 296]),
+            (Backbone::ResNet50, 8, [1305, 707, 684, 647]),
+        ];
+        for (backbone, output_stride, bytes_per_pixel) in measurements {
+            let network = Network::DeepLabV3Plus;
+            let spec = NetworkSpec {
+                network,
+                backbone: Some(backbone),
+                output_stride,
+                rates: [12, 24, 36],
+                bands: 3,
+                classes: 15,
+            };
+            for (side, bytes) in [512, 1024, 1536, 2048].into_iter().zip(bytes_per_pixel) {
+                let measured = measured_mib(u64::from(side), bytes);
+                let estimate = spec.activation_bytes(1, Size::new(side, side)) >> 20;
+                assert!(estimate * 10 >= measured * 12, "{spec} {side}: {estimate} MiB for {measured}");
+                assert!(estimate <= measured * 2 + 200, "{spec} {side}: {estimate} MiB for {measured}");
+            }
+        }
+    }
+
+    #[test]
+    fn memory_grows_with_the_batch_and_parameters_with_the_classes() {
+        let spec = |classes| NetworkSpec {
+            network: Network::DeepLabV3Plus,
+            backbone: Some(Backbone::ResNet34),
+            output_stride: 16,
+            rates: [12, 24, 36],
+            bands: 3,
+            classes,
+        };
+        let size = Size::new(640, 512);
+        let of = |batch| spec(15).activation_bytes(batch, size);
+        assert_eq!(of(3) - of(2), of(2) - of(1));
+        // The reference's own count.
+        assert_eq!(spec(15).parameters(), 22_441_055);
+        assert_eq!(spec(16).parameters() - spec(15).parameters(), 257);
     }
 }

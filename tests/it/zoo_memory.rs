@@ -48,7 +48,7 @@ fn zoo_memory_of_a_forward_pass() {
         return measure(&case);
     }
     for backbone in 0..BACKBONES.len() {
-        for rest in ["16 512 1", "16 1024 1", "16 512 4", "8 512 1", "8 1024 1"] {
+        for rest in ["16 512 1", "16 1024 1", "16 1536 1", "8 512 1", "8 1024 1", "8 1536 1"] {
             let mut command = Command::new(std::env::current_exe().unwrap());
             command.args(["--ignored", "--nocapture", "zoo_memory"]).env(CASE, format!("{backbone} {rest}"));
             assert!(command.status().unwrap().success());

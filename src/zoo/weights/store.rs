@@ -166,11 +166,16 @@ mod tests {
     }
 
     fn encode(dtype: Dtype, values: &[f32]) -> Vec<u8> {
-        let one = |v: &f32| match dtype {
-            Dtype::F16 => f16::from_f32(*v).to_le_bytes().to_vec(),
-            Dtype::BF16 => bf16::from_f32(*v).to_le_bytes().to_vec(),
-            Dtype::F64 => f64::from(*v).to_le_bytes().to_vec(),
-            _ => v.to_le_bytes().to_vec(),
+        let one = |v: &f32| {
+            if dtype == Dtype::F16 {
+                f16::from_f32(*v).to_le_bytes().to_vec()
+            } else if dtype == Dtype::BF16 {
+                bf16::from_f32(*v).to_le_bytes().to_vec()
+            } else if dtype == Dtype::F64 {
+                f64::from(*v).to_le_bytes().to_vec()
+            } else {
+                v.to_le_bytes().to_vec()
+            }
         };
         values.iter().flat_map(one).collect()
     }
