@@ -4,8 +4,10 @@ pub mod atomic;
 pub mod config;
 pub mod flow;
 pub mod geom;
+pub mod infer;
 pub mod plan;
 pub mod raster;
+pub mod report;
 pub mod tiler;
 pub mod zoo;
 

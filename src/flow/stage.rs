@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use super::meter::StageMeter;
-use super::{Closed, Emit, Inlet};
+use super::{Emit, Inlet};
 
 /// Turns items into items. One value per worker; it neither spawns nor wires anything.
 ///
@@ -17,7 +17,7 @@ pub trait Stage: Send {
     /// What ends the run.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// Handles one item, giving none, one or many to the outbox. When the outbox says [`Closed`] it returns without error.
+    /// Handles one item, giving none, one or many to the outbox. When the outbox says that nobody listens it returns without error.
     ///
     /// # Errors
     /// Only for what makes the whole run pointless.
@@ -57,16 +57,13 @@ impl<'a, T> Outbox<'a, T> {
         Self { emit, waited: Cell::default(), closed: Cell::default() }
     }
 
-    /// Hands an item over, waiting while the link is full.
-    ///
-    /// # Errors
-    /// [`Closed`] when the graph is ending: stop working on this item.
-    pub fn put(&self, item: T) -> Result<(), Closed> {
+    /// Hands an item over, waiting while the link is full. False when the graph is ending: more work on this item is in vain.
+    pub fn put(&self, item: T) -> bool {
         let start = Instant::now();
         let sent = self.emit.emit(item);
         self.waited.set(self.waited.get() + start.elapsed());
         self.closed.set(self.closed.get() || sent.is_err());
-        sent
+        sent.is_ok()
     }
 }
 

@@ -6,7 +6,7 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 
 /// Never sent; the channel closing is the signal.
 #[derive(Debug)]
-pub enum Never {}
+pub(super) enum Never {}
 
 /// A stop signal shared by all workers of a graph. Tripping it is final.
 #[derive(Clone, Debug)]

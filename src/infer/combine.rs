@@ -6,10 +6,11 @@
 //!
 //! Everything is f32 and the order is fixed, hence the same bytes for the same plan.
 
-use super::logits::{Logits, Upsampling};
+use super::logits::Logits;
 use crate::config::Combine;
 use crate::config::classes::ClassId;
 use crate::geom::PixelRect;
+use crate::zoo::spec::Upsample;
 
 /// Combines logits under one rule with one share per forward pass, in the plan's order.
 #[derive(Clone, Debug)]
@@ -103,9 +104,9 @@ fn blends(logits: &Logits, axis: Axis, start: u32, len: u32) -> Vec<Blend> {
     };
     let last = coarse.saturating_sub(1) as usize;
     (start..start + len)
-        .map(|at| match logits.upsampling {
-            Upsampling::None => Blend { low: at as usize, high: at as usize, part: 0.0 },
-            Upsampling::Bilinear { align_corners } => {
+        .map(|at| match logits.upsample {
+            None => Blend { low: at as usize, high: at as usize, part: 0.0 },
+            Some(Upsample::Bilinear { align_corners }) => {
                 // As ATen computes it, in f32: the last bit of a coordinate can decide a tie.
                 let source = if align_corners {
                     let scale = if full > 1 { (coarse - 1) as f32 / (full - 1) as f32 } else { 0.0 };
@@ -192,18 +193,18 @@ mod tests {
     use super::*;
     use crate::geom::Size;
 
-    fn logits(seed: u32, n_classes: usize, size: Size, full: Size, upsampling: Upsampling) -> Logits {
+    fn logits(seed: u32, n_classes: usize, size: Size, full: Size, upsample: Option<Upsample>) -> Logits {
         let n = u32::try_from(n_classes * size.len()).unwrap();
         let value = |i: u32| ((i.wrapping_mul(2_654_435_761) ^ seed.wrapping_mul(97)) >> 8) as f32 / 65536.0 - 128.0;
-        Logits { values: (0..n).map(value).collect(), n_tiles: 1, n_classes, size, full, upsampling }
+        Logits { values: (0..n).map(value).collect(), n_tiles: 1, n_classes, size, full, upsample }
     }
 
     /// Up-samples the naive way, whole map, f64.
     fn naive(l: &Logits, x: u32, y: u32, class: usize) -> f64 {
-        let at = |v: u32, coarse: u32, full: u32| match l.upsampling {
-            Upsampling::None => f64::from(v),
-            Upsampling::Bilinear { align_corners: true } => f64::from(v) * f64::from(coarse - 1) / f64::from(full - 1),
-            Upsampling::Bilinear { align_corners: false } => {
+        let at = |v: u32, coarse: u32, full: u32| match l.upsample {
+            None => f64::from(v),
+            Some(Upsample::Bilinear { align_corners: true }) => f64::from(v) * f64::from(coarse - 1) / f64::from(full - 1),
+            Some(Upsample::Bilinear { align_corners: false }) => {
                 ((f64::from(v) + 0.5) * f64::from(coarse) / f64::from(full) - 0.5).max(0.0)
             }
         };
@@ -249,14 +250,14 @@ mod tests {
     fn fused_combination_equals_the_naive_one() {
         let full = Size::new(24, 16);
         let quarter = |seed, align_corners| {
-            logits(seed, 5, Size::new(6, 4), full, Upsampling::Bilinear { align_corners })
+            logits(seed, 5, Size::new(6, 4), full, Some(Upsample::Bilinear { align_corners }))
         };
         let forwards = [
             quarter(1, true),
             quarter(2, true),
             quarter(3, false),
-            logits(4, 5, full, full, Upsampling::None),
-            logits(5, 5, Size::new(3, 2), full, Upsampling::Bilinear { align_corners: true }),
+            logits(4, 5, full, full, None),
+            logits(5, 5, Size::new(3, 2), full, Some(Upsample::Bilinear { align_corners: true })),
         ];
         let kept = PixelRect { x: 3, y: 2, size: Size::new(17, 11) };
         for rule in [Combine::Logits, Combine::Probabilities] {
@@ -269,7 +270,7 @@ mod tests {
     #[test]
     fn of_equal_classes_the_first_wins() {
         let size = Size::new(2, 1);
-        let l = Logits { values: vec![1.0, 0.0, 1.0, 3.0], n_tiles: 1, n_classes: 2, size, full: size, upsampling: Upsampling::None };
+        let l = Logits { values: vec![1.0, 0.0, 1.0, 3.0], n_tiles: 1, n_classes: 2, size, full: size, upsample: None };
         let combiner = Combiner::new(Combine::Logits, vec![1.0]);
         assert_eq!(combiner.labels(&[&l], 0, PixelRect::whole(size)), [0, 1]);
     }

@@ -7,14 +7,15 @@
 use super::backend::{Backend, BackendError, ForwardKey};
 use super::batch::RawBatch;
 use super::input::InputPlan;
-use super::logits::{Logits, Upsampling};
+use super::logits::Logits;
 use crate::geom::Size;
 use crate::plan::{MemberPlan, Plan};
+use crate::zoo::seed;
 use crate::zoo::spec::{Network, NetworkSpec};
 
 /// The fake device.
 #[derive(Debug)]
-pub struct FakeBackend {
+pub(super) struct FakeBackend {
     members: Vec<FakeMember>,
     input: Vec<f32>,
 }
@@ -29,7 +30,7 @@ struct FakeMember {
 
 impl FakeBackend {
     /// A device that holds every member of the plan.
-    pub fn new(plan: &Plan) -> Self {
+    pub(super) fn new(plan: &Plan) -> Self {
         let member = |m: &MemberPlan| {
             let spec = m.member.spec.clone();
             let input = InputPlan::new(&m.member.input, &plan.bands, spec.size_rule(), plan.pipeline.tiling.border);
@@ -56,8 +57,8 @@ impl Backend for FakeBackend {
         for (input, logits) in inputs.zip(values.chunks_exact_mut((n_classes * size.len()).max(1))) {
             local_network(input, full, stride as usize, &member.directions, size, logits);
         }
-        let upsampling = Upsampling::Bilinear { align_corners: true };
-        Ok(Logits { values, n_tiles: batch.len(), n_classes, size, full, upsampling })
+        let upsample = member.spec.upsample();
+        Ok(Logits { values, n_tiles: batch.len(), n_classes, size, full, upsample })
     }
 
     fn forward_f32(&mut self, _batch: &RawBatch, _key: ForwardKey) -> Option<Result<Logits, BackendError>> {
@@ -79,7 +80,7 @@ fn one_hot(batch: &RawBatch, n_classes: usize) -> Logits {
         }
     }
     let (size, full) = (batch.crop, batch.crop);
-    Logits { values, n_tiles: batch.len(), n_classes, size, full, upsampling: Upsampling::None }
+    Logits { values, n_tiles: batch.len(), n_classes, size, full, upsample: None }
 }
 
 /// Logits of one tile: per class a direction times the band means of one cell of `stride` x `stride` pixels.
@@ -102,8 +103,9 @@ fn local_network(input: &[f32], full: Size, stride: usize, directions: &[Vec<f32
     }
 }
 
-/// Numbers in -1..1 that follow from the member's digest: weights that differ give masks that differ.
+/// Numbers that follow from the member's digest: weights that differ give masks that differ.
 fn directions(spec: &NetworkSpec, digest: &str) -> Vec<Vec<f32>> {
-    let key = |class: u32| format!("fake.{digest}.{class}");
-    (0..spec.classes).map(|class| crate::zoo::seed::uniform(&key(class), spec.bands as usize + 1)).collect()
+    let columns = spec.bands as usize + 1;
+    let values = seed::fill(0, &format!("fake.{digest}.weight"), &[spec.classes as usize, columns], 0);
+    values.chunks_exact(columns).map(<[f32]>::to_vec).collect()
 }

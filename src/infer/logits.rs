@@ -1,18 +1,7 @@
 //! What a forward pass returns.
 
 use crate::geom::Size;
-
-/// How logits reach the size of the network's input. Coordinates follow PyTorch's `interpolate`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Upsampling {
-    /// They already have it.
-    None,
-    /// Bilinear.
-    Bilinear {
-        /// Whether the corner pixels of both grids coincide (PyTorch's `align_corners`).
-        align_corners: bool,
-    },
-}
+use crate::zoo::spec::Upsample;
 
 /// Logits of a batch at the network's own resolution, never up-sampled: `[tile][class][row][column]`, f32.
 #[derive(Clone, Debug)]
@@ -27,8 +16,8 @@ pub struct Logits {
     pub size: Size,
     /// Size of the network's input: the padded crop.
     pub full: Size,
-    /// The way from the one to the other.
-    pub upsampling: Upsampling,
+    /// The way from the one to the other; `None` where they are equal.
+    pub upsample: Option<Upsample>,
 }
 
 impl Logits {
@@ -46,6 +35,6 @@ impl Logits {
 
     /// Whether both can be summed before up-sampling.
     pub fn same_grid(&self, other: &Self) -> bool {
-        self.size == other.size && self.full == other.full && self.upsampling == other.upsampling
+        self.size == other.size && self.full == other.full && self.upsample == other.upsample
     }
 }

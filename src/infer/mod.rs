@@ -20,9 +20,9 @@ mod torch_backend;
 #[path = "torch_stub.rs"]
 mod torch_backend;
 
-pub use backend::{Backend, BackendError, ForwardKey, View, keys_of, open_backends};
+pub use backend::{Backend, BackendError, ForwardKey, View, combine, keys_of, open_backends};
 pub use batch::{RawBatch, TileFault, TileLabels};
 pub use combine::Combiner;
 pub use input::InputPlan;
-pub use logits::{Logits, Upsampling};
-pub use torch_backend::{TorchReport, torch_report, weights_digest};
+pub use logits::Logits;
+pub use torch_backend::{libtorch_version, torch_problem};

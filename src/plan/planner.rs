@@ -1,12 +1,13 @@
 //! Looks at every header and computes the plan.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::model::batch_bytes;
 use super::unit::units_of;
 use super::{BackendKind, MemberPlan, PLAN_FORMAT, Plan, Scanned, ScannedScene, Scene, Schedule};
 use crate::config::{ByteSize, Pipeline};
-use crate::raster::{Identity, OpenSource, RasterSource, SceneHeader};
+use crate::geom::Size;
+use crate::raster::{Identity, OpenSource, RasterError, RasterSource, SceneHeader};
 
 /// A scene that was left out in planning.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub struct Refusal {
     pub name: String,
     /// The file.
     pub file: PathBuf,
+    /// Its size, where the header could be read.
+    pub size: Option<Size>,
     /// Why, and what to do where something can be done.
     pub cause: String,
 }
@@ -75,7 +78,7 @@ impl Planner<'_> {
             let path = scanned.root.join(&found.file);
             match self.scene(&found, &path, reader.as_mut()) {
                 Ok(scene) => scenes.push(scene),
-                Err(cause) => refused.push(Refusal { name: found.name, file: path, cause }),
+                Err((size, cause)) => refused.push(Refusal { name: found.name, file: path, size, cause }),
             }
         }
         // Largest first, so that the last units are small and no worker waits long at the end; equal shapes side by side, to batch.
@@ -104,11 +107,14 @@ impl Planner<'_> {
         Ok(Planned { plan, refused, ignored: scanned.ignored })
     }
 
-    fn scene(&self, found: &ScannedScene, path: &std::path::Path, reader: &mut dyn RasterSource) -> Result<Scene, String> {
-        let identity = if self.files { Some(Identity::of(path).map_err(|e| e.to_string())?) } else { None };
-        let header = reader.inspect(path).map_err(|e| e.to_string())?;
-        self.check_input(&header)?;
-        let grid = self.pipeline.tiling.grid(header.size).map_err(|e| e.to_string())?;
+    /// Looks at one scene; on failure its size, where that much is known, and the cause.
+    fn scene(&self, found: &ScannedScene, path: &Path, reader: &mut dyn RasterSource) -> Result<Scene, (Option<Size>, String)> {
+        let unknown = |e: RasterError| (None, e.to_string());
+        let identity = if self.files { Some(Identity::of(path).map_err(unknown)?) } else { None };
+        let header = reader.inspect(path).map_err(unknown)?;
+        let of_size = |cause: String| (Some(header.size), cause);
+        self.check_input(&header).map_err(of_size)?;
+        let grid = self.pipeline.tiling.grid(header.size).map_err(|e| of_size(e.to_string()))?;
         Ok(Scene { name: found.name.clone(), file: found.file.clone(), header, identity, grid })
     }
 
@@ -161,6 +167,7 @@ fn refuse_too_large(plan: &mut Plan, schedule: &Schedule, refused: &mut Vec<Refu
         refused.push(Refusal {
             name: scene.name.clone(),
             file: plan.path_of(*idx),
+            size: Some(scene.header.size),
             cause: format!("{layout} need --memory {} ({} given)", whole_mebibytes(*needed), ByteSize(schedule.memory)),
         });
     }

@@ -101,9 +101,10 @@ pub struct Schedule {
 pub const LINK_CAPACITY: usize = 2;
 
 impl Schedule {
-    /// Batches of raw crops that can exist at once: one being cut, those in the link, one in the hands of each device.
+    /// Batches of raw crops that can exist at once: one being cut, those in the links to and from the devices, one in the hands of
+    /// each device and of the averager.
     pub fn batches_in_flight(&self) -> u64 {
-        (1 + self.assignment.groups().len() * LINK_CAPACITY + self.devices.len()) as u64
+        (1 + self.assignment.groups().len() * LINK_CAPACITY + self.devices.len() + LINK_CAPACITY + 1) as u64
     }
 
     /// What is left of the memory for units when the batches have theirs.

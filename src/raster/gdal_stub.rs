@@ -13,7 +13,15 @@ impl Gdal {
     ///
     /// # Errors
     /// Always.
-    pub fn set_up(_cache_bytes: u64) -> Result<Self, GdalError> {
+    pub fn set_up() -> Result<Self, GdalError> {
+        Err(GdalError::NotBuilt)
+    }
+
+    /// Nothing to limit.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn limit_cache(&self, _bytes: u64) -> Result<(), GdalError> {
         Err(GdalError::NotBuilt)
     }
 }

@@ -27,20 +27,29 @@ pub struct Gdal {
 }
 
 impl Gdal {
-    /// Sets the process-wide options; the block cache of all threads together is held to `cache_bytes`.
+    /// Sets the process-wide options.
     ///
     /// # Errors
     /// When GDAL refuses an option.
-    pub fn set_up(cache_bytes: u64) -> Result<Self, GdalError> {
+    pub fn set_up() -> Result<Self, GdalError> {
         errors::install();
         // A folder of 10 000 scenes would be listed at each open; with TRUE the few possible sidecars are asked for by name.
-        let options = [("GDAL_DISABLE_READDIR_ON_OPEN", "TRUE".to_owned()), ("GDAL_CACHEMAX", cache_megabytes(cache_bytes))];
-        for (key, value) in options {
-            gdal::config::set_config_option(key, &value)
-                .map_err(|e| GdalError::Call { operation: "set an option", detail: e.to_string() })?;
-        }
+        set_option("GDAL_DISABLE_READDIR_ON_OPEN", "TRUE")?;
         Ok(Self { _set_up: () })
     }
+
+    /// Holds the block cache of all threads together to `bytes`. GDAL looks once: at the first block it decodes.
+    ///
+    /// # Errors
+    /// When GDAL refuses the option.
+    pub fn limit_cache(&self, bytes: u64) -> Result<(), GdalError> {
+        set_option("GDAL_CACHEMAX", &cache_megabytes(bytes))
+    }
+}
+
+fn set_option(key: &str, value: &str) -> Result<(), GdalError> {
+    gdal::config::set_config_option(key, value)
+        .map_err(|e| GdalError::Call { operation: "set an option", detail: e.to_string() })
 }
 
 /// GDAL reads values below 100 000 as megabytes.

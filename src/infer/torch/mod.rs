@@ -1,0 +1,152 @@
+//! The networks on libtorch.
+
+mod cuda;
+
+use tch::nn::VarStore;
+use tch::{Device, Kind, Tensor};
+
+use super::backend::{Backend, BackendError, ForwardKey};
+use super::batch::RawBatch;
+use super::input::InputPlan;
+use super::logits::Logits;
+use crate::config::{Precision, Weights};
+use crate::geom::Size;
+use crate::plan::{DeviceId, MemberPlan, Plan};
+use crate::zoo::registry;
+use crate::zoo::segmenter::{Segmenter, run};
+use crate::zoo::spec::NetworkSpec;
+use crate::zoo::weights;
+
+/// One device that holds every member of the plan.
+struct TorchBackend {
+    device: Device,
+    members: Vec<TorchMember>,
+    input: Vec<f32>,
+}
+
+struct TorchMember {
+    spec: NetworkSpec,
+    input: InputPlan,
+    kind: Kind,
+    store: VarStore,
+    network: Box<dyn Segmenter>,
+}
+
+/// Builds the members on a device and loads their weights.
+pub(super) fn open(plan: &Plan, device: DeviceId) -> Result<Box<dyn Backend>, BackendError> {
+    if let Some(detail) = torch_problem(device) {
+        return Err(BackendError::Device { device, detail });
+    }
+    let threads = i32::try_from(plan.intra_op_threads).unwrap_or(1);
+    // Before the first operation: a thread inside an operation and the workers beside it would fight for the cores.
+    tch::set_num_threads(threads);
+    let target = match device {
+        DeviceId::Cpu => Device::Cpu,
+        DeviceId::Cuda(n) => Device::Cuda(n),
+    };
+    let members = plan.members.iter().map(|m| TorchMember::open(m, plan, target));
+    let members = members.collect::<Result<_, _>>()?;
+    Ok(Box::new(TorchBackend { device: target, members, input: Vec::new() }))
+}
+
+impl TorchMember {
+    fn open(planned: &MemberPlan, plan: &Plan, device: Device) -> Result<Self, BackendError> {
+        let member = &planned.member;
+        let failed = |detail: String| BackendError::Weights { member: member.name.clone(), detail };
+        let mut store = VarStore::new(device);
+        let network = registry::build(&store.root(), &member.spec).map_err(|e| failed(e.to_string()))?;
+        match &member.weights {
+            Weights::File(path) => weights::load(&store, path).map_err(|e| failed(explain(&e)))?,
+            Weights::Seed(seed) => weights::seeded(&store, *seed).map_err(|e| failed(explain(&e)))?,
+        }
+        store.freeze();
+        let kind = match planned.resolved_precision {
+            Precision::Auto | Precision::F32 => Kind::Float,
+            Precision::F16 => Kind::Half,
+            Precision::BF16 => Kind::BFloat16,
+        };
+        set_kind(&mut store, kind);
+        let input = InputPlan::new(&member.input, &plan.bands, member.spec.size_rule(), plan.pipeline.tiling.border);
+        Ok(Self { spec: member.spec.clone(), input, kind, store, network })
+    }
+
+    fn forward(&self, input: &[f32], n_tiles: usize, full: Size, device: Device) -> Result<Logits, BackendError> {
+        let failed = |detail: String| BackendError::Forward { detail };
+        let shape = [n_tiles as i64, i64::from(self.spec.bands), i64::from(full.height), i64::from(full.width)];
+        let tensor = Tensor::from_slice(input).f_view(shape).and_then(|t| t.f_to_device(device));
+        let tensor = tensor.and_then(|t| t.f_to_kind(self.kind)).map_err(|e| failed(e.to_string()))?;
+        let out = run(self.network.as_ref(), &tensor).map_err(|e| failed(e.to_string()))?;
+        let values = out.values.f_to_kind(Kind::Float).and_then(|t| t.f_to_device(Device::Cpu));
+        let values = values.and_then(|t| t.f_contiguous()).map_err(|e| failed(e.to_string()))?;
+        let (_, n_classes, height, width) = values.size4().map_err(|e| failed(e.to_string()))?;
+        let side = |n: i64| u32::try_from(n).unwrap_or(0);
+        let mut host = vec![0.0; values.numel()];
+        values.f_copy_data(&mut host, values.numel()).map_err(|e| failed(e.to_string()))?;
+        Ok(Logits {
+            values: host,
+            n_tiles,
+            n_classes: side(n_classes) as usize,
+            size: Size::new(side(width), side(height)),
+            full,
+            upsample: out.upsample,
+        })
+    }
+}
+
+fn set_kind(store: &mut VarStore, kind: Kind) {
+    match kind {
+        Kind::Half => store.half(),
+        Kind::BFloat16 => store.bfloat16(),
+        _ => store.float(),
+    }
+}
+
+impl Backend for TorchBackend {
+    fn forward(&mut self, batch: &RawBatch, key: ForwardKey) -> Result<Logits, BackendError> {
+        let member = &self.members[key.member];
+        member.input.fill(batch, &mut self.input);
+        member.forward(&self.input, batch.len(), member.input.padded(batch.crop), self.device)
+    }
+
+    fn forward_f32(&mut self, batch: &RawBatch, key: ForwardKey) -> Option<Result<Logits, BackendError>> {
+        let member = &mut self.members[key.member];
+        let kind = member.kind;
+        if kind == Kind::Float {
+            return None;
+        }
+        // The stored weights widened: what overflowed was an activation.
+        set_kind(&mut member.store, Kind::Float);
+        member.kind = Kind::Float;
+        let logits = self.forward(batch, key);
+        let member = &mut self.members[key.member];
+        set_kind(&mut member.store, kind);
+        member.kind = kind;
+        Some(logits)
+    }
+}
+
+/// An error with its sources, in one line.
+fn explain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(error.source(), |e| e.source()).fold(error.to_string(), |text, e| format!("{text}: {e}"))
+}
+
+/// The libtorch that tch is built for.
+pub fn libtorch_version() -> Option<String> {
+    Some("2.11.0".into())
+}
+
+/// What keeps a device from being used, `None` when nothing does.
+pub fn torch_problem(device: DeviceId) -> Option<String> {
+    match device {
+        DeviceId::Cpu => None,
+        DeviceId::Cuda(n) => {
+            let found = cuda::device_count();
+            let count = usize::try_from(found.as_ref().copied().unwrap_or(0)).unwrap_or(0);
+            match found {
+                Err(detail) => Some(detail),
+                Ok(_) if n >= count => Some(format!("libtorch finds {count} CUDA devices")),
+                Ok(_) => None,
+            }
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Stands in for the torch backend in builds without it.
+
+use super::backend::{Backend, BackendError};
+use crate::plan::{DeviceId, Plan};
+
+const MISSING: &str = "this build of swath has no libtorch; build it with the feature `torch`, or use --backend fake";
+
+/// Fails: there is no libtorch.
+pub(super) fn open(_plan: &Plan, device: DeviceId) -> Result<Box<dyn Backend>, BackendError> {
+    Err(BackendError::Device { device, detail: MISSING.into() })
+}
+
+/// There is none.
+pub fn libtorch_version() -> Option<String> {
+    None
+}
+
+/// What keeps a device from being used.
+pub fn torch_problem(_device: DeviceId) -> Option<String> {
+    Some(MISSING.into())
+}

@@ -1,0 +1,64 @@
+//! The closing summary.
+
+use std::fmt::Write;
+
+use super::RunReport;
+use crate::config::format_bytes;
+
+/// Failed scenes that the summary lists; all are in report.json.
+const LISTED: usize = 20;
+
+/// The summary of a run as text.
+pub fn summary(report: &RunReport, dir: &str) -> String {
+    let mut text = String::new();
+    let t = &report.totals;
+    // Writing to a String cannot fail.
+    let mut line = |s: String| writeln!(text, "{s}").unwrap_or_default();
+    line(format!("scenes      {} done, {} failed, {} other files ignored", t.done, t.failed, t.ignored));
+    for failed in report.failed.iter().take(LISTED) {
+        line(format!("  failed    {} ({}): {} [{}]", failed.scene, failed.stage, failed.cause, failed.action));
+    }
+    if report.failed.len() > LISTED {
+        line(format!("  ... and {} more in report.json", report.failed.len() - LISTED));
+    }
+    line(format!(
+        "pixels      {:.1} Mpx in {:.1} s, {:.2} Mpx/s ({} tiles, {:.1} Mpx seen by the networks)",
+        t.pixels as f64 / 1e6,
+        t.seconds,
+        t.mpx_per_second(),
+        t.tiles,
+        t.network_pixels as f64 / 1e6
+    ));
+    for stage in &report.stages {
+        line(format!(
+            "  {:<9} x{:<2} {:>5.1} % busy, {:>5.1} % waiting for input, {:>5.1} % for room",
+            stage.name, stage.workers, stage.busy_percent, stage.wait_in_percent, stage.wait_out_percent
+        ));
+    }
+    if let Some(bottleneck) = &report.bottleneck {
+        line(format!("bottleneck  {bottleneck}"));
+    }
+    let m = &report.memory;
+    line(format!(
+        "memory      {} at most, {} promised ({} budget, {} decoder cache, {} weights, {} activations, {} program)",
+        format_bytes(m.peak_rss),
+        format_bytes(m.promised),
+        format_bytes(m.budget),
+        format_bytes(m.decoder_cache),
+        format_bytes(m.weights),
+        format_bytes(m.activations),
+        format_bytes(m.base)
+    ));
+    line(format!("masks       {dir}/masks"));
+    match &report.package {
+        Some(package) => line(format!(
+            "archive     {} ({} entries, {})",
+            package.path,
+            package.entries,
+            format_bytes(package.bytes)
+        )),
+        None if report.failed.is_empty() => {}
+        None => line("archive     none: scenes failed; --allow-partial makes one without them".into()),
+    }
+    text
+}

@@ -1,0 +1,127 @@
+//! Writes the files of scenes as their rows come.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Board;
+use super::message::{Encoded, SceneRows, StitchedScene};
+use crate::atomic::FinishedFile;
+use crate::config::Pipeline;
+use crate::flow::{Outbox, Stage};
+use crate::masks::{ColorWriter, MaskError, MaskWriter};
+
+/// Where the files of a run lie.
+#[derive(Clone, Debug)]
+pub struct OutputLayout {
+    /// The run directory.
+    pub dir: PathBuf,
+}
+
+impl OutputLayout {
+    /// The mask of a scene.
+    pub fn mask(&self, name: &str) -> PathBuf {
+        self.dir.join("masks").join(format!("{name}.png"))
+    }
+
+    /// Its colour picture.
+    pub fn color(&self, name: &str) -> PathBuf {
+        self.dir.join("color").join(format!("{name}.png"))
+    }
+
+    /// The archive.
+    pub fn archive(&self) -> PathBuf {
+        self.dir.join("submit.zip")
+    }
+
+    /// The report.
+    pub fn report(&self) -> PathBuf {
+        self.dir.join("report.json")
+    }
+
+    /// Every file of a scene under a pipeline, the mask first.
+    pub fn files(&self, name: &str, pipeline: &Pipeline) -> Vec<PathBuf> {
+        let color = pipeline.outputs.color.then(|| self.color(name));
+        std::iter::once(self.mask(name)).chain(color).collect()
+    }
+}
+
+/// One encoder. All rows of a scene come to the same one, in order.
+pub struct Encode {
+    board: Arc<Board>,
+    layout: OutputLayout,
+    open: BTreeMap<u32, Writers>,
+}
+
+/// A scene's files, begun.
+struct Writers {
+    mask: MaskWriter,
+    color: Option<ColorWriter>,
+}
+
+impl Encode {
+    /// An encoder.
+    pub fn new(board: Arc<Board>, layout: OutputLayout) -> Self {
+        Self { board, layout, open: BTreeMap::new() }
+    }
+
+    /// Appends rows; after the last ones, gives the finished files.
+    fn write(&mut self, rows: &SceneRows) -> Result<Option<Vec<(FinishedFile, String)>>, MaskError> {
+        let mut writers = match self.open.remove(&rows.scene) {
+            Some(writers) => writers,
+            None => self.begin(rows.scene)?,
+        };
+        writers.mask.write_rows(&rows.labels)?;
+        if let Some(color) = &mut writers.color {
+            color.write_rows(&rows.labels)?;
+        }
+        if !rows.last {
+            self.open.insert(rows.scene, writers);
+            return Ok(None);
+        }
+        let mask = writers.mask.finish()?;
+        let color = writers.color.map(ColorWriter::finish).transpose()?;
+        Ok(Some(std::iter::once(mask).chain(color).map(|f| (f.file, f.sha256)).collect()))
+    }
+
+    fn begin(&self, scene: u32) -> Result<Writers, MaskError> {
+        let plan = self.board.plan();
+        let (pipeline, scene) = (&plan.pipeline, &plan.scenes[scene as usize]);
+        let size = scene.header.size;
+        let path = self.layout.mask(&scene.name);
+        let mask = MaskWriter::create(&path, size, pipeline.outputs.mask_depth, &pipeline.classes)?;
+        let color = pipeline.outputs.color.then(|| ColorWriter::create(&self.layout.color(&scene.name), size, &pipeline.classes));
+        Ok(Writers { mask, color: color.transpose()? })
+    }
+}
+
+impl Stage for Encode {
+    type In = StitchedScene;
+    type Out = Encoded;
+    type Error = MaskError;
+
+    fn process(&mut self, stitched: StitchedScene, out: &Outbox<'_, Encoded>) -> Result<(), MaskError> {
+        let (scene, last) = match &stitched {
+            StitchedScene::Rows(rows) => (rows.scene, rows.last),
+            StitchedScene::Abandoned { scene } => (*scene, true),
+        };
+        let mut files = Vec::new();
+        match stitched {
+            StitchedScene::Rows(rows) if !self.board.has_failed(scene) => match self.write(&rows) {
+                Ok(finished) => files = finished.unwrap_or_default(),
+                // What the disk refuses, it refuses to the next scene too.
+                Err(e) if e.is_output_fault() => return Err(e),
+                Err(e) => self.board.fail(scene, "encode", e.to_string()),
+            },
+            StitchedScene::Rows(_) | StitchedScene::Abandoned { .. } => {}
+        }
+        if self.board.has_failed(scene) {
+            // Dropping the writers removes their temporary files.
+            self.open.remove(&scene);
+        }
+        if last {
+            out.put(Encoded { scene, files });
+        }
+        Ok(())
+    }
+}

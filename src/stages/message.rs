@@ -1,0 +1,157 @@
+//! What travels between stages.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Failure;
+use crate::atomic::FinishedFile;
+use crate::config::classes::ClassId;
+use crate::flow::Credit;
+use crate::geom::PixelRect;
+use crate::infer::{ForwardKey, Logits, RawBatch, TileFault, TileLabels};
+use crate::plan::UnitGeometry;
+use crate::raster::PixelBuf;
+
+/// A unit on its way; its label credit is given back when the last message about it is gone.
+#[derive(Debug)]
+pub struct Ticket {
+    /// Index of the unit.
+    pub unit: usize,
+    /// Its reads and tiles.
+    pub geometry: UnitGeometry,
+    /// Bytes for its labels.
+    pub credit: Credit,
+}
+
+/// The pixels of one part of a unit.
+#[derive(Debug)]
+pub struct PartPixels {
+    /// Planes of the plan's bands over the part's window.
+    pub pixels: PixelBuf,
+    /// One byte per pixel of the window, 0 where there is no data; `None` where all is data.
+    pub valid: Option<Vec<u8>>,
+    /// For each of the part's tiles, in order: the file stores nothing there, and the mask may say so.
+    pub blank: Vec<bool>,
+}
+
+/// read -> tile: a unit decoded.
+#[derive(Debug)]
+pub struct ReadUnit {
+    /// The unit.
+    pub ticket: Arc<Ticket>,
+    /// Pixels of each part; `None` where the scene has failed.
+    pub parts: Vec<Option<PartPixels>>,
+    /// Bytes for the pixels: given back when the last crop is cut.
+    pub credit: Credit,
+}
+
+/// tile -> infer: one batch of raw crops.
+#[derive(Debug)]
+pub struct TileBatch {
+    /// The unit.
+    pub ticket: Arc<Ticket>,
+    /// Index of its first tile within the unit.
+    pub first_tile: usize,
+    /// The crops.
+    pub raw: RawBatch,
+}
+
+/// What one device made of a batch.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It holds every member: the result.
+    Complete(Vec<TileLabels>),
+    /// It holds some: their logits, and the tiles for which they are useless.
+    Partial {
+        /// Logits by forward pass.
+        forwards: Vec<(ForwardKey, Logits)>,
+        /// Per tile.
+        faults: Vec<Option<TileFault>>,
+    },
+}
+
+/// infer -> average.
+#[derive(Debug)]
+pub struct Inferred {
+    /// The batch.
+    pub batch: Arc<TileBatch>,
+    /// The result, or part of it.
+    pub outcome: Outcome,
+}
+
+/// average -> stitch: labels of the tiles of a batch, nodata in place.
+#[derive(Debug)]
+pub struct Classified {
+    /// The unit.
+    pub ticket: Arc<Ticket>,
+    /// Index of the batch's first tile within the unit.
+    pub first_tile: usize,
+    /// Labels of each tile; a fault has cost its scene.
+    pub tiles: Vec<TileLabels>,
+}
+
+/// stitch -> encode: what a scene's file is made of, top down.
+#[derive(Debug)]
+pub enum StitchedScene {
+    /// Whole rows.
+    Rows(SceneRows),
+    /// The scene has failed and all its tiles have passed: forget it.
+    Abandoned {
+        /// Index of the scene.
+        scene: u32,
+    },
+}
+
+/// Consecutive whole rows of a scene.
+#[derive(Debug)]
+pub struct SceneRows {
+    /// Index of the scene.
+    pub scene: u32,
+    /// Which rows: the full width.
+    pub rect: PixelRect,
+    /// Labels row by row.
+    pub labels: Vec<ClassId>,
+    /// Whether these are the last.
+    pub last: bool,
+    /// Keeps the units' credit while the rows live.
+    pub tickets: Vec<Arc<Ticket>>,
+}
+
+impl StitchedScene {
+    /// Index of the scene: what messages are routed to encoders by.
+    pub fn scene(&self) -> u32 {
+        match self {
+            Self::Rows(rows) => rows.scene,
+            Self::Abandoned { scene } => *scene,
+        }
+    }
+}
+
+/// encode -> commit: the files of a scene, complete and synced, still under temporary names.
+#[derive(Debug)]
+pub struct Encoded {
+    /// Index of the scene.
+    pub scene: u32,
+    /// Its files, the mask first; none when the scene has failed.
+    pub files: Vec<(FinishedFile, String)>,
+}
+
+/// A file at its final name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrittenFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its length.
+    pub bytes: u64,
+    /// Its SHA-256, hexadecimal.
+    pub sha256: String,
+}
+
+/// commit -> app: the end of a scene.
+#[derive(Debug)]
+pub struct Verdict {
+    /// Index of the scene.
+    pub scene: u32,
+    /// Its files, the mask first, or why there are none.
+    pub outcome: Result<Vec<WrittenFile>, Failure>,
+}

@@ -1,0 +1,34 @@
+//! The stages of the dataflow, from a unit's turn to its files.
+//!
+//! ```text
+//! Admitted -> read -> tile -> infer xD -> average -> stitch -> encode xE -> commit -> Verdict
+//! ```
+//!
+//! The contract, for each of them:
+//! - Every unit that is admitted passes through every stage up to `stitch`, whatever happens to its scenes. A scene that fails is
+//!   noted on the [`Board`] with its cause; from there on its parts travel as blanks and its rows are dropped. So counts are exact
+//!   everywhere, each scene gets one [`Verdict`], and nobody waits for something that will not come.
+//! - A stage knows the plan and its messages, no other stage. It neither spawns nor wires; `app` does.
+//! - An `Err` ends the run: only what makes all further work pointless (the output disk is full) is one.
+//! - Memory: raw pixels and labels are covered by the unit's credit, which travels with them; batches by the capacity of the links.
+
+mod average;
+mod board;
+mod commit;
+mod encode;
+mod infer;
+mod message;
+mod read;
+mod stitch;
+mod tile;
+mod validity;
+
+pub use average::Average;
+pub use board::{Board, Failure, Progress};
+pub use commit::Commit;
+pub use encode::{Encode, OutputLayout};
+pub use infer::Infer;
+pub use message::{Classified, Encoded, Inferred, ReadUnit, SceneRows, StitchedScene, TileBatch, Verdict, WrittenFile};
+pub use read::Read;
+pub use stitch::Stitch;
+pub use tile::TileStage;

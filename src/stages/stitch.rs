@@ -1,0 +1,117 @@
+//! Puts tiles back together and lets rows go as soon as they are whole.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use super::Board;
+use super::message::{Classified, SceneRows, StitchedScene, Ticket};
+use crate::config::classes::ClassId;
+use crate::flow::{Outbox, Stage};
+use crate::geom::{PixelRect, Span};
+use crate::plan::Tile;
+
+/// The stitcher: holds the rows of tiles that are begun, never a scene.
+pub struct Stitch {
+    board: Arc<Board>,
+    scenes: BTreeMap<u32, OpenScene>,
+}
+
+/// A scene of which some tiles have arrived.
+struct OpenScene {
+    tiles_left: u64,
+    next_row: u32,
+    rows: BTreeMap<u32, TileRow>,
+}
+
+/// One row of tiles, filling up.
+struct TileRow {
+    rect: PixelRect,
+    labels: Vec<ClassId>,
+    tiles_left: u32,
+    tickets: Vec<Arc<Ticket>>,
+}
+
+impl Stitch {
+    /// A stitcher.
+    pub fn new(board: Arc<Board>) -> Self {
+        Self { board, scenes: BTreeMap::new() }
+    }
+
+    /// Places one tile; gives the rows that are whole now, or the end of a failed scene.
+    fn place(&mut self, ticket: &Arc<Ticket>, tile: &Tile, labels: &[ClassId], out: &Outbox<'_, StitchedScene>) {
+        let scene = ticket.geometry.parts[tile.part as usize].scene;
+        let planned = &self.board.plan().scenes[scene as usize];
+        let (grid, size) = (planned.grid, planned.header.size);
+        let failed = self.board.has_failed(scene);
+        let open = self.scenes.entry(scene).or_insert_with(|| OpenScene {
+            tiles_left: grid.n_tiles(),
+            next_row: 0,
+            rows: BTreeMap::new(),
+        });
+        open.tiles_left -= 1;
+        if failed {
+            open.rows.clear();
+        } else {
+            let row_idx = tile.centre.y / grid.y.centre;
+            let row = open.rows.entry(row_idx).or_insert_with(|| {
+                let rect = PixelRect::from_spans(Span::new(0, size.width), grid.y.centre(row_idx));
+                TileRow::new(rect, grid.x.n_tiles())
+            });
+            row.place(ticket, tile, labels);
+            open.release(scene, size.height, out);
+        }
+        if open.tiles_left == 0 {
+            self.scenes.remove(&scene);
+            if failed {
+                out.put(StitchedScene::Abandoned { scene });
+            }
+        }
+    }
+}
+
+impl OpenScene {
+    /// Lets go of the rows that are whole, top down.
+    fn release(&mut self, scene: u32, height: u32, out: &Outbox<'_, StitchedScene>) {
+        while self.rows.get(&self.next_row).is_some_and(|r| r.tiles_left == 0) {
+            let Some(row) = self.rows.remove(&self.next_row) else { return };
+            self.next_row += 1;
+            let last = row.rect.ys().end == height;
+            let TileRow { rect, labels, tickets, .. } = row;
+            out.put(StitchedScene::Rows(SceneRows { scene, rect, labels, last, tickets }));
+        }
+    }
+}
+
+impl TileRow {
+    fn new(rect: PixelRect, n_tiles: u32) -> Self {
+        Self { rect, labels: vec![0; rect.size.len()], tiles_left: n_tiles, tickets: Vec::new() }
+    }
+
+    fn place(&mut self, ticket: &Arc<Ticket>, tile: &Tile, labels: &[ClassId]) {
+        let (width, tile_width) = (self.rect.size.width as usize, tile.centre.size.width as usize);
+        let start = (tile.centre.y - self.rect.y) as usize * width + tile.centre.x as usize;
+        for (into, from) in self.labels[start..].chunks_mut(width).zip(labels.chunks_exact(tile_width.max(1))) {
+            into[..tile_width].copy_from_slice(from);
+        }
+        self.tiles_left -= 1;
+        if self.tickets.last().is_none_or(|t| t.unit != ticket.unit) {
+            self.tickets.push(Arc::clone(ticket));
+        }
+    }
+}
+
+impl Stage for Stitch {
+    type In = Classified;
+    type Out = StitchedScene;
+    type Error = Infallible;
+
+    fn process(&mut self, classified: Classified, out: &Outbox<'_, StitchedScene>) -> Result<(), Infallible> {
+        let Classified { ticket, first_tile, tiles } = classified;
+        for (tile, labels) in ticket.geometry.tiles[first_tile..].iter().zip(&tiles) {
+            // A fault has failed its scene before, so that these labels are not looked at.
+            self.place(&ticket, tile, labels.as_deref().unwrap_or_default(), out);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,113 @@
+//! Which pixels hold data.
+
+use crate::geom::PixelRect;
+use crate::raster::{PixelBuf, PixelType, SceneHeader};
+
+/// One byte per pixel of the window, 0 where there is no data; `None` when all is data.
+///
+/// A pixel has no data when the mask says so, when every band that is read holds its nodata value, or when some band is not
+/// finite. Without a nodata entry in the class table (`may_lack`) every finite pixel is data, and one that is not is an error.
+pub(super) fn validity(
+    header: &SceneHeader,
+    bands: &[u32],
+    window: PixelRect,
+    pixels: &PixelBuf,
+    mask: &[u8],
+    may_lack: bool,
+) -> Result<Option<Vec<u8>>, String> {
+    let area = window.size.len();
+    let mut valid = vec![1u8; area];
+    if pixels.dtype() == PixelType::F32 {
+        for plane in pixels.values::<f32>().chunks_exact(area) {
+            valid.iter_mut().zip(plane).for_each(|(ok, v)| *ok &= u8::from(v.is_finite()));
+        }
+    }
+    if !may_lack {
+        return match valid.iter().position(|ok| *ok == 0) {
+            Some(at) => Err(non_finite(window, at)),
+            None => Ok(None),
+        };
+    }
+    for (ok, m) in valid.iter_mut().zip(mask) {
+        *ok &= u8::from(*m != 0);
+    }
+    let nodata: Option<Vec<f64>> = bands.iter().map(|b| header.nodata.get(*b as usize - 1).copied().flatten()).collect();
+    if let Some(nodata) = nodata {
+        match pixels.dtype() {
+            PixelType::U8 => clear_nodata::<u8>(pixels, &nodata, &mut valid, f64::from),
+            PixelType::U16 => clear_nodata::<u16>(pixels, &nodata, &mut valid, f64::from),
+            PixelType::I16 => clear_nodata::<i16>(pixels, &nodata, &mut valid, f64::from),
+            PixelType::F32 => {
+                // The tag is text: 0.1 means the nearest f32.
+                #[expect(clippy::cast_possible_truncation, reason = "rounding to the pixel's own type is the point")]
+                let nodata: Vec<f64> = nodata.iter().map(|v| f64::from(*v as f32)).collect();
+                clear_nodata::<f32>(pixels, &nodata, &mut valid, f64::from);
+            }
+        }
+    }
+    Ok(valid.contains(&0).then_some(valid))
+}
+
+/// Clears the pixels where all bands hold their nodata value.
+fn clear_nodata<T: bytemuck::Pod>(pixels: &PixelBuf, nodata: &[f64], valid: &mut [u8], value: impl Fn(T) -> f64) {
+    let mut lacking = vec![1u8; valid.len()];
+    for (plane, nodata) in pixels.values::<T>().chunks_exact(valid.len().max(1)).zip(nodata) {
+        lacking.iter_mut().zip(plane).for_each(|(lacks, v)| *lacks &= u8::from(value(*v) == *nodata));
+    }
+    valid.iter_mut().zip(&lacking).for_each(|(ok, lacks)| *ok &= 1 - lacks);
+}
+
+fn non_finite(window: PixelRect, at: usize) -> String {
+    let width = window.size.width as usize;
+    let (x, y) = (window.x as usize + at % width, window.y as usize + at / width);
+    format!("the pixel at column {x}, row {y} is not a finite number and the class table has no [nodata] entry; add one to the pipeline")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geom::Size;
+    use crate::raster::MemoryRaster;
+
+    fn check<T: bytemuck::Pod>(dtype: PixelType, values: &[T], nodata: Option<f64>, mask: &[u8]) -> Option<Vec<u8>> {
+        let size = Size::new(3, 1);
+        let mut raster = MemoryRaster::new(size, 2, PixelBuf::from_slice(dtype, values));
+        raster.header.nodata = vec![nodata; 2];
+        validity(&raster.header, &[1, 2], PixelRect::whole(size), &raster.pixels, mask, true).unwrap()
+    }
+
+    #[test]
+    fn all_bands_must_hold_the_nodata_value() {
+        let values = [-9999i16, -9999, 5, -9999, 7, 5];
+        assert_eq!(check(PixelType::I16, &values, Some(-9999.0), &[]), Some(vec![0, 1, 1]));
+        assert_eq!(check(PixelType::I16, &values, None, &[]), None);
+    }
+
+    #[test]
+    fn one_band_that_is_not_finite_suffices() {
+        let values = [1.0f32, f32::NAN, 1.0, 0.1, 1.0, 0.1];
+        assert_eq!(check(PixelType::F32, &values, None, &[]), Some(vec![1, 0, 1]));
+        let values = [0.1f32, 1.0, 1.0, 0.1, 1.0, 0.1];
+        assert_eq!(check(PixelType::F32, &values, Some(0.1), &[]), Some(vec![0, 1, 1]), "the tag's text is a f64");
+    }
+
+    #[test]
+    fn a_mask_decides_alone() {
+        assert_eq!(check(PixelType::U8, &[1u8; 6], None, &[255, 0, 255]), Some(vec![1, 0, 1]));
+    }
+
+    #[test]
+    fn without_a_nodata_entry_a_nan_costs_the_scene_and_a_value_does_not() {
+        let size = Size::new(2, 2);
+        let values = [1.0f32, 2.0, 3.0, f32::INFINITY];
+        let mut raster = MemoryRaster::new(size, 1, PixelBuf::from_slice(PixelType::F32, &values));
+        raster.header.nodata = vec![Some(2.0)];
+        let run = |raster: &MemoryRaster| {
+            validity(&raster.header, &[1], PixelRect::whole(size), &raster.pixels, &[], false)
+        };
+        let error = run(&raster).unwrap_err();
+        assert!(error.contains("column 1, row 1"), "{error}");
+        raster.pixels = PixelBuf::from_slice(PixelType::F32, &[1.0f32, 2.0, 3.0, 4.0]);
+        assert_eq!(run(&raster), Ok(None));
+    }
+}
