@@ -1,13 +1,75 @@
-//! swath (architecture text follows).
+//! swath turns a directory of remote-sensing rasters into land-cover masks with an ensemble of segmentation networks. This is its
+//! architecture; `README.md` says how to use it.
+//!
+//! # Bird's eye
+//!
+//! ```text
+//! scan -> plan -> read xR -> tile -> infer xD -> average -> stitch -> encode xE -> commit -> pack
+//! ```
+//!
+//! [`plan`] decides *what* happens: every scene, tile, batch and member, before anything runs, as data. [`app::wire()`] joins the
+//! [`stages`] with bounded links and the [`flow`] kit runs them; they decide *when*. A scene's rows leave the moment they are whole,
+//! so memory depends neither on the size of a scene nor on their number.
+//!
+//! The granule of all of it is the [`plan::Unit`]: a row of tiles of a large scene, or a group of small scenes of one shape. A unit is
+//! read in one pass, its batches never mix with another's, and the bytes it holds are credited from a [`flow::Budget`] before it
+//! is read and given back as it goes.
+//!
+//! # Code map, in reading order
+//!
+//! | folder | what is there |
+//! |---|---|
+//! | [`geom`] | sizes, spans, rectangles, the map to the ground |
+//! | [`tiler`] | a scene's size in, its grid of tiles out: pure arithmetic |
+//! | [`raster`] | scenes behind [`raster::RasterSource`]: GDAL, or in memory; the only place that parses what it does not trust |
+//! | [`zoo`] | the networks: facts as data, layers, backbones, models, weights files |
+//! | [`config`] | pipeline files: as written, and as checked |
+//! | [`plan`] | the selection of scenes, the plan, the schedule and the memory it takes |
+//! | [`flow`] | the generic kit: links, stages, graph, budget, stop signal, meters |
+//! | [`infer`] | [`infer::Backend`]: one device with its members; normalisation, the weighted sum and the argmax |
+//! | [`masks`] | class masks and colour pictures as PNG, row by row |
+//! | [`stages`] | one file per stage, the messages between them, and the board of failures; the contract is in its documentation |
+//! | [`package`] | submit.zip, checked against what is expected |
+//! | [`report`] | everything that is printed, and report.json |
+//! | [`eval`] | scores of masks against true masks |
+//! | [`synth`] | drawn sample scenes with true masks |
+//! | [`app`] | the commands: request in, outcome out; wiring, run state, signals |
+//! | [`cli`] | arguments to requests, outcomes to exit codes |
+//! | [`atomic`] | the one way to write a file |
+//!
+//! # Invariants
+//!
+//! `tests/it/arch.rs` checks those that can be seen in the text.
+//!
+//! - The arrows between folders are the table in that test; there is no cycle. `flow` names no domain type, `tiler` no tensor, and
+//!   stages do not use each other.
+//! - `tch` is known to `zoo` and `infer/torch` only, `gdal` to `raster/gdal`, `tokio` to `app`, and so on. Without the features `torch`
+//!   and `gdal` stubs with the same surface stand in, and everything else builds and is tested.
+//! - Equal plans give equal bytes: for any number of workers and readers, any memory that suffices, any order of arrival. So nothing
+//!   in a plan is measured, and sums run in the plan's order.
+//! - Every link is bounded; work enters in order and only with credit. What has entered can always leave.
+//! - A scene that fails costs itself: its parts travel on as blanks, so that every count stays exact. Only what makes all further work
+//!   pointless ends a run.
+//! - A file has its final name only when it is complete and synced. `commit` alone gives final names to scenes' files.
+//! - A non-finite logit is never argmaxed, weights fit exactly or are refused, and a mask holds the class table's values only.
+//! - Nothing outside `report` prints.
+//! - `unsafe` code is in `infer/torch/cuda.rs` alone: it opens libtorch's CUDA library where there is one.
 
+pub mod app;
 pub mod atomic;
+pub mod cli;
 pub mod config;
+pub mod eval;
 pub mod flow;
 pub mod geom;
 pub mod infer;
+pub mod masks;
+pub mod package;
 pub mod plan;
 pub mod raster;
 pub mod report;
+pub mod stages;
+pub mod synth;
 pub mod tiler;
 pub mod zoo;
 

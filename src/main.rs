@@ -1,4 +1,8 @@
-fn main() {
-    #[cfg(feature = "torch")]
-    println!("{:?} {}", tch::Tensor::from_slice(&[1f32, 2.]).sum(tch::Kind::Float), tch::utils::has_cuda());
+//! The program: everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    swath::flow::quiet_panics();
+    ExitCode::from(swath::cli::main(std::env::args_os()))
 }

@@ -10,4 +10,6 @@ mod pipeline;
 mod unknown_key;
 
 pub use bytes::{ByteSize, format_bytes};
-pub use pipeline::{Combine, ConfigError, InputSpec, MaskDepth, Member, Outputs, Package, Pipeline, Precision, Weights};
+pub use pipeline::{
+    Combine, ConfigError, InputSpec, MaskDepth, Member, Outputs, Package, Pipeline, Precision, Weights,
+};

@@ -257,9 +257,7 @@ fn set(root: &mut toml::Value, setting: &str) -> Result<(), String> {
                 table.insert(part.to_owned(), value);
                 return Ok(());
             }
-            toml::Value::Table(table) => {
-                table.entry(part).or_insert_with(|| toml::Value::Table(toml::Table::new()))
-            }
+            toml::Value::Table(table) => table.entry(part).or_insert_with(|| toml::Value::Table(toml::Table::new())),
             toml::Value::Array(items) => {
                 let n = items.len();
                 let idx = part.parse::<usize>().map_err(|_| format!("`{part}` is not a position in a list of {n}"))?;
@@ -279,7 +277,10 @@ fn set(root: &mut toml::Value, setting: &str) -> Result<(), String> {
 fn check(file: PipelineFile, folder: &Path) -> Result<Pipeline, String> {
     let classes = ClassTable::new(file.classes, file.nodata).map_err(|e| e.to_string())?;
     if file.outputs.mask_bits == MaskDepth::Eight && classes.max_value() > 255 {
-        return Err(format!("a class has value {}, more than 8 bits hold; set outputs.mask_bits = 16", classes.max_value()));
+        return Err(format!(
+            "a class has value {}, more than 8 bits hold; set outputs.mask_bits = 16",
+            classes.max_value()
+        ));
     }
     if file.members.is_empty() {
         return Err("there are no [[members]]; an ensemble needs at least one".into());
@@ -294,7 +295,8 @@ fn check(file: PipelineFile, folder: &Path) -> Result<Pipeline, String> {
             return Err(format!("two members are called `{name}`"));
         }
         let n_classes = u32::try_from(classes.classes().len()).unwrap_or(u32::MAX);
-        members.push(member(table, &name, &file.input, n_classes, folder).map_err(|e| format!("member `{name}`: {e}"))?);
+        members
+            .push(member(table, &name, &file.input, n_classes, folder).map_err(|e| format!("member `{name}`: {e}"))?);
     }
     if !members.iter().any(|m| m.weight > 0.0) {
         return Err("all members have weight 0".into());

@@ -20,7 +20,8 @@ fn similarity(a: &str, b: &str) -> f64 {
 
 /// Takes serde's sentence apart: "unknown field `x`, expected one of `a`, `b`".
 fn parse(message: &str) -> Option<(&str, Vec<&str>)> {
-    let rest = message.trim().strip_prefix("unknown field ").or_else(|| message.trim().strip_prefix("unknown variant "))?;
+    let rest =
+        message.trim().strip_prefix("unknown field ").or_else(|| message.trim().strip_prefix("unknown variant "))?;
     let mut quoted = rest.split('`').skip(1).step_by(2);
     Some((quoted.next()?, quoted.collect()))
 }

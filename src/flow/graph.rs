@@ -1,6 +1,5 @@
 //! Spawns workers, joins them, and reports the first cause of a failure. The only place that starts threads.
 
-use std::any::Any;
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,6 +7,7 @@ use std::thread::JoinHandle;
 
 use super::link::{Inlet, Outlet, link};
 use super::meter::{StageMeter, StageReport};
+use super::panics::panic_message;
 use super::stage::run;
 use super::{Emit, Source, Stage, Stop};
 
@@ -165,9 +165,4 @@ impl Drop for Graph {
             self.wait();
         }
     }
-}
-
-fn panic_message(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied());
-    text.unwrap_or("no message").to_owned()
 }

@@ -56,9 +56,9 @@ impl StageMeter {
 }
 
 impl StageReport {
-    /// Busy share of its workers' lives, in percent.
-    pub fn busy_percent(&self) -> f64 {
-        let all = (self.busy + self.wait_in + self.wait_out).as_secs_f64();
-        if all > 0.0 { 100.0 * self.busy.as_secs_f64() / all } else { 0.0 }
+    /// A part of its workers' time in percent, of a run that took `wall`.
+    pub fn percent(&self, part: Duration, wall: Duration) -> f64 {
+        let all = wall.as_secs_f64() * self.workers as f64;
+        if all > 0.0 { 100.0 * part.as_secs_f64() / all } else { 0.0 }
     }
 }

@@ -12,6 +12,7 @@ mod budget;
 mod graph;
 mod link;
 mod meter;
+mod panics;
 mod stage;
 mod stop;
 
@@ -19,5 +20,6 @@ pub use budget::{Admission, Admitted, Budget, Credit};
 pub use graph::{Graph, GraphError};
 pub use link::{Closed, Emit, Fan, Inlet, Outlet, Router};
 pub use meter::{StageMeter, StageReport};
+pub use panics::{panic_message, quiet_panics};
 pub use stage::{Outbox, Source, Stage};
 pub use stop::Stop;

@@ -68,7 +68,13 @@ pub trait Backend: Send {
 
     /// Runs all these forward passes and combines them: the complete result of a batch. A device with memory of its own does this
     /// without moving logits; the others inherit it.
-    fn classify(&mut self, batch: &RawBatch, keys: &[ForwardKey], combiner: &Combiner, names: &[String]) -> Vec<TileLabels> {
+    fn classify(
+        &mut self,
+        batch: &RawBatch,
+        keys: &[ForwardKey],
+        combiner: &Combiner,
+        names: &[String],
+    ) -> Vec<TileLabels> {
         let mut faults: Vec<Option<TileFault>> = vec![None; batch.len()];
         let mut forwards = Vec::new();
         for key in keys {

@@ -96,7 +96,11 @@ enum Axis {
 }
 
 /// For each of `len` positions from `start` on the full grid, its neighbours on the coarse one.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "coordinates are within a crop and not negative")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "coordinates are within a crop and not negative"
+)]
 fn blends(logits: &Logits, axis: Axis, start: u32, len: u32) -> Vec<Blend> {
     let (coarse, full) = match axis {
         Axis::X => (logits.size.width, logits.full.width),
@@ -203,7 +207,9 @@ mod tests {
     fn naive(l: &Logits, x: u32, y: u32, class: usize) -> f64 {
         let at = |v: u32, coarse: u32, full: u32| match l.upsample {
             None => f64::from(v),
-            Some(Upsample::Bilinear { align_corners: true }) => f64::from(v) * f64::from(coarse - 1) / f64::from(full - 1),
+            Some(Upsample::Bilinear { align_corners: true }) => {
+                f64::from(v) * f64::from(coarse - 1) / f64::from(full - 1)
+            }
             Some(Upsample::Bilinear { align_corners: false }) => {
                 ((f64::from(v) + 0.5) * f64::from(coarse) / f64::from(full) - 0.5).max(0.0)
             }
@@ -249,9 +255,8 @@ mod tests {
     #[test]
     fn fused_combination_equals_the_naive_one() {
         let full = Size::new(24, 16);
-        let quarter = |seed, align_corners| {
-            logits(seed, 5, Size::new(6, 4), full, Some(Upsample::Bilinear { align_corners }))
-        };
+        let quarter =
+            |seed, align_corners| logits(seed, 5, Size::new(6, 4), full, Some(Upsample::Bilinear { align_corners }));
         let forwards = [
             quarter(1, true),
             quarter(2, true),

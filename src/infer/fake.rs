@@ -89,7 +89,8 @@ fn local_network(input: &[f32], full: Size, stride: usize, directions: &[Vec<f32
     let mut means = vec![0.0; input.len() / full.len().max(1)];
     for cell_y in 0..size.height as usize {
         for cell_x in 0..size.width as usize {
-            let (xs, ys) = (cell_x * stride..width.min((cell_x + 1) * stride), cell_y * stride..height.min((cell_y + 1) * stride));
+            let (xs, ys) =
+                (cell_x * stride..width.min((cell_x + 1) * stride), cell_y * stride..height.min((cell_y + 1) * stride));
             for (mean, plane) in means.iter_mut().zip(input.chunks_exact(full.len())) {
                 let rows = ys.clone().map(|y| plane[y * width..][xs.clone()].iter().sum::<f32>());
                 *mean = rows.sum::<f32>() / (xs.len() * ys.len()) as f32;

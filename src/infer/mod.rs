@@ -25,4 +25,4 @@ pub use batch::{RawBatch, TileFault, TileLabels};
 pub use combine::Combiner;
 pub use input::InputPlan;
 pub use logits::Logits;
-pub use torch_backend::{libtorch_version, torch_problem};
+pub use torch_backend::{check_weights, cuda_devices, libtorch_version, torch_problem};

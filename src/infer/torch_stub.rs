@@ -19,3 +19,16 @@ pub fn libtorch_version() -> Option<String> {
 pub fn torch_problem(_device: DeviceId) -> Option<String> {
     Some(MISSING.into())
 }
+
+/// There are none that could be used.
+pub fn cuda_devices() -> usize {
+    0
+}
+
+/// Nothing to compare with: only libtorch knows the variables of a network.
+///
+/// # Errors
+/// Never.
+pub fn check_weights(_plan: &Plan) -> Result<(), BackendError> {
+    Ok(())
+}

@@ -12,7 +12,7 @@ use crate::raster::{Mask, SceneHeader};
 pub struct Footprint {
     /// Raw pixels and their validity: given back when the last tile is cut.
     pub pixels: u64,
-    /// Stitched labels: given back when the rows are encoded.
+    /// Labels of its tiles: given back when the rows they belong to are encoded.
     pub labels: u64,
 }
 
@@ -25,9 +25,9 @@ impl Footprint {
         Self { pixels: window.area() * per_pixel, labels: 0 }
     }
 
-    /// The labels of tiles: once as they arrive and once in the rows they are stitched into.
+    /// The labels of what tiles own. They stay as they arrive until their rows are written.
     pub fn labels(centres: impl IntoIterator<Item = Size>) -> Self {
-        Self { pixels: 0, labels: 2 * centres.into_iter().map(Size::area).sum::<u64>() }
+        Self { pixels: 0, labels: centres.into_iter().map(Size::area).sum() }
     }
 
     /// All of it.

@@ -158,7 +158,10 @@ impl Plan {
             };
             let logits = |m: &MemberPlan| {
                 let stride = u64::from(m.member.spec.logit_stride());
-                2 * padded(m).area() / (stride * stride) * u64::from(m.member.spec.classes) * 4 * u64::from(self.pipeline.batch)
+                2 * padded(m).area() / (stride * stride)
+                    * u64::from(m.member.spec.classes)
+                    * 4
+                    * u64::from(self.pipeline.batch)
             };
             self.members.iter().map(forward).max().unwrap_or(0) + self.members.iter().map(logits).sum::<u64>()
         };

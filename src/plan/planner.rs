@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::model::batch_bytes;
-use super::unit::units_of;
+use super::unit::{admission_needs, units_of};
 use super::{BackendKind, MemberPlan, PLAN_FORMAT, Plan, Scanned, ScannedScene, Scene, Schedule};
 use crate::config::{ByteSize, Pipeline};
 use crate::geom::Size;
@@ -108,7 +108,12 @@ impl Planner<'_> {
     }
 
     /// Looks at one scene; on failure its size, where that much is known, and the cause.
-    fn scene(&self, found: &ScannedScene, path: &Path, reader: &mut dyn RasterSource) -> Result<Scene, (Option<Size>, String)> {
+    fn scene(
+        &self,
+        found: &ScannedScene,
+        path: &Path,
+        reader: &mut dyn RasterSource,
+    ) -> Result<Scene, (Option<Size>, String)> {
         let unknown = |e: RasterError| (None, e.to_string());
         let identity = if self.files { Some(Identity::of(path).map_err(unknown)?) } else { None };
         let header = reader.inspect(path).map_err(unknown)?;
@@ -145,13 +150,12 @@ fn cut(plan: &mut Plan) {
 /// Leaves out the scenes that do not fit even alone, naming the memory that would do.
 fn refuse_too_large(plan: &mut Plan, schedule: &Schedule, refused: &mut Vec<Refusal>) {
     let mut too_large = std::collections::BTreeMap::new();
-    for unit in &plan.units {
-        let footprint = unit.footprint(plan).total();
+    for (unit, need) in plan.units.iter().zip(admission_needs(plan)) {
         for idx in unit.scenes() {
             let scene = &plan.scenes[idx];
             let batches = schedule.batches_in_flight() * batch_bytes(scene, plan.pipeline.batch, plan.bands.len());
             let block_row = scene.header.block_row_bytes(scene.header.size.width, plan.bands.len());
-            let needed = (footprint + batches).max(block_row);
+            let needed = (need + batches).max(block_row);
             if needed > schedule.memory {
                 let worst = too_large.entry(idx).or_insert(0);
                 *worst = needed.max(*worst);
@@ -180,7 +184,7 @@ fn refuse_too_large(plan: &mut Plan, schedule: &Schedule, refused: &mut Vec<Refu
 }
 
 fn check_memory(plan: &Plan, schedule: &Schedule) -> Result<(), PlanError> {
-    let largest = plan.units.iter().map(|u| u.footprint(plan).total()).max().unwrap_or(0);
+    let largest = admission_needs(plan).into_iter().max().unwrap_or(0);
     if largest > schedule.unit_budget(plan) {
         let needed = largest + schedule.batches_in_flight() * plan.batch_bytes();
         return Err(PlanError::Memory { given: ByteSize(schedule.memory), needed });

@@ -65,7 +65,9 @@ pub enum ScanError {
         detail: String,
     },
     /// Nothing to do.
-    #[error("no scene in {inputs} ({ignored} other files ignored); scenes are *.tif and *.tiff, or what --include says")]
+    #[error(
+        "no scene in {inputs} ({ignored} other files ignored); scenes are *.tif and *.tiff, or what --include says"
+    )]
     Nothing {
         /// The inputs.
         inputs: String,
@@ -244,7 +246,8 @@ mod tests {
 
     #[test]
     fn a_folder_keeps_sub_folders_and_counts_what_it_ignores() {
-        let dir = folder(&["b.tif", "sub/a.1.tif", "sub/a.2.TIFF", "a.txt", ".hidden.tif", "b.tif.aux.xml", "run/x.tif"]);
+        let dir =
+            folder(&["b.tif", "sub/a.1.tif", "sub/a.2.TIFF", "a.txt", ".hidden.tif", "b.tif.aux.xml", "run/x.tif"]);
         let options = ScanOptions {
             inputs: vec![dir.path().into()],
             run_dir: Some(dir.path().join("run")),

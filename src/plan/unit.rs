@@ -122,6 +122,28 @@ impl Unit {
     }
 }
 
+/// For every unit, the budget without which it could never be admitted, in bytes.
+///
+/// Whatever entered can leave, but a row of tiles lets go of its labels only when its last unit has arrived: where a row is cut into
+/// several units, the labels of the earlier ones are still held when the later ones ask.
+pub fn admission_needs(plan: &Plan) -> Vec<u64> {
+    let row_of = |unit: &Unit| match *unit {
+        Unit::Band { scene, row, .. } => Some((scene, row)),
+        Unit::Group { .. } => None,
+    };
+    let (mut row, mut held) = (None, 0);
+    let mut need = |unit: &Unit| {
+        let footprint = unit.footprint(plan);
+        if row_of(unit).is_none() || row_of(unit) != row {
+            (row, held) = (row_of(unit), 0);
+        }
+        let need = held + footprint.total();
+        held += footprint.labels;
+        need
+    };
+    plan.units.iter().map(&mut need).collect()
+}
+
 fn tile(scene: &Scene, part: u32, col: u32, row: u32) -> Tile {
     let grid = scene.grid;
     Tile {
@@ -140,7 +162,13 @@ const GROUP_BYTES: u64 = 8 << 20;
 const GROUP_SCENES: u64 = 64;
 
 /// Cuts the scenes, in their order, into units.
-pub fn units_of(scenes: &[Scene], batch: u32, unit_max: u64, n_bands: usize, border: crate::tiler::Border) -> Vec<Unit> {
+pub fn units_of(
+    scenes: &[Scene],
+    batch: u32,
+    unit_max: u64,
+    n_bands: usize,
+    border: crate::tiler::Border,
+) -> Vec<Unit> {
     let mut units = Vec::new();
     let mut next = 0;
     while let Some(first) = scenes.get(next) {

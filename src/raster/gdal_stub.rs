@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::{GdalError, GdalReport, GeoTiff, OpenSource, RasterError, RasterSource, ReadReply, ReadRequest, SceneHeader};
+use super::{
+    GdalError, GdalReport, GeoTiff, OpenSource, RasterError, RasterSource, ReadReply, ReadRequest, SceneHeader,
+};
 
 /// The decoder of a build without GDAL: it refuses every scene.
 #[derive(Clone, Debug)]

@@ -13,8 +13,19 @@ pub struct PixelBuf {
 impl PixelBuf {
     /// `len` zeros.
     pub fn zeros(dtype: PixelType, len: usize) -> Self {
-        let bytes = len * dtype.bytes();
+        Self::of_bytes(dtype, len * dtype.bytes())
+    }
+
+    /// `bytes` zero bytes, of which the last ones may be something else: see [`Self::split_tail`].
+    pub fn of_bytes(dtype: PixelType, bytes: usize) -> Self {
         Self { words: vec![0; bytes.div_ceil(8)], bytes, dtype }
+    }
+
+    /// Shortens the buffer to `bytes` and returns what lay behind them, which had come with the pixels but is no pixel.
+    pub fn split_tail(&mut self, bytes: usize) -> Vec<u8> {
+        let tail = self.bytes()[bytes..].to_vec();
+        self.bytes = bytes;
+        tail
     }
 
     /// A buffer holding these values.

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::atomic::{self, WriteError};
+use crate::config::format_bytes;
 
 /// Version of the document.
 pub const REPORT_FORMAT: u32 = 1;
@@ -93,6 +94,21 @@ pub struct BudgetReport {
     pub peak_rss: u64,
     /// The most that units held of their share of the budget.
     pub peak_units: u64,
+}
+
+impl BudgetReport {
+    /// The promise and what it is made of.
+    pub fn promise(&self) -> String {
+        format!(
+            "{} promised ({} budget, {} decoder cache, {} weights, {} activations, {} program)",
+            format_bytes(self.promised),
+            format_bytes(self.budget),
+            format_bytes(self.decoder_cache),
+            format_bytes(self.weights),
+            format_bytes(self.activations),
+            format_bytes(self.base)
+        )
+    }
 }
 
 /// Sums of a run.

@@ -3,12 +3,18 @@
 //! It takes plain values and knows nothing of stages or plans. A dead terminal or a closed pipe never stops a run: what cannot be
 //! printed is dropped.
 
+mod diagnosis;
 mod document;
+mod plan;
+mod print;
 mod summary;
 mod watch;
 
+pub use diagnosis::Diagnosis;
 pub use document::{
     BudgetReport, FailedScene, OutputFile, PackageReport, REPORT_FORMAT, RunReport, RunState, StageLine, Totals,
 };
+pub use plan::{PlanDocument, PlannedMember, PlannedScene, RefusedScene};
+pub use print::{eprint_error, eprint_line, print, print_json};
 pub use summary::summary;
-pub use watch::{Snapshot, Watch, eprint_line, print};
+pub use watch::{Snapshot, Watch};

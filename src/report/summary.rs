@@ -38,25 +38,12 @@ pub fn summary(report: &RunReport, dir: &str) -> String {
     if let Some(bottleneck) = &report.bottleneck {
         line(format!("bottleneck  {bottleneck}"));
     }
-    let m = &report.memory;
-    line(format!(
-        "memory      {} at most, {} promised ({} budget, {} decoder cache, {} weights, {} activations, {} program)",
-        format_bytes(m.peak_rss),
-        format_bytes(m.promised),
-        format_bytes(m.budget),
-        format_bytes(m.decoder_cache),
-        format_bytes(m.weights),
-        format_bytes(m.activations),
-        format_bytes(m.base)
-    ));
+    line(format!("memory      {} at most, {}", format_bytes(report.memory.peak_rss), report.memory.promise()));
     line(format!("masks       {dir}/masks"));
     match &report.package {
-        Some(package) => line(format!(
-            "archive     {} ({} entries, {})",
-            package.path,
-            package.entries,
-            format_bytes(package.bytes)
-        )),
+        Some(package) => {
+            line(format!("archive     {} ({} entries, {})", package.path, package.entries, format_bytes(package.bytes)))
+        }
         None if report.failed.is_empty() => {}
         None => line("archive     none: scenes failed; --allow-partial makes one without them".into()),
     }

@@ -1,9 +1,11 @@
 //! Progress: bars on a terminal, plain lines otherwise.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::print::eprint_line;
 
 /// Where a run is.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,54 +21,65 @@ pub struct Snapshot {
 /// Shows how a run goes on standard error.
 #[derive(Debug)]
 pub struct Watch {
-    bar: Option<ProgressBar>,
+    display: Display,
     total: Snapshot,
     started: Instant,
-    last_line: Instant,
+    shown: Instant,
+}
+
+/// Where progress goes.
+#[derive(Debug)]
+enum Display {
+    Bar(ProgressBar),
+    Lines,
+    Nothing,
 }
 
 /// Without a terminal, one line this often.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 impl Watch {
-    /// Starts watching a run of this extent.
-    pub fn new(total: Snapshot) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::with_draw_target(Some(total.network_pixels), ProgressDrawTarget::stderr_with_hz(5));
-            let style = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}  {elapsed} (ETA {eta})");
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-            bar
-        });
-        Self { bar, total, started: Instant::now(), last_line: Instant::now() }
+    /// Progress is worth looking at this often.
+    pub const INTERVAL: Duration = Duration::from_millis(100);
+
+    /// Starts watching a run of this extent; without `show` it says nothing but what [`Self::line`] is given.
+    pub fn new(total: Snapshot, show: bool) -> Self {
+        let display = match (show, std::io::stderr().is_terminal()) {
+            (false, _) => Display::Nothing,
+            (true, true) => Display::Bar(bar(total)),
+            (true, false) => Display::Lines,
+        };
+        Self { display, total, started: Instant::now(), shown: Instant::now() }
     }
 
-    /// Shows where the run is.
+    /// Shows where the run is, if it is time to.
     pub fn show(&mut self, now: Snapshot) {
-        match &self.bar {
-            Some(bar) => {
+        let since = self.shown.elapsed();
+        match &self.display {
+            Display::Bar(bar) if since >= Self::INTERVAL => {
                 bar.set_position(now.network_pixels);
                 bar.set_message(self.describe(now));
             }
-            None if self.last_line.elapsed() >= LINE_EVERY => {
-                self.last_line = Instant::now();
+            Display::Lines if since >= LINE_EVERY => {
                 let eta = self.eta(now).map_or_else(|| "unknown".into(), |s| format!("{s:.0} s"));
                 eprint_line(&format!("{}, ETA {eta}", self.describe(now)));
             }
-            None => {}
+            Display::Bar(_) | Display::Lines | Display::Nothing => return,
         }
+        self.shown = Instant::now();
     }
 
     /// Prints a line without tearing the bar.
     pub fn line(&self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| eprint_line(text)),
-            None => eprint_line(text),
+        match &self.display {
+            Display::Bar(bar) => bar.suspend(|| eprint_line(text)),
+            Display::Lines | Display::Nothing => eprint_line(text),
         }
     }
 
     /// Takes the bar away.
     pub fn finish(&self) {
-        if let Some(bar) = &self.bar {
+        if let Display::Bar(bar) = &self.display {
             bar.finish_and_clear();
         }
     }
@@ -87,15 +100,9 @@ impl Watch {
     }
 }
 
-/// Prints to standard output; what a closed pipe refuses is dropped.
-pub fn print(text: &str) {
-    let mut out = std::io::stdout().lock();
-    // Nobody listens any more: there is nobody to tell.
-    drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
-}
-
-/// Prints a line to standard error; what a dead terminal refuses is dropped.
-pub fn eprint_line(text: &str) {
-    // As above.
-    drop(writeln!(std::io::stderr().lock(), "{text}"));
+fn bar(total: Snapshot) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(total.network_pixels), ProgressDrawTarget::stderr_with_hz(5));
+    let style = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}  {elapsed} (ETA {eta})");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
 }

@@ -5,8 +5,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use super::Board;
-use super::infer::apply_validity;
 use super::message::{Classified, Inferred, Outcome, TileBatch};
+use super::validity::label_nodata;
 use crate::flow::{Outbox, Stage};
 use crate::infer::{Combiner, ForwardKey, Logits, TileFault, TileLabels, combine};
 
@@ -57,7 +57,8 @@ impl Average {
     /// Notes what a fault costs.
     fn note_faults(&self, batch: &TileBatch, tiles: &[TileLabels]) {
         let geometry = &batch.ticket.geometry;
-        for (tile, fault) in (batch.first_tile..).zip(tiles).filter_map(|(t, labels)| Some((t, labels.as_ref().err()?))) {
+        for (tile, fault) in (batch.first_tile..).zip(tiles).filter_map(|(t, labels)| Some((t, labels.as_ref().err()?)))
+        {
             let tile = geometry.tiles[tile];
             let scene = geometry.parts[tile.part as usize].scene;
             let at = format!("{fault} for the tile at column {}, row {}", tile.centre.x, tile.centre.y);
@@ -74,7 +75,7 @@ impl Stage for Average {
     fn process(&mut self, inferred: Inferred, out: &Outbox<'_, Classified>) -> Result<(), Infallible> {
         let Inferred { batch, outcome } = inferred;
         let Some(mut tiles) = self.collect(&batch, outcome) else { return Ok(()) };
-        apply_validity(&batch, &mut tiles);
+        label_nodata(&batch.raw, &mut tiles);
         self.note_faults(&batch, &tiles);
         self.board.progress().count_batch(tiles.len() as u64, batch.raw.crop.area() * tiles.len() as u64);
         out.put(Classified { ticket: Arc::clone(&batch.ticket), first_tile: batch.first_tile, tiles });

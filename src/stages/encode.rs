@@ -8,6 +8,7 @@ use super::Board;
 use super::message::{Encoded, SceneRows, StitchedScene};
 use crate::atomic::FinishedFile;
 use crate::config::Pipeline;
+use crate::config::classes::ClassId;
 use crate::flow::{Outbox, Stage};
 use crate::masks::{ColorWriter, MaskError, MaskWriter};
 
@@ -51,6 +52,7 @@ pub struct Encode {
     board: Arc<Board>,
     layout: OutputLayout,
     open: BTreeMap<u32, Writers>,
+    row: Vec<ClassId>,
 }
 
 /// A scene's files, begun.
@@ -62,7 +64,7 @@ struct Writers {
 impl Encode {
     /// An encoder.
     pub fn new(board: Arc<Board>, layout: OutputLayout) -> Self {
-        Self { board, layout, open: BTreeMap::new() }
+        Self { board, layout, open: BTreeMap::new(), row: Vec::new() }
     }
 
     /// Appends rows; after the last ones, gives the finished files.
@@ -71,9 +73,12 @@ impl Encode {
             Some(writers) => writers,
             None => self.begin(rows.scene)?,
         };
-        writers.mask.write_rows(&rows.labels)?;
-        if let Some(color) = &mut writers.color {
-            color.write_rows(&rows.labels)?;
+        for y in 0..rows.rect.size.height as usize {
+            rows.row(y, &mut self.row);
+            writers.mask.write_rows(&self.row)?;
+            if let Some(color) = &mut writers.color {
+                color.write_rows(&self.row)?;
+            }
         }
         if !rows.last {
             self.open.insert(rows.scene, writers);
@@ -90,7 +95,10 @@ impl Encode {
         let size = scene.header.size;
         let path = self.layout.mask(&scene.name);
         let mask = MaskWriter::create(&path, size, pipeline.outputs.mask_depth, &pipeline.classes)?;
-        let color = pipeline.outputs.color.then(|| ColorWriter::create(&self.layout.color(&scene.name), size, &pipeline.classes));
+        let color = pipeline
+            .outputs
+            .color
+            .then(|| ColorWriter::create(&self.layout.color(&scene.name), size, &pipeline.classes));
         Ok(Writers { mask, color: color.transpose()? })
     }
 }

@@ -7,7 +7,7 @@ use super::Board;
 use super::message::{Inferred, Outcome, TileBatch};
 use crate::config::classes::NODATA_LABEL;
 use crate::flow::{Outbox, Stage};
-use crate::infer::{Backend, Combiner, ForwardKey, TileFault, TileLabels};
+use crate::infer::{Backend, Combiner, ForwardKey, TileFault};
 
 /// One device and the thread that owns it.
 pub struct Infer {
@@ -21,7 +21,12 @@ pub struct Infer {
 
 impl Infer {
     /// A device that runs `keys`; with a combiner they are all of the plan's.
-    pub fn new(board: Arc<Board>, backend: Box<dyn Backend>, keys: Vec<ForwardKey>, combiner: Option<Combiner>) -> Self {
+    pub fn new(
+        board: Arc<Board>,
+        backend: Box<dyn Backend>,
+        keys: Vec<ForwardKey>,
+        combiner: Option<Combiner>,
+    ) -> Self {
         let names = board.plan().members.iter().map(|m| m.member.name.clone()).collect();
         Self { board, backend, keys, names, combiner }
     }
@@ -63,18 +68,5 @@ impl Stage for Infer {
         let outcome = self.run(&batch);
         out.put(Inferred { batch, outcome });
         Ok(())
-    }
-}
-
-/// Puts nodata where the batch has none of its own.
-pub(super) fn apply_validity(batch: &TileBatch, tiles: &mut [TileLabels]) {
-    let width = batch.raw.crop.width as usize;
-    for (tile, labels) in tiles.iter_mut().enumerate() {
-        let (Some(valid), Ok(labels)) = (batch.raw.valid_of(tile), labels) else { continue };
-        let kept = batch.raw.kept[tile];
-        for (y, row) in (kept.y as usize..).zip(labels.chunks_exact_mut((kept.size.width as usize).max(1))) {
-            let valid = &valid[y * width + kept.x as usize..][..row.len()];
-            row.iter_mut().zip(valid).filter(|(_, ok)| **ok == 0).for_each(|(label, _)| *label = NODATA_LABEL);
-        }
     }
 }

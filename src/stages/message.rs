@@ -7,7 +7,7 @@ use super::Failure;
 use crate::atomic::FinishedFile;
 use crate::config::classes::ClassId;
 use crate::flow::Credit;
-use crate::geom::PixelRect;
+use crate::geom::{PixelRect, Span};
 use crate::infer::{ForwardKey, Logits, RawBatch, TileFault, TileLabels};
 use crate::plan::UnitGeometry;
 use crate::raster::PixelBuf;
@@ -102,19 +102,39 @@ pub enum StitchedScene {
     },
 }
 
-/// Consecutive whole rows of a scene.
+/// Consecutive whole rows of a scene, as the tiles that lie side by side in them: nothing is copied until a row is written.
 #[derive(Debug)]
 pub struct SceneRows {
     /// Index of the scene.
     pub scene: u32,
     /// Which rows: the full width.
     pub rect: PixelRect,
-    /// Labels row by row.
-    pub labels: Vec<ClassId>,
-    /// Whether these are the last.
+    /// The tiles from left to right.
+    pub tiles: Vec<RowTile>,
+    /// Whether these are the last rows.
     pub last: bool,
     /// Keeps the units' credit while the rows live.
     pub tickets: Vec<Arc<Ticket>>,
+}
+
+/// One tile's share of [`SceneRows`].
+#[derive(Debug)]
+pub struct RowTile {
+    /// Its columns.
+    pub xs: Span,
+    /// Its labels, row by row.
+    pub labels: Vec<ClassId>,
+}
+
+impl SceneRows {
+    /// Puts together the row that lies `y` below the first.
+    pub fn row(&self, y: usize, into: &mut Vec<ClassId>) {
+        into.clear();
+        for tile in &self.tiles {
+            let width = tile.xs.len() as usize;
+            into.extend_from_slice(&tile.labels[y * width..(y + 1) * width]);
+        }
+    }
 }
 
 impl StitchedScene {

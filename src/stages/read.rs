@@ -3,9 +3,9 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use super::Board;
 use super::message::{PartPixels, ReadUnit, Ticket};
 use super::validity::validity;
-use super::Board;
 use crate::flow::{Admitted, Outbox, Stage};
 use crate::geom::{PixelRect, Span};
 use crate::plan::{Part, UnitGeometry};
@@ -60,21 +60,10 @@ impl Read {
             mask: may_lack && scene.header.mask == Mask::Dataset,
             probes,
         };
-        let n_values = part.window.size.len() * plan.bands.len();
-        let mut pixels = PixelBuf::zeros(scene.header.dtype, n_values);
-        let mut mask = Vec::new();
-        let reply = if request.mask {
-            // The source fills one buffer; the mask behind the bands is taken off so that both have their type.
-            let mut both = PixelBuf::zeros(crate::raster::PixelType::U8, request.buffer_bytes());
-            let reply = self.source.read(&request, both.bytes_mut()).map_err(|e| e.to_string())?;
-            let (planes, plane) = both.bytes().split_at(pixels.bytes().len());
-            pixels.bytes_mut().copy_from_slice(planes);
-            mask = plane.to_vec();
-            reply
-        } else {
-            self.source.read(&request, pixels.bytes_mut()).map_err(|e| e.to_string())?
-        };
-        let valid = validity(&scene.header, &plan.bands, part.window, &pixels, &mask, may_lack)?;
+        let mut pixels = PixelBuf::of_bytes(scene.header.dtype, request.buffer_bytes());
+        let reply = self.source.read(&request, pixels.bytes_mut()).map_err(|e| e.to_string())?;
+        let mask = pixels.split_tail(request.plane_bytes() * plan.bands.len());
+        let valid = validity(&scene.header, &plan.bands, part.window, &pixels, mask, may_lack)?;
         let n_tiles = geometry.tiles.iter().filter(|t| t.part == idx).count();
         let mut blank = reply.blank;
         blank.resize(n_tiles, false);

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use super::Board;
-use super::message::{Classified, SceneRows, StitchedScene, Ticket};
+use super::message::{Classified, RowTile, SceneRows, StitchedScene, Ticket};
 use crate::config::classes::ClassId;
 use crate::flow::{Outbox, Stage};
 use crate::geom::{PixelRect, Span};
@@ -27,7 +27,7 @@ struct OpenScene {
 /// One row of tiles, filling up.
 struct TileRow {
     rect: PixelRect,
-    labels: Vec<ClassId>,
+    tiles: Vec<RowTile>,
     tiles_left: u32,
     tickets: Vec<Arc<Ticket>>,
 }
@@ -39,7 +39,7 @@ impl Stitch {
     }
 
     /// Places one tile; gives the rows that are whole now, or the end of a failed scene.
-    fn place(&mut self, ticket: &Arc<Ticket>, tile: &Tile, labels: &[ClassId], out: &Outbox<'_, StitchedScene>) {
+    fn place(&mut self, ticket: &Arc<Ticket>, tile: &Tile, labels: Vec<ClassId>, out: &Outbox<'_, StitchedScene>) {
         let scene = ticket.geometry.parts[tile.part as usize].scene;
         let planned = &self.board.plan().scenes[scene as usize];
         let (grid, size) = (planned.grid, planned.header.size);
@@ -77,23 +77,20 @@ impl OpenScene {
             let Some(row) = self.rows.remove(&self.next_row) else { return };
             self.next_row += 1;
             let last = row.rect.ys().end == height;
-            let TileRow { rect, labels, tickets, .. } = row;
-            out.put(StitchedScene::Rows(SceneRows { scene, rect, labels, last, tickets }));
+            let TileRow { rect, mut tiles, tickets, .. } = row;
+            tiles.sort_unstable_by_key(|t| t.xs.start);
+            out.put(StitchedScene::Rows(SceneRows { scene, rect, tiles, last, tickets }));
         }
     }
 }
 
 impl TileRow {
     fn new(rect: PixelRect, n_tiles: u32) -> Self {
-        Self { rect, labels: vec![0; rect.size.len()], tiles_left: n_tiles, tickets: Vec::new() }
+        Self { rect, tiles: Vec::new(), tiles_left: n_tiles, tickets: Vec::new() }
     }
 
-    fn place(&mut self, ticket: &Arc<Ticket>, tile: &Tile, labels: &[ClassId]) {
-        let (width, tile_width) = (self.rect.size.width as usize, tile.centre.size.width as usize);
-        let start = (tile.centre.y - self.rect.y) as usize * width + tile.centre.x as usize;
-        for (into, from) in self.labels[start..].chunks_mut(width).zip(labels.chunks_exact(tile_width.max(1))) {
-            into[..tile_width].copy_from_slice(from);
-        }
+    fn place(&mut self, ticket: &Arc<Ticket>, tile: &Tile, labels: Vec<ClassId>) {
+        self.tiles.push(RowTile { xs: tile.centre.xs(), labels });
         self.tiles_left -= 1;
         if self.tickets.last().is_none_or(|t| t.unit != ticket.unit) {
             self.tickets.push(Arc::clone(ticket));
@@ -108,9 +105,9 @@ impl Stage for Stitch {
 
     fn process(&mut self, classified: Classified, out: &Outbox<'_, StitchedScene>) -> Result<(), Infallible> {
         let Classified { ticket, first_tile, tiles } = classified;
-        for (tile, labels) in ticket.geometry.tiles[first_tile..].iter().zip(&tiles) {
+        for (tile, labels) in ticket.geometry.tiles[first_tile..].iter().zip(tiles) {
             // A fault has failed its scene before, so that these labels are not looked at.
-            self.place(&ticket, tile, labels.as_deref().unwrap_or_default(), out);
+            self.place(&ticket, tile, labels.unwrap_or_default(), out);
         }
         Ok(())
     }

@@ -1,6 +1,8 @@
-//! Which pixels hold data.
+//! Which pixels hold data, and what becomes of the others.
 
+use crate::config::classes::NODATA_LABEL;
 use crate::geom::PixelRect;
+use crate::infer::{RawBatch, TileLabels};
 use crate::raster::{PixelBuf, PixelType, SceneHeader};
 
 /// One byte per pixel of the window, 0 where there is no data; `None` when all is data.
@@ -12,11 +14,15 @@ pub(super) fn validity(
     bands: &[u32],
     window: PixelRect,
     pixels: &PixelBuf,
-    mask: &[u8],
+    mask: Vec<u8>,
     may_lack: bool,
 ) -> Result<Option<Vec<u8>>, String> {
+    if mask.is_empty() && !header.can_lack_data() {
+        return Ok(None);
+    }
     let area = window.size.len();
-    let mut valid = vec![1u8; area];
+    let mut valid = if mask.is_empty() { vec![1u8; area] } else { mask };
+    valid.iter_mut().for_each(|ok| *ok = u8::from(*ok != 0));
     if pixels.dtype() == PixelType::F32 {
         for plane in pixels.values::<f32>().chunks_exact(area) {
             valid.iter_mut().zip(plane).for_each(|(ok, v)| *ok &= u8::from(v.is_finite()));
@@ -28,10 +34,8 @@ pub(super) fn validity(
             None => Ok(None),
         };
     }
-    for (ok, m) in valid.iter_mut().zip(mask) {
-        *ok &= u8::from(*m != 0);
-    }
-    let nodata: Option<Vec<f64>> = bands.iter().map(|b| header.nodata.get(*b as usize - 1).copied().flatten()).collect();
+    let nodata: Option<Vec<f64>> =
+        bands.iter().map(|b| header.nodata.get(*b as usize - 1).copied().flatten()).collect();
     if let Some(nodata) = nodata {
         match pixels.dtype() {
             PixelType::U8 => clear_nodata::<u8>(pixels, &nodata, &mut valid, f64::from),
@@ -60,7 +64,22 @@ fn clear_nodata<T: bytemuck::Pod>(pixels: &PixelBuf, nodata: &[f64], valid: &mut
 fn non_finite(window: PixelRect, at: usize) -> String {
     let width = window.size.width as usize;
     let (x, y) = (window.x as usize + at % width, window.y as usize + at / width);
-    format!("the pixel at column {x}, row {y} is not a finite number and the class table has no [nodata] entry; add one to the pipeline")
+    format!(
+        "the pixel at column {x}, row {y} is not a finite number and the class table has no [nodata] entry; add one to the pipeline"
+    )
+}
+
+/// Labels the pixels without data as such, whatever the networks made of them.
+pub(super) fn label_nodata(batch: &RawBatch, tiles: &mut [TileLabels]) {
+    let width = batch.crop.width as usize;
+    for (tile, labels) in tiles.iter_mut().enumerate() {
+        let (Some(valid), Ok(labels)) = (batch.valid_of(tile), labels) else { continue };
+        let kept = batch.kept[tile];
+        for (y, row) in (kept.y as usize..).zip(labels.chunks_exact_mut((kept.size.width as usize).max(1))) {
+            let valid = &valid[y * width + kept.x as usize..][..row.len()];
+            row.iter_mut().zip(valid).filter(|(_, ok)| **ok == 0).for_each(|(label, _)| *label = NODATA_LABEL);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -73,7 +92,7 @@ mod tests {
         let size = Size::new(3, 1);
         let mut raster = MemoryRaster::new(size, 2, PixelBuf::from_slice(dtype, values));
         raster.header.nodata = vec![nodata; 2];
-        validity(&raster.header, &[1, 2], PixelRect::whole(size), &raster.pixels, mask, true).unwrap()
+        validity(&raster.header, &[1, 2], PixelRect::whole(size), &raster.pixels, mask.to_vec(), true).unwrap()
     }
 
     #[test]
@@ -103,7 +122,7 @@ mod tests {
         let mut raster = MemoryRaster::new(size, 1, PixelBuf::from_slice(PixelType::F32, &values));
         raster.header.nodata = vec![Some(2.0)];
         let run = |raster: &MemoryRaster| {
-            validity(&raster.header, &[1], PixelRect::whole(size), &raster.pixels, &[], false)
+            validity(&raster.header, &[1], PixelRect::whole(size), &raster.pixels, Vec::new(), false)
         };
         let error = run(&raster).unwrap_err();
         assert!(error.contains("column 1, row 1"), "{error}");

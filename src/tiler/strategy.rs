@@ -93,9 +93,13 @@ mod tests {
 
     fn strategies() -> Vec<Tiling> {
         let small = Strategy::MaxLast { centres: vec![16, 15, 14, 13, 12, 11, 10, 9, 8] };
-        let all = [small, Strategy::Fixed { centre: 7 }, Strategy::Fixed { centre: 1 }, Strategy::Fixed { centre: 200 }];
-        let with = |strategy: &Strategy, whole_max, dilation, border| {
-            Tiling { whole_max, strategy: strategy.clone(), dilation, border }
+        let all =
+            [small, Strategy::Fixed { centre: 7 }, Strategy::Fixed { centre: 1 }, Strategy::Fixed { centre: 200 }];
+        let with = |strategy: &Strategy, whole_max, dilation, border| Tiling {
+            whole_max,
+            strategy: strategy.clone(),
+            dilation,
+            border,
         };
         all.iter()
             .flat_map(|s| {

@@ -1,4 +1,20 @@
 //! The integration tests, one binary.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "test code: a failed unwrap is a failed test, and broken files are written on purpose"
+)]
 
+mod arch;
+mod cli;
+mod dataflow;
+mod faults;
+mod flow;
+mod member;
 mod parity;
+mod pipelines;
+mod reader;
+mod support;
 mod zoo_memory;

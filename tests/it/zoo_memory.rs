@@ -1,7 +1,6 @@
 //! Measures what `NetworkSpec::activation_bytes` estimates. Not a test of a claim: run by hand when the networks change, with
 //! `cargo test --release --test it zoo_memory -- --ignored --nocapture --test-threads 1`, and copy the figures to `zoo::spec`.
 #![cfg(all(feature = "torch", target_os = "linux"))]
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a measurement that fails to read a figure has failed")]
 
 use std::process::Command;
 

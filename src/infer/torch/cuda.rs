@@ -16,7 +16,10 @@ pub(super) fn device_count() -> Result<i64, String> {
     }
 }
 
-#[expect(unsafe_code, reason = "loading a library runs its initialisers; this one is libtorch's own, found through our rpath")]
+#[expect(
+    unsafe_code,
+    reason = "loading a library runs its initialisers; this one is libtorch's own, found through our rpath"
+)]
 fn open() -> Result<Library, String> {
     // SAFETY: libtorch_cuda.so belongs to the libtorch that this program is linked with; its initialisers only register kernels.
     let library = unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_GLOBAL) };

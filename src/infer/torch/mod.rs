@@ -11,7 +11,7 @@ use super::input::InputPlan;
 use super::logits::Logits;
 use crate::config::{Precision, Weights};
 use crate::geom::Size;
-use crate::plan::{DeviceId, MemberPlan, Plan};
+use crate::plan::{BackendKind, DeviceId, MemberPlan, Plan};
 use crate::zoo::registry;
 use crate::zoo::segmenter::{Segmenter, run};
 use crate::zoo::spec::NetworkSpec;
@@ -135,18 +135,38 @@ pub fn libtorch_version() -> Option<String> {
     Some("2.11.0".into())
 }
 
+/// Number of GPUs that libtorch can use.
+pub fn cuda_devices() -> usize {
+    cuda::device_count().map_or(0, |n| usize::try_from(n).unwrap_or(0))
+}
+
+/// Compares the weights files of a plan with their networks without reading the values: what [`open`] would refuse for its shape.
+///
+/// # Errors
+/// The first member whose file does not fit.
+pub fn check_weights(plan: &Plan) -> Result<(), BackendError> {
+    if plan.backend == BackendKind::Fake {
+        return Ok(());
+    }
+    for planned in &plan.members {
+        let failed = |detail: String| BackendError::Weights { member: planned.member.name.clone(), detail };
+        let store = VarStore::new(Device::Cpu);
+        registry::build(&store.root(), &planned.member.spec).map_err(|e| failed(e.to_string()))?;
+        if let Weights::File(path) = &planned.member.weights {
+            weights::check(&store, path).map_err(|e| failed(explain(&e)))?;
+        }
+    }
+    Ok(())
+}
+
 /// What keeps a device from being used, `None` when nothing does.
 pub fn torch_problem(device: DeviceId) -> Option<String> {
     match device {
         DeviceId::Cpu => None,
-        DeviceId::Cuda(n) => {
-            let found = cuda::device_count();
-            let count = usize::try_from(found.as_ref().copied().unwrap_or(0)).unwrap_or(0);
-            match found {
-                Err(detail) => Some(detail),
-                Ok(_) if n >= count => Some(format!("libtorch finds {count} CUDA devices")),
-                Ok(_) => None,
-            }
-        }
+        DeviceId::Cuda(n) => match cuda::device_count() {
+            Err(detail) => Some(detail),
+            Ok(_) if n < cuda_devices() => None,
+            Ok(count) => Some(format!("libtorch finds {count} CUDA devices")),
+        },
     }
 }

@@ -109,7 +109,7 @@ pub fn gdal_report() -> Result<GdalReport, GdalError> {
         .map_err(|e| GdalError::Call { operation: "find its TIFF driver", detail: e.to_string() })?;
     let options = tiff.metadata_item("DMD_CREATIONOPTIONLIST", "").unwrap_or_default();
     Ok(GdalReport {
-        version: gdal::version::VersionInfo::version_report(),
+        version: gdal::version::version_info("--version"),
         drivers: DRIVERS.map(str::to_owned).to_vec(),
         tiff_codecs: compressions(&options),
     })

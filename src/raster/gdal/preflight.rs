@@ -19,7 +19,9 @@ const LARGE_BLOCK_SIDE: u32 = 8192;
 pub(super) fn open(path: &Path) -> Result<Dataset, RasterError> {
     errors::clear();
     let options = DatasetOptions {
-        open_flags: GdalOpenFlags::GDAL_OF_READONLY | GdalOpenFlags::GDAL_OF_RASTER | GdalOpenFlags::GDAL_OF_VERBOSE_ERROR,
+        open_flags: GdalOpenFlags::GDAL_OF_READONLY
+            | GdalOpenFlags::GDAL_OF_RASTER
+            | GdalOpenFlags::GDAL_OF_VERBOSE_ERROR,
         allowed_drivers: Some(&DRIVERS),
         ..DatasetOptions::default()
     };

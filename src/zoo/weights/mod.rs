@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 pub use file::{FileTensor, WeightsFile, digest};
 #[cfg(feature = "torch")]
-pub use store::{assign, load, save, seeded, shapes};
+pub use store::{assign, check, load, save, seeded, shapes};
 
 use crate::atomic::WriteError;
 use crate::zoo::spec::{CLASSIFIER_WEIGHTS, STEM_WEIGHTS};

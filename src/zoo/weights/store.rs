@@ -37,6 +37,17 @@ pub fn load(vs: &VarStore, path: &Path) -> Result<(), WeightsError> {
     })
 }
 
+/// Compares the file's table of contents with the variables of `vs`, values aside.
+///
+/// # Errors
+/// As [`load`].
+pub fn check(vs: &VarStore, path: &Path) -> Result<(), WeightsError> {
+    let file = WeightsFile::open(path)?;
+    let mut mismatches = compare(&shapes(vs), file.tensors());
+    mismatches.extend_from_slice(file.duplicates());
+    if mismatches.is_empty() { Ok(()) } else { Err(Unfit { path: path.to_owned(), mismatches }.into()) }
+}
+
 /// Sets every variable by the seeded rule ([`seed::fill`]), so that the network depends on `seed` alone.
 ///
 /// # Errors

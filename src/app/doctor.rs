@@ -1,0 +1,60 @@
+//! `swath doctor`: what this build and this machine can do, and what is wrong.
+
+use super::machine;
+use crate::config::format_bytes;
+use crate::infer;
+use crate::plan::DeviceId;
+use crate::raster::gdal_report;
+use crate::report::Diagnosis;
+
+/// Less free memory than this will not carry a usual ensemble.
+const LITTLE_MEMORY: u64 = 2 << 30;
+
+/// Compressions that scenes from common sources have.
+const COMMON_CODECS: [&str; 4] = ["LZW", "DEFLATE", "JPEG", "ZSTD"];
+
+/// Looks around.
+pub fn doctor() -> Diagnosis {
+    let mut diagnosis = Diagnosis::default();
+    diagnosis.fact("swath", env!("CARGO_PKG_VERSION"));
+    torch(&mut diagnosis);
+    gdal(&mut diagnosis);
+    diagnosis.fact("cores", &machine::cores().to_string());
+    match machine::memory() {
+        Some(memory) => {
+            diagnosis
+                .fact("memory", &format!("{} of {} free", format_bytes(memory.available), format_bytes(memory.total)));
+            if memory.available < LITTLE_MEMORY {
+                diagnosis.problem("less than 2 GiB of memory are free: lower --memory and name one device");
+            }
+        }
+        None => diagnosis.problem("the system does not tell how much memory is free: give --memory yourself"),
+    }
+    diagnosis
+}
+
+fn torch(diagnosis: &mut Diagnosis) {
+    diagnosis.fact("libtorch", &infer::libtorch_version().unwrap_or_else(|| "none".into()));
+    if let Some(problem) = infer::torch_problem(DeviceId::Cpu) {
+        diagnosis.problem(&problem);
+    }
+    match infer::torch_problem(DeviceId::Cuda(0)) {
+        None => diagnosis.fact("GPUs", &infer::cuda_devices().to_string()),
+        Some(why) => diagnosis.fact("GPUs", &format!("none ({why})")),
+    }
+}
+
+fn gdal(diagnosis: &mut Diagnosis) {
+    let report = match gdal_report() {
+        Ok(report) => report,
+        Err(e) => return diagnosis.problem(&e.to_string()),
+    };
+    diagnosis.fact("GDAL", &report.version);
+    diagnosis.fact("formats", &report.drivers.join(" "));
+    diagnosis.fact("TIFF codecs", &report.tiff_codecs.join(" "));
+    let missing: Vec<&str> =
+        COMMON_CODECS.into_iter().filter(|c| !report.tiff_codecs.iter().any(|known| known == c)).collect();
+    if !missing.is_empty() {
+        diagnosis.problem(&format!("this GDAL cannot read TIFFs compressed with {}", missing.join(", ")));
+    }
+}

@@ -1,0 +1,91 @@
+//! Why a command could not do what it was asked.
+
+use std::path::PathBuf;
+
+use super::signals::Signal;
+use crate::atomic::WriteError;
+use crate::config::ConfigError;
+use crate::eval::EvalError;
+use crate::flow::GraphError;
+use crate::infer::BackendError;
+use crate::masks::MaskError;
+use crate::package::PackageError;
+use crate::plan::{PlanError, ScanError};
+use crate::raster::GdalError;
+use crate::zoo::weights::WeightsError;
+
+/// Output names that an error lists.
+const LISTED: usize = 10;
+
+/// Why a command ended without its result. What costs a scene is no error: it is in the report.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The pipeline file.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The inputs.
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    /// The plan as a whole.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// What was asked contradicts itself or the machine.
+    #[error("{0}")]
+    Usage(String),
+    /// GDAL itself, not a file.
+    #[error(transparent)]
+    Gdal(#[from] GdalError),
+    /// A weights file, before work starts.
+    #[error("cannot use the weights of member `{member}`")]
+    Weights {
+        /// The member.
+        member: String,
+        /// What is wrong with them.
+        #[source]
+        source: WeightsError,
+    },
+    /// A device or a member's weights.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// Files of somebody else at output names.
+    #[error("{}", describe(.0))]
+    Foreign(Vec<PathBuf>),
+    /// A file could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// A mask could not be written.
+    #[error(transparent)]
+    Mask(#[from] MaskError),
+    /// The archive could not be made.
+    #[error(transparent)]
+    Package(#[from] PackageError),
+    /// The dataflow ended early.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// Scores could not be computed.
+    #[error(transparent)]
+    Eval(#[from] EvalError),
+    /// The system refused something at the start.
+    #[error("cannot {operation}")]
+    System {
+        /// The operation.
+        operation: &'static str,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Somebody stopped it.
+    #[error("stopped by {0}; the same command starts again")]
+    Stopped(Signal),
+    /// A fact that should always hold does not.
+    #[error("internal error: {0}; this is a bug in swath")]
+    Internal(String),
+}
+
+fn describe(paths: &[PathBuf]) -> String {
+    let listed = paths.iter().take(LISTED).map(|p| format!("`{}`", p.display())).collect::<Vec<_>>().join(", ");
+    let more = if paths.len() > LISTED { format!(" and {} more", paths.len() - LISTED) } else { String::new() };
+    format!(
+        "{listed}{more}: not written by an earlier run into this folder; add --overwrite to replace, or choose another -o"
+    )
+}

@@ -1,0 +1,63 @@
+//! What this machine has, as far as a schedule needs it.
+
+/// Bytes of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Memory {
+    /// Of the machine, or of the control group where that allows less.
+    pub(super) total: u64,
+    /// Not in use.
+    pub(super) available: u64,
+}
+
+/// Cores that this process may use.
+pub(super) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The memory; `None` where the system does not tell.
+pub(super) fn memory() -> Option<Memory> {
+    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let machine = Memory { total: kib(&info, "MemTotal:")?, available: kib(&info, "MemAvailable:")? };
+    let Some((limit, used)) = control_group() else { return Some(machine) };
+    Some(Memory { total: machine.total.min(limit), available: machine.available.min(limit.saturating_sub(used)) })
+}
+
+/// Limit and use of the control group (version 2, then 1), where there is a limit.
+fn control_group() -> Option<(u64, u64)> {
+    let read = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+    let pairs = [
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ];
+    pairs.iter().find_map(|(limit, used)| Some((read(limit)?, read(used)?)))
+}
+
+/// The most that this process ever had resident, in bytes; 0 where the system does not tell.
+pub(super) fn peak_rss() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    kib(&status, "VmHWM:").unwrap_or(0)
+}
+
+/// A figure in KiB of a `name: figure kB` text, in bytes.
+fn kib(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|l| l.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_read_in_kib() {
+        assert_eq!(kib("A: 1 kB\nVmHWM:\t  2048 kB\n", "VmHWM:"), Some(2 << 20));
+        assert_eq!(kib("A: 1 kB", "B:"), None);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn this_process_has_used_some_memory() {
+        assert!(peak_rss() > 1 << 20);
+        assert!(memory().unwrap().total >= memory().unwrap().available);
+    }
+}

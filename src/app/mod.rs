@@ -1,0 +1,32 @@
+//! The commands: each takes a resolved request and does it, from the first look at a file to the exit status.
+//!
+//! [`prepare()`] turns a request into a [`Job`] (plan, schedule, promise), which `swath plan` prints and [`execute`] carries out:
+//! [`wire`] joins the stages, the dispatcher follows them, and what they leave is packed and reported. A job may come from
+//! elsewhere too: tests make theirs from scenes in memory.
+//!
+//! The only folder that knows every other one, and the only one with tokio (signals).
+
+mod doctor;
+mod error;
+mod eval;
+mod execute;
+mod machine;
+mod outputs;
+mod plan;
+mod prepare;
+mod record;
+mod run;
+mod signals;
+mod synth;
+mod throughput;
+mod wire;
+
+pub use doctor::doctor;
+pub use error::Error;
+pub use eval::{EvalRequest, eval};
+pub use execute::{Ended, Partial, RunOptions, execute};
+pub use plan::plan;
+pub use prepare::{Job, JobRequest, prepare, schedule};
+pub use run::run;
+pub use synth::{SynthRequest, synth};
+pub use wire::{Running, wire};

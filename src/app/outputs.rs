@@ -1,0 +1,75 @@
+//! What lies in the run directory before a run, and whose it is.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::Error;
+use crate::atomic::WriteError;
+use crate::config::Pipeline;
+use crate::report::RunReport;
+use crate::stages::OutputLayout;
+
+/// The run directory as an earlier run left it.
+#[derive(Debug)]
+pub(super) struct Outputs {
+    pub(super) layout: OutputLayout,
+    earlier: Option<RunReport>,
+}
+
+impl Outputs {
+    /// Looks at a run directory, which need not exist.
+    pub(super) fn open(dir: &Path) -> Self {
+        let layout = OutputLayout { dir: dir.to_owned() };
+        let earlier = RunReport::read(&layout.report());
+        Self { layout, earlier }
+    }
+
+    /// Files at names that this run will write and that no earlier run into this directory wrote.
+    pub(super) fn foreign<'a>(&self, names: impl Iterator<Item = &'a str>, pipeline: &Pipeline) -> Vec<PathBuf> {
+        let mut wanted: Vec<PathBuf> = names.flat_map(|name| self.layout.files(name, pipeline)).collect();
+        wanted.extend([self.layout.archive(), self.layout.report()]);
+        wanted.retain(|path| path.symlink_metadata().is_ok() && !self.is_ours(path));
+        wanted
+    }
+
+    fn is_ours(&self, path: &Path) -> bool {
+        let Some(earlier) = &self.earlier else { return false };
+        *path == self.layout.archive() || *path == self.layout.report() || earlier.knows(&self.relative(path))
+    }
+
+    /// A path as reports name it: relative to the run directory, with `/`.
+    pub(super) fn relative(&self, path: &Path) -> String {
+        let inside = path.strip_prefix(&self.layout.dir).unwrap_or(path);
+        inside.components().map(|c| c.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
+    }
+
+    /// Files that earlier runs wrote, that are still there and that this run does not write.
+    pub(super) fn left_over(&self, planned: &BTreeMap<String, Option<crate::report::OutputFile>>) -> Vec<String> {
+        let Some(earlier) = &self.earlier else { return Vec::new() };
+        let mut names: Vec<String> = earlier.outputs.keys().chain(&earlier.earlier).cloned().collect();
+        names.retain(|name| !planned.contains_key(name) && self.layout.dir.join(name).exists());
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// Takes an old archive away: from now on it would not match the masks.
+    pub(super) fn withdraw_archive(&self) -> Result<(), Error> {
+        remove(&self.layout.archive())
+    }
+
+    /// Takes away what an earlier run made of a scene that failed in this one.
+    pub(super) fn withdraw_scene(&self, name: &str, pipeline: &Pipeline) -> Result<(), Error> {
+        let files = self.layout.files(name, pipeline);
+        files.iter().filter(|path| self.is_ours(path)).try_for_each(|path| remove(path))
+    }
+}
+
+fn remove(path: &Path) -> Result<(), Error> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(WriteError { operation: "remove the old", path: path.to_owned(), source: e }.into())
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,189 @@
+//! From a request to a job: what will be done, how, and with how much memory. Touches nothing.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{Error, machine};
+use crate::config::{ByteSize, Pipeline, Precision, Weights, format_bytes};
+use crate::infer;
+use crate::plan::{
+    Assignment, BackendKind, DeviceId, MemberPlan, Planned, Planner, Promise, ScanOptions, Schedule, scan,
+};
+use crate::raster::{Gdal, OpenSource, gdal_report};
+use crate::zoo::weights;
+
+/// What `swath run` and `swath plan` are asked.
+#[derive(Clone, Debug)]
+pub struct JobRequest {
+    /// The pipeline file.
+    pub pipeline: PathBuf,
+    /// `key=value` on top of it.
+    pub settings: Vec<String>,
+    /// The inputs.
+    pub scan: ScanOptions,
+    /// The implementation of the networks.
+    pub backend: BackendKind,
+    /// Devices; `None` for all GPUs, or else one worker per core.
+    pub devices: Option<Vec<DeviceId>>,
+    /// Reader threads; `None` for a few.
+    pub readers: Option<usize>,
+    /// Bytes for pixels and labels in flight; `None` for a share of what is free.
+    pub memory: Option<ByteSize>,
+}
+
+/// A plan with all that is needed to carry it out.
+pub struct Job {
+    /// The plan and what did not get into it.
+    pub planned: Planned,
+    /// How it is carried out.
+    pub schedule: Schedule,
+    /// The memory that takes.
+    pub promise: Promise,
+    /// Opens the scenes.
+    pub source: Arc<dyn OpenSource>,
+    /// What a person should know before it starts.
+    pub warnings: Vec<String>,
+}
+
+/// Without `--memory`: a quarter of what is free, within these bounds.
+const MEMORY_DEFAULT: std::ops::RangeInclusive<u64> = 256 << 20..=4 << 30;
+
+/// Without `--readers`: as many as cores, up to this. One decodes faster than a CPU classifies; GPUs are faster.
+const READERS_DEFAULT: usize = 4;
+
+/// Makes the plan and the schedule of a request.
+///
+/// # Errors
+/// When the pipeline, the inputs, the weights or the devices cannot be used, or the memory does not suffice. A scene that cannot
+/// be planned is no error.
+pub fn prepare(request: &JobRequest) -> Result<Job, Error> {
+    let pipeline = Pipeline::load(&request.pipeline, &request.settings)?;
+    let mut schedule = schedule(request, pipeline.members.len())?;
+    let device_class = device_class(&schedule.devices)?;
+    let members = members(&pipeline, request.backend, device_class)?;
+    let scanned = scan(&request.scan)?;
+    let gdal = Gdal::set_up()?;
+    let planner = Planner {
+        pipeline,
+        members,
+        backend: request.backend,
+        device_class: device_class.to_owned(),
+        versions: versions()?,
+        source: &gdal,
+        files: true,
+    };
+    let planned = planner.plan(scanned, &schedule)?;
+    if request.devices.is_none() {
+        fit_workers(&mut schedule, &planned);
+    }
+    gdal.limit_cache(planned.plan.decoder_cache(schedule.readers))?;
+    let promise = Promise::new(&planned.plan, &schedule);
+    let warnings = warnings(&planned, &promise);
+    Ok(Job { planned, schedule, promise, source: Arc::new(gdal), warnings })
+}
+
+/// Devices, workers and memory for a number of members.
+///
+/// # Errors
+/// When there are no devices or no readers.
+pub fn schedule(request: &JobRequest, n_members: usize) -> Result<Schedule, Error> {
+    let cores = machine::cores();
+    let devices = match &request.devices {
+        Some(devices) if devices.is_empty() => {
+            return Err(Error::Usage("--devices names no device; write cpu or cuda:0".into()));
+        }
+        Some(devices) => devices.clone(),
+        None => default_devices(request.backend, cores),
+    };
+    let readers = request.readers.unwrap_or_else(|| cores.clamp(1, READERS_DEFAULT));
+    if readers == 0 {
+        return Err(Error::Usage("--readers is 0; at least one is needed".into()));
+    }
+    let free = machine::memory().map_or(*MEMORY_DEFAULT.end(), |m| m.available);
+    let share = (free / 4).clamp(*MEMORY_DEFAULT.start(), *MEMORY_DEFAULT.end());
+    Ok(Schedule {
+        assignment: Assignment::replicate(devices.len(), n_members),
+        devices,
+        readers,
+        encoders: cores.div_ceil(2).clamp(1, 8),
+        memory: request.memory.map_or(share, |m| m.0),
+    })
+}
+
+/// Every GPU, or else one worker per core with one thread each: two threads beside a busy process took 3.9 s for what one did in
+/// 0.66 s (2 cores, 2026-11).
+fn default_devices(backend: BackendKind, cores: usize) -> Vec<DeviceId> {
+    let n_gpus = if backend == BackendKind::Torch { infer::cuda_devices() } else { 0 };
+    if n_gpus > 0 { (0..n_gpus).map(DeviceId::Cuda).collect() } else { vec![DeviceId::Cpu; cores] }
+}
+
+/// What decides the bytes: CPUs and GPUs do not round alike, so a run keeps to one kind.
+fn device_class(devices: &[DeviceId]) -> Result<&'static str, Error> {
+    let n_cpus = devices.iter().filter(|d| **d == DeviceId::Cpu).count();
+    match n_cpus {
+        0 => Ok("cuda"),
+        n if n == devices.len() => Ok("cpu"),
+        _ => Err(Error::Usage("--devices mixes cpu and cuda, which do not give the same bytes; name one kind".into())),
+    }
+}
+
+fn members(pipeline: &Pipeline, backend: BackendKind, device_class: &str) -> Result<Vec<MemberPlan>, Error> {
+    let plan = |member: &crate::config::Member| {
+        let failed = |source| Error::Weights { member: member.name.clone(), source };
+        let digest = match &member.weights {
+            Weights::File(path) => weights::digest(path).map_err(failed)?,
+            Weights::Seed(seed) => format!("seed {seed}"),
+        };
+        let resolved_precision = match member.precision {
+            _ if backend == BackendKind::Fake => Precision::F32,
+            Precision::Auto if device_class == "cpu" => Precision::F32,
+            Precision::Auto => Precision::F16,
+            named => named,
+        };
+        Ok(MemberPlan { member: member.clone(), digest, resolved_precision })
+    };
+    pipeline.members.iter().map(plan).collect()
+}
+
+/// Versions of what can change a byte.
+fn versions() -> Result<Vec<(&'static str, String)>, Error> {
+    let mut versions = vec![("swath", env!("CARGO_PKG_VERSION").to_owned()), ("gdal", gdal_report()?.version)];
+    versions.extend(infer::libtorch_version().map(|v| ("libtorch", v)));
+    Ok(versions)
+}
+
+/// One worker less, and again, until the promise fits into what is free: a worker per core is only the default.
+fn fit_workers(schedule: &mut Schedule, planned: &Planned) {
+    let Some(memory) = machine::memory() else { return };
+    let n_members = planned.plan.members.len();
+    while schedule.devices.len() > 1 && Promise::new(&planned.plan, schedule).total() > memory.available {
+        schedule.devices.pop();
+        schedule.assignment = Assignment::replicate(schedule.devices.len(), n_members);
+    }
+}
+
+fn warnings(planned: &Planned, promise: &Promise) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let slow = |m: &&MemberPlan| {
+        planned.plan.device_class == "cpu" && matches!(m.resolved_precision, Precision::F16 | Precision::BF16)
+    };
+    for member in planned.plan.members.iter().filter(slow) {
+        let name = &member.member.name;
+        warnings.push(format!(
+            "member `{name}` runs in half precision on a CPU, often 100 times slower than f32; use precision = \"auto\""
+        ));
+    }
+    for member in planned.plan.members.iter().filter(|m| matches!(m.member.weights, Weights::Seed(_))) {
+        if planned.plan.backend == BackendKind::Torch {
+            warnings.push(format!("member `{}` has random weights (seed): its masks mean nothing", member.member.name));
+        }
+    }
+    if let Some(memory) = machine::memory().filter(|m| promise.total() > m.available) {
+        warnings.push(format!(
+            "this run may need {} and {} are free; lower --memory or name fewer --devices",
+            format_bytes(promise.total()),
+            format_bytes(memory.available)
+        ));
+    }
+    warnings
+}

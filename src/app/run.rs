@@ -1,0 +1,27 @@
+//! `swath run`.
+
+use super::{Ended, Error, JobRequest, RunOptions, execute, prepare};
+use crate::report;
+
+/// Plans and carries out.
+///
+/// # Errors
+/// As [`prepare`] and [`execute`].
+pub fn run(request: &JobRequest, options: &RunOptions) -> Result<Ended, Error> {
+    let job = prepare(request)?;
+    for warning in &job.warnings {
+        report::eprint_line(&format!("warning: {warning}"));
+    }
+    let plan = &job.planned.plan;
+    let totals = plan.totals();
+    report::eprint_line(&format!(
+        "{} scenes, {:.1} Mpx, {} tiles, {} on {}; up to {} of memory",
+        plan.scenes.len(),
+        totals.pixels as f64 / 1e6,
+        totals.tiles,
+        plan.members.iter().map(|m| m.member.name.as_str()).collect::<Vec<_>>().join(" + "),
+        super::plan::devices(&job.schedule),
+        crate::config::format_bytes(job.promise.total())
+    ));
+    execute(job, options)
+}

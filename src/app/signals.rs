@@ -1,0 +1,113 @@
+//! Ctrl-C and its relatives end a run in order; a second one ends it at once.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::thread::JoinHandle;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+use crate::flow::Stop;
+
+/// A signal that ends a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Ctrl-C.
+    Interrupt,
+    /// What batch systems send first.
+    Terminate,
+    /// The terminal is gone.
+    HangUp,
+}
+
+impl Signal {
+    /// The exit code that shells give to a process that a signal ended.
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::HangUp => 129,
+            Self::Interrupt => 130,
+            Self::Terminate => 143,
+        }
+    }
+}
+
+impl std::fmt::Display for Signal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Interrupt => "SIGINT",
+            Self::Terminate => "SIGTERM",
+            Self::HangUp => "SIGHUP",
+        })
+    }
+}
+
+const NONE: i32 = 0;
+
+/// Watches for signals until dropped.
+#[derive(Debug)]
+pub(super) struct Signals {
+    caught: Arc<AtomicI32>,
+    end: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Signals {
+    /// Trips `stop` on the first signal; the second ends the process.
+    ///
+    /// # Errors
+    /// When the system gives no thread or no handler.
+    pub(super) fn watch(stop: Stop) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let caught = Arc::new(AtomicI32::new(NONE));
+        let (end, ended) = oneshot::channel();
+        let seen = Arc::clone(&caught);
+        let body = move || runtime.block_on(listen(stop, &seen, ended));
+        let thread = std::thread::Builder::new().name("signals".into()).spawn(body)?;
+        Ok(Self { caught, end: Some(end), thread: Some(thread) })
+    }
+
+    /// The signal that came, if one did.
+    pub(super) fn caught(&self) -> Option<Signal> {
+        let number = self.caught.load(Ordering::Acquire);
+        [Signal::Interrupt, Signal::Terminate, Signal::HangUp].into_iter().find(|s| i32::from(s.exit_code()) == number)
+    }
+}
+
+async fn listen(stop: Stop, caught: &AtomicI32, mut ended: oneshot::Receiver<()>) {
+    let streams = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()));
+    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hang_up)) = streams else { return };
+    loop {
+        let came = tokio::select! {
+            _ = interrupt.recv() => Signal::Interrupt,
+            _ = terminate.recv() => Signal::Terminate,
+            _ = hang_up.recv() => Signal::HangUp,
+            _ = &mut ended => return,
+        };
+        if caught.swap(i32::from(came.exit_code()), Ordering::AcqRel) != NONE {
+            exit_at_once(came);
+        }
+        stop.trip();
+    }
+}
+
+#[expect(
+    clippy::exit,
+    clippy::disallowed_methods,
+    reason = "a second signal means now, whatever the workers are doing"
+)]
+fn exit_at_once(signal: Signal) -> ! {
+    std::process::exit(i32::from(signal.exit_code()))
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        if let Some(end) = self.end.take() {
+            // The thread may have given up already.
+            end.send(()).unwrap_or_default();
+        }
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}

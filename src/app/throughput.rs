@@ -1,0 +1,46 @@
+//! How fast earlier runs were on this machine: where the time in a plan comes from.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::atomic;
+use crate::plan::{Plan, Schedule};
+
+/// Megapixels per second through the networks, by what ran where.
+type Speeds = BTreeMap<String, f64>;
+
+/// A run shorter than this says nothing about the next.
+const SHORTEST_SECONDS: f64 = 2.0;
+
+/// In the user's cache directory.
+fn file() -> Option<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
+    Some(cache.join("swath").join("throughput.json"))
+}
+
+fn stored() -> Speeds {
+    let text = file().and_then(|path| std::fs::read(path).ok());
+    text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+}
+
+fn key(plan: &Plan, schedule: &Schedule) -> String {
+    let members = plan.members.iter().map(|m| format!("{} {:?}", m.member.spec, m.resolved_precision));
+    let members = members.collect::<Vec<_>>().join(" + ");
+    format!("{:?} on {} x {}: {members}", plan.backend, schedule.devices.len(), plan.device_class)
+}
+
+/// The last measurement of such a run, in megapixels per second.
+pub(super) fn recall(plan: &Plan, schedule: &Schedule) -> Option<f64> {
+    stored().get(&key(plan, schedule)).copied().filter(|speed| *speed > 0.0)
+}
+
+/// Keeps a measurement. What cannot be kept is not worth an error: the next plan says "unknown".
+pub(super) fn remember(plan: &Plan, schedule: &Schedule, network_pixels: u64, seconds: f64) {
+    let Some(file) = file().filter(|_| seconds >= SHORTEST_SECONDS) else { return };
+    let mut speeds = stored();
+    speeds.insert(key(plan, schedule), network_pixels as f64 / 1e6 / seconds);
+    if let Ok(text) = serde_json::to_vec_pretty(&speeds) {
+        drop(atomic::write(&file, &text));
+    }
+}

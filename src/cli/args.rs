@@ -1,0 +1,192 @@
+//! The arguments as typed. Nothing here looks at the machine.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::app::Partial;
+use crate::config::ByteSize;
+use crate::plan::DeviceId;
+
+/// Turns a directory of remote-sensing rasters into land-cover masks with an ensemble of segmentation networks.
+///
+/// Exit codes: 0 done; 1 internal error; 2 usage, pipeline or plan; 3 done, some scenes failed; 12 weights refused; 13 output could
+/// not be written; 14 no device; 129, 130, 143 stopped by a signal.
+#[derive(Debug, Parser)]
+#[command(name = "swath", version, max_term_width = 110)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Segment scenes and pack submit.zip.
+    Run(RunArgs),
+    /// Show what `run` would do: scenes, tiles, memory, disk, time. Touches nothing.
+    Plan(PlanArgs),
+    /// Show versions, formats, codecs and memory, and what is wrong.
+    Doctor,
+    /// Draw georeferenced sample scenes with true masks over 15 classes.
+    Synth(SynthArgs),
+    /// Score masks against true masks.
+    Eval(EvalArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    pub(super) job: JobArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PlanArgs {
+    #[command(flatten)]
+    pub(super) job: JobArgs,
+
+    /// Print JSON instead of text.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// What `run` and `plan` have in common.
+#[derive(Debug, Args)]
+pub(super) struct JobArgs {
+    /// The pipeline file (TOML).
+    pub(super) pipeline: PathBuf,
+
+    /// A folder (searched through), a list file (.txt, one path a line), or files.
+    #[arg(short, long, required = true, num_args = 1.., value_name = "INPUT")]
+    pub(super) input: Vec<PathBuf>,
+
+    /// The run directory: masks, other layers, submit.zip and report.json go here.
+    #[arg(short, long, value_name = "DIR")]
+    pub(super) out: PathBuf,
+
+    /// Change a value of the pipeline file, e.g. tiler.dilation=64 or members.0.weight=2.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(super) settings: Vec<String>,
+
+    /// What runs the networks; `fake` is a deterministic stand-in without libtorch.
+    #[arg(long, value_enum, default_value_t = BackendName::Torch)]
+    pub(super) backend: BackendName,
+
+    /// Devices, one worker each: cpu,cpu or cuda:0,cuda:1. Default: all GPUs, or else a worker per core.
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    pub(super) devices: Option<Vec<DeviceId>>,
+
+    /// Reader threads.
+    #[arg(long, value_name = "N")]
+    pub(super) readers: Option<usize>,
+
+    /// Memory for pixels and labels in flight, e.g. 512MiB. Default: a quarter of what is free.
+    #[arg(long, value_name = "SIZE")]
+    pub(super) memory: Option<ByteSize>,
+
+    /// In a folder, take the files that match (relative path) instead of *.tif and *.tiff.
+    #[arg(long, value_name = "GLOB")]
+    pub(super) include: Vec<String>,
+
+    /// In a folder, leave out the files that match.
+    #[arg(long, value_name = "GLOB")]
+    pub(super) exclude: Vec<String>,
+
+    /// Replace files at output names that no earlier run into this folder wrote.
+    #[arg(long)]
+    pub(super) overwrite: bool,
+
+    /// Pack submit.zip although scenes failed: without them (omit) or with a mask of one value in their place (blank:VALUE).
+    #[arg(
+        long,
+        value_name = "HOW",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "omit",
+        value_parser = partial
+    )]
+    pub(super) allow_partial: Option<Partial>,
+}
+
+/// Names of backends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum BackendName {
+    Torch,
+    Fake,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SynthArgs {
+    /// Decides every pixel.
+    #[arg(long, default_value_t = 0)]
+    pub(super) seed: u64,
+
+    /// Where the folders `images` and `masks` go.
+    #[arg(short, long, value_name = "DIR")]
+    pub(super) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EvalArgs {
+    /// Folder of masks (PNG).
+    pub(super) masks: PathBuf,
+
+    /// Folder of true masks with the same names.
+    #[arg(long, value_name = "DIR")]
+    pub(super) truth: PathBuf,
+
+    /// A value of the true masks that is left out.
+    #[arg(long, value_name = "V")]
+    pub(super) ignore: Option<u16>,
+
+    /// A pipeline file whose class table names the values.
+    #[arg(long, value_name = "PIPELINE")]
+    pub(super) pipeline: Option<PathBuf>,
+
+    /// Print JSON instead of text.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+fn partial(text: &str) -> Result<Partial, String> {
+    let bad = || format!("`{text}` is neither omit nor blank:VALUE");
+    match text.split_once(':') {
+        None if text == "omit" => Ok(Partial::Omit),
+        Some(("blank", value)) => value.parse().map(Partial::Blank).map_err(|_| bad()),
+        _ => Err(bad()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        <Arguments as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn allow_partial_takes_its_value_only_after_an_equals_sign() {
+        let how = |flag: &str| match parse(&format!("swath run p.toml -i in -o out {flag}")).unwrap().command {
+            Command::Run(args) => args.job.allow_partial,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(how("--allow-partial"), Some(Partial::Omit));
+        assert_eq!(how("--allow-partial=omit"), Some(Partial::Omit));
+        assert_eq!(how("--allow-partial=blank:7"), Some(Partial::Blank(7)));
+        assert!(parse("swath run p.toml -i in -o out --allow-partial=blank:x").is_err());
+    }
+
+    #[test]
+    fn devices_are_a_list() {
+        let Command::Run(args) = parse("swath run p.toml -i a b -o out --devices cpu,cuda:3").unwrap().command else {
+            panic!("not run")
+        };
+        assert_eq!(args.job.devices, Some(vec![DeviceId::Cpu, DeviceId::Cuda(3)]));
+        assert_eq!(args.job.input.len(), 2);
+    }
+}

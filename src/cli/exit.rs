@@ -1,0 +1,58 @@
+//! Exit codes. The table stands in README as well.
+
+use crate::app::Error;
+use crate::atomic::WriteError;
+use crate::flow::GraphError;
+use crate::infer::BackendError;
+use crate::masks::MaskError;
+
+/// All that was asked is done.
+pub(super) const DONE: u8 = 0;
+/// A bug.
+pub(super) const INTERNAL: u8 = 1;
+/// Arguments, pipeline or plan.
+pub(super) const USAGE: u8 = 2;
+/// Done, but some scenes have no mask.
+pub(super) const SCENES_FAILED: u8 = 3;
+/// Weights do not fit or cannot be read.
+pub(super) const WEIGHTS: u8 = 12;
+/// An output could not be written.
+pub(super) const OUTPUT: u8 = 13;
+/// A device that was asked for is not there.
+pub(super) const NO_DEVICE: u8 = 14;
+
+/// The exit code of an error.
+pub(super) fn code(error: &Error) -> u8 {
+    match error {
+        Error::Config(_) | Error::Scan(_) | Error::Plan(_) | Error::Usage(_) | Error::Foreign(_) | Error::Eval(_) => {
+            USAGE
+        }
+        Error::Weights { .. } => WEIGHTS,
+        Error::Backend(e) => match e {
+            BackendError::Weights { .. } => WEIGHTS,
+            BackendError::Device { .. } => NO_DEVICE,
+            BackendError::Forward { .. } => INTERNAL,
+        },
+        Error::Write(_) => OUTPUT,
+        Error::Mask(e) => output_or_bug(e.is_output_fault()),
+        Error::Package(e) => output_or_bug(e.is_output_fault()),
+        Error::Graph(e) => graph(e),
+        Error::Stopped(signal) => signal.exit_code(),
+        Error::Gdal(_) | Error::System { .. } | Error::Internal(_) => INTERNAL,
+    }
+}
+
+fn output_or_bug(is_output_fault: bool) -> u8 {
+    if is_output_fault { OUTPUT } else { INTERNAL }
+}
+
+fn graph(error: &GraphError) -> u8 {
+    match error {
+        GraphError::Stage { source, .. } => {
+            let write = source.is::<WriteError>();
+            let mask = source.downcast_ref::<MaskError>().is_some_and(MaskError::is_output_fault);
+            output_or_bug(write || mask)
+        }
+        GraphError::Panic { .. } | GraphError::Spawn { .. } => INTERNAL,
+    }
+}

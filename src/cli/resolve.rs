@@ -1,0 +1,52 @@
+//! From arguments to requests.
+
+use super::args::{BackendName, EvalArgs, JobArgs, SynthArgs};
+use crate::app::{self, EvalRequest, JobRequest, RunOptions, SynthRequest};
+use crate::plan::{BackendKind, ScanOptions};
+
+/// The job that `run` and `plan` are about.
+///
+/// # Errors
+/// When the run directory is a file.
+pub(super) fn job(args: &JobArgs) -> Result<JobRequest, app::Error> {
+    if args.out.exists() && !args.out.is_dir() {
+        return Err(app::Error::Usage(format!("-o `{}` is a file; name a folder", args.out.display())));
+    }
+    Ok(JobRequest {
+        pipeline: args.pipeline.clone(),
+        settings: args.settings.clone(),
+        scan: ScanOptions {
+            inputs: args.input.clone(),
+            include: args.include.clone(),
+            exclude: args.exclude.clone(),
+            run_dir: Some(args.out.clone()),
+        },
+        backend: match args.backend {
+            BackendName::Torch => BackendKind::Torch,
+            BackendName::Fake => BackendKind::Fake,
+        },
+        devices: args.devices.clone(),
+        readers: args.readers,
+        memory: args.memory,
+    })
+}
+
+/// How `run` carries it out.
+pub(super) fn run(args: &JobArgs) -> RunOptions {
+    RunOptions {
+        out: args.out.clone(),
+        overwrite: args.overwrite,
+        partial: args.allow_partial.unwrap_or_default(),
+        show: true,
+    }
+}
+
+/// What `synth` draws.
+pub(super) fn synth(args: SynthArgs) -> SynthRequest {
+    SynthRequest { seed: args.seed, out: args.out }
+}
+
+/// What `eval` scores.
+pub(super) fn eval(args: EvalArgs) -> EvalRequest {
+    EvalRequest { masks: args.masks, truth: args.truth, ignore: args.ignore, pipeline: args.pipeline }
+}

@@ -1,0 +1,56 @@
+//! A writer that hashes what passes and does not forget a failure.
+
+use std::io::{self, Write};
+
+use sha2::{Digest, Sha256};
+
+/// Counts and hashes the bytes that `inner` takes.
+///
+/// It keeps the first failure: png's stream writer writes the last chunks in destructors, which drop errors, and a
+/// buffered file that lost bytes this way may well accept the next ones. Whoever finishes a picture asks
+/// [`Self::take_fault`].
+#[derive(Debug)]
+pub(crate) struct Hashed<W> {
+    inner: W,
+    hasher: Sha256,
+    bytes: u64,
+    fault: Option<io::Error>,
+}
+
+impl<W: Write> Hashed<W> {
+    pub(crate) fn new(inner: W) -> Self {
+        Self { inner, hasher: Sha256::new(), bytes: 0, fault: None }
+    }
+
+    /// The first failure of the writer below.
+    pub(crate) fn take_fault(&mut self) -> Option<io::Error> {
+        self.fault.take()
+    }
+
+    /// The writer below, the number of bytes it took and their SHA-256.
+    pub(crate) fn into_parts(self) -> (W, u64, String) {
+        (self.inner, self.bytes, crate::hex(&self.hasher.finalize()))
+    }
+
+    fn keep(&mut self, error: io::Error) -> io::Error {
+        let kind = error.kind();
+        if kind == io::ErrorKind::Interrupted {
+            return error;
+        }
+        self.fault.get_or_insert(error);
+        kind.into()
+    }
+}
+
+impl<W: Write> Write for Hashed<W> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let n = self.inner.write(buf).map_err(|e| self.keep(e))?;
+        self.hasher.update(&buf[..n]);
+        self.bytes += n as u64;
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush().map_err(|e| self.keep(e))
+    }
+}

@@ -1,0 +1,170 @@
+//! The part that all PNG files of masks share: rows of sample bytes in, a complete file out.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use png::{BitDepth, ColorType, Compression, Encoder, EncodingError, StreamWriter};
+
+use super::{Hashed, MaskError};
+use crate::atomic::{AtomicFile, FinishedFile, WriteError};
+use crate::config::MaskDepth;
+use crate::geom::Size;
+
+/// A mask, complete and synced, still under its temporary name.
+#[derive(Debug)]
+pub struct MaskFile {
+    /// The file.
+    pub file: FinishedFile,
+    /// SHA-256 of its content, hexadecimal.
+    pub sha256: String,
+}
+
+/// Bytes of an IDAT chunk. Each costs 12 bytes of frame, and a buffer of this length per open file.
+pub(super) const CHUNK: usize = 1 << 15;
+
+/// How pixels are stored.
+#[derive(Clone, Debug)]
+pub(super) enum PixelFormat {
+    /// Grey.
+    Grey(MaskDepth),
+    /// One byte, an index into these colours.
+    Palette(Vec<[u8; 3]>),
+}
+
+impl PixelFormat {
+    /// Bytes of a pixel.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Grey(MaskDepth::Eight) | Self::Palette(_) => 1,
+            Self::Grey(MaskDepth::Sixteen) => 2,
+        }
+    }
+
+    /// Starts a PNG: all before the pixels.
+    ///
+    /// Fast is the compressor made for PNG with the filter chosen per row; without a filter masks hardly compress.
+    pub(super) fn begin<W: Write>(&self, out: W, size: Size) -> Result<png::Writer<W>, EncodingError> {
+        let mut encoder = Encoder::new(out, size.width, size.height);
+        encoder.set_compression(Compression::Fast);
+        match self {
+            Self::Grey(depth) => {
+                encoder.set_color(ColorType::Grayscale);
+                encoder.set_depth(match depth {
+                    MaskDepth::Eight => BitDepth::Eight,
+                    MaskDepth::Sixteen => BitDepth::Sixteen,
+                });
+            }
+            Self::Palette(colors) => {
+                encoder.set_color(ColorType::Indexed);
+                encoder.set_depth(BitDepth::Eight);
+                encoder.set_palette(colors.concat());
+            }
+        }
+        encoder.write_header()
+    }
+}
+
+/// The file below a stream writer, which drops its writer when it ends: hence shared.
+#[derive(Clone)]
+struct Shared(Arc<Mutex<Option<Hashed<AtomicFile>>>>);
+
+impl Shared {
+    fn new(file: AtomicFile) -> Self {
+        Self(Arc::new(Mutex::new(Some(Hashed::new(file)))))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Hashed<AtomicFile>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Hashed<AtomicFile>) -> io::Result<T>) -> io::Result<T> {
+        self.lock().as_mut().map_or_else(|| Err(io::ErrorKind::BrokenPipe.into()), act)
+    }
+}
+
+impl Write for Shared {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.with(|file| file.write(buf))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.with(Write::flush)
+    }
+}
+
+/// A PNG file being written.
+pub(super) struct FileRows {
+    path: PathBuf,
+    size: Size,
+    rows: u32,
+    png: StreamWriter<'static, Shared>,
+    file: Shared,
+}
+
+impl FileRows {
+    pub(super) fn create(path: &Path, size: Size, format: &PixelFormat) -> Result<Self, MaskError> {
+        let file = Shared::new(AtomicFile::create(path)?);
+        let begun = format.begin(file.clone(), size).and_then(|png| png.into_stream_writer_with_size(CHUNK));
+        let png = begun.map_err(|source| fault(path, size, &file, source))?;
+        Ok(Self { path: path.to_owned(), size, rows: 0, png, file })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn size(&self) -> Size {
+        self.size
+    }
+
+    /// Rows written so far.
+    pub(super) fn rows(&self) -> u32 {
+        self.rows
+    }
+
+    /// Whether `n` more rows may come.
+    pub(super) fn expect(&self, n: usize) -> Result<(), MaskError> {
+        let got = u64::from(self.rows) + n as u64;
+        if got > u64::from(self.size.height) { Err(self.row_error(got)) } else { Ok(()) }
+    }
+
+    fn row_error(&self, got: u64) -> MaskError {
+        MaskError::Rows { path: self.path.clone(), expected: self.size.height, got }
+    }
+
+    /// Appends one row of sample bytes.
+    pub(super) fn push(&mut self, row: &[u8]) -> Result<(), MaskError> {
+        self.expect(1)?;
+        self.png.write_all(row).map_err(|e| fault(&self.path, self.size, &self.file, e.into()))?;
+        self.rows += 1;
+        Ok(())
+    }
+
+    /// Ends the picture and syncs the file.
+    pub(super) fn finish(self) -> Result<MaskFile, MaskError> {
+        if self.rows != self.size.height {
+            return Err(self.row_error(self.rows.into()));
+        }
+        let Self { path, size, png, file, .. } = self;
+        png.finish().map_err(|source| fault(&path, size, &file, source))?;
+        let gone = || WriteError { operation: "write", path: path.clone(), source: io::ErrorKind::BrokenPipe.into() };
+        let mut hashed = file.lock().take().ok_or_else(gone)?;
+        if let Some(source) = hashed.take_fault() {
+            return Err(WriteError { operation: "write", path, source }.into());
+        }
+        let (file, _, sha256) = hashed.into_parts();
+        Ok(MaskFile { file: file.finish()?, sha256 })
+    }
+}
+
+/// What failed: the file, which knows best what the system said, or the encoder.
+fn fault(path: &Path, size: Size, file: &Shared, source: EncodingError) -> MaskError {
+    let write = |source| MaskError::Write(WriteError { operation: "write", path: path.to_owned(), source });
+    let below = file.lock().as_mut().and_then(Hashed::take_fault);
+    match (below, source) {
+        (Some(below), _) => write(below),
+        (None, EncodingError::IoError(e)) => write(e),
+        (None, source) => MaskError::Encode { path: path.to_owned(), size, source },
+    }
+}

@@ -1,0 +1,116 @@
+//! Reads a finished archive back.
+
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::path::Path;
+
+use zip::result::ZipError;
+use zip::{ZipArchive, ZipReadOptions};
+
+use super::PackageError;
+use crate::masks::Hashed;
+
+/// An entry as it was written.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Written {
+    pub(super) name: String,
+    pub(super) bytes: u64,
+}
+
+/// Whether `file` is an archive of exactly these entries, whole; errors call it `target`.
+pub(super) fn verify(file: &Path, target: &Path, entries: &[Written]) -> Result<(), PackageError> {
+    let fail = |at: &str, source| PackageError::Verify { path: target.to_owned(), at: at.to_owned(), source };
+    let directory = |source| fail("its directory", source);
+    let opened = File::open(file).map_err(|e| directory(e.into()))?;
+    let mut archive = ZipArchive::new(BufReader::new(opened)).map_err(directory)?;
+    if archive.len() != entries.len() {
+        return Err(directory(ZipError::InvalidArchive(
+            format!("{} entries where {} were written", archive.len(), entries.len()).into(),
+        )));
+    }
+    for (idx, entry) in entries.iter().enumerate() {
+        verify_entry(&mut archive, idx, entry).map_err(|source| fail(&format!("`{}`", entry.name), source))?;
+    }
+    Ok(())
+}
+
+fn verify_entry(archive: &mut ZipArchive<BufReader<File>>, idx: usize, entry: &Written) -> Result<(), ZipError> {
+    let options = ZipReadOptions::new().enforce_header_consistency(true);
+    let mut found = archive.by_index_with_options(idx, options)?;
+    if found.name_raw() != entry.name.as_bytes() || found.size() != entry.bytes {
+        let name = String::from_utf8_lossy(found.name_raw());
+        let what = format!("`{name}` of {} bytes where {} bytes were written", found.size(), entry.bytes);
+        return Err(ZipError::InvalidArchive(what.into()));
+    }
+    // Reading to the end compares the CRC.
+    io::copy(&mut found, &mut io::sink())?;
+    Ok(())
+}
+
+/// SHA-256 of a file.
+pub(super) fn digest(file: &Path, target: &Path) -> Result<String, PackageError> {
+    let mut hashed = Hashed::new(io::sink());
+    let copied = File::open(file).and_then(|mut opened| io::copy(&mut opened, &mut hashed));
+    let fail =
+        |e: io::Error| PackageError::Verify { path: target.to_owned(), at: "its bytes".into(), source: e.into() };
+    copied.map_err(fail)?;
+    let (_, _, sha256) = hashed.into_parts();
+    Ok(sha256)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::path::PathBuf;
+
+    use zip::ZipWriter;
+    use zip::write::SimpleFileOptions;
+
+    use super::*;
+
+    fn archive(dir: &Path) -> (PathBuf, Vec<Written>) {
+        let mut zip = ZipWriter::new(io::Cursor::new(Vec::new()));
+        for (name, byte) in [("a", 1), ("b", 2)] {
+            zip.start_file(name, SimpleFileOptions::default()).unwrap();
+            zip.write_all(&[byte; 100]).unwrap();
+        }
+        let path = dir.join("x.zip");
+        crate::atomic::write(&path, &zip.finish().unwrap().into_inner()).unwrap();
+        let written = |name: &str| Written { name: name.into(), bytes: 100 };
+        (path, vec![written("a"), written("b")])
+    }
+
+    #[test]
+    fn a_flipped_byte_is_found_and_its_entry_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, entries) = archive(dir.path());
+        verify(&path, &path, &entries).unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let second = bytes.windows(100).position(|w| w == [2; 100]).unwrap();
+        bytes[second + 50] ^= 1;
+        crate::atomic::write(&path, &bytes).unwrap();
+        let error = verify(&path, &path, &entries).unwrap_err();
+        assert!(matches!(&error, PackageError::Verify { at, .. } if at == "`b`") && error.is_output_fault(), "{error}");
+    }
+
+    #[test]
+    fn another_set_of_names_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, mut entries) = archive(dir.path());
+        entries[1].name = "c".into();
+        assert!(verify(&path, &path, &entries).is_err());
+        entries.truncate(1);
+        assert!(verify(&path, &path, &entries).is_err());
+    }
+
+    #[test]
+    fn a_cut_archive_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, entries) = archive(dir.path());
+        let bytes = std::fs::read(&path).unwrap();
+        for n in 0..bytes.len() {
+            crate::atomic::write(&path, &bytes[..n]).unwrap();
+            assert!(verify(&path, &path, &entries).is_err(), "cut at {n}");
+        }
+    }
+}

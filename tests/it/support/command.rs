@@ -1,0 +1,80 @@
+//! The program as a person runs it.
+#![cfg(feature = "gdal")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A folder of its own for a test, and the program in it.
+pub(crate) struct Workdir {
+    dir: tempfile::TempDir,
+}
+
+/// What the program did.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Workdir {
+    pub(crate) fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn path(&self, relative: &str) -> PathBuf {
+        self.dir.path().join(relative)
+    }
+
+    pub(crate) fn write(&self, relative: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(relative);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// The program with these arguments, here, with a cache of its own.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_swath"));
+        command.args(arguments).current_dir(self.dir.path()).env("XDG_CACHE_HOME", self.path("cache"));
+        command.env_remove("RUST_BACKTRACE");
+        command
+    }
+
+    pub(crate) fn swath(&self, arguments: &[&str]) -> Ran {
+        let output = self.command(arguments).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        let ran = Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) };
+        assert!(!ran.stderr.contains("panicked"), "{ran:?}");
+        ran
+    }
+
+    pub(crate) fn report(&self, run_dir: &str) -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(self.path(run_dir).join("report.json")).unwrap()).unwrap()
+    }
+}
+
+impl Ran {
+    /// Expects an exit code and returns what was printed, both streams.
+    pub(crate) fn expect(&self, code: i32) -> String {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        format!("{}{}", self.stdout, self.stderr)
+    }
+
+    /// Expects an exit code and that all these words were printed.
+    pub(crate) fn says(&self, code: i32, words: &[&str]) {
+        let text = self.expect(code);
+        for word in words {
+            assert!(text.contains(word), "`{word}` is not in:\n{text}");
+        }
+    }
+}
+
+/// A GeoTIFF of u8 bands, through swath's own writer.
+pub(crate) fn geotiff(path: &Path, size: swath::geom::Size, planes: &[u8]) {
+    use swath::geom::GeoTransform;
+    use swath::raster::{GeoTiff, write_geotiff};
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let transform = GeoTransform::north_up(500_000.0, 5_400_000.0, 0.5);
+    write_geotiff(path, &GeoTiff { size, planes, transform, epsg: 32632 }).unwrap();
+}

@@ -1,0 +1,61 @@
+//! What the tests share: scenes in memory, jobs over them, the program as a command, and the fixtures outside the repository.
+
+pub(crate) mod command;
+pub(crate) mod memory;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// A file or folder of the shared fixtures (`../shared`, or where `SWATH_SHARED` says), or `None` with a printed reason.
+pub(crate) fn shared(relative: &str) -> Option<PathBuf> {
+    let root = std::env::var_os("SWATH_SHARED")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
+    let path = root.join(relative);
+    if !path.exists() {
+        eprintln!("skipped: no `{}` (set SWATH_SHARED)", path.display());
+        return None;
+    }
+    Some(path)
+}
+
+/// Width, height and values of a PNG, by the `image` crate: a decoder that swath itself does not use for masks.
+pub(crate) fn png(path: &Path) -> (u32, u32, Vec<u16>) {
+    let image = image::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let (width, height) = (image.width(), image.height());
+    let values = match image {
+        image::DynamicImage::ImageLuma8(grey) => grey.into_raw().into_iter().map(u16::from).collect(),
+        image::DynamicImage::ImageLuma16(grey) => grey.into_raw(),
+        other => panic!("{}: {:?} is no mask", path.display(), other.color()),
+    };
+    (width, height, values)
+}
+
+/// Every file below a folder by relative path, temporary ones included.
+pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in walkdir::WalkDir::new(folder).into_iter().map(Result::unwrap).filter(|e| e.file_type().is_file()) {
+        let name = entry.path().strip_prefix(folder).unwrap().to_string_lossy().into_owned();
+        found.insert(name, std::fs::read(entry.path()).unwrap());
+    }
+    found
+}
+
+/// The files whose bytes a plan decides: everything but the report, which tells times.
+pub(crate) fn outputs(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut all = files(folder);
+    all.remove("report.json");
+    all
+}
+
+/// Names and contents of an archive.
+pub(crate) fn archive(path: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut archive = zip::ZipArchive::new(std::fs::File::open(path).unwrap()).unwrap();
+    let mut entries = BTreeMap::new();
+    for i in 0..archive.len() {
+        let mut entry = archive.by_index(i).unwrap();
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut entry, &mut bytes).unwrap();
+        entries.insert(entry.name().unwrap().into_owned(), bytes);
+    }
+    entries
+}
