@@ -138,7 +138,7 @@ fn members(pipeline: &Pipeline, backend: BackendKind, device_class: &str) -> Res
             _ if backend == BackendKind::Fake => Precision::F32,
             Precision::Auto if device_class == "cpu" => Precision::F32,
             Precision::Auto => Precision::F16,
-            named => named,
+            named @ (Precision::F32 | Precision::F16 | Precision::BF16) => named,
         };
         Ok(MemberPlan { member: member.clone(), digest, resolved_precision })
     };

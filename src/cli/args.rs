@@ -171,9 +171,10 @@ mod tests {
 
     #[test]
     fn allow_partial_takes_its_value_only_after_an_equals_sign() {
-        let how = |flag: &str| match parse(&format!("swath run p.toml -i in -o out {flag}")).unwrap().command {
-            Command::Run(args) => args.job.allow_partial,
-            other => panic!("{other:?}"),
+        let how = |flag: &str| {
+            let parsed = parse(&format!("swath run p.toml -i in -o out {flag}")).unwrap();
+            let Command::Run(args) = parsed.command else { panic!("not run") };
+            args.job.allow_partial
         };
         assert_eq!(how("--allow-partial"), Some(Partial::Omit));
         assert_eq!(how("--allow-partial=omit"), Some(Partial::Omit));

@@ -268,7 +268,11 @@ fn set(root: &mut toml::Value, setting: &str) -> Result<(), String> {
                 }
                 item
             }
-            _ => return Err(format!("there is nothing below `{part}`'s parent")),
+            toml::Value::String(_)
+            | toml::Value::Integer(_)
+            | toml::Value::Float(_)
+            | toml::Value::Boolean(_)
+            | toml::Value::Datetime(_) => return Err(format!("there is nothing below `{part}`'s parent")),
         };
     }
     Err("the key is empty".into())

@@ -216,7 +216,9 @@ mod tests {
         };
         let (fx, fy) = (at(x, l.size.width, l.full.width), at(y, l.size.height, l.full.height));
         let get = |x: f64, y: f64| {
-            let (x, y) = (x.min(f64::from(l.size.width - 1)) as usize, y.min(f64::from(l.size.height - 1)) as usize);
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a position on a small map")]
+            let at = |v: f64, side: u32| v.min(f64::from(side - 1)) as usize;
+            let (x, y) = (at(x, l.size.width), at(y, l.size.height));
             f64::from(l.values[class * l.size.len() + y * l.size.width as usize + x])
         };
         let (px, py) = (fx.fract(), fy.fract());

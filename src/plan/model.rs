@@ -139,7 +139,7 @@ impl Plan {
 
     /// GDAL's block cache: one row of blocks of the worst scene for every reader, and a quarter more for its book-keeping.
     pub fn decoder_cache(&self, readers: usize) -> u64 {
-        let rows = self.scenes.iter().map(|s| s.header.block_row_bytes(s.header.size.width, self.bands.len()));
+        let rows = self.units.iter().map(|unit| unit.block_row_bytes(self));
         (rows.max().unwrap_or(0) * readers as u64 * 5 / 4).max(MIN_DECODER_CACHE)
     }
 

@@ -154,8 +154,7 @@ fn refuse_too_large(plan: &mut Plan, schedule: &Schedule, refused: &mut Vec<Refu
         for idx in unit.scenes() {
             let scene = &plan.scenes[idx];
             let batches = schedule.batches_in_flight() * batch_bytes(scene, plan.pipeline.batch, plan.bands.len());
-            let block_row = scene.header.block_row_bytes(scene.header.size.width, plan.bands.len());
-            let needed = (need + batches).max(block_row);
+            let needed = (need + batches).max(unit.block_row_bytes(plan));
             if needed > schedule.memory {
                 let worst = too_large.entry(idx).or_insert(0);
                 *worst = needed.max(*worst);

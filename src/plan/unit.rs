@@ -111,6 +111,15 @@ impl Unit {
         }
     }
 
+    /// What the decoder's cache must hold while one reader reads it, so that no block is decoded twice.
+    pub fn block_row_bytes(&self, plan: &Plan) -> u64 {
+        let of = |part: &Part| {
+            let header = &plan.scenes[part.scene as usize].header;
+            header.block_row_bytes(part.window.size.width, plan.bands.len())
+        };
+        self.geometry(plan).parts.iter().map(of).max().unwrap_or(0)
+    }
+
     /// The memory it holds between its read and its commit.
     pub fn footprint(&self, plan: &Plan) -> Footprint {
         let geometry = self.geometry(plan);

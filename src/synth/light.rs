@@ -110,8 +110,8 @@ fn sample(row: &[f32], x: f32) -> f32 {
     lerp(at(left), at(left + 1), x - left as f32)
 }
 
-/// How the ground rises to the right and downwards. Of the two neighbours on an axis the one nearer in height counts, so
-/// that walls and the rims of crowns have no slope.
+/// How the ground rises to the right and downwards. Of the two neighbours on an axis the one nearer in height counts,
+/// so that walls and the rims of crowns have no slope.
 fn slope(canvas: &Canvas, x: usize, y: usize) -> Vector {
     let (width, height) = (canvas.size.width as usize, canvas.size.height as usize);
     let at = |x: usize, y: usize| canvas.height[y * width + x];

@@ -1,16 +1,17 @@
 //! Sample scenes: land as seen from an aircraft, drawn from a number, with a true mask over 15 classes.
 //!
-//! They stand in for photographs wherever a scene is needed and none is at hand: to try a pipeline, to train a network for
-//! a demonstration, to test. A scene follows from a seed, a name and a size alone. Only operations that are rounded the same
-//! everywhere are used (no sines, no powers), so every machine draws the same bytes.
+//! They stand in for photographs wherever a scene is needed and none is at hand: to try a pipeline, to train a network
+//! for a demonstration, to test. A scene follows from a seed, a name and a size alone. Only operations that are rounded
+//! the same everywhere are used (no sines, no powers), so every machine draws the same bytes.
 //!
-//! The colours of the classes overlap on purpose. A field is crop, stubble or meadow by its rows and not by its green; a
-//! roof can be as grey as the road; an orchard is scrub in good order; a bank is bare soil beside water. A shadow darkens
-//! what it falls on and leaves its class alone.
+//! The colours of the classes overlap on purpose. A field is crop, stubble or meadow by its rows and not by its green;
+//! a roof can be as grey as the road; an orchard is scrub in good order; a bank is bare soil beside water. A shadow
+//! darkens what it falls on and leaves its class alone.
 //!
-//! How a scene comes about: `plan` cuts the region into roads, tracks and parcels, `water` adds a river and ponds, `ground`
-//! decides the `cover` of each pixel and has `field`, `plants` or `surface` paint it with a colour and a height, `village`
-//! puts up houses and trees, and `light` turns heights into relief and shadows and adds the flaws of a camera.
+//! How a scene comes about: `plan` cuts the region into roads, tracks and parcels, `water` adds a river and ponds,
+//! `ground` decides the `cover` of each pixel and has `field`, `plants` or `surface` paint it with a colour and a
+//! height, `village` puts up houses and trees, and `light` turns heights into relief and shadows and adds the flaws of
+//! a camera.
 
 mod canvas;
 mod cover;
@@ -42,10 +43,10 @@ const RESOLUTION: f64 = 0.5;
 /// WGS 84 / UTM zone 32N.
 const EPSG: u32 = 32632;
 
-/// Names and sizes of the sample scenes. Together they hold every class: of 100 seeds tried, each put all 15 into `township`
-/// alone (2026-11-24).
+/// Names and sizes of the sample scenes. Together they hold every class: of 100 seeds tried, each put all 15 into
+/// `township` alone (2026-11-24).
 ///
-/// Some fit into one tile and some need many, and no side is a round number of tiles.
+/// Some fit into one tile and some need many.
 pub const SCENES: [(&str, Size); 6] = [
     ("hamlet", Size::new(300, 212)),
     ("millpond", Size::new(448, 480)),

@@ -1,7 +1,9 @@
-//! The land plan: a region cut again and again by straight lines, the first of which are roads, then tracks, then fences.
+//! The land plan: a region cut again and again by straight lines, the first of which are roads, then tracks, then
+//! fences.
 //!
-//! A later line ends at the earlier ones it meets, so the roads join into a network. What remains between the lines are the
-//! parcels. Looking up a point walks down the tree of cuts and measures the distance to every line passed on the way.
+//! A later line ends at the earlier ones it meets, so the roads join into a network. What remains between the lines are
+//! the parcels. Looking up a point walks down the tree of cuts and measures the distance to every line passed on the
+//! way.
 
 use super::{
     cover::Cover,

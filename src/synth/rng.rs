@@ -29,7 +29,7 @@ pub(super) fn fraction(bits: u64, index: u32) -> f32 {
 /// The integer below `v`; coordinates stay far from the ends of `i32`.
 #[expect(clippy::cast_possible_truncation, reason = "the cast saturates, and coordinates are a few thousand pixels")]
 pub(super) fn floor(v: f32) -> i32 {
-    // Twice as fast as the library's floor where the processor has no instruction for it.
+    // Without SSE4.1 the library's floor is a function call, and this runs dozens of times per pixel.
     let towards_zero = v as i32;
     if (towards_zero as f32) > v { towards_zero - 1 } else { towards_zero }
 }

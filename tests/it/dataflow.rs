@@ -16,8 +16,8 @@ const FIXED: &str = "strategy = \"fixed\"\ncentre = 24\ndilation = 5\nwhole_max 
 /// A mixture of shapes: single pixels, slivers, odd and larger ones.
 fn mixed() -> Vec<(String, MemoryRaster)> {
     let sizes = [(1, 1), (1, 97), (97, 1), (20, 20), (21, 3), (20, 20), (50, 33), (64, 90), (131, 77), (20, 20)];
-    let name = |i: usize| format!("f{}/s{i}", i % 2);
-    sizes.iter().enumerate().map(|(i, &(w, h))| (name(i), scene(Size::new(w, h), 7, i as u32))).collect()
+    let name = |i: u32| format!("f{}/s{i}", i % 2);
+    (0..).zip(sizes).map(|(i, (w, h))| (name(i), scene(Size::new(w, h), 7, i))).collect()
 }
 
 fn run(flow: &Flow, out: &Path) -> std::collections::BTreeMap<String, Vec<u8>> {
@@ -45,12 +45,12 @@ fn with_an_identity_network_the_mask_is_the_input_for_every_strategy() {
             run(&flow, dir.path());
             let packed = archive(&dir.path().join("submit.zip"));
             assert_eq!(packed.len(), flow.scenes.len());
-            for (i, (name, raster)) in flow.scenes.iter().enumerate() {
+            for (i, (name, raster)) in (0..).zip(&flow.scenes) {
                 let mask = dir.path().join(format!("masks/{name}.png"));
                 let (width, height, found) = png(&mask);
                 let size = raster.header.size;
                 assert_eq!((width, height), (size.width, size.height), "{name} {tiler}");
-                let expected: Vec<u16> = values(size, 7, i as u32).into_iter().map(u16::from).collect();
+                let expected: Vec<u16> = values(size, 7, i).into_iter().map(u16::from).collect();
                 assert!(found == expected, "{name} with {tiler}, batch {batch}");
                 assert_eq!(packed[&format!("{name}.png")], std::fs::read(mask).unwrap());
             }

@@ -1,8 +1,6 @@
 //! The integration tests, one binary.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stderr,
     clippy::disallowed_methods,
     reason = "test code: a failed unwrap is a failed test, and broken files are written on purpose"
 )]

@@ -1,6 +1,7 @@
 //! Measures what `NetworkSpec::activation_bytes` estimates. Not a test of a claim: run by hand when the networks change, with
 //! `cargo test --release --test it zoo_memory -- --ignored --nocapture --test-threads 1`, and copy the figures to `zoo::spec`.
 #![cfg(all(feature = "torch", target_os = "linux"))]
+#![expect(clippy::print_stderr, reason = "a measurement prints what it found")]
 
 use std::process::Command;
 

@@ -27,7 +27,7 @@ struct TorchBackend {
 struct TorchMember {
     spec: NetworkSpec,
     input: InputPlan,
-    kind: Kind,
+    precision: Precision,
     store: VarStore,
     network: Box<dyn Segmenter>,
 }
@@ -60,21 +60,17 @@ impl TorchMember {
             Weights::Seed(seed) => weights::seeded(&store, *seed).map_err(|e| failed(explain(&e)))?,
         }
         store.freeze();
-        let kind = match planned.resolved_precision {
-            Precision::Auto | Precision::F32 => Kind::Float,
-            Precision::F16 => Kind::Half,
-            Precision::BF16 => Kind::BFloat16,
-        };
-        set_kind(&mut store, kind);
+        let precision = planned.resolved_precision;
+        convert(&mut store, precision);
         let input = InputPlan::new(&member.input, &plan.bands, member.spec.size_rule(), plan.pipeline.tiling.border);
-        Ok(Self { spec: member.spec.clone(), input, kind, store, network })
+        Ok(Self { spec: member.spec.clone(), input, precision, store, network })
     }
 
     fn forward(&self, input: &[f32], n_tiles: usize, full: Size, device: Device) -> Result<Logits, BackendError> {
         let failed = |detail: String| BackendError::Forward { detail };
         let shape = [n_tiles as i64, i64::from(self.spec.bands), i64::from(full.height), i64::from(full.width)];
         let tensor = Tensor::from_slice(input).f_view(shape).and_then(|t| t.f_to_device(device));
-        let tensor = tensor.and_then(|t| t.f_to_kind(self.kind)).map_err(|e| failed(e.to_string()))?;
+        let tensor = tensor.and_then(|t| t.f_to_kind(kind(self.precision))).map_err(|e| failed(e.to_string()))?;
         let out = run(self.network.as_ref(), &tensor).map_err(|e| failed(e.to_string()))?;
         let values = out.values.f_to_kind(Kind::Float).and_then(|t| t.f_to_device(Device::Cpu));
         let values = values.and_then(|t| t.f_contiguous()).map_err(|e| failed(e.to_string()))?;
@@ -93,11 +89,20 @@ impl TorchMember {
     }
 }
 
-fn set_kind(store: &mut VarStore, kind: Kind) {
-    match kind {
-        Kind::Half => store.half(),
-        Kind::BFloat16 => store.bfloat16(),
-        _ => store.float(),
+fn kind(precision: Precision) -> Kind {
+    match precision {
+        Precision::Auto | Precision::F32 => Kind::Float,
+        Precision::F16 => Kind::Half,
+        Precision::BF16 => Kind::BFloat16,
+    }
+}
+
+/// Converts every variable.
+fn convert(store: &mut VarStore, precision: Precision) {
+    match precision {
+        Precision::Auto | Precision::F32 => store.float(),
+        Precision::F16 => store.half(),
+        Precision::BF16 => store.bfloat16(),
     }
 }
 
@@ -110,17 +115,17 @@ impl Backend for TorchBackend {
 
     fn forward_f32(&mut self, batch: &RawBatch, key: ForwardKey) -> Option<Result<Logits, BackendError>> {
         let member = &mut self.members[key.member];
-        let kind = member.kind;
-        if kind == Kind::Float {
+        let precision = member.precision;
+        if kind(precision) == Kind::Float {
             return None;
         }
         // The stored weights widened: what overflowed was an activation.
-        set_kind(&mut member.store, Kind::Float);
-        member.kind = Kind::Float;
+        convert(&mut member.store, Precision::F32);
+        member.precision = Precision::F32;
         let logits = self.forward(batch, key);
         let member = &mut self.members[key.member];
-        set_kind(&mut member.store, kind);
-        member.kind = kind;
+        convert(&mut member.store, precision);
+        member.precision = precision;
         Some(logits)
     }
 }
@@ -140,7 +145,8 @@ pub fn cuda_devices() -> usize {
     cuda::device_count().map_or(0, |n| usize::try_from(n).unwrap_or(0))
 }
 
-/// Compares the weights files of a plan with their networks without reading the values: what [`open`] would refuse for its shape.
+/// Compares the weights files of a plan with their networks without reading the values: what opening a device would refuse
+/// for its shape.
 ///
 /// # Errors
 /// The first member whose file does not fit.

@@ -82,15 +82,20 @@ fn band(dataset: &Dataset, idx: usize) -> Result<RasterBand<'_>, RasterError> {
     dataset.rasterband(idx).map_err(|e| RasterError::Open { detail: errors::explain(&e) })
 }
 
+/// The types that swath reads.
+const TYPES: [(GdalDataType, PixelType); 4] = [
+    (GdalDataType::UInt8, PixelType::U8),
+    (GdalDataType::UInt16, PixelType::U16),
+    (GdalDataType::Int16, PixelType::I16),
+    (GdalDataType::Float32, PixelType::F32),
+];
+
 fn pixel_type(dtype: GdalDataType) -> Result<PixelType, RasterError> {
-    match dtype {
-        GdalDataType::UInt8 => Ok(PixelType::U8),
-        GdalDataType::UInt16 => Ok(PixelType::U16),
-        GdalDataType::Int16 => Ok(PixelType::I16),
-        GdalDataType::Float32 => Ok(PixelType::F32),
-        other => refuse(format!(
+    match TYPES.iter().find(|(gdal, _)| *gdal == dtype) {
+        Some((_, known)) => Ok(*known),
+        None => refuse(format!(
             "pixel type {} is not supported; convert the scene to Byte, UInt16, Int16 or Float32 (gdal_translate -ot)",
-            type_name(other)
+            type_name(dtype)
         )),
     }
 }

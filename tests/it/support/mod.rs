@@ -4,9 +4,13 @@ pub(crate) mod command;
 pub(crate) mod memory;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+#[cfg(any(feature = "gdal", feature = "torch"))]
+use std::path::PathBuf;
 
 /// A file or folder of the shared fixtures (`../shared`, or where `SWATH_SHARED` says), or `None` with a printed reason.
+#[cfg(any(feature = "gdal", feature = "torch"))]
+#[expect(clippy::print_stderr, reason = "a test that skips says why")]
 pub(crate) fn shared(relative: &str) -> Option<PathBuf> {
     let root = std::env::var_os("SWATH_SHARED")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
@@ -22,10 +26,11 @@ pub(crate) fn shared(relative: &str) -> Option<PathBuf> {
 pub(crate) fn png(path: &Path) -> (u32, u32, Vec<u16>) {
     let image = image::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let (width, height) = (image.width(), image.height());
-    let values = match image {
-        image::DynamicImage::ImageLuma8(grey) => grey.into_raw().into_iter().map(u16::from).collect(),
-        image::DynamicImage::ImageLuma16(grey) => grey.into_raw(),
-        other => panic!("{}: {:?} is no mask", path.display(), other.color()),
+    let values = if let image::DynamicImage::ImageLuma16(grey) = image {
+        grey.into_raw()
+    } else {
+        let grey = image.as_luma8().unwrap_or_else(|| panic!("{}: {:?} is no mask", path.display(), image.color()));
+        grey.as_raw().iter().copied().map(u16::from).collect()
     };
     (width, height, values)
 }
