@@ -5,9 +5,10 @@
 //! The rename itself is on disk only after [`sync_dir`] of the folder; whoever needs that calls it, once for many files.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Seek, Write};
+use std::io::{self, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
 /// Prefix of every temporary file, so that leftovers of a killed run can be told apart and removed.
@@ -133,6 +134,20 @@ impl FinishedFile {
         self.bytes
     }
 
+    /// Reads the content back and compares its SHA-256 with what was written.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is something else.
+    pub fn verify(&self, sha256: &str) -> Result<(), WriteError> {
+        let fail = |source| WriteError { operation: "read back", path: self.target.clone(), source };
+        let found = sha256_of(self.temp.path()).map_err(fail)?;
+        if found == sha256 {
+            Ok(())
+        } else {
+            Err(fail(io::Error::other("the disk gives back other bytes than were written")))
+        }
+    }
+
     /// Gives the file its final name, replacing what was there.
     ///
     /// # Errors
@@ -142,6 +157,21 @@ impl FinishedFile {
         match temp.persist(&target) {
             Ok(_) => Ok(target),
             Err(e) => Err(WriteError { operation: "rename the finished file to", path: target, source: e.error }),
+        }
+    }
+}
+
+/// SHA-256 of a file's content, hexadecimal.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn sha256_of(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let (mut hasher, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(crate::hex(&hasher.finalize())),
+            n => hasher.update(&buffer[..n]),
         }
     }
 }

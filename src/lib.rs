@@ -24,6 +24,7 @@
 //! | [`raster`] | scenes behind [`raster::RasterSource`]: GDAL, or in memory; the only place that parses what it does not trust |
 //! | [`zoo`] | the networks: facts as data, layers, backbones, models, weights files |
 //! | [`config`] | pipeline files: as written, and as checked |
+//! | [`journal`] | what a run directory remembers: the journal, stage results by key |
 //! | [`plan`] | the selection of scenes, the plan, the schedule and the memory it takes |
 //! | [`flow`] | the generic kit: links, stages, graph, budget, stop signal, meters |
 //! | [`infer`] | [`infer::Backend`]: one device with its members; normalisation, the weighted sum and the argmax |
@@ -63,6 +64,7 @@ pub mod eval;
 pub mod flow;
 pub mod geom;
 pub mod infer;
+pub mod journal;
 pub mod masks;
 pub mod package;
 pub mod plan;

@@ -8,6 +8,7 @@ use crate::config::ConfigError;
 use crate::eval::EvalError;
 use crate::flow::GraphError;
 use crate::infer::BackendError;
+use crate::journal::JournalError;
 use crate::masks::MaskError;
 use crate::package::PackageError;
 use crate::plan::{PlanError, ScanError};
@@ -59,6 +60,20 @@ pub enum Error {
     /// The archive could not be made.
     #[error(transparent)]
     Package(#[from] PackageError),
+    /// The journal could not be read or written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// Another run is at work in the run directory.
+    #[error(
+        "`{}` is in use by {holder}; wait for it, or, if that host is gone, add --break-lock",
+        dir.display()
+    )]
+    Locked {
+        /// The run directory.
+        dir: PathBuf,
+        /// Who.
+        holder: String,
+    },
     /// The dataflow ended early.
     #[error(transparent)]
     Graph(#[from] GraphError),

@@ -1,19 +1,22 @@
-//! Carries a job out: from loaded networks to a checked archive and a report.
+//! Carries a job out: from what is done already to a checked archive and a report.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
+use super::lock::Lock;
 use super::outputs::Outputs;
 use super::record::Record;
+use super::resume::{Found, StageName, look_back, needs_networks, remove_temporaries};
 use super::signals::Signals;
+use super::wire::{Extent, Parts};
 use super::{Error, Job, Running, machine, throughput, wire};
-use crate::config::Pipeline;
+use crate::config::{Checkpoint, Pipeline};
 use crate::flow::{Closed, Graph, Stop};
 use crate::geom::Size;
-use crate::infer::{Backend, open_backends};
-use crate::plan::{Plan, Planned, Refusal, Schedule};
-use crate::raster::OpenSource;
+use crate::infer::open_backends;
+use crate::journal::{Journal, RunRecord, State};
+use crate::plan::{Keys, Plan, Planned, Refusal, Schedule};
 use crate::report::{RunReport, RunState, Snapshot, Watch};
 use crate::stages::{Board, Failure};
 
@@ -40,6 +43,39 @@ pub struct RunOptions {
     pub partial: Partial,
     /// Whether progress is shown on standard error.
     pub show: bool,
+    /// Whether what earlier runs recorded is forgotten.
+    pub fresh: bool,
+    /// Whether the lock of another host is broken.
+    pub break_lock: bool,
+    /// Discard the results of this stage and later ones.
+    pub from: Option<StageName>,
+    /// Stop after this stage.
+    pub until: Option<StageName>,
+    /// How long a run that was told to stop may take to finish what it has begun.
+    pub grace: Duration,
+    /// The command's arguments, for `retry`; empty where there was none.
+    pub arguments: Vec<String>,
+}
+
+impl RunOptions {
+    /// Into this directory, and otherwise as `swath run` does without options.
+    pub fn into(out: impl Into<PathBuf>) -> Self {
+        Self {
+            out: out.into(),
+            overwrite: false,
+            partial: Partial::default(),
+            show: false,
+            fresh: false,
+            break_lock: false,
+            from: None,
+            until: None,
+            grace: Self::GRACE,
+            arguments: Vec::new(),
+        }
+    }
+
+    /// Batch systems kill 30 seconds after they ask.
+    pub const GRACE: Duration = Duration::from_secs(20);
 }
 
 /// A run that came to its end.
@@ -51,66 +87,147 @@ pub struct Ended {
     pub out: PathBuf,
 }
 
-/// Carries a job out.
+/// Carries a job out, as far as it is not done already.
 ///
 /// # Errors
-/// When the networks cannot be loaded, foreign files lie at output names, the outputs cannot be written, somebody stops it, or
-/// a stage panics. Failed scenes are no error: they are in the report.
+/// When the run directory is in use, foreign files lie at output names, the networks cannot be loaded, the outputs cannot be
+/// written, somebody stops it, or a stage panics. Failed scenes are no error: they are in the report.
 pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
-    let Job { planned, schedule, promise, source, .. } = job;
-    let Planned { plan, refused, ignored } = planned;
-    check_partial(options.partial, &plan.pipeline)?;
-    let backends = if plan.scenes.is_empty() { Vec::new() } else { open_backends(&plan, &schedule)? };
-    let outputs = Outputs::open(&options.out);
-    let layout = outputs.layout.clone();
-    let names = plan.scenes.iter().map(|s| s.name.as_str()).chain(refused.iter().map(|r| r.name.as_str()));
-    let foreign = outputs.foreign(names, &plan.pipeline);
+    check(options, &job.planned.plan.pipeline)?;
+    let outputs = Outputs::open(&options.out)?;
+    let names = job.planned.plan.scenes.iter().map(|s| s.name.as_str());
+    let names = names.chain(job.planned.refused.iter().map(|r| r.name.as_str()));
+    let foreign = outputs.foreign(names, &job.planned.plan.pipeline);
     if !foreign.is_empty() && !options.overwrite {
         return Err(Error::Foreign(foreign));
     }
-    let mut record = Record::begin(&plan, &promise, &outputs, ignored)?;
-    let board = Arc::new(Board::new(plan));
-    let mut run = Run { board, outputs, refused, record: &mut record, partial: options.partial, show: options.show };
-    let done = run.carry_out(&schedule, source.as_ref(), backends);
-    record.report.memory.peak_rss = machine::peak_rss();
-    record.report.state = if done.is_ok() { RunState::Finished } else { RunState::Stopped };
-    let written = record.report.write(&layout.report());
+    let _lock = Lock::take(&options.out, options.break_lock)?;
+    let mut run = Run::begin(job, options, outputs)?;
+    let done = run.carry_out();
+    run.record.report.memory.peak_rss = machine::peak_rss();
+    run.record.report.state = if done.is_ok() { RunState::Finished } else { RunState::Stopped };
+    let written = run.record.report.write(&run.outputs.layout.report());
     // The first error is the one to tell.
     done?;
     written?;
-    Ok(Ended { report: record.report, out: options.out.clone() })
+    Ok(Ended { report: run.record.report, out: options.out.clone() })
+}
+
+fn check(options: &RunOptions, pipeline: &Pipeline) -> Result<(), Error> {
+    let usage = |text: String| Err(Error::Usage(text));
+    let keeps = |kind| pipeline.checkpoints.contains(&kind);
+    match (options.partial, options.from, options.until) {
+        (Partial::Blank(value), _, _) if !pipeline.classes.holds(value) => usage(format!(
+            "--allow-partial=blank:{value}: no class of the pipeline has the value {value}; masks may hold only those"
+        )),
+        (_, Some(from), Some(until)) if from > until => {
+            usage("--from names a later stage than --until: nothing would be left to do".into())
+        }
+        (_, _, Some(StageName::Infer)) if !keeps(Checkpoint::MemberLogits) => usage(
+            "--until infer keeps the members' logits; in the pipeline: checkpoints = [\"labels\", \"member-logits\"]"
+                .into(),
+        ),
+        (_, _, Some(StageName::Average | StageName::Stitch | StageName::Post)) if !keeps(Checkpoint::Labels) => {
+            usage("--until average, stitch and post keep labels; in the pipeline: checkpoints = [\"labels\"]".into())
+        }
+        (_, _, _) => Ok(()),
+    }
+}
+
+fn extent(plan: &Plan) -> Snapshot {
+    let totals = plan.totals();
+    Snapshot { scenes: plan.scenes.len() as u64, tiles: totals.tiles, network_pixels: totals.network_pixels }
 }
 
 /// A run that has begun.
 struct Run<'a> {
+    options: &'a RunOptions,
     board: Arc<Board>,
+    schedule: Schedule,
+    source: Arc<dyn crate::raster::OpenSource>,
     outputs: Outputs,
     refused: Vec<Refusal>,
-    record: &'a mut Record,
-    partial: Partial,
-    show: bool,
+    journal: Arc<Mutex<Journal>>,
+    record: Record,
 }
 
-impl Run<'_> {
-    fn carry_out(
-        &mut self,
-        schedule: &Schedule,
-        source: &dyn OpenSource,
-        backends: Vec<Box<dyn Backend>>,
-    ) -> Result<(), Error> {
-        let mut watch = Watch::new(extent(self.board.plan()), self.show);
-        self.outputs.withdraw_archive()?;
-        self.note_refused(&watch)?;
-        if self.board.plan().scenes.is_empty() {
-            return Ok(());
+impl<'a> Run<'a> {
+    /// Finds out what is done, and writes down that a run has begun: from here on everything it leaves is known as its own.
+    fn begin(job: Job, options: &'a RunOptions, outputs: Outputs) -> Result<Self, Error> {
+        let Job { planned, schedule, promise, source, .. } = job;
+        let Planned { plan, refused, ignored } = planned;
+        let mut journal = Journal::open(&options.out)?;
+        let n_temporaries = remove_temporaries(&options.out);
+        let state = if options.fresh { State::default() } else { journal.state()? };
+        let Found { mut memory, done, archive, damaged } = look_back(&plan, state, &outputs.layout, options.from)?;
+        memory.keep_labels = plan.pipeline.checkpoints.contains(&Checkpoint::Labels);
+        memory.keep_logits = plan.pipeline.checkpoints.contains(&Checkpoint::MemberLogits);
+        let mut record = Record::begin(&plan, &promise, &outputs, ignored)?;
+        record.found(&plan, done, archive, damaged, memory.entries.len() as u64, n_temporaries);
+        let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        let folder = std::env::current_dir().map(|d| d.display().to_string()).unwrap_or_default();
+        journal.append(&[crate::journal::Record::Run(RunRecord {
+            plan: record.report.plan.clone(),
+            swath: env!("CARGO_PKG_VERSION").to_owned(),
+            started,
+            scenes: (plan.scenes.len() + refused.len()) as u64,
+            tiles: plan.totals().tiles,
+            folder,
+            arguments: options.arguments.clone(),
+        })])?;
+        let board = Arc::new(Board::new(plan, memory, Arc::clone(&source)));
+        let journal = Arc::new(Mutex::new(journal));
+        Ok(Self { options, board, schedule, source, outputs, refused, journal, record })
+    }
+
+    fn carry_out(&mut self) -> Result<(), Error> {
+        let mut watch = Watch::new(extent(self.board.plan()), self.options.show);
+        for line in self.record.found_lines() {
+            watch.line(&line);
         }
+        if self.record.report.totals.done < self.board.plan().scenes.len() as u64 || !self.refused.is_empty() {
+            self.withdraw_archive()?;
+        }
+        self.note_refused(&watch)?;
+        if self.board.memory().done.iter().any(|done| !done) {
+            self.run_stages(&mut watch)?;
+        }
+        match self.options.until {
+            None | Some(StageName::Pack) => self.pack(),
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn withdraw_archive(&mut self) -> Result<(), Error> {
+        self.record.archive = None;
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner).forget_archive()?;
+        self.outputs.withdraw_archive()
+    }
+
+    fn run_stages(&mut self, watch: &mut Watch) -> Result<(), Error> {
+        let plan = self.board.plan();
+        let backends = match needs_networks(plan, &Keys::new(plan), self.board.memory()) {
+            true => open_backends(plan, &self.schedule)?,
+            false => Vec::new(),
+        };
         let stop = Stop::new();
-        let signals = Signals::watch(stop.clone());
-        let signals = signals.map_err(|source| Error::System { operation: "watch for signals", source })?;
+        let extent = match self.options.until {
+            None | Some(StageName::Encode | StageName::Pack) => Extent::Files,
+            Some(_) => Extent::Checkpoints,
+        };
+        let parts = Parts {
+            schedule: &self.schedule,
+            source: self.source.as_ref(),
+            layout: &self.outputs.layout,
+            journal: Arc::clone(&self.journal),
+            extent,
+        };
         let started = Instant::now();
-        let running = wire(&self.board, schedule, source, backends, &self.outputs.layout, stop)?;
+        let running = wire(&self.board, &parts, backends, stop.clone())?;
+        let signals = Signals::watch(running.admission.clone(), stop, self.options.grace);
+        let signals = signals.map_err(|source| Error::System { operation: "watch for signals", source })?;
         let budget = running.budget.clone();
-        let followed = self.follow(running, &mut watch);
+        let followed = self.follow(running, watch);
         watch.finish();
         let wall = started.elapsed();
         self.record.measure(&self.board, wall, budget.peak());
@@ -118,11 +235,12 @@ impl Run<'_> {
         if let Some(signal) = signals.caught() {
             return Err(Error::Stopped(signal));
         }
-        self.record.check_complete(&self.board)?;
+        if extent == Extent::Files {
+            self.record.check_complete(&self.board)?;
+        }
         let totals = &self.record.report.totals;
-        throughput::remember(self.board.plan(), schedule, totals.network_pixels, totals.seconds);
-        let sizes = self.sizes();
-        self.record.pack(&self.outputs, self.partial, &sizes, &self.board.plan().pipeline)
+        throughput::remember(self.board.plan(), &self.schedule, totals.network_pixels, totals.seconds);
+        Ok(())
     }
 
     fn note_refused(&mut self, watch: &Watch) -> Result<(), Error> {
@@ -131,13 +249,16 @@ impl Run<'_> {
             let failure = Failure { stage: "plan", cause: scene.cause.clone() };
             self.record.fail(&self.outputs, pipeline, &scene.name, scene.file.clone(), &failure, watch)?;
         }
+        let records = self.record.failure_records();
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner).append(&records)?;
         Ok(())
     }
 
     /// Takes verdicts and shows progress until the dataflow has ended.
     fn follow(&mut self, running: Running, watch: &mut Watch) -> Result<Graph, Error> {
         let Running { graph, verdicts, .. } = running;
-        let mut scenes = 0;
+        let mut scenes = self.record.report.totals.done;
+        let known = self.record.known_extent(self.board.plan());
         loop {
             match verdicts.recv_timeout(Watch::INTERVAL) {
                 Ok(Some(verdict)) => {
@@ -148,27 +269,24 @@ impl Run<'_> {
                 Err(Closed) => return Ok(graph),
             }
             let progress = self.board.progress();
-            watch.show(Snapshot { scenes, tiles: progress.tiles(), network_pixels: progress.network_pixels() });
+            let (tiles, network_pixels) =
+                (known.tiles + progress.tiles(), known.network_pixels + progress.network_pixels());
+            watch.show(Snapshot { scenes, tiles, network_pixels });
         }
     }
 
-    /// Name and, where known, size of every scene, refused ones included.
-    fn sizes(&self) -> Vec<(String, Option<Size>)> {
+    /// Makes the archive out of what the journal knows as done, unless it is there or withheld.
+    fn pack(&mut self) -> Result<(), Error> {
         let planned = self.board.plan().scenes.iter().map(|s| (s.name.clone(), Some(s.header.size)));
-        planned.chain(self.refused.iter().map(|r| (r.name.clone(), r.size))).collect()
+        let sizes: Vec<(String, Option<Size>)> =
+            planned.chain(self.refused.iter().map(|r| (r.name.clone(), r.size))).collect();
+        let scene_keys = self.board.keys().scenes(self.board.plan());
+        let Some(archive) =
+            self.record.pack(&self.outputs, self.options.partial, &sizes, &scene_keys, self.board.plan())?
+        else {
+            return Ok(());
+        };
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(journal.append(&[crate::journal::Record::Archive(archive)])?)
     }
-}
-
-fn check_partial(partial: Partial, pipeline: &Pipeline) -> Result<(), Error> {
-    match partial {
-        Partial::Blank(value) if !pipeline.classes.holds(value) => Err(Error::Usage(format!(
-            "--allow-partial=blank:{value}: no class of the pipeline has the value {value}; masks may hold only those"
-        ))),
-        Partial::Withhold | Partial::Omit | Partial::Blank(_) => Ok(()),
-    }
-}
-
-fn extent(plan: &Plan) -> Snapshot {
-    let totals = plan.totals();
-    Snapshot { scenes: plan.scenes.len() as u64, tiles: totals.tiles, network_pixels: totals.network_pixels }
 }

@@ -1,11 +1,12 @@
 //! What lies in the run directory before a run, and whose it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::Error;
 use crate::atomic::WriteError;
 use crate::config::Pipeline;
+use crate::journal::Journal;
 use crate::report::RunReport;
 use crate::stages::OutputLayout;
 
@@ -14,14 +15,22 @@ use crate::stages::OutputLayout;
 pub(super) struct Outputs {
     pub(super) layout: OutputLayout,
     earlier: Option<RunReport>,
+    /// Files that the journal knows.
+    recorded: BTreeSet<String>,
 }
 
 impl Outputs {
     /// Looks at a run directory, which need not exist.
-    pub(super) fn open(dir: &Path) -> Self {
+    ///
+    /// # Errors
+    /// When it has a journal that cannot be read.
+    pub(super) fn open(dir: &Path) -> Result<Self, Error> {
         let layout = OutputLayout { dir: dir.to_owned() };
         let earlier = RunReport::read(&layout.report());
-        Self { layout, earlier }
+        let state = Journal::look(dir)?.map(|journal| journal.state()).transpose()?;
+        let files = state.iter().flat_map(|s| s.scenes.values()).flat_map(|scene| &scene.files);
+        let recorded = files.map(|file| file.path.clone()).collect();
+        Ok(Self { layout, earlier, recorded })
     }
 
     /// Files at names that this run will write and that no earlier run into this directory wrote.
@@ -33,14 +42,10 @@ impl Outputs {
     }
 
     fn is_ours(&self, path: &Path) -> bool {
-        let Some(earlier) = &self.earlier else { return false };
-        *path == self.layout.archive() || *path == self.layout.report() || earlier.knows(&self.relative(path))
-    }
-
-    /// A path as reports name it: relative to the run directory, with `/`.
-    pub(super) fn relative(&self, path: &Path) -> String {
-        let inside = path.strip_prefix(&self.layout.dir).unwrap_or(path);
-        inside.components().map(|c| c.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
+        let name = self.layout.relative(path);
+        let own = self.earlier.is_some() || !self.recorded.is_empty();
+        let of_every_run = *path == self.layout.archive() || *path == self.layout.report();
+        (own && of_every_run) || self.recorded.contains(&name) || self.earlier.as_ref().is_some_and(|e| e.knows(&name))
     }
 
     /// Files that earlier runs wrote, that are still there and that this run does not write.

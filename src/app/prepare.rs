@@ -70,7 +70,6 @@ pub fn prepare(request: &JobRequest) -> Result<Job, Error> {
         device_class: device_class.to_owned(),
         versions: versions()?,
         source: &gdal,
-        files: true,
     };
     let planned = planner.plan(scanned, &schedule)?;
     if request.devices.is_none() {

@@ -9,24 +9,37 @@ use super::outputs::Outputs;
 use crate::config::Pipeline;
 use crate::flow::StageReport;
 use crate::geom::Size;
+use crate::journal::{self, ArchiveRecord, FailureRecord, FileRecord, KeyHasher, SceneRecord, StageKey};
 use crate::package::{self, Content, Entry, Rules};
 use crate::plan::{Plan, Promise};
 use crate::report::{
-    BudgetReport, FailedScene, OutputFile, PackageReport, REPORT_FORMAT, RunReport, RunState, StageLine, Totals, Watch,
+    BudgetReport, FailedScene, OutputFile, PackageReport, REPORT_FORMAT, RunReport, RunState, Snapshot, StageLine,
+    Totals, Watch,
 };
 use crate::stages::{Board, Failure, OutputLayout, Verdict};
 
 /// The report in the making.
 pub(super) struct Record {
     pub(super) report: RunReport,
+    /// The archive of an earlier run, as long as it still holds.
+    pub(super) archive: Option<ArchiveRecord>,
     failed_names: Vec<String>,
+    found: FoundSummary,
+}
+
+/// What earlier runs left, for people.
+#[derive(Clone, Copy, Debug, Default)]
+struct FoundSummary {
+    damaged: u64,
+    checkpoints: u64,
+    temporaries: u64,
 }
 
 impl Record {
     /// Writes the report of a run that has begun, so that whatever it leaves is known as its own.
     pub(super) fn begin(plan: &Plan, promise: &Promise, outputs: &Outputs, ignored: u64) -> Result<Self, Error> {
         let files = plan.scenes.iter().flat_map(|s| outputs.layout.files(&s.name, &plan.pipeline));
-        let planned = files.map(|path| (outputs.relative(&path), None)).collect();
+        let planned = files.map(|path| (outputs.layout.relative(&path), None)).collect();
         let report = RunReport {
             format: REPORT_FORMAT,
             swath: env!("CARGO_PKG_VERSION").to_owned(),
@@ -42,7 +55,69 @@ impl Record {
             memory: memory(promise),
         };
         report.write(&outputs.layout.report())?;
-        Ok(Self { report, failed_names: Vec::new() })
+        Ok(Self { report, archive: None, failed_names: Vec::new(), found: FoundSummary::default() })
+    }
+
+    /// Notes what earlier runs have done.
+    pub(super) fn found(
+        &mut self,
+        plan: &Plan,
+        done: Vec<Option<SceneRecord>>,
+        archive: Option<ArchiveRecord>,
+        damaged: u64,
+        checkpoints: u64,
+        temporaries: u64,
+    ) {
+        for (record, _) in done.into_iter().zip(&plan.scenes).filter_map(|(r, s)| Some((r?, s))) {
+            self.report.totals.done += 1;
+            self.report.totals.reused += 1;
+            for file in record.files {
+                self.report.outputs.insert(file.path, Some(OutputFile { bytes: file.bytes, sha256: file.sha256 }));
+            }
+        }
+        self.archive = archive;
+        self.found = FoundSummary { damaged, checkpoints, temporaries };
+    }
+
+    /// The same in words.
+    pub(super) fn found_lines(&self) -> Vec<String> {
+        let FoundSummary { damaged, checkpoints, temporaries } = self.found;
+        let reused = self.report.totals.reused;
+        let mut lines = Vec::new();
+        if reused > 0 || checkpoints > 0 {
+            let planned = self.report.outputs.keys().filter(|name| name.starts_with("masks/")).count();
+            lines.push(format!(
+                "earlier runs: {reused} of {planned} scenes are done and verified, {checkpoints} checkpoints are usable"
+            ));
+        }
+        if damaged > 0 {
+            lines.push(format!("earlier runs: files of {damaged} scenes are damaged or gone; they are made anew"));
+        }
+        if temporaries > 0 {
+            lines.push(format!("earlier runs: {temporaries} unfinished files removed"));
+        }
+        lines
+    }
+
+    /// Scenes, tiles and pixels that were done before this run.
+    pub(super) fn known_extent(&self, plan: &Plan) -> Snapshot {
+        let is_done = |name: &str| self.report.outputs.get(&format!("masks/{name}.png")).is_some_and(Option::is_some);
+        let mut known = Snapshot::default();
+        for scene in plan.scenes.iter().filter(|s| is_done(&s.name)) {
+            known.scenes += 1;
+            known.tiles += scene.grid.n_tiles();
+            known.network_pixels += scene.grid.network_pixels();
+        }
+        known
+    }
+
+    /// Records of the scenes that have failed so far.
+    pub(super) fn failure_records(&self) -> Vec<journal::Record> {
+        let record = |(name, failed): (&String, &FailedScene)| {
+            let FailedScene { scene, stage, cause, .. } = failed.clone();
+            journal::Record::Failure(FailureRecord { name: name.clone(), file: scene, stage, cause })
+        };
+        self.failed_names.iter().zip(&self.report.failed).map(record).collect()
     }
 
     /// Notes the end of a scene.
@@ -61,14 +136,14 @@ impl Record {
                 self.report.totals.pixels += scene.header.size.area();
                 for file in files {
                     let entry = OutputFile { bytes: file.bytes, sha256: file.sha256 };
-                    self.report.outputs.insert(outputs.relative(&file.path), Some(entry));
+                    self.report.outputs.insert(outputs.layout.relative(&file.path), Some(entry));
                 }
                 Ok(())
             }
             Err(failure) => {
                 let path = plan.path_of(verdict.scene as usize);
                 for file in outputs.layout.files(&scene.name, &plan.pipeline) {
-                    self.report.outputs.remove(&outputs.relative(&file));
+                    self.report.outputs.remove(&outputs.layout.relative(&file));
                 }
                 self.fail(outputs, &plan.pipeline, &scene.name, path, &failure, watch)
             }
@@ -105,6 +180,7 @@ impl Record {
         totals.tiles = progress.tiles();
         totals.network_pixels = progress.network_pixels();
         totals.forwards = progress.forwards();
+        totals.decoded = progress.decoded();
         self.report.memory.peak_units = peak_units;
     }
 
@@ -132,46 +208,82 @@ impl Record {
         if ended == planned { Ok(()) } else { Err(Error::Internal(format!("{ended} of {planned} scenes have ended"))) }
     }
 
-    /// Makes the archive, unless scenes failed and it is withheld.
+    /// Makes the archive, unless scenes failed and it is withheld, or it is there already; its record if it is new.
     pub(super) fn pack(
         &mut self,
         outputs: &Outputs,
         partial: Partial,
         sizes: &[(String, Option<Size>)],
-        pipeline: &Pipeline,
-    ) -> Result<(), Error> {
+        keys: &[StageKey],
+        plan: &Plan,
+    ) -> Result<Option<ArchiveRecord>, Error> {
         if (partial == Partial::Withhold && !self.failed_names.is_empty()) || self.report.totals.done == 0 {
-            return Ok(());
+            return Ok(None);
         }
-        let mut entries = Vec::new();
-        for (name, size) in sizes {
-            let failed = self.failed_names.iter().position(|f| f == name);
-            let content = match (failed, partial) {
-                (None, _) => Content::File(outputs.layout.mask(name)),
-                (Some(at), Partial::Blank(value)) if size.is_some() => {
-                    self.report.failed[at].action = format!("blank mask of {value}");
-                    Content::Blank(value)
-                }
-                (Some(at), Partial::Blank(_)) => {
-                    self.report.failed[at].action = "omitted: its size is unknown".into();
-                    continue;
-                }
-                (Some(at), _) => {
-                    self.report.failed[at].action = "omitted".into();
-                    continue;
-                }
-            };
-            let size = size.ok_or_else(|| Error::Internal(format!("`{name}` has no size")))?;
-            entries.push(Entry { name: format!("{name}.png"), size, content });
+        let entries = self.entries(outputs, partial, sizes)?;
+        let pipeline = &plan.pipeline;
+        let key = keys.iter().fold(KeyHasher::new("pack"), KeyHasher::key).value(&pipeline.package).finish();
+        let key = entries.iter().fold(KeyHasher::new("pack").key(&key), |key, entry| {
+            let blank = matches!(entry.content, Content::Blank(_)).then_some(&entry.size);
+            key.text(&entry.name).value(&blank).value(&partial_value(partial))
+        });
+        let key = key.finish();
+        if let Some(archive) = self.archive.take().filter(|archive| archive.key == key) {
+            let FileRecord { bytes, sha256, .. } = archive.file;
+            let path = outputs.layout.archive().display().to_string();
+            self.report.package = Some(PackageReport { path, entries: archive.entries, bytes, sha256 });
+            return Ok(None);
         }
+        outputs.withdraw_archive()?;
         let rules = Rules {
             depth: pipeline.outputs.mask_depth,
             classes: &pipeline.classes,
             prefix: &pipeline.package.prefix,
             manifest: pipeline.package.manifest,
         };
-        self.report.package = Some(packed(&outputs.layout, entries, &rules)?);
-        Ok(())
+        let packed = packed(&outputs.layout, entries, &rules)?;
+        let path = outputs.layout.relative(&outputs.layout.archive());
+        let file = FileRecord { path, bytes: packed.bytes, sha256: packed.sha256.clone() };
+        let record = ArchiveRecord { key, file, entries: packed.entries };
+        self.report.package = Some(packed);
+        Ok(Some(record))
+    }
+
+    /// What the archive is to hold.
+    fn entries(
+        &mut self,
+        outputs: &Outputs,
+        partial: Partial,
+        sizes: &[(String, Option<Size>)],
+    ) -> Result<Vec<Entry>, Error> {
+        let mut entries = Vec::new();
+        for (name, size) in sizes {
+            let failed = self.failed_names.iter().position(|f| f == name);
+            let (content, action) = match (failed, partial, size) {
+                (None, _, _) => (Some(Content::File(outputs.layout.mask(name))), String::new()),
+                (Some(_), Partial::Blank(value), Some(_)) => {
+                    (Some(Content::Blank(value)), format!("blank mask of {value}"))
+                }
+                (Some(_), Partial::Blank(_), None) => (None, "omitted: its size is unknown".into()),
+                (Some(_), Partial::Omit | Partial::Withhold, _) => (None, "omitted".into()),
+            };
+            if let Some(failed) = failed {
+                self.report.failed[failed].action = action;
+            }
+            if let Some(content) = content {
+                let size = size.ok_or_else(|| Error::Internal(format!("`{name}` has no size")))?;
+                entries.push(Entry { name: format!("{name}.png"), size, content });
+            }
+        }
+        Ok(entries)
+    }
+}
+
+/// The value of blank masks.
+fn partial_value(partial: Partial) -> Option<u16> {
+    match partial {
+        Partial::Blank(value) => Some(value),
+        Partial::Withhold | Partial::Omit => None,
     }
 }
 

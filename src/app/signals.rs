@@ -4,11 +4,13 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::flow::Stop;
+use crate::flow::{Admission, Stop};
+use crate::report::eprint_line;
 
 /// A signal that ends a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,16 +55,17 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Trips `stop` on the first signal; the second ends the process.
+    /// On the first signal lets nothing more in, and trips `stop` if what is under way has not ended after `grace`; a second signal ends
+    /// the process.
     ///
     /// # Errors
     /// When the system gives no thread or no handler.
-    pub(super) fn watch(stop: Stop) -> io::Result<Self> {
+    pub(super) fn watch(admission: Admission, stop: Stop, grace: Duration) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let caught = Arc::new(AtomicI32::new(NONE));
         let (end, ended) = oneshot::channel();
         let seen = Arc::clone(&caught);
-        let body = move || runtime.block_on(listen(stop, &seen, ended));
+        let body = move || runtime.block_on(listen(admission, stop, grace, &seen, ended));
         let thread = std::thread::Builder::new().name("signals".into()).spawn(body)?;
         Ok(Self { caught, end: Some(end), thread: Some(thread) })
     }
@@ -74,20 +77,38 @@ impl Signals {
     }
 }
 
-async fn listen(stop: Stop, caught: &AtomicI32, mut ended: oneshot::Receiver<()>) {
+async fn listen(
+    admission: Admission,
+    stop: Stop,
+    grace: Duration,
+    caught: &AtomicI32,
+    mut ended: oneshot::Receiver<()>,
+) {
     let streams = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()));
     let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hang_up)) = streams else { return };
+    let mut deadline: Option<Instant> = None;
     loop {
+        let patience = deadline.map_or(grace, |d| d.saturating_duration_since(Instant::now()));
         let came = tokio::select! {
             _ = interrupt.recv() => Signal::Interrupt,
             _ = terminate.recv() => Signal::Terminate,
             _ = hang_up.recv() => Signal::HangUp,
             _ = &mut ended => return,
+            () = tokio::time::sleep(patience), if deadline.is_some() => {
+                stop.trip();
+                deadline = None;
+                continue;
+            }
         };
         if caught.swap(i32::from(came.exit_code()), Ordering::AcqRel) != NONE {
             exit_at_once(came);
         }
-        stop.trip();
+        admission.close();
+        eprint_line(&format!(
+            "{came}: finishing what is under way, {} s at most; once more ends it at once",
+            grace.as_secs()
+        ));
+        deadline = Some(Instant::now() + grace);
     }
 }
 

@@ -1,13 +1,17 @@
 //! Joins the stages of a run. Everything about who feeds whom is here.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use crate::flow::{Admission, Budget, Fan, Graph, GraphError, Inlet, Router, Stop};
+use crate::flow::{
+    Admission, Both, Budget, Closed, Emit, Fan, Graph, GraphError, Inlet, Outlet, Router, Stop, Wrapped,
+};
 use crate::infer::{Backend, Combiner, keys_of};
+use crate::journal::Journal;
 use crate::plan::{LINK_CAPACITY, Schedule};
 use crate::raster::OpenSource;
 use crate::stages::{
-    Average, Board, Commit, Encode, Infer, OutputLayout, Read, Stitch, StitchedScene, TileStage, Verdict,
+    Average, Board, Classified, Commit, Encode, Finished, Infer, Inferred, Keep, Opened, OutputLayout, Ran, Read,
+    ReadUnit, Stitch, StitchedScene, TileStage, Verdict,
 };
 
 /// A dataflow at work.
@@ -18,29 +22,88 @@ pub struct Running {
     pub verdicts: Inlet<Verdict>,
     /// The memory of its units.
     pub budget: Budget,
+    /// The door that units come in by.
+    pub admission: Admission,
 }
 
-/// Starts the dataflow of the board's plan. `backends` are the schedule's devices, in order.
+/// How far a run goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// To the files of the scenes.
+    Files,
+    /// To the checkpoints: nothing is stitched or encoded.
+    Checkpoints,
+}
+
+/// Everything that the stages of a run share.
+pub struct Parts<'a> {
+    /// Devices, workers and memory.
+    pub schedule: &'a Schedule,
+    /// Opens the scenes.
+    pub source: &'a dyn OpenSource,
+    /// The run directory.
+    pub layout: &'a OutputLayout,
+    /// What is recorded.
+    pub journal: Arc<Mutex<Journal>>,
+    /// How far it goes.
+    pub extent: Extent,
+}
+
+/// What leaves the readers: units to be cut, and labels that were stored.
+#[derive(Clone)]
+struct AfterRead {
+    units: Outlet<ReadUnit>,
+    labels: Option<Outlet<Arc<Classified>>>,
+}
+
+impl Emit<Opened> for AfterRead {
+    fn emit(&self, opened: Opened) -> Result<(), Closed> {
+        match opened {
+            Opened::Unit(unit) => self.units.emit(unit),
+            Opened::Recalled(labels) => self.labels.as_ref().map_or(Ok(()), |link| link.emit(labels)),
+        }
+    }
+}
+
+/// What leaves the devices: results, and logits to keep.
+#[derive(Clone)]
+struct AfterInfer {
+    results: Outlet<Inferred>,
+    kept: Outlet<Finished>,
+}
+
+impl Emit<Ran> for AfterInfer {
+    fn emit(&self, ran: Ran) -> Result<(), Closed> {
+        match ran {
+            Ran::Inferred(inferred) => self.results.emit(inferred),
+            Ran::Kept(artefact) => self.kept.emit(Finished::Kept(artefact)),
+        }
+    }
+}
+
+/// Starts the dataflow of the board's plan, as far as it is not done. `backends` are the schedule's devices, in order.
 ///
 /// # Errors
 /// When the system gives no thread; what was started is stopped then.
 pub fn wire(
     board: &Arc<Board>,
-    schedule: &Schedule,
-    source: &dyn OpenSource,
+    parts: &Parts<'_>,
     backends: Vec<Box<dyn Backend>>,
-    layout: &OutputLayout,
     stop: Stop,
 ) -> Result<Running, GraphError> {
-    let plan = board.plan();
+    let (plan, schedule) = (board.plan(), parts.schedule);
     let budget = Budget::new(schedule.unit_budget(plan));
-    let costs = plan.units.iter().map(|u| u.footprint(plan).total()).collect();
-    let admission = Admission::new(costs, budget.clone(), stop.clone());
+    let open = plan.units_with(|scene| !board.memory().done[scene]);
+    let work = open.map(|(idx, unit)| (idx, unit.footprint(plan).total())).collect();
+    let admission = Admission::new(work, budget.clone(), stop.clone());
     let mut graph = Graph::new(stop);
+    let (finished, to_commit) = graph.link(LINK_CAPACITY);
+    let (labels, to_stitch) = graph.link(LINK_CAPACITY);
+    let stitched = (parts.extent == Extent::Files).then(|| labels.clone());
 
     let (units, to_tile) = graph.link(LINK_CAPACITY);
-    let readers = (0..schedule.readers).map(|_| Read::new(Arc::clone(board), source.open())).collect();
-    graph.spawn("read", readers, admission, units)?;
+    let readers = (0..schedule.readers).map(|_| Read::new(Arc::clone(board), parts.source.open())).collect();
+    graph.spawn("read", readers, admission.clone(), AfterRead { units, labels: stitched })?;
 
     let groups = schedule.assignment.groups();
     let (batches, to_infer): (Vec<_>, Vec<_>) = groups.iter().map(|_| graph.link(LINK_CAPACITY)).unzip();
@@ -59,21 +122,64 @@ pub fn wire(
             workers.push((worker, inlet.clone()));
         }
     }
-    graph.spawn_routed("infer", workers, results)?;
+    graph.spawn_routed("infer", workers, AfterInfer { results, kept: finished.clone() })?;
+    let average = vec![Average::new(Arc::clone(board), combiner, keys_of(&all), groups.len())];
+    let keepers = spawn_keep(&mut graph, board, schedule, &finished)?;
+    match (parts.extent, keepers) {
+        (Extent::Files, keepers) => graph.spawn("average", average, to_average, Both(labels, keepers))?,
+        (Extent::Checkpoints, Some(keepers)) => graph.spawn("average", average, to_average, keepers)?,
+        // Labels that nobody keeps have nowhere to go; logits may still be kept.
+        (Extent::Checkpoints, None) => graph.spawn("average", average, to_average, Nowhere)?,
+    }
+    if parts.extent == Extent::Files {
+        spawn_encode(&mut graph, board, parts, to_stitch, &finished)?;
+    }
+    drop(finished);
+    let (ends, verdicts) = graph.link(LINK_CAPACITY);
+    let commit = Commit::new(Arc::clone(board), parts.layout.clone(), Arc::clone(&parts.journal));
+    graph.spawn("commit", vec![commit], to_commit, ends)?;
+    Ok(Running { graph, verdicts, budget, admission })
+}
 
-    let (labels, to_stitch) = graph.link(LINK_CAPACITY);
-    let average = Average::new(Arc::clone(board), combiner, keys_of(&all), groups.len());
-    graph.spawn("average", vec![average], to_average, labels)?;
+/// An end of the dataflow.
+#[derive(Clone, Copy)]
+struct Nowhere;
 
-    let (rows, to_encode): (Vec<_>, Vec<_>) = (0..schedule.encoders.max(1)).map(|_| graph.link(LINK_CAPACITY)).unzip();
+impl<T> Emit<T> for Nowhere {
+    fn emit(&self, _item: T) -> Result<(), Closed> {
+        Ok(())
+    }
+}
+
+/// What keeps labels, where they are kept: all tiles of a unit go to one keeper.
+fn spawn_keep(
+    graph: &mut Graph,
+    board: &Arc<Board>,
+    schedule: &Schedule,
+    finished: &Outlet<Finished>,
+) -> Result<Option<Router<Arc<Classified>>>, GraphError> {
+    if !board.memory().keep_labels {
+        return Ok(None);
+    }
+    let (labels, to_keep): (Vec<_>, Vec<_>) = (0..schedule.encoders.max(1)).map(|_| graph.link(LINK_CAPACITY)).unzip();
+    let keepers = to_keep.into_iter().map(|inlet| (Keep::new(Arc::clone(board)), inlet)).collect();
+    graph.spawn_routed("keep", keepers, Wrapped::new(finished.clone(), Finished::Kept))?;
+    Ok(Some(Router::new(labels, |classified: &Arc<Classified>| classified.ticket.unit)))
+}
+
+/// From tiles to files.
+fn spawn_encode(
+    graph: &mut Graph,
+    board: &Arc<Board>,
+    parts: &Parts<'_>,
+    to_stitch: Inlet<Arc<Classified>>,
+    finished: &Outlet<Finished>,
+) -> Result<(), GraphError> {
+    let n_encoders = parts.schedule.encoders.max(1);
+    let (rows, to_encode): (Vec<_>, Vec<_>) = (0..n_encoders).map(|_| graph.link(LINK_CAPACITY)).unzip();
     let router = Router::new(rows, |rows: &StitchedScene| rows.scene() as usize);
     graph.spawn("stitch", vec![Stitch::new(Arc::clone(board))], to_stitch, router)?;
-
-    let (files, to_commit) = graph.link(LINK_CAPACITY);
-    let encoders = to_encode.into_iter().map(|inlet| (Encode::new(Arc::clone(board), layout.clone()), inlet)).collect();
-    graph.spawn_routed("encode", encoders, files)?;
-
-    let (ends, verdicts) = graph.link(LINK_CAPACITY);
-    graph.spawn("commit", vec![Commit::new(Arc::clone(board))], to_commit, ends)?;
-    Ok(Running { graph, verdicts, budget })
+    let encoder = |inlet| (Encode::new(Arc::clone(board), parts.layout.clone()), inlet);
+    let encoders = to_encode.into_iter().map(encoder).collect();
+    graph.spawn_routed("encode", encoders, Wrapped::new(finished.clone(), Finished::Scene))
 }

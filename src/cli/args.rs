@@ -4,14 +4,15 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::app::Partial;
+use crate::app::{Partial, RunOptions};
 use crate::config::ByteSize;
 use crate::plan::DeviceId;
 
 /// Turns a directory of remote-sensing rasters into land-cover masks with an ensemble of segmentation networks.
 ///
-/// Exit codes: 0 done; 1 internal error; 2 usage, pipeline or plan; 3 done, some scenes failed; 12 weights refused; 13 output could
-/// not be written; 14 no device; 129, 130, 143 stopped by a signal.
+/// Exit codes: 0 done; 1 internal error; 2 usage, pipeline or plan; 3 done, some scenes failed; 11 the run directory is in use;
+/// 12 weights refused; 13 output could not be written; 14 no device; 20 a run directory of an unreadable format; 129, 130, 143
+/// stopped by a signal.
 #[derive(Debug, Parser)]
 #[command(name = "swath", version, max_term_width = 110)]
 pub(super) struct Arguments {
@@ -31,12 +32,81 @@ pub(super) enum Command {
     Synth(SynthArgs),
     /// Score masks against true masks.
     Eval(EvalArgs),
+    /// Show what a run directory holds: scenes done, failed and outstanding, checkpoints.
+    Status(DirArgs),
+    /// Read every recorded file of a run directory again and compare it with its digest.
+    Verify(DirArgs),
+    /// Run the last command of a run directory again.
+    Retry(RetryArgs),
+    /// Remove the checkpoints that the last command of a run directory cannot use any more.
+    Gc(GcArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DirArgs {
+    /// The run directory.
+    pub(super) dir: PathBuf,
+
+    /// Print JSON instead of text.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RetryArgs {
+    /// The run directory.
+    pub(super) dir: PathBuf,
+
+    /// Only the scenes that failed and those that are outstanding; the others stay as they are. (What a plain run does, too.)
+    #[arg(long, required = true)]
+    pub(super) failed: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct GcArgs {
+    /// The run directory.
+    pub(super) dir: PathBuf,
+
+    /// Remove all checkpoints.
+    #[arg(long)]
+    pub(super) all: bool,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
     #[command(flatten)]
     pub(super) job: JobArgs,
+
+    /// Forget what earlier runs into this folder recorded, and do everything anew.
+    #[arg(long)]
+    pub(super) fresh: bool,
+
+    /// Discard the stored results of this stage and later ones, and use those before it.
+    #[arg(long, value_enum, value_name = "STAGE")]
+    pub(super) from: Option<Stage>,
+
+    /// Stop after this stage: no submit.zip.
+    #[arg(long, value_enum, value_name = "STAGE")]
+    pub(super) until: Option<Stage>,
+
+    /// Seconds that a run may take to finish what is under way when it is told to stop.
+    #[arg(long, value_name = "SECONDS", default_value_t = RunOptions::GRACE.as_secs())]
+    pub(super) grace: u64,
+
+    /// Take the folder over from a run on another host that is gone.
+    #[arg(long)]
+    pub(super) break_lock: bool,
+}
+
+/// Names of stages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Stage {
+    Infer,
+    Average,
+    Stitch,
+    Post,
+    Encode,
+    Pack,
 }
 
 #[derive(Debug, Args)]

@@ -4,7 +4,9 @@ use crate::app::Error;
 use crate::atomic::WriteError;
 use crate::flow::GraphError;
 use crate::infer::BackendError;
+use crate::journal::JournalError;
 use crate::masks::MaskError;
+use crate::stages::CommitError;
 
 /// All that was asked is done.
 pub(super) const DONE: u8 = 0;
@@ -14,12 +16,17 @@ pub(super) const INTERNAL: u8 = 1;
 pub(super) const USAGE: u8 = 2;
 /// Done, but some scenes have no mask.
 pub(super) const SCENES_FAILED: u8 = 3;
+/// Another run is at work in the run directory.
+pub(super) const LOCKED: u8 = 11;
 /// Weights do not fit or cannot be read.
 pub(super) const WEIGHTS: u8 = 12;
 /// An output could not be written.
 pub(super) const OUTPUT: u8 = 13;
 /// A device that was asked for is not there.
 pub(super) const NO_DEVICE: u8 = 14;
+
+/// The run directory is of a format that this version cannot read.
+pub(super) const UNREADABLE: u8 = 20;
 
 /// The exit code of an error.
 pub(super) fn code(error: &Error) -> u8 {
@@ -36,6 +43,8 @@ pub(super) fn code(error: &Error) -> u8 {
         Error::Write(_) => OUTPUT,
         Error::Mask(e) => output_or_bug(e.is_output_fault()),
         Error::Package(e) => output_or_bug(e.is_output_fault()),
+        Error::Journal(e) => journal(e),
+        Error::Locked { .. } => LOCKED,
         Error::Graph(e) => graph(e),
         Error::Stopped(signal) => signal.exit_code(),
         Error::Gdal(_) | Error::System { .. } | Error::Internal(_) => INTERNAL,
@@ -46,10 +55,14 @@ fn output_or_bug(is_output_fault: bool) -> u8 {
     if is_output_fault { OUTPUT } else { INTERNAL }
 }
 
+fn journal(error: &JournalError) -> u8 {
+    if error.is_output_fault() { OUTPUT } else { UNREADABLE }
+}
+
 fn graph(error: &GraphError) -> u8 {
     match error {
         GraphError::Stage { source, .. } => {
-            let write = source.is::<WriteError>();
+            let write = source.is::<WriteError>() || source.is::<CommitError>();
             let mask = source.downcast_ref::<MaskError>().is_some_and(MaskError::is_output_fault);
             output_or_bug(write || mask)
         }

@@ -7,22 +7,25 @@ mod resolve;
 
 use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 
 use clap::Parser;
+use serde::Serialize;
 
 use crate::app;
 use crate::flow::panic_message;
 use crate::report;
-use args::{Arguments, Command};
+use args::{Arguments, Command, RunArgs};
 
 /// Runs the program with the arguments that it was called with, and returns its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    let parsed = match Arguments::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let parsed = match Arguments::try_parse_from(&arguments) {
         Ok(parsed) => parsed,
         Err(error) => return usage(&error),
     };
     // A panic of this thread is a bug like one of a worker: told as an error, with its place.
-    let outcome = catch_unwind(AssertUnwindSafe(|| command(parsed.command)));
+    let outcome = catch_unwind(AssertUnwindSafe(|| command(parsed.command, &arguments)));
     match outcome.unwrap_or_else(|payload| Err(app::Error::Internal(panic_message(payload.as_ref())))) {
         Ok(code) => code,
         Err(error) => {
@@ -39,20 +42,12 @@ fn usage(error: &clap::Error) -> u8 {
     if error.use_stderr() { exit::USAGE } else { exit::DONE }
 }
 
-fn command(command: Command) -> Result<u8, app::Error> {
+fn command(command: Command, arguments: &[OsString]) -> Result<u8, app::Error> {
     match command {
-        Command::Run(args) => {
-            let ended = app::run(&resolve::job(&args.job)?, &resolve::run(&args.job))?;
-            report::print(&report::summary(&ended.report, &ended.out.display().to_string()));
-            Ok(if ended.report.failed.is_empty() { exit::DONE } else { exit::SCENES_FAILED })
-        }
+        Command::Run(args) => run(&args, arguments),
         Command::Plan(args) => {
             let document = app::plan(&resolve::job(&args.job)?, &args.job.out)?;
-            if args.json {
-                report::print_json(&document)
-            } else {
-                report::print(&document.text())
-            }
+            show(&document, args.json, document.text());
             Ok(if document.refused.is_empty() { exit::DONE } else { exit::SCENES_FAILED })
         }
         Command::Doctor => {
@@ -69,13 +64,55 @@ fn command(command: Command) -> Result<u8, app::Error> {
         Command::Eval(args) => {
             let json = args.json;
             let (evaluation, classes) = app::eval(&resolve::eval(args))?;
-            if json {
-                report::print_json(&evaluation)
-            } else {
-                report::print(&evaluation.text(classes.as_ref()))
-            }
+            show(&evaluation, json, evaluation.text(classes.as_ref()));
             let complete = evaluation.missing.is_empty() && evaluation.mismatched.is_empty();
             Ok(if complete { exit::DONE } else { exit::SCENES_FAILED })
         }
+        Command::Status(args) => {
+            let standing = app::status(&args.dir)?;
+            show(&standing, args.json, standing.text());
+            Ok(exit::DONE)
+        }
+        Command::Verify(args) => {
+            let verified = app::verify(&args.dir)?;
+            show(&verified, args.json, verified.text());
+            Ok(if verified.damaged.is_empty() { exit::DONE } else { exit::SCENES_FAILED })
+        }
+        Command::Retry(args) => again(&args.dir),
+        Command::Gc(args) => {
+            // Looking up the command changes the folder that relative paths are relative to.
+            let dir = std::path::absolute(&args.dir).unwrap_or(args.dir);
+            let keep = if args.all { None } else { Some(resolve::job(&recorded(&dir)?.job)?) };
+            report::print(&app::collect_garbage(&dir, keep.as_ref())?);
+            Ok(exit::DONE)
+        }
     }
+}
+
+/// Prints a document for programs or for people.
+fn show(document: &impl Serialize, json: bool, text: String) {
+    if json { report::print_json(document) } else { report::print(&text) }
+}
+
+fn run(args: &RunArgs, arguments: &[OsString]) -> Result<u8, app::Error> {
+    let arguments = arguments.iter().skip(1).map(|a| a.to_string_lossy().into_owned()).collect();
+    let ended = app::run(&resolve::job(&args.job)?, &resolve::run(args, arguments))?;
+    report::print(&report::summary(&ended.report, &ended.out.display().to_string()));
+    Ok(if ended.report.failed.is_empty() { exit::DONE } else { exit::SCENES_FAILED })
+}
+
+/// The command that a run directory was last made by, in the folder that it ran in.
+fn recorded(dir: &Path) -> Result<RunArgs, app::Error> {
+    let arguments = app::recorded_command(dir)?;
+    let parsed = Arguments::try_parse_from(std::iter::once("swath".to_owned()).chain(arguments));
+    match parsed.map(|a| a.command) {
+        Ok(Command::Run(args)) => Ok(args),
+        _ => Err(app::Error::Usage(format!("`{}` holds no command that this version understands", dir.display()))),
+    }
+}
+
+fn again(dir: &Path) -> Result<u8, app::Error> {
+    let dir = std::path::absolute(dir).unwrap_or(dir.to_owned());
+    let arguments = app::recorded_command(&dir)?.into_iter().map(OsString::from);
+    run(&recorded(&dir)?, &std::iter::once("swath".into()).chain(arguments).collect::<Vec<_>>())
 }

@@ -1,7 +1,9 @@
 //! From arguments to requests.
 
-use super::args::{BackendName, EvalArgs, JobArgs, SynthArgs};
-use crate::app::{self, EvalRequest, JobRequest, RunOptions, SynthRequest};
+use std::time::Duration;
+
+use super::args::{BackendName, EvalArgs, JobArgs, RunArgs, Stage, SynthArgs};
+use crate::app::{self, EvalRequest, JobRequest, RunOptions, StageName, SynthRequest};
 use crate::plan::{BackendKind, ScanOptions};
 
 /// The job that `run` and `plan` are about.
@@ -31,13 +33,30 @@ pub(super) fn job(args: &JobArgs) -> Result<JobRequest, app::Error> {
     })
 }
 
-/// How `run` carries it out.
-pub(super) fn run(args: &JobArgs) -> RunOptions {
+/// How `run` carries it out. `arguments` are the command's own.
+pub(super) fn run(args: &RunArgs, arguments: Vec<String>) -> RunOptions {
     RunOptions {
-        out: args.out.clone(),
-        overwrite: args.overwrite,
-        partial: args.allow_partial.unwrap_or_default(),
+        overwrite: args.job.overwrite,
+        partial: args.job.allow_partial.unwrap_or_default(),
         show: true,
+        fresh: args.fresh,
+        break_lock: args.break_lock,
+        from: args.from.map(stage),
+        until: args.until.map(stage),
+        grace: Duration::from_secs(args.grace),
+        arguments,
+        ..RunOptions::into(&args.job.out)
+    }
+}
+
+fn stage(name: Stage) -> StageName {
+    match name {
+        Stage::Infer => StageName::Infer,
+        Stage::Average => StageName::Average,
+        Stage::Stitch => StageName::Stitch,
+        Stage::Post => StageName::Post,
+        Stage::Encode => StageName::Encode,
+        Stage::Pack => StageName::Pack,
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::bytes::ByteSize;
 use super::classes::{Class, Nodata};
-use super::pipeline::{Combine, MaskDepth, Precision};
+use super::pipeline::{Checkpoint, Combine, MaskDepth, Precision};
 use crate::raster::PixelType;
 use crate::tiler::Border;
 use crate::zoo::spec::{Backbone, Network};
@@ -21,12 +21,18 @@ pub(super) struct PipelineFile {
     #[serde(default)]
     pub(super) inference: InferenceTable,
     pub(super) members: Vec<MemberTable>,
+    #[serde(default = "labels")]
+    pub(super) checkpoints: Vec<Checkpoint>,
     pub(super) classes: Vec<Class>,
     pub(super) nodata: Option<Nodata>,
     #[serde(default)]
     pub(super) outputs: OutputsTable,
     #[serde(default)]
     pub(super) package: PackageTable,
+}
+
+fn labels() -> Vec<Checkpoint> {
+    vec![Checkpoint::Labels]
 }
 
 /// `[input]`: how pixels become what a network was trained on; members may overrule each key.

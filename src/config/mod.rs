@@ -11,5 +11,5 @@ mod unknown_key;
 
 pub use bytes::{ByteSize, format_bytes};
 pub use pipeline::{
-    Combine, ConfigError, InputSpec, MaskDepth, Member, Outputs, Package, Pipeline, Precision, Weights,
+    Checkpoint, Combine, ConfigError, InputSpec, MaskDepth, Member, Outputs, Package, Pipeline, Precision, Weights,
 };

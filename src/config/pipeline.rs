@@ -159,6 +159,16 @@ pub struct Outputs {
     pub color: bool,
 }
 
+/// A kind of stage result that a run keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Checkpoint {
+    /// Class labels of every tile, before they become files.
+    Labels,
+    /// What each member's forward pass returned.
+    MemberLogits,
+}
+
 /// submit.zip.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Package {
@@ -187,6 +197,9 @@ pub struct Pipeline {
     pub outputs: Outputs,
     /// The archive.
     pub package: Package,
+    /// What is kept beside the outputs. It changes no byte of them, so it is no part of a plan's digest.
+    #[serde(skip)]
+    pub checkpoints: Vec<Checkpoint>,
 }
 
 impl Pipeline {
@@ -314,6 +327,7 @@ fn check(file: PipelineFile, folder: &Path) -> Result<Pipeline, String> {
         classes,
         outputs: Outputs { mask_depth: file.outputs.mask_bits, color: file.outputs.color },
         package: Package { prefix: file.package.prefix, manifest: file.package.manifest },
+        checkpoints: file.checkpoints,
     })
 }
 

@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn merged_counts_equal_counts_made_at_once() {
-        let truth: Vec<u16> = (0..1000u16).map(|i| i * i % 37).collect();
+        let truth: Vec<u16> = (0..1000u16).map(|i| i.wrapping_mul(i) % 37).collect();
         let mask: Vec<u16> = (0..1000u16).map(|i| i % 41).collect();
         let mut merged = count(&truth[..300], &mask[..300], Some(4));
         merged.merge(&count(&truth[300..], &mask[300..], Some(4))).unwrap();

@@ -3,10 +3,11 @@
 //! Credit is acquired in the order of the work and given back when the work is done. Since work that entered holds all the credit
 //! it will ever need and the next waits, whatever entered can always leave: no deadlock, whatever the order in between.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Source, Stop};
+use super::{Closed, Source, Stop};
 
 #[derive(Debug)]
 struct State {
@@ -43,15 +44,18 @@ impl Budget {
         self.total - self.lock().lowest
     }
 
-    /// Waits until `bytes` are free and takes them; more than the whole budget is cut to the whole. `None` when stopped.
-    fn acquire(&self, bytes: u64, stop: &Stop) -> Option<Credit> {
+    /// Waits until `bytes` are free and takes them; more than the whole budget is cut to the whole. `None` once `give_up`.
+    fn acquire(&self, bytes: u64, give_up: impl Fn() -> bool) -> Option<Credit> {
         let bytes = bytes.min(self.total);
         let mut state = self.lock();
-        while state.free < bytes {
-            if stop.is_tripped() {
+        loop {
+            if give_up() {
                 return None;
             }
-            // The timeout only serves to look at the stop signal; a release wakes at once.
+            if state.free >= bytes {
+                break;
+            }
+            // The timeout only serves to ask whether to give up; a release wakes at once.
             let wait = self.state.1.wait_timeout(state, Duration::from_millis(50));
             state = wait.unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -86,19 +90,30 @@ pub struct Admitted {
     pub credit: Credit,
 }
 
-/// Hands out the numbers `0..n` in order, each when there is credit for it. Shared by the readers.
+/// Lets pieces of work enter in order, each when there is credit for it. Shared by the readers.
 #[derive(Clone, Debug)]
 pub struct Admission {
-    costs: Arc<Vec<u64>>,
+    /// Number and cost of each piece.
+    work: Arc<Vec<(usize, u64)>>,
     next: Arc<Mutex<usize>>,
     budget: Budget,
     stop: Stop,
+    closed: Arc<AtomicBool>,
 }
 
 impl Admission {
-    /// Admits one piece of work per cost, in that order.
-    pub fn new(costs: Vec<u64>, budget: Budget, stop: Stop) -> Self {
-        Self { costs: Arc::new(costs), next: Arc::default(), budget, stop }
+    /// Admits these pieces, each a number and its cost, in that order.
+    pub fn new(work: Vec<(usize, u64)>, budget: Budget, stop: Stop) -> Self {
+        Self { work: Arc::new(work), next: Arc::default(), budget, stop, closed: Arc::default() }
+    }
+
+    /// Lets nothing more enter. What has entered goes on to its end.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire) || self.stop.is_tripped()
     }
 }
 
@@ -106,13 +121,14 @@ impl Source<Admitted> for Admission {
     fn next(&self) -> Option<Admitted> {
         // Held while waiting: the readers behind must not overtake.
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.stop.is_tripped() {
-            return None;
-        }
-        let index = *next;
-        let credit = self.budget.acquire(*self.costs.get(index)?, &self.stop)?;
+        let &(index, cost) = self.work.get(*next)?;
+        let credit = self.budget.acquire(cost, || self.is_closed())?;
         *next += 1;
         Some(Admitted { index, credit })
+    }
+
+    fn next_within(&self, _patience: Duration) -> Result<Option<Admitted>, Closed> {
+        self.next().map(Some).ok_or(Closed)
     }
 }
 
@@ -123,7 +139,7 @@ mod tests {
     #[test]
     fn work_enters_in_order_and_only_with_credit() {
         let (budget, stop) = (Budget::new(10), Stop::new());
-        let admission = Admission::new(vec![6, 4, 9], budget.clone(), stop.clone());
+        let admission = Admission::new(vec![(0, 6), (1, 4), (7, 9)], budget.clone(), stop.clone());
         let (first, second) = (admission.next().unwrap(), admission.next().unwrap());
         assert_eq!((first.index, second.index, budget.peak()), (0, 1, 10));
         drop(first);
@@ -134,9 +150,17 @@ mod tests {
     }
 
     #[test]
+    fn a_closed_admission_admits_nothing_more() {
+        let admission = Admission::new(vec![(0, 1), (1, 1)], Budget::new(10), Stop::new());
+        assert_eq!(admission.next().unwrap().index, 0);
+        admission.close();
+        assert!(admission.next().is_none());
+    }
+
+    #[test]
     fn a_split_credit_is_given_back_in_two_steps() {
         let budget = Budget::new(10);
-        let mut credit = budget.acquire(8, &Stop::new()).unwrap();
+        let mut credit = budget.acquire(8, || false).unwrap();
         let pixels = credit.split(5);
         drop(pixels);
         assert_eq!(budget.lock().free, 7);

@@ -122,3 +122,42 @@ impl<T: Send> Emit<T> for Router<T> {
         self.outlets.get(idx).ok_or(Closed)?.emit(item)
     }
 }
+
+/// Gives every item to two places of different kinds; the second may be left out.
+#[derive(Clone, Debug)]
+pub struct Both<A, B>(pub A, pub Option<B>);
+
+impl<T: Clone, A: Emit<T>, B: Emit<T>> Emit<T> for Both<A, B> {
+    fn emit(&self, item: T) -> Result<(), Closed> {
+        if let Some(second) = &self.1 {
+            second.emit(item.clone())?;
+        }
+        self.0.emit(item)
+    }
+}
+
+/// Wraps every item on its way to a link that takes more than one kind.
+#[derive(Debug)]
+pub struct Wrapped<T, U> {
+    outlet: Outlet<U>,
+    wrap: fn(T) -> U,
+}
+
+impl<T, U> Wrapped<T, U> {
+    /// Items go through `wrap` into the link.
+    pub fn new(outlet: Outlet<U>, wrap: fn(T) -> U) -> Self {
+        Self { outlet, wrap }
+    }
+}
+
+impl<T, U> Clone for Wrapped<T, U> {
+    fn clone(&self) -> Self {
+        Self { outlet: self.outlet.clone(), wrap: self.wrap }
+    }
+}
+
+impl<T: Send, U: Send> Emit<T> for Wrapped<T, U> {
+    fn emit(&self, item: T) -> Result<(), Closed> {
+        self.outlet.emit((self.wrap)(item))
+    }
+}

@@ -18,7 +18,7 @@ mod stop;
 
 pub use budget::{Admission, Admitted, Budget, Credit};
 pub use graph::{Graph, GraphError};
-pub use link::{Closed, Emit, Fan, Inlet, Outlet, Router};
+pub use link::{Both, Closed, Emit, Fan, Inlet, Outlet, Router, Wrapped};
 pub use meter::{StageMeter, StageReport};
 pub use panics::{panic_message, quiet_panics};
 pub use stage::{Outbox, Source, Stage};

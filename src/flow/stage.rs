@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use super::meter::StageMeter;
-use super::{Emit, Inlet};
+use super::{Closed, Emit, Inlet};
 
 /// Turns items into items. One value per worker; it neither spawns nor wires anything.
 ///
@@ -23,6 +23,19 @@ pub trait Stage: Send {
     /// Only for what makes the whole run pointless.
     fn process(&mut self, item: Self::In, out: &Outbox<'_, Self::Out>) -> Result<(), Self::Error>;
 
+    /// How long a worker waits for input before it calls [`Self::idle`]; `None` for as long as it takes.
+    fn patience(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Does what should not wait for the next item.
+    ///
+    /// # Errors
+    /// As [`Self::process`].
+    fn idle(&mut self, _out: &Outbox<'_, Self::Out>) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
     /// Gives what is left when the input is closed.
     ///
     /// # Errors
@@ -36,11 +49,21 @@ pub trait Stage: Send {
 pub trait Source<T>: Send {
     /// The next item, waiting for it; `None` when there are no more or the graph was stopped.
     fn next(&self) -> Option<T>;
+
+    /// As [`Self::next`], but gives up after `patience`: `Ok(None)` means that nothing came.
+    ///
+    /// # Errors
+    /// [`Closed`] when nothing will come any more.
+    fn next_within(&self, patience: Duration) -> Result<Option<T>, Closed>;
 }
 
 impl<T: Send> Source<T> for Inlet<T> {
     fn next(&self) -> Option<T> {
         self.recv()
+    }
+
+    fn next_within(&self, patience: Duration) -> Result<Option<T>, Closed> {
+        self.recv_timeout(patience)
     }
 }
 
@@ -77,12 +100,19 @@ pub(super) fn run<S: Stage>(
     let outbox = Outbox::new(output);
     loop {
         let asked = Instant::now();
-        let Some(item) = input.next() else { break };
+        let came = match stage.patience() {
+            Some(patience) => input.next_within(patience),
+            None => input.next().map(Some).ok_or(Closed),
+        };
         let taken = Instant::now();
         outbox.waited.set(Duration::ZERO);
-        stage.process(item, &outbox)?;
+        let n_items = match came {
+            Ok(Some(item)) => stage.process(item, &outbox).map(|()| 1)?,
+            Ok(None) => stage.idle(&outbox).map(|()| 0)?,
+            Err(Closed) => break,
+        };
         let waited = outbox.waited.get();
-        meter.record(1, taken.elapsed().saturating_sub(waited), taken - asked, waited);
+        meter.record(n_items, taken.elapsed().saturating_sub(waited), taken - asked, waited);
         if outbox.closed.get() {
             return Ok(());
         }

@@ -56,6 +56,9 @@ pub enum TileFault {
         /// The member.
         member: String,
     },
+    /// Some member has no logits for it, which is a bug.
+    #[error("the logits of some member are missing; this is a bug in swath")]
+    Missing,
     /// The forward pass failed.
     #[error("member `{member}` cannot run: {detail}")]
     Forward {

@@ -50,7 +50,7 @@ impl Backend for FakeBackend {
         member.input.fill(batch, &mut self.input);
         let full = member.input.padded(batch.crop);
         let stride = member.spec.logit_stride();
-        let size = Size::new(full.width.div_ceil(stride), full.height.div_ceil(stride));
+        let size = member.spec.logit_size(batch.crop);
         let n_bands = member.spec.bands as usize;
         let mut values = vec![0.0; batch.len() * n_classes * size.len()];
         let inputs = self.input.chunks_exact((n_bands * full.len()).max(1));

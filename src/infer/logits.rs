@@ -1,7 +1,7 @@
 //! What a forward pass returns.
 
 use crate::geom::Size;
-use crate::zoo::spec::Upsample;
+use crate::zoo::spec::{NetworkSpec, Upsample};
 
 /// Logits of a batch at the network's own resolution, never up-sampled: `[tile][class][row][column]`, f32.
 #[derive(Clone, Debug)]
@@ -21,6 +21,31 @@ pub struct Logits {
 }
 
 impl Logits {
+    /// Bytes of one tile's values as they are stored.
+    pub fn stored_len(spec: &NetworkSpec, crop: Size) -> usize {
+        spec.logit_size(crop).len() * spec.classes as usize * size_of::<f32>()
+    }
+
+    /// Values of one tile as they were stored: `[class][row][column]`, f32 in the machine's order. `None` if there are more or fewer.
+    pub fn from_stored(spec: &NetworkSpec, crop: Size, bytes: &[u8]) -> Option<Self> {
+        let values = bytes.as_chunks::<4>().0.iter().map(|b| f32::from_ne_bytes(*b)).collect();
+        let (size, full, n_classes) = (spec.logit_size(crop), spec.size_rule().padded(crop), spec.classes as usize);
+        let logits = Self { values, n_tiles: 1, n_classes, size, full, upsample: spec.upsample() };
+        (logits.values.len() == n_classes * size.len() && logits.is_finite(0)).then_some(logits)
+    }
+
+    /// Zeros for `n_tiles` tiles on the same grid.
+    pub fn zeros_like(other: &Self, n_tiles: usize) -> Self {
+        let values = vec![0.0; n_tiles * other.n_classes * other.size.len()];
+        Self { values, n_tiles, ..*other }
+    }
+
+    /// Replaces one tile's values by those of a single tile on the same grid.
+    pub fn set_tile(&mut self, tile: usize, other: &Self) {
+        let len = self.n_classes * self.size.len();
+        self.values[tile * len..(tile + 1) * len].copy_from_slice(other.tile(0));
+    }
+
     /// One tile's values, `[class][row][column]`.
     pub fn tile(&self, tile: usize) -> &[f32] {
         let len = self.n_classes * self.size.len();

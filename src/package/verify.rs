@@ -8,7 +8,7 @@ use zip::result::ZipError;
 use zip::{ZipArchive, ZipReadOptions};
 
 use super::PackageError;
-use crate::masks::Hashed;
+use crate::atomic::sha256_of;
 
 /// An entry as it was written.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,13 +49,9 @@ fn verify_entry(archive: &mut ZipArchive<BufReader<File>>, idx: usize, entry: &W
 
 /// SHA-256 of a file.
 pub(super) fn digest(file: &Path, target: &Path) -> Result<String, PackageError> {
-    let mut hashed = Hashed::new(io::sink());
-    let copied = File::open(file).and_then(|mut opened| io::copy(&mut opened, &mut hashed));
     let fail =
         |e: io::Error| PackageError::Verify { path: target.to_owned(), at: "its bytes".into(), source: e.into() };
-    copied.map_err(fail)?;
-    let (_, _, sha256) = hashed.into_parts();
-    Ok(sha256)
+    sha256_of(file).map_err(fail)
 }
 
 #[cfg(test)]

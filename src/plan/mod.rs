@@ -9,6 +9,7 @@
 //! small for a scene of any size.
 
 mod footprint;
+mod keys;
 mod model;
 mod planner;
 mod scan;
@@ -16,6 +17,7 @@ mod schedule;
 mod unit;
 
 pub use footprint::Footprint;
+pub use keys::Keys;
 pub use model::{BackendKind, MemberPlan, PLAN_FORMAT, Plan, PlanTotals, Scene};
 pub use planner::{PlanError, Planned, Planner, Refusal};
 pub use scan::{ScanError, ScanOptions, Scanned, ScannedScene, scan};

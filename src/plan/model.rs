@@ -34,8 +34,8 @@ pub struct Scene {
     pub file: PathBuf,
     /// What its header says.
     pub header: SceneHeader,
-    /// Which file that was; `None` for scenes in memory.
-    pub identity: Option<Identity>,
+    /// Which file that was.
+    pub identity: Identity,
     /// Its tiles.
     pub grid: Grid,
 }

@@ -7,7 +7,7 @@ use super::unit::{admission_needs, units_of};
 use super::{BackendKind, MemberPlan, PLAN_FORMAT, Plan, Scanned, ScannedScene, Scene, Schedule};
 use crate::config::{ByteSize, Pipeline};
 use crate::geom::Size;
-use crate::raster::{Identity, OpenSource, RasterError, RasterSource, SceneHeader};
+use crate::raster::{OpenSource, RasterError, RasterSource, SceneHeader};
 
 /// A scene that was left out in planning.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,8 +60,6 @@ pub struct Planner<'a> {
     pub versions: Vec<(&'static str, String)>,
     /// Opens the scenes.
     pub source: &'a dyn OpenSource,
-    /// Whether scenes are files, whose identity is recorded.
-    pub files: bool,
 }
 
 impl Planner<'_> {
@@ -115,7 +113,7 @@ impl Planner<'_> {
         reader: &mut dyn RasterSource,
     ) -> Result<Scene, (Option<Size>, String)> {
         let unknown = |e: RasterError| (None, e.to_string());
-        let identity = if self.files { Some(Identity::of(path).map_err(unknown)?) } else { None };
+        let identity = self.source.identify(path).map_err(unknown)?;
         let header = reader.inspect(path).map_err(unknown)?;
         let of_size = |cause: String| (Some(header.size), cause);
         self.check_input(&header).map_err(of_size)?;

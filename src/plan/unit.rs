@@ -64,6 +64,12 @@ pub struct UnitGeometry {
 }
 
 impl UnitGeometry {
+    /// Number of tiles in the batch that tile `idx` is in.
+    pub fn batch_len(&self, idx: usize) -> usize {
+        let batch = self.batch.max(1) as usize;
+        batch.min(self.tiles.len() - idx / batch * batch)
+    }
+
     /// The tiles of each batch.
     pub fn batches(&self) -> impl Iterator<Item = &[Tile]> {
         self.tiles.chunks(self.batch.max(1) as usize)

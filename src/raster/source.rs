@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{PixelType, SceneHeader};
+use super::{Identity, PixelType, SceneHeader};
 use crate::geom::PixelRect;
 
 /// Asks for a window of a scene.
@@ -94,4 +94,12 @@ pub trait RasterSource: Send {
 pub trait OpenSource: Send + Sync {
     /// A new source.
     fn open(&self) -> Box<dyn RasterSource>;
+
+    /// Which file a path stands for now.
+    ///
+    /// # Errors
+    /// When it is no regular file or cannot be read.
+    fn identify(&self, path: &Path) -> Result<Identity, RasterError> {
+        Identity::of(path)
+    }
 }

@@ -116,6 +116,8 @@ impl BudgetReport {
 pub struct Totals {
     /// Scenes that have their mask.
     pub done: u64,
+    /// Those among them that earlier runs had done.
+    pub reused: u64,
     /// Scenes that have none.
     pub failed: u64,
     /// Files that are no scenes.
@@ -124,7 +126,9 @@ pub struct Totals {
     pub tiles: u64,
     /// Forward passes.
     pub forwards: u64,
-    /// Pixels of the scenes that are done.
+    /// Parts of units that were decoded.
+    pub decoded: u64,
+    /// Pixels of the scenes that this run has done.
     pub pixels: u64,
     /// Pixels that the networks saw.
     pub network_pixels: u64,

@@ -7,6 +7,7 @@ mod diagnosis;
 mod document;
 mod plan;
 mod print;
+mod standing;
 mod summary;
 mod watch;
 
@@ -16,5 +17,6 @@ pub use document::{
 };
 pub use plan::{PlanDocument, PlannedMember, PlannedScene, RefusedScene};
 pub use print::{eprint_error, eprint_line, print, print_json};
+pub use standing::{Standing, Verified};
 pub use summary::summary;
 pub use watch::{Snapshot, Watch};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::Board;
 use super::message::{Classified, Inferred, Outcome, TileBatch};
 use super::validity::label_nodata;
+use crate::config::classes::ClassId;
 use crate::flow::{Outbox, Stage};
 use crate::infer::{Combiner, ForwardKey, Logits, TileFault, TileLabels, combine};
 
@@ -54,31 +55,37 @@ impl Average {
         Some(combine(&batch.raw, &in_order, &self.combiner, faults))
     }
 
-    /// Notes what a fault costs.
-    fn note_faults(&self, batch: &TileBatch, tiles: &[TileLabels]) {
-        let geometry = &batch.ticket.geometry;
-        for (tile, fault) in (batch.first_tile..).zip(tiles).filter_map(|(t, labels)| Some((t, labels.as_ref().err()?)))
-        {
-            let tile = geometry.tiles[tile];
-            let scene = geometry.parts[tile.part as usize].scene;
-            let at = format!("{fault} for the tile at column {}, row {}", tile.centre.x, tile.centre.y);
-            self.board.fail(scene, "infer", at);
+    /// Notes what a fault costs, and lets go of the tiles that nobody waits for.
+    fn finished(&self, batch: &TileBatch, tiles: Vec<TileLabels>) -> Vec<(usize, Option<Vec<ClassId>>)> {
+        let ticket = &batch.ticket;
+        let mut finished = Vec::with_capacity(tiles.len());
+        for (idx, labels) in (batch.first_tile..).zip(tiles) {
+            let tile = ticket.geometry.tiles[idx];
+            if !ticket.tasks[tile.part as usize].is_classified() {
+                continue;
+            }
+            if let Err(fault) = &labels {
+                let at = format!("{fault} for the tile at column {}, row {}", tile.centre.x, tile.centre.y);
+                self.board.fail(ticket.geometry.parts[tile.part as usize].scene, "infer", at);
+            }
+            finished.push((idx, labels.ok()));
         }
+        finished
     }
 }
 
 impl Stage for Average {
     type In = Inferred;
-    type Out = Classified;
+    type Out = Arc<Classified>;
     type Error = Infallible;
 
-    fn process(&mut self, inferred: Inferred, out: &Outbox<'_, Classified>) -> Result<(), Infallible> {
+    fn process(&mut self, inferred: Inferred, out: &Outbox<'_, Arc<Classified>>) -> Result<(), Infallible> {
         let Inferred { batch, outcome } = inferred;
         let Some(mut tiles) = self.collect(&batch, outcome) else { return Ok(()) };
         label_nodata(&batch.raw, &mut tiles);
-        self.note_faults(&batch, &tiles);
-        self.board.progress().count_batch(tiles.len() as u64, batch.raw.crop.area() * tiles.len() as u64);
-        out.put(Classified { ticket: Arc::clone(&batch.ticket), first_tile: batch.first_tile, tiles });
+        let tiles = self.finished(&batch, tiles);
+        self.board.progress().count_tiles(tiles.len() as u64, batch.raw.crop.area() * tiles.len() as u64);
+        out.put(Arc::new(Classified { ticket: Arc::clone(&batch.ticket), tiles }));
         Ok(())
     }
 }

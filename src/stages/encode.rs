@@ -1,51 +1,15 @@
 //! Writes the files of scenes as their rows come.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Board;
+use super::layout::OutputLayout;
 use super::message::{Encoded, SceneRows, StitchedScene};
 use crate::atomic::FinishedFile;
-use crate::config::Pipeline;
 use crate::config::classes::ClassId;
 use crate::flow::{Outbox, Stage};
 use crate::masks::{ColorWriter, MaskError, MaskWriter};
-
-/// Where the files of a run lie.
-#[derive(Clone, Debug)]
-pub struct OutputLayout {
-    /// The run directory.
-    pub dir: PathBuf,
-}
-
-impl OutputLayout {
-    /// The mask of a scene.
-    pub fn mask(&self, name: &str) -> PathBuf {
-        self.dir.join("masks").join(format!("{name}.png"))
-    }
-
-    /// Its colour picture.
-    pub fn color(&self, name: &str) -> PathBuf {
-        self.dir.join("color").join(format!("{name}.png"))
-    }
-
-    /// The archive.
-    pub fn archive(&self) -> PathBuf {
-        self.dir.join("submit.zip")
-    }
-
-    /// The report.
-    pub fn report(&self) -> PathBuf {
-        self.dir.join("report.json")
-    }
-
-    /// Every file of a scene under a pipeline, the mask first.
-    pub fn files(&self, name: &str, pipeline: &Pipeline) -> Vec<PathBuf> {
-        let color = pipeline.outputs.color.then(|| self.color(name));
-        std::iter::once(self.mask(name)).chain(color).collect()
-    }
-}
 
 /// One encoder. All rows of a scene come to the same one, in order.
 pub struct Encode {
@@ -86,7 +50,9 @@ impl Encode {
         }
         let mask = writers.mask.finish()?;
         let color = writers.color.map(ColorWriter::finish).transpose()?;
-        Ok(Some(std::iter::once(mask).chain(color).map(|f| (f.file, f.sha256)).collect()))
+        let files: Vec<_> = std::iter::once(mask).chain(color).map(|f| (f.file, f.sha256)).collect();
+        files.iter().try_for_each(|(file, sha256)| file.verify(sha256))?;
+        Ok(Some(files))
     }
 
     fn begin(&self, scene: u32) -> Result<Writers, MaskError> {

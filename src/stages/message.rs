@@ -9,6 +9,7 @@ use crate::config::classes::ClassId;
 use crate::flow::Credit;
 use crate::geom::{PixelRect, Span};
 use crate::infer::{ForwardKey, Logits, RawBatch, TileFault, TileLabels};
+use crate::journal::Artefact;
 use crate::plan::UnitGeometry;
 use crate::raster::PixelBuf;
 
@@ -19,8 +20,30 @@ pub struct Ticket {
     pub unit: usize,
     /// Its reads and tiles.
     pub geometry: UnitGeometry,
+    /// Per part: what is to be done.
+    pub tasks: Vec<PartTask>,
     /// Bytes for its labels.
     pub credit: Credit,
+}
+
+/// What a unit needs for one of its parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartTask {
+    /// Nothing: the scene is done.
+    Skip,
+    /// Its labels are stored.
+    Recall,
+    /// Every member's logits of every tile are stored: nothing is decoded.
+    Combine,
+    /// It is read and run.
+    Run,
+}
+
+impl PartTask {
+    /// Whether the networks' stages give its labels.
+    pub fn is_classified(self) -> bool {
+        matches!(self, Self::Combine | Self::Run)
+    }
 }
 
 /// The pixels of one part of a unit.
@@ -34,12 +57,21 @@ pub struct PartPixels {
     pub blank: Vec<bool>,
 }
 
+/// What a reader gives.
+#[derive(Debug)]
+pub enum Opened {
+    /// read -> tile.
+    Unit(ReadUnit),
+    /// read -> stitch: labels that were stored.
+    Recalled(Arc<Classified>),
+}
+
 /// read -> tile: a unit decoded.
 #[derive(Debug)]
 pub struct ReadUnit {
     /// The unit.
     pub ticket: Arc<Ticket>,
-    /// Pixels of each part; `None` where the scene has failed.
+    /// Pixels of each part; `None` where there is nothing to read or the scene has failed.
     pub parts: Vec<Option<PartPixels>>,
     /// Bytes for the pixels: given back when the last crop is cut.
     pub credit: Credit,
@@ -79,15 +111,22 @@ pub struct Inferred {
     pub outcome: Outcome,
 }
 
-/// average -> stitch: labels of the tiles of a batch, nodata in place.
+/// What a device gives.
+#[derive(Debug)]
+pub enum Ran {
+    /// infer -> average.
+    Inferred(Inferred),
+    /// infer -> commit: logits that are kept.
+    Kept(Artefact),
+}
+
+/// average -> stitch and keep: labels of tiles, nodata in place.
 #[derive(Debug)]
 pub struct Classified {
     /// The unit.
     pub ticket: Arc<Ticket>,
-    /// Index of the batch's first tile within the unit.
-    pub first_tile: usize,
-    /// Labels of each tile; a fault has cost its scene.
-    pub tiles: Vec<TileLabels>,
+    /// Indices of tiles within the unit and their labels, row by row; none where a fault has cost the scene.
+    pub tiles: Vec<(usize, Option<Vec<ClassId>>)>,
 }
 
 /// stitch -> encode: what a scene's file is made of, top down.
@@ -113,8 +152,6 @@ pub struct SceneRows {
     pub tiles: Vec<RowTile>,
     /// Whether these are the last rows.
     pub last: bool,
-    /// Keeps the units' credit while the rows live.
-    pub tickets: Vec<Arc<Ticket>>,
 }
 
 /// One tile's share of [`SceneRows`].
@@ -122,8 +159,10 @@ pub struct SceneRows {
 pub struct RowTile {
     /// Its columns.
     pub xs: Span,
-    /// Its labels, row by row.
-    pub labels: Vec<ClassId>,
+    /// What its labels came with.
+    pub classified: Arc<Classified>,
+    /// Where they are among its tiles.
+    pub at: usize,
 }
 
 impl SceneRows {
@@ -132,7 +171,8 @@ impl SceneRows {
         into.clear();
         for tile in &self.tiles {
             let width = tile.xs.len() as usize;
-            into.extend_from_slice(&tile.labels[y * width..(y + 1) * width]);
+            let labels = tile.classified.tiles[tile.at].1.as_deref().unwrap_or_default();
+            into.extend_from_slice(&labels[y * width..(y + 1) * width]);
         }
     }
 }
@@ -145,6 +185,15 @@ impl StitchedScene {
             Self::Abandoned { scene } => *scene,
         }
     }
+}
+
+/// What is to be given its final name and recorded.
+#[derive(Debug)]
+pub enum Finished {
+    /// encode -> commit: a scene's files.
+    Scene(Encoded),
+    /// infer or keep -> commit: stage results.
+    Kept(Artefact),
 }
 
 /// encode -> commit: the files of a scene, complete and synced, still under temporary names.
@@ -167,7 +216,7 @@ pub struct WrittenFile {
     pub sha256: String,
 }
 
-/// commit -> app: the end of a scene.
+/// commit -> app: the end of a scene, on disk and in the journal.
 #[derive(Debug)]
 pub struct Verdict {
     /// Index of the scene.

@@ -2,6 +2,9 @@
 //!
 //! ```text
 //! Admitted -> read -> tile -> infer xD -> average -> stitch -> encode xE -> commit -> Verdict
+//!              |               |           `-> keep xE (labels) --------------^
+//!              |               `-> (logits) ----------------------------------^
+//!              `-> (stored labels) ----------------> stitch
 //! ```
 //!
 //! The contract, for each of them:
@@ -17,6 +20,8 @@ mod board;
 mod commit;
 mod encode;
 mod infer;
+mod keep;
+mod layout;
 mod message;
 mod read;
 mod stitch;
@@ -24,11 +29,16 @@ mod tile;
 mod validity;
 
 pub use average::Average;
-pub use board::{Board, Failure, Progress};
-pub use commit::Commit;
-pub use encode::{Encode, OutputLayout};
+pub use board::{Board, Failure, Memory, Progress};
+pub use commit::{Commit, CommitError};
+pub use encode::Encode;
 pub use infer::Infer;
-pub use message::{Classified, Encoded, Inferred, ReadUnit, SceneRows, StitchedScene, TileBatch, Verdict, WrittenFile};
+pub use keep::Keep;
+pub use layout::OutputLayout;
+pub use message::{
+    Classified, Encoded, Finished, Inferred, Opened, Ran, ReadUnit, SceneRows, StitchedScene, TileBatch, Verdict,
+    WrittenFile,
+};
 pub use read::Read;
 pub use stitch::Stitch;
 pub use tile::TileStage;

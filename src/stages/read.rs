@@ -4,12 +4,14 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use super::Board;
-use super::message::{PartPixels, ReadUnit, Ticket};
+use super::message::{Classified, Opened, PartPixels, PartTask, ReadUnit, Ticket};
 use super::validity::validity;
+use crate::config::classes::{ClassId, NODATA_LABEL};
 use crate::flow::{Admitted, Outbox, Stage};
 use crate::geom::{PixelRect, Span};
+use crate::journal::StageKey;
 use crate::plan::{Part, UnitGeometry};
-use crate::raster::{Identity, Mask, PixelBuf, RasterError, RasterSource, ReadRequest};
+use crate::raster::{Mask, PixelBuf, RasterError, RasterSource, ReadRequest};
 
 /// One reader.
 pub struct Read {
@@ -42,11 +44,10 @@ impl Read {
         let plan = board.plan();
         let scene = &plan.scenes[part.scene as usize];
         let path = plan.path_of(part.scene as usize);
-        if let Some(planned) = &scene.identity
-            && Identity::of(&path).as_ref() != Ok(planned)
-        {
+        if !board.is_unchanged(part.scene) {
             return Err(RasterError::Changed.to_string());
         }
+        board.progress().count_decoded();
         let may_lack = plan.pipeline.classes.nodata().is_some();
         let probes = match may_lack {
             true => geometry.tiles.iter().filter(|t| t.part == idx).map(|t| crop_inside(t, part.window)).collect(),
@@ -83,20 +84,79 @@ fn crop_inside(tile: &crate::plan::Tile, window: PixelRect) -> PixelRect {
     )
 }
 
+impl Read {
+    /// What a part needs, and its labels where they are stored.
+    fn task(&self, geometry: &UnitGeometry, idx: u32, scene: u32) -> (PartTask, Option<Vec<ClassId>>) {
+        if self.board.is_done(scene) {
+            return (PartTask::Skip, None);
+        }
+        if self.board.has_failed(scene) {
+            // It travels on as a blank, so that counts stay exact.
+            return (PartTask::Run, None);
+        }
+        if let Some(labels) = self.recall(geometry, idx) {
+            return (PartTask::Recall, Some(labels));
+        }
+        let is_stored = |key: StageKey| self.board.stored(&key).is_some();
+        let keys = self.board.keys();
+        let n_members = self.board.plan().members.len();
+        let mut tiles = (0..geometry.tiles.len()).filter(|&t| geometry.tiles[t].part == idx);
+        let all_stored = tiles.all(|t| {
+            is_stored(keys.validity(geometry, t)) && (0..n_members).all(|m| is_stored(keys.logits(geometry, t, m)))
+        });
+        (if all_stored { PartTask::Combine } else { PartTask::Run }, None)
+    }
+
+    /// The stored labels of a part, if they are there, whole, and labels.
+    fn recall(&self, geometry: &UnitGeometry, idx: u32) -> Option<Vec<ClassId>> {
+        let location = self.board.stored(&self.board.keys().labels(geometry, idx))?;
+        let len = geometry.tiles.iter().filter(|t| t.part == idx).map(|t| t.centre.size.len()).sum();
+        let labels = self.board.memory().checkpoints.read(location, len).ok()?;
+        let n_classes = self.board.plan().pipeline.n_classes();
+        let is_label = |l: &ClassId| usize::from(*l) < n_classes || *l == NODATA_LABEL;
+        (labels.len() == len && labels.iter().all(is_label)).then_some(labels)
+    }
+}
+
+/// Cuts the stored labels of parts into tiles.
+fn recalled(ticket: &Arc<Ticket>, mut labels: Vec<Option<Vec<ClassId>>>) -> Option<Arc<Classified>> {
+    let mut tiles = Vec::new();
+    for (at, tile) in ticket.geometry.tiles.iter().enumerate() {
+        if let Some(rest) = &mut labels[tile.part as usize] {
+            let behind = rest.split_off(tile.centre.size.len());
+            tiles.push((at, Some(std::mem::replace(rest, behind))));
+        }
+    }
+    (!tiles.is_empty()).then(|| Arc::new(Classified { ticket: Arc::clone(ticket), tiles }))
+}
+
 impl Stage for Read {
     type In = Admitted;
-    type Out = ReadUnit;
+    type Out = Opened;
     type Error = Infallible;
 
-    fn process(&mut self, admitted: Admitted, out: &Outbox<'_, ReadUnit>) -> Result<(), Infallible> {
+    fn process(&mut self, admitted: Admitted, out: &Outbox<'_, Opened>) -> Result<(), Infallible> {
         let Admitted { index: unit, mut credit } = admitted;
         let board = Arc::clone(&self.board);
         let plan = board.plan();
         let geometry = plan.units[unit].geometry(plan);
         let pixels = credit.split(plan.units[unit].footprint(plan).pixels);
-        let parts = (0..).zip(&geometry.parts).map(|(idx, part)| self.part(&geometry, idx, part)).collect();
-        let ticket = Arc::new(Ticket { unit, geometry, credit });
-        out.put(ReadUnit { ticket, parts, credit: pixels });
+        let tasks = (0..).zip(&geometry.parts).map(|(idx, part)| self.task(&geometry, idx, part.scene));
+        let (tasks, labels): (Vec<PartTask>, Vec<_>) = tasks.unzip();
+        let ticket = Arc::new(Ticket { unit, geometry, tasks, credit });
+        if let Some(classified) = recalled(&ticket, labels) {
+            let pixels = ticket.geometry.crop.area() * classified.tiles.len() as u64;
+            board.progress().count_tiles(classified.tiles.len() as u64, pixels);
+            out.put(Opened::Recalled(classified));
+        }
+        if ticket.tasks.iter().any(|task| task.is_classified()) {
+            let parts = (0..).zip(&ticket.geometry.parts).zip(&ticket.tasks);
+            let read = |((idx, part), task): ((u32, &Part), &PartTask)| {
+                if *task == PartTask::Run { self.part(&ticket.geometry, idx, part) } else { None }
+            };
+            let parts = parts.map(read).collect();
+            out.put(Opened::Unit(ReadUnit { ticket: Arc::clone(&ticket), parts, credit: pixels }));
+        }
         Ok(())
     }
 }

@@ -5,11 +5,9 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use super::Board;
-use super::message::{Classified, RowTile, SceneRows, StitchedScene, Ticket};
-use crate::config::classes::ClassId;
+use super::message::{Classified, RowTile, SceneRows, StitchedScene};
 use crate::flow::{Outbox, Stage};
 use crate::geom::{PixelRect, Span};
-use crate::plan::Tile;
 
 /// The stitcher: holds the rows of tiles that are begun, never a scene.
 pub struct Stitch {
@@ -29,7 +27,6 @@ struct TileRow {
     rect: PixelRect,
     tiles: Vec<RowTile>,
     tiles_left: u32,
-    tickets: Vec<Arc<Ticket>>,
 }
 
 impl Stitch {
@@ -39,8 +36,10 @@ impl Stitch {
     }
 
     /// Places one tile; gives the rows that are whole now, or the end of a failed scene.
-    fn place(&mut self, ticket: &Arc<Ticket>, tile: &Tile, labels: Vec<ClassId>, out: &Outbox<'_, StitchedScene>) {
-        let scene = ticket.geometry.parts[tile.part as usize].scene;
+    fn place(&mut self, classified: &Arc<Classified>, at: usize, out: &Outbox<'_, StitchedScene>) {
+        let geometry = &classified.ticket.geometry;
+        let tile = &geometry.tiles[classified.tiles[at].0];
+        let scene = geometry.parts[tile.part as usize].scene;
         let planned = &self.board.plan().scenes[scene as usize];
         let (grid, size) = (planned.grid, planned.header.size);
         let failed = self.board.has_failed(scene);
@@ -56,9 +55,10 @@ impl Stitch {
             let row_idx = tile.centre.y / grid.y.centre;
             let row = open.rows.entry(row_idx).or_insert_with(|| {
                 let rect = PixelRect::from_spans(Span::new(0, size.width), grid.y.centre(row_idx));
-                TileRow::new(rect, grid.x.n_tiles())
+                TileRow { rect, tiles: Vec::new(), tiles_left: grid.x.n_tiles() }
             });
-            row.place(ticket, tile, labels);
+            row.tiles.push(RowTile { xs: tile.centre.xs(), classified: Arc::clone(classified), at });
+            row.tiles_left -= 1;
             open.release(scene, size.height, out);
         }
         if open.tiles_left == 0 {
@@ -77,37 +77,21 @@ impl OpenScene {
             let Some(row) = self.rows.remove(&self.next_row) else { return };
             self.next_row += 1;
             let last = row.rect.ys().end == height;
-            let TileRow { rect, mut tiles, tickets, .. } = row;
+            let TileRow { rect, mut tiles, .. } = row;
             tiles.sort_unstable_by_key(|t| t.xs.start);
-            out.put(StitchedScene::Rows(SceneRows { scene, rect, tiles, last, tickets }));
-        }
-    }
-}
-
-impl TileRow {
-    fn new(rect: PixelRect, n_tiles: u32) -> Self {
-        Self { rect, tiles: Vec::new(), tiles_left: n_tiles, tickets: Vec::new() }
-    }
-
-    fn place(&mut self, ticket: &Arc<Ticket>, tile: &Tile, labels: Vec<ClassId>) {
-        self.tiles.push(RowTile { xs: tile.centre.xs(), labels });
-        self.tiles_left -= 1;
-        if self.tickets.last().is_none_or(|t| t.unit != ticket.unit) {
-            self.tickets.push(Arc::clone(ticket));
+            out.put(StitchedScene::Rows(SceneRows { scene, rect, tiles, last }));
         }
     }
 }
 
 impl Stage for Stitch {
-    type In = Classified;
+    type In = Arc<Classified>;
     type Out = StitchedScene;
     type Error = Infallible;
 
-    fn process(&mut self, classified: Classified, out: &Outbox<'_, StitchedScene>) -> Result<(), Infallible> {
-        let Classified { ticket, first_tile, tiles } = classified;
-        for (tile, labels) in ticket.geometry.tiles[first_tile..].iter().zip(tiles) {
-            // A fault has failed its scene before, so that these labels are not looked at.
-            self.place(&ticket, tile, labels.unwrap_or_default(), out);
+    fn process(&mut self, classified: Arc<Classified>, out: &Outbox<'_, StitchedScene>) -> Result<(), Infallible> {
+        for at in 0..classified.tiles.len() {
+            self.place(&classified, at, out);
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use super::Board;
-use super::message::{PartPixels, ReadUnit, TileBatch};
+use super::message::{PartPixels, PartTask, ReadUnit, Ticket, TileBatch};
 use crate::flow::{Outbox, Stage};
 use crate::geom::{PixelRect, Size};
 use crate::infer::RawBatch;
@@ -27,7 +27,7 @@ impl TileStage {
         let geometry = &unit.ticket.geometry;
         let mut first_tile = 0;
         for tiles in geometry.batches() {
-            let raw = self.cut(geometry, tiles, &unit.parts);
+            let raw = self.cut(&unit.ticket, first_tile, tiles, &unit.parts);
             if !out.put(Arc::new(TileBatch { ticket: Arc::clone(&unit.ticket), first_tile, raw })) {
                 return;
             }
@@ -35,8 +35,8 @@ impl TileStage {
         }
     }
 
-    fn cut(&self, geometry: &UnitGeometry, tiles: &[Tile], parts: &[Option<PartPixels>]) -> RawBatch {
-        let plan = self.board.plan();
+    fn cut(&self, ticket: &Ticket, first: usize, tiles: &[Tile], parts: &[Option<PartPixels>]) -> RawBatch {
+        let (plan, geometry) = (self.board.plan(), &ticket.geometry);
         let (crop, n_bands, border) = (geometry.crop, plan.bands.len(), plan.pipeline.tiling.border);
         let dtype = parts.iter().flatten().map(|p| p.pixels.dtype()).next().unwrap_or(PixelType::U8);
         let mut raw = RawBatch {
@@ -47,7 +47,11 @@ impl TileStage {
             kept: tiles.iter().map(|t| t.kept).collect(),
             blank: vec![false; tiles.len()],
         };
-        if tiles.iter().any(|t| parts[t.part as usize].as_ref().is_some_and(|p| p.valid.is_some())) {
+        let lacks = |t: &Tile| {
+            let part = parts[t.part as usize].as_ref();
+            part.is_some_and(|p| p.valid.is_some()) || ticket.tasks[t.part as usize] == PartTask::Combine
+        };
+        if tiles.iter().any(lacks) {
             raw.valid = Some(vec![1; tiles.len() * crop.len()]);
         }
         let tile_bytes = n_bands * crop.len() * dtype.bytes();
@@ -56,7 +60,8 @@ impl TileStage {
             let scene = plan.scenes[part.scene as usize].header.size;
             let stored = parts[tile.part as usize].as_ref().filter(|p| !p.blank[position_in_part(geometry, tile)]);
             let Some(stored) = stored else {
-                raw.blank[idx] = true;
+                let combine = ticket.tasks[tile.part as usize] == PartTask::Combine;
+                raw.blank[idx] = !combine || !self.recall_validity(geometry, first + idx, idx, &mut raw);
                 continue;
             };
             let gather = Gather { tile, window: part.window, scene, crop, border };
@@ -71,6 +76,29 @@ impl TileStage {
             }
         }
         raw
+    }
+}
+
+impl TileStage {
+    /// Brings back which pixels of a tile are data. False where nothing is, or where it cannot be had: then its scene has failed.
+    fn recall_validity(&self, geometry: &UnitGeometry, tile: usize, slot: usize, raw: &mut RawBatch) -> bool {
+        let len = raw.crop.len();
+        let location = self.board.stored(&self.board.keys().validity(geometry, tile));
+        let stored = location.map(|l| self.board.memory().checkpoints.read(l, len));
+        match (stored, &mut raw.valid) {
+            (Some(Ok(valid)), Some(planes)) if valid.len() == len => {
+                planes[slot * len..(slot + 1) * len].copy_from_slice(&valid);
+                !is_void(&valid, raw.crop, raw.kept[slot])
+            }
+            // An entry of no bytes says that all pixels are data.
+            (Some(Ok(valid)), _) if valid.is_empty() => true,
+            (Some(Err(e)), _) => {
+                let scene = geometry.parts[geometry.tiles[tile].part as usize].scene;
+                self.board.fail(scene, "tile", format!("{e}; run again with --from infer"));
+                false
+            }
+            (_, _) => false,
+        }
     }
 }
 

@@ -95,6 +95,12 @@ impl NetworkSpec {
         }
     }
 
+    /// Rows and columns of the logits of a crop.
+    pub fn logit_size(&self, crop: Size) -> Size {
+        let (full, stride) = (self.size_rule().padded(crop), self.logit_stride());
+        Size::new(full.width.div_ceil(stride), full.height.div_ceil(stride))
+    }
+
     /// How native logits become one per pixel; `None` where they are that already.
     pub fn upsample(&self) -> Option<Upsample> {
         match self.network {

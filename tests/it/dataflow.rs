@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use swath::app::{Partial, RunOptions, execute};
+use swath::app::{RunOptions, execute};
 use swath::geom::Size;
 use swath::plan::{Assignment, DeviceId, Promise, admission_needs};
 use swath::raster::{MemoryRaster, PixelBuf, PixelType};
@@ -91,8 +91,7 @@ fn members_spread_over_devices_give_the_same_bytes_as_members_on_every_device() 
         };
         let promise = Promise::new(&planned.plan, &schedule);
         let job = swath::app::Job { planned, schedule, promise, source: Arc::new(source), warnings: Vec::new() };
-        let out = spread.path().to_owned();
-        execute(job, &RunOptions { out, overwrite: false, partial: Partial::Withhold, show: false }).unwrap();
+        execute(job, &RunOptions::into(spread.path())).unwrap();
         assert!(outputs(together.path()) == outputs(spread.path()), "{rule}");
     }
 }
@@ -114,8 +113,7 @@ fn every_row_of_a_unit_is_read_once() {
     let counter = source.clone();
     let job = swath::app::Job { planned, schedule, promise, source: Arc::new(source), warnings: Vec::new() };
     let dir = tempfile::tempdir().unwrap();
-    let options = RunOptions { out: dir.path().into(), overwrite: false, partial: Partial::Withhold, show: false };
-    execute(job, &options).unwrap();
+    execute(job, &RunOptions::into(dir.path())).unwrap();
     assert_eq!(counter.rows_read(), expected);
 }
 

@@ -87,7 +87,7 @@ fn chain(n: usize, gate: &Gate, at: usize, mood: Mood, room: usize) -> Chain {
     let stop = Stop::new();
     let mut graph = Graph::new(stop.clone());
     let taken = Arc::new(AtomicUsize::new(0));
-    let admission = Admission::new(vec![1; n], Budget::new(1 << 20), stop);
+    let admission = Admission::new((0..n).map(|i| (i, 1)).collect(), Budget::new(1 << 20), stop);
     let (counted, to_moody) = graph.link(3);
     let (out, ends) = graph.link(room);
     graph.spawn("count", vec![Count(Arc::clone(&taken))], admission, counted).unwrap();

@@ -14,5 +14,6 @@ mod member;
 mod parity;
 mod pipelines;
 mod reader;
+mod resume;
 mod support;
 mod zoo_memory;

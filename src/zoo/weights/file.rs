@@ -14,9 +14,9 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde::Deserializer;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
-use sha2::{Digest, Sha256};
 
 use super::{Mismatch, WeightsError};
+use crate::atomic;
 
 /// Longest header that is read, in bytes: the safetensors crate's own limit.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
@@ -124,16 +124,7 @@ impl WeightsFile {
 /// # Errors
 /// When the file cannot be read.
 pub fn digest(path: &Path) -> Result<String, WeightsError> {
-    let mut file = File::open(path).map_err(WeightsError::io("open", path))?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let n = file.read(&mut buffer).map_err(WeightsError::io("read", path))?;
-        if n == 0 {
-            return Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
-        }
-        hasher.update(&buffer[..n]);
-    }
+    atomic::sha256_of(path).map_err(WeightsError::io("read", path))
 }
 
 fn widen(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
@@ -202,7 +193,6 @@ impl<'de> Visitor<'de> for HeaderVisitor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::atomic;
 
     /// A file of this header and `n_bytes` zeros.
     fn written(header: &str, n_bytes: usize) -> (tempfile::TempDir, PathBuf) {

@@ -55,7 +55,6 @@ impl Flow {
             device_class: "cpu".into(),
             versions: Vec::new(),
             source: &source,
-            files: false,
             pipeline: pipeline.clone(),
         };
         let scenes = self.scenes.iter().map(|(name, _)| ScannedScene { name: name.clone(), file: path(name) });
@@ -66,12 +65,17 @@ impl Flow {
 
     /// Plans and runs into `out`.
     pub(crate) fn run(&self, out: &Path) -> Result<Ended, Error> {
+        self.run_with(RunOptions { partial: self.partial, ..RunOptions::into(out) })
+    }
+
+    /// Plans and runs.
+    pub(crate) fn run_with(&self, options: RunOptions) -> Result<Ended, Error> {
         let (planned, source) = self.plan()?;
         let schedule = self.schedule(planned.plan.members.len());
         let promise = Promise::new(&planned.plan, &schedule);
         let source: Arc<dyn OpenSource> = Arc::new(source);
         let job = Job { planned, schedule, promise, source, warnings: Vec::new() };
-        execute(job, &RunOptions { out: out.into(), overwrite: false, partial: self.partial, show: false })
+        execute(job, &options)
     }
 }
 

@@ -1,0 +1,169 @@
+//! What earlier runs left that still holds.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::Path;
+
+use super::Error;
+use crate::atomic::{self, TEMP_PREFIX};
+use crate::journal::{ArchiveRecord, Checkpoints, FileRecord, SceneRecord, StageKey, State};
+use crate::plan::{Keys, Plan, UnitGeometry};
+use crate::stages::{Memory, OutputLayout};
+
+/// A stage by its name on the command line, in the order of the dataflow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StageName {
+    /// The members' forward passes.
+    Infer,
+    /// Their combination to labels.
+    Average,
+    /// Tiles to rows.
+    Stitch,
+    /// What is done to a whole label map.
+    Post,
+    /// Files.
+    Encode,
+    /// submit.zip.
+    Pack,
+}
+
+/// What was found.
+pub(super) struct Found {
+    /// For the stages.
+    pub(super) memory: Memory,
+    /// Records of the scenes that are done, by index.
+    pub(super) done: Vec<Option<SceneRecord>>,
+    /// The archive, if it is whole.
+    pub(super) archive: Option<ArchiveRecord>,
+    /// Scenes whose files were recorded and are damaged or gone.
+    pub(super) damaged: u64,
+}
+
+/// Looks through a journal for what a plan can use. `from` discards the results of that stage and later ones.
+///
+/// # Errors
+/// When `from` needs results that are not stored.
+pub(super) fn look_back(
+    plan: &Plan,
+    mut state: State,
+    layout: &OutputLayout,
+    from: Option<StageName>,
+) -> Result<Found, Error> {
+    let checkpoints = Checkpoints::of(&layout.dir);
+    let gone: HashSet<String> =
+        state.artefacts.values().filter(|file| !checkpoints.has(file)).map(|file| file.path.clone()).collect();
+    state.entries.retain(|_, location| !gone.contains(&location.path));
+    let keys = Keys::new(plan);
+    let mut damaged = 0;
+    let mut done = Vec::new();
+    for (scene, key) in plan.scenes.iter().zip(keys.scenes(plan)) {
+        let recorded =
+            state.scenes.remove(&scene.name).filter(|r| r.key == key && from.is_none_or(|f| f == StageName::Pack));
+        let whole = recorded.filter(|record| {
+            let is_whole = record.files.iter().all(|file| is_whole(&layout.dir, file));
+            damaged += u64::from(!is_whole);
+            is_whole
+        });
+        done.push(whole);
+    }
+    let mut memory = Memory::nothing(plan.scenes.len(), checkpoints);
+    memory.done = done.iter().map(Option::is_some).collect();
+    memory.entries = state.entries;
+    forget_damaged(plan, &keys, &mut memory, &state.artefacts, &layout.dir);
+    if let Some(from) = from {
+        discard(plan, &keys, &mut memory, from)?;
+    }
+    let archive = state.archive.filter(|archive| from.is_none() && is_whole(&layout.dir, &archive.file));
+    Ok(Found { memory, done, archive, damaged })
+}
+
+/// Whether a recorded file is there with the recorded bytes.
+pub(super) fn is_whole(dir: &Path, file: &FileRecord) -> bool {
+    let path = dir.join(&file.path);
+    let has_length = std::fs::metadata(&path).is_ok_and(|meta| meta.is_file() && meta.len() == file.bytes);
+    has_length && atomic::sha256_of(&path).is_ok_and(|found| found == file.sha256)
+}
+
+/// Forgets results in label files that are damaged. Logits are not looked at before they are used: they are many times larger, and
+/// networks are at hand where they are.
+fn forget_damaged(plan: &Plan, keys: &Keys, memory: &mut Memory, artefacts: &BTreeMap<String, FileRecord>, dir: &Path) {
+    let mut paths = BTreeSet::new();
+    for (_, unit) in plan.units_with(|scene| !memory.done[scene]) {
+        let geometry = unit.geometry(plan);
+        let labels = (0..).zip(&geometry.parts).map(|(part, _)| keys.labels(&geometry, part));
+        paths.extend(labels.filter_map(|key| memory.entries.get(&key)).map(|location| location.path.clone()));
+    }
+    paths.retain(|path| !artefacts.get(path).is_some_and(|file| is_whole(dir, file)));
+    memory.entries.retain(|_, location| !paths.contains(&location.path));
+}
+
+/// Forgets results of `from` and later stages, after making sure that those before it are there.
+fn discard(plan: &Plan, keys: &Keys, memory: &mut Memory, from: StageName) -> Result<(), Error> {
+    let missing = |memory: &Memory, is_there: &dyn Fn(&UnitGeometry, usize) -> bool| -> Vec<String> {
+        let open = |scene: u32| !memory.done[scene as usize];
+        let mut names = Vec::new();
+        for (_, unit) in plan.units_with(|scene| !memory.done[scene]) {
+            let geometry = unit.geometry(plan);
+            for (idx, tile) in geometry.tiles.iter().enumerate() {
+                let scene = geometry.parts[tile.part as usize].scene;
+                if open(scene) && !is_there(&geometry, idx) {
+                    names.push(plan.scenes[scene as usize].name.clone());
+                }
+            }
+        }
+        names.dedup();
+        names
+    };
+    let (missing, what, line) = match from {
+        StageName::Infer => {
+            memory.entries.clear();
+            return Ok(());
+        }
+        StageName::Average => {
+            let has = |key: &StageKey| memory.entries.contains_key(key);
+            let is_there = |geometry: &UnitGeometry, tile: usize| {
+                has(&keys.validity(geometry, tile))
+                    && (0..plan.members.len()).all(|m| has(&keys.logits(geometry, tile, m)))
+            };
+            (missing(memory, &is_there), "the members' logits", "checkpoints = [\"labels\", \"member-logits\"]")
+        }
+        StageName::Stitch | StageName::Post | StageName::Encode => {
+            let is_there = |geometry: &UnitGeometry, tile: usize| {
+                memory.entries.contains_key(&keys.labels(geometry, geometry.tiles[tile].part))
+            };
+            (missing(memory, &is_there), "labels", "checkpoints = [\"labels\"]")
+        }
+        StageName::Pack => (missing(memory, &|_, _| false), "finished masks", "a run without --from makes them"),
+    };
+    if let Some(first) = missing.first() {
+        return Err(Error::Usage(format!(
+            "--from needs {what} of {} scenes that are not stored (`{first}` and others); in the pipeline: {line}",
+            missing.len()
+        )));
+    }
+    if from == StageName::Average {
+        for unit in &plan.units {
+            let geometry = unit.geometry(plan);
+            for (part, _) in (0..).zip(&geometry.parts) {
+                memory.entries.remove(&keys.labels(&geometry, part));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether some scene that is not done needs a network to run.
+pub(super) fn needs_networks(plan: &Plan, keys: &Keys, memory: &Memory) -> bool {
+    plan.units_with(|scene| !memory.done[scene]).any(|(_, unit)| {
+        let geometry = unit.geometry(plan);
+        let open = (0..).zip(&geometry.parts).filter(|(_, part)| !memory.done[part.scene as usize]);
+        open.into_iter().any(|(part, _)| !memory.entries.contains_key(&keys.labels(&geometry, part)))
+    })
+}
+
+/// Removes what attempts that were cut off left under temporary names; returns how many files that were.
+pub(super) fn remove_temporaries(dir: &Path) -> u64 {
+    let is_temporary = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with(TEMP_PREFIX);
+    let files = walkdir::WalkDir::new(dir).into_iter().filter_map(Result::ok);
+    let leftovers = files.filter(|entry| entry.file_type().is_file() && is_temporary(entry.file_name()));
+    leftovers.filter(|entry| std::fs::remove_file(entry.path()).is_ok()).count() as u64
+}

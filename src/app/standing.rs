@@ -1,0 +1,160 @@
+//! `swath status`, `verify`, `retry` and `gc`: what a run directory holds, and what of it can go.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::lock::Lock;
+use super::resume::is_whole;
+use super::{Error, JobRequest, prepare};
+use crate::atomic::WriteError;
+use crate::config::format_bytes;
+use crate::journal::{Checkpoints, FileRecord, Journal, JournalError, State};
+use crate::plan::{Keys, Plan};
+use crate::report::FailedScene;
+pub use crate::report::{Standing, Verified};
+
+fn open(dir: &Path) -> Result<(Journal, State), Error> {
+    let journal = Journal::look(dir)?;
+    let journal =
+        journal.ok_or_else(|| Error::Usage(format!("`{}` is no run directory: it has no run.db", dir.display())))?;
+    let state = journal.state()?;
+    Ok((journal, state))
+}
+
+/// What a run directory holds.
+///
+/// # Errors
+/// When it is none, or its journal cannot be read.
+pub fn status(dir: &Path) -> Result<Standing, Error> {
+    let (_, state) = open(dir)?;
+    let scenes = state.run.as_ref().map_or(0, |r| r.scenes);
+    let (done, failed) = (state.scenes.len() as u64, state.failures.len() as u64);
+    let outstanding = scenes.saturating_sub(done + failed);
+    let running = Lock::holder(dir).map(|h| h.to_string());
+    let started = state.run.as_ref().map_or(0, |r| r.started);
+    let elapsed =
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs().saturating_sub(started));
+    let pace = (running.is_some() && done > 0).then(|| elapsed as f64 / done as f64);
+    let failure = |f: crate::journal::FailureRecord| FailedScene {
+        scene: f.file,
+        stage: f.stage,
+        cause: f.cause,
+        action: String::new(),
+    };
+    Ok(Standing {
+        scenes,
+        done,
+        failed: state.failures.into_values().map(failure).collect(),
+        outstanding,
+        checkpoints: state.entries.len() as u64,
+        checkpoint_bytes: state.artefacts.values().map(|a| a.bytes).sum(),
+        archive: state.archive.is_some(),
+        running,
+        seconds_left: pace.map(|pace| pace * outstanding as f64),
+        command: state.run.map(|r| r.arguments.join(" ")).unwrap_or_default(),
+    })
+}
+
+/// Reads every recorded file again.
+///
+/// # Errors
+/// When the folder is no run directory, or its journal cannot be read or is damaged itself.
+pub fn verify(dir: &Path) -> Result<Verified, Error> {
+    let (journal, state) = open(dir)?;
+    if !journal.is_sound()? {
+        let reason = "SQLite finds it damaged".to_owned();
+        return Err(JournalError::Format { path: dir.join(crate::journal::JOURNAL_FILE), reason }.into());
+    }
+    let outputs = state.scenes.values().flat_map(|scene| &scene.files);
+    let archive = state.archive.iter().map(|archive| &archive.file);
+    let mut verified = Verified::default();
+    for file in outputs.chain(state.artefacts.values()).chain(archive) {
+        if is_whole(dir, file) {
+            verified.whole += 1;
+        } else {
+            verified.damaged.push(dir.join(&file.path).display().to_string());
+        }
+    }
+    Ok(verified)
+}
+
+/// The arguments of the last run; from here on relative paths are those of the folder that it ran in.
+///
+/// # Errors
+/// When the folder is no run directory, was not made by a command, or that command's folder is gone.
+pub fn recorded_command(dir: &Path) -> Result<Vec<String>, Error> {
+    let (_, state) = open(dir)?;
+    let run = state.run.filter(|run| !run.arguments.is_empty());
+    let run = run.ok_or_else(|| Error::Usage(format!("`{}` does not say which command made it", dir.display())))?;
+    let folder = PathBuf::from(&run.folder);
+    std::env::set_current_dir(&folder).map_err(|source| WriteError {
+        operation: "go to the folder",
+        path: folder,
+        source,
+    })?;
+    Ok(run.arguments)
+}
+
+/// Removes checkpoints that the job cannot use, or all without a job. Returns what was done, in words.
+///
+/// # Errors
+/// When the run directory is in use, the job cannot be planned, or a file cannot be removed.
+pub fn collect_garbage(dir: &Path, job: Option<&JobRequest>) -> Result<String, Error> {
+    let (mut journal, state) = open(dir)?;
+    let _lock = Lock::take(dir, false)?;
+    let usable = match job {
+        Some(job) => usable_paths(&state, &prepare(job)?.planned.plan),
+        None => BTreeSet::new(),
+    };
+    let useless: Vec<&FileRecord> =
+        state.artefacts.values().filter(|file| !usable.contains(file.path.as_str())).collect();
+    let paths: Vec<String> = useless.iter().map(|file| file.path.clone()).collect();
+    // Forgotten first: a record without its file would be looked for.
+    journal.forget_artefacts(&paths)?;
+    for file in &paths {
+        let path = dir.join(file);
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(WriteError { operation: "remove", path, source: e }.into());
+            }
+            _ => {}
+        }
+    }
+    let stray = remove_stray(dir, &state)?;
+    let bytes = useless.iter().map(|file| file.bytes).sum::<u64>();
+    Ok(format!("{} checkpoint files removed ({}), {stray} unrecorded ones\n", paths.len(), format_bytes(bytes)))
+}
+
+/// Artefact files that hold something which the plan asks for.
+fn usable_paths<'a>(state: &'a State, plan: &Plan) -> BTreeSet<&'a str> {
+    let keys = Keys::new(plan);
+    let mut usable = BTreeSet::new();
+    for unit in &plan.units {
+        let geometry = unit.geometry(plan);
+        let labels = (0..).zip(&geometry.parts).map(|(part, _)| keys.labels(&geometry, part));
+        let members = 0..plan.members.len();
+        let tiles = (0..geometry.tiles.len()).flat_map(|tile| {
+            let logits = members.clone().map(|m| keys.logits(&geometry, tile, m)).collect::<Vec<_>>();
+            logits.into_iter().chain([keys.validity(&geometry, tile)])
+        });
+        let found = labels.chain(tiles).filter_map(|key| state.entries.get(&key));
+        usable.extend(found.map(|location| location.path.as_str()));
+    }
+    usable
+}
+
+/// Removes checkpoint files that no record knows: a run was killed between their rename and their record.
+fn remove_stray(dir: &Path, state: &State) -> Result<u64, Error> {
+    let root = dir.join(Checkpoints::FOLDER);
+    let mut removed = 0;
+    for entry in walkdir::WalkDir::new(&root).into_iter().filter_map(Result::ok).filter(|e| e.file_type().is_file()) {
+        let inside = entry.path().strip_prefix(dir).unwrap_or(entry.path());
+        if !state.artefacts.contains_key(&inside.to_string_lossy().into_owned()) {
+            let path = entry.path().to_owned();
+            std::fs::remove_file(&path).map_err(|source| WriteError { operation: "remove", path, source })?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}

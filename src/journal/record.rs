@@ -1,0 +1,117 @@
+//! What is recorded: self-contained values.
+
+use serde::{Deserialize, Serialize};
+
+use super::StageKey;
+
+/// Something that has happened for good.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "lowercase")]
+pub enum Record {
+    /// A scene is done.
+    Scene(SceneRecord),
+    /// A scene has failed.
+    Failure(FailureRecord),
+    /// Stage results are kept.
+    Artefact(ArtefactRecord),
+    /// The archive is made.
+    Archive(ArchiveRecord),
+    /// A run has begun.
+    Run(RunRecord),
+}
+
+/// A file of the run directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRecord {
+    /// Relative to the run directory, with `/`.
+    pub path: String,
+    /// Length in bytes.
+    pub bytes: u64,
+    /// SHA-256, hexadecimal.
+    pub sha256: String,
+}
+
+/// A scene whose files are all there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SceneRecord {
+    /// Name of the scene's outputs.
+    pub name: String,
+    /// Key of the encoded result.
+    pub key: StageKey,
+    /// Its files, the mask first.
+    pub files: Vec<FileRecord>,
+}
+
+/// A scene without files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailureRecord {
+    /// Name of the outputs it would have had.
+    pub name: String,
+    /// The input.
+    pub file: String,
+    /// The stage that noticed.
+    pub stage: String,
+    /// Why.
+    pub cause: String,
+}
+
+/// A file of stage results.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtefactRecord {
+    /// The file itself.
+    pub file: FileRecord,
+    /// What is in it.
+    pub entries: Vec<EntryRecord>,
+}
+
+/// One result in an artefact file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryRecord {
+    /// Its key.
+    pub key: StageKey,
+    /// First byte of its frame.
+    pub offset: u64,
+    /// Length of its frame in bytes.
+    pub bytes: u64,
+}
+
+/// Where a result is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// The artefact file, relative to the run directory.
+    pub path: String,
+    /// First byte of its frame.
+    pub offset: u64,
+    /// Length of its frame in bytes.
+    pub bytes: u64,
+}
+
+/// submit.zip.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchiveRecord {
+    /// Key of its content.
+    pub key: StageKey,
+    /// The file.
+    pub file: FileRecord,
+    /// Number of entries.
+    pub entries: u64,
+}
+
+/// A run that has begun: enough to begin it again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// SHA-256 of its plan.
+    pub plan: String,
+    /// Version of swath.
+    pub swath: String,
+    /// Seconds since 1970.
+    pub started: u64,
+    /// Number of scenes that it was to segment.
+    pub scenes: u64,
+    /// Tiles of these scenes.
+    pub tiles: u64,
+    /// Folder that the command ran in.
+    pub folder: String,
+    /// The command's arguments, without the program; empty where it was not started by one.
+    pub arguments: Vec<String>,
+}

@@ -1,0 +1,381 @@
+//! The journal in SQLite.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::record::{
+    ArchiveRecord, ArtefactRecord, FailureRecord, FileRecord, Location, Record, RunRecord, SceneRecord,
+};
+use super::{EntryRecord, StageKey};
+
+/// Name of the journal in a run directory.
+pub const JOURNAL_FILE: &str = "run.db";
+
+/// Version of the tables. Another one is refused; the content of the records is versioned by their keys.
+const FORMAT: u32 = 1;
+
+/// Another process may hold the file for a moment: `swath status` beside a run.
+const BUSY: Duration = Duration::from_secs(10);
+
+const SCHEMA: &str = "
+CREATE TABLE scene (name TEXT PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE failure (name TEXT PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE artefact (path TEXT PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE entry (key TEXT PRIMARY KEY, path TEXT NOT NULL, offset INTEGER NOT NULL, bytes INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE archive (id INTEGER PRIMARY KEY CHECK (id = 1), record TEXT NOT NULL);
+CREATE TABLE run (id INTEGER PRIMARY KEY, record TEXT NOT NULL);
+";
+
+/// Why a journal cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// SQLite or the file system refuses.
+    #[error("cannot {operation} the journal `{}`", path.display())]
+    Sql {
+        /// What failed, as a verb.
+        operation: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// It is of another format, or no journal at all.
+    #[error("the journal `{}` is unreadable: {reason}; run with the version of swath that wrote it, or start over with --fresh", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        reason: String,
+    },
+}
+
+impl JournalError {
+    /// Whether the disk or its permissions are to blame.
+    pub fn is_output_fault(&self) -> bool {
+        matches!(self, Self::Sql { .. })
+    }
+}
+
+/// Everything a journal holds, by what it is looked up by.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// Done scenes by name.
+    pub scenes: BTreeMap<String, SceneRecord>,
+    /// Failed scenes by name.
+    pub failures: BTreeMap<String, FailureRecord>,
+    /// Where stage results are, by key.
+    pub entries: HashMap<StageKey, Location>,
+    /// Artefact files by path.
+    pub artefacts: BTreeMap<String, FileRecord>,
+    /// The archive.
+    pub archive: Option<ArchiveRecord>,
+    /// The run that began last.
+    pub run: Option<RunRecord>,
+}
+
+/// An open journal. One process writes.
+#[derive(Debug)]
+pub struct Journal {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl Journal {
+    /// Opens the journal of a run directory, making it if there is none.
+    ///
+    /// # Errors
+    /// When SQLite refuses, or the file is of another format.
+    pub fn open(dir: &Path) -> Result<Self, JournalError> {
+        let path = dir.join(JOURNAL_FILE);
+        let connection = Connection::open(&path).map_err(sql("open", &path))?;
+        let journal = Self { connection, path };
+        journal.prepare()?;
+        Ok(journal)
+    }
+
+    /// Opens the journal of a run directory to look at it; `None` when there is none.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn look(dir: &Path) -> Result<Option<Self>, JournalError> {
+        let path = dir.join(JOURNAL_FILE);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
+        let connection = Connection::open_with_flags(&path, flags).map_err(sql("open", &path))?;
+        let journal = Self { connection, path };
+        journal.check_format()?;
+        Ok(Some(journal))
+    }
+
+    fn prepare(&self) -> Result<(), JournalError> {
+        let fail = || sql("prepare", &self.path);
+        self.connection.busy_timeout(BUSY).map_err(fail())?;
+        let tables = "SELECT count(*) FROM sqlite_master";
+        let n_tables =
+            self.connection.query_row(tables, [], |row| row.get::<_, i64>(0)).map_err(|e| self.no_journal(e))?;
+        self.connection.pragma_update(None, "journal_mode", "WAL").map_err(fail())?;
+        self.connection.pragma_update(None, "synchronous", "FULL").map_err(fail())?;
+        if n_tables == 0 {
+            let schema = format!("BEGIN; {SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;");
+            self.connection.execute_batch(&schema).map_err(fail())?;
+        }
+        self.check_format()
+    }
+
+    fn check_format(&self) -> Result<(), JournalError> {
+        self.connection.busy_timeout(BUSY).map_err(sql("prepare", &self.path))?;
+        let version = self.connection.query_row("PRAGMA user_version", [], |row| row.get::<_, u32>(0));
+        match version.map_err(|e| self.no_journal(e))? {
+            FORMAT => Ok(()),
+            found => Err(self.format(format!("it has format {found}, this version reads {FORMAT}"))),
+        }
+    }
+
+    /// A file that SQLite does not know as its own is of an unreadable format; anything else is the system's refusal.
+    fn no_journal(&self, error: rusqlite::Error) -> JournalError {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
+                self.format(error.to_string())
+            }
+            _ => sql("read", &self.path)(error),
+        }
+    }
+
+    fn format(&self, reason: String) -> JournalError {
+        JournalError::Format { path: self.path.clone(), reason }
+    }
+
+    /// Records these, all or none; they are on disk when this returns.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn append(&mut self, records: &[Record]) -> Result<(), JournalError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let fail = sql("write", &self.path);
+        let mut write = || -> rusqlite::Result<()> {
+            let transaction = self.connection.transaction()?;
+            records.iter().try_for_each(|record| put(&transaction, record))?;
+            transaction.commit()
+        };
+        write().map_err(fail)
+    }
+
+    /// Forgets artefact files and what was in them.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn forget_artefacts(&mut self, paths: &[String]) -> Result<(), JournalError> {
+        let fail = sql("write", &self.path);
+        let mut write = || -> rusqlite::Result<()> {
+            let transaction = self.connection.transaction()?;
+            for path in paths {
+                transaction.execute("DELETE FROM entry WHERE path = ?1", [path])?;
+                transaction.execute("DELETE FROM artefact WHERE path = ?1", [path])?;
+            }
+            transaction.commit()
+        };
+        write().map_err(fail)
+    }
+
+    /// Forgets the archive, which no longer matches the masks.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn forget_archive(&mut self) -> Result<(), JournalError> {
+        self.connection.execute("DELETE FROM archive", []).map_err(sql("write", &self.path)).map(|_| ())
+    }
+
+    /// Forgets that scenes are done.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn forget_scenes<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) -> Result<(), JournalError> {
+        let fail = sql("write", &self.path);
+        let write = || -> rusqlite::Result<()> {
+            let transaction = self.connection.transaction()?;
+            for name in names {
+                transaction.execute("DELETE FROM scene WHERE name = ?1", [name])?;
+            }
+            transaction.commit()
+        };
+        write().map_err(fail)
+    }
+
+    /// Everything.
+    ///
+    /// # Errors
+    /// When SQLite refuses, or a record is of an unreadable format.
+    pub fn state(&self) -> Result<State, JournalError> {
+        let scenes: Vec<SceneRecord> = self.records("SELECT record FROM scene")?;
+        let failures: Vec<FailureRecord> = self.records("SELECT record FROM failure")?;
+        let artefacts: Vec<FileRecord> = self.records("SELECT record FROM artefact")?;
+        Ok(State {
+            scenes: scenes.into_iter().map(|s| (s.name.clone(), s)).collect(),
+            failures: failures.into_iter().map(|f| (f.name.clone(), f)).collect(),
+            entries: self.entries()?,
+            artefacts: artefacts.into_iter().map(|f| (f.path.clone(), f)).collect(),
+            archive: self.records("SELECT record FROM archive")?.pop(),
+            run: self.records("SELECT record FROM run ORDER BY id DESC LIMIT 1")?.pop(),
+        })
+    }
+
+    fn entries(&self) -> Result<HashMap<StageKey, Location>, JournalError> {
+        let fail = || sql("read", &self.path);
+        let query = "SELECT key, path, offset, bytes FROM entry";
+        let mut statement = self.connection.prepare(query).map_err(fail())?;
+        let entry = |row: &rusqlite::Row<'_>| {
+            let location = Location { path: row.get(1)?, offset: unsigned(row.get(2)?), bytes: unsigned(row.get(3)?) };
+            Ok((StageKey::stored(row.get(0)?), location))
+        };
+        statement.query_map([], entry).map_err(fail())?.collect::<rusqlite::Result<_>>().map_err(fail())
+    }
+
+    fn records<T: DeserializeOwned>(&self, query: &str) -> Result<Vec<T>, JournalError> {
+        let fail = || sql("read", &self.path);
+        let mut statement = self.connection.prepare(query).map_err(fail())?;
+        let rows = statement.query_map([], |row| row.get::<_, String>(0)).map_err(fail())?;
+        let parse = |text: rusqlite::Result<String>| {
+            let text = text.map_err(fail())?;
+            serde_json::from_str(&text).map_err(|e| self.format(format!("a record cannot be read: {e}")))
+        };
+        rows.map(parse).collect()
+    }
+
+    /// Whether a pragma that finds damage finds none.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn is_sound(&self) -> Result<bool, JournalError> {
+        let check = self.connection.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0)).optional();
+        Ok(check.map_err(|e| self.no_journal(e))?.is_some_and(|answer| answer == "ok"))
+    }
+}
+
+fn sql(operation: &'static str, path: &Path) -> impl FnOnce(rusqlite::Error) -> JournalError {
+    let path = path.to_owned();
+    move |source| JournalError::Sql { operation, path, source }
+}
+
+fn put(transaction: &Transaction<'_>, record: &Record) -> rusqlite::Result<()> {
+    match record {
+        Record::Scene(scene) => {
+            transaction.execute("DELETE FROM failure WHERE name = ?1", [&scene.name])?;
+            replace(transaction, "scene", "name", &scene.name, scene)
+        }
+        Record::Failure(failure) => {
+            transaction.execute("DELETE FROM scene WHERE name = ?1", [&failure.name])?;
+            replace(transaction, "failure", "name", &failure.name, failure)
+        }
+        Record::Artefact(artefact) => {
+            replace(transaction, "artefact", "path", &artefact.file.path, &artefact.file)?;
+            artefact.entries.iter().try_for_each(|entry| put_entry(transaction, artefact, entry))
+        }
+        Record::Archive(archive) => {
+            let query = "INSERT OR REPLACE INTO archive (id, record) VALUES (1, ?1)";
+            transaction.execute(query, [json(archive)?]).map(|_| ())
+        }
+        Record::Run(run) => transaction.execute("INSERT INTO run (record) VALUES (?1)", [json(run)?]).map(|_| ()),
+    }
+}
+
+fn put_entry(transaction: &Transaction<'_>, artefact: &ArtefactRecord, entry: &EntryRecord) -> rusqlite::Result<()> {
+    let query = "INSERT OR REPLACE INTO entry (key, path, offset, bytes) VALUES (?1, ?2, ?3, ?4)";
+    let (offset, bytes) = (signed(entry.offset), signed(entry.bytes));
+    transaction
+        .prepare_cached(query)?
+        .execute(params![entry.key.as_str(), artefact.file.path, offset, bytes])
+        .map(|_| ())
+}
+
+fn replace(
+    transaction: &Transaction<'_>,
+    table: &str,
+    column: &str,
+    key: &str,
+    record: &impl Serialize,
+) -> rusqlite::Result<()> {
+    let query = format!("INSERT OR REPLACE INTO {table} ({column}, record) VALUES (?1, ?2)");
+    transaction.prepare_cached(&query)?.execute(params![key, json(record)?]).map(|_| ())
+}
+
+fn json(record: &impl Serialize) -> rusqlite::Result<String> {
+    serde_json::to_string(record).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))
+}
+
+/// SQLite's integers are signed; offsets are far from that.
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn unsigned(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::KeyHasher;
+
+    fn key(text: &str) -> StageKey {
+        KeyHasher::new("test").text(text).finish()
+    }
+
+    fn file(path: &str) -> FileRecord {
+        FileRecord { path: path.into(), bytes: 3, sha256: "00".into() }
+    }
+
+    fn scene(name: &str) -> Record {
+        Record::Scene(SceneRecord { name: name.into(), key: key(name), files: vec![file("masks/a.png")] })
+    }
+
+    fn failure(name: &str) -> Record {
+        let text = || "x".to_owned();
+        Record::Failure(FailureRecord { name: name.into(), file: text(), stage: text(), cause: text() })
+    }
+
+    #[test]
+    fn what_was_appended_is_there_after_opening_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let artefact = Record::Artefact(ArtefactRecord {
+            file: file("checkpoints/a"),
+            entries: vec![EntryRecord { key: key("e"), offset: 8, bytes: 5 }],
+        });
+        Journal::open(dir.path()).unwrap().append(&[scene("a"), scene("b"), failure("b"), artefact]).unwrap();
+        let state = Journal::look(dir.path()).unwrap().unwrap().state().unwrap();
+        assert_eq!(state.scenes.keys().collect::<Vec<_>>(), ["a"]);
+        assert_eq!(state.failures.keys().collect::<Vec<_>>(), ["b"]);
+        assert_eq!(state.entries[&key("e")], Location { path: "checkpoints/a".into(), offset: 8, bytes: 5 });
+        let mut journal = Journal::open(dir.path()).unwrap();
+        journal.append(&[scene("b")]).unwrap();
+        journal.forget_artefacts(&["checkpoints/a".into()]).unwrap();
+        let state = journal.state().unwrap();
+        assert_eq!(
+            (state.scenes.len(), state.failures.len(), state.entries.len(), state.artefacts.len()),
+            (2, 0, 0, 0)
+        );
+        assert!(journal.is_sound().unwrap());
+    }
+
+    #[test]
+    fn another_format_and_another_file_are_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(Journal::look(dir.path()).unwrap().is_none());
+        Journal::open(dir.path()).unwrap().connection.pragma_update(None, "user_version", 99).unwrap();
+        let error = Journal::open(dir.path()).unwrap_err();
+        assert!(matches!(error, JournalError::Format { .. }) && error.to_string().contains("format 99"), "{error}");
+        let other = tempfile::tempdir().unwrap();
+        crate::atomic::write(&other.path().join(JOURNAL_FILE), &[7; 5000]).unwrap();
+        let error = Journal::open(other.path()).unwrap_err();
+        assert!(matches!(error, JournalError::Format { .. }), "{error}");
+    }
+}

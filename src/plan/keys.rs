@@ -1,0 +1,118 @@
+//! The keys of a plan's stage results: what each of them depends on, and nothing else.
+
+use serde::Serialize;
+
+use super::{MemberPlan, Plan, Tile, Unit, UnitGeometry};
+use crate::geom::{PixelRect, Size};
+use crate::journal::{KeyHasher, StageKey};
+
+/// Computes keys. Made once per plan.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// Per scene: which file it is and how its pixels are read.
+    scenes: Vec<StageKey>,
+    /// Per member: network, weights, input, arithmetic and where it runs.
+    members: Vec<StageKey>,
+    /// How members are combined.
+    combination: StageKey,
+}
+
+/// What a tile's result depends on beside its scene and the members.
+#[derive(Serialize)]
+struct TilePart {
+    crop: Size,
+    crop_x: i64,
+    crop_y: i64,
+    centre: PixelRect,
+    kept: PixelRect,
+    /// Tiles in its batch: the size of a batch may change the last bit of a result.
+    batch: usize,
+}
+
+impl Keys {
+    /// Those of a plan.
+    pub fn new(plan: &Plan) -> Self {
+        let may_lack = plan.pipeline.classes.nodata().is_some();
+        let reading = KeyHasher::new("read").value(&plan.bands).value(&plan.pipeline.tiling.border).value(&may_lack);
+        let gdal: Vec<_> = plan.versions.iter().filter(|(name, _)| *name == "gdal").collect();
+        let reading = reading.value(&gdal).finish();
+        let scene = |s: &super::Scene| KeyHasher::new("scene").value(&s.identity).key(&reading).finish();
+        let n_classes = plan.n_classes();
+        let combination = KeyHasher::new("combine").value(&plan.pipeline.combine).value(&plan.pipeline.shares());
+        Self {
+            scenes: plan.scenes.iter().map(scene).collect(),
+            members: plan.members.iter().map(|m| member(plan, m)).collect(),
+            combination: combination.value(&n_classes).finish(),
+        }
+    }
+
+    /// What one member returns for one tile.
+    pub fn logits(&self, geometry: &UnitGeometry, tile: usize, member: usize) -> StageKey {
+        self.tile("logits", geometry, tile).key(&self.members[member]).finish()
+    }
+
+    /// Which of a tile's pixels are data.
+    pub fn validity(&self, geometry: &UnitGeometry, tile: usize) -> StageKey {
+        self.tile("validity", geometry, tile).finish()
+    }
+
+    /// The labels of one part of a unit.
+    pub fn labels(&self, geometry: &UnitGeometry, part: u32) -> StageKey {
+        let tiles = (0..geometry.tiles.len()).filter(|&t| geometry.tiles[t].part == part);
+        let key = KeyHasher::new("labels").key(&self.combination);
+        let key = self.members.iter().fold(key, KeyHasher::key);
+        tiles.fold(key, |key, tile| key.key(&self.tile("tile", geometry, tile).finish())).finish()
+    }
+
+    /// The files of every scene, in the plan's order.
+    pub fn scenes(&self, plan: &Plan) -> Vec<StageKey> {
+        let encoding = |scene: &super::Scene| {
+            let pipeline = &plan.pipeline;
+            KeyHasher::new("encode").text(&scene.name).value(&pipeline.classes).value(&pipeline.outputs)
+        };
+        let mut keys: Vec<KeyHasher> = plan.scenes.iter().map(encoding).collect();
+        for unit in &plan.units {
+            let geometry = unit.geometry(plan);
+            for (idx, part) in (0..).zip(&geometry.parts) {
+                let scene = part.scene as usize;
+                let key = std::mem::replace(&mut keys[scene], KeyHasher::new(""));
+                keys[scene] = key.key(&self.labels(&geometry, idx));
+            }
+        }
+        keys.into_iter().map(KeyHasher::finish).collect()
+    }
+
+    fn tile(&self, stage: &str, geometry: &UnitGeometry, idx: usize) -> KeyHasher {
+        let Tile { part, crop_x, crop_y, centre, kept } = geometry.tiles[idx];
+        let scene = geometry.parts[part as usize].scene as usize;
+        let batch = geometry.batch_len(idx);
+        let tile = TilePart { crop: geometry.crop, crop_x, crop_y, centre, kept, batch };
+        KeyHasher::new(stage).key(&self.scenes[scene]).value(&tile)
+    }
+}
+
+fn member(plan: &Plan, planned: &MemberPlan) -> StageKey {
+    let member = &planned.member;
+    let others: Vec<_> = plan.versions.iter().filter(|(name, _)| *name != "gdal").collect();
+    KeyHasher::new("member")
+        .value(&member.spec)
+        .value(&member.input)
+        .text(&planned.digest)
+        .value(&planned.resolved_precision)
+        .value(&plan.backend)
+        .text(&plan.device_class)
+        .value(&plan.intra_op_threads)
+        .value(&others)
+        .finish()
+}
+
+impl Plan {
+    fn n_classes(&self) -> usize {
+        self.pipeline.n_classes()
+    }
+
+    /// The units that touch scenes of which some are wanted.
+    pub fn units_with<'a>(&'a self, wanted: impl Fn(usize) -> bool + 'a) -> impl Iterator<Item = (usize, &'a Unit)> {
+        self.units.iter().enumerate().filter(move |(_, unit)| unit.scenes().any(&wanted))
+    }
+}
