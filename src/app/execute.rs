@@ -14,7 +14,7 @@ use super::{Error, Job, Running, machine, throughput, wire};
 use crate::config::{Checkpoint, Pipeline};
 use crate::flow::{Closed, Graph, Stop};
 use crate::geom::Size;
-use crate::infer::open_backends;
+use crate::infer::{Backend, open_backends};
 use crate::journal::{Journal, RunRecord, State};
 use crate::plan::{Keys, Plan, Planned, Refusal, Schedule};
 use crate::report::{RunReport, RunState, Snapshot, Watch};
@@ -148,6 +148,8 @@ struct Run<'a> {
     outputs: Outputs,
     refused: Vec<Refusal>,
     journal: Arc<Mutex<Journal>>,
+    /// The schedule's devices, where something is left for networks to do.
+    backends: Vec<Box<dyn Backend>>,
     record: Record,
 }
 
@@ -156,10 +158,18 @@ impl<'a> Run<'a> {
     fn begin(job: Job, options: &'a RunOptions, outputs: Outputs) -> Result<Self, Error> {
         let Job { planned, schedule, promise, source, .. } = job;
         let Planned { plan, refused, ignored } = planned;
+        let state = match (options.fresh, Journal::look(&options.out)?) {
+            (false, Some(journal)) => journal.state()?,
+            _ => State::default(),
+        };
+        let Found { mut memory, done, archive, damaged } = look_back(&plan, state, &outputs.layout, options.from)?;
+        // Before anything is touched: weights that do not fit end the run here.
+        let backends = match needs_networks(&plan, &Keys::new(&plan), &memory) {
+            true => open_backends(&plan, &schedule)?,
+            false => Vec::new(),
+        };
         let mut journal = Journal::open(&options.out)?;
         let n_temporaries = remove_temporaries(&options.out);
-        let state = if options.fresh { State::default() } else { journal.state()? };
-        let Found { mut memory, done, archive, damaged } = look_back(&plan, state, &outputs.layout, options.from)?;
         memory.keep_labels = plan.pipeline.checkpoints.contains(&Checkpoint::Labels);
         memory.keep_logits = plan.pipeline.checkpoints.contains(&Checkpoint::MemberLogits);
         let mut record = Record::begin(&plan, &promise, &outputs, ignored)?;
@@ -177,7 +187,7 @@ impl<'a> Run<'a> {
         })])?;
         let board = Arc::new(Board::new(plan, memory, Arc::clone(&source)));
         let journal = Arc::new(Mutex::new(journal));
-        Ok(Self { options, board, schedule, source, outputs, refused, journal, record })
+        Ok(Self { options, board, schedule, source, outputs, refused, journal, backends, record })
     }
 
     fn carry_out(&mut self) -> Result<(), Error> {
@@ -205,11 +215,7 @@ impl<'a> Run<'a> {
     }
 
     fn run_stages(&mut self, watch: &mut Watch) -> Result<(), Error> {
-        let plan = self.board.plan();
-        let backends = match needs_networks(plan, &Keys::new(plan), self.board.memory()) {
-            true => open_backends(plan, &self.schedule)?,
-            false => Vec::new(),
-        };
+        let backends = std::mem::take(&mut self.backends);
         let stop = Stop::new();
         let extent = match self.options.until {
             None | Some(StageName::Encode | StageName::Pack) => Extent::Files,
@@ -222,10 +228,10 @@ impl<'a> Run<'a> {
             journal: Arc::clone(&self.journal),
             extent,
         };
-        let started = Instant::now();
-        let running = wire(&self.board, &parts, backends, stop.clone())?;
-        let signals = Signals::watch(running.admission.clone(), stop, self.options.grace);
+        let signals = Signals::watch(stop.clone(), self.options.grace);
         let signals = signals.map_err(|source| Error::System { operation: "watch for signals", source })?;
+        let started = Instant::now();
+        let running = wire(&self.board, &parts, backends, stop)?;
         let budget = running.budget.clone();
         let followed = self.follow(running, watch);
         watch.finish();

@@ -21,6 +21,8 @@ const LOCK_FILE: &str = ".lock";
 pub(super) struct Lock {
     file: File,
     path: PathBuf,
+    /// The folder was made for the lock; it goes with it if nothing else came into it.
+    made_folder: bool,
 }
 
 /// Who holds a lock.
@@ -48,6 +50,7 @@ impl Lock {
             let path = path.clone();
             move |source| WriteError { operation, path, source }
         };
+        let made_folder = !dir.exists();
         std::fs::create_dir_all(dir).map_err(fail("create the folder of"))?;
         loop {
             let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
@@ -71,7 +74,7 @@ impl Lock {
             let text = serde_json::to_vec(&Holder::this()).unwrap_or_default();
             let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(&text));
             written.map_err(fail("write"))?;
-            return Ok(Self { file, path });
+            return Ok(Self { file, path, made_folder });
         }
     }
 
@@ -104,6 +107,10 @@ impl Drop for Lock {
     fn drop(&mut self) {
         // Removed while it is still held: nobody can take over a file that is about to go. What fails here, the next run takes over.
         drop(std::fs::remove_file(&self.path));
+        if let (true, Some(folder)) = (self.made_folder, self.path.parent()) {
+            // Refused where anything is in it.
+            drop(std::fs::remove_dir(folder));
+        }
         drop(self.file.unlock());
     }
 }

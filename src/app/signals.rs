@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::flow::{Admission, Stop};
+use crate::flow::Stop;
 use crate::report::eprint_line;
 
 /// A signal that ends a run.
@@ -56,16 +56,23 @@ pub(super) struct Signals {
 
 impl Signals {
     /// On the first signal lets nothing more in, and trips `stop` if what is under way has not ended after `grace`; a second signal ends
-    /// the process.
+    /// the process. From the return on no signal is missed.
     ///
     /// # Errors
     /// When the system gives no thread or no handler.
-    pub(super) fn watch(admission: Admission, stop: Stop, grace: Duration) -> io::Result<Self> {
+    pub(super) fn watch(stop: Stop, grace: Duration) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let caught = Arc::new(AtomicI32::new(NONE));
         let (end, ended) = oneshot::channel();
         let seen = Arc::clone(&caught);
-        let body = move || runtime.block_on(listen(admission, stop, grace, &seen, ended));
+        let entered = runtime.enter();
+        let streams = Streams {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        };
+        drop(entered);
+        let body = move || runtime.block_on(listen(streams, stop, grace, &seen, ended));
         let thread = std::thread::Builder::new().name("signals".into()).spawn(body)?;
         Ok(Self { caught, end: Some(end), thread: Some(thread) })
     }
@@ -77,22 +84,27 @@ impl Signals {
     }
 }
 
+/// The signals that are listened to.
+struct Streams {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    hang_up: tokio::signal::unix::Signal,
+}
+
 async fn listen(
-    admission: Admission,
+    mut streams: Streams,
     stop: Stop,
     grace: Duration,
     caught: &AtomicI32,
     mut ended: oneshot::Receiver<()>,
 ) {
-    let streams = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()));
-    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hang_up)) = streams else { return };
     let mut deadline: Option<Instant> = None;
     loop {
         let patience = deadline.map_or(grace, |d| d.saturating_duration_since(Instant::now()));
         let came = tokio::select! {
-            _ = interrupt.recv() => Signal::Interrupt,
-            _ = terminate.recv() => Signal::Terminate,
-            _ = hang_up.recv() => Signal::HangUp,
+            _ = streams.interrupt.recv() => Signal::Interrupt,
+            _ = streams.terminate.recv() => Signal::Terminate,
+            _ = streams.hang_up.recv() => Signal::HangUp,
             _ = &mut ended => return,
             () = tokio::time::sleep(patience), if deadline.is_some() => {
                 stop.trip();
@@ -103,7 +115,7 @@ async fn listen(
         if caught.swap(i32::from(came.exit_code()), Ordering::AcqRel) != NONE {
             exit_at_once(came);
         }
-        admission.close();
+        stop.drain();
         eprint_line(&format!(
             "{came}: finishing what is under way, {} s at most; once more ends it at once",
             grace.as_secs()

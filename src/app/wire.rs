@@ -22,8 +22,6 @@ pub struct Running {
     pub verdicts: Inlet<Verdict>,
     /// The memory of its units.
     pub budget: Budget,
-    /// The door that units come in by.
-    pub admission: Admission,
 }
 
 /// How far a run goes.
@@ -103,7 +101,7 @@ pub fn wire(
 
     let (units, to_tile) = graph.link(LINK_CAPACITY);
     let readers = (0..schedule.readers).map(|_| Read::new(Arc::clone(board), parts.source.open())).collect();
-    graph.spawn("read", readers, admission.clone(), AfterRead { units, labels: stitched })?;
+    graph.spawn("read", readers, admission, AfterRead { units, labels: stitched })?;
 
     let groups = schedule.assignment.groups();
     let (batches, to_infer): (Vec<_>, Vec<_>) = groups.iter().map(|_| graph.link(LINK_CAPACITY)).unzip();
@@ -138,7 +136,7 @@ pub fn wire(
     let (ends, verdicts) = graph.link(LINK_CAPACITY);
     let commit = Commit::new(Arc::clone(board), parts.layout.clone(), Arc::clone(&parts.journal));
     graph.spawn("commit", vec![commit], to_commit, ends)?;
-    Ok(Running { graph, verdicts, budget, admission })
+    Ok(Running { graph, verdicts, budget })
 }
 
 /// An end of the dataflow.

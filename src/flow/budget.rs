@@ -3,7 +3,6 @@
 //! Credit is acquired in the order of the work and given back when the work is done. Since work that entered holds all the credit
 //! it will ever need and the next waits, whatever entered can always leave: no deadlock, whatever the order in between.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -98,22 +97,12 @@ pub struct Admission {
     next: Arc<Mutex<usize>>,
     budget: Budget,
     stop: Stop,
-    closed: Arc<AtomicBool>,
 }
 
 impl Admission {
     /// Admits these pieces, each a number and its cost, in that order.
     pub fn new(work: Vec<(usize, u64)>, budget: Budget, stop: Stop) -> Self {
-        Self { work: Arc::new(work), next: Arc::default(), budget, stop, closed: Arc::default() }
-    }
-
-    /// Lets nothing more enter. What has entered goes on to its end.
-    pub fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-    }
-
-    fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire) || self.stop.is_tripped()
+        Self { work: Arc::new(work), next: Arc::default(), budget, stop }
     }
 }
 
@@ -122,7 +111,7 @@ impl Source<Admitted> for Admission {
         // Held while waiting: the readers behind must not overtake.
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let &(index, cost) = self.work.get(*next)?;
-        let credit = self.budget.acquire(cost, || self.is_closed())?;
+        let credit = self.budget.acquire(cost, || self.stop.is_draining())?;
         *next += 1;
         Some(Admitted { index, credit })
     }
@@ -150,10 +139,11 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_admission_admits_nothing_more() {
-        let admission = Admission::new(vec![(0, 1), (1, 1)], Budget::new(10), Stop::new());
+    fn a_draining_graph_admits_nothing_more() {
+        let stop = Stop::new();
+        let admission = Admission::new(vec![(0, 1), (1, 1)], Budget::new(10), stop.clone());
         assert_eq!(admission.next().unwrap().index, 0);
-        admission.close();
+        stop.drain();
         assert!(admission.next().is_none());
     }
 

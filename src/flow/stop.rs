@@ -1,5 +1,6 @@
-//! One signal that makes every blocked worker return.
+//! How a graph is told to end: nothing new comes in, or every blocked worker returns at once.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
@@ -8,9 +9,10 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 #[derive(Debug)]
 pub(super) enum Never {}
 
-/// A stop signal shared by all workers of a graph. Tripping it is final.
+/// A stop signal shared by all workers of a graph. Draining and tripping are final.
 #[derive(Clone, Debug)]
 pub struct Stop {
+    draining: Arc<AtomicBool>,
     armed: Arc<Mutex<Option<Sender<Never>>>>,
     signal: Receiver<Never>,
 }
@@ -19,7 +21,17 @@ impl Stop {
     /// A signal that has not been tripped.
     pub fn new() -> Self {
         let (sender, signal) = bounded(1);
-        Self { armed: Arc::new(Mutex::new(Some(sender))), signal }
+        Self { draining: Arc::default(), armed: Arc::new(Mutex::new(Some(sender))), signal }
+    }
+
+    /// Lets nothing more in; what is under way goes on to its end.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether nothing more may come in.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire) || self.is_tripped()
     }
 
     /// Trips it: every send and receive that waits returns.
