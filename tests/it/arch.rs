@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What each folder (or file) of `src` may use of the others.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("geom", &[]),
     ("tiler", &["geom"]),
     ("flow", &[]),
@@ -15,6 +15,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("config", &["raster", "tiler", "zoo"]),
     ("plan", &["config", "geom", "raster", "tiler", "zoo"]),
     ("infer", &["config", "geom", "plan", "raster", "tiler", "zoo"]),
+    ("post", &["config", "geom"]),
     ("masks", &["atomic", "config", "geom"]),
     ("package", &["atomic", "config", "geom", "masks"]),
     ("eval", &["config", "geom", "masks"]),
