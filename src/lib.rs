@@ -28,6 +28,7 @@
 //! | [`plan`] | the selection of scenes, the plan, the schedule and the memory it takes |
 //! | [`flow`] | the generic kit: links, stages, graph, budget, stop signal, meters |
 //! | [`infer`] | [`infer::Backend`]: one device with its members; normalisation, the weighted sum and the argmax |
+//! | [`post`] | what is done to a label map before it is written: small holes filled, row by row |
 //! | [`masks`] | class masks and colour pictures as PNG, row by row |
 //! | [`stages`] | one file per stage, the messages between them, and the board of failures; the contract is in its documentation |
 //! | [`package`] | submit.zip, checked against what is expected |
@@ -68,6 +69,7 @@ pub mod journal;
 pub mod masks;
 pub mod package;
 pub mod plan;
+pub mod post;
 pub mod raster;
 pub mod report;
 pub mod stages;

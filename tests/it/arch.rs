@@ -16,6 +16,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("journal", &["atomic"]),
     ("plan", &["config", "geom", "journal", "raster", "tiler", "zoo"]),
     ("infer", &["config", "geom", "plan", "raster", "tiler", "zoo"]),
+    ("post", &["config", "geom"]),
     ("masks", &["atomic", "config", "geom"]),
     ("package", &["atomic", "config", "geom", "masks"]),
     ("eval", &["config", "geom", "masks"]),
