@@ -99,7 +99,7 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Opens the journal of a run directory to look at it; `None` when there is none.
+    /// Opens the journal of a run directory to look at it; `None` when there is none, or an empty one.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -111,19 +111,28 @@ impl Journal {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
         let connection = Connection::open_with_flags(&path, flags).map_err(sql("open", &path))?;
         let journal = Self { connection, path };
+        be_patient(&journal.connection).map_err(sql("prepare", &journal.path))?;
+        if journal.is_empty()? {
+            return Ok(None);
+        }
         journal.check_format()?;
         Ok(Some(journal))
     }
 
+    /// Whether nothing is in it: it was being made when its run was killed.
+    fn is_empty(&self) -> Result<bool, JournalError> {
+        let tables = "SELECT count(*) FROM sqlite_master";
+        let n_tables = self.connection.query_row(tables, [], |row| row.get::<_, i64>(0));
+        n_tables.map(|n| n == 0).map_err(|e| self.no_journal(e))
+    }
+
     fn prepare(&self) -> Result<(), JournalError> {
         let fail = || sql("prepare", &self.path);
-        self.connection.busy_timeout(BUSY).map_err(fail())?;
-        let tables = "SELECT count(*) FROM sqlite_master";
-        let n_tables =
-            self.connection.query_row(tables, [], |row| row.get::<_, i64>(0)).map_err(|e| self.no_journal(e))?;
+        be_patient(&self.connection).map_err(fail())?;
+        let is_empty = self.is_empty()?;
         self.connection.pragma_update(None, "journal_mode", "WAL").map_err(fail())?;
         self.connection.pragma_update(None, "synchronous", "FULL").map_err(fail())?;
-        if n_tables == 0 {
+        if is_empty {
             let schema = format!("BEGIN; {SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;");
             self.connection.execute_batch(&schema).map_err(fail())?;
         }
@@ -131,7 +140,6 @@ impl Journal {
     }
 
     fn check_format(&self) -> Result<(), JournalError> {
-        self.connection.busy_timeout(BUSY).map_err(sql("prepare", &self.path))?;
         let version = self.connection.query_row("PRAGMA user_version", [], |row| row.get::<_, u32>(0));
         match version.map_err(|e| self.no_journal(e))? {
             FORMAT => Ok(()),
@@ -259,6 +267,11 @@ impl Journal {
         let check = self.connection.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0)).optional();
         Ok(check.map_err(|e| self.no_journal(e))?.is_some_and(|answer| answer == "ok"))
     }
+}
+
+/// Lets it wait while another process holds the file.
+fn be_patient(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY)
 }
 
 fn sql(operation: &'static str, path: &Path) -> impl FnOnce(rusqlite::Error) -> JournalError {

@@ -10,6 +10,7 @@ mod cli;
 mod dataflow;
 mod faults;
 mod flow;
+mod kill;
 mod member;
 mod parity;
 mod pipelines;

@@ -2,6 +2,7 @@
 
 pub(crate) mod command;
 pub(crate) mod memory;
+pub(crate) mod tracer;
 
 use std::collections::BTreeMap;
 use std::path::Path;
