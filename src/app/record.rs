@@ -294,6 +294,7 @@ pub(super) fn memory(promise: &Promise) -> BudgetReport {
         decoder_cache: promise.decoder_cache,
         weights: promise.weights,
         activations: promise.activations,
+        post: promise.post,
         base: promise.base,
         promised: promise.total(),
         ..BudgetReport::default()

@@ -10,7 +10,7 @@ use crate::journal::Journal;
 use crate::plan::{LINK_CAPACITY, Schedule};
 use crate::raster::OpenSource;
 use crate::stages::{
-    Average, Board, Classified, Commit, Encode, Finished, Infer, Inferred, Keep, Opened, OutputLayout, Ran, Read,
+    Average, Board, Classified, Commit, Encode, Finished, Infer, Inferred, Keep, Opened, OutputLayout, Post, Ran, Read,
     ReadUnit, Stitch, StitchedScene, TileStage, Verdict,
 };
 
@@ -176,7 +176,15 @@ fn spawn_encode(
     let n_encoders = parts.schedule.encoders.max(1);
     let (rows, to_encode): (Vec<_>, Vec<_>) = (0..n_encoders).map(|_| graph.link(LINK_CAPACITY)).unzip();
     let router = Router::new(rows, |rows: &StitchedScene| rows.scene() as usize);
-    graph.spawn("stitch", vec![Stitch::new(Arc::clone(board))], to_stitch, router)?;
+    if board.plan().pipeline.post.is_nothing() {
+        graph.spawn("stitch", vec![Stitch::new(Arc::clone(board))], to_stitch, router)?;
+    } else {
+        let (maps, to_post): (Vec<_>, Vec<_>) = (0..n_encoders).map(|_| graph.link(LINK_CAPACITY)).unzip();
+        let maps = Router::new(maps, |rows: &StitchedScene| rows.scene() as usize);
+        graph.spawn("stitch", vec![Stitch::new(Arc::clone(board))], to_stitch, maps)?;
+        let workers = to_post.into_iter().map(|inlet| (Post::new(Arc::clone(board)), inlet)).collect();
+        graph.spawn_routed("post", workers, router)?;
+    }
     let encoder = |inlet| (Encode::new(Arc::clone(board), parts.layout.clone()), inlet);
     let encoders = to_encode.into_iter().map(encoder).collect();
     graph.spawn_routed("encode", encoders, Wrapped::new(finished.clone(), Finished::Scene))

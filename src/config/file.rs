@@ -26,6 +26,8 @@ pub(super) struct PipelineFile {
     pub(super) classes: Vec<Class>,
     pub(super) nodata: Option<Nodata>,
     #[serde(default)]
+    pub(super) post: PostTable,
+    #[serde(default)]
     pub(super) outputs: OutputsTable,
     #[serde(default)]
     pub(super) package: PackageTable,
@@ -140,6 +142,14 @@ pub(super) struct MemberTable {
 
 fn one() -> f64 {
     1.0
+}
+
+/// `[post]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct PostTable {
+    /// Components of "not this class" with fewer pixels take the class.
+    pub(super) fill_holes: u32,
 }
 
 /// `[outputs]`.

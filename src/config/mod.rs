@@ -11,5 +11,6 @@ mod unknown_key;
 
 pub use bytes::{ByteSize, format_bytes};
 pub use pipeline::{
-    Checkpoint, Combine, ConfigError, InputSpec, MaskDepth, Member, Outputs, Package, Pipeline, Precision, Weights,
+    Checkpoint, Combine, ConfigError, InputSpec, MaskDepth, Member, Outputs, Package, Pipeline, Post, Precision,
+    Weights,
 };

@@ -169,6 +169,20 @@ pub enum Checkpoint {
     MemberLogits,
 }
 
+/// What is done to a label map before it is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Post {
+    /// Class by class, every component of other labels with fewer pixels takes the class; 0 or 1 leaves all as it is.
+    pub fill_holes: u32,
+}
+
+impl Post {
+    /// Whether it changes no map.
+    pub const fn is_nothing(self) -> bool {
+        self.fill_holes <= 1
+    }
+}
+
 /// submit.zip.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Package {
@@ -193,6 +207,8 @@ pub struct Pipeline {
     pub unit_max: u64,
     /// The classes.
     pub classes: ClassTable,
+    /// What is done to label maps.
+    pub post: Post,
     /// Files per scene.
     pub outputs: Outputs,
     /// The archive.
@@ -302,6 +318,9 @@ fn check(file: PipelineFile, folder: &Path) -> Result<Pipeline, String> {
     if file.members.is_empty() {
         return Err("there are no [[members]]; an ensemble needs at least one".into());
     }
+    if file.post.fill_holes > MAX_HOLE {
+        return Err(format!("post.fill_holes is {}; it may be up to {MAX_HOLE} pixels", file.post.fill_holes));
+    }
     if file.inference.batch == 0 {
         return Err("inference.batch is 0; it counts tiles per forward pass, from 1".into());
     }
@@ -325,11 +344,15 @@ fn check(file: PipelineFile, folder: &Path) -> Result<Pipeline, String> {
         batch: file.inference.batch,
         unit_max: file.inference.unit_max.0,
         classes,
+        post: Post { fill_holes: file.post.fill_holes },
         outputs: Outputs { mask_depth: file.outputs.mask_bits, color: file.outputs.color },
         package: Package { prefix: file.package.prefix, manifest: file.package.manifest },
         checkpoints: file.checkpoints,
     })
 }
+
+/// Holes up to here: every class holds that many rows back.
+const MAX_HOLE: u32 = 4096;
 
 /// Centres up to here; beyond, a crop's pixel count would not fit the arithmetic of any network.
 const MAX_CENTRE: u32 = 1 << 16;

@@ -68,7 +68,11 @@ impl Keys {
     pub fn scenes(&self, plan: &Plan) -> Vec<StageKey> {
         let encoding = |scene: &super::Scene| {
             let pipeline = &plan.pipeline;
-            KeyHasher::new("encode").text(&scene.name).value(&pipeline.classes).value(&pipeline.outputs)
+            KeyHasher::new("encode")
+                .text(&scene.name)
+                .value(&pipeline.post)
+                .value(&pipeline.classes)
+                .value(&pipeline.outputs)
         };
         let mut keys: Vec<KeyHasher> = plan.scenes.iter().map(encoding).collect();
         for unit in &plan.units {

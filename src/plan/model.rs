@@ -9,6 +9,7 @@ use super::Footprint;
 use super::unit::Unit;
 use crate::config::{Member, Pipeline, Precision};
 use crate::geom::Size;
+use crate::post::FillHoles;
 use crate::raster::{Identity, SceneHeader};
 use crate::tiler::Grid;
 
@@ -141,6 +142,16 @@ impl Plan {
     pub fn decoder_cache(&self, readers: usize) -> u64 {
         let rows = self.units.iter().map(|unit| unit.block_row_bytes(self));
         (rows.max().unwrap_or(0) * readers as u64 * 5 / 4).max(MIN_DECODER_CACHE)
+    }
+
+    /// Bytes that one worker of the post stage holds: the rows of a scene, and of the next one, which may begin before the first ends.
+    pub fn post_bytes(&self) -> u64 {
+        if self.pipeline.post.is_nothing() {
+            return 0;
+        }
+        let (n_classes, holes) = (self.pipeline.n_classes(), self.pipeline.post.fill_holes);
+        let of_scene = |s: &Scene| FillHoles::max_bytes(s.header.size, n_classes, holes);
+        2 * self.scenes.iter().map(of_scene).max().unwrap_or(0)
     }
 
     /// Bytes of activations and logits on one device: members run one after the other, their logits stay until they are combined.

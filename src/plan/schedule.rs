@@ -124,6 +124,8 @@ pub struct Promise {
     pub weights: u64,
     /// Activations of the forward passes, all devices.
     pub activations: u64,
+    /// Rows that the post stage holds back.
+    pub post: u64,
     /// The program itself with its libraries, and what grows with the number of scenes.
     pub base: u64,
 }
@@ -147,12 +149,13 @@ impl Promise {
             decoder_cache: plan.decoder_cache(schedule.readers),
             weights: if torch { weights * devices } else { 0 },
             activations: plan.activation_bytes() * devices,
+            post: plan.post_bytes() * schedule.encoders as u64,
             base: if torch { BASE_TORCH } else { BASE_FAKE } + PER_SCENE * plan.scenes.len() as u64,
         }
     }
 
     /// The sum.
     pub const fn total(&self) -> u64 {
-        self.budget + self.decoder_cache + self.weights + self.activations + self.base
+        self.budget + self.decoder_cache + self.weights + self.activations + self.post + self.base
     }
 }

@@ -86,6 +86,8 @@ pub struct BudgetReport {
     pub weights: u64,
     /// Activations.
     pub activations: u64,
+    /// Rows that the post stage holds back.
+    pub post: u64,
     /// The program and its libraries.
     pub base: u64,
     /// The sum of these.
@@ -100,12 +102,13 @@ impl BudgetReport {
     /// The promise and what it is made of.
     pub fn promise(&self) -> String {
         format!(
-            "{} promised ({} budget, {} decoder cache, {} weights, {} activations, {} program)",
+            "{} promised ({} budget, {} decoder cache, {} weights, {} activations, {} post, {} program)",
             format_bytes(self.promised),
             format_bytes(self.budget),
             format_bytes(self.decoder_cache),
             format_bytes(self.weights),
             format_bytes(self.activations),
+            format_bytes(self.post),
             format_bytes(self.base)
         )
     }

@@ -37,8 +37,8 @@ impl Encode {
             Some(writers) => writers,
             None => self.begin(rows.scene)?,
         };
-        for y in 0..rows.rect.size.height as usize {
-            rows.row(y, &mut self.row);
+        for y in 0..rows.rows.len() {
+            rows.rows.row(y, &mut self.row);
             writers.mask.write_rows(&self.row)?;
             if let Some(color) = &mut writers.color {
                 color.write_rows(&self.row)?;

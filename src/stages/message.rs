@@ -7,7 +7,7 @@ use super::Failure;
 use crate::atomic::FinishedFile;
 use crate::config::classes::ClassId;
 use crate::flow::Credit;
-use crate::geom::{PixelRect, Span};
+use crate::geom::Span;
 use crate::infer::{ForwardKey, Logits, RawBatch, TileFault, TileLabels};
 use crate::journal::Artefact;
 use crate::plan::UnitGeometry;
@@ -129,7 +129,7 @@ pub struct Classified {
     pub tiles: Vec<(usize, Option<Vec<ClassId>>)>,
 }
 
-/// stitch -> encode: what a scene's file is made of, top down.
+/// stitch -> post -> encode: what a scene's file is made of, top down.
 #[derive(Debug)]
 pub enum StitchedScene {
     /// Whole rows.
@@ -141,17 +141,29 @@ pub enum StitchedScene {
     },
 }
 
-/// Consecutive whole rows of a scene, as the tiles that lie side by side in them: nothing is copied until a row is written.
+/// Consecutive whole rows of a scene.
 #[derive(Debug)]
 pub struct SceneRows {
     /// Index of the scene.
     pub scene: u32,
-    /// Which rows: the full width.
-    pub rect: PixelRect,
-    /// The tiles from left to right.
-    pub tiles: Vec<RowTile>,
+    /// What is in them.
+    pub rows: Rows,
     /// Whether these are the last rows.
     pub last: bool,
+}
+
+/// The labels of rows.
+#[derive(Debug)]
+pub enum Rows {
+    /// Tiles that lie side by side, from left to right: nothing is copied until a row is looked at.
+    Tiles {
+        /// Number of rows.
+        height: u32,
+        /// The tiles.
+        tiles: Vec<RowTile>,
+    },
+    /// Row by row.
+    Plain(Vec<Vec<ClassId>>),
 }
 
 /// One tile's share of [`SceneRows`].
@@ -165,14 +177,32 @@ pub struct RowTile {
     pub at: usize,
 }
 
-impl SceneRows {
+impl Rows {
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Tiles { height, .. } => *height as usize,
+            Self::Plain(rows) => rows.len(),
+        }
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Puts together the row that lies `y` below the first.
     pub fn row(&self, y: usize, into: &mut Vec<ClassId>) {
         into.clear();
-        for tile in &self.tiles {
-            let width = tile.xs.len() as usize;
-            let labels = tile.classified.tiles[tile.at].1.as_deref().unwrap_or_default();
-            into.extend_from_slice(&labels[y * width..(y + 1) * width]);
+        match self {
+            Self::Plain(rows) => into.extend_from_slice(&rows[y]),
+            Self::Tiles { tiles, .. } => {
+                for tile in tiles {
+                    let width = tile.xs.len() as usize;
+                    let labels = tile.classified.tiles[tile.at].1.as_deref().unwrap_or_default();
+                    into.extend_from_slice(&labels[y * width..(y + 1) * width]);
+                }
+            }
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The stages of the dataflow, from a unit's turn to its files.
 //!
 //! ```text
-//! Admitted -> read -> tile -> infer xD -> average -> stitch -> encode xE -> commit -> Verdict
-//!              |               |           `-> keep xE (labels) --------------^
-//!              |               `-> (logits) ----------------------------------^
+//! Admitted -> read -> tile -> infer xD -> average -> stitch -> post xE -> encode xE -> commit -> Verdict
+//!              |               |           `-> keep xE (labels) -------------------------^
+//!              |               `-> (logits) ---------------------------------------------^
 //!              `-> (stored labels) ----------------> stitch
 //! ```
 //!
@@ -23,6 +23,7 @@ mod infer;
 mod keep;
 mod layout;
 mod message;
+mod post;
 mod read;
 mod stitch;
 mod tile;
@@ -39,6 +40,7 @@ pub use message::{
     Classified, Encoded, Finished, Inferred, Opened, Ran, ReadUnit, SceneRows, StitchedScene, TileBatch, Verdict,
     WrittenFile,
 };
+pub use post::Post;
 pub use read::Read;
 pub use stitch::Stitch;
 pub use tile::TileStage;

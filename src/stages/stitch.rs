@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use super::Board;
-use super::message::{Classified, RowTile, SceneRows, StitchedScene};
+use super::message::{Classified, RowTile, Rows, SceneRows, StitchedScene};
 use crate::flow::{Outbox, Stage};
 use crate::geom::{PixelRect, Span};
 
@@ -79,7 +79,8 @@ impl OpenScene {
             let last = row.rect.ys().end == height;
             let TileRow { rect, mut tiles, .. } = row;
             tiles.sort_unstable_by_key(|t| t.xs.start);
-            out.put(StitchedScene::Rows(SceneRows { scene, rect, tiles, last }));
+            let rows = Rows::Tiles { height: rect.size.height, tiles };
+            out.put(StitchedScene::Rows(SceneRows { scene, rows, last }));
         }
     }
 }

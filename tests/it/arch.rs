@@ -14,14 +14,14 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("zoo", &["atomic", "geom"]),
     ("config", &["raster", "tiler", "zoo"]),
     ("journal", &["atomic"]),
-    ("plan", &["config", "geom", "journal", "raster", "tiler", "zoo"]),
+    ("plan", &["config", "geom", "journal", "post", "raster", "tiler", "zoo"]),
     ("infer", &["config", "geom", "plan", "raster", "tiler", "zoo"]),
     ("post", &["config", "geom"]),
     ("masks", &["atomic", "config", "geom"]),
     ("package", &["atomic", "config", "geom", "masks"]),
     ("eval", &["config", "geom", "masks"]),
     ("synth", &["config", "geom"]),
-    ("stages", &["atomic", "config", "flow", "geom", "infer", "journal", "masks", "plan", "raster", "tiler"]),
+    ("stages", &["atomic", "config", "flow", "geom", "infer", "journal", "masks", "plan", "post", "raster", "tiler"]),
     ("report", &["atomic", "config"]),
     (
         "app",
@@ -130,7 +130,7 @@ fn flow_names_no_raster_and_no_tensor() {
 
 #[test]
 fn stages_and_models_do_not_use_their_siblings() {
-    let stages = ["read", "tile", "infer", "average", "keep", "stitch", "encode", "commit"];
+    let stages = ["read", "tile", "infer", "average", "keep", "stitch", "post", "encode", "commit"];
     for (file, code) in sources() {
         if file.starts_with("stages/") && !file.ends_with("mod.rs") {
             let own = file.trim_start_matches("stages/").trim_end_matches(".rs");

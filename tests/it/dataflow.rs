@@ -256,3 +256,21 @@ fn a_second_run_replaces_its_own_files_and_forgets_nothing() {
     // What was left over is still known to be ours.
     Flow::new(&text, scenes(3)).run(dir.path()).unwrap();
 }
+
+#[test]
+fn holes_are_filled_across_bands_as_in_the_whole_map() {
+    let size = Size::new(90, 70);
+    // Mostly one class, with specks of others.
+    let ids: Vec<u8> = values(size, 40, 3).into_iter().map(|v| if v < 5 { v } else { 6 }).collect();
+    let text = pipeline(FIXED, IDENTITY, 7, None) + "[post]\nfill_holes = 9\n";
+    let dir = tempfile::tempdir().unwrap();
+    let flow = Flow { memory: 1 << 20, ..Flow::new(&text, vec![("a".into(), MemoryRaster::u8(size, 1, &ids))]) };
+    run(&flow, dir.path());
+    let mut filter = swath::post::FillHoles::new(size, 7, 9);
+    let mut expected = Vec::new();
+    ids.chunks_exact(90).for_each(|row| filter.push(row.to_vec(), &mut expected));
+    filter.finish(&mut expected);
+    let expected: Vec<u16> = expected.concat().into_iter().map(u16::from).collect();
+    assert!(expected.iter().zip(&ids).any(|(e, i)| *e != u16::from(*i)));
+    assert!(png(&dir.path().join("masks/a.png")).2 == expected);
+}

@@ -61,9 +61,10 @@ fn the_same_command_again_does_nothing() {
 }
 
 #[test]
-fn other_colours_or_values_encode_only() {
+fn other_colours_values_or_post_processing_start_from_labels() {
     let text = text(TWO);
-    for other in [text.replace("2030", "4050"), text.replace("value = 3", "value = 77")] {
+    let post = format!("{text}[post]\nfill_holes = 30\n");
+    for other in [text.replace("2030", "4050"), text.replace("value = 3", "value = 77"), post] {
         assert_ne!(text, other);
         let totals = changed(&text, &other);
         assert_eq!((totals.reused, totals.forwards, totals.decoded), (0, 0, 0));
