@@ -191,7 +191,10 @@ impl<'a> Run<'a> {
     }
 
     fn carry_out(&mut self) -> Result<(), Error> {
-        let mut watch = Watch::new(extent(self.board.plan()), self.options.show);
+        let mut watch = {
+            let plan = self.board.plan();
+            Watch::new(extent(plan), self.record.known_extent(plan), self.options.show)
+        };
         for line in self.record.found_lines() {
             watch.line(&line);
         }

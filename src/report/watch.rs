@@ -23,6 +23,8 @@ pub struct Snapshot {
 pub struct Watch {
     display: Display,
     total: Snapshot,
+    /// What earlier runs had done: it took no time of this one.
+    known: Snapshot,
     started: Instant,
     shown: Instant,
 }
@@ -42,14 +44,15 @@ impl Watch {
     /// Progress is worth looking at this often.
     pub const INTERVAL: Duration = Duration::from_millis(100);
 
-    /// Starts watching a run of this extent; without `show` it says nothing but what [`Self::line`] is given.
-    pub fn new(total: Snapshot, show: bool) -> Self {
+    /// Starts watching a run of this extent, of which earlier ones have done `known`; without `show` it says nothing but what
+    /// [`Self::line`] is given.
+    pub fn new(total: Snapshot, known: Snapshot, show: bool) -> Self {
         let display = match (show, std::io::stderr().is_terminal()) {
             (false, _) => Display::Nothing,
-            (true, true) => Display::Bar(bar(total)),
+            (true, true) => Display::Bar(bar(total, known)),
             (true, false) => Display::Lines,
         };
-        Self { display, total, started: Instant::now(), shown: Instant::now() }
+        Self { display, total, known, started: Instant::now(), shown: Instant::now() }
     }
 
     /// Shows where the run is, if it is time to.
@@ -86,7 +89,7 @@ impl Watch {
 
     fn describe(&self, now: Snapshot) -> String {
         let seconds = self.started.elapsed().as_secs_f64();
-        let rate = if seconds > 0.0 { now.network_pixels as f64 / 1e6 / seconds } else { 0.0 };
+        let rate = if seconds > 0.0 { self.seen(now) / 1e6 / seconds } else { 0.0 };
         format!(
             "{}/{} scenes, {}/{} tiles, {rate:.2} Mpx/s through the networks",
             now.scenes, self.total.scenes, now.tiles, self.total.tiles
@@ -94,15 +97,21 @@ impl Watch {
     }
 
     fn eta(&self, now: Snapshot) -> Option<f64> {
-        let done = now.network_pixels as f64;
         let left = self.total.network_pixels.saturating_sub(now.network_pixels) as f64;
-        (done > 0.0).then(|| self.started.elapsed().as_secs_f64() * left / done)
+        (self.seen(now) > 0.0).then(|| self.started.elapsed().as_secs_f64() * left / self.seen(now))
+    }
+
+    /// Pixels that the networks have seen in this run.
+    fn seen(&self, now: Snapshot) -> f64 {
+        now.network_pixels.saturating_sub(self.known.network_pixels) as f64
     }
 }
 
-fn bar(total: Snapshot) -> ProgressBar {
+fn bar(total: Snapshot, known: Snapshot) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(total.network_pixels), ProgressDrawTarget::stderr_with_hz(5));
     let style = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}  {elapsed} (ETA {eta})");
+    bar.set_position(known.network_pixels);
+    bar.reset_eta();
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar
 }
