@@ -1,7 +1,7 @@
 //! Artefact files: a magic number, then zstd frames with checksums, one per result. Where each is, the journal knows.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -44,11 +44,17 @@ pub struct Artefact {
 /// An artefact file being written.
 #[derive(Debug)]
 pub struct ArtefactWriter {
-    file: AtomicFile,
+    content: Content,
     path: String,
-    hasher: Sha256,
-    offset: u64,
     entries: Vec<EntryRecord>,
+}
+
+/// The file so far, hashed and counted as it is written.
+#[derive(Debug)]
+struct Content {
+    file: AtomicFile,
+    hasher: Sha256,
+    bytes: u64,
 }
 
 impl Checkpoints {
@@ -69,9 +75,9 @@ impl Checkpoints {
         let (shelf, rest) = name.as_str().split_at(2);
         let path = format!("{}/{shelf}/{}", Self::FOLDER, &rest[..30]);
         let file = AtomicFile::create(self.dir.join(&path))?;
-        let mut writer = ArtefactWriter { file, path, hasher: Sha256::new(), offset: 0, entries: Vec::new() };
-        writer.write(MAGIC)?;
-        Ok(writer)
+        let mut content = Content { file, hasher: Sha256::new(), bytes: 0 };
+        content.write_all(MAGIC).map_err(|e| content.file.write_error(e))?;
+        Ok(ArtefactWriter { content, path, entries: Vec::new() })
     }
 
     /// Reads one result, of which at most `limit` bytes are expected.
@@ -81,7 +87,7 @@ impl Checkpoints {
     pub fn read(&self, location: &Location, limit: usize) -> Result<Vec<u8>, ArtefactError> {
         let path = self.dir.join(&location.path);
         let fail = |detail: String| ArtefactError { path: path.clone(), detail };
-        let read = || -> std::io::Result<Vec<u8>> {
+        let read = || -> io::Result<Vec<u8>> {
             let mut file = File::open(&path)?;
             file.seek(SeekFrom::Start(location.offset))?;
             let frame = file.take(location.bytes);
@@ -105,23 +111,10 @@ impl ArtefactWriter {
     /// # Errors
     /// When the file system refuses.
     pub fn add(&mut self, key: StageKey, pieces: &[&[u8]]) -> Result<(), WriteError> {
-        let compress = || -> std::io::Result<Vec<u8>> {
-            let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), LEVEL)?;
-            encoder.include_checksum(true)?;
-            pieces.iter().try_for_each(|piece| encoder.write_all(piece))?;
-            encoder.finish()
-        };
-        let frame = compress().map_err(|e| self.file.write_error(e))?;
-        let entry = EntryRecord { key, offset: self.offset, bytes: frame.len() as u64 };
-        self.write(&frame)?;
-        self.entries.push(entry);
-        Ok(())
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
-        self.file.write_all(bytes).map_err(|e| self.file.write_error(e))?;
-        self.hasher.update(bytes);
-        self.offset += bytes.len() as u64;
+        let offset = self.content.bytes;
+        let compressed = compress(&mut self.content, pieces);
+        compressed.map_err(|e| self.content.file.write_error(e))?;
+        self.entries.push(EntryRecord { key, offset, bytes: self.content.bytes - offset });
         Ok(())
     }
 
@@ -130,12 +123,33 @@ impl ArtefactWriter {
     /// # Errors
     /// When the file system refuses or gives other bytes back.
     pub fn finish(self) -> Result<Artefact, WriteError> {
-        let Self { file, path, hasher, entries, .. } = self;
+        let Self { content: Content { file, hasher, .. }, path, entries } = self;
         let finished = file.finish()?;
         let sha256 = crate::hex(&hasher.finalize());
         finished.verify(&sha256)?;
         let file = FileRecord { path, bytes: finished.bytes(), sha256 };
         Ok(Artefact { file: finished, record: ArtefactRecord { file, entries } })
+    }
+}
+
+/// Writes one frame.
+fn compress(into: &mut Content, pieces: &[&[u8]]) -> io::Result<()> {
+    let mut encoder = zstd::stream::write::Encoder::new(into, LEVEL)?;
+    encoder.include_checksum(true)?;
+    pieces.iter().try_for_each(|piece| encoder.write_all(piece))?;
+    encoder.finish().map(|_| ())
+}
+
+impl Write for Content {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.file.write(bytes)?;
+        self.hasher.update(&bytes[..n]);
+        self.bytes += n as u64;
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 
