@@ -90,7 +90,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// Somebody stopped it.
-    #[error("stopped by {0}; the same command goes on from here")]
+    #[error("stopped by {0}; the same command (without --fresh or --from) goes on from here")]
     Stopped(Signal),
     /// A fact that should always hold does not.
     #[error("internal error: {0}; this is a bug in swath")]

@@ -94,7 +94,7 @@ pub struct Ended {
 /// written, somebody stops it, or a stage panics. Failed scenes are no error: they are in the report.
 pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
     check(options, &job.planned.plan.pipeline)?;
-    let outputs = Outputs::open(&options.out)?;
+    let outputs = Outputs::open(&options.out, options.fresh)?;
     let names = job.planned.plan.scenes.iter().map(|s| s.name.as_str());
     let names = names.chain(job.planned.refused.iter().map(|r| r.name.as_str()));
     let foreign = outputs.foreign(names, &job.planned.plan.pipeline);
@@ -141,6 +141,9 @@ fn extent(plan: &Plan) -> Snapshot {
 
 /// A run that has begun.
 struct Run<'a> {
+    stop: Stop,
+    /// Watched to the very end: once taken over, a signal does nothing by itself any more.
+    signals: Signals,
     options: &'a RunOptions,
     board: Arc<Board>,
     schedule: Schedule,
@@ -158,17 +161,23 @@ impl<'a> Run<'a> {
     fn begin(job: Job, options: &'a RunOptions, outputs: Outputs) -> Result<Self, Error> {
         let Job { planned, schedule, promise, source, .. } = job;
         let Planned { plan, refused, ignored } = planned;
-        let state = match (options.fresh, Journal::look(&options.out)?) {
-            (false, Some(journal)) => journal.state()?,
-            _ => State::default(),
+        let state = match options.fresh {
+            true => State::default(),
+            false => Journal::look(&options.out)?.map(|journal| journal.state()).transpose()?.unwrap_or_default(),
         };
-        let Found { mut memory, done, archive, damaged } = look_back(&plan, state, &outputs.layout, options.from)?;
+        let Found { mut memory, done, archive, damaged, stale, discarded } =
+            look_back(&plan, state, &outputs.layout, options.from)?;
         // Before anything is touched: weights that do not fit end the run here.
         let backends = match needs_networks(&plan, &Keys::new(&plan), &memory) {
             true => open_backends(&plan, &schedule)?,
             false => Vec::new(),
         };
+        if options.fresh {
+            Journal::remove(&options.out)?;
+        }
         let mut journal = Journal::open(&options.out)?;
+        // What no longer holds is forgotten for good: a run that is stopped must not find it again.
+        journal.forget_stale(&stale, &discarded)?;
         let n_temporaries = remove_temporaries(&options.out);
         memory.keep_labels = plan.pipeline.checkpoints.contains(&Checkpoint::Labels);
         memory.keep_logits = plan.pipeline.checkpoints.contains(&Checkpoint::MemberLogits);
@@ -182,12 +191,16 @@ impl<'a> Run<'a> {
             started,
             scenes: (plan.scenes.len() + refused.len()) as u64,
             tiles: plan.totals().tiles,
+            done_before: record.report.totals.done,
             folder,
             arguments: options.arguments.clone(),
         })])?;
         let board = Arc::new(Board::new(plan, memory, Arc::clone(&source)));
         let journal = Arc::new(Mutex::new(journal));
-        Ok(Self { options, board, schedule, source, outputs, refused, journal, backends, record })
+        let stop = Stop::new();
+        let signals = Signals::watch(stop.clone(), options.grace);
+        let signals = signals.map_err(|source| Error::System { operation: "watch for signals", source })?;
+        Ok(Self { stop, signals, options, board, schedule, source, outputs, refused, journal, backends, record })
     }
 
     fn carry_out(&mut self) -> Result<(), Error> {
@@ -219,7 +232,6 @@ impl<'a> Run<'a> {
 
     fn run_stages(&mut self, watch: &mut Watch) -> Result<(), Error> {
         let backends = std::mem::take(&mut self.backends);
-        let stop = Stop::new();
         let extent = match self.options.until {
             None | Some(StageName::Encode | StageName::Pack) => Extent::Files,
             Some(_) => Extent::Checkpoints,
@@ -231,25 +243,40 @@ impl<'a> Run<'a> {
             journal: Arc::clone(&self.journal),
             extent,
         };
-        let signals = Signals::watch(stop.clone(), self.options.grace);
-        let signals = signals.map_err(|source| Error::System { operation: "watch for signals", source })?;
         let started = Instant::now();
-        let running = wire(&self.board, &parts, backends, stop)?;
+        let running = wire(&self.board, &parts, backends, self.stop.clone())?;
         let budget = running.budget.clone();
         let followed = self.follow(running, watch);
         watch.finish();
         let wall = started.elapsed();
         self.record.measure(&self.board, wall, budget.peak());
         self.record.stages(&followed?.join()?, wall);
-        if let Some(signal) = signals.caught() {
+        if let Some(signal) = self.signals.caught() {
             return Err(Error::Stopped(signal));
         }
-        if extent == Extent::Files {
-            self.record.check_complete(&self.board)?;
+        match extent {
+            Extent::Files => self.record.check_complete(&self.board)?,
+            Extent::Checkpoints => self.note_failed(watch)?,
         }
         let totals = &self.record.report.totals;
-        throughput::remember(self.board.plan(), &self.schedule, totals.network_pixels, totals.seconds);
+        // Labels that were stored cost the networks nothing: such a run says nothing about their speed.
+        if self.board.progress().recalled_pixels() == 0 {
+            throughput::remember(self.board.plan(), &self.schedule, totals.network_pixels, totals.seconds);
+        }
         Ok(())
+    }
+
+    /// Tells which scenes have failed, where the dataflow ends before it gives verdicts.
+    fn note_failed(&mut self, watch: &Watch) -> Result<(), Error> {
+        let plan = self.board.plan();
+        for (idx, scene) in (0..).zip(&plan.scenes) {
+            if let Some(failure) = self.board.failure(idx) {
+                let path = plan.path_of(idx as usize);
+                self.record.fail(&self.outputs, &plan.pipeline, &scene.name, path, &failure, watch)?;
+            }
+        }
+        let records = self.record.failure_records();
+        Ok(self.journal.lock().unwrap_or_else(PoisonError::into_inner).append(&records)?)
     }
 
     fn note_refused(&mut self, watch: &Watch) -> Result<(), Error> {

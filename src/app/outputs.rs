@@ -20,14 +20,17 @@ pub(super) struct Outputs {
 }
 
 impl Outputs {
-    /// Looks at a run directory, which need not exist.
+    /// Looks at a run directory, which need not exist. With `fresh` its journal will not be used, and need not be readable.
     ///
     /// # Errors
     /// When it has a journal that cannot be read.
-    pub(super) fn open(dir: &Path) -> Result<Self, Error> {
+    pub(super) fn open(dir: &Path, fresh: bool) -> Result<Self, Error> {
         let layout = OutputLayout { dir: dir.to_owned() };
         let earlier = RunReport::read(&layout.report());
-        let state = Journal::look(dir)?.map(|journal| journal.state()).transpose()?;
+        let state = match Journal::look(dir).and_then(|found| found.map(|journal| journal.state()).transpose()) {
+            Err(_) if fresh => None,
+            state => state?,
+        };
         let files = state.iter().flat_map(|s| s.scenes.values()).flat_map(|scene| &scene.files);
         let recorded = files.map(|file| file.path.clone()).collect();
         Ok(Self { layout, earlier, recorded })

@@ -21,7 +21,7 @@ pub fn plan(request: &JobRequest, out: &Path) -> Result<PlanDocument, Error> {
 fn document(job: &Job, out: &Path) -> Result<PlanDocument, Error> {
     let (plan, schedule) = (&job.planned.plan, &job.schedule);
     let totals = plan.totals();
-    let outputs = Outputs::open(out)?;
+    let outputs = Outputs::open(out, false)?;
     let foreign = outputs.foreign(plan.scenes.iter().map(|s| s.name.as_str()), &plan.pipeline);
     let refused = job.planned.refused.iter();
     let speed = throughput::recall(plan, schedule);

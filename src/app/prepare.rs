@@ -60,17 +60,11 @@ pub fn prepare(request: &JobRequest) -> Result<Job, Error> {
     let pipeline = Pipeline::load(&request.pipeline, &request.settings)?;
     let mut schedule = schedule(request, pipeline.members.len())?;
     let device_class = device_class(&schedule.devices)?;
-    let members = members(&pipeline, request.backend, device_class)?;
+    let members = members(&pipeline, request.backend, &device_class)?;
     let scanned = scan(&request.scan)?;
     let gdal = Gdal::set_up()?;
-    let planner = Planner {
-        pipeline,
-        members,
-        backend: request.backend,
-        device_class: device_class.to_owned(),
-        versions: versions()?,
-        source: &gdal,
-    };
+    let planner =
+        Planner { pipeline, members, backend: request.backend, device_class, versions: versions()?, source: &gdal };
     let planned = planner.plan(scanned, &schedule)?;
     if request.devices.is_none() {
         fit_workers(&mut schedule, &planned);
@@ -117,11 +111,11 @@ fn default_devices(backend: BackendKind, cores: usize) -> Vec<DeviceId> {
 }
 
 /// What decides the bytes: CPUs and GPUs do not round alike, so a run keeps to one kind.
-fn device_class(devices: &[DeviceId]) -> Result<&'static str, Error> {
+fn device_class(devices: &[DeviceId]) -> Result<String, Error> {
     let n_cpus = devices.iter().filter(|d| **d == DeviceId::Cpu).count();
     match n_cpus {
-        0 => Ok("cuda"),
-        n if n == devices.len() => Ok("cpu"),
+        0 => Ok(format!("cuda {}", machine::gpu_models())),
+        n if n == devices.len() => Ok("cpu".into()),
         _ => Err(Error::Usage("--devices mixes cpu and cuda, which do not give the same bytes; name one kind".into())),
     }
 }

@@ -36,6 +36,10 @@ pub(super) struct Found {
     pub(super) archive: Option<ArchiveRecord>,
     /// Scenes whose files were recorded and are damaged or gone.
     pub(super) damaged: u64,
+    /// Recorded scenes that this plan cannot use.
+    pub(super) stale: Vec<String>,
+    /// Stage results that are gone, damaged or to be discarded.
+    pub(super) discarded: Vec<StageKey>,
 }
 
 /// Looks through a journal for what a plan can use. `from` discards the results of that stage and later ones.
@@ -48,6 +52,8 @@ pub(super) fn look_back(
     layout: &OutputLayout,
     from: Option<StageName>,
 ) -> Result<Found, Error> {
+    let mut stale: BTreeSet<String> = state.scenes.keys().cloned().collect();
+    let recorded: Vec<StageKey> = state.entries.keys().cloned().collect();
     let checkpoints = Checkpoints::of(&layout.dir);
     let gone: HashSet<String> =
         state.artefacts.values().filter(|file| !checkpoints.has(file)).map(|file| file.path.clone()).collect();
@@ -72,8 +78,12 @@ pub(super) fn look_back(
     if let Some(from) = from {
         discard(plan, &keys, &mut memory, from)?;
     }
+    for (scene, _) in plan.scenes.iter().zip(&done).filter(|(_, done)| done.is_some()) {
+        stale.remove(&scene.name);
+    }
+    let discarded = recorded.into_iter().filter(|key| !memory.entries.contains_key(key)).collect();
     let archive = state.archive.filter(|archive| from.is_none() && is_whole(&layout.dir, &archive.file));
-    Ok(Found { memory, done, archive, damaged })
+    Ok(Found { memory, done, archive, damaged, stale: stale.into_iter().collect(), discarded })
 }
 
 /// Whether a recorded file is there with the recorded bytes.

@@ -67,9 +67,9 @@ impl Signals {
         let seen = Arc::clone(&caught);
         let entered = runtime.enter();
         let streams = Streams {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
+            interrupt: listener(SignalKind::interrupt())?,
+            terminate: listener(SignalKind::terminate())?,
+            hang_up: listener(SignalKind::hangup())?,
         };
         drop(entered);
         let body = move || runtime.block_on(listen(streams, stop, grace, &seen, ended));
@@ -86,9 +86,30 @@ impl Signals {
 
 /// The signals that are listened to.
 struct Streams {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    hang_up: tokio::signal::unix::Signal,
+    interrupt: Option<tokio::signal::unix::Signal>,
+    terminate: Option<tokio::signal::unix::Signal>,
+    hang_up: Option<tokio::signal::unix::Signal>,
+}
+
+/// A stream of a signal; none where whoever started this process had it ignored, as `nohup` does.
+fn listener(kind: SignalKind) -> io::Result<Option<tokio::signal::unix::Signal>> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    if is_ignored(&status, kind.as_raw_value()) { Ok(None) } else { signal(kind).map(Some) }
+}
+
+/// Whether the text of /proc/self/status says that a signal is ignored.
+fn is_ignored(status: &str, number: i32) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (number - 1) & 1 == 1
+}
+
+/// The next signal of a stream; never, where there is none.
+async fn next(stream: &mut Option<tokio::signal::unix::Signal>) {
+    match stream {
+        Some(stream) => drop(stream.recv().await),
+        None => std::future::pending().await,
+    }
 }
 
 async fn listen(
@@ -102,9 +123,9 @@ async fn listen(
     loop {
         let patience = deadline.map_or(grace, |d| d.saturating_duration_since(Instant::now()));
         let came = tokio::select! {
-            _ = streams.interrupt.recv() => Signal::Interrupt,
-            _ = streams.terminate.recv() => Signal::Terminate,
-            _ = streams.hang_up.recv() => Signal::HangUp,
+            () = next(&mut streams.interrupt) => Signal::Interrupt,
+            () = next(&mut streams.terminate) => Signal::Terminate,
+            () = next(&mut streams.hang_up) => Signal::HangUp,
             _ = &mut ended => return,
             () = tokio::time::sleep(patience), if deadline.is_some() => {
                 stop.trip();
@@ -142,5 +163,17 @@ impl Drop for Signals {
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mask_of_ignored_signals_counts_from_one() {
+        let status = "Name:\tswath\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000000002\n";
+        assert!(is_ignored(status, 1) && is_ignored(status, 13));
+        assert!(!is_ignored(status, 2) && !is_ignored(status, 15) && !is_ignored("", 1));
     }
 }

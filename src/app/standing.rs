@@ -35,7 +35,8 @@ pub fn status(dir: &Path) -> Result<Standing, Error> {
     let started = state.run.as_ref().map_or(0, |r| r.started);
     let elapsed =
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs().saturating_sub(started));
-    let pace = (running.is_some() && done > 0).then(|| elapsed as f64 / done as f64);
+    let done_now = done.saturating_sub(state.run.as_ref().map_or(0, |r| r.done_before));
+    let pace = (running.is_some() && done_now > 0).then(|| elapsed as f64 / done_now as f64);
     let failure = |f: crate::journal::FailureRecord| FailedScene {
         scene: f.file,
         stage: f.stage,
@@ -101,8 +102,10 @@ pub fn recorded_command(dir: &Path) -> Result<Vec<String>, Error> {
 /// # Errors
 /// When the run directory is in use, the job cannot be planned, or a file cannot be removed.
 pub fn collect_garbage(dir: &Path, job: Option<&JobRequest>) -> Result<String, Error> {
-    let (mut journal, state) = open(dir)?;
+    // Looked at once before the lock, so that a folder that is no run directory is left alone; what counts is what is there after.
+    drop(open(dir)?);
     let _lock = Lock::take(dir, false)?;
+    let (mut journal, state) = open(dir)?;
     let usable = match job {
         Some(job) => usable_paths(&state, &prepare(job)?.planned.plan),
         None => BTreeSet::new(),

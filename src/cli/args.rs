@@ -90,7 +90,7 @@ pub(super) struct RunArgs {
     pub(super) until: Option<Stage>,
 
     /// Seconds that a run may take to finish what is under way when it is told to stop.
-    #[arg(long, value_name = "SECONDS", default_value_t = RunOptions::GRACE.as_secs())]
+    #[arg(long, value_name = "SECONDS", default_value_t = RunOptions::GRACE.as_secs(), value_parser = clap::value_parser!(u64).range(..=86_400))]
     pub(super) grace: u64,
 
     /// Take the folder over from a run on another host that is gone.

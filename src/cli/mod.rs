@@ -114,5 +114,7 @@ fn recorded(dir: &Path) -> Result<RunArgs, app::Error> {
 fn again(dir: &Path) -> Result<u8, app::Error> {
     let dir = std::path::absolute(dir).unwrap_or(dir.to_owned());
     let arguments = app::recorded_command(&dir)?.into_iter().map(OsString::from);
-    run(&recorded(&dir)?, &std::iter::once("swath".into()).chain(arguments).collect::<Vec<_>>())
+    // It goes on where that command came to; it does not begin, or stop, where that did.
+    let args = RunArgs { fresh: false, from: None, until: None, ..recorded(&dir)? };
+    run(&args, &std::iter::once("swath".into()).chain(arguments).collect::<Vec<_>>())
 }

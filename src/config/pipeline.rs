@@ -334,6 +334,9 @@ fn check(file: PipelineFile, folder: &Path) -> Result<Pipeline, String> {
         members
             .push(member(table, &name, &file.input, n_classes, folder).map_err(|e| format!("member `{name}`: {e}"))?);
     }
+    if !members.iter().map(|m| m.weight).sum::<f64>().is_finite() {
+        return Err("the members' weights are too large to be summed".into());
+    }
     if !members.iter().any(|m| m.weight > 0.0) {
         return Err("all members have weight 0".into());
     }

@@ -100,11 +100,13 @@ pub trait Backend: Send {
     ) -> Result<Logits, TileFault> {
         let failed = |e: BackendError| TileFault::Forward { member: name.to_owned(), detail: e.to_string() };
         let mut logits = self.forward(batch, key).map_err(failed)?;
-        let broken = |l: &Logits| (0..batch.len()).any(|t| !batch.blank[t] && !l.is_finite(t));
-        if broken(&logits)
+        let broken: Vec<usize> = (0..batch.len()).filter(|&t| !batch.blank[t] && !logits.is_finite(t)).collect();
+        if !broken.is_empty()
             && let Some(again) = self.forward_f32(batch, key)
         {
-            logits = again.map_err(failed)?;
+            // The others keep what they have: a tile's result does not depend on which tiles share its batch.
+            let again = again.map_err(failed)?;
+            broken.into_iter().for_each(|tile| logits.copy_tile(tile, &again, tile));
         }
         for (tile, fault) in faults.iter_mut().enumerate() {
             if !batch.blank[tile] && !logits.is_finite(tile) && fault.is_none() {

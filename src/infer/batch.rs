@@ -56,6 +56,12 @@ pub enum TileFault {
         /// The member.
         member: String,
     },
+    /// A member's stored logits cannot be read, and the scene was not decoded because they were thought to be there.
+    #[error("stored logits of member `{member}` cannot be read; run again with --from infer")]
+    Lost {
+        /// The member.
+        member: String,
+    },
     /// Some member has no logits for it, which is a bug.
     #[error("the logits of some member are missing; this is a bug in swath")]
     Missing,

@@ -10,6 +10,7 @@ use super::input::InputPlan;
 use super::logits::Logits;
 use crate::geom::Size;
 use crate::plan::{MemberPlan, Plan};
+use crate::raster::{PixelBuf, PixelType};
 use crate::zoo::seed;
 use crate::zoo::spec::{Network, NetworkSpec};
 
@@ -70,17 +71,27 @@ impl Backend for FakeBackend {
 fn one_hot(batch: &RawBatch, n_classes: usize) -> Logits {
     let area = batch.crop.len();
     let mut values = vec![0.0; batch.len() * n_classes * area];
-    let bytes = batch.pixels.bytes();
-    let unit = batch.pixels.dtype().bytes();
     for tile in 0..batch.len() {
         for at in 0..area {
-            // Little-endian machines only, as everywhere in libtorch: the low byte comes first.
-            let class = usize::from(bytes[(tile * batch.n_bands * area + at) * unit]);
+            let class = class_at(&batch.pixels, tile * batch.n_bands * area + at);
             values[(tile * n_classes + if class < n_classes { class } else { 0 }) * area + at] = 1.0;
         }
     }
     let (size, full) = (batch.crop, batch.crop);
     Logits { values, n_tiles: batch.len(), n_classes, size, full, upsample: None }
+}
+
+/// A pixel's value as a class; what is no whole number from 0 on is no class.
+fn class_at(pixels: &PixelBuf, at: usize) -> usize {
+    match pixels.dtype() {
+        PixelType::U8 => usize::from(pixels.values::<u8>()[at]),
+        PixelType::U16 => usize::from(pixels.values::<u16>()[at]),
+        PixelType::I16 => usize::try_from(pixels.values::<i16>()[at]).unwrap_or(usize::MAX),
+        PixelType::F32 => {
+            let value = pixels.values::<f32>()[at];
+            (0..=u8::MAX).find(|class| f32::from(*class).to_bits() == value.to_bits()).map_or(usize::MAX, usize::from)
+        }
+    }
 }
 
 /// Logits of one tile: per class a direction times the band means of one cell of `stride` x `stride` pixels.

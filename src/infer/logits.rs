@@ -34,16 +34,17 @@ impl Logits {
         (logits.values.len() == n_classes * size.len() && logits.is_finite(0)).then_some(logits)
     }
 
-    /// Zeros for `n_tiles` tiles on the same grid.
-    pub fn zeros_like(other: &Self, n_tiles: usize) -> Self {
-        let values = vec![0.0; n_tiles * other.n_classes * other.size.len()];
-        Self { values, n_tiles, ..*other }
+    /// Zeros for `n_tiles` tiles of a network.
+    pub fn zeros(spec: &NetworkSpec, crop: Size, n_tiles: usize) -> Self {
+        let (size, full, n_classes) = (spec.logit_size(crop), spec.size_rule().padded(crop), spec.classes as usize);
+        let values = vec![0.0; n_tiles * n_classes * size.len()];
+        Self { values, n_tiles, n_classes, size, full, upsample: spec.upsample() }
     }
 
-    /// Replaces one tile's values by those of a single tile on the same grid.
-    pub fn set_tile(&mut self, tile: usize, other: &Self) {
+    /// Replaces one tile's values by those of tile `at` of other logits on the same grid.
+    pub fn copy_tile(&mut self, tile: usize, other: &Self, at: usize) {
         let len = self.n_classes * self.size.len();
-        self.values[tile * len..(tile + 1) * len].copy_from_slice(other.tile(0));
+        self.values[tile * len..(tile + 1) * len].copy_from_slice(other.tile(at));
     }
 
     /// One tile's values, `[class][row][column]`.

@@ -110,6 +110,8 @@ pub struct RunRecord {
     pub scenes: u64,
     /// Tiles of these scenes.
     pub tiles: u64,
+    /// Scenes among them that were done before.
+    pub done_before: u64,
     /// Folder that the command ran in.
     pub folder: String,
     /// The command's arguments, without the program; empty where it was not started by one.

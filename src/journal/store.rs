@@ -12,6 +12,7 @@ use super::record::{
     ArchiveRecord, ArtefactRecord, FailureRecord, FileRecord, Location, Record, RunRecord, SceneRecord,
 };
 use super::{EntryRecord, StageKey};
+use crate::atomic::WriteError;
 
 /// Name of the journal in a run directory.
 pub const JOURNAL_FILE: &str = "run.db";
@@ -203,20 +204,42 @@ impl Journal {
         self.connection.execute("DELETE FROM archive", []).map_err(sql("write", &self.path)).map(|_| ())
     }
 
-    /// Forgets that scenes are done.
+    /// Forgets that these scenes are done, that any has failed, and these stage results.
     ///
     /// # Errors
     /// When SQLite refuses.
-    pub fn forget_scenes<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) -> Result<(), JournalError> {
+    pub fn forget_stale(&mut self, scenes: &[String], results: &[StageKey]) -> Result<(), JournalError> {
         let fail = sql("write", &self.path);
-        let write = || -> rusqlite::Result<()> {
+        let mut write = || -> rusqlite::Result<()> {
             let transaction = self.connection.transaction()?;
-            for name in names {
-                transaction.execute("DELETE FROM scene WHERE name = ?1", [name])?;
+            transaction.execute("DELETE FROM failure", [])?;
+            for name in scenes {
+                transaction.prepare_cached("DELETE FROM scene WHERE name = ?1")?.execute([name])?;
+            }
+            for key in results {
+                transaction.prepare_cached("DELETE FROM entry WHERE key = ?1")?.execute([key.as_str()])?;
             }
             transaction.commit()
         };
         write().map_err(fail)
+    }
+
+    /// Removes the journal of a run directory, readable or not.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn remove(dir: &Path) -> Result<(), WriteError> {
+        // Its log first: alone it would be nothing, and with another journal it would be wrong.
+        for suffix in ["-wal", "-shm", ""] {
+            let path = dir.join(format!("{JOURNAL_FILE}{suffix}"));
+            match std::fs::remove_file(&path) {
+                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(WriteError { operation: "remove the old", path, source });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Everything.

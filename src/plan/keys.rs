@@ -36,7 +36,10 @@ impl Keys {
         let reading = KeyHasher::new("read").value(&plan.bands).value(&plan.pipeline.tiling.border).value(&may_lack);
         let gdal: Vec<_> = plan.versions.iter().filter(|(name, _)| *name == "gdal").collect();
         let reading = reading.value(&gdal).finish();
-        let scene = |s: &super::Scene| KeyHasher::new("scene").value(&s.identity).key(&reading).finish();
+        let scene = |s: &super::Scene| {
+            let lacking = (&s.header.nodata, s.header.mask);
+            KeyHasher::new("scene").value(&s.identity).value(&lacking).key(&reading).finish()
+        };
         let n_classes = plan.n_classes();
         let combination = KeyHasher::new("combine").value(&plan.pipeline.combine).value(&plan.pipeline.shares());
         Self {

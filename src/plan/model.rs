@@ -150,8 +150,12 @@ impl Plan {
             return 0;
         }
         let (n_classes, holes) = (self.pipeline.n_classes(), self.pipeline.post.fill_holes);
-        let of_scene = |s: &Scene| FillHoles::max_bytes(s.header.size, n_classes, holes);
-        2 * self.scenes.iter().map(of_scene).max().unwrap_or(0)
+        let of_scene = |s: &Scene| {
+            // While a row of tiles is filled it is there twice: as tiles and as rows.
+            let copy = u64::from(s.header.size.width) * u64::from(s.grid.y.centre.min(s.header.size.height));
+            2 * FillHoles::max_bytes(s.header.size, n_classes, holes) + copy
+        };
+        self.scenes.iter().map(of_scene).max().unwrap_or(0)
     }
 
     /// Bytes of activations and logits on one device: members run one after the other, their logits stay until they are combined.

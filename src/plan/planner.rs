@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::model::batch_bytes;
-use super::unit::{admission_needs, units_of};
+use super::unit::{Unit, admission_needs, units_of};
 use super::{BackendKind, MemberPlan, PLAN_FORMAT, Plan, Scanned, ScannedScene, Scene, Schedule};
 use crate::config::{ByteSize, Pipeline};
 use crate::geom::Size;
@@ -151,8 +151,14 @@ fn refuse_too_large(plan: &mut Plan, schedule: &Schedule, refused: &mut Vec<Refu
     for (unit, need) in plan.units.iter().zip(admission_needs(plan)) {
         for idx in unit.scenes() {
             let scene = &plan.scenes[idx];
-            let batches = schedule.batches_in_flight() * batch_bytes(scene, plan.pipeline.batch, plan.bands.len());
-            let needed = (need + batches).max(unit.block_row_bytes(plan));
+            // What a group or a full batch needs beyond this is the plan's business, not the scene's.
+            let (need, tiles) = match unit {
+                Unit::Band { .. } => (need, scene.grid.n_tiles().min(u64::from(plan.pipeline.batch))),
+                Unit::Group { .. } => (unit.part_footprint(plan, idx).total(), 1),
+            };
+            let batch = u32::try_from(tiles).unwrap_or(plan.pipeline.batch);
+            let batches = schedule.batches_in_flight() * batch_bytes(scene, batch, plan.bands.len());
+            let needed = need.saturating_add(batches).max(unit.block_row_bytes(plan));
             if needed > schedule.memory {
                 let worst = too_large.entry(idx).or_insert(0);
                 *worst = needed.max(*worst);
@@ -164,7 +170,11 @@ fn refuse_too_large(plan: &mut Plan, schedule: &Schedule, refused: &mut Vec<Refu
     }
     for (idx, needed) in &too_large {
         let scene = &plan.scenes[*idx];
-        let layout = if scene.header.is_tiled() { "its tiles" } else { "it is not tiled: whole rows of it" };
+        let layout = match (scene.grid.n_tiles(), scene.header.is_tiled()) {
+            (1, _) => "it is one tile and would",
+            (_, true) => "its tiles",
+            (_, false) => "it is not tiled: whole rows of it",
+        };
         refused.push(Refusal {
             name: scene.name.clone(),
             file: plan.path_of(*idx),

@@ -155,7 +155,9 @@ impl Promise {
     }
 
     /// The sum.
-    pub const fn total(&self) -> u64 {
-        self.budget + self.decoder_cache + self.weights + self.activations + self.post + self.base
+    pub fn total(&self) -> u64 {
+        [self.decoder_cache, self.weights, self.activations, self.post, self.base]
+            .iter()
+            .fold(self.budget, |sum, part| sum.saturating_add(*part))
     }
 }

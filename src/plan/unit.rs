@@ -117,6 +117,16 @@ impl Unit {
         }
     }
 
+    /// The memory of the parts that belong to one scene.
+    pub fn part_footprint(&self, plan: &Plan, scene: usize) -> Footprint {
+        let (geometry, header) = (self.geometry(plan), &plan.scenes[scene].header);
+        let parts = (0..).zip(&geometry.parts).filter(|(_, part)| part.scene as usize == scene);
+        parts.fold(Footprint::default(), |sum, (idx, part)| {
+            let tiles = geometry.tiles.iter().filter(|t| t.part == idx).map(|t| t.centre.size);
+            sum + Footprint::pixels(header, part.window.size, plan.bands.len()) + Footprint::labels(tiles)
+        })
+    }
+
     /// What the decoder's cache must hold while one reader reads it, so that no block is decoded twice.
     pub fn block_row_bytes(&self, plan: &Plan) -> u64 {
         let of = |part: &Part| {

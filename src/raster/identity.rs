@@ -13,7 +13,8 @@ use super::RasterError;
 /// Bytes digested at each end of the file.
 const ENDS: u64 = 64 << 10;
 
-/// Size, modification time and digest of the first and last 64 KiB of a file.
+/// Size, modification time and digest of the first and last 64 KiB of a file, and of what lies beside it and says which of its
+/// pixels are data.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Identity {
     /// Length in bytes.
@@ -44,9 +45,30 @@ impl Identity {
             file.take(ENDS).read_to_end(&mut buffer).map_err(fail)?;
             hasher.update(&buffer);
         }
+        for suffix in SIDECARS {
+            let mut name = path.as_os_str().to_owned();
+            name.push(suffix);
+            hash_sidecar(Path::new(&name), &mut hasher).map_err(fail)?;
+        }
         let modified_ns = modified.duration_since(UNIX_EPOCH).map(|d| d.as_nanos()).unwrap_or_default();
         Ok(Self { bytes, modified_ns, ends_sha256: crate::hex(&hasher.finalize()) })
     }
+}
+
+/// Files beside a scene that decide which of its pixels are data.
+const SIDECARS: [&str; 2] = [".msk", ".aux.xml"];
+
+/// Adds a sidecar's size, modification time and first 64 KiB, if there is one.
+fn hash_sidecar(path: &Path, hasher: &mut Sha256) -> std::io::Result<()> {
+    let Ok(file) = File::open(path) else { return Ok(()) };
+    let meta = file.metadata()?;
+    let modified_ns = meta.modified()?.duration_since(UNIX_EPOCH).map(|d| d.as_nanos()).unwrap_or_default();
+    hasher.update(meta.len().to_le_bytes());
+    hasher.update(modified_ns.to_le_bytes());
+    let mut start = Vec::new();
+    file.take(ENDS).read_to_end(&mut start)?;
+    hasher.update(&start);
+    Ok(())
 }
 
 /// The file's length, when it is a regular file: no folder, pipe, device or dangling link.

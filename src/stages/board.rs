@@ -22,6 +22,7 @@ pub struct Failure {
 pub struct Progress {
     tiles: AtomicU64,
     network_pixels: AtomicU64,
+    recalled_pixels: AtomicU64,
     forwards: AtomicU64,
     decoded: AtomicU64,
 }
@@ -136,6 +137,12 @@ impl Progress {
         self.network_pixels.fetch_add(pixels, Ordering::Relaxed);
     }
 
+    /// Counts tiles whose labels were stored: they are as good as classified, and no network sees them.
+    pub(super) fn count_recalled(&self, tiles: u64, pixels: u64) {
+        self.count_tiles(tiles, pixels);
+        self.recalled_pixels.fetch_add(pixels, Ordering::Relaxed);
+    }
+
     /// Counts a forward pass.
     pub(super) fn count_forward(&self) {
         self.forwards.fetch_add(1, Ordering::Relaxed);
@@ -154,6 +161,11 @@ impl Progress {
     /// Pixels of these tiles, as the networks see them.
     pub fn network_pixels(&self) -> u64 {
         self.network_pixels.load(Ordering::Relaxed)
+    }
+
+    /// Those of them whose labels were stored.
+    pub fn recalled_pixels(&self) -> u64 {
+        self.recalled_pixels.load(Ordering::Relaxed)
     }
 
     /// Forward passes that ran: one per batch, member and view.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Board;
-use super::message::{Inferred, Outcome, Ran, TileBatch};
+use super::message::{Inferred, Outcome, PartTask, Ran, TileBatch};
 use crate::atomic::WriteError;
 use crate::config::classes::NODATA_LABEL;
 use crate::flow::{Outbox, Stage};
@@ -79,9 +79,16 @@ impl Infer {
         for key in self.keys.clone() {
             let stored: Vec<Option<Logits>> = (0..batch.raw.len()).map(|slot| self.recall(batch, slot, key)).collect();
             let missing = |slot: &usize| !batch.raw.blank[*slot] && stored[*slot].is_none();
-            let fresh: Vec<usize> = (0..batch.raw.len()).filter(missing).collect();
+            // A tile that was not decoded has no pixels: the network must not see it.
+            let (lost, fresh): (Vec<usize>, Vec<usize>) =
+                (0..batch.raw.len()).filter(missing).partition(|slot| task_of(batch, *slot) == PartTask::Combine);
+            for slot in lost {
+                let member = self.names[key.member].clone();
+                passes.faults[slot].get_or_insert(TileFault::Lost { member });
+            }
             let ran = if fresh.is_empty() {
-                stored.iter().flatten().next().map(|like| Logits::zeros_like(like, batch.raw.len()))
+                let spec = &self.board.plan().members[key.member].member.spec;
+                Some(Logits::zeros(spec, batch.raw.crop, batch.raw.len()))
             } else {
                 self.board.progress().count_forward();
                 let name = &self.names[key.member];
@@ -96,7 +103,7 @@ impl Infer {
             let Some(mut logits) = ran else { continue };
             for (slot, stored) in stored.iter().enumerate() {
                 if let Some(stored) = stored {
-                    logits.set_tile(slot, stored);
+                    logits.copy_tile(slot, stored, 0);
                 }
             }
             passes.forwards.push((key, logits));
@@ -125,17 +132,26 @@ impl Infer {
         let (keys, geometry) = (self.board.keys(), &batch.ticket.geometry);
         let is_wanted = |slot: &usize| {
             let part = geometry.tiles[batch.first_tile + slot].part as usize;
-            batch.ticket.tasks[part].is_classified() && passes.faults.get(*slot).is_none_or(Option::is_none)
+            // A tile of a failed scene is blank because it was not read, which says nothing about its pixels.
+            let failed = self.board.has_failed(geometry.parts[part].scene);
+            batch.ticket.tasks[part] == PartTask::Run && !failed && passes.faults.get(*slot).is_none_or(Option::is_none)
         };
         let mut entries = Vec::new();
         for slot in (0..batch.raw.len()).filter(is_wanted) {
-            let key = keys.validity(geometry, batch.first_tile + slot);
-            if self.board.stored(&key).is_none() {
-                let void = vec![0; if batch.raw.blank[slot] { batch.raw.crop.len() } else { 0 }];
-                let valid = batch.raw.valid_of(slot).filter(|_| !batch.raw.blank[slot]).map_or(void, <[u8]>::to_vec);
-                entries.push((key, valid));
+            let tile = batch.first_tile + slot;
+            let void = batch.raw.blank[slot];
+            let valid = if void {
+                vec![0; batch.raw.crop.len()]
+            } else {
+                batch.raw.valid_of(slot).unwrap_or_default().to_vec()
+            };
+            entries.push((keys.validity(geometry, tile), valid));
+            if void {
+                // No member runs it; that they have nothing to say is kept, so that nothing seems to be missing.
+                entries.extend(self.keys.iter().map(|key| (keys.logits(geometry, tile, key.member), Vec::new())));
             }
         }
+        entries.retain(|(key, _)| self.board.stored(key).is_none());
         for ((key, logits), (_, fresh)) in passes.forwards.iter().zip(&passes.fresh) {
             for slot in fresh.iter().filter(|slot| is_wanted(slot)) {
                 let name = keys.logits(geometry, batch.first_tile + slot, key.member);
@@ -151,6 +167,12 @@ impl Infer {
         }
         writer.finish().map(Some)
     }
+}
+
+/// What the part that a slot of a batch belongs to needs.
+fn task_of(batch: &TileBatch, slot: usize) -> PartTask {
+    let ticket = &batch.ticket;
+    ticket.tasks[ticket.geometry.tiles[batch.first_tile + slot].part as usize]
 }
 
 impl Stage for Infer {

@@ -163,7 +163,12 @@ pub enum Rows {
         tiles: Vec<RowTile>,
     },
     /// Row by row.
-    Plain(Vec<Vec<ClassId>>),
+    Plain {
+        /// The rows.
+        rows: Vec<Vec<ClassId>>,
+        /// Keep the units' credit while the rows live.
+        tickets: Vec<Arc<Ticket>>,
+    },
 }
 
 /// One tile's share of [`SceneRows`].
@@ -182,7 +187,7 @@ impl Rows {
     pub fn len(&self) -> usize {
         match self {
             Self::Tiles { height, .. } => *height as usize,
-            Self::Plain(rows) => rows.len(),
+            Self::Plain { rows, .. } => rows.len(),
         }
     }
 
@@ -191,11 +196,19 @@ impl Rows {
         self.len() == 0
     }
 
+    /// Lets the labels go and keeps what their memory was credited to.
+    pub fn into_tickets(self) -> Vec<Arc<Ticket>> {
+        match self {
+            Self::Plain { tickets, .. } => tickets,
+            Self::Tiles { tiles, .. } => tiles.iter().map(|tile| Arc::clone(&tile.classified.ticket)).collect(),
+        }
+    }
+
     /// Puts together the row that lies `y` below the first.
     pub fn row(&self, y: usize, into: &mut Vec<ClassId>) {
         into.clear();
         match self {
-            Self::Plain(rows) => into.extend_from_slice(&rows[y]),
+            Self::Plain { rows, .. } => into.extend_from_slice(&rows[y]),
             Self::Tiles { tiles, .. } => {
                 for tile in tiles {
                     let width = tile.xs.len() as usize;

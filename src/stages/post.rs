@@ -50,8 +50,10 @@ impl Stage for Post {
         match stitched {
             StitchedScene::Rows(rows) if !self.board.has_failed(rows.scene) => {
                 let ready = self.fill(&rows);
-                let SceneRows { scene, last, .. } = rows;
-                out.put(StitchedScene::Rows(SceneRows { scene, rows: Rows::Plain(ready), last }));
+                let SceneRows { scene, last, rows } = rows;
+                // As many rows leave as came, give or take those the filter holds: the credit of the one covers the other.
+                let rows = Rows::Plain { rows: ready, tickets: rows.into_tickets() };
+                out.put(StitchedScene::Rows(SceneRows { scene, rows, last }));
             }
             other @ (StitchedScene::Rows(_) | StitchedScene::Abandoned { .. }) => {
                 self.open.remove(&other.scene());

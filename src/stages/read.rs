@@ -119,12 +119,14 @@ impl Read {
 }
 
 /// Cuts the stored labels of parts into tiles.
-fn recalled(ticket: &Arc<Ticket>, mut labels: Vec<Option<Vec<ClassId>>>) -> Option<Arc<Classified>> {
+fn recalled(ticket: &Arc<Ticket>, labels: &[Option<Vec<ClassId>>]) -> Option<Arc<Classified>> {
+    let mut rest: Vec<Option<&[ClassId]>> = labels.iter().map(Option::as_deref).collect();
     let mut tiles = Vec::new();
     for (at, tile) in ticket.geometry.tiles.iter().enumerate() {
-        if let Some(rest) = &mut labels[tile.part as usize] {
-            let behind = rest.split_off(tile.centre.size.len());
-            tiles.push((at, Some(std::mem::replace(rest, behind))));
+        let rest = &mut rest[tile.part as usize];
+        if let Some((own, behind)) = rest.and_then(|labels| labels.split_at_checked(tile.centre.size.len())) {
+            tiles.push((at, Some(own.to_vec())));
+            *rest = Some(behind);
         }
     }
     (!tiles.is_empty()).then(|| Arc::new(Classified { ticket: Arc::clone(ticket), tiles }))
@@ -144,9 +146,10 @@ impl Stage for Read {
         let tasks = (0..).zip(&geometry.parts).map(|(idx, part)| self.task(&geometry, idx, part.scene));
         let (tasks, labels): (Vec<PartTask>, Vec<_>) = tasks.unzip();
         let ticket = Arc::new(Ticket { unit, geometry, tasks, credit });
-        if let Some(classified) = recalled(&ticket, labels) {
+        if let Some(classified) = recalled(&ticket, &labels) {
             let pixels = ticket.geometry.crop.area() * classified.tiles.len() as u64;
-            board.progress().count_tiles(classified.tiles.len() as u64, pixels);
+            board.progress().count_recalled(classified.tiles.len() as u64, pixels);
+            drop(labels);
             out.put(Opened::Recalled(classified));
         }
         if ticket.tasks.iter().any(|task| task.is_classified()) {

@@ -54,11 +54,19 @@ pub(super) fn validity(
 
 /// Clears the pixels where all bands hold their nodata value.
 fn clear_nodata<T: bytemuck::Pod>(pixels: &PixelBuf, nodata: &[f64], valid: &mut [u8], value: impl Fn(T) -> f64) {
-    let mut lacking = vec![1u8; valid.len()];
-    for (plane, nodata) in pixels.values::<T>().chunks_exact(valid.len().max(1)).zip(nodata) {
-        lacking.iter_mut().zip(plane).for_each(|(lacks, v)| *lacks &= u8::from(value(*v) == *nodata));
+    let (planes, area) = (pixels.values::<T>(), valid.len());
+    // Piece by piece: a plane of its own would be memory that nobody has counted.
+    let mut lacking = [0u8; 4096];
+    for (piece, valid) in valid.chunks_mut(lacking.len()).enumerate() {
+        let start = piece * lacking.len();
+        let lacking = &mut lacking[..valid.len()];
+        lacking.fill(1);
+        for (plane, nodata) in planes.chunks_exact(area.max(1)).zip(nodata) {
+            let values = &plane[start..start + valid.len()];
+            lacking.iter_mut().zip(values).for_each(|(lacks, v)| *lacks &= u8::from(value(*v) == *nodata));
+        }
+        valid.iter_mut().zip(lacking.iter()).for_each(|(ok, lacks)| *ok &= 1 - lacks);
     }
-    valid.iter_mut().zip(&lacking).for_each(|(ok, lacks)| *ok &= 1 - lacks);
 }
 
 fn non_finite(window: PixelRect, at: usize) -> String {

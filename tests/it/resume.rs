@@ -219,3 +219,90 @@ fn a_journal_of_another_format_is_refused() {
     let error = Flow::new(&text(TWO), scenes()).run(dir.path()).unwrap_err();
     assert!(matches!(error, Error::Journal(_)) && error.to_string().contains("--fresh"), "{error}");
 }
+
+/// Flips a byte near the end of every checkpoint file, where its last result is.
+fn damage_checkpoints(dir: &Path) {
+    for (name, mut bytes) in files(dir).into_iter().filter(|(name, _)| name.starts_with("checkpoints/")) {
+        let at = bytes.len() - 6;
+        bytes[at] ^= 0x55;
+        std::fs::write(dir.join(name), bytes).unwrap();
+    }
+}
+
+#[test]
+fn logits_that_cannot_be_read_never_become_those_of_an_empty_crop() {
+    let (dir, alone) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let heavier = with_logits(TWO).replace("weight = 0.5", "weight = 2.0");
+    run(&with_logits(TWO), dir.path());
+    run(&heavier, alone.path());
+    let right = outputs(alone.path());
+    damage_checkpoints(dir.path());
+    let ended = Flow::new(&heavier, scenes()).run(dir.path()).unwrap();
+    for (name, bytes) in outputs(dir.path()).into_iter().filter(|(name, _)| name.ends_with("png")) {
+        assert!(right[&name] == bytes, "{name}");
+    }
+    for failed in &ended.report.failed {
+        assert!(failed.cause.contains("--from infer"), "{}", failed.cause);
+    }
+    // And nothing wrong was kept.
+    from(StageName::Infer, &heavier, dir.path()).unwrap();
+    assert!(outputs(dir.path()) == right);
+}
+
+#[test]
+fn a_scene_that_failed_leaves_no_claim_that_it_holds_no_data() {
+    let (dir, alone) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let text = with_logits(TWO);
+    let mut broken = Flow::new(&text, scenes());
+    broken.scenes[1].1.fault = Some(swath::raster::ReadFault::Row(30));
+    assert_eq!(broken.run(dir.path()).unwrap().report.failed.len(), 1);
+    run(&text, dir.path());
+    let heavier = text.replace("weight = 0.5", "weight = 2.0");
+    assert_eq!(run(&heavier, dir.path()).forwards, 0);
+    run(&heavier, alone.path());
+    assert!(outputs(dir.path()) == outputs(alone.path()));
+}
+
+#[test]
+fn other_nodata_in_the_header_makes_a_scene_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    run(&text(TWO), dir.path());
+    let mut flow = Flow::new(&text(TWO), scenes());
+    flow.scenes[0].1.header.nodata = vec![Some(3.0)];
+    assert_eq!(flow.run(dir.path()).unwrap().report.totals.reused, 4);
+}
+
+#[test]
+fn tiles_without_data_need_no_logits() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = with_logits(TWO);
+    let mut flow = Flow::new(&text, scenes());
+    let (header, pixels) = (&mut flow.scenes[1].1.header, vec![3u8; 64 * 90]);
+    header.nodata = vec![Some(3.0)];
+    flow.scenes[1].1.pixels = swath::raster::PixelBuf::from_slice(swath::raster::PixelType::U8, &pixels);
+    flow.run(dir.path()).unwrap();
+    let options = RunOptions { from: Some(StageName::Average), ..RunOptions::into(dir.path()) };
+    let totals = flow.run_with(options).unwrap().report.totals;
+    assert_eq!((totals.forwards, totals.decoded), (0, 0));
+}
+
+#[test]
+fn a_scene_that_fails_before_the_end_is_told_with_until_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut flow = Flow::new(&text(TWO), scenes());
+    flow.scenes[1].1.fault = Some(swath::raster::ReadFault::Row(30));
+    let options = RunOptions { until: Some(StageName::Average), ..RunOptions::into(dir.path()) };
+    let failed = flow.run_with(options).unwrap().report.failed;
+    assert_eq!((failed.len(), failed[0].stage.as_str()), (1, "read"));
+}
+
+#[test]
+fn fresh_starts_over_where_the_journal_cannot_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    run(&text(TWO), dir.path());
+    let before = outputs(dir.path());
+    std::fs::write(dir.path().join("run.db"), vec![3; 9000]).unwrap();
+    let options = RunOptions { fresh: true, ..RunOptions::into(dir.path()) };
+    assert_eq!(Flow::new(&text(TWO), scenes()).run_with(options).unwrap().report.totals.reused, 0);
+    assert!(outputs(dir.path()) == before);
+}
