@@ -349,3 +349,37 @@ fn an_interrupted_run_finishes_what_is_under_way_and_the_next_one_goes_on() {
     run(&work, &[]).expect(0);
     assert!(outputs(&work.path("out")) == outputs(&work.path("alone")));
 }
+
+#[test]
+fn retry_goes_on_even_where_the_command_began_afresh() {
+    let work = prepared(TWO);
+    let good = std::fs::read(work.path("in/sub/b.1.tif")).unwrap();
+    work.write("in/late.tif", &good[..good.len() / 2]);
+    run(&work, &["--fresh"]).says(3, &["3 done, 1 failed"]);
+    work.write("in/late.tif", &good);
+    work.swath(&["retry", "out", "--failed"]).says(0, &["3 of 4 scenes are done and verified", "4 done, 0 failed"]);
+}
+
+#[test]
+fn a_sidecar_that_appears_makes_its_scene_anew() {
+    let work = prepared(IDENTITY);
+    run(&work, &[]).expect(0);
+    let band = "<PAMDataset><PAMRasterBand band=\"1\"><NoDataValue>3</NoDataValue></PAMRasterBand></PAMDataset>";
+    work.write("in/sub/b.1.tif.aux.xml", band);
+    run(&work, &[]).says(0, &["2 of 3 scenes are done and verified"]);
+}
+
+#[test]
+fn memory_that_suffices_for_each_scene_but_not_for_a_batch_is_an_error_of_the_plan() {
+    let work = Workdir::new();
+    let tiler = "strategy = \"whole\"\nwhole_max = 400";
+    work.write("p.toml", pipeline(tiler, IDENTITY, 7, None) + "[inference]\nbatch = 16\n");
+    for i in 0..16 {
+        let size = Size::new(400, 400);
+        geotiff(&work.path(&format!("in/s{i:02}.tif")), size, &values(size, 7, i));
+    }
+    let text = run(&work, &["--memory", "4MiB", "--devices", "cpu"]).expect(2);
+    let needed = text.split("it needs --memory ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    assert!(!work.path("out").exists());
+    run(&work, &["--memory", &needed, "--devices", "cpu"]).says(0, &["16 done, 0 failed"]);
+}
