@@ -38,6 +38,8 @@
 //! | [`app`] | the commands: request in, outcome out; wiring, run state, signals |
 //! | [`cli`] | arguments to requests, outcomes to exit codes |
 //! | [`atomic`] | the one way to write a file |
+//! | [`process`] | this program again as a child, and messages between the two |
+//! | [`faults`] | faults on purpose, for tests through the command line |
 //!
 //! # Invariants
 //!
@@ -62,6 +64,7 @@ pub mod atomic;
 pub mod cli;
 pub mod config;
 pub mod eval;
+pub mod faults;
 pub mod flow;
 pub mod geom;
 pub mod infer;
@@ -70,6 +73,7 @@ pub mod masks;
 pub mod package;
 pub mod plan;
 pub mod post;
+pub mod process;
 pub mod raster;
 pub mod report;
 pub mod stages;

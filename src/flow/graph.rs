@@ -10,6 +10,7 @@ use super::meter::{StageMeter, StageReport};
 use super::panics::panic_message;
 use super::stage::run;
 use super::{Emit, Source, Stage, Stop};
+use crate::faults::Faults;
 
 /// Why a graph ended before its work did.
 #[derive(Debug, thiserror::Error)]
@@ -72,10 +73,10 @@ impl Graph {
         I: Source<S::In> + Clone + 'static,
         O: Emit<S::Out> + Clone + 'static,
     {
-        let meter = self.meter(name, workers.len());
+        let (meter, faults) = (self.meter(name, workers.len()), Faults::at(name));
         for stage in workers {
-            let (input, output, meter) = (input.clone(), output.clone(), Arc::clone(&meter));
-            self.thread(name, move || run(stage, &input, &output, &meter))?;
+            let (input, output, meter, faults) = (input.clone(), output.clone(), Arc::clone(&meter), faults.clone());
+            self.thread(name, move || run(stage, &input, &output, &meter, &faults))?;
         }
         Ok(())
     }
@@ -90,10 +91,10 @@ impl Graph {
         I: Source<S::In> + 'static,
         O: Emit<S::Out> + Clone + 'static,
     {
-        let meter = self.meter(name, workers.len());
+        let (meter, faults) = (self.meter(name, workers.len()), Faults::at(name));
         for (stage, input) in workers {
-            let (output, meter) = (output.clone(), Arc::clone(&meter));
-            self.thread(name, move || run(stage, &input, &output, &meter))?;
+            let (output, meter, faults) = (output.clone(), Arc::clone(&meter), faults.clone());
+            self.thread(name, move || run(stage, &input, &output, &meter, &faults))?;
         }
         Ok(())
     }
@@ -104,17 +105,16 @@ impl Graph {
         meter
     }
 
-    fn thread<E, F>(&mut self, name: &str, work: F) -> Result<(), GraphError>
+    fn thread<F>(&mut self, name: &str, work: F) -> Result<(), GraphError>
     where
-        E: Error + Send + Sync + 'static,
-        F: FnOnce() -> Result<(), E> + Send + 'static,
+        F: FnOnce() -> Result<(), Box<dyn Error + Send + Sync>> + Send + 'static,
     {
         let (stage, stop, first) = (name.to_owned(), self.stop.clone(), Arc::clone(&self.first_error));
         let body = move || {
             // Caught so that the ends of its links close and the others learn of it; the work is never resumed.
             let error = match catch_unwind(AssertUnwindSafe(work)) {
                 Ok(Ok(())) => return,
-                Ok(Err(e)) => GraphError::Stage { stage, source: Box::new(e) },
+                Ok(Err(source)) => GraphError::Stage { stage, source },
                 Err(payload) => GraphError::Panic { stage, message: panic_message(payload.as_ref()) },
             };
             first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);

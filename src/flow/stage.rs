@@ -1,10 +1,12 @@
 //! The shape of a stage, and the loop that every worker runs.
 
 use std::cell::Cell;
+use std::error::Error;
 use std::time::{Duration, Instant};
 
 use super::meter::StageMeter;
 use super::{Closed, Emit, Inlet};
+use crate::faults::Faults;
 
 /// Turns items into items. One value per worker; it neither spawns nor wires anything.
 ///
@@ -96,7 +98,8 @@ pub(super) fn run<S: Stage>(
     input: &dyn Source<S::In>,
     output: &dyn Emit<S::Out>,
     meter: &StageMeter,
-) -> Result<(), S::Error> {
+    faults: &Faults,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
     let outbox = Outbox::new(output);
     loop {
         let asked = Instant::now();
@@ -107,7 +110,12 @@ pub(super) fn run<S: Stage>(
         let taken = Instant::now();
         outbox.waited.set(Duration::ZERO);
         let n_items = match came {
-            Ok(Some(item)) => stage.process(item, &outbox).map(|()| 1)?,
+            Ok(Some(item)) => {
+                if faults.pass("").is_some() {
+                    return Err("planted fault".into());
+                }
+                stage.process(item, &outbox).map(|()| 1)?
+            }
             Ok(None) => stage.idle(&outbox).map(|()| 0)?,
             Err(Closed) => break,
         };

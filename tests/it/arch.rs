@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What each folder (or file) of `src` may use of the others.
-const ARROWS: [(&str, &[&str]); 19] = [
+const ARROWS: [(&str, &[&str]); 21] = [
     ("geom", &[]),
     ("tiler", &["geom"]),
-    ("flow", &[]),
+    ("faults", &[]),
+    ("process", &[]),
+    ("flow", &["faults"]),
     ("atomic", &[]),
     ("raster", &["atomic", "geom"]),
     ("zoo", &["atomic", "geom"]),
@@ -34,7 +36,8 @@ const ARROWS: [(&str, &[&str]); 19] = [
 ];
 
 /// Crates that only some places know.
-const OWNERS: [(&str, &[&str]); 14] = [
+const OWNERS: [(&str, &[&str]); 15] = [
+    ("rustix", &["process/"]),
     ("tch", &["zoo/", "infer/torch/"]),
     ("libloading", &["infer/torch/cuda.rs"]),
     ("gdal", &["raster/gdal/"]),

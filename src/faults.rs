@@ -1,0 +1,194 @@
+//! Faults on purpose, so that what must follow from them can be tried through the command line.
+//!
+//! The environment variable `SWATH_FAULTS` holds a list such as `encode:panic@3,device:oom~s2!`; without it nothing here does
+//! anything. Each fault is `place:kind` and when it strikes:
+//!
+//! | when | strikes |
+//! |---|---|
+//! | (nothing) | every time |
+//! | `@N` | the Nth time that this process passes the place |
+//! | `@N+` | that time and ever after |
+//! | `~TEXT` | whenever what is at hand is called so (a scene, a file) |
+//!
+//! A `!` at the end makes it strike once over all processes that share the file `SWATH_FAULTS_LOG`. Each strike adds a line to that
+//! file, so that a test can tell a fault that was survived from one that never came.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The place returns its error.
+    Error,
+    /// A panic.
+    Panic,
+    /// The process ends as by a failed assertion in a C++ library.
+    Abort,
+    /// The place does not return.
+    Stall,
+    /// A device is out of memory.
+    OutOfMemory,
+    /// A device is of no use any more.
+    Lost,
+    /// The result is not a number.
+    NonFinite,
+    /// Memory is taken without end.
+    Balloon,
+}
+
+const KINDS: [(&str, Fault); 8] = [
+    ("error", Fault::Error),
+    ("panic", Fault::Panic),
+    ("abort", Fault::Abort),
+    ("stall", Fault::Stall),
+    ("oom", Fault::OutOfMemory),
+    ("lost", Fault::Lost),
+    ("nan", Fault::NonFinite),
+    ("balloon", Fault::Balloon),
+];
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum When {
+    Always,
+    Nth(u64),
+    From(u64),
+    Named(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Planned {
+    place: String,
+    fault: Fault,
+    when: When,
+    once: bool,
+    text: String,
+}
+
+/// The faults planned for one place; all workers at that place share its count.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    planned: Arc<Vec<Planned>>,
+    passed: Arc<AtomicU64>,
+}
+
+impl Faults {
+    /// The faults that the environment plans for a place.
+    pub fn at(place: &str) -> Self {
+        static ALL: OnceLock<Vec<Planned>> = OnceLock::new();
+        let all = ALL.get_or_init(|| parse(&std::env::var("SWATH_FAULTS").unwrap_or_default()));
+        let planned = all.iter().filter(|p| p.place == place).cloned().collect();
+        Self { planned: Arc::new(planned), passed: Arc::default() }
+    }
+
+    /// The fault that strikes now, if one does. `name` is what is at hand.
+    pub fn strike(&self, name: &str) -> Option<Fault> {
+        if self.planned.is_empty() {
+            return None;
+        }
+        let count = self.passed.fetch_add(1, Ordering::Relaxed) + 1;
+        let planned = self.planned.iter().find(|p| p.when.is_met(count, name) && p.may_strike())?;
+        planned.log();
+        Some(planned.fault)
+    }
+
+    /// As [`Self::strike`], and carries out at once what needs no help of the place: panic, abort and stall.
+    ///
+    /// # Panics
+    /// When that is the fault.
+    pub fn pass(&self, name: &str) -> Option<Fault> {
+        let fault = self.strike(name)?;
+        match fault {
+            Fault::Panic => panic!("planted fault"),
+            Fault::Abort => std::process::abort(),
+            Fault::Stall => loop {
+                std::thread::sleep(Duration::from_secs(3600));
+            },
+            Fault::Error | Fault::OutOfMemory | Fault::Lost | Fault::NonFinite | Fault::Balloon => Some(fault),
+        }
+    }
+}
+
+impl When {
+    fn is_met(&self, count: u64, name: &str) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Nth(n) => count == *n,
+            Self::From(n) => count >= *n,
+            Self::Named(text) => name.contains(text.as_str()),
+        }
+    }
+}
+
+impl Planned {
+    fn may_strike(&self) -> bool {
+        let log = log_file().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+        !self.once || !log.lines().any(|line| line == self.text)
+    }
+
+    fn log(&self) {
+        let file = log_file().and_then(|path| OpenOptions::new().create(true).append(true).open(path).ok());
+        if let Some(mut file) = file {
+            // A log that cannot be written shows in the test that reads it.
+            drop(writeln!(file, "{}", self.text));
+        }
+    }
+}
+
+fn log_file() -> Option<PathBuf> {
+    std::env::var_os("SWATH_FAULTS_LOG").map(PathBuf::from)
+}
+
+/// What does not parse plans nothing: the log stays empty.
+fn parse(text: &str) -> Vec<Planned> {
+    text.split(',').filter_map(parse_one).collect()
+}
+
+fn parse_one(text: &str) -> Option<Planned> {
+    let (place, rest) = text.trim().split_once(':')?;
+    let (rest, once) = rest.strip_suffix('!').map_or((rest, false), |rest| (rest, true));
+    let (kind, when) = match (rest.split_once('@'), rest.split_once('~')) {
+        (Some((kind, count)), _) => match count.strip_suffix('+') {
+            Some(count) => (kind, When::From(count.parse().ok()?)),
+            None => (kind, When::Nth(count.parse().ok()?)),
+        },
+        (None, Some((kind, name))) => (kind, When::Named(name.to_owned())),
+        (None, None) => (rest, When::Always),
+    };
+    let (_, fault) = KINDS.iter().find(|(name, _)| *name == kind)?;
+    Some(Planned { place: place.to_owned(), fault: *fault, when, once, text: text.trim().to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(text: &str) -> Faults {
+        Faults { planned: Arc::new(parse(text)), passed: Arc::default() }
+    }
+
+    #[test]
+    fn faults_strike_when_they_say() {
+        let strikes = |text: &str| -> Vec<bool> {
+            let faults = faults(text);
+            ["a", "b", "ab"].iter().map(|name| faults.strike(name).is_some()).collect()
+        };
+        assert_eq!(strikes("x:error"), [true, true, true]);
+        assert_eq!(strikes("x:error@2"), [false, true, false]);
+        assert_eq!(strikes("x:error@2+"), [false, true, true]);
+        assert_eq!(strikes("x:error~b"), [false, true, true]);
+        assert_eq!(strikes("x:nonsense"), [false, false, false]);
+    }
+
+    #[test]
+    fn a_list_names_places_and_kinds() {
+        let planned = parse("encode:panic@3, device:oom~s2!");
+        assert_eq!(planned[0].place, "encode");
+        assert_eq!((planned[1].fault, planned[1].once), (Fault::OutOfMemory, true));
+        assert_eq!(planned[1].when, When::Named("s2".into()));
+    }
+}
