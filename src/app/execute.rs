@@ -104,7 +104,9 @@ pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
     let _lock = Lock::take(&options.out, options.break_lock)?;
     let mut run = Run::begin(job, options, outputs)?;
     let done = run.carry_out();
-    run.record.report.memory.peak_rss = machine::peak_rss();
+    let decoders = run.source.helpers_peak();
+    run.record.report.memory.peak_decoders = decoders;
+    run.record.report.memory.peak_rss = machine::peak_rss() + decoders;
     run.record.report.state = if done.is_ok() { RunState::Finished } else { RunState::Stopped };
     let written = run.record.report.write(&run.outputs.layout.report());
     // The first error is the one to tell.

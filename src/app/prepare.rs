@@ -7,9 +7,9 @@ use super::{Error, machine};
 use crate::config::{ByteSize, Pipeline, Precision, Weights, format_bytes};
 use crate::infer;
 use crate::plan::{
-    Assignment, BackendKind, DeviceId, MemberPlan, Planned, Planner, Promise, ScanOptions, Schedule, scan,
+    Assignment, BackendKind, Decode, DeviceId, MemberPlan, Plan, Planned, Planner, Promise, ScanOptions, Schedule, scan,
 };
-use crate::raster::{Gdal, OpenSource, gdal_report};
+use crate::raster::{DecoderLimits, Gdal, Isolated, OpenSource, gdal_report};
 use crate::zoo::weights;
 
 /// What `swath run` and `swath plan` are asked.
@@ -29,6 +29,8 @@ pub struct JobRequest {
     pub readers: Option<usize>,
     /// Bytes for pixels and labels in flight; `None` for a share of what is free.
     pub memory: Option<ByteSize>,
+    /// Where scenes are decoded.
+    pub decode: Decode,
 }
 
 /// A plan with all that is needed to carry it out.
@@ -62,17 +64,38 @@ pub fn prepare(request: &JobRequest) -> Result<Job, Error> {
     let device_class = device_class(&schedule.devices)?;
     let members = members(&pipeline, request.backend, &device_class)?;
     let scanned = scan(&request.scan)?;
-    let gdal = Gdal::set_up()?;
+    let versions = versions()?;
+    let source = planning_source(request.decode)?;
     let planner =
-        Planner { pipeline, members, backend: request.backend, device_class, versions: versions()?, source: &gdal };
+        Planner { pipeline, members, backend: request.backend, device_class, versions, source: source.as_ref() };
     let planned = planner.plan(scanned, &schedule)?;
     if request.devices.is_none() {
         fit_workers(&mut schedule, &planned);
     }
-    gdal.limit_cache(planned.plan.decoder_cache(schedule.readers))?;
+    let source = reading_source(&planned.plan, &schedule)?;
     let promise = Promise::new(&planned.plan, &schedule);
     let warnings = warnings(&planned, &promise);
-    Ok(Job { planned, schedule, promise, source: Arc::new(gdal), warnings })
+    Ok(Job { planned, schedule, promise, source, warnings })
+}
+
+/// What looks at headers.
+fn planning_source(decode: Decode) -> Result<Box<dyn OpenSource>, Error> {
+    Ok(match decode {
+        Decode::InProcess => Box::new(Gdal::set_up()?),
+        Decode::Isolated { timeout } => Box::new(Isolated::new(DecoderLimits::planning(timeout))),
+    })
+}
+
+/// What reads the scenes of a plan.
+fn reading_source(plan: &Plan, schedule: &Schedule) -> Result<Arc<dyn OpenSource>, Error> {
+    Ok(match schedule.decode {
+        Decode::InProcess => {
+            let gdal = Gdal::set_up()?;
+            gdal.limit_cache(plan.decoder_cache(schedule.readers))?;
+            Arc::new(gdal)
+        }
+        Decode::Isolated { timeout } => Arc::new(Isolated::new(plan.decoder_limits(schedule.readers, timeout))),
+    })
 }
 
 /// Devices, workers and memory for a number of members.
@@ -100,6 +123,7 @@ pub fn schedule(request: &JobRequest, n_members: usize) -> Result<Schedule, Erro
         readers,
         encoders: cores.div_ceil(2).clamp(1, 8),
         memory: request.memory.map_or(share, |m| m.0),
+        decode: request.decode,
     })
 }
 

@@ -292,6 +292,7 @@ pub(super) fn memory(promise: &Promise) -> BudgetReport {
     BudgetReport {
         budget: promise.budget,
         decoder_cache: promise.decoder_cache,
+        decoders: promise.decoders,
         weights: promise.weights,
         activations: promise.activations,
         post: promise.post,

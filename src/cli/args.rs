@@ -40,6 +40,9 @@ pub(super) enum Command {
     Retry(RetryArgs),
     /// Remove the checkpoints that the last command of a run directory cannot use any more.
     Gc(GcArgs),
+    /// Decode scenes for another swath process, which starts this one.
+    #[command(hide = true)]
+    Decoder,
 }
 
 #[derive(Debug, Args)]
@@ -153,6 +156,15 @@ pub(super) struct JobArgs {
     #[arg(long, value_name = "SIZE")]
     pub(super) memory: Option<ByteSize>,
 
+    /// Where scenes are decoded: each reader in a process of its own, so that a file that crashes or hangs it costs only itself, or all in
+    /// this process.
+    #[arg(long, value_enum, default_value_t = DecodeName::Isolated, value_name = "WHERE")]
+    pub(super) decode: DecodeName,
+
+    /// Seconds that a decoder may take for an answer (some rows of a scene) before it is killed and the scene given up.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(super) decode_timeout: u64,
+
     /// In a folder, take the files that match (relative path) instead of *.tif and *.tiff.
     #[arg(long, value_name = "GLOB")]
     pub(super) include: Vec<String>,
@@ -182,6 +194,13 @@ pub(super) struct JobArgs {
 pub(super) enum BackendName {
     Torch,
     Fake,
+}
+
+/// Where scenes are decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum DecodeName {
+    Isolated,
+    InProcess,
 }
 
 #[derive(Debug, Args)]

@@ -50,6 +50,10 @@ fn command(command: Command, arguments: &[OsString]) -> Result<u8, app::Error> {
             show(&document, args.json, document.text());
             Ok(if document.refused.is_empty() { exit::DONE } else { exit::SCENES_FAILED })
         }
+        Command::Decoder => {
+            app::decoder()?;
+            Ok(exit::DONE)
+        }
         Command::Doctor => {
             let diagnosis = app::doctor();
             report::print(&diagnosis.text());

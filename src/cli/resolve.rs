@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::args::{BackendName, EvalArgs, JobArgs, RunArgs, Stage, SynthArgs};
+use super::args::{BackendName, DecodeName, EvalArgs, JobArgs, RunArgs, Stage, SynthArgs};
 use crate::app::{self, EvalRequest, JobRequest, RunOptions, StageName, SynthRequest};
-use crate::plan::{BackendKind, ScanOptions};
+use crate::plan::{BackendKind, Decode, ScanOptions};
 
 /// The job that `run` and `plan` are about.
 ///
@@ -30,6 +30,10 @@ pub(super) fn job(args: &JobArgs) -> Result<JobRequest, app::Error> {
         devices: args.devices.clone(),
         readers: args.readers,
         memory: args.memory,
+        decode: match args.decode {
+            DecodeName::Isolated => Decode::Isolated { timeout: Duration::from_secs(args.decode_timeout) },
+            DecodeName::InProcess => Decode::InProcess,
+        },
     })
 }
 

@@ -21,5 +21,5 @@ pub use keys::Keys;
 pub use model::{BackendKind, MemberPlan, PLAN_FORMAT, Plan, PlanTotals, Scene};
 pub use planner::{PlanError, Planned, Planner, Refusal};
 pub use scan::{ScanError, ScanOptions, Scanned, ScannedScene, scan};
-pub use schedule::{Assignment, DeviceGroup, DeviceId, LINK_CAPACITY, Promise, Schedule};
+pub use schedule::{Assignment, Decode, DeviceGroup, DeviceId, LINK_CAPACITY, Promise, Schedule};
 pub use unit::{Part, Tile, Unit, UnitGeometry, admission_needs, units_of};

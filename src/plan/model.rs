@@ -1,16 +1,17 @@
 //! The plan itself.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::Footprint;
-use super::unit::Unit;
+use super::unit::{Part, Unit};
 use crate::config::{Member, Pipeline, Precision};
 use crate::geom::Size;
 use crate::post::FillHoles;
-use crate::raster::{Identity, SceneHeader};
+use crate::raster::{DecoderLimits, Identity, Mask, SceneHeader};
 use crate::tiler::Grid;
 
 /// Version of the plan's serialised form.
@@ -140,8 +141,24 @@ impl Plan {
 
     /// GDAL's block cache: one row of blocks of the worst scene for every reader, and a quarter more for its book-keeping.
     pub fn decoder_cache(&self, readers: usize) -> u64 {
-        let rows = self.units.iter().map(|unit| unit.block_row_bytes(self));
-        (rows.max().unwrap_or(0) * readers as u64 * 5 / 4).max(MIN_DECODER_CACHE)
+        (self.block_row_bytes() * readers as u64 * 5 / 4).max(MIN_DECODER_CACHE)
+    }
+
+    /// What each of the decoders may take when they are processes of their own.
+    pub fn decoder_limits(&self, readers: usize, timeout: Duration) -> DecoderLimits {
+        let row_bytes = |part: &Part| {
+            let header = &self.scenes[part.scene as usize].header;
+            let per_pixel = self.bands.len() * header.dtype.bytes() + usize::from(header.mask == Mask::Dataset);
+            u64::from(part.window.size.width) * per_pixel as u64
+        };
+        let rows = self.units.iter().flat_map(|unit| unit.geometry(self).parts).map(|part| row_bytes(&part));
+        let cache = self.decoder_cache(readers).div_ceil(readers.max(1) as u64);
+        DecoderLimits::reading(cache, rows.max().unwrap_or(0), self.block_row_bytes(), timeout)
+    }
+
+    /// Bytes of the largest row of blocks of any unit.
+    fn block_row_bytes(&self) -> u64 {
+        self.units.iter().map(|unit| unit.block_row_bytes(self)).max().unwrap_or(0)
     }
 
     /// Bytes that one worker of the post stage holds: the rows of a scene, and of the next one, which may begin before the first ends.

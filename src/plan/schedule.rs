@@ -1,5 +1,7 @@
 //! How a plan is carried out here and now. Free to change between runs: nothing in this file changes a byte of output.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::{BackendKind, Plan};
@@ -82,6 +84,19 @@ impl Assignment {
     }
 }
 
+/// Where scenes are decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decode {
+    /// Each reader has a process for it: a file that crashes, loops or swallows memory costs itself.
+    Isolated {
+        /// How long such a process may take for an answer.
+        timeout: Duration,
+    },
+    /// In this process: for files that are trusted.
+    InProcess,
+}
+
 /// Devices, workers and memory of one run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Schedule {
@@ -95,6 +110,8 @@ pub struct Schedule {
     pub encoders: usize,
     /// Bytes for pixels and labels in flight.
     pub memory: u64,
+    /// Where scenes are decoded.
+    pub decode: Decode,
 }
 
 /// Batches that may wait between two stages. Small: a stage that waits is seen, a deep queue only hides it.
@@ -118,8 +135,10 @@ impl Schedule {
 pub struct Promise {
     /// `--memory`: pixels, batches, labels.
     pub budget: u64,
-    /// GDAL's block cache.
+    /// GDAL's block cache, all decoders.
     pub decoder_cache: u64,
+    /// Processes that decode, without their cache.
+    pub decoders: u64,
     /// Weights, all devices.
     pub weights: u64,
     /// Activations of the forward passes, all devices.
@@ -135,6 +154,9 @@ pub struct Promise {
 const BASE_FAKE: u64 = if cfg!(feature = "torch") { 192 << 20 } else { 64 << 20 };
 const BASE_TORCH: u64 = 320 << 20;
 
+/// A process that decodes, before it holds anything: what it shares with no other process, rounded up (measured).
+const BASE_DECODER: u64 = if cfg!(feature = "torch") { 48 << 20 } else { 16 << 20 };
+
 /// Plan, names, report lines and verdict of a scene.
 const PER_SCENE: u64 = 4 << 10;
 
@@ -144,9 +166,18 @@ impl Promise {
         let devices = schedule.devices.len() as u64;
         let torch = plan.backend == BackendKind::Torch;
         let weights = plan.members.iter().map(|m| m.member.spec.parameters() * 4).sum::<u64>();
+        let readers = schedule.readers as u64;
+        let (decoder_cache, decoders) = match schedule.decode {
+            Decode::InProcess => (plan.decoder_cache(schedule.readers), 0),
+            Decode::Isolated { timeout } => {
+                let limits = plan.decoder_limits(schedule.readers, timeout);
+                (limits.cache * readers, (BASE_DECODER + limits.strips()) * readers)
+            }
+        };
         Self {
             budget: schedule.memory,
-            decoder_cache: plan.decoder_cache(schedule.readers),
+            decoder_cache,
+            decoders,
             weights: if torch { weights * devices } else { 0 },
             activations: plan.activation_bytes() * devices,
             post: plan.post_bytes() * schedule.encoders as u64,
@@ -156,7 +187,7 @@ impl Promise {
 
     /// The sum.
     pub fn total(&self) -> u64 {
-        [self.decoder_cache, self.weights, self.activations, self.post, self.base]
+        [self.decoder_cache, self.decoders, self.weights, self.activations, self.post, self.base]
             .iter()
             .fold(self.budget, |sum, part| sum.saturating_add(*part))
     }

@@ -1,8 +1,10 @@
 //! This program again, as a child.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
@@ -12,6 +14,19 @@ use super::Frames;
 /// Tells a child who its parent is, so that it notices if that is gone before it could ask to die with it.
 const PARENT: &str = "SWATH_PARENT";
 
+/// How a child is started.
+#[derive(Debug, Default)]
+pub struct Start<'a> {
+    /// Its arguments.
+    pub arguments: &'a [OsString],
+    /// Whether it is in a process group of its own: what a terminal sends to the others (Ctrl-C) does not reach it; and it prints nothing.
+    pub apart: bool,
+    /// Another program than this one (tests).
+    pub program: Option<&'a Path>,
+    /// Where its standard error goes, if not where it would.
+    pub errors: Option<File>,
+}
+
 /// A child process and the frames that are exchanged with it. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct Child {
@@ -20,17 +35,28 @@ pub struct Child {
 }
 
 impl Child {
-    /// Starts this program with other arguments. With `apart` it is in a process group of its own: what a terminal sends to the
-    /// others (Ctrl-C) does not reach it; and it prints nothing. It dies with the thread that started it.
+    /// Starts this program with other arguments, and with `apart` as [`Start::apart`] says. It dies with the thread that started it.
     ///
     /// # Errors
     /// When the system gives no process or no socket.
     pub fn start(arguments: &[OsString], apart: bool) -> io::Result<Self> {
+        Self::start_as(Start { arguments, apart, ..Start::default() })
+    }
+
+    /// Starts a child. It dies with the thread that started it.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_as(start: Start<'_>) -> io::Result<Self> {
         let (frames, socket) = Frames::pair()?;
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(arguments).env(PARENT, std::process::id().to_string()).stdin(Stdio::from(socket));
-        if apart {
+        let program = start.program.map_or_else(this_program, |path| Ok(path.to_owned()))?;
+        let mut command = Command::new(program);
+        command.args(start.arguments).env(PARENT, std::process::id().to_string()).stdin(Stdio::from(socket));
+        if start.apart {
             command.process_group(0).stdout(Stdio::null()).stderr(Stdio::null());
+        }
+        if let Some(errors) = start.errors {
+            command.stderr(Stdio::from(errors));
         }
         Ok(Self { process: command.spawn()?, frames })
     }
@@ -85,6 +111,12 @@ impl Drop for Child {
     }
 }
 
+/// The file of this program. One that was replaced while it runs is still to be had from the system.
+fn this_program() -> io::Result<PathBuf> {
+    let path = std::env::current_exe()?;
+    Ok(if path.exists() { path } else { "/proc/self/exe".into() })
+}
+
 /// From now on this process is killed when its parent dies.
 ///
 /// # Errors
@@ -110,7 +142,7 @@ pub fn ending(status: ExitStatus) -> String {
 }
 
 /// Signals that end a process, by number (Linux, x86-64 and ARM alike).
-const SIGNALS: [(i32, &str); 12] = [
+const SIGNALS: [(i32, &str); 13] = [
     (1, "SIGHUP"),
     (2, "SIGINT"),
     (3, "SIGQUIT"),
@@ -123,6 +155,7 @@ const SIGNALS: [(i32, &str); 12] = [
     (13, "SIGPIPE"),
     (15, "SIGTERM"),
     (24, "SIGXCPU"),
+    (25, "SIGXFSZ"),
 ];
 
 fn signal_name(number: i32) -> String {

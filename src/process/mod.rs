@@ -1,10 +1,15 @@
 //! Other processes of the same program, and frames between them.
 //!
 //! A [`Child`] is this program again with other arguments. Its standard input is a socket: frames of JSON go both ways over it, and a
-//! file can travel with one. The child calls [`Frames::of_parent`] first, after which it dies with the process that started it.
+//! file can travel with one. The child calls [`Frames::of_parent`] first, after which it dies with the process that started it. What is
+//! too much for a message goes through [`shared_memory`].
 
 mod child;
 mod frames;
+mod limits;
+mod shared;
 
-pub use child::{Child, die_with_parent, ending};
+pub use child::{Child, Start, die_with_parent, ending};
 pub use frames::{FrameError, Frames};
+pub use limits::{limit_files, limit_memory, limit_processor, own_peak};
+pub use shared::shared_memory;

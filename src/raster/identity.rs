@@ -78,6 +78,7 @@ fn hash_sidecar(path: &Path, hasher: &mut Sha256) -> std::io::Result<()> {
 pub fn check_regular_file(path: &Path) -> Result<u64, RasterError> {
     let refuse = |reason: &str| Err(RasterError::Refused { reason: reason.to_owned() });
     match std::fs::metadata(path) {
+        _ if path.to_str().is_none() => refuse("its path is not UTF-8, which GDAL cannot open; rename it"),
         Ok(meta) if meta.is_file() && meta.len() == 0 => refuse("the file is empty"),
         Ok(meta) if meta.is_file() => Ok(meta.len()),
         Ok(_) => refuse("not a regular file"),

@@ -126,7 +126,7 @@ impl RasterSource for MemorySource {
             copy_window(&scene.mask, full, request, 1, &mut into[at..]);
         }
         self.rows_read.fetch_add(u64::from(window.size.height), Ordering::Relaxed);
-        Ok(ReadReply { blank: vec![false; request.probes.len()], blocks: u64::from(window.size.height) })
+        Ok(ReadReply { blank: vec![false; request.probes.len()] })
     }
 }
 

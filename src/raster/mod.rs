@@ -4,11 +4,14 @@
 //! serialisable data and pixels land in the caller's byte buffer, so that a source can live in another process: no GDAL type and
 //! no closure crosses the border.
 //!
+//! [`Isolated`] is that: it has each source in a child process, so that a file which crashes, loops or swallows memory costs itself.
+//!
 //! A source belongs to one thread. Each reader asks the [`OpenSource`] for its own.
 
 mod geotiff;
 mod header;
 mod identity;
+mod isolated;
 mod memory;
 mod pixels;
 mod source;
@@ -25,6 +28,7 @@ pub use decoder::{Gdal, gdal_report, write_geotiff};
 pub use geotiff::{GdalError, GdalReport, GeoTiff};
 pub use header::{Mask, PixelType, SceneHeader};
 pub use identity::{Identity, check_regular_file};
+pub use isolated::{DecoderLimits, Isolated, STRIP_BYTES, serve};
 pub use memory::{MemoryRaster, MemorySource, ReadFault};
 pub use pixels::PixelBuf;
 pub use source::{OpenSource, RasterError, RasterSource, ReadReply, ReadRequest};

@@ -41,8 +41,6 @@ impl ReadRequest {
 pub struct ReadReply {
     /// For each probe: the file stores no block of it.
     pub blank: Vec<bool>,
-    /// Blocks that had to be decoded, where the source counts them.
-    pub blocks: u64,
 }
 
 /// Why a scene cannot be read. The text names no path: whoever reports it does.
@@ -65,7 +63,7 @@ pub enum RasterError {
     Read {
         /// The band, counted from 1.
         band: u32,
-        /// The part that was asked for.
+        /// The columns that were asked for and the rows of the blocks that failed.
         window: PixelRect,
         /// What GDAL said.
         detail: String,
@@ -73,6 +71,18 @@ pub enum RasterError {
     /// The file is not the one that was planned.
     #[error("the file changed since it was planned; run again")]
     Changed,
+    /// The process that decodes came to grief over the file.
+    #[error("the decoder {detail}")]
+    Crashed {
+        /// How it ended, or what it did not do.
+        detail: String,
+    },
+    /// There is no process to decode the file.
+    #[error("cannot start a decoder, the file is not at fault: {detail}; --decode in-process needs none")]
+    NoDecoder {
+        /// What the system said.
+        detail: String,
+    },
 }
 
 /// Reads scenes. Owned by one thread; keeps the file it read last open.
@@ -101,5 +111,10 @@ pub trait OpenSource: Send + Sync {
     /// When it is no regular file or cannot be read.
     fn identify(&self, path: &Path) -> Result<Identity, RasterError> {
         Identity::of(path)
+    }
+
+    /// The most memory in bytes that other processes held on behalf of the sources that are gone, all sources together.
+    fn helpers_peak(&self) -> u64 {
+        0
     }
 }

@@ -80,8 +80,11 @@ pub struct StageLine {
 pub struct BudgetReport {
     /// Pixels, batches and labels: `--memory`.
     pub budget: u64,
-    /// GDAL's cache.
+    /// GDAL's cache, all decoders.
     pub decoder_cache: u64,
+    /// Processes that decode, without their cache.
+    #[serde(default)]
+    pub decoders: u64,
     /// Weights.
     pub weights: u64,
     /// Activations.
@@ -92,8 +95,12 @@ pub struct BudgetReport {
     pub base: u64,
     /// The sum of these.
     pub promised: u64,
-    /// The most that was resident.
+    /// The most that was resident: of this process, and of each decoder what it did not share with others. A decoder that died
+    /// before it could be asked does not count.
     pub peak_rss: u64,
+    /// The decoders' part of it.
+    #[serde(default)]
+    pub peak_decoders: u64,
     /// The most that units held of their share of the budget.
     pub peak_units: u64,
 }
@@ -102,10 +109,11 @@ impl BudgetReport {
     /// The promise and what it is made of.
     pub fn promise(&self) -> String {
         format!(
-            "{} promised ({} budget, {} decoder cache, {} weights, {} activations, {} post, {} program)",
+            "{} promised ({} budget, {} decoder cache, {} decoders, {} weights, {} activations, {} post, {} program)",
             format_bytes(self.promised),
             format_bytes(self.budget),
             format_bytes(self.decoder_cache),
+            format_bytes(self.decoders),
             format_bytes(self.weights),
             format_bytes(self.activations),
             format_bytes(self.post),

@@ -1,7 +1,7 @@
-//! Writes the inputs of `tests/bench/scale.sh`: one scene of 60 000 x 60 000 pixels (a drawn texture repeated; deflate, tiled), and a
-//! folder of 10 000 scenes of 256 x 256.
+//! Writes the inputs of `tests/bench/scale.sh` and `decode.sh`: one scene of 60 000 x 60 000 pixels (a drawn texture repeated; deflate,
+//! tiled), the same uncompressed in strips, and a folder of 10 000 scenes of 256 x 256.
 //!
-//! `cargo run --release --example bench_scenes -- large|small DIR [SIDE|COUNT]`
+//! `cargo run --release --example bench_scenes -- large|plain|small DIR [SIDE|COUNT]`
 #![expect(
     clippy::expect_used,
     clippy::print_stdout,
@@ -23,30 +23,26 @@ const TEXTURE: u32 = 2048;
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [kind, dir, rest @ ..] = arguments.as_slice() else {
-        panic!("usage: bench_scenes large|small DIR [SIDE|COUNT]")
+        panic!("usage: bench_scenes large|plain|small DIR [SIDE|COUNT]")
     };
     let number = |default: u32| rest.first().map_or(default, |n| n.parse().expect("a number"));
     std::fs::create_dir_all(dir).expect("the folder can be made");
     match kind.as_str() {
-        "large" => large(Path::new(dir), number(60_000)),
+        "large" => large(Path::new(dir), number(60_000), &TILED),
+        "plain" => large(Path::new(dir), number(60_000), &STRIPS),
         "small" => small(Path::new(dir), number(10_000)),
-        other => panic!("`{other}` is neither large nor small"),
+        other => panic!("`{other}` is none of large, plain and small"),
     }
 }
 
-/// One tiled, deflate-compressed scene, written a row of blocks at a time.
-fn large(dir: &Path, side: u32) {
+const TILED: [&str; 5] = ["TILED=YES", "BLOCKXSIZE=256", "BLOCKYSIZE=256", "COMPRESS=DEFLATE", "PREDICTOR=2"];
+const STRIPS: [&str; 1] = ["COMPRESS=NONE"];
+
+/// One scene, written a row of blocks at a time.
+fn large(dir: &Path, side: u32, layout: &[&str]) {
     let texture = draw(7, "texture", Size::new(TEXTURE, TEXTURE));
-    let options = RasterCreationOptions::from_iter([
-        "TILED=YES",
-        "BLOCKXSIZE=256",
-        "BLOCKYSIZE=256",
-        "COMPRESS=DEFLATE",
-        "ZLEVEL=1",
-        "PREDICTOR=2",
-        "INTERLEAVE=PIXEL",
-        "BIGTIFF=YES",
-    ]);
+    let common = ["ZLEVEL=1", "INTERLEAVE=PIXEL", "BIGTIFF=YES"];
+    let options = RasterCreationOptions::from_iter(layout.iter().copied().chain(common));
     let driver = DriverManager::get_driver_by_name("GTiff").expect("GDAL writes TIFFs");
     let n = side as usize;
     let path = dir.join("large.tif");

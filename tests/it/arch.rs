@@ -12,7 +12,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
     ("process", &[]),
     ("flow", &["faults"]),
     ("atomic", &[]),
-    ("raster", &["atomic", "geom"]),
+    ("raster", &["atomic", "faults", "geom", "process"]),
     ("zoo", &["atomic", "geom"]),
     ("config", &["raster", "tiler", "zoo"]),
     ("journal", &["atomic"]),

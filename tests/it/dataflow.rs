@@ -83,6 +83,7 @@ fn members_spread_over_devices_give_the_same_bytes_as_members_on_every_device() 
         let spread = tempfile::tempdir().unwrap();
         let (planned, source) = flow.plan().unwrap();
         let schedule = swath::plan::Schedule {
+            decode: swath::plan::Decode::InProcess,
             devices: vec![DeviceId::Cpu; 3],
             assignment: Assignment::from_matrix(vec![vec![true, false], vec![false, true], vec![true, false]]).unwrap(),
             readers: 2,
@@ -103,6 +104,7 @@ fn every_row_of_a_unit_is_read_once() {
     let windows = planned.plan.units.iter().flat_map(|u| u.geometry(&planned.plan).parts);
     let expected: u64 = windows.map(|p| u64::from(p.window.size.height)).sum();
     let schedule = swath::plan::Schedule {
+        decode: swath::plan::Decode::InProcess,
         devices: vec![DeviceId::Cpu; 2],
         assignment: Assignment::replicate(2, 1),
         readers: 3,
@@ -135,6 +137,7 @@ fn a_row_cut_into_many_units_runs_in_the_least_memory_that_planning_allows() {
     let need = admission_needs(&planned.plan).into_iter().max().unwrap();
     assert!(need > 4096 * 64, "the labels of a whole row are held together");
     let schedule = |memory| swath::plan::Schedule {
+        decode: swath::plan::Decode::InProcess,
         devices: vec![DeviceId::Cpu; 1],
         assignment: Assignment::replicate(1, 1),
         readers: 1,

@@ -21,60 +21,73 @@ pub(super) fn window(dataset: &Dataset, request: &ReadRequest, into: &mut [u8]) 
         bands.push((idx, band));
     }
     let (planes, mask) = into.split_at_mut(request.plane_bytes() * request.bands.len());
-    match request.dtype {
-        PixelType::U8 => planes_of::<u8>(&bands, request, planes)?,
-        PixelType::U16 => planes_of::<u16>(&bands, request, planes)?,
-        PixelType::I16 => planes_of::<i16>(&bands, request, planes)?,
-        PixelType::F32 => planes_of::<f32>(&bands, request, planes)?,
-    }
-    if let (true, Some((idx, band))) = (request.mask, bands.first()) {
-        let fail = |detail| RasterError::Read { band: *idx, window: request.window, detail };
-        let plane = band.open_mask_band().map_err(|e| fail(errors::explain(&e)))?;
-        rows_of::<u8>(&plane, request, request.window.ys(), mask).map_err(fail)?;
+    for row in block_rows(&bands, dataset.raster_size().1, request.window) {
+        let failed = |band: u32, detail| {
+            let window = PixelRect::from_spans(request.window.xs(), row.of_blocks);
+            RasterError::Read { band, window, detail }
+        };
+        for ((idx, band), plane) in bands.iter().zip(planes.chunks_exact_mut(request.plane_bytes().max(1))) {
+            rows_into(band, request.dtype, request.window, row.wanted, plane).map_err(|e| failed(*idx, e))?;
+        }
+        if let (true, Some((idx, band))) = (request.mask, bands.first()) {
+            let band = band.open_mask_band().map_err(|e| failed(*idx, errors::explain(&e)))?;
+            rows_into(&band, PixelType::U8, request.window, row.wanted, mask).map_err(|e| failed(*idx, e))?;
+        }
     }
     let blank = request.probes.iter().map(|probe| is_blank(&bands, *probe)).collect();
-    Ok(ReadReply { blank, blocks: blocks_touched(&bands, request.window) })
+    Ok(ReadReply { blank })
 }
 
-/// Reads block row by block row, all bands of each: with interleaved bands the first decodes the block and the others find it in
-/// GDAL's cache, which therefore needs to hold one row of blocks and not the window.
-fn planes_of<T: GdalType + Copy + bytemuck::Pod>(
-    bands: &[(u32, RasterBand<'_>)],
-    request: &ReadRequest,
-    planes: &mut [u8],
-) -> Result<(), RasterError> {
-    let Some((_, first)) = bands.first() else { return Ok(()) };
+/// A row of blocks.
+struct BlockRow {
+    /// The scene's rows that it holds: what an error names, however much of it was asked for.
+    of_blocks: Span,
+    /// Those of them in the window.
+    wanted: Span,
+}
+
+/// The rows of blocks of a window, top down. All bands of one are read before the next: with interleaved bands the first decodes the
+/// block and the others find it in GDAL's cache, which therefore needs to hold one row of blocks and not the window.
+fn block_rows(bands: &[(u32, RasterBand<'_>)], scene_height: usize, window: PixelRect) -> Vec<BlockRow> {
+    let Some((_, first)) = bands.first() else { return Vec::new() };
     let block_height = u32::try_from(first.block_size().1).unwrap_or(1).max(1);
-    let row_bytes = request.window.size.width as usize * request.dtype.bytes();
-    let window = request.window;
-    let mut y = window.y;
-    while y < window.ys().end {
-        let rows = Span::new(y, (y / block_height + 1).saturating_mul(block_height).min(window.ys().end));
-        let at = (rows.start - window.y) as usize * row_bytes;
-        let len = rows.len() as usize * row_bytes;
-        for ((idx, band), plane) in bands.iter().zip(planes.chunks_exact_mut(request.plane_bytes())) {
-            rows_of::<T>(band, request, rows, &mut plane[at..at + len]).map_err(|detail| RasterError::Read {
-                band: *idx,
-                window: PixelRect::from_spans(window.xs(), rows),
-                detail,
-            })?;
-        }
-        y = rows.end;
-    }
-    Ok(())
+    let scene_height = u32::try_from(scene_height).unwrap_or(u32::MAX);
+    let row = |idx: u32| {
+        let (start, end) = (idx * block_height, (idx + 1).saturating_mul(block_height).min(scene_height));
+        let wanted = Span::new(start.max(window.y), end.min(window.ys().end));
+        BlockRow { of_blocks: Span::new(start, end), wanted }
+    };
+    (window.y / block_height..window.ys().end.div_ceil(block_height)).map(row).collect()
 }
 
-/// Reads some rows of the window's columns.
-fn rows_of<T: GdalType + Copy + bytemuck::Pod>(
+/// Reads some rows of a window into their place in the window's plane.
+fn rows_into(
     band: &RasterBand<'_>,
-    request: &ReadRequest,
+    dtype: PixelType,
+    window: PixelRect,
     rows: Span,
+    plane: &mut [u8],
+) -> Result<(), String> {
+    let row_bytes = window.size.width as usize * dtype.bytes();
+    let at = (rows.start - window.y) as usize * row_bytes;
+    let into = &mut plane[at..at + rows.len() as usize * row_bytes];
+    let rect = PixelRect::from_spans(window.xs(), rows);
+    match dtype {
+        PixelType::U8 => values_into::<u8>(band, rect, into),
+        PixelType::U16 => values_into::<u16>(band, rect, into),
+        PixelType::I16 => values_into::<i16>(band, rect, into),
+        PixelType::F32 => values_into::<f32>(band, rect, into),
+    }
+}
+
+fn values_into<T: GdalType + Copy + bytemuck::Pod>(
+    band: &RasterBand<'_>,
+    rect: PixelRect,
     into: &mut [u8],
 ) -> Result<(), String> {
     let values: &mut [T] = bytemuck::try_cast_slice_mut(into).map_err(|e| format!("buffer: {e}"))?;
-    let extent = (request.window.size.width as usize, rows.len() as usize);
-    let corner = (request.window.x as isize, rows.start as isize);
-    let read = band.read_into_slice(corner, extent, extent, values, None);
+    let extent = (rect.size.width as usize, rect.size.height as usize);
+    let read = band.read_into_slice((rect.x as isize, rect.y as isize), extent, extent, values, None);
     match (read, errors::take()) {
         (Ok(()), None) => Ok(()),
         (_, Some(raised)) => Err(raised),
@@ -90,14 +103,6 @@ fn blocks_of(band: &RasterBand<'_>, rect: PixelRect) -> (Span, Span) {
         Span::new(span.start / block, span.end.div_ceil(block))
     };
     (span(rect.xs(), width), span(rect.ys(), height))
-}
-
-fn blocks_touched(bands: &[(u32, RasterBand<'_>)], window: PixelRect) -> u64 {
-    let count = |(_, band): &(u32, RasterBand<'_>)| {
-        let (cols, rows) = blocks_of(band, window);
-        u64::from(cols.len()) * u64::from(rows.len())
-    };
-    bands.first().map_or(0, count)
 }
 
 /// Whether the file stores none of the blocks that the rectangle touches, in any of the bands.

@@ -7,7 +7,7 @@ use swath::app::{Ended, Error, Job, Partial, RunOptions, execute};
 use swath::config::{Pipeline, Precision, Weights};
 use swath::geom::Size;
 use swath::plan::{
-    Assignment, BackendKind, DeviceId, MemberPlan, Planned, Planner, Promise, Scanned, ScannedScene, Schedule,
+    Assignment, BackendKind, Decode, DeviceId, MemberPlan, Planned, Planner, Promise, Scanned, ScannedScene, Schedule,
 };
 use swath::raster::{MemoryRaster, MemorySource, OpenSource};
 
@@ -34,6 +34,7 @@ impl Flow {
             readers: self.readers,
             encoders: 2,
             memory: self.memory,
+            decode: Decode::InProcess,
         }
     }
 

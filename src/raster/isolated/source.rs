@@ -1,0 +1,265 @@
+//! The parent's side: a source whose decoder is another process.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::Settings;
+use super::protocol::{Answer, Ask, Question, Ready, Said};
+use super::strips::Strips;
+use crate::process::{Child, FrameError, Start, ending, own_peak, shared_memory};
+use crate::raster::{RasterError, RasterSource, ReadReply, ReadRequest, SceneHeader};
+
+/// How long a decoder may take to be ready: its libraries may have to come from a slow disk.
+const START_PATIENCE: Duration = Duration::from_secs(120);
+
+/// The signal of a process that has used up its processor time.
+const SIGXCPU: i32 = 24;
+
+/// One thread's source.
+pub(super) struct IsolatedSource {
+    settings: Arc<Settings>,
+    decoder: Option<Decoder>,
+    /// The most bytes that one of its decoders has held.
+    peak: u64,
+}
+
+/// Why there is no answer.
+enum Trouble {
+    /// The decoder says what is wrong with the file.
+    File(RasterError),
+    /// The decoder is not what it was.
+    Decoder(FrameError),
+}
+
+impl From<FrameError> for Trouble {
+    fn from(error: FrameError) -> Self {
+        Self::Decoder(error)
+    }
+}
+
+impl IsolatedSource {
+    pub(super) fn new(settings: Arc<Settings>) -> Self {
+        Self { settings, decoder: None, peak: 0 }
+    }
+
+    /// Asks until there is an answer: a decoder that dies may have been killed by somebody, so a second one has a try.
+    fn ask<T>(
+        &mut self,
+        doing: &str,
+        mut attempt: impl FnMut(&mut Decoder) -> Result<T, Trouble>,
+    ) -> Result<T, RasterError> {
+        let mut has_died = false;
+        loop {
+            let decoder = match self.decoder.take() {
+                Some(decoder) => decoder,
+                // One that dies before it is ready may have been killed by somebody, too.
+                None => Decoder::start(&self.settings).or_else(|_| Decoder::start(&self.settings))?,
+            };
+            match attempt(self.decoder.insert(decoder)) {
+                Ok(answer) => return Ok(answer),
+                Err(Trouble::File(error)) => return Err(error),
+                Err(Trouble::Decoder(error)) => {
+                    let death = self.bury(error, doing);
+                    if death.is_final || has_died {
+                        return Err(RasterError::Crashed { detail: death.detail });
+                    }
+                    has_died = true;
+                }
+            }
+        }
+    }
+
+    /// Ends the decoder and finds out how it died.
+    fn bury(&mut self, error: FrameError, doing: &str) -> Death {
+        let Some(mut decoder) = self.decoder.take() else { return Death::unknown("is gone") };
+        self.peak = self.peak.max(decoder.held());
+        let status = decoder.child.kill();
+        let timeout = self.settings.limits.timeout.as_secs();
+        match (error, status) {
+            (FrameError::Late, _) => Death {
+                detail: format!("gave no answer within {timeout} s (--decode-timeout) while it {doing} the file"),
+                is_final: true,
+            },
+            (FrameError::Closed, Ok(status)) => decoder.death(status, doing, timeout),
+            (FrameError::Closed, Err(e)) => Death::unknown(&format!("was lost while it {doing} the file: {e}")),
+            (error @ (FrameError::System(_) | FrameError::Nonsense(_)), _) => {
+                Death::unknown(&format!("cannot be understood while it {doing} the file: {error}"))
+            }
+        }
+    }
+}
+
+impl RasterSource for IsolatedSource {
+    fn inspect(&mut self, path: &Path) -> Result<SceneHeader, RasterError> {
+        let timeout = self.settings.limits.timeout;
+        self.ask("opened", |decoder| {
+            let number = decoder.send(Ask::Inspect { path: path.into() })?;
+            match decoder.answer(number, timeout)? {
+                Said::Header(header) => header.into_header().ok_or_else(|| nonsense("an impossible header")),
+                Said::Pixels(_) => Err(nonsense("pixels instead of a header")),
+            }
+        })
+    }
+
+    fn read(&mut self, request: &ReadRequest, into: &mut [u8]) -> Result<ReadReply, RasterError> {
+        if into.len() != request.buffer_bytes() {
+            return Err(RasterError::Changed);
+        }
+        let limits = self.settings.limits;
+        let strips = Strips::new(request, limits.strip);
+        // Survives the decoder: what was copied need not be read again.
+        let (mut n_copied, mut reply) = (0, ReadReply::default());
+        self.ask("read", |decoder| {
+            let mut numbers = Vec::new();
+            let first = n_copied;
+            while n_copied < strips.len() {
+                while first + numbers.len() < strips.len().min(n_copied + 2) {
+                    numbers.push(decoder.send(strips.ask(first + numbers.len()))?);
+                }
+                match decoder.answer(numbers[n_copied - first], limits.timeout)? {
+                    Said::Pixels(said) if n_copied == 0 => reply = said,
+                    Said::Pixels(_) => {}
+                    Said::Header(_) => return Err(nonsense("a header instead of pixels")),
+                }
+                strips.copy(n_copied, &decoder.memory, into).map_err(FrameError::System)?;
+                n_copied += 1;
+            }
+            Ok(())
+        })?;
+        Ok(reply)
+    }
+}
+
+impl Drop for IsolatedSource {
+    fn drop(&mut self) {
+        let last = self.decoder.as_ref().map_or(0, Decoder::held);
+        self.settings.peaks.fetch_add(self.peak.max(last), Ordering::Relaxed);
+    }
+}
+
+fn nonsense(what: &str) -> Trouble {
+    Trouble::Decoder(FrameError::Nonsense(what.into()))
+}
+
+/// How a decoder died.
+struct Death {
+    detail: String,
+    /// Another one would fare no better.
+    is_final: bool,
+}
+
+impl Death {
+    fn unknown(detail: &str) -> Self {
+        Self { detail: detail.into(), is_final: false }
+    }
+}
+
+/// A child process that decodes.
+struct Decoder {
+    child: Child,
+    /// Where strips arrive.
+    memory: File,
+    /// What it prints before it dies.
+    errors: File,
+    /// Bytes of address space that it may have.
+    limit: u64,
+    /// Questions so far.
+    asked: u64,
+}
+
+impl Decoder {
+    fn start(settings: &Settings) -> Result<Self, RasterError> {
+        let fail = |detail: String| RasterError::NoDecoder { detail };
+        let system = |e: std::io::Error| fail(e.to_string());
+        let memory = shared_memory("swath-strips").map_err(system)?;
+        let errors = shared_memory("swath-errors").map_err(system)?;
+        let arguments = [OsString::from("decoder")];
+        let start = Start {
+            arguments: &arguments,
+            apart: true,
+            program: settings.program.as_deref(),
+            errors: Some(errors.try_clone().map_err(system)?),
+        };
+        let mut child = Child::start_as(start).map_err(system)?;
+        let told = child.frames().send_file(&settings.limits, memory.as_fd());
+        match told.and_then(|()| child.frames().recv::<Ready>(Some(START_PATIENCE))) {
+            Ok(Ok(limit)) => Ok(Self { child, memory, errors, limit, asked: 0 }),
+            Ok(Err(why)) => Err(fail(why)),
+            Err(FrameError::Closed) => {
+                let end = child.kill().map_or_else(|e| e.to_string(), |status| format!("it {}", ending(status)));
+                Err(fail(with_last_words(end, &errors)))
+            }
+            Err(e) => Err(fail(e.to_string())),
+        }
+    }
+
+    fn send(&mut self, ask: Ask) -> Result<u64, FrameError> {
+        self.asked += 1;
+        self.child.frames().send(&Question { number: self.asked, ask })?;
+        Ok(self.asked)
+    }
+
+    /// The answer to a question; those to questions that were given up are skipped.
+    fn answer(&mut self, number: u64, timeout: Duration) -> Result<Said, Trouble> {
+        loop {
+            let answer: Answer = self.child.frames().recv(Some(timeout))?;
+            if answer.number == number {
+                return answer.said.map_err(Trouble::File);
+            }
+        }
+    }
+
+    /// Bytes that it holds or held and that are its alone, and the shared strips.
+    fn held(&self) -> u64 {
+        let strips = self.memory.metadata().map_or(0, |meta| meta.len());
+        own_peak(self.child.id()).map_or(0, |own| own + strips)
+    }
+
+    fn death(&self, status: ExitStatus, doing: &str, timeout: u64) -> Death {
+        let words = last_words(&self.errors);
+        let is_out_of_memory = ["memory allocation of", "bad_alloc"].iter().any(|text| words.contains(text));
+        if status.signal() == Some(SIGXCPU) {
+            let detail = format!("used {timeout} s of processor time (--decode-timeout) while it {doing} the file");
+            return Death { detail, is_final: true };
+        }
+        if is_out_of_memory {
+            let limit = self.limit.div_ceil(1 << 20);
+            return Death {
+                detail: format!(
+                    "ran out of its memory limit of {limit} MiB while it {doing} the file; if you trust the file, \
+                     --decode in-process has no such limit"
+                ),
+                is_final: false,
+            };
+        }
+        let end = format!("{} while it {doing} the file", ending(status));
+        Death { detail: with_last_words(end, &self.errors), is_final: false }
+    }
+}
+
+/// Bytes of what a dying decoder prints that are looked at, and that are told.
+const WORDS_READ: usize = 4096;
+const WORDS_TOLD: usize = 200;
+
+fn last_words(errors: &File) -> String {
+    let mut bytes = vec![0; WORDS_READ];
+    let n = errors.read_at(&mut bytes, 0).unwrap_or(0);
+    String::from_utf8_lossy(&bytes[..n]).into_owned()
+}
+
+/// A death with the first line that was printed, which tells the cause.
+fn with_last_words(end: String, errors: &File) -> String {
+    let words = last_words(errors);
+    match words.lines().map(str::trim).find(|line| !line.is_empty()) {
+        Some(line) => format!("{end}: {}", line.chars().take(WORDS_TOLD).collect::<String>()),
+        None => end,
+    }
+}
