@@ -92,6 +92,25 @@ pub enum Error {
     /// Somebody stopped it.
     #[error("stopped by {0}; the same command (without --fresh or --from) goes on from here")]
     Stopped(Signal),
+    /// The run's own process died too often.
+    #[error(
+        "the run {how}, {times} times in a row without finishing anything; what is done is kept. Memory and devices are the likely \
+         causes: try a smaller --memory, fewer --devices, or --no-supervise to see it happen"
+    )]
+    Died {
+        /// How often.
+        times: usize,
+        /// How it ended the last time.
+        how: String,
+    },
+    /// Nothing moved any more.
+    #[error("{what} for {seconds} s (--stall-timeout); the same command goes on from here")]
+    Stalled {
+        /// Who did not move.
+        what: String,
+        /// For how long.
+        seconds: u64,
+    },
     /// A fact that should always hold does not.
     #[error("internal error: {0}; this is a bug in swath")]
     Internal(String),

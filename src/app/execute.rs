@@ -1,23 +1,26 @@
 //! Carries a job out: from what is done already to a checked archive and a report.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::guard::{Guard, Orders};
 use super::lock::Lock;
 use super::outputs::Outputs;
 use super::record::Record;
 use super::resume::{Found, StageName, look_back, needs_networks, remove_temporaries};
-use super::signals::Signals;
+use super::signals::{Signals, leave};
+use super::supervisor::RESTART;
 use super::wire::{Extent, Parts};
 use super::{Error, Job, Running, machine, throughput, wire};
 use crate::config::{Checkpoint, Pipeline};
-use crate::flow::{Closed, Graph, Stop};
+use crate::flow::{Closed, Graph, Stall, Stop, Watchdog};
 use crate::geom::Size;
 use crate::infer::{Backend, open_backends};
 use crate::journal::{Journal, RunRecord, State};
 use crate::plan::{Keys, Plan, Planned, Refusal, Schedule};
-use crate::report::{RunReport, RunState, Snapshot, Watch};
+use crate::report::{self, RunReport, RunState, Snapshot, Watch, eprint_line};
 use crate::stages::{Board, Failure};
 
 /// What becomes of the archive when scenes failed.
@@ -53,6 +56,10 @@ pub struct RunOptions {
     pub until: Option<StageName>,
     /// How long a run that was told to stop may take to finish what it has begun.
     pub grace: Duration,
+    /// How long nothing may move before the run gives itself up; `None` for ever.
+    pub stall_timeout: Option<Duration>,
+    /// The process that watches over this one.
+    pub guard: Guard,
     /// The command's arguments, for `retry`; empty where there was none.
     pub arguments: Vec<String>,
 }
@@ -70,12 +77,17 @@ impl RunOptions {
             from: None,
             until: None,
             grace: Self::GRACE,
+            stall_timeout: Some(Self::STALL_TIMEOUT),
+            guard: Guard::default(),
             arguments: Vec::new(),
         }
     }
 
     /// Batch systems kill 30 seconds after they ask.
     pub const GRACE: Duration = Duration::from_secs(20);
+
+    /// The slowest item seen so far is a batch of large crops through an ensemble on one core: minutes, not tens of them.
+    pub const STALL_TIMEOUT: Duration = Duration::from_secs(600);
 }
 
 /// A run that came to its end.
@@ -134,6 +146,24 @@ fn check(options: &RunOptions, pipeline: &Pipeline) -> Result<(), Error> {
     }
 }
 
+/// The scenes of a plan that were under way when an earlier attempt died.
+fn suspects(plan: &Plan, orders: &Orders) -> BTreeSet<u32> {
+    (0..).zip(&plan.scenes).filter(|(_, scene)| orders.suspects.contains(&scene.name)).map(|(idx, _)| idx).collect()
+}
+
+/// Gives up the scenes that earlier attempts died of.
+fn leave_out(board: &Board, orders: &Orders) {
+    for (idx, scene) in (0..).zip(&board.plan().scenes) {
+        if let Some(how) = orders.quarantined.get(&scene.name) {
+            board.fail(
+                idx,
+                "supervisor",
+                format!("the program {how} twice while this scene was under way, the second time alone"),
+            );
+        }
+    }
+}
+
 fn extent(plan: &Plan) -> Snapshot {
     let totals = plan.totals();
     Snapshot { scenes: plan.scenes.len() as u64, tiles: totals.tiles, network_pixels: totals.network_pixels }
@@ -182,6 +212,7 @@ impl<'a> Run<'a> {
         memory.keep_labels = plan.pipeline.checkpoints.contains(&Checkpoint::Labels);
         memory.keep_logits = plan.pipeline.checkpoints.contains(&Checkpoint::MemberLogits);
         let mut record = Record::begin(&plan, &promise, &outputs, ignored)?;
+        record.report.deaths.clone_from(&options.guard.orders().deaths);
         record.found(&plan, done, archive, damaged, memory.entries.len() as u64, n_temporaries);
         let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
         let folder = std::env::current_dir().map(|d| d.display().to_string()).unwrap_or_default();
@@ -195,7 +226,10 @@ impl<'a> Run<'a> {
             folder,
             arguments: options.arguments.clone(),
         })])?;
+        options.guard.begun();
+        memory.suspects = suspects(&plan, options.guard.orders());
         let board = Arc::new(Board::new(plan, memory, Arc::clone(&source)));
+        leave_out(&board, options.guard.orders());
         let journal = Arc::new(Mutex::new(journal));
         let stop = Stop::new();
         let signals = Signals::watch(stop.clone(), options.grace);
@@ -242,6 +276,7 @@ impl<'a> Run<'a> {
             layout: &self.outputs.layout,
             journal: Arc::clone(&self.journal),
             extent,
+            guard: self.options.guard.clone(),
         };
         let started = Instant::now();
         let running = wire(&self.board, &parts, backends, self.stop.clone())?;
@@ -295,20 +330,39 @@ impl<'a> Run<'a> {
         let Running { graph, verdicts, .. } = running;
         let mut scenes = self.record.report.totals.done;
         let known = self.record.known_extent(self.board.plan());
+        let mut watchdog = self.options.stall_timeout.map(Watchdog::new);
+        let started = Instant::now();
         loop {
             match verdicts.recv_timeout(Watch::INTERVAL) {
                 Ok(Some(verdict)) => {
                     scenes += 1;
                     self.record.take(verdict, &self.board, &self.outputs, watch)?;
+                    self.options.guard.done();
                 }
                 Ok(None) => {}
                 Err(Closed) => return Ok(graph),
+            }
+            if let Some(stall) = watchdog.as_mut().and_then(|dog| dog.look(&graph)) {
+                self.give_up(&stall, &graph, started.elapsed(), watch);
             }
             let progress = self.board.progress();
             let (tiles, network_pixels) =
                 (known.tiles + progress.tiles(), known.network_pixels + progress.network_pixels());
             watch.show(Snapshot { scenes, tiles, network_pixels });
         }
+    }
+
+    /// Tells what does not move and ends the process: a worker that does not come back cannot be joined.
+    fn give_up(&mut self, stall: &Stall, graph: &Graph, wall: Duration, watch: &Watch) -> ! {
+        watch.finish();
+        self.record.stages(&graph.reports(), wall);
+        eprint_line(report::stage_table(&self.record.report.stages).trim_end());
+        let what = match &stall.stage {
+            Some(stage) => format!("the stage `{stage}` has not come back from one item"),
+            None => "every stage waits for another one".to_owned(),
+        };
+        report::eprint_error(&Error::Stalled { what, seconds: stall.quiet.as_secs() });
+        leave(if self.options.guard.is_watched() { RESTART } else { 1 })
     }
 
     /// Makes the archive out of what the journal knows as done, unless it is there or withheld.

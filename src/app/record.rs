@@ -46,6 +46,7 @@ impl Record {
             state: RunState::Running,
             plan: plan.digest().map_err(|e| Error::Internal(e.to_string()))?,
             totals: Totals { ignored, ..Totals::default() },
+            deaths: Vec::new(),
             failed: Vec::new(),
             earlier: outputs.left_over(&planned),
             outputs: planned,

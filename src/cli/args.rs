@@ -60,6 +60,9 @@ pub(super) struct RetryArgs {
     /// Only the scenes that failed and those that are outstanding; the others stay as they are. (What a plain run does, too.)
     #[arg(long, required = true)]
     pub(super) failed: bool,
+
+    #[command(flatten)]
+    pub(super) watching: Watching,
 }
 
 #[derive(Debug, Args)]
@@ -93,9 +96,28 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = RunOptions::GRACE.as_secs(), value_parser = clap::value_parser!(u64).range(..=86_400))]
     pub(super) grace: u64,
 
+    /// Seconds that nothing may move before the run gives itself up and is started again; 0 for never.
+    #[arg(long, value_name = "SECONDS", default_value_t = RunOptions::STALL_TIMEOUT.as_secs())]
+    pub(super) stall_timeout: u64,
+
+    #[command(flatten)]
+    pub(super) watching: Watching,
+
     /// Take the folder over from a run on another host that is gone.
     #[arg(long)]
     pub(super) break_lock: bool,
+}
+
+/// Who watches over a run.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct Watching {
+    /// Run in this process, without one that starts it again when it dies. For debuggers.
+    #[arg(long)]
+    pub(super) no_supervise: bool,
+
+    /// This process is the one that is started again.
+    #[arg(long, hide = true)]
+    pub(super) supervised: bool,
 }
 
 /// Names of stages.

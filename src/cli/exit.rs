@@ -47,7 +47,9 @@ pub(super) fn code(error: &Error) -> u8 {
         Error::Locked { .. } => LOCKED,
         Error::Graph(e) => graph(e),
         Error::Stopped(signal) => signal.exit_code(),
-        Error::Gdal(_) | Error::System { .. } | Error::Internal(_) => INTERNAL,
+        Error::Gdal(_) | Error::System { .. } | Error::Internal(_) | Error::Died { .. } | Error::Stalled { .. } => {
+            INTERNAL
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::args::{BackendName, EvalArgs, JobArgs, RunArgs, Stage, SynthArgs};
-use crate::app::{self, EvalRequest, JobRequest, RunOptions, StageName, SynthRequest};
+use crate::app::{self, EvalRequest, Guard, JobRequest, RunOptions, StageName, SynthRequest};
 use crate::plan::{BackendKind, ScanOptions};
 
 /// The job that `run` and `plan` are about.
@@ -34,14 +34,18 @@ pub(super) fn job(args: &JobArgs) -> Result<JobRequest, app::Error> {
 }
 
 /// How `run` carries it out. `arguments` are the command's own.
-pub(super) fn run(args: &RunArgs, arguments: Vec<String>) -> RunOptions {
+/// An attempt after one that had begun goes on where that ended.
+pub(super) fn run(args: &RunArgs, arguments: Vec<String>, guard: Guard) -> RunOptions {
+    let begun = guard.orders().begun;
     RunOptions {
         overwrite: args.job.overwrite,
         partial: args.job.allow_partial.unwrap_or_default(),
         show: true,
-        fresh: args.fresh,
+        fresh: args.fresh && !begun,
         break_lock: args.break_lock,
-        from: args.from.map(stage),
+        stall_timeout: (args.stall_timeout > 0).then(|| Duration::from_secs(args.stall_timeout)),
+        guard,
+        from: args.from.filter(|_| !begun).map(stage),
         until: args.until.map(stage),
         grace: Duration::from_secs(args.grace),
         arguments,

@@ -6,5 +6,5 @@
 mod child;
 mod frames;
 
-pub use child::{Child, die_with_parent, ending};
+pub use child::{Child, die_with_parent, ending, pass_on};
 pub use frames::{FrameError, Frames};

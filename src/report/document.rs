@@ -159,6 +159,9 @@ pub struct RunReport {
     pub plan: String,
     /// Sums.
     pub totals: Totals,
+    /// How earlier attempts of this run died; each was followed by another one.
+    #[serde(default)]
+    pub deaths: Vec<String>,
     /// Scenes without a mask.
     pub failed: Vec<FailedScene>,
     /// Files of this run by path relative to the run directory; `None` where a file is planned and not (yet) written.

@@ -18,5 +18,5 @@ pub use document::{
 pub use plan::{PlanDocument, PlannedMember, PlannedScene, RefusedScene};
 pub use print::{eprint_error, eprint_line, print, print_json};
 pub use standing::{Standing, Verified};
-pub use summary::summary;
+pub use summary::{stage_table, summary};
 pub use watch::{Snapshot, Watch};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::RunReport;
+use super::{RunReport, StageLine};
 use crate::config::format_bytes;
 
 /// Failed scenes that the summary lists; all are in report.json.
@@ -21,6 +21,9 @@ pub fn summary(report: &RunReport, dir: &str) -> String {
     if report.failed.len() > LISTED {
         line(format!("  ... and {} more in report.json", report.failed.len() - LISTED));
     }
+    for death in &report.deaths {
+        line(format!("started anew, because the run {death}"));
+    }
     line(format!(
         "pixels      {:.1} Mpx in {:.1} s, {:.2} Mpx/s ({} tiles, {:.1} Mpx seen by the networks)",
         t.pixels as f64 / 1e6,
@@ -29,12 +32,7 @@ pub fn summary(report: &RunReport, dir: &str) -> String {
         t.tiles,
         t.network_pixels as f64 / 1e6
     ));
-    for stage in &report.stages {
-        line(format!(
-            "  {:<9} x{:<2} {:>5.1} % busy, {:>5.1} % waiting for input, {:>5.1} % for room",
-            stage.name, stage.workers, stage.busy_percent, stage.wait_in_percent, stage.wait_out_percent
-        ));
-    }
+    line(stage_table(&report.stages).trim_end().to_owned());
     if let Some(bottleneck) = &report.bottleneck {
         line(format!("bottleneck  {bottleneck}"));
     }
@@ -48,4 +46,15 @@ pub fn summary(report: &RunReport, dir: &str) -> String {
         None => line("archive     none: scenes failed; --allow-partial makes one without them".into()),
     }
     text
+}
+
+/// What each stage does with its time, a line each.
+pub fn stage_table(stages: &[StageLine]) -> String {
+    let line = |stage: &StageLine| {
+        format!(
+            "  {:<9} x{:<2} {:>5.1} % busy, {:>5.1} % waiting for input, {:>5.1} % for room, {} items\n",
+            stage.name, stage.workers, stage.busy_percent, stage.wait_in_percent, stage.wait_out_percent, stage.items
+        )
+    };
+    stages.iter().map(line).collect()
 }

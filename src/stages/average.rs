@@ -85,7 +85,10 @@ impl Stage for Average {
         label_nodata(&batch.raw, &mut tiles);
         let tiles = self.finished(&batch, tiles);
         self.board.progress().count_tiles(tiles.len() as u64, batch.raw.crop.area() * tiles.len() as u64);
-        out.put(Arc::new(Classified { ticket: Arc::clone(&batch.ticket), tiles }));
+        if !tiles.is_empty() {
+            // A batch that nobody waits for ends here: behind, it would hold its unit's memory until the end of the run.
+            out.put(Arc::new(Classified { ticket: Arc::clone(&batch.ticket), tiles }));
+        }
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! What the stages of a run share: the plan, what is known of it already, which scenes failed, and how far it is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -36,6 +36,8 @@ pub struct Memory {
     pub entries: HashMap<StageKey, Location>,
     /// Where they are, and where new ones go.
     pub checkpoints: Checkpoints,
+    /// Scenes that were under way when an earlier attempt died: each has the dataflow to itself.
+    pub suspects: BTreeSet<u32>,
     /// Whether labels are kept.
     pub keep_labels: bool,
     /// Whether members' logits are kept.
@@ -46,7 +48,8 @@ impl Memory {
     /// Nothing is done and nothing is kept.
     pub fn nothing(n_scenes: usize, checkpoints: Checkpoints) -> Self {
         let entries = HashMap::new();
-        Self { done: vec![false; n_scenes], entries, checkpoints, keep_labels: false, keep_logits: false }
+        let (done, suspects) = (vec![false; n_scenes], BTreeSet::new());
+        Self { done, entries, checkpoints, suspects, keep_labels: false, keep_logits: false }
     }
 }
 

@@ -13,6 +13,15 @@ use crate::journal::Artefact;
 use crate::plan::UnitGeometry;
 use crate::raster::PixelBuf;
 
+/// A unit's turn to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// Index of the unit.
+    pub unit: usize,
+    /// The one scene of it that is meant; `None` for all that have no turn of their own.
+    pub alone: Option<u32>,
+}
+
 /// A unit on its way; its label credit is given back when the last message about it is gone.
 #[derive(Debug)]
 pub struct Ticket {

@@ -37,7 +37,7 @@ pub use infer::Infer;
 pub use keep::Keep;
 pub use layout::OutputLayout;
 pub use message::{
-    Classified, Encoded, Finished, Inferred, Opened, Ran, ReadUnit, SceneRows, StitchedScene, TileBatch, Verdict,
+    Classified, Encoded, Finished, Inferred, Opened, Ran, ReadUnit, SceneRows, StitchedScene, TileBatch, Turn, Verdict,
     WrittenFile,
 };
 pub use post::Post;

@@ -23,13 +23,16 @@ const ARROWS: [(&str, &[&str]); 21] = [
     ("package", &["atomic", "config", "geom", "masks"]),
     ("eval", &["config", "geom", "masks"]),
     ("synth", &["config", "geom"]),
-    ("stages", &["atomic", "config", "flow", "geom", "infer", "journal", "masks", "plan", "post", "raster", "tiler"]),
+    (
+        "stages",
+        &["atomic", "config", "faults", "flow", "geom", "infer", "journal", "masks", "plan", "post", "raster", "tiler"],
+    ),
     ("report", &["atomic", "config"]),
     (
         "app",
         &[
-            "atomic", "config", "eval", "flow", "geom", "infer", "journal", "masks", "package", "plan", "raster",
-            "report", "stages", "synth", "zoo",
+            "atomic", "config", "eval", "flow", "geom", "infer", "journal", "masks", "package", "plan", "process",
+            "raster", "report", "stages", "synth", "zoo",
         ],
     ),
     ("cli", &["app", "atomic", "config", "flow", "infer", "journal", "masks", "plan", "report", "stages"]),

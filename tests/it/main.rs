@@ -16,5 +16,6 @@ mod parity;
 mod pipelines;
 mod reader;
 mod resume;
+mod supervisor;
 mod support;
 mod zoo_memory;
