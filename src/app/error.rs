@@ -92,6 +92,19 @@ pub enum Error {
     /// Somebody stopped it.
     #[error("stopped by {0}; the same command (without --fresh or --from) goes on from here")]
     Stopped(Signal),
+    /// The disk is full, or the quota used up.
+    #[error(
+        "no room for the outputs: up to {needed} more are needed (uncompressed), {free} are free; make room and run the same command"
+    )]
+    NoRoom {
+        /// What the rest may take.
+        needed: String,
+        /// What there is.
+        free: String,
+        /// What could not be written.
+        #[source]
+        source: Box<Error>,
+    },
     /// The run's own process died too often.
     #[error(
         "the run {how}, {times} times in a row without finishing anything; what is done is kept. Memory and devices are the likely \

@@ -13,7 +13,7 @@ use super::resume::{Found, StageName, look_back, needs_networks, remove_temporar
 use super::signals::{Signals, leave};
 use super::supervisor::RESTART;
 use super::wire::{Extent, Parts};
-use super::{Error, Job, Running, machine, throughput, wire};
+use super::{Error, Job, Running, disk, machine, throughput, wire};
 use crate::config::{Checkpoint, Pipeline};
 use crate::flow::{Closed, Graph, Stall, Stop, Watchdog};
 use crate::geom::Size;
@@ -120,7 +120,7 @@ pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
     run.record.report.state = if done.is_ok() { RunState::Finished } else { RunState::Stopped };
     let written = run.record.report.write(&run.outputs.layout.report());
     // The first error is the one to tell.
-    done?;
+    done.map_err(|e| disk::explain(e, &options.out, run.outstanding_bytes()))?;
     written?;
     Ok(Ended { report: run.record.report, out: options.out.clone() })
 }
@@ -256,6 +256,13 @@ impl<'a> Run<'a> {
             None | Some(StageName::Pack) => self.pack(),
             Some(_) => Ok(()),
         }
+    }
+
+    /// What the scenes that are not done yet may take on disk.
+    fn outstanding_bytes(&self) -> u64 {
+        let plan = self.board.plan();
+        let is_done = |scene: usize| self.record.is_done(&plan.scenes[scene].name);
+        disk::need(plan, |scene| !is_done(scene))
     }
 
     fn withdraw_archive(&mut self) -> Result<(), Error> {

@@ -6,6 +6,7 @@
 //!
 //! The only folder that knows every other one, and the only one with tokio (signals).
 
+mod disk;
 mod doctor;
 mod error;
 mod eval;

@@ -100,11 +100,15 @@ impl Record {
         lines
     }
 
+    /// Whether a scene has its mask.
+    pub(super) fn is_done(&self, name: &str) -> bool {
+        self.report.outputs.get(&format!("masks/{name}.png")).is_some_and(Option::is_some)
+    }
+
     /// Scenes, tiles and pixels that were done before this run.
     pub(super) fn known_extent(&self, plan: &Plan) -> Snapshot {
-        let is_done = |name: &str| self.report.outputs.get(&format!("masks/{name}.png")).is_some_and(Option::is_some);
         let mut known = Snapshot::default();
-        for scene in plan.scenes.iter().filter(|s| is_done(&s.name)) {
+        for scene in plan.scenes.iter().filter(|s| self.is_done(&s.name)) {
             known.scenes += 1;
             known.tiles += scene.grid.n_tiles();
             known.network_pixels += scene.grid.network_pixels();

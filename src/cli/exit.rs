@@ -40,7 +40,7 @@ pub(super) fn code(error: &Error) -> u8 {
             BackendError::Device { .. } => NO_DEVICE,
             BackendError::Forward { .. } => INTERNAL,
         },
-        Error::Write(_) => OUTPUT,
+        Error::Write(_) | Error::NoRoom { .. } => OUTPUT,
         Error::Mask(e) => output_or_bug(e.is_output_fault()),
         Error::Package(e) => output_or_bug(e.is_output_fault()),
         Error::Journal(e) => journal(e),

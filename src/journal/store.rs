@@ -57,6 +57,11 @@ pub enum JournalError {
 }
 
 impl JournalError {
+    /// Whether the disk is full.
+    pub fn is_about_room(&self) -> bool {
+        matches!(self, Self::Sql { source, .. } if source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
+    }
+
     /// Whether the disk or its permissions are to blame.
     pub fn is_output_fault(&self) -> bool {
         matches!(self, Self::Sql { .. })

@@ -40,7 +40,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
 
 /// Crates that only some places know.
 const OWNERS: [(&str, &[&str]); 15] = [
-    ("rustix", &["process/"]),
+    ("rustix", &["process/", "app/disk.rs"]),
     ("tch", &["zoo/", "infer/torch/"]),
     ("libloading", &["infer/torch/cuda.rs"]),
     ("gdal", &["raster/gdal/"]),

@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use swath::geom::Size;
 
-use crate::support::command::{Ran, Workdir, geotiff};
+use crate::support::command::{Ran, Workdir, children, geotiff};
 use crate::support::memory::{TWO, pipeline, values};
 use crate::support::outputs;
 
@@ -61,12 +61,6 @@ fn wait_until(what: impl Fn() -> bool) {
         assert!(start.elapsed() < DEADLINE, "waited in vain");
         std::thread::sleep(Duration::from_millis(2));
     }
-}
-
-/// The processes that a process has started.
-fn children(pid: u32) -> Vec<i32> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    text.split_whitespace().map(|p| p.parse().unwrap()).collect()
 }
 
 fn is_alive(pid: i32) -> bool {

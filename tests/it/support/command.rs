@@ -78,3 +78,10 @@ pub(crate) fn geotiff(path: &Path, size: swath::geom::Size, planes: &[u8]) {
     let transform = GeoTransform::north_up(500_000.0, 5_400_000.0, 0.5);
     write_geotiff(path, &GeoTiff { size, planes, transform, epsg: 32632 }).unwrap();
 }
+
+/// The processes that a process, any of its threads, has started.
+pub(crate) fn children(pid: u32) -> Vec<i32> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().filter_map(Result::ok);
+    let children = threads.filter_map(|t| std::fs::read_to_string(t.path().join("children")).ok());
+    children.flat_map(|text| text.split_whitespace().map(|p| p.parse().unwrap()).collect::<Vec<_>>()).collect()
+}
