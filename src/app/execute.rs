@@ -113,8 +113,10 @@ pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
     if !foreign.is_empty() && !options.overwrite {
         return Err(Error::Foreign(foreign));
     }
-    let _lock = Lock::take(&options.out, options.break_lock)?;
-    let mut run = Run::begin(job, options, outputs)?;
+    let needed = disk::need(&job.planned.plan, |_| true);
+    let explain = |e| disk::explain(e, &options.out, needed);
+    let _lock = Lock::take(&options.out, options.break_lock).map_err(explain)?;
+    let mut run = Run::begin(job, options, outputs).map_err(explain)?;
     let done = run.carry_out();
     run.record.report.memory.peak_rss = machine::peak_rss();
     run.record.report.state = if done.is_ok() { RunState::Finished } else { RunState::Stopped };
