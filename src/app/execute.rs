@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::devices::{self, without_lost};
 use super::lock::Lock;
 use super::outputs::Outputs;
 use super::record::Record;
@@ -12,11 +13,12 @@ use super::signals::Signals;
 use super::wire::{Extent, Parts};
 use super::{Error, Job, Running, machine, throughput, wire};
 use crate::config::{Checkpoint, Pipeline};
-use crate::flow::{Closed, Graph, Stop};
+use crate::faults::Faults;
+use crate::flow::{Closed, Graph, GraphError, StageReport, Stop};
 use crate::geom::Size;
-use crate::infer::{Backend, open_backends};
-use crate::journal::{Journal, RunRecord, State};
-use crate::plan::{Keys, Plan, Planned, Refusal, Schedule};
+use crate::infer::{Backend, BackendError, open_backends};
+use crate::journal::{Conceded, ConcessionRecord, Journal, RunRecord, State};
+use crate::plan::{Concessions, Plan, Planned, Refusal, Schedule};
 use crate::report::{RunReport, RunState, Snapshot, Watch};
 use crate::stages::{Board, Failure};
 
@@ -55,6 +57,11 @@ pub struct RunOptions {
     pub grace: Duration,
     /// The command's arguments, for `retry`; empty where there was none.
     pub arguments: Vec<String>,
+    /// Whether this goes on by itself where another process was cut off: then `fresh` and `from` have had their effect, and the devices
+    /// that were lost count.
+    pub restarted: bool,
+    /// Faults that devices show on purpose.
+    pub faults: Faults,
 }
 
 impl RunOptions {
@@ -71,6 +78,8 @@ impl RunOptions {
             until: None,
             grace: Self::GRACE,
             arguments: Vec::new(),
+            restarted: false,
+            faults: Faults::at("device"),
         }
     }
 
@@ -93,6 +102,8 @@ pub struct Ended {
 /// When the run directory is in use, foreign files lie at output names, the networks cannot be loaded, the outputs cannot be
 /// written, somebody stops it, or a stage panics. Failed scenes are no error: they are in the report.
 pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
+    let once = !options.restarted;
+    let options = &RunOptions { fresh: options.fresh && once, from: options.from.filter(|_| once), ..options.clone() };
     check(options, &job.planned.plan.pipeline)?;
     let outputs = Outputs::open(&options.out, options.fresh)?;
     let names = job.planned.plan.scenes.iter().map(|s| s.name.as_str());
@@ -104,6 +115,7 @@ pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
     let _lock = Lock::take(&options.out, options.break_lock)?;
     let mut run = Run::begin(job, options, outputs)?;
     let done = run.carry_out();
+    run.record.conceded(&run.board);
     run.record.report.memory.peak_rss = machine::peak_rss();
     run.record.report.state = if done.is_ok() { RunState::Finished } else { RunState::Stopped };
     let written = run.record.report.write(&run.outputs.layout.report());
@@ -139,6 +151,12 @@ fn extent(plan: &Plan) -> Snapshot {
     Snapshot { scenes: plan.scenes.len() as u64, tiles: totals.tiles, network_pixels: totals.network_pixels }
 }
 
+/// What it means that a device cannot be opened: where it was there when a person started the run, it is lost, and counts.
+fn not_opened(error: BackendError, options: &RunOptions) -> Error {
+    let Some(fault) = devices::lost(&error).filter(|_| options.restarted) else { return error.into() };
+    Journal::open(&options.out).map_or_else(Error::from, |mut journal| devices::count(&mut journal, fault))
+}
+
 /// A run that has begun.
 struct Run<'a> {
     stop: Stop,
@@ -161,21 +179,28 @@ impl<'a> Run<'a> {
     fn begin(job: Job, options: &'a RunOptions, outputs: Outputs) -> Result<Self, Error> {
         let Job { planned, schedule, promise, source, .. } = job;
         let Planned { plan, refused, ignored } = planned;
-        let state = match options.fresh {
+        let mut state = match options.fresh {
             true => State::default(),
             false => Journal::look(&options.out)?.map(|journal| journal.state()).transpose()?.unwrap_or_default(),
         };
+        let digest = plan.digest().map_err(|e| Error::Internal(e.to_string()))?;
+        let concessions = Concessions::of(&state.concessions, &digest);
+        let lost = std::mem::take(&mut state.device_faults);
+        let schedule = if options.restarted { without_lost(&schedule, &lost)? } else { schedule };
         let Found { mut memory, done, archive, damaged, stale, discarded } =
-            look_back(&plan, state, &outputs.layout, options.from)?;
+            look_back(&plan, &concessions, state, &outputs.layout, options.from)?;
         // Before anything is touched: weights that do not fit end the run here.
-        let backends = match needs_networks(&plan, &Keys::new(&plan), &memory) {
-            true => open_backends(&plan, &schedule)?,
+        let backends = match needs_networks(&plan, &concessions, &memory) {
+            true => open_backends(&plan, &schedule, &options.faults).map_err(|e| not_opened(e, options))?,
             false => Vec::new(),
         };
         if options.fresh {
             Journal::remove(&options.out)?;
         }
         let mut journal = Journal::open(&options.out)?;
+        if !options.restarted {
+            journal.forget_device_faults()?;
+        }
         // What no longer holds is forgotten for good: a run that is stopped must not find it again.
         journal.forget_stale(&stale, &discarded)?;
         let n_temporaries = remove_temporaries(&options.out);
@@ -186,7 +211,7 @@ impl<'a> Run<'a> {
         let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
         let folder = std::env::current_dir().map(|d| d.display().to_string()).unwrap_or_default();
         journal.append(&[crate::journal::Record::Run(RunRecord {
-            plan: record.report.plan.clone(),
+            plan: digest,
             swath: env!("CARGO_PKG_VERSION").to_owned(),
             started,
             scenes: (plan.scenes.len() + refused.len()) as u64,
@@ -195,7 +220,7 @@ impl<'a> Run<'a> {
             folder,
             arguments: options.arguments.clone(),
         })])?;
-        let board = Arc::new(Board::new(plan, memory, Arc::clone(&source)));
+        let board = Arc::new(Board::new(plan, concessions, memory, Arc::clone(&source)));
         let journal = Arc::new(Mutex::new(journal));
         let stop = Stop::new();
         let signals = Signals::watch(stop.clone(), options.grace);
@@ -231,29 +256,13 @@ impl<'a> Run<'a> {
     }
 
     fn run_stages(&mut self, watch: &mut Watch) -> Result<(), Error> {
-        let backends = std::mem::take(&mut self.backends);
         let extent = match self.options.until {
             None | Some(StageName::Encode | StageName::Pack) => Extent::Files,
             Some(_) => Extent::Checkpoints,
         };
-        let parts = Parts {
-            schedule: &self.schedule,
-            source: self.source.as_ref(),
-            layout: &self.outputs.layout,
-            journal: Arc::clone(&self.journal),
-            extent,
-        };
-        let started = Instant::now();
-        let running = wire(&self.board, &parts, backends, self.stop.clone())?;
-        let budget = running.budget.clone();
-        let followed = self.follow(running, watch);
+        let ended = self.passes(extent, watch);
         watch.finish();
-        let wall = started.elapsed();
-        self.record.measure(&self.board, wall, budget.peak());
-        self.record.stages(&followed?.join()?, wall);
-        if let Some(signal) = self.signals.caught() {
-            return Err(Error::Stopped(signal));
-        }
+        ended?;
         match extent {
             Extent::Files => self.record.check_complete(&self.board)?,
             Extent::Checkpoints => self.note_failed(watch)?,
@@ -264,6 +273,71 @@ impl<'a> Run<'a> {
             throughput::remember(self.board.plan(), &self.schedule, totals.network_pixels, totals.seconds);
         }
         Ok(())
+    }
+
+    /// One pass over all that is not done, and one more as long as scenes were put off.
+    fn passes(&mut self, extent: Extent, watch: &mut Watch) -> Result<(), Error> {
+        let started = Instant::now();
+        let mut stages: Vec<StageReport> = Vec::new();
+        loop {
+            let parts = Parts {
+                schedule: &self.schedule,
+                source: self.source.as_ref(),
+                layout: &self.outputs.layout,
+                journal: Arc::clone(&self.journal),
+                extent,
+            };
+            let backends = std::mem::take(&mut self.backends);
+            let running = wire(&self.board, &parts, backends, self.stop.clone())?;
+            let budget = running.budget.clone();
+            let followed = self.follow(running, watch);
+            let wall = started.elapsed();
+            self.record.measure(&self.board, wall, budget.peak());
+            let ended = followed?.join().map_err(|error| self.note_lost(error))?;
+            stages = StageReport::sum(stages, ended);
+            self.record.stages(&stages, wall);
+            if let Some(signal) = self.signals.caught() {
+                return Err(Error::Stopped(signal));
+            }
+            if !self.next_pass(watch)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Prepares a pass over the scenes that were put off: the units that a device had not the memory for will run tile by tile. False
+    /// when there are none.
+    fn next_pass(&mut self, watch: &Watch) -> Result<bool, Error> {
+        let units = self.board.units_put_off();
+        if units.is_empty() {
+            return Ok(false);
+        }
+        let single = |unit: &usize| Conceded::SingleTiles { unit: u32::try_from(*unit).unwrap_or(u32::MAX) };
+        let conceded: Vec<Conceded> = units.iter().map(single).collect();
+        watch.line(&format!(
+            "out of memory on a device: {} of {} units are done again, tile by tile",
+            units.len(),
+            self.board.plan().units.len()
+        ));
+        let entries = {
+            let record =
+                |what: &Conceded| ConcessionRecord { plan: self.record.report.plan.clone(), what: what.clone() };
+            let records: Vec<_> = conceded.iter().map(record).map(crate::journal::Record::Concession).collect();
+            let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+            journal.append(&records)?;
+            journal.state()?.entries
+        };
+        self.backends = open_backends(self.board.plan(), &self.schedule, &self.options.faults)?;
+        let board = Arc::get_mut(&mut self.board);
+        let board = board.ok_or_else(|| Error::Internal("a stage outlives its pass".into()))?;
+        board.begin_pass(&conceded, entries);
+        Ok(true)
+    }
+
+    /// The error that ended the dataflow; a device that was lost is counted.
+    fn note_lost(&self, error: GraphError) -> Error {
+        let Some(fault) = devices::lost_in(&error) else { return error.into() };
+        devices::count(&mut self.journal.lock().unwrap_or_else(PoisonError::into_inner), fault)
     }
 
     /// Tells which scenes have failed, where the dataflow ends before it gives verdicts.
@@ -316,7 +390,7 @@ impl<'a> Run<'a> {
         let planned = self.board.plan().scenes.iter().map(|s| (s.name.clone(), Some(s.header.size)));
         let sizes: Vec<(String, Option<Size>)> =
             planned.chain(self.refused.iter().map(|r| (r.name.clone(), r.size))).collect();
-        let scene_keys = self.board.keys().scenes(self.board.plan());
+        let scene_keys = self.board.scene_keys();
         let Some(archive) =
             self.record.pack(&self.outputs, self.options.partial, &sizes, &scene_keys, self.board.plan())?
         else {

@@ -6,6 +6,7 @@
 //!
 //! The only folder that knows every other one, and the only one with tokio (signals).
 
+mod devices;
 mod doctor;
 mod error;
 mod eval;
@@ -24,6 +25,7 @@ mod synth;
 mod throughput;
 mod wire;
 
+pub use devices::restart_after;
 pub use doctor::doctor;
 pub use error::Error;
 pub use eval::{EvalRequest, eval};

@@ -1,5 +1,6 @@
 //! The report of a run in the making, and what follows from it: the archive.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ use crate::journal::{self, ArchiveRecord, FailureRecord, FileRecord, KeyHasher, 
 use crate::package::{self, Content, Entry, Rules};
 use crate::plan::{Plan, Promise};
 use crate::report::{
-    BudgetReport, FailedScene, OutputFile, PackageReport, REPORT_FORMAT, RunReport, RunState, Snapshot, StageLine,
-    Totals, Watch,
+    BudgetReport, ConcededScene, FailedScene, OutputFile, PackageReport, REPORT_FORMAT, RunReport, RunState, Snapshot,
+    StageLine, Totals, Watch,
 };
 use crate::stages::{Board, Failure, OutputLayout, Verdict};
 
@@ -47,6 +48,7 @@ impl Record {
             plan: plan.digest().map_err(|e| Error::Internal(e.to_string()))?,
             totals: Totals { ignored, ..Totals::default() },
             failed: Vec::new(),
+            conceded: Vec::new(),
             earlier: outputs.left_over(&planned),
             outputs: planned,
             package: None,
@@ -181,10 +183,29 @@ impl Record {
         totals.network_pixels = progress.network_pixels();
         totals.forwards = progress.forwards();
         totals.decoded = progress.decoded();
-        self.report.memory.peak_units = peak_units;
+        self.report.memory.peak_units = peak_units.max(self.report.memory.peak_units);
     }
 
-    /// Notes what the stages did with their time. The busiest one sets the pace.
+    /// Notes which scenes are not done as planned.
+    pub(super) fn conceded(&mut self, board: &Board) {
+        let (plan, concessions) = (board.plan(), board.concessions());
+        let mut conceded: BTreeMap<usize, ConcededScene> = BTreeMap::new();
+        for unit in concessions.units().into_iter().filter(|unit| *unit < plan.units.len()) {
+            for scene in plan.units[unit].scenes() {
+                let entry = conceded.entry(scene).or_insert_with(|| ConcededScene {
+                    scene: plan.path_of(scene).display().to_string(),
+                    units: plan.units_of(scene).len() as u64,
+                    single_tiles: Vec::new(),
+                });
+                if concessions.batch_of(unit, u32::MAX) == 1 {
+                    entry.single_tiles.push(unit as u64);
+                }
+            }
+        }
+        self.report.conceded = conceded.into_values().collect();
+    }
+
+    /// Notes what the stages did with their time, all passes together. The busiest one sets the pace.
     pub(super) fn stages(&mut self, stages: &[StageReport], wall: Duration) {
         let busy = |s: &StageReport| s.percent(s.busy, wall);
         let busiest = stages.iter().max_by(|a, b| busy(a).total_cmp(&busy(b)));

@@ -6,7 +6,7 @@ use crate::flow::GraphError;
 use crate::infer::BackendError;
 use crate::journal::JournalError;
 use crate::masks::MaskError;
-use crate::stages::CommitError;
+use crate::stages::{CommitError, InferError};
 
 /// All that was asked is done.
 pub(super) const DONE: u8 = 0;
@@ -22,7 +22,7 @@ pub(super) const LOCKED: u8 = 11;
 pub(super) const WEIGHTS: u8 = 12;
 /// An output could not be written.
 pub(super) const OUTPUT: u8 = 13;
-/// A device that was asked for is not there.
+/// A device that was asked for is not there, or was lost.
 pub(super) const NO_DEVICE: u8 = 14;
 
 /// The run directory is of a format that this version cannot read.
@@ -37,9 +37,10 @@ pub(super) fn code(error: &Error) -> u8 {
         Error::Weights { .. } => WEIGHTS,
         Error::Backend(e) => match e {
             BackendError::Weights { .. } => WEIGHTS,
-            BackendError::Device { .. } => NO_DEVICE,
+            BackendError::Device { .. } | BackendError::OutOfMemory { .. } | BackendError::Lost { .. } => NO_DEVICE,
             BackendError::Forward { .. } => INTERNAL,
         },
+        Error::DeviceLost { .. } | Error::NoDevice { .. } => NO_DEVICE,
         Error::Write(_) => OUTPUT,
         Error::Mask(e) => output_or_bug(e.is_output_fault()),
         Error::Package(e) => output_or_bug(e.is_output_fault()),
@@ -62,7 +63,8 @@ fn journal(error: &JournalError) -> u8 {
 fn graph(error: &GraphError) -> u8 {
     match error {
         GraphError::Stage { source, .. } => {
-            let write = source.is::<WriteError>() || source.is::<CommitError>();
+            let keep = source.downcast_ref::<InferError>().is_some_and(|e| matches!(e, InferError::Write(_)));
+            let write = keep || source.is::<WriteError>() || source.is::<CommitError>();
             let mask = source.downcast_ref::<MaskError>().is_some_and(MaskError::is_output_fault);
             output_or_bug(write || mask)
         }

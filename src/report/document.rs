@@ -36,6 +36,17 @@ pub struct FailedScene {
     pub action: String,
 }
 
+/// A scene that was not done as the plan has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConcededScene {
+    /// The file.
+    pub scene: String,
+    /// Number of its units: rows of tiles, or one.
+    pub units: u64,
+    /// Those that ran tile by tile because a device was out of memory, by their numbers in the plan.
+    pub single_tiles: Vec<u64>,
+}
+
 /// A file that the run wrote.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputFile {
@@ -161,6 +172,9 @@ pub struct RunReport {
     pub totals: Totals,
     /// Scenes without a mask.
     pub failed: Vec<FailedScene>,
+    /// Scenes that were not done as planned, by this run or an earlier one.
+    #[serde(default)]
+    pub conceded: Vec<ConcededScene>,
     /// Files of this run by path relative to the run directory; `None` where a file is planned and not (yet) written.
     pub outputs: BTreeMap<String, Option<OutputFile>>,
     /// Files of earlier runs in this directory that this one has no scene for.

@@ -21,6 +21,10 @@ pub fn summary(report: &RunReport, dir: &str) -> String {
     if report.failed.len() > LISTED {
         line(format!("  ... and {} more in report.json", report.failed.len() - LISTED));
     }
+    let tile_by_tile = report.conceded.iter().filter(|c| !c.single_tiles.is_empty()).count();
+    if tile_by_tile > 0 {
+        line(format!("memory      out of it on a device: {tile_by_tile} scenes ran tile by tile, see report.json"));
+    }
     line(format!(
         "pixels      {:.1} Mpx in {:.1} s, {:.2} Mpx/s ({} tiles, {:.1} Mpx seen by the networks)",
         t.pixels as f64 / 1e6,

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::journal::{Checkpoints, Location, StageKey};
-use crate::plan::{Keys, Plan};
+use crate::journal::{Checkpoints, Conceded, Location, StageKey};
+use crate::plan::{Concessions, Keys, Plan, UnitGeometry};
 use crate::raster::{OpenSource, RasterError};
 
 /// Why a scene has no mask.
@@ -22,6 +22,9 @@ pub struct Failure {
 pub struct Progress {
     tiles: AtomicU64,
     network_pixels: AtomicU64,
+    /// Of scenes that ended in an earlier pass.
+    settled_tiles: AtomicU64,
+    settled_pixels: AtomicU64,
     recalled_pixels: AtomicU64,
     forwards: AtomicU64,
     decoded: AtomicU64,
@@ -30,7 +33,7 @@ pub struct Progress {
 /// What earlier runs left that this one may use, and what it leaves itself.
 #[derive(Debug)]
 pub struct Memory {
-    /// Scenes that are done already, by index.
+    /// Scenes that are done already, by index, or have failed in an earlier pass.
     pub done: Vec<bool>,
     /// Results of stages by key.
     pub entries: HashMap<StageKey, Location>,
@@ -54,19 +57,36 @@ impl Memory {
 pub struct Board {
     plan: Plan,
     keys: Keys,
+    concessions: Mutex<Concessions>,
     memory: Memory,
+    put_off: PutOff,
     source: Arc<dyn OpenSource>,
     failed: Vec<AtomicBool>,
     failures: Mutex<Vec<Option<Failure>>>,
     progress: Progress,
 }
 
+/// What this pass cannot do and a further one shall.
+struct PutOff {
+    units: Vec<AtomicBool>,
+    scenes: Vec<AtomicBool>,
+}
+
+impl PutOff {
+    fn nothing(plan: &Plan) -> Self {
+        let none = |n: usize| (0..n).map(|_| AtomicBool::new(false)).collect();
+        Self { units: none(plan.units.len()), scenes: none(plan.scenes.len()) }
+    }
+}
+
 impl Board {
     /// A board on which no scene has failed.
-    pub fn new(plan: Plan, memory: Memory, source: Arc<dyn OpenSource>) -> Self {
+    pub fn new(plan: Plan, concessions: Concessions, memory: Memory, source: Arc<dyn OpenSource>) -> Self {
         let n = plan.scenes.len();
         Self {
             keys: Keys::new(&plan),
+            concessions: Mutex::new(concessions),
+            put_off: PutOff::nothing(&plan),
             memory,
             source,
             failed: (0..n).map(|_| AtomicBool::new(false)).collect(),
@@ -84,6 +104,27 @@ impl Board {
     /// Keys of its results.
     pub fn keys(&self) -> &Keys {
         &self.keys
+    }
+
+    /// What is given up against the plan.
+    pub fn concessions(&self) -> MutexGuard<'_, Concessions> {
+        self.concessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A unit spelled out as it is done from now on.
+    pub fn begin_unit(&self, unit: usize) -> UnitGeometry {
+        let concessions = self.concessions();
+        concessions.geometry(&self.plan, unit)
+    }
+
+    /// Keys of every scene's files, in the plan's order.
+    pub fn scene_keys(&self) -> Vec<StageKey> {
+        self.keys.scenes(&self.plan, &self.concessions())
+    }
+
+    /// Key of the files of a scene whose units have all begun.
+    pub fn scene_key(&self, scene: u32) -> StageKey {
+        self.keys.scene(&self.plan, &self.concessions(), scene as usize)
     }
 
     /// What is known already.
@@ -117,6 +158,56 @@ impl Board {
     /// Whether a scene has failed, so that work on it is pointless.
     pub fn has_failed(&self, scene: u32) -> bool {
         self.failed[scene as usize].load(Ordering::Acquire)
+    }
+
+    /// Leaves a unit to a further pass: what this one makes of it counts for nothing, and its scenes get no verdict.
+    pub fn put_off(&self, unit: usize) {
+        self.put_off.units[unit].store(true, Ordering::Release);
+        for scene in self.plan.units[unit].scenes().filter(|scene| !self.memory.done[*scene]) {
+            self.put_off.scenes[scene].store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether a unit is left to a further pass.
+    pub fn is_put_off(&self, unit: usize) -> bool {
+        self.put_off.units[unit].load(Ordering::Acquire)
+    }
+
+    /// The units that are left to a further pass.
+    pub fn units_put_off(&self) -> Vec<usize> {
+        (0..self.plan.units.len()).filter(|unit| self.is_put_off(*unit)).collect()
+    }
+
+    /// Whether some unit of a scene is left to a further pass.
+    pub fn waits(&self, scene: u32) -> bool {
+        self.put_off.scenes[scene as usize].load(Ordering::Acquire)
+    }
+
+    /// Whether this pass makes no files of a scene: it has failed, or waits for a further pass. True before the last of its units has
+    /// left the averager, or never.
+    pub fn is_dropped(&self, scene: u32) -> bool {
+        self.has_failed(scene) || self.waits(scene)
+    }
+
+    /// Begins a pass over the scenes that wait, now that all others have their verdicts. `entries` are the results that are stored by now.
+    pub fn begin_pass(&mut self, conceded: &[Conceded], entries: HashMap<StageKey, Location>) {
+        let (mut tiles, mut network_pixels) = (0, 0);
+        for (idx, scene) in (0..).zip(&self.plan.scenes) {
+            let (was_done, settled) = (self.memory.done[idx as usize], !self.waits(idx) || self.has_failed(idx));
+            self.memory.done[idx as usize] = settled;
+            if settled && !was_done {
+                tiles += scene.grid.n_tiles();
+                network_pixels += scene.grid.network_pixels();
+            }
+        }
+        self.progress.settled_tiles.fetch_add(tiles, Ordering::Relaxed);
+        self.progress.settled_pixels.fetch_add(network_pixels, Ordering::Relaxed);
+        self.progress.tiles.store(0, Ordering::Relaxed);
+        self.progress.network_pixels.store(0, Ordering::Relaxed);
+        self.memory.entries = entries;
+        self.put_off = PutOff::nothing(&self.plan);
+        let mut concessions = self.concessions();
+        conceded.iter().for_each(|conceded| concessions.add(conceded));
     }
 
     /// Why a scene has failed.
@@ -155,12 +246,12 @@ impl Progress {
 
     /// Tiles classified, those whose labels were stored included.
     pub fn tiles(&self) -> u64 {
-        self.tiles.load(Ordering::Relaxed)
+        self.settled_tiles.load(Ordering::Relaxed) + self.tiles.load(Ordering::Relaxed)
     }
 
     /// Pixels of these tiles, as the networks see them.
     pub fn network_pixels(&self) -> u64 {
-        self.network_pixels.load(Ordering::Relaxed)
+        self.settled_pixels.load(Ordering::Relaxed) + self.network_pixels.load(Ordering::Relaxed)
     }
 
     /// Those of them whose labels were stored.

@@ -99,10 +99,10 @@ impl Read {
         }
         let is_stored = |key: StageKey| self.board.stored(&key).is_some();
         let keys = self.board.keys();
-        let n_members = self.board.plan().members.len();
         let mut tiles = (0..geometry.tiles.len()).filter(|&t| geometry.tiles[t].part == idx);
         let all_stored = tiles.all(|t| {
-            is_stored(keys.validity(geometry, t)) && (0..n_members).all(|m| is_stored(keys.logits(geometry, t, m)))
+            is_stored(keys.validity(geometry, t))
+                && (0..geometry.members).all(|m| is_stored(keys.logits(geometry, t, m)))
         });
         (if all_stored { PartTask::Combine } else { PartTask::Run }, None)
     }
@@ -141,7 +141,7 @@ impl Stage for Read {
         let Admitted { index: unit, mut credit } = admitted;
         let board = Arc::clone(&self.board);
         let plan = board.plan();
-        let geometry = plan.units[unit].geometry(plan);
+        let geometry = board.begin_unit(unit);
         let pixels = credit.split(plan.units[unit].footprint(plan).pixels);
         let tasks = (0..).zip(&geometry.parts).map(|(idx, part)| self.task(&geometry, idx, part.scene));
         let (tasks, labels): (Vec<PartTask>, Vec<_>) = tasks.unzip();
