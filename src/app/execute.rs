@@ -1,23 +1,26 @@
 //! Carries a job out: from what is done already to a checked archive and a report.
 
+mod passes;
+
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::deadline::Deadline;
 use super::devices::{self, without_lost};
 use super::lock::Lock;
 use super::outputs::Outputs;
 use super::record::Record;
 use super::resume::{Found, StageName, look_back, needs_networks, remove_temporaries};
 use super::signals::Signals;
-use super::wire::{Extent, Parts};
-use super::{Error, Job, Running, machine, throughput, wire};
+use super::wire::Extent;
+use super::{Error, Job, Running, machine, throughput};
 use crate::config::{Checkpoint, Pipeline};
 use crate::faults::Faults;
-use crate::flow::{Closed, Graph, GraphError, StageReport, Stop};
+use crate::flow::{Closed, Graph, Stop};
 use crate::geom::Size;
 use crate::infer::{Backend, BackendError, open_backends};
-use crate::journal::{Conceded, ConcessionRecord, Journal, RunRecord, State};
+use crate::journal::{Conceded, Journal, RunRecord, State};
 use crate::plan::{Concessions, Plan, Planned, Refusal, Schedule};
 use crate::report::{RunReport, RunState, Snapshot, Watch};
 use crate::stages::{Board, Failure};
@@ -62,6 +65,10 @@ pub struct RunOptions {
     pub restarted: bool,
     /// Faults that devices show on purpose.
     pub faults: Faults,
+    /// When the command began, in whichever process.
+    pub begun: Instant,
+    /// How long after that it is to be done, with fewer members if need be.
+    pub deadline: Option<Duration>,
 }
 
 impl RunOptions {
@@ -80,6 +87,8 @@ impl RunOptions {
             arguments: Vec::new(),
             restarted: false,
             faults: Faults::at("device"),
+            begun: Instant::now(),
+            deadline: None,
         }
     }
 
@@ -100,7 +109,7 @@ pub struct Ended {
 ///
 /// # Errors
 /// When the run directory is in use, foreign files lie at output names, the networks cannot be loaded, the outputs cannot be
-/// written, somebody stops it, or a stage panics. Failed scenes are no error: they are in the report.
+/// written, somebody stops it, or a stage panics. Scenes that failed, or that a deadline left over, are no error: they are in the report.
 pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
     let once = !options.restarted;
     let options = &RunOptions { fresh: options.fresh && once, from: options.from.filter(|_| once), ..options.clone() };
@@ -117,7 +126,8 @@ pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
     let done = run.carry_out();
     run.record.conceded(&run.board);
     run.record.report.memory.peak_rss = machine::peak_rss();
-    run.record.report.state = if done.is_ok() { RunState::Finished } else { RunState::Stopped };
+    let came_to_its_end = done.is_ok() && run.record.report.missing.is_empty();
+    run.record.report.state = if came_to_its_end { RunState::Finished } else { RunState::Stopped };
     let written = run.record.report.write(&run.outputs.layout.report());
     // The first error is the one to tell.
     done?;
@@ -151,6 +161,34 @@ fn extent(plan: &Plan) -> Snapshot {
     Snapshot { scenes: plan.scenes.len() as u64, tiles: totals.tiles, network_pixels: totals.network_pixels }
 }
 
+/// What is recorded, as far as it concerns this run of this plan.
+fn recall(options: &RunOptions, plan: &str) -> Result<State, Error> {
+    if options.fresh {
+        return Ok(State::default());
+    }
+    let state = Journal::look(&options.out)?.map(|journal| journal.state()).transpose()?;
+    let mut state = state.unwrap_or_default();
+    // Without a deadline nobody is short of time: what was done with fewer members is done again.
+    let holds = |what: &Conceded| options.deadline.is_some() || !matches!(what, Conceded::FewerMembers { .. });
+    state.concessions.retain(|conceded| conceded.plan == plan && holds(&conceded.what));
+    Ok(state)
+}
+
+/// The journal without what is to be forgotten.
+fn open_journal(options: &RunOptions, plan: &str) -> Result<Journal, Error> {
+    if options.fresh {
+        Journal::remove(&options.out)?;
+    }
+    let mut journal = Journal::open(&options.out)?;
+    if !options.restarted {
+        journal.forget_device_faults()?;
+    }
+    if options.deadline.is_none() {
+        journal.forget_fewer_members(plan)?;
+    }
+    Ok(journal)
+}
+
 /// What it means that a device cannot be opened: where it was there when a person started the run, it is lost, and counts.
 fn not_opened(error: BackendError, options: &RunOptions) -> Error {
     let Some(fault) = devices::lost(&error).filter(|_| options.restarted) else { return error.into() };
@@ -172,6 +210,7 @@ struct Run<'a> {
     /// The schedule's devices, where something is left for networks to do.
     backends: Vec<Box<dyn Backend>>,
     record: Record,
+    deadline: Option<Deadline>,
 }
 
 impl<'a> Run<'a> {
@@ -179,12 +218,10 @@ impl<'a> Run<'a> {
     fn begin(job: Job, options: &'a RunOptions, outputs: Outputs) -> Result<Self, Error> {
         let Job { planned, schedule, promise, source, .. } = job;
         let Planned { plan, refused, ignored } = planned;
-        let mut state = match options.fresh {
-            true => State::default(),
-            false => Journal::look(&options.out)?.map(|journal| journal.state()).transpose()?.unwrap_or_default(),
-        };
         let digest = plan.digest().map_err(|e| Error::Internal(e.to_string()))?;
-        let concessions = Concessions::of(&state.concessions, &digest);
+        let mut state = recall(options, &digest)?;
+        let conceded = std::mem::take(&mut state.concessions);
+        let concessions = Concessions::of(&conceded, &digest);
         let lost = std::mem::take(&mut state.device_faults);
         let schedule = if options.restarted { without_lost(&schedule, &lost)? } else { schedule };
         let Found { mut memory, done, archive, damaged, stale, discarded } =
@@ -194,13 +231,7 @@ impl<'a> Run<'a> {
             true => open_backends(&plan, &schedule, &options.faults).map_err(|e| not_opened(e, options))?,
             false => Vec::new(),
         };
-        if options.fresh {
-            Journal::remove(&options.out)?;
-        }
-        let mut journal = Journal::open(&options.out)?;
-        if !options.restarted {
-            journal.forget_device_faults()?;
-        }
+        let mut journal = open_journal(options, &digest)?;
         // What no longer holds is forgotten for good: a run that is stopped must not find it again.
         journal.forget_stale(&stale, &discarded)?;
         let n_temporaries = remove_temporaries(&options.out);
@@ -208,6 +239,8 @@ impl<'a> Run<'a> {
         memory.keep_logits = plan.pipeline.checkpoints.contains(&Checkpoint::MemberLogits);
         let mut record = Record::begin(&plan, &promise, &outputs, ignored)?;
         record.found(&plan, done, archive, damaged, memory.entries.len() as u64, n_temporaries);
+        record.steps(options.deadline, &plan, &conceded);
+        let deadline = options.deadline.map(|limit| Deadline::new(limit, &plan, schedule.devices.len()));
         let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
         let folder = std::env::current_dir().map(|d| d.display().to_string()).unwrap_or_default();
         journal.append(&[crate::journal::Record::Run(RunRecord {
@@ -225,7 +258,20 @@ impl<'a> Run<'a> {
         let stop = Stop::new();
         let signals = Signals::watch(stop.clone(), options.grace);
         let signals = signals.map_err(|source| Error::System { operation: "watch for signals", source })?;
-        Ok(Self { stop, signals, options, board, schedule, source, outputs, refused, journal, backends, record })
+        Ok(Self {
+            stop,
+            signals,
+            options,
+            board,
+            schedule,
+            source,
+            outputs,
+            refused,
+            journal,
+            backends,
+            record,
+            deadline,
+        })
     }
 
     fn carry_out(&mut self) -> Result<(), Error> {
@@ -263,94 +309,22 @@ impl<'a> Run<'a> {
         let ended = self.passes(extent, watch);
         watch.finish();
         ended?;
+        let left_over = if self.stop.is_draining() { self.board.left_over() } else { Vec::new() };
         match extent {
-            Extent::Files => self.record.check_complete(&self.board)?,
-            Extent::Checkpoints => self.note_failed(watch)?,
+            Extent::Files => self.note_failed(left_over.iter().copied(), watch)?,
+            Extent::Checkpoints => self.note_failed(0..self.board.n_scenes(), watch)?,
+        }
+        self.record.left_over(&self.board, &left_over);
+        if extent == Extent::Files {
+            self.record.check_complete(&self.board)?;
         }
         let totals = &self.record.report.totals;
-        // Labels that were stored cost the networks nothing: such a run says nothing about their speed.
-        if self.board.progress().recalled_pixels() == 0 {
+        // Labels that were stored cost the networks nothing, and fewer members take less: such a run says nothing about their speed.
+        let as_planned = left_over.is_empty() && self.board.concessions().is_empty();
+        if as_planned && self.board.progress().recalled_pixels() == 0 {
             throughput::remember(self.board.plan(), &self.schedule, totals.network_pixels, totals.seconds);
         }
         Ok(())
-    }
-
-    /// One pass over all that is not done, and one more as long as scenes were put off.
-    fn passes(&mut self, extent: Extent, watch: &mut Watch) -> Result<(), Error> {
-        let started = Instant::now();
-        let mut stages: Vec<StageReport> = Vec::new();
-        loop {
-            let parts = Parts {
-                schedule: &self.schedule,
-                source: self.source.as_ref(),
-                layout: &self.outputs.layout,
-                journal: Arc::clone(&self.journal),
-                extent,
-            };
-            let backends = std::mem::take(&mut self.backends);
-            let running = wire(&self.board, &parts, backends, self.stop.clone())?;
-            let budget = running.budget.clone();
-            let followed = self.follow(running, watch);
-            let wall = started.elapsed();
-            self.record.measure(&self.board, wall, budget.peak());
-            let ended = followed?.join().map_err(|error| self.note_lost(error))?;
-            stages = StageReport::sum(stages, ended);
-            self.record.stages(&stages, wall);
-            if let Some(signal) = self.signals.caught() {
-                return Err(Error::Stopped(signal));
-            }
-            if !self.next_pass(watch)? {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Prepares a pass over the scenes that were put off: the units that a device had not the memory for will run tile by tile. False
-    /// when there are none.
-    fn next_pass(&mut self, watch: &Watch) -> Result<bool, Error> {
-        let units = self.board.units_put_off();
-        if units.is_empty() {
-            return Ok(false);
-        }
-        let single = |unit: &usize| Conceded::SingleTiles { unit: u32::try_from(*unit).unwrap_or(u32::MAX) };
-        let conceded: Vec<Conceded> = units.iter().map(single).collect();
-        watch.line(&format!(
-            "out of memory on a device: {} of {} units are done again, tile by tile",
-            units.len(),
-            self.board.plan().units.len()
-        ));
-        let entries = {
-            let record =
-                |what: &Conceded| ConcessionRecord { plan: self.record.report.plan.clone(), what: what.clone() };
-            let records: Vec<_> = conceded.iter().map(record).map(crate::journal::Record::Concession).collect();
-            let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-            journal.append(&records)?;
-            journal.state()?.entries
-        };
-        self.backends = open_backends(self.board.plan(), &self.schedule, &self.options.faults)?;
-        let board = Arc::get_mut(&mut self.board);
-        let board = board.ok_or_else(|| Error::Internal("a stage outlives its pass".into()))?;
-        board.begin_pass(&conceded, entries);
-        Ok(true)
-    }
-
-    /// The error that ended the dataflow; a device that was lost is counted.
-    fn note_lost(&self, error: GraphError) -> Error {
-        let Some(fault) = devices::lost_in(&error) else { return error.into() };
-        devices::count(&mut self.journal.lock().unwrap_or_else(PoisonError::into_inner), fault)
-    }
-
-    /// Tells which scenes have failed, where the dataflow ends before it gives verdicts.
-    fn note_failed(&mut self, watch: &Watch) -> Result<(), Error> {
-        let plan = self.board.plan();
-        for (idx, scene) in (0..).zip(&plan.scenes) {
-            if let Some(failure) = self.board.failure(idx) {
-                let path = plan.path_of(idx as usize);
-                self.record.fail(&self.outputs, &plan.pipeline, &scene.name, path, &failure, watch)?;
-            }
-        }
-        let records = self.record.failure_records();
-        Ok(self.journal.lock().unwrap_or_else(PoisonError::into_inner).append(&records)?)
     }
 
     fn note_refused(&mut self, watch: &Watch) -> Result<(), Error> {
@@ -378,6 +352,7 @@ impl<'a> Run<'a> {
                 Ok(None) => {}
                 Err(Closed) => return Ok(graph),
             }
+            self.look_at_clock(watch)?;
             let progress = self.board.progress();
             let (tiles, network_pixels) =
                 (known.tiles + progress.tiles(), known.network_pixels + progress.network_pixels());

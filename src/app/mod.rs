@@ -6,6 +6,7 @@
 //!
 //! The only folder that knows every other one, and the only one with tokio (signals).
 
+mod deadline;
 mod devices;
 mod doctor;
 mod error;
@@ -13,6 +14,7 @@ mod eval;
 mod execute;
 mod lock;
 mod machine;
+mod outlook;
 mod outputs;
 mod plan;
 mod prepare;

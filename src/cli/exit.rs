@@ -6,6 +6,7 @@ use crate::flow::GraphError;
 use crate::infer::BackendError;
 use crate::journal::JournalError;
 use crate::masks::MaskError;
+use crate::report::RunReport;
 use crate::stages::{CommitError, InferError};
 
 /// All that was asked is done.
@@ -16,6 +17,10 @@ pub(super) const INTERNAL: u8 = 1;
 pub(super) const USAGE: u8 = 2;
 /// Done, but some scenes have no mask.
 pub(super) const SCENES_FAILED: u8 = 3;
+/// Done, but time was too short for every member to see every scene.
+pub(super) const DEGRADED: u8 = 4;
+/// Time was up before all scenes were done.
+pub(super) const SCENES_MISSING: u8 = 5;
 /// Another run is at work in the run directory.
 pub(super) const LOCKED: u8 = 11;
 /// Weights do not fit or cannot be read.
@@ -27,6 +32,16 @@ pub(super) const NO_DEVICE: u8 = 14;
 
 /// The run directory is of a format that this version cannot read.
 pub(super) const UNREADABLE: u8 = 20;
+
+/// The exit code of a run that came to its end.
+pub(super) fn of(report: &RunReport) -> u8 {
+    match (report.missing.is_empty(), report.failed.is_empty(), report.degraded()) {
+        (false, _, _) => SCENES_MISSING,
+        (true, false, _) => SCENES_FAILED,
+        (true, true, 0) => DONE,
+        (true, true, _) => DEGRADED,
+    }
+}
 
 /// The exit code of an error.
 pub(super) fn code(error: &Error) -> u8 {

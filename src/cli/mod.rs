@@ -98,7 +98,7 @@ fn run(args: &RunArgs, arguments: &[OsString]) -> Result<u8, app::Error> {
     let arguments = arguments.iter().skip(1).map(|a| a.to_string_lossy().into_owned()).collect();
     let ended = app::run(&resolve::job(&args.job)?, &resolve::run(args, arguments))?;
     report::print(&report::summary(&ended.report, &ended.out.display().to_string()));
-    Ok(if ended.report.failed.is_empty() { exit::DONE } else { exit::SCENES_FAILED })
+    Ok(exit::of(&ended.report))
 }
 
 /// The command that a run directory was last made by, in the folder that it ran in.

@@ -45,6 +45,7 @@ pub(super) fn run(args: &RunArgs, arguments: Vec<String>) -> RunOptions {
         until: args.until.map(stage),
         grace: Duration::from_secs(args.grace),
         arguments,
+        deadline: args.deadline,
         ..RunOptions::into(&args.job.out)
     }
 }

@@ -1,5 +1,7 @@
 //! One device with its members.
 
+use std::time::{Duration, Instant};
+
 use super::batch::{RawBatch, TileFault, TileLabels};
 use super::combine::Combiner;
 use super::fake::FakeBackend;
@@ -96,7 +98,7 @@ pub trait Backend: Send {
     fn forward_f32(&mut self, batch: &RawBatch, key: ForwardKey) -> Option<Result<Logits, BackendError>>;
 
     /// Runs all these forward passes and combines them: the complete result of a batch. A device with memory of its own does this
-    /// without moving logits; the others inherit it.
+    /// without moving logits; the others inherit it. `times` takes what each pass took.
     ///
     /// # Errors
     /// When the device is out of memory or lost. A pass that fails is in the result.
@@ -106,11 +108,15 @@ pub trait Backend: Send {
         keys: &[ForwardKey],
         combiner: &Combiner,
         names: &[String],
+        times: &mut [Duration],
     ) -> Result<Vec<TileLabels>, BackendError> {
         let mut faults: Vec<Option<TileFault>> = vec![None; batch.len()];
         let mut forwards = Vec::new();
-        for key in keys {
-            match self.forward_checked(batch, *key, &names[key.member], &mut faults)? {
+        for (key, time) in keys.iter().zip(times) {
+            let began = Instant::now();
+            let ran = self.forward_checked(batch, *key, &names[key.member], &mut faults)?;
+            *time = began.elapsed();
+            match ran {
                 Ok(logits) => forwards.push(logits),
                 Err(fault) => return Ok(vec![Err(fault); batch.len()]),
             }

@@ -153,6 +153,16 @@ pub enum Conceded {
     },
 }
 
+impl Conceded {
+    /// Number of units that it is about.
+    pub fn n_units(&self) -> usize {
+        match self {
+            Self::SingleTiles { .. } => 1,
+            Self::FewerMembers { units, .. } => units.iter().map(|[start, end]| (end - start) as usize).sum(),
+        }
+    }
+}
+
 /// A device that is of no use to the process that used it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceFaultRecord {

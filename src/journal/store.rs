@@ -216,6 +216,16 @@ impl Journal {
         self.connection.execute("DELETE FROM archive", []).map_err(sql("write", &self.path)).map(|_| ())
     }
 
+    /// Forgets that fewer members see units of this plan.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn forget_fewer_members(&mut self, plan: &str) -> Result<(), JournalError> {
+        let query = "DELETE FROM concession WHERE json_extract(record, '$.conceded') = 'fewer-members'
+                     AND json_extract(record, '$.plan') = ?1";
+        self.connection.execute(query, [plan]).map_err(sql("write", &self.path)).map(|_| ())
+    }
+
     /// Forgets that devices were lost: a person has seen to it.
     ///
     /// # Errors

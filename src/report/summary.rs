@@ -21,6 +21,16 @@ pub fn summary(report: &RunReport, dir: &str) -> String {
     if report.failed.len() > LISTED {
         line(format!("  ... and {} more in report.json", report.failed.len() - LISTED));
     }
+    if !report.missing.is_empty() {
+        line(format!(
+            "left over   {} scenes; the same command (without --fresh or --from) goes on",
+            report.missing.len()
+        ));
+    }
+    if report.degraded() > 0 {
+        let members = "with fewer members than planned, see report.json; without --deadline they are done in full";
+        line(format!("short of    time: {} scenes {members}", report.degraded()));
+    }
     let tile_by_tile = report.conceded.iter().filter(|c| !c.single_tiles.is_empty()).count();
     if tile_by_tile > 0 {
         line(format!("memory      out of it on a device: {tile_by_tile} scenes ran tile by tile, see report.json"));
@@ -47,6 +57,9 @@ pub fn summary(report: &RunReport, dir: &str) -> String {
     match &report.package {
         Some(package) => {
             line(format!("archive     {} ({} entries, {})", package.path, package.entries, format_bytes(package.bytes)))
+        }
+        None if !report.missing.is_empty() => {
+            line("archive     none: scenes are missing; --allow-partial makes one without them".into());
         }
         None if report.failed.is_empty() => {}
         None => line("archive     none: scenes failed; --allow-partial makes one without them".into()),

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::pace::Pace;
+use super::terms::{Ahead, Terms};
 use crate::journal::{Checkpoints, Conceded, Location, StageKey};
 use crate::plan::{Concessions, Keys, Plan, UnitGeometry};
 use crate::raster::{OpenSource, RasterError};
@@ -57,13 +59,14 @@ impl Memory {
 pub struct Board {
     plan: Plan,
     keys: Keys,
-    concessions: Mutex<Concessions>,
+    terms: Mutex<Terms>,
     memory: Memory,
     put_off: PutOff,
     source: Arc<dyn OpenSource>,
     failed: Vec<AtomicBool>,
     failures: Mutex<Vec<Option<Failure>>>,
     progress: Progress,
+    pace: Pace,
 }
 
 /// What this pass cannot do and a further one shall.
@@ -85,13 +88,14 @@ impl Board {
         let n = plan.scenes.len();
         Self {
             keys: Keys::new(&plan),
-            concessions: Mutex::new(concessions),
+            terms: Mutex::new(Terms::new(&plan, concessions)),
             put_off: PutOff::nothing(&plan),
             memory,
             source,
             failed: (0..n).map(|_| AtomicBool::new(false)).collect(),
             failures: Mutex::new(vec![None; n]),
             progress: Progress::default(),
+            pace: Pace::new(plan.members.len()),
             plan,
         }
     }
@@ -101,20 +105,28 @@ impl Board {
         &self.plan
     }
 
+    /// Number of its scenes.
+    pub fn n_scenes(&self) -> u32 {
+        u32::try_from(self.plan.scenes.len()).unwrap_or(u32::MAX)
+    }
+
     /// Keys of its results.
     pub fn keys(&self) -> &Keys {
         &self.keys
     }
 
-    /// What is given up against the plan.
-    pub fn concessions(&self) -> MutexGuard<'_, Concessions> {
-        self.concessions.lock().unwrap_or_else(PoisonError::into_inner)
+    fn terms(&self) -> MutexGuard<'_, Terms> {
+        self.terms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A unit spelled out as it is done from now on.
+    /// What is given up against the plan.
+    pub fn concessions(&self) -> Concessions {
+        self.terms().concessions.clone()
+    }
+
+    /// Begins a unit and spells out how it is done.
     pub fn begin_unit(&self, unit: usize) -> UnitGeometry {
-        let concessions = self.concessions();
-        concessions.geometry(&self.plan, unit)
+        self.terms().begin(&self.plan, unit)
     }
 
     /// Keys of every scene's files, in the plan's order.
@@ -124,7 +136,55 @@ impl Board {
 
     /// Key of the files of a scene whose units have all begun.
     pub fn scene_key(&self, scene: u32) -> StageKey {
-        self.keys.scene(&self.plan, &self.concessions(), scene as usize)
+        self.keys.scene(&self.plan, &self.terms().concessions, scene as usize)
+    }
+
+    /// Finds out which units of this pass the networks must see: those that wait for them until they begin.
+    pub fn look_ahead(&self) {
+        let concessions = self.concessions();
+        let mut needs = vec![false; self.plan.units.len()];
+        for (unit, _) in self.plan.units_with(|scene| !self.memory.done[scene]) {
+            let geometry = concessions.geometry(&self.plan, unit);
+            let open = (0..).zip(&geometry.parts).filter(|(_, part)| !self.is_done(part.scene));
+            let is_stored =
+                |part| self.stored(&self.keys.labels(&geometry, part)).is_some() || self.has_logits(&geometry, part);
+            needs[unit] = open.into_iter().any(|(part, _)| self.memory.entries.is_empty() || !is_stored(part));
+        }
+        self.terms().note_needs(needs);
+    }
+
+    /// What waits for networks, as far as it was looked up.
+    pub fn ahead(&self) -> Ahead {
+        self.terms().ahead(&self.plan)
+    }
+
+    /// Lets only the first members see the units that wait. `record` writes it down first, and no unit begins meanwhile.
+    ///
+    /// # Errors
+    /// When `record` fails; nothing is given up then.
+    pub fn concede_members<E>(
+        &self,
+        members: usize,
+        seconds: f64,
+        record: impl FnOnce(&Conceded) -> Result<(), E>,
+    ) -> Result<Conceded, E> {
+        let mut terms = self.terms();
+        let conceded = terms.fewer_members(members, seconds);
+        if conceded.n_units() > 0 {
+            record(&conceded)?;
+            terms.concessions.add(&conceded);
+        }
+        Ok(conceded)
+    }
+
+    /// Scenes that this pass leaves without a verdict when nothing more begins: some unit of theirs has not begun, or they wait.
+    pub fn left_over(&self) -> Vec<u32> {
+        let terms = self.terms();
+        let is_left = |scene: &u32| {
+            let mut units = self.plan.units_of(*scene as usize);
+            !self.is_done(*scene) && (self.waits(*scene) || units.any(|unit| !terms.has_begun(unit)))
+        };
+        (0..).zip(&self.plan.scenes).map(|(scene, _)| scene).filter(is_left).collect()
     }
 
     /// What is known already.
@@ -135,6 +195,16 @@ impl Board {
     /// Where a stored result is.
     pub fn stored(&self, key: &StageKey) -> Option<&Location> {
         self.memory.entries.get(key)
+    }
+
+    /// Whether every member's logits of every tile of a part are stored, and which of its pixels are data.
+    pub fn has_logits(&self, geometry: &UnitGeometry, part: u32) -> bool {
+        let is_stored = |key: StageKey| self.stored(&key).is_some();
+        let has = |tile: usize| {
+            is_stored(self.keys.validity(geometry, tile))
+                && (0..geometry.members).all(|m| is_stored(self.keys.logits(geometry, tile, m)))
+        };
+        (0..geometry.tiles.len()).filter(|&tile| geometry.tiles[tile].part == part).all(has)
     }
 
     /// Whether a scene was done before this run.
@@ -208,6 +278,7 @@ impl Board {
         self.put_off = PutOff::nothing(&self.plan);
         let mut concessions = self.concessions();
         conceded.iter().for_each(|conceded| concessions.add(conceded));
+        self.terms = Mutex::new(Terms::new(&self.plan, concessions));
     }
 
     /// Why a scene has failed.
@@ -218,6 +289,11 @@ impl Board {
     /// How far the run is.
     pub fn progress(&self) -> &Progress {
         &self.progress
+    }
+
+    /// How fast the members are.
+    pub fn pace(&self) -> &Pace {
+        &self.pace
     }
 }
 

@@ -1,6 +1,7 @@
 //! Runs the members that a device holds, as far as their results are not stored.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::Board;
 use super::message::{Inferred, Outcome, PartTask, Ran, TileBatch};
@@ -29,6 +30,8 @@ pub struct Infer {
     names: Vec<String>,
     /// What combines the result, where the device holds every member.
     combiner: Option<Combiner>,
+    /// What each of `keys` took of the batch at hand.
+    times: Vec<Duration>,
 }
 
 /// Forward passes of a batch.
@@ -49,7 +52,8 @@ impl Infer {
         combiner: Option<Combiner>,
     ) -> Self {
         let names = board.plan().members.iter().map(|m| m.member.name.clone()).collect();
-        Self { board, backend, keys, names, combiner }
+        let times = vec![Duration::ZERO; keys.len()];
+        Self { board, backend, keys, names, combiner, times }
     }
 
     /// The result of a batch, and what is kept of it. A device that is out of memory gets a second chance, with nothing of the first
@@ -58,6 +62,7 @@ impl Infer {
     fn attempt(&mut self, batch: &TileBatch) -> Result<(Outcome, Option<Artefact>), InferError> {
         let unit = batch.ticket.unit;
         if self.board.is_put_off(unit) {
+            self.times.fill(Duration::ZERO);
             return Ok((self.blank(batch), None));
         }
         if let Ok(done) = unless_out_of_memory(self.run(batch))? {
@@ -98,6 +103,7 @@ impl Infer {
     /// Runs what is not stored.
     fn run(&mut self, batch: &TileBatch) -> Result<(Outcome, Option<Artefact>), InferError> {
         let raw = &batch.raw;
+        self.times.fill(Duration::ZERO);
         if raw.is_blank() {
             return Ok((self.blank(batch), self.keep(batch, &Passes::default())?));
         }
@@ -108,7 +114,10 @@ impl Infer {
             && !memory.keep_logits
         {
             keys.iter().for_each(|_| self.board.progress().count_forward());
-            return Ok((Outcome::Complete(self.backend.classify(raw, &keys, combiner, &self.names)?), None));
+            return Ok((
+                Outcome::Complete(self.backend.classify(raw, &keys, combiner, &self.names, &mut self.times)?),
+                None,
+            ));
         }
         let passes = self.passes(batch, &keys)?;
         let artefact = self.keep(batch, &passes)?;
@@ -127,7 +136,8 @@ impl Infer {
     /// Every forward pass: stored, run, or for some tiles the one and for others the other.
     fn passes(&mut self, batch: &TileBatch, keys: &[ForwardKey]) -> Result<Passes, BackendError> {
         let mut passes = Passes { faults: vec![None; batch.raw.len()], ..Passes::default() };
-        for &key in keys {
+        for (idx, &key) in keys.iter().enumerate() {
+            let began = Instant::now();
             let stored: Vec<Option<Logits>> = (0..batch.raw.len()).map(|slot| self.recall(batch, slot, key)).collect();
             let missing = |slot: &usize| !batch.raw.blank[*slot] && stored[*slot].is_none();
             // A tile that was not decoded has no pixels: the network must not see it.
@@ -151,6 +161,7 @@ impl Infer {
                     }
                 }
             };
+            self.times[idx] = began.elapsed();
             let Some(mut logits) = ran else { continue };
             for (slot, stored) in stored.iter().enumerate() {
                 if let Some(stored) = stored {
@@ -243,6 +254,10 @@ impl Stage for Infer {
 
     fn process(&mut self, batch: Arc<TileBatch>, out: &Outbox<'_, Ran>) -> Result<(), InferError> {
         let (outcome, artefact) = self.attempt(&batch)?;
+        let pixels = batch.raw.crop.area() * batch.raw.len() as u64;
+        for (key, time) in self.keys(&batch).iter().zip(&self.times) {
+            self.board.pace().pass(key.member, pixels, *time);
+        }
         if let Some(artefact) = artefact {
             out.put(Ran::Kept(artefact));
         }

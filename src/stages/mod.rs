@@ -25,9 +25,11 @@ mod infer;
 mod keep;
 mod layout;
 mod message;
+mod pace;
 mod post;
 mod read;
 mod stitch;
+mod terms;
 mod tile;
 mod validity;
 
@@ -42,7 +44,9 @@ pub use message::{
     Classified, Encoded, Finished, Inferred, Opened, Ran, ReadUnit, SceneRows, StitchedScene, TileBatch, Verdict,
     WrittenFile,
 };
+pub use pace::{MemberRan, Pace};
 pub use post::Post;
 pub use read::Read;
 pub use stitch::Stitch;
+pub use terms::Ahead;
 pub use tile::TileStage;

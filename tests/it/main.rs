@@ -8,6 +8,7 @@
 mod arch;
 mod cli;
 mod dataflow;
+mod deadline;
 mod devices;
 mod faults;
 mod flow;
