@@ -240,7 +240,8 @@ impl<'a> Run<'a> {
         let mut record = Record::begin(&plan, &promise, &outputs, ignored)?;
         record.found(&plan, done, archive, damaged, memory.entries.len() as u64, n_temporaries);
         record.steps(options.deadline, &plan, &conceded);
-        let deadline = options.deadline.map(|limit| Deadline::new(limit, &plan, schedule.devices.len()));
+        let deadline =
+            options.deadline.map(|limit| Deadline::new(limit, &plan, schedule.devices.len(), options.partial));
         let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
         let folder = std::env::current_dir().map(|d| d.display().to_string()).unwrap_or_default();
         journal.append(&[crate::journal::Record::Run(RunRecord {

@@ -223,6 +223,9 @@ impl Record {
             }
         }
         for (scene, entry) in &mut conceded {
+            if self.missing_names.contains(&plan.scenes[*scene].name) {
+                continue;
+            }
             let counts = plan.units_of(*scene).map(|unit| concessions.members_of(unit, plan.members.len()));
             let counts: Vec<usize> = counts.collect();
             if counts.iter().any(|n| *n < plan.members.len()) {
@@ -231,6 +234,7 @@ impl Record {
                 entry.members = named.map(|(idx, m)| (m.member.name.clone(), of(idx))).collect();
             }
         }
+        conceded.retain(|_, entry| !entry.single_tiles.is_empty() || !entry.members.is_empty());
         self.report.conceded = conceded.into_values().collect();
     }
 
