@@ -1,10 +1,14 @@
 //! Carries a job out: from what is done already to a checked archive and a report.
 
+mod passes;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::deadline::Deadline;
+use super::devices::{self, without_lost};
 use super::guard::{Guard, Orders};
 use super::lock::Lock;
 use super::outputs::Outputs;
@@ -12,14 +16,15 @@ use super::record::Record;
 use super::resume::{Found, StageName, look_back, needs_networks, remove_temporaries};
 use super::signals::{Signals, leave};
 use super::supervisor::RESTART;
-use super::wire::{Extent, Parts};
-use super::{Error, Job, Running, disk, machine, throughput, wire};
+use super::wire::Extent;
+use super::{Error, Job, Running, disk, machine, throughput};
 use crate::config::{Checkpoint, Pipeline};
+use crate::faults::Faults;
 use crate::flow::{Closed, Graph, Stall, Stop, Watchdog};
 use crate::geom::Size;
-use crate::infer::{Backend, open_backends};
-use crate::journal::{Journal, RunRecord, State};
-use crate::plan::{Keys, Plan, Planned, Refusal, Schedule};
+use crate::infer::{Backend, BackendError, open_backends};
+use crate::journal::{Conceded, Journal, RunRecord, State};
+use crate::plan::{Concessions, Plan, Planned, Refusal, Schedule};
 use crate::report::{self, RunReport, RunState, Snapshot, Watch, eprint_line};
 use crate::stages::{Board, Failure};
 
@@ -62,6 +67,15 @@ pub struct RunOptions {
     pub guard: Guard,
     /// The command's arguments, for `retry`; empty where there was none.
     pub arguments: Vec<String>,
+    /// Whether this goes on by itself where another process was cut off: then `fresh` and `from` have had their effect, and the devices
+    /// that were lost count.
+    pub restarted: bool,
+    /// Faults that devices show on purpose.
+    pub faults: Faults,
+    /// When the command began, in whichever process.
+    pub begun: Instant,
+    /// How long after that it is to be done, with fewer members if need be.
+    pub deadline: Option<Duration>,
 }
 
 impl RunOptions {
@@ -80,6 +94,10 @@ impl RunOptions {
             stall_timeout: Some(Self::STALL_TIMEOUT),
             guard: Guard::default(),
             arguments: Vec::new(),
+            restarted: false,
+            faults: Faults::at("device"),
+            begun: Instant::now(),
+            deadline: None,
         }
     }
 
@@ -103,8 +121,10 @@ pub struct Ended {
 ///
 /// # Errors
 /// When the run directory is in use, foreign files lie at output names, the networks cannot be loaded, the outputs cannot be
-/// written, somebody stops it, or a stage panics. Failed scenes are no error: they are in the report.
+/// written, somebody stops it, or a stage panics. Scenes that failed, or that a deadline left over, are no error: they are in the report.
 pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
+    let once = !options.restarted;
+    let options = &RunOptions { fresh: options.fresh && once, from: options.from.filter(|_| once), ..options.clone() };
     check(options, &job.planned.plan.pipeline)?;
     let outputs = Outputs::open(&options.out, options.fresh)?;
     let names = job.planned.plan.scenes.iter().map(|s| s.name.as_str());
@@ -118,8 +138,10 @@ pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
     let _lock = Lock::take(&options.out, options.break_lock).map_err(explain)?;
     let mut run = Run::begin(job, options, outputs).map_err(explain)?;
     let done = run.carry_out();
+    run.record.conceded(&run.board);
     run.record.report.memory.peak_rss = machine::peak_rss();
-    run.record.report.state = if done.is_ok() { RunState::Finished } else { RunState::Stopped };
+    let came_to_its_end = done.is_ok() && run.record.report.missing.is_empty();
+    run.record.report.state = if came_to_its_end { RunState::Finished } else { RunState::Stopped };
     let written = run.record.report.write(&run.outputs.layout.report());
     // The first error is the one to tell.
     done.map_err(|e| disk::explain(e, &options.out, run.outstanding_bytes()))?;
@@ -171,6 +193,40 @@ fn extent(plan: &Plan) -> Snapshot {
     Snapshot { scenes: plan.scenes.len() as u64, tiles: totals.tiles, network_pixels: totals.network_pixels }
 }
 
+/// What is recorded, as far as it concerns this run of this plan.
+fn recall(options: &RunOptions, plan: &str) -> Result<State, Error> {
+    if options.fresh {
+        return Ok(State::default());
+    }
+    let state = Journal::look(&options.out)?.map(|journal| journal.state()).transpose()?;
+    let mut state = state.unwrap_or_default();
+    // Without a deadline nobody is short of time: what was done with fewer members is done again.
+    let holds = |what: &Conceded| options.deadline.is_some() || !matches!(what, Conceded::FewerMembers { .. });
+    state.concessions.retain(|conceded| conceded.plan == plan && holds(&conceded.what));
+    Ok(state)
+}
+
+/// The journal without what is to be forgotten.
+fn open_journal(options: &RunOptions, plan: &str) -> Result<Journal, Error> {
+    if options.fresh {
+        Journal::remove(&options.out)?;
+    }
+    let mut journal = Journal::open(&options.out)?;
+    if !options.restarted {
+        journal.forget_device_faults()?;
+    }
+    if options.deadline.is_none() {
+        journal.forget_fewer_members(plan)?;
+    }
+    Ok(journal)
+}
+
+/// What it means that a device cannot be opened: where it was there when a person started the run, it is lost, and counts.
+fn not_opened(error: BackendError, options: &RunOptions) -> Error {
+    let Some(fault) = devices::lost(&error).filter(|_| options.restarted) else { return error.into() };
+    Journal::open(&options.out).map_or_else(Error::from, |mut journal| devices::count(&mut journal, fault))
+}
+
 /// A run that has begun.
 struct Run<'a> {
     stop: Stop,
@@ -186,6 +242,7 @@ struct Run<'a> {
     /// The schedule's devices, where something is left for networks to do.
     backends: Vec<Box<dyn Backend>>,
     record: Record,
+    deadline: Option<Deadline>,
 }
 
 impl<'a> Run<'a> {
@@ -193,21 +250,20 @@ impl<'a> Run<'a> {
     fn begin(job: Job, options: &'a RunOptions, outputs: Outputs) -> Result<Self, Error> {
         let Job { planned, schedule, promise, source, .. } = job;
         let Planned { plan, refused, ignored } = planned;
-        let state = match options.fresh {
-            true => State::default(),
-            false => Journal::look(&options.out)?.map(|journal| journal.state()).transpose()?.unwrap_or_default(),
-        };
+        let digest = plan.digest().map_err(|e| Error::Internal(e.to_string()))?;
+        let mut state = recall(options, &digest)?;
+        let conceded = std::mem::take(&mut state.concessions);
+        let concessions = Concessions::of(&conceded, &digest);
+        let lost = std::mem::take(&mut state.device_faults);
+        let schedule = if options.restarted { without_lost(&schedule, &lost)? } else { schedule };
         let Found { mut memory, done, archive, damaged, stale, discarded } =
-            look_back(&plan, state, &outputs.layout, options.from)?;
+            look_back(&plan, &concessions, state, &outputs.layout, options.from)?;
         // Before anything is touched: weights that do not fit end the run here.
-        let backends = match needs_networks(&plan, &Keys::new(&plan), &memory) {
-            true => open_backends(&plan, &schedule)?,
+        let backends = match needs_networks(&plan, &concessions, &memory) {
+            true => open_backends(&plan, &schedule, &options.faults).map_err(|e| not_opened(e, options))?,
             false => Vec::new(),
         };
-        if options.fresh {
-            Journal::remove(&options.out)?;
-        }
-        let mut journal = Journal::open(&options.out)?;
+        let mut journal = open_journal(options, &digest)?;
         // What no longer holds is forgotten for good: a run that is stopped must not find it again.
         journal.forget_stale(&stale, &discarded)?;
         let n_temporaries = remove_temporaries(&options.out);
@@ -216,10 +272,13 @@ impl<'a> Run<'a> {
         let mut record = Record::begin(&plan, &promise, &outputs, ignored)?;
         record.report.deaths.clone_from(&options.guard.orders().deaths);
         record.found(&plan, done, archive, damaged, memory.entries.len() as u64, n_temporaries);
+        record.steps(options.deadline, &plan, &conceded);
+        let deadline =
+            options.deadline.map(|limit| Deadline::new(limit, &plan, schedule.devices.len(), options.partial));
         let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
         let folder = std::env::current_dir().map(|d| d.display().to_string()).unwrap_or_default();
         journal.append(&[crate::journal::Record::Run(RunRecord {
-            plan: record.report.plan.clone(),
+            plan: digest,
             swath: env!("CARGO_PKG_VERSION").to_owned(),
             started,
             scenes: (plan.scenes.len() + refused.len()) as u64,
@@ -230,13 +289,26 @@ impl<'a> Run<'a> {
         })])?;
         options.guard.begun();
         memory.suspects = suspects(&plan, options.guard.orders());
-        let board = Arc::new(Board::new(plan, memory, Arc::clone(&source)));
+        let board = Arc::new(Board::new(plan, concessions, memory, Arc::clone(&source)));
         leave_out(&board, options.guard.orders());
         let journal = Arc::new(Mutex::new(journal));
         let stop = Stop::new();
         let signals = Signals::watch(stop.clone(), options.grace);
         let signals = signals.map_err(|source| Error::System { operation: "watch for signals", source })?;
-        Ok(Self { stop, signals, options, board, schedule, source, outputs, refused, journal, backends, record })
+        Ok(Self {
+            stop,
+            signals,
+            options,
+            board,
+            schedule,
+            source,
+            outputs,
+            refused,
+            journal,
+            backends,
+            record,
+            deadline,
+        })
     }
 
     fn carry_out(&mut self) -> Result<(), Error> {
@@ -274,53 +346,29 @@ impl<'a> Run<'a> {
     }
 
     fn run_stages(&mut self, watch: &mut Watch) -> Result<(), Error> {
-        let backends = std::mem::take(&mut self.backends);
         let extent = match self.options.until {
             None | Some(StageName::Encode | StageName::Pack) => Extent::Files,
             Some(_) => Extent::Checkpoints,
         };
-        let parts = Parts {
-            schedule: &self.schedule,
-            source: self.source.as_ref(),
-            layout: &self.outputs.layout,
-            journal: Arc::clone(&self.journal),
-            extent,
-            guard: self.options.guard.clone(),
-        };
-        let started = Instant::now();
-        let running = wire(&self.board, &parts, backends, self.stop.clone())?;
-        let budget = running.budget.clone();
-        let followed = self.follow(running, watch);
+        let ended = self.passes(extent, watch);
         watch.finish();
-        let wall = started.elapsed();
-        self.record.measure(&self.board, wall, budget.peak());
-        self.record.stages(&followed?.join()?, wall);
-        if let Some(signal) = self.signals.caught() {
-            return Err(Error::Stopped(signal));
-        }
+        ended?;
+        let left_over = if self.stop.is_draining() { self.board.left_over() } else { Vec::new() };
         match extent {
-            Extent::Files => self.record.check_complete(&self.board)?,
-            Extent::Checkpoints => self.note_failed(watch)?,
+            Extent::Files => self.note_failed(left_over.iter().copied(), watch)?,
+            Extent::Checkpoints => self.note_failed(0..self.board.n_scenes(), watch)?,
+        }
+        self.record.left_over(&self.board, &left_over);
+        if extent == Extent::Files {
+            self.record.check_complete(&self.board)?;
         }
         let totals = &self.record.report.totals;
-        // Labels that were stored cost the networks nothing: such a run says nothing about their speed.
-        if self.board.progress().recalled_pixels() == 0 {
+        // Labels that were stored cost the networks nothing, and fewer members take less: such a run says nothing about their speed.
+        let as_planned = left_over.is_empty() && self.board.concessions().is_empty();
+        if as_planned && self.board.progress().recalled_pixels() == 0 {
             throughput::remember(self.board.plan(), &self.schedule, totals.network_pixels, totals.seconds);
         }
         Ok(())
-    }
-
-    /// Tells which scenes have failed, where the dataflow ends before it gives verdicts.
-    fn note_failed(&mut self, watch: &Watch) -> Result<(), Error> {
-        let plan = self.board.plan();
-        for (idx, scene) in (0..).zip(&plan.scenes) {
-            if let Some(failure) = self.board.failure(idx) {
-                let path = plan.path_of(idx as usize);
-                self.record.fail(&self.outputs, &plan.pipeline, &scene.name, path, &failure, watch)?;
-            }
-        }
-        let records = self.record.failure_records();
-        Ok(self.journal.lock().unwrap_or_else(PoisonError::into_inner).append(&records)?)
     }
 
     fn note_refused(&mut self, watch: &Watch) -> Result<(), Error> {
@@ -354,6 +402,7 @@ impl<'a> Run<'a> {
             if let Some(stall) = watchdog.as_mut().and_then(|dog| dog.look(&graph)) {
                 self.give_up(&stall, &graph, started.elapsed(), watch);
             }
+            self.look_at_clock(watch)?;
             let progress = self.board.progress();
             let (tiles, network_pixels) =
                 (known.tiles + progress.tiles(), known.network_pixels + progress.network_pixels());
@@ -379,7 +428,7 @@ impl<'a> Run<'a> {
         let planned = self.board.plan().scenes.iter().map(|s| (s.name.clone(), Some(s.header.size)));
         let sizes: Vec<(String, Option<Size>)> =
             planned.chain(self.refused.iter().map(|r| (r.name.clone(), r.size))).collect();
-        let scene_keys = self.board.keys().scenes(self.board.plan());
+        let scene_keys = self.board.scene_keys();
         let Some(archive) =
             self.record.pack(&self.outputs, self.options.partial, &sizes, &scene_keys, self.board.plan())?
         else {

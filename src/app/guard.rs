@@ -18,6 +18,8 @@ pub struct Orders {
     pub deaths: Vec<String>,
     /// Whether one of them had begun, so that what it was to forget or discard is gone already.
     pub begun: bool,
+    /// Milliseconds since the command began.
+    pub elapsed_ms: u64,
     /// Scenes that were under way at a death: each is to run alone.
     pub suspects: BTreeSet<String>,
     /// Scenes that an attempt died of although they ran alone, and how: they are not tried again.

@@ -6,6 +6,8 @@
 //!
 //! The only folder that knows every other one, and the only one with tokio (signals).
 
+mod deadline;
+mod devices;
 mod disk;
 mod doctor;
 mod error;
@@ -14,6 +16,7 @@ mod execute;
 mod guard;
 mod lock;
 mod machine;
+mod outlook;
 mod outputs;
 mod plan;
 mod prepare;
@@ -37,6 +40,6 @@ pub use prepare::{Job, JobRequest, prepare, schedule};
 pub use resume::StageName;
 pub use run::run;
 pub use standing::{Standing, Verified, collect_garbage, recorded_command, status, verify};
-pub use supervisor::{SUPERVISED, supervise};
+pub use supervisor::{SUPERVISED, restart_code, supervise};
 pub use synth::{SynthRequest, synth};
 pub use wire::{Extent, Parts, Running, wire};

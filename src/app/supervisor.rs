@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
+use std::time::Instant;
 
 use super::Error;
-use super::guard::{Orders, Word};
+use super::guard::{Guard, Orders, Word};
 use super::signals::Forwarding;
 use crate::process::{Child, FrameError, ending};
 use crate::report::eprint_line;
@@ -20,6 +21,9 @@ pub const SUPERVISED: &str = "--supervised";
 
 /// Exit code of a run that asks to be started again.
 pub(super) const RESTART: u8 = 75;
+
+/// Exit code of a run that asks to be started again because of a device: no scene is to blame, and the journal counts.
+pub(super) const RESTART_FOR_DEVICE: u8 = 76;
 
 /// So many attempts in a row that died before anything was finished, and no scene is to blame.
 const UNEXPLAINED: usize = 5;
@@ -39,7 +43,9 @@ pub fn supervise(arguments: &[OsString]) -> Result<u8, Error> {
     let mut arguments = arguments.to_vec();
     arguments.push(SUPERVISED.into());
     let mut ward = Ward::default();
+    let began = Instant::now();
     loop {
+        ward.orders.elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or_default();
         let mut child = Child::start(&arguments, false).map_err(failed("start the run's own process"))?;
         let forwarding = Forwarding::to(child.id()).map_err(failed("watch for signals"))?;
         // A child that is gone already tells so by its end.
@@ -50,13 +56,19 @@ pub fn supervise(arguments: &[OsString]) -> Result<u8, Error> {
         let status = child.wait().map_err(failed("wait for the run's own process"))?;
         let was_told_to_end = forwarding.end();
         let code = code(status);
-        let died = code == Some(RESTART) || (code.is_none() && !was_told_to_end);
-        if !died {
-            return Ok(code.unwrap_or_else(|| by_signal(status)));
-        }
-        let how = if code == Some(RESTART) { "stopped itself".to_owned() } else { ending(status) };
-        eprint_line(&ward.died(&how)?);
+        let line = match code {
+            Some(RESTART_FOR_DEVICE) => ward.lost_a_device(),
+            Some(RESTART) => ward.died("stopped itself")?,
+            None if !was_told_to_end => ward.died(&ending(status))?,
+            code => return Ok(code.unwrap_or_else(|| by_signal(status))),
+        };
+        eprint_line(&line);
     }
+}
+
+/// The exit code of a run that is watched over and ends with an error for which it may be started again; `None` for other errors.
+pub fn restart_code(error: &Error, guard: &Guard) -> Option<u8> {
+    (guard.is_watched() && matches!(error, Error::DeviceLost { .. })).then_some(RESTART_FOR_DEVICE)
 }
 
 /// The child's next word; `None` when it is gone.
@@ -104,6 +116,13 @@ impl Ward {
                 self.under_way.remove(&turn);
             }
         }
+    }
+
+    /// Notes that a run has ended because of a device.
+    fn lost_a_device(&mut self) -> String {
+        self.under_way.clear();
+        self.orders.deaths.push("lost a device".into());
+        "a device was lost; starting the run again".into()
     }
 
     /// Notes a death and says in a line what follows from it.

@@ -111,9 +111,17 @@ fn run(args: &RunArgs, arguments: &[OsString], guard: Guard) -> Result<u8, app::
     // How this process is watched is its own affair.
     let own = arguments.iter().skip(1).filter(|a| *a != app::SUPERVISED);
     let arguments = own.map(|a| a.to_string_lossy().into_owned()).collect();
-    let ended = app::run(&resolve::job(&args.job)?, &resolve::run(args, arguments, guard))?;
+    let ended = match app::run(&resolve::job(&args.job)?, &resolve::run(args, arguments, guard.clone())) {
+        Ok(ended) => ended,
+        Err(error) => {
+            let code = app::restart_code(&error, &guard);
+            let Some(code) = code else { return Err(error) };
+            report::eprint_error(&error);
+            return Ok(code);
+        }
+    };
     report::print(&report::summary(&ended.report, &ended.out.display().to_string()));
-    Ok(if ended.report.failed.is_empty() { exit::DONE } else { exit::SCENES_FAILED })
+    Ok(exit::of(&ended.report))
 }
 
 /// The command that a run directory was last made by, in the folder that it ran in.

@@ -1,6 +1,6 @@
 //! From arguments to requests.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::args::{BackendName, EvalArgs, JobArgs, RunArgs, Stage, SynthArgs};
 use crate::app::{self, EvalRequest, Guard, JobRequest, RunOptions, StageName, SynthRequest};
@@ -34,21 +34,24 @@ pub(super) fn job(args: &JobArgs) -> Result<JobRequest, app::Error> {
 }
 
 /// How `run` carries it out. `arguments` are the command's own.
-/// An attempt after one that had begun goes on where that ended.
 pub(super) fn run(args: &RunArgs, arguments: Vec<String>, guard: Guard) -> RunOptions {
-    let begun = guard.orders().begun;
+    let orders = guard.orders();
+    let (restarted, elapsed) = (orders.begun, Duration::from_millis(orders.elapsed_ms));
     RunOptions {
+        restarted,
+        begun: Instant::now().checked_sub(elapsed).unwrap_or_else(Instant::now),
         overwrite: args.job.overwrite,
         partial: args.job.allow_partial.unwrap_or_default(),
         show: true,
-        fresh: args.fresh && !begun,
+        fresh: args.fresh,
         break_lock: args.break_lock,
         stall_timeout: (args.stall_timeout > 0).then(|| Duration::from_secs(args.stall_timeout)),
         guard,
-        from: args.from.filter(|_| !begun).map(stage),
+        from: args.from.map(stage),
         until: args.until.map(stage),
         grace: Duration::from_secs(args.grace),
         arguments,
+        deadline: args.deadline,
         ..RunOptions::into(&args.job.out)
     }
 }

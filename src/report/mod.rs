@@ -13,7 +13,8 @@ mod watch;
 
 pub use diagnosis::Diagnosis;
 pub use document::{
-    BudgetReport, FailedScene, OutputFile, PackageReport, REPORT_FORMAT, RunReport, RunState, StageLine, Totals,
+    BudgetReport, ConcededScene, DeadlineReport, DeadlineStep, FailedScene, OutputFile, PackageReport, REPORT_FORMAT,
+    RunReport, RunState, StageLine, Totals,
 };
 pub use plan::{PlanDocument, PlannedMember, PlannedScene, RefusedScene};
 pub use print::{eprint_error, eprint_line, print, print_json};

@@ -24,6 +24,20 @@ pub fn summary(report: &RunReport, dir: &str) -> String {
     for death in &report.deaths {
         line(format!("started anew, because the run {death}"));
     }
+    if !report.missing.is_empty() {
+        line(format!(
+            "left over   {} scenes; the same command (without --fresh or --from) goes on",
+            report.missing.len()
+        ));
+    }
+    if report.degraded() > 0 {
+        let members = "with fewer members than planned, see report.json; without --deadline they are done in full";
+        line(format!("short of    time: {} scenes {members}", report.degraded()));
+    }
+    let tile_by_tile = report.conceded.iter().filter(|c| !c.single_tiles.is_empty()).count();
+    if tile_by_tile > 0 {
+        line(format!("memory      out of it on a device: {tile_by_tile} scenes ran tile by tile, see report.json"));
+    }
     line(format!(
         "pixels      {:.1} Mpx in {:.1} s, {:.2} Mpx/s ({} tiles, {:.1} Mpx seen by the networks)",
         t.pixels as f64 / 1e6,
@@ -41,6 +55,9 @@ pub fn summary(report: &RunReport, dir: &str) -> String {
     match &report.package {
         Some(package) => {
             line(format!("archive     {} ({} entries, {})", package.path, package.entries, format_bytes(package.bytes)))
+        }
+        None if !report.missing.is_empty() => {
+            line("archive     none: scenes are missing; --allow-partial makes one without them".into());
         }
         None if report.failed.is_empty() => {}
         None => line("archive     none: scenes failed; --allow-partial makes one without them".into()),

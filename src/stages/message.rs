@@ -129,12 +129,12 @@ pub enum Ran {
     Kept(Artefact),
 }
 
-/// average -> stitch and keep: labels of tiles, nodata in place.
+/// average -> stitch and keep: the labels of a unit that the networks give, nodata in place. read -> stitch: those that were stored.
 #[derive(Debug)]
 pub struct Classified {
     /// The unit.
     pub ticket: Arc<Ticket>,
-    /// Indices of tiles within the unit and their labels, row by row; none where a fault has cost the scene.
+    /// Indices of tiles within the unit and their labels, row by row; none where a fault has cost the scene or the unit is put off.
     pub tiles: Vec<(usize, Option<Vec<ClassId>>)>,
 }
 
@@ -143,7 +143,7 @@ pub struct Classified {
 pub enum StitchedScene {
     /// Whole rows.
     Rows(SceneRows),
-    /// The scene has failed and all its tiles have passed: forget it.
+    /// The scene has failed, or waits for a further pass, and all its tiles have passed: forget it.
     Abandoned {
         /// Index of the scene.
         scene: u32,
@@ -253,7 +253,7 @@ pub enum Finished {
 pub struct Encoded {
     /// Index of the scene.
     pub scene: u32,
-    /// Its files, the mask first; none when the scene has failed.
+    /// Its files, the mask first; none when the scene is dropped.
     pub files: Vec<(FinishedFile, String)>,
 }
 

@@ -10,7 +10,6 @@ use crate::config::classes::{ClassId, NODATA_LABEL};
 use crate::faults::Faults;
 use crate::flow::{Admitted, Outbox, Stage};
 use crate::geom::{PixelRect, Span};
-use crate::journal::StageKey;
 use crate::plan::{Part, UnitGeometry};
 use crate::raster::{Mask, PixelBuf, RasterError, RasterSource, ReadRequest};
 
@@ -105,14 +104,7 @@ impl Read {
         if let Some(labels) = self.recall(geometry, idx) {
             return (PartTask::Recall, Some(labels));
         }
-        let is_stored = |key: StageKey| self.board.stored(&key).is_some();
-        let keys = self.board.keys();
-        let n_members = self.board.plan().members.len();
-        let mut tiles = (0..geometry.tiles.len()).filter(|&t| geometry.tiles[t].part == idx);
-        let all_stored = tiles.all(|t| {
-            is_stored(keys.validity(geometry, t)) && (0..n_members).all(|m| is_stored(keys.logits(geometry, t, m)))
-        });
-        (if all_stored { PartTask::Combine } else { PartTask::Run }, None)
+        (if self.board.has_logits(geometry, idx) { PartTask::Combine } else { PartTask::Run }, None)
     }
 
     /// The stored labels of a part, if they are there, whole, and labels.
@@ -150,7 +142,7 @@ impl Stage for Read {
         let unit = turn.unit;
         let board = Arc::clone(&self.board);
         let plan = board.plan();
-        let geometry = plan.units[unit].geometry(plan);
+        let geometry = board.begin_unit(unit);
         let pixels = credit.split(plan.units[unit].footprint(plan).pixels);
         let tasks = (0..).zip(&geometry.parts).map(|(idx, part)| self.task(turn, &geometry, idx, part.scene));
         let (tasks, labels): (Vec<PartTask>, Vec<_>) = tasks.unzip();
@@ -162,6 +154,8 @@ impl Stage for Read {
             out.put(Opened::Recalled(classified));
         }
         if ticket.tasks.iter().any(|task| task.is_classified()) {
+            let geometry = &ticket.geometry;
+            board.pace().begin(geometry.members, geometry.crop.area() * geometry.tiles.len() as u64);
             let parts = (0..).zip(&ticket.geometry.parts).zip(&ticket.tasks);
             let read = |((idx, part), task): ((u32, &Part), &PartTask)| {
                 if *task == PartTask::Run { self.part(&ticket.geometry, idx, part) } else { None }

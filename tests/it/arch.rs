@@ -17,7 +17,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
     ("config", &["raster", "tiler", "zoo"]),
     ("journal", &["atomic"]),
     ("plan", &["config", "geom", "journal", "post", "raster", "tiler", "zoo"]),
-    ("infer", &["config", "geom", "plan", "raster", "tiler", "zoo"]),
+    ("infer", &["config", "faults", "geom", "plan", "raster", "tiler", "zoo"]),
     ("post", &["config", "geom"]),
     ("masks", &["atomic", "config", "geom"]),
     ("package", &["atomic", "config", "geom", "masks"]),
@@ -31,8 +31,8 @@ const ARROWS: [(&str, &[&str]); 21] = [
     (
         "app",
         &[
-            "atomic", "config", "eval", "flow", "geom", "infer", "journal", "masks", "package", "plan", "process",
-            "raster", "report", "stages", "synth", "zoo",
+            "atomic", "config", "eval", "faults", "flow", "geom", "infer", "journal", "masks", "package", "plan",
+            "process", "raster", "report", "stages", "synth", "zoo",
         ],
     ),
     ("cli", &["app", "atomic", "config", "flow", "infer", "journal", "masks", "plan", "report", "stages"]),

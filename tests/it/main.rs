@@ -8,6 +8,8 @@
 mod arch;
 mod cli;
 mod dataflow;
+mod deadline;
+mod devices;
 mod faults;
 mod flow;
 mod kill;

@@ -145,6 +145,22 @@ fn a_stage_that_does_not_come_back_is_told_with_the_stage_table_and_the_run_star
 }
 
 #[test]
+fn a_run_that_loses_its_device_is_started_again_until_the_device_is_left_out() {
+    let work = prepared();
+    let expected = reference(&work);
+    run(faulty(&work, "device:lost@2!", &[]))
+        .says(0, &["the device cpu is lost", "a device was lost; starting", "6 done"]);
+    assert!(outputs(&work.path("out")) == expected);
+    std::fs::remove_file(work.path("faults.log")).unwrap();
+    std::fs::remove_dir_all(work.path("out")).unwrap();
+    let ran = run(faulty(&work, "device:lost", &["--devices", "cpu"]));
+    ran.says(14, &["no device is left: cpu was lost 3 times", "goes on"]);
+    assert_eq!(strikes(&work), 3);
+    work.swath(&RUN).expect(0);
+    assert!(outputs(&work.path("out")) == expected);
+}
+
+#[test]
 fn without_a_supervisor_a_death_is_the_end() {
     let work = prepared();
     let expected = reference(&work);
