@@ -10,6 +10,9 @@
 //! | `@N+` | that time and ever after |
 //! | `~TEXT` | whenever what is at hand is called so (a scene, a file) |
 //!
+//! Places are the stages by name, and `device`, where a forward pass is called `cuda:0 member1 n2 s1 y24 x0`: device, member, tiles in its
+//! batch, and the batch's first tile or its scenes.
+//!
 //! A `!` at the end makes it strike once over all processes that share the file `SWATH_FAULTS_LOG`. Each strike adds a line to that
 //! file, so that a test can tell a fault that was survived from one that never came.
 
@@ -83,6 +86,17 @@ impl Faults {
         let all = ALL.get_or_init(|| parse(&std::env::var("SWATH_FAULTS").unwrap_or_default()));
         let planned = all.iter().filter(|p| p.place == place).cloned().collect();
         Self { planned: Arc::new(planned), passed: Arc::default() }
+    }
+
+    /// The faults that a text like the environment variable's plans for a place.
+    pub fn planned(place: &str, text: &str) -> Self {
+        let planned = parse(text).into_iter().filter(|p| p.place == place).collect();
+        Self { planned: Arc::new(planned), passed: Arc::default() }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.planned.is_empty()
     }
 
     /// The fault that strikes now, if one does. `name` is what is at hand.
@@ -167,14 +181,10 @@ fn parse_one(text: &str) -> Option<Planned> {
 mod tests {
     use super::*;
 
-    fn faults(text: &str) -> Faults {
-        Faults { planned: Arc::new(parse(text)), passed: Arc::default() }
-    }
-
     #[test]
     fn faults_strike_when_they_say() {
         let strikes = |text: &str| -> Vec<bool> {
-            let faults = faults(text);
+            let faults = Faults::planned("x", text);
             ["a", "b", "ab"].iter().map(|name| faults.strike(name).is_some()).collect()
         };
         assert_eq!(strikes("x:error"), [true, true, true]);

@@ -51,6 +51,8 @@
 //!   and `gdal` stubs with the same surface stand in, and everything else builds and is tested.
 //! - Equal plans give equal bytes: for any number of workers and readers, any memory that suffices, any order of arrival. So nothing
 //!   in a plan is measured, and sums run in the plan's order.
+//! - What a run gives up against its plan ([`plan::Concessions`]) is recorded before it takes effect, repeated by later runs of the plan,
+//!   and part of the keys of what comes of it.
 //! - Every link is bounded; work enters in order and only with credit. What has entered can always leave.
 //! - A scene that fails costs itself: its parts travel on as blanks, so that every count stays exact. Only what makes all further work
 //!   pointless ends a run.

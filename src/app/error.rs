@@ -15,6 +15,9 @@ use crate::plan::{PlanError, ScanError};
 use crate::raster::GdalError;
 use crate::zoo::weights::WeightsError;
 
+/// What an interrupted run is told.
+const GOES_ON: &str = "the same command (without --fresh or --from) goes on from here";
+
 /// Output names that an error lists.
 const LISTED: usize = 10;
 
@@ -48,6 +51,26 @@ pub enum Error {
     /// A device or a member's weights.
     #[error(transparent)]
     Backend(#[from] BackendError),
+    /// A device was lost in the middle of the work.
+    #[error("the device {device} is lost: {detail}; {GOES_ON}")]
+    DeviceLost {
+        /// The device.
+        device: String,
+        /// What it said.
+        detail: String,
+    },
+    /// Devices were lost again and again, and none is left.
+    #[error(
+        "no device is left: {} lost {} times each, the last time with: {cause}; see to them, then {GOES_ON}",
+        were(devices),
+        super::devices::MOST_FAULTS
+    )]
+    NoDevice {
+        /// Those that were asked for.
+        devices: Vec<String>,
+        /// What the last one said.
+        cause: String,
+    },
     /// Files of somebody else at output names.
     #[error("{}", describe(.0))]
     Foreign(Vec<PathBuf>),
@@ -90,11 +113,48 @@ pub enum Error {
         source: std::io::Error,
     },
     /// Somebody stopped it.
-    #[error("stopped by {0}; the same command (without --fresh or --from) goes on from here")]
+    #[error("stopped by {0}; {GOES_ON}")]
     Stopped(Signal),
+    /// The disk is full, or the quota used up.
+    #[error(
+        "no room for the outputs: up to {needed} more are needed (uncompressed), {free} are free; make room and run the same command"
+    )]
+    NoRoom {
+        /// What the rest may take.
+        needed: String,
+        /// What there is.
+        free: String,
+        /// What could not be written.
+        #[source]
+        source: Box<Error>,
+    },
+    /// The run's own process died too often.
+    #[error(
+        "the run {how}, {times} times in a row without finishing anything; what is done is kept. Memory and devices are the likely \
+         causes: try a smaller --memory, fewer --devices, or --no-supervise to see it happen"
+    )]
+    Died {
+        /// How often.
+        times: usize,
+        /// How it ended the last time.
+        how: String,
+    },
+    /// Nothing moved any more.
+    #[error("{what} for {seconds} s (--stall-timeout); the same command goes on from here")]
+    Stalled {
+        /// Who did not move.
+        what: String,
+        /// For how long.
+        seconds: u64,
+    },
     /// A fact that should always hold does not.
     #[error("internal error: {0}; this is a bug in swath")]
     Internal(String),
+}
+
+/// Names of devices as the subject of a sentence.
+fn were(devices: &[String]) -> String {
+    format!("{} {}", devices.join(", "), if devices.len() == 1 { "was" } else { "were" })
 }
 
 fn describe(paths: &[PathBuf]) -> String {

@@ -1,23 +1,31 @@
 //! Carries a job out: from what is done already to a checked archive and a report.
 
+mod passes;
+
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::deadline::Deadline;
+use super::devices::{self, without_lost};
+use super::guard::{Guard, Orders};
 use super::lock::Lock;
 use super::outputs::Outputs;
 use super::record::Record;
 use super::resume::{Found, StageName, look_back, needs_networks, remove_temporaries};
-use super::signals::Signals;
-use super::wire::{Extent, Parts};
-use super::{Error, Job, Running, machine, throughput, wire};
+use super::signals::{Signals, leave};
+use super::supervisor::RESTART;
+use super::wire::Extent;
+use super::{Error, Job, Running, disk, machine, throughput};
 use crate::config::{Checkpoint, Pipeline};
-use crate::flow::{Closed, Graph, Stop};
+use crate::faults::Faults;
+use crate::flow::{Closed, Graph, Stall, Stop, Watchdog};
 use crate::geom::Size;
-use crate::infer::{Backend, open_backends};
-use crate::journal::{Journal, RunRecord, State};
-use crate::plan::{Keys, Plan, Planned, Refusal, Schedule};
-use crate::report::{RunReport, RunState, Snapshot, Watch};
+use crate::infer::{Backend, BackendError, open_backends};
+use crate::journal::{Conceded, Journal, RunRecord, State};
+use crate::plan::{Concessions, Plan, Planned, Refusal, Schedule};
+use crate::report::{self, RunReport, RunState, Snapshot, Watch, eprint_line};
 use crate::stages::{Board, Failure};
 
 /// What becomes of the archive when scenes failed.
@@ -53,8 +61,21 @@ pub struct RunOptions {
     pub until: Option<StageName>,
     /// How long a run that was told to stop may take to finish what it has begun.
     pub grace: Duration,
+    /// How long nothing may move before the run gives itself up; `None` for ever.
+    pub stall_timeout: Option<Duration>,
+    /// The process that watches over this one.
+    pub guard: Guard,
     /// The command's arguments, for `retry`; empty where there was none.
     pub arguments: Vec<String>,
+    /// Whether this goes on by itself where another process was cut off: then `fresh` and `from` have had their effect, and the devices
+    /// that were lost count.
+    pub restarted: bool,
+    /// Faults that devices show on purpose.
+    pub faults: Faults,
+    /// When the command began, in whichever process.
+    pub begun: Instant,
+    /// How long after that it is to be done, with fewer members if need be.
+    pub deadline: Option<Duration>,
 }
 
 impl RunOptions {
@@ -70,12 +91,21 @@ impl RunOptions {
             from: None,
             until: None,
             grace: Self::GRACE,
+            stall_timeout: Some(Self::STALL_TIMEOUT),
+            guard: Guard::default(),
             arguments: Vec::new(),
+            restarted: false,
+            faults: Faults::at("device"),
+            begun: Instant::now(),
+            deadline: None,
         }
     }
 
     /// Batch systems kill 30 seconds after they ask.
     pub const GRACE: Duration = Duration::from_secs(20);
+
+    /// The slowest item seen so far is a batch of large crops through an ensemble on one core: minutes, not tens of them.
+    pub const STALL_TIMEOUT: Duration = Duration::from_secs(600);
 }
 
 /// A run that came to its end.
@@ -91,8 +121,10 @@ pub struct Ended {
 ///
 /// # Errors
 /// When the run directory is in use, foreign files lie at output names, the networks cannot be loaded, the outputs cannot be
-/// written, somebody stops it, or a stage panics. Failed scenes are no error: they are in the report.
+/// written, somebody stops it, or a stage panics. Scenes that failed, or that a deadline left over, are no error: they are in the report.
 pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
+    let once = !options.restarted;
+    let options = &RunOptions { fresh: options.fresh && once, from: options.from.filter(|_| once), ..options.clone() };
     check(options, &job.planned.plan.pipeline)?;
     let outputs = Outputs::open(&options.out, options.fresh)?;
     let names = job.planned.plan.scenes.iter().map(|s| s.name.as_str());
@@ -101,16 +133,20 @@ pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
     if !foreign.is_empty() && !options.overwrite {
         return Err(Error::Foreign(foreign));
     }
-    let _lock = Lock::take(&options.out, options.break_lock)?;
-    let mut run = Run::begin(job, options, outputs)?;
+    let needed = disk::need(&job.planned.plan, |_| true);
+    let explain = |e| disk::explain(e, &options.out, needed);
+    let _lock = Lock::take(&options.out, options.break_lock).map_err(explain)?;
+    let mut run = Run::begin(job, options, outputs).map_err(explain)?;
     let done = run.carry_out();
+    run.record.conceded(&run.board);
     let decoders = run.source.helpers_peak();
     run.record.report.memory.peak_decoders = decoders;
     run.record.report.memory.peak_rss = machine::peak_rss() + decoders;
-    run.record.report.state = if done.is_ok() { RunState::Finished } else { RunState::Stopped };
+    let came_to_its_end = done.is_ok() && run.record.report.missing.is_empty();
+    run.record.report.state = if came_to_its_end { RunState::Finished } else { RunState::Stopped };
     let written = run.record.report.write(&run.outputs.layout.report());
     // The first error is the one to tell.
-    done?;
+    done.map_err(|e| disk::explain(e, &options.out, run.outstanding_bytes()))?;
     written?;
     Ok(Ended { report: run.record.report, out: options.out.clone() })
 }
@@ -136,9 +172,61 @@ fn check(options: &RunOptions, pipeline: &Pipeline) -> Result<(), Error> {
     }
 }
 
+/// The scenes of a plan that were under way when an earlier attempt died.
+fn suspects(plan: &Plan, orders: &Orders) -> BTreeSet<u32> {
+    (0..).zip(&plan.scenes).filter(|(_, scene)| orders.suspects.contains(&scene.name)).map(|(idx, _)| idx).collect()
+}
+
+/// Gives up the scenes that earlier attempts died of.
+fn leave_out(board: &Board, orders: &Orders) {
+    for (idx, scene) in (0..).zip(&board.plan().scenes) {
+        if let Some(how) = orders.quarantined.get(&scene.name) {
+            board.fail(
+                idx,
+                "supervisor",
+                format!("the program {how} twice while this scene was under way, the second time alone"),
+            );
+        }
+    }
+}
+
 fn extent(plan: &Plan) -> Snapshot {
     let totals = plan.totals();
     Snapshot { scenes: plan.scenes.len() as u64, tiles: totals.tiles, network_pixels: totals.network_pixels }
+}
+
+/// What is recorded, as far as it concerns this run of this plan.
+fn recall(options: &RunOptions, plan: &str) -> Result<State, Error> {
+    if options.fresh {
+        return Ok(State::default());
+    }
+    let state = Journal::look(&options.out)?.map(|journal| journal.state()).transpose()?;
+    let mut state = state.unwrap_or_default();
+    // Without a deadline nobody is short of time: what was done with fewer members is done again.
+    let holds = |what: &Conceded| options.deadline.is_some() || !matches!(what, Conceded::FewerMembers { .. });
+    state.concessions.retain(|conceded| conceded.plan == plan && holds(&conceded.what));
+    Ok(state)
+}
+
+/// The journal without what is to be forgotten.
+fn open_journal(options: &RunOptions, plan: &str) -> Result<Journal, Error> {
+    if options.fresh {
+        Journal::remove(&options.out)?;
+    }
+    let mut journal = Journal::open(&options.out)?;
+    if !options.restarted {
+        journal.forget_device_faults()?;
+    }
+    if options.deadline.is_none() {
+        journal.forget_fewer_members(plan)?;
+    }
+    Ok(journal)
+}
+
+/// What it means that a device cannot be opened: where it was there when a person started the run, it is lost, and counts.
+fn not_opened(error: BackendError, options: &RunOptions) -> Error {
+    let Some(fault) = devices::lost(&error).filter(|_| options.restarted) else { return error.into() };
+    Journal::open(&options.out).map_or_else(Error::from, |mut journal| devices::count(&mut journal, fault))
 }
 
 /// A run that has begun.
@@ -156,6 +244,7 @@ struct Run<'a> {
     /// The schedule's devices, where something is left for networks to do.
     backends: Vec<Box<dyn Backend>>,
     record: Record,
+    deadline: Option<Deadline>,
 }
 
 impl<'a> Run<'a> {
@@ -163,32 +252,35 @@ impl<'a> Run<'a> {
     fn begin(job: Job, options: &'a RunOptions, outputs: Outputs) -> Result<Self, Error> {
         let Job { planned, schedule, promise, source, .. } = job;
         let Planned { plan, refused, ignored } = planned;
-        let state = match options.fresh {
-            true => State::default(),
-            false => Journal::look(&options.out)?.map(|journal| journal.state()).transpose()?.unwrap_or_default(),
-        };
+        let digest = plan.digest().map_err(|e| Error::Internal(e.to_string()))?;
+        let mut state = recall(options, &digest)?;
+        let conceded = std::mem::take(&mut state.concessions);
+        let concessions = Concessions::of(&conceded, &digest);
+        let lost = std::mem::take(&mut state.device_faults);
+        let schedule = if options.restarted { without_lost(&schedule, &lost)? } else { schedule };
         let Found { mut memory, done, archive, damaged, stale, discarded } =
-            look_back(&plan, state, &outputs.layout, options.from)?;
+            look_back(&plan, &concessions, state, &outputs.layout, options.from)?;
         // Before anything is touched: weights that do not fit end the run here.
-        let backends = match needs_networks(&plan, &Keys::new(&plan), &memory) {
-            true => open_backends(&plan, &schedule)?,
+        let backends = match needs_networks(&plan, &concessions, &memory) {
+            true => open_backends(&plan, &schedule, &options.faults).map_err(|e| not_opened(e, options))?,
             false => Vec::new(),
         };
-        if options.fresh {
-            Journal::remove(&options.out)?;
-        }
-        let mut journal = Journal::open(&options.out)?;
+        let mut journal = open_journal(options, &digest)?;
         // What no longer holds is forgotten for good: a run that is stopped must not find it again.
         journal.forget_stale(&stale, &discarded)?;
         let n_temporaries = remove_temporaries(&options.out);
         memory.keep_labels = plan.pipeline.checkpoints.contains(&Checkpoint::Labels);
         memory.keep_logits = plan.pipeline.checkpoints.contains(&Checkpoint::MemberLogits);
         let mut record = Record::begin(&plan, &promise, &outputs, ignored)?;
+        record.report.deaths.clone_from(&options.guard.orders().deaths);
         record.found(&plan, done, archive, damaged, memory.entries.len() as u64, n_temporaries);
+        record.steps(options.deadline, &plan, &conceded);
+        let deadline =
+            options.deadline.map(|limit| Deadline::new(limit, &plan, schedule.devices.len(), options.partial));
         let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
         let folder = std::env::current_dir().map(|d| d.display().to_string()).unwrap_or_default();
         journal.append(&[crate::journal::Record::Run(RunRecord {
-            plan: record.report.plan.clone(),
+            plan: digest,
             swath: env!("CARGO_PKG_VERSION").to_owned(),
             started,
             scenes: (plan.scenes.len() + refused.len()) as u64,
@@ -197,12 +289,28 @@ impl<'a> Run<'a> {
             folder,
             arguments: options.arguments.clone(),
         })])?;
-        let board = Arc::new(Board::new(plan, memory, Arc::clone(&source)));
+        options.guard.begun();
+        memory.suspects = suspects(&plan, options.guard.orders());
+        let board = Arc::new(Board::new(plan, concessions, memory, Arc::clone(&source)));
+        leave_out(&board, options.guard.orders());
         let journal = Arc::new(Mutex::new(journal));
         let stop = Stop::new();
         let signals = Signals::watch(stop.clone(), options.grace);
         let signals = signals.map_err(|source| Error::System { operation: "watch for signals", source })?;
-        Ok(Self { stop, signals, options, board, schedule, source, outputs, refused, journal, backends, record })
+        Ok(Self {
+            stop,
+            signals,
+            options,
+            board,
+            schedule,
+            source,
+            outputs,
+            refused,
+            journal,
+            backends,
+            record,
+            deadline,
+        })
     }
 
     fn carry_out(&mut self) -> Result<(), Error> {
@@ -226,6 +334,13 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// What the scenes that are not done yet may take on disk.
+    fn outstanding_bytes(&self) -> u64 {
+        let plan = self.board.plan();
+        let is_done = |scene: usize| self.record.is_done(&plan.scenes[scene].name);
+        disk::need(plan, |scene| !is_done(scene))
+    }
+
     fn withdraw_archive(&mut self) -> Result<(), Error> {
         self.record.archive = None;
         self.journal.lock().unwrap_or_else(PoisonError::into_inner).forget_archive()?;
@@ -233,52 +348,29 @@ impl<'a> Run<'a> {
     }
 
     fn run_stages(&mut self, watch: &mut Watch) -> Result<(), Error> {
-        let backends = std::mem::take(&mut self.backends);
         let extent = match self.options.until {
             None | Some(StageName::Encode | StageName::Pack) => Extent::Files,
             Some(_) => Extent::Checkpoints,
         };
-        let parts = Parts {
-            schedule: &self.schedule,
-            source: self.source.as_ref(),
-            layout: &self.outputs.layout,
-            journal: Arc::clone(&self.journal),
-            extent,
-        };
-        let started = Instant::now();
-        let running = wire(&self.board, &parts, backends, self.stop.clone())?;
-        let budget = running.budget.clone();
-        let followed = self.follow(running, watch);
+        let ended = self.passes(extent, watch);
         watch.finish();
-        let wall = started.elapsed();
-        self.record.measure(&self.board, wall, budget.peak());
-        self.record.stages(&followed?.join()?, wall);
-        if let Some(signal) = self.signals.caught() {
-            return Err(Error::Stopped(signal));
-        }
+        ended?;
+        let left_over = if self.stop.is_draining() { self.board.left_over() } else { Vec::new() };
         match extent {
-            Extent::Files => self.record.check_complete(&self.board)?,
-            Extent::Checkpoints => self.note_failed(watch)?,
+            Extent::Files => self.note_failed(left_over.iter().copied(), watch)?,
+            Extent::Checkpoints => self.note_failed(0..self.board.n_scenes(), watch)?,
+        }
+        self.record.left_over(&self.board, &left_over);
+        if extent == Extent::Files {
+            self.record.check_complete(&self.board)?;
         }
         let totals = &self.record.report.totals;
-        // Labels that were stored cost the networks nothing: such a run says nothing about their speed.
-        if self.board.progress().recalled_pixels() == 0 {
+        // Labels that were stored cost the networks nothing, and fewer members take less: such a run says nothing about their speed.
+        let as_planned = left_over.is_empty() && self.board.concessions().is_empty();
+        if as_planned && self.board.progress().recalled_pixels() == 0 {
             throughput::remember(self.board.plan(), &self.schedule, totals.network_pixels, totals.seconds);
         }
         Ok(())
-    }
-
-    /// Tells which scenes have failed, where the dataflow ends before it gives verdicts.
-    fn note_failed(&mut self, watch: &Watch) -> Result<(), Error> {
-        let plan = self.board.plan();
-        for (idx, scene) in (0..).zip(&plan.scenes) {
-            if let Some(failure) = self.board.failure(idx) {
-                let path = plan.path_of(idx as usize);
-                self.record.fail(&self.outputs, &plan.pipeline, &scene.name, path, &failure, watch)?;
-            }
-        }
-        let records = self.record.failure_records();
-        Ok(self.journal.lock().unwrap_or_else(PoisonError::into_inner).append(&records)?)
     }
 
     fn note_refused(&mut self, watch: &Watch) -> Result<(), Error> {
@@ -297,15 +389,22 @@ impl<'a> Run<'a> {
         let Running { graph, verdicts, .. } = running;
         let mut scenes = self.record.report.totals.done;
         let known = self.record.known_extent(self.board.plan());
+        let mut watchdog = self.options.stall_timeout.map(Watchdog::new);
+        let started = Instant::now();
         loop {
             match verdicts.recv_timeout(Watch::INTERVAL) {
                 Ok(Some(verdict)) => {
                     scenes += 1;
                     self.record.take(verdict, &self.board, &self.outputs, watch)?;
+                    self.options.guard.done();
                 }
                 Ok(None) => {}
                 Err(Closed) => return Ok(graph),
             }
+            if let Some(stall) = watchdog.as_mut().and_then(|dog| dog.look(&graph)) {
+                self.give_up(&stall, &graph, started.elapsed(), watch);
+            }
+            self.look_at_clock(watch)?;
             let progress = self.board.progress();
             let (tiles, network_pixels) =
                 (known.tiles + progress.tiles(), known.network_pixels + progress.network_pixels());
@@ -313,12 +412,25 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Tells what does not move and ends the process: a worker that does not come back cannot be joined.
+    fn give_up(&mut self, stall: &Stall, graph: &Graph, wall: Duration, watch: &Watch) -> ! {
+        watch.finish();
+        self.record.stages(&graph.reports(), wall);
+        eprint_line(report::stage_table(&self.record.report.stages).trim_end());
+        let what = match &stall.stage {
+            Some(stage) => format!("the stage `{stage}` has not come back from one item"),
+            None => "every stage waits for another one".to_owned(),
+        };
+        report::eprint_error(&Error::Stalled { what, seconds: stall.quiet.as_secs() });
+        leave(if self.options.guard.is_watched() { RESTART } else { 1 })
+    }
+
     /// Makes the archive out of what the journal knows as done, unless it is there or withheld.
     fn pack(&mut self) -> Result<(), Error> {
         let planned = self.board.plan().scenes.iter().map(|s| (s.name.clone(), Some(s.header.size)));
         let sizes: Vec<(String, Option<Size>)> =
             planned.chain(self.refused.iter().map(|r| (r.name.clone(), r.size))).collect();
-        let scene_keys = self.board.keys().scenes(self.board.plan());
+        let scene_keys = self.board.scene_keys();
         let Some(archive) =
             self.record.pack(&self.outputs, self.options.partial, &sizes, &scene_keys, self.board.plan())?
         else {

@@ -6,13 +6,18 @@
 //!
 //! The only folder that knows every other one, and the only one with tokio (signals).
 
+mod deadline;
 mod decoder;
+mod devices;
+mod disk;
 mod doctor;
 mod error;
 mod eval;
 mod execute;
+mod guard;
 mod lock;
 mod machine;
+mod outlook;
 mod outputs;
 mod plan;
 mod prepare;
@@ -21,6 +26,7 @@ mod resume;
 mod run;
 mod signals;
 mod standing;
+mod supervisor;
 mod synth;
 mod throughput;
 mod wire;
@@ -30,10 +36,12 @@ pub use doctor::doctor;
 pub use error::Error;
 pub use eval::{EvalRequest, eval};
 pub use execute::{Ended, Partial, RunOptions, execute};
+pub use guard::{Guard, Orders};
 pub use plan::plan;
 pub use prepare::{Job, JobRequest, prepare, schedule};
 pub use resume::StageName;
 pub use run::run;
 pub use standing::{Standing, Verified, collect_garbage, recorded_command, status, verify};
+pub use supervisor::{SUPERVISED, restart_code, supervise};
 pub use synth::{SynthRequest, synth};
 pub use wire::{Extent, Parts, Running, wire};

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::outputs::Outputs;
-use super::{Error, Job, JobRequest, prepare, record, throughput};
+use super::{Error, Job, JobRequest, disk, prepare, record, throughput};
 use crate::infer;
 use crate::plan::{DeviceId, Plan, PlanTotals, Scene, Schedule};
 use crate::report::{PlanDocument, PlannedMember, PlannedScene, RefusedScene};
@@ -41,7 +41,8 @@ fn document(job: &Job, out: &Path) -> Result<PlanDocument, Error> {
         readers: schedule.readers,
         memory: record::memory(&job.promise),
         gpu_memory: gpu_memory(job),
-        disk: disk(plan, totals),
+        disk: disk::need(plan, |_| true),
+        disk_free: disk::free(out),
         seconds: speed.map(|mpx| totals.network_pixels as f64 / 1e6 / mpx),
         foreign: foreign.iter().map(|p| p.display().to_string()).collect(),
         warnings: job.warnings.clone(),
@@ -79,13 +80,6 @@ fn members(plan: &Plan) -> Vec<PlannedMember> {
 fn gpu_memory(job: &Job) -> Option<u64> {
     let on_gpus = job.schedule.devices.iter().any(|d| matches!(d, DeviceId::Cuda(_)));
     on_gpus.then(|| (job.promise.weights + job.promise.activations) / job.schedule.devices.len() as u64)
-}
-
-/// Raw size of every output, twice: beside the files there is the archive. Compression makes it less, often much less.
-fn disk(plan: &Plan, totals: PlanTotals) -> u64 {
-    let mask = u64::from(u8::from(plan.pipeline.outputs.mask_depth)) / 8;
-    let color = u64::from(plan.pipeline.outputs.color);
-    totals.pixels * (2 * mask + color)
 }
 
 /// Devices for people: "cpu x 2".

@@ -1,5 +1,6 @@
 //! The report of a run in the making, and what follows from it: the archive.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,12 +10,14 @@ use super::outputs::Outputs;
 use crate::config::Pipeline;
 use crate::flow::StageReport;
 use crate::geom::Size;
-use crate::journal::{self, ArchiveRecord, FailureRecord, FileRecord, KeyHasher, SceneRecord, StageKey};
+use crate::journal::{
+    self, ArchiveRecord, Conceded, ConcessionRecord, FailureRecord, FileRecord, KeyHasher, SceneRecord, StageKey,
+};
 use crate::package::{self, Content, Entry, Rules};
 use crate::plan::{Plan, Promise};
 use crate::report::{
-    BudgetReport, FailedScene, OutputFile, PackageReport, REPORT_FORMAT, RunReport, RunState, Snapshot, StageLine,
-    Totals, Watch,
+    BudgetReport, ConcededScene, DeadlineReport, DeadlineStep, FailedScene, OutputFile, PackageReport, REPORT_FORMAT,
+    RunReport, RunState, Snapshot, StageLine, Totals, Watch,
 };
 use crate::stages::{Board, Failure, OutputLayout, Verdict};
 
@@ -24,6 +27,8 @@ pub(super) struct Record {
     /// The archive of an earlier run, as long as it still holds.
     pub(super) archive: Option<ArchiveRecord>,
     failed_names: Vec<String>,
+    /// Names of the scenes that are left to another run.
+    missing_names: BTreeSet<String>,
     found: FoundSummary,
 }
 
@@ -46,7 +51,11 @@ impl Record {
             state: RunState::Running,
             plan: plan.digest().map_err(|e| Error::Internal(e.to_string()))?,
             totals: Totals { ignored, ..Totals::default() },
+            deaths: Vec::new(),
             failed: Vec::new(),
+            missing: Vec::new(),
+            deadline: None,
+            conceded: Vec::new(),
             earlier: outputs.left_over(&planned),
             outputs: planned,
             package: None,
@@ -55,7 +64,13 @@ impl Record {
             memory: memory(promise),
         };
         report.write(&outputs.layout.report())?;
-        Ok(Self { report, archive: None, failed_names: Vec::new(), found: FoundSummary::default() })
+        Ok(Self {
+            report,
+            archive: None,
+            failed_names: Vec::new(),
+            missing_names: BTreeSet::new(),
+            found: FoundSummary::default(),
+        })
     }
 
     /// Notes what earlier runs have done.
@@ -93,17 +108,28 @@ impl Record {
         if damaged > 0 {
             lines.push(format!("earlier runs: files of {damaged} scenes are damaged or gone; they are made anew"));
         }
+        if self.report.deadline.as_ref().is_some_and(|deadline| !deadline.steps.is_empty()) {
+            lines.push(
+                "earlier runs: short of time, they left units to fewer members, and so does this one; without --deadline these \
+                 are done in full"
+                    .into(),
+            );
+        }
         if temporaries > 0 {
             lines.push(format!("earlier runs: {temporaries} unfinished files removed"));
         }
         lines
     }
 
+    /// Whether a scene has its mask.
+    pub(super) fn is_done(&self, name: &str) -> bool {
+        self.report.outputs.get(&format!("masks/{name}.png")).is_some_and(Option::is_some)
+    }
+
     /// Scenes, tiles and pixels that were done before this run.
     pub(super) fn known_extent(&self, plan: &Plan) -> Snapshot {
-        let is_done = |name: &str| self.report.outputs.get(&format!("masks/{name}.png")).is_some_and(Option::is_some);
         let mut known = Snapshot::default();
-        for scene in plan.scenes.iter().filter(|s| is_done(&s.name)) {
+        for scene in plan.scenes.iter().filter(|s| self.is_done(&s.name)) {
             known.scenes += 1;
             known.tiles += scene.grid.n_tiles();
             known.network_pixels += scene.grid.network_pixels();
@@ -181,10 +207,72 @@ impl Record {
         totals.network_pixels = progress.network_pixels();
         totals.forwards = progress.forwards();
         totals.decoded = progress.decoded();
-        self.report.memory.peak_units = peak_units;
+        self.report.memory.peak_units = peak_units.max(self.report.memory.peak_units);
     }
 
-    /// Notes what the stages did with their time. The busiest one sets the pace.
+    /// Notes which scenes are not done as planned.
+    pub(super) fn conceded(&mut self, board: &Board) {
+        let (plan, concessions) = (board.plan(), board.concessions());
+        let mut conceded: BTreeMap<usize, ConcededScene> = BTreeMap::new();
+        for unit in concessions.units().into_iter().filter(|unit| *unit < plan.units.len()) {
+            for scene in plan.units[unit].scenes() {
+                let entry = conceded.entry(scene).or_insert_with(|| ConcededScene {
+                    scene: plan.path_of(scene).display().to_string(),
+                    units: plan.units_of(scene).len() as u64,
+                    single_tiles: Vec::new(),
+                    members: BTreeMap::new(),
+                });
+                if concessions.batch_of(unit, u32::MAX) == 1 {
+                    entry.single_tiles.push(unit as u64);
+                }
+            }
+        }
+        for (scene, entry) in &mut conceded {
+            if self.missing_names.contains(&plan.scenes[*scene].name) {
+                continue;
+            }
+            let counts = plan.units_of(*scene).map(|unit| concessions.members_of(unit, plan.members.len()));
+            let counts: Vec<usize> = counts.collect();
+            if counts.iter().any(|n| *n < plan.members.len()) {
+                let of = |member: usize| counts.iter().filter(|n| **n > member).count() as u64;
+                let named = plan.members.iter().enumerate();
+                entry.members = named.map(|(idx, m)| (m.member.name.clone(), of(idx))).collect();
+            }
+        }
+        conceded.retain(|_, entry| !entry.single_tiles.is_empty() || !entry.members.is_empty());
+        self.report.conceded = conceded.into_values().collect();
+    }
+
+    /// Notes the deadline and what it has asked for before.
+    pub(super) fn steps(&mut self, deadline: Option<Duration>, plan: &Plan, before: &[ConcessionRecord]) {
+        let Some(limit) = deadline else { return };
+        self.report.deadline = Some(DeadlineReport { seconds: limit.as_secs_f64(), steps: Vec::new() });
+        for conceded in before.iter().map(|record| &record.what) {
+            if let Conceded::FewerMembers { members, seconds, .. } = conceded {
+                let names: Vec<String> = plan.members.iter().map(|m| m.member.name.clone()).collect();
+                let names = &names[..names.len().min(*members as usize)];
+                self.step(Duration::try_from_secs_f64(*seconds).unwrap_or_default(), conceded.n_units(), names);
+            }
+        }
+    }
+
+    /// Notes a step that the deadline asks for.
+    pub(super) fn step(&mut self, elapsed: Duration, units: usize, members: &[String]) {
+        if let Some(deadline) = &mut self.report.deadline {
+            let (seconds, units) = (elapsed.as_secs_f64(), units as u64);
+            deadline.steps.push(DeadlineStep { seconds, units, members: members.to_vec() });
+        }
+    }
+
+    /// Notes scenes without a verdict: those of them that have not failed are left to another run.
+    pub(super) fn left_over(&mut self, board: &Board, scenes: &[u32]) {
+        for idx in scenes.iter().filter(|idx| !board.has_failed(**idx)) {
+            self.missing_names.insert(board.plan().scenes[*idx as usize].name.clone());
+            self.report.missing.push(board.plan().path_of(*idx as usize).display().to_string());
+        }
+    }
+
+    /// Notes what the stages did with their time, all passes together. The busiest one sets the pace.
     pub(super) fn stages(&mut self, stages: &[StageReport], wall: Duration) {
         let busy = |s: &StageReport| s.percent(s.busy, wall);
         let busiest = stages.iter().max_by(|a, b| busy(a).total_cmp(&busy(b)));
@@ -200,15 +288,15 @@ impl Record {
         self.report.stages = stages.iter().map(line).collect();
     }
 
-    /// Every scene must have ended one way or the other.
+    /// Every scene must have ended one way or the other, or be left over.
     pub(super) fn check_complete(&self, board: &Board) -> Result<(), Error> {
         let planned = board.plan().scenes.len() as u64;
         let refused = self.report.failed.iter().filter(|f| f.stage == "plan").count() as u64;
-        let ended = self.report.totals.done + self.report.totals.failed - refused;
+        let ended = self.report.totals.done + self.report.totals.failed + self.missing_names.len() as u64 - refused;
         if ended == planned { Ok(()) } else { Err(Error::Internal(format!("{ended} of {planned} scenes have ended"))) }
     }
 
-    /// Makes the archive, unless scenes failed and it is withheld, or it is there already; its record if it is new.
+    /// Makes the archive, unless scenes have no mask and it is withheld, or it is there already; its record if it is new.
     pub(super) fn pack(
         &mut self,
         outputs: &Outputs,
@@ -217,7 +305,8 @@ impl Record {
         keys: &[StageKey],
         plan: &Plan,
     ) -> Result<Option<ArchiveRecord>, Error> {
-        if (partial == Partial::Withhold && !self.failed_names.is_empty()) || self.report.totals.done == 0 {
+        let complete = self.failed_names.is_empty() && self.missing_names.is_empty();
+        if (partial == Partial::Withhold && !complete) || self.report.totals.done == 0 {
             return Ok(None);
         }
         let entries = self.entries(outputs, partial, sizes)?;
@@ -259,13 +348,14 @@ impl Record {
         let mut entries = Vec::new();
         for (name, size) in sizes {
             let failed = self.failed_names.iter().position(|f| f == name);
-            let (content, action) = match (failed, partial, size) {
-                (None, _, _) => (Some(Content::File(outputs.layout.mask(name))), String::new()),
-                (Some(_), Partial::Blank(value), Some(_)) => {
+            let lacks = failed.is_some() || self.missing_names.contains(name);
+            let (content, action) = match (lacks, partial, size) {
+                (false, _, _) => (Some(Content::File(outputs.layout.mask(name))), String::new()),
+                (true, Partial::Blank(value), Some(_)) => {
                     (Some(Content::Blank(value)), format!("blank mask of {value}"))
                 }
-                (Some(_), Partial::Blank(_), None) => (None, "omitted: its size is unknown".into()),
-                (Some(_), Partial::Omit | Partial::Withhold, _) => (None, "omitted".into()),
+                (true, Partial::Blank(_), None) => (None, "omitted: its size is unknown".into()),
+                (true, Partial::Omit | Partial::Withhold, _) => (None, "omitted".into()),
             };
             if let Some(failed) = failed {
                 self.report.failed[failed].action = action;

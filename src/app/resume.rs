@@ -6,7 +6,7 @@ use std::path::Path;
 use super::Error;
 use crate::atomic::{self, TEMP_PREFIX};
 use crate::journal::{ArchiveRecord, Checkpoints, FileRecord, SceneRecord, StageKey, State};
-use crate::plan::{Keys, Plan, UnitGeometry};
+use crate::plan::{Concessions, Keys, Plan, UnitGeometry};
 use crate::stages::{Memory, OutputLayout};
 
 /// A stage by its name on the command line, in the order of the dataflow.
@@ -42,12 +42,14 @@ pub(super) struct Found {
     pub(super) discarded: Vec<StageKey>,
 }
 
-/// Looks through a journal for what a plan can use. `from` discards the results of that stage and later ones.
+/// Looks through a journal for what a plan can use under concessions: what was done otherwise is of no use. `from` discards the results
+/// of that stage and later ones.
 ///
 /// # Errors
 /// When `from` needs results that are not stored.
 pub(super) fn look_back(
     plan: &Plan,
+    concessions: &Concessions,
     mut state: State,
     layout: &OutputLayout,
     from: Option<StageName>,
@@ -61,7 +63,7 @@ pub(super) fn look_back(
     let keys = Keys::new(plan);
     let mut damaged = 0;
     let mut done = Vec::new();
-    for (scene, key) in plan.scenes.iter().zip(keys.scenes(plan)) {
+    for (scene, key) in plan.scenes.iter().zip(keys.scenes(plan, concessions)) {
         let recorded =
             state.scenes.remove(&scene.name).filter(|r| r.key == key && from.is_none_or(|f| f == StageName::Pack));
         let whole = recorded.filter(|record| {
@@ -74,9 +76,10 @@ pub(super) fn look_back(
     let mut memory = Memory::nothing(plan.scenes.len(), checkpoints);
     memory.done = done.iter().map(Option::is_some).collect();
     memory.entries = state.entries;
-    forget_damaged(plan, &keys, &mut memory, &state.artefacts, &layout.dir);
+    let work = Work { plan, concessions, keys: &keys };
+    work.forget_damaged(&mut memory, &state.artefacts, &layout.dir);
     if let Some(from) = from {
-        discard(plan, &keys, &mut memory, from)?;
+        work.discard(&mut memory, from)?;
     }
     for (scene, _) in plan.scenes.iter().zip(&done).filter(|(_, done)| done.is_some()) {
         stale.remove(&scene.name);
@@ -93,78 +96,97 @@ pub(super) fn is_whole(dir: &Path, file: &FileRecord) -> bool {
     has_length && atomic::sha256_of(&path).is_ok_and(|found| found == file.sha256)
 }
 
-/// Forgets results in label files that are damaged. Logits are not looked at before they are used: they are many times larger, and
-/// networks are at hand where they are.
-fn forget_damaged(plan: &Plan, keys: &Keys, memory: &mut Memory, artefacts: &BTreeMap<String, FileRecord>, dir: &Path) {
-    let mut paths = BTreeSet::new();
-    for (_, unit) in plan.units_with(|scene| !memory.done[scene]) {
-        let geometry = unit.geometry(plan);
-        let labels = (0..).zip(&geometry.parts).map(|(part, _)| keys.labels(&geometry, part));
-        paths.extend(labels.filter_map(|key| memory.entries.get(&key)).map(|location| location.path.clone()));
-    }
-    paths.retain(|path| !artefacts.get(path).is_some_and(|file| is_whole(dir, file)));
-    memory.entries.retain(|_, location| !paths.contains(&location.path));
+/// What is to be done, and how.
+struct Work<'a> {
+    plan: &'a Plan,
+    concessions: &'a Concessions,
+    keys: &'a Keys,
 }
 
-/// Forgets results of `from` and later stages, after making sure that those before it are there.
-fn discard(plan: &Plan, keys: &Keys, memory: &mut Memory, from: StageName) -> Result<(), Error> {
-    let missing = |memory: &Memory, is_there: &dyn Fn(&UnitGeometry, usize) -> bool| -> Vec<String> {
-        let open = |scene: u32| !memory.done[scene as usize];
+impl Work<'_> {
+    /// The units of scenes that are not done.
+    fn open_units<'a>(&'a self, memory: &'a Memory) -> impl Iterator<Item = UnitGeometry> + 'a {
+        let open = self.plan.units_with(|scene| !memory.done[scene]);
+        open.map(|(unit, _)| self.concessions.geometry(self.plan, unit))
+    }
+
+    /// Forgets results in label files that are damaged. Logits are not looked at before they are used: they are many times larger, and
+    /// networks are at hand where they are.
+    fn forget_damaged(&self, memory: &mut Memory, artefacts: &BTreeMap<String, FileRecord>, dir: &Path) {
+        let mut paths = BTreeSet::new();
+        for geometry in self.open_units(memory) {
+            let labels = (0..).zip(&geometry.parts).map(|(part, _)| self.keys.labels(&geometry, part));
+            paths.extend(labels.filter_map(|key| memory.entries.get(&key)).map(|location| location.path.clone()));
+        }
+        paths.retain(|path| !artefacts.get(path).is_some_and(|file| is_whole(dir, file)));
+        memory.entries.retain(|_, location| !paths.contains(&location.path));
+    }
+
+    /// Forgets results of `from` and later stages, after making sure that those before it are there.
+    fn discard(&self, memory: &mut Memory, from: StageName) -> Result<(), Error> {
+        let keys = self.keys;
+        let (missing, what, line) = match from {
+            StageName::Infer => {
+                memory.entries.clear();
+                return Ok(());
+            }
+            StageName::Average => {
+                let has = |key: &StageKey| memory.entries.contains_key(key);
+                let is_there = |geometry: &UnitGeometry, tile: usize| {
+                    has(&keys.validity(geometry, tile))
+                        && (0..geometry.members).all(|m| has(&keys.logits(geometry, tile, m)))
+                };
+                let line = "checkpoints = [\"labels\", \"member-logits\"]";
+                (self.missing(memory, &is_there), "the members' logits", line)
+            }
+            StageName::Stitch | StageName::Post | StageName::Encode => {
+                let is_there = |geometry: &UnitGeometry, tile: usize| {
+                    memory.entries.contains_key(&keys.labels(geometry, geometry.tiles[tile].part))
+                };
+                (self.missing(memory, &is_there), "labels", "checkpoints = [\"labels\"]")
+            }
+            StageName::Pack => {
+                (self.missing(memory, &|_, _| false), "finished masks", "a run without --from makes them")
+            }
+        };
+        if let Some(first) = missing.first() {
+            return Err(Error::Usage(format!(
+                "--from needs {what} of {} scenes that are not stored (`{first}` and others); in the pipeline: {line}",
+                missing.len()
+            )));
+        }
+        if from == StageName::Average {
+            for unit in 0..self.plan.units.len() {
+                let geometry = self.concessions.geometry(self.plan, unit);
+                for (part, _) in (0..).zip(&geometry.parts) {
+                    memory.entries.remove(&keys.labels(&geometry, part));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Names of the scenes that are not done and some of whose tiles are not there.
+    fn missing(&self, memory: &Memory, is_there: &dyn Fn(&UnitGeometry, usize) -> bool) -> Vec<String> {
         let mut names = Vec::new();
-        for (_, unit) in plan.units_with(|scene| !memory.done[scene]) {
-            let geometry = unit.geometry(plan);
+        for geometry in self.open_units(memory) {
             for (idx, tile) in geometry.tiles.iter().enumerate() {
-                let scene = geometry.parts[tile.part as usize].scene;
-                if open(scene) && !is_there(&geometry, idx) {
-                    names.push(plan.scenes[scene as usize].name.clone());
+                let scene = geometry.parts[tile.part as usize].scene as usize;
+                if !memory.done[scene] && !is_there(&geometry, idx) {
+                    names.push(self.plan.scenes[scene].name.clone());
                 }
             }
         }
         names.dedup();
         names
-    };
-    let (missing, what, line) = match from {
-        StageName::Infer => {
-            memory.entries.clear();
-            return Ok(());
-        }
-        StageName::Average => {
-            let has = |key: &StageKey| memory.entries.contains_key(key);
-            let is_there = |geometry: &UnitGeometry, tile: usize| {
-                has(&keys.validity(geometry, tile))
-                    && (0..plan.members.len()).all(|m| has(&keys.logits(geometry, tile, m)))
-            };
-            (missing(memory, &is_there), "the members' logits", "checkpoints = [\"labels\", \"member-logits\"]")
-        }
-        StageName::Stitch | StageName::Post | StageName::Encode => {
-            let is_there = |geometry: &UnitGeometry, tile: usize| {
-                memory.entries.contains_key(&keys.labels(geometry, geometry.tiles[tile].part))
-            };
-            (missing(memory, &is_there), "labels", "checkpoints = [\"labels\"]")
-        }
-        StageName::Pack => (missing(memory, &|_, _| false), "finished masks", "a run without --from makes them"),
-    };
-    if let Some(first) = missing.first() {
-        return Err(Error::Usage(format!(
-            "--from needs {what} of {} scenes that are not stored (`{first}` and others); in the pipeline: {line}",
-            missing.len()
-        )));
     }
-    if from == StageName::Average {
-        for unit in &plan.units {
-            let geometry = unit.geometry(plan);
-            for (part, _) in (0..).zip(&geometry.parts) {
-                memory.entries.remove(&keys.labels(&geometry, part));
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Whether some scene that is not done needs a network to run.
-pub(super) fn needs_networks(plan: &Plan, keys: &Keys, memory: &Memory) -> bool {
-    plan.units_with(|scene| !memory.done[scene]).any(|(_, unit)| {
-        let geometry = unit.geometry(plan);
+pub(super) fn needs_networks(plan: &Plan, concessions: &Concessions, memory: &Memory) -> bool {
+    let keys = Keys::new(plan);
+    plan.units_with(|scene| !memory.done[scene]).any(|(unit, _)| {
+        let geometry = concessions.geometry(plan, unit);
         let open = (0..).zip(&geometry.parts).filter(|(_, part)| !memory.done[part.scene as usize]);
         open.into_iter().any(|(part, _)| !memory.entries.contains_key(&keys.labels(&geometry, part)))
     })

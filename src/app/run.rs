@@ -1,6 +1,6 @@
 //! `swath run`.
 
-use super::{Ended, Error, JobRequest, RunOptions, execute, prepare};
+use super::{Ended, Error, JobRequest, RunOptions, disk, execute, prepare};
 use crate::report;
 
 /// Plans and carries out.
@@ -9,7 +9,8 @@ use crate::report;
 /// As [`prepare`] and [`execute`].
 pub fn run(request: &JobRequest, options: &RunOptions) -> Result<Ended, Error> {
     let job = prepare(request)?;
-    for warning in &job.warnings {
+    let room = disk::warning(disk::need(&job.planned.plan, |_| true), disk::free(&options.out));
+    for warning in job.warnings.iter().chain(&room) {
         report::eprint_line(&format!("warning: {warning}"));
     }
     let plan = &job.planned.plan;

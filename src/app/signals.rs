@@ -1,8 +1,8 @@
-//! Ctrl-C and its relatives end a run in order; a second one ends it at once.
+//! Ctrl-C and its relatives end a run in order; a second one ends it at once. The parent of a run only passes them on.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::flow::Stop;
+use crate::process;
 use crate::report::eprint_line;
 
 /// A signal that ends a run.
@@ -32,6 +33,11 @@ impl Signal {
             Self::Terminate => 143,
         }
     }
+
+    /// Its number.
+    const fn number(self) -> i32 {
+        self.exit_code() as i32 - 128
+    }
 }
 
 impl std::fmt::Display for Signal {
@@ -45,6 +51,10 @@ impl std::fmt::Display for Signal {
 }
 
 const NONE: i32 = 0;
+
+/// What comes within this time of a signal is the same one again: a terminal or a batch system has sent it to every process, and the
+/// parent has passed it on as well.
+const SAME: Duration = Duration::from_millis(500);
 
 /// Watches for signals until dropped.
 #[derive(Debug)]
@@ -65,13 +75,7 @@ impl Signals {
         let caught = Arc::new(AtomicI32::new(NONE));
         let (end, ended) = oneshot::channel();
         let seen = Arc::clone(&caught);
-        let entered = runtime.enter();
-        let streams = Streams {
-            interrupt: listener(SignalKind::interrupt())?,
-            terminate: listener(SignalKind::terminate())?,
-            hang_up: listener(SignalKind::hangup())?,
-        };
-        drop(entered);
+        let streams = Streams::open(&runtime)?;
         let body = move || runtime.block_on(listen(streams, stop, grace, &seen, ended));
         let thread = std::thread::Builder::new().name("signals".into()).spawn(body)?;
         Ok(Self { caught, end: Some(end), thread: Some(thread) })
@@ -84,11 +88,75 @@ impl Signals {
     }
 }
 
+/// Passes signals on to a child until dropped.
+#[derive(Debug)]
+pub(super) struct Forwarding {
+    came: Arc<AtomicBool>,
+    end: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Forwarding {
+    /// From the return on every signal goes to the process `pid`.
+    ///
+    /// # Errors
+    /// When the system gives no thread or no handler.
+    pub(super) fn to(pid: u32) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let came = Arc::new(AtomicBool::new(false));
+        let (end, mut ended) = oneshot::channel();
+        let mut streams = Streams::open(&runtime)?;
+        let seen = Arc::clone(&came);
+        let forward = async move {
+            loop {
+                let signal = tokio::select! {
+                    signal = streams.next() => signal,
+                    _ = &mut ended => return,
+                };
+                seen.store(true, Ordering::Release);
+                process::pass_on(signal.number(), pid);
+            }
+        };
+        let thread = std::thread::Builder::new().name("signals".into()).spawn(move || runtime.block_on(forward))?;
+        Ok(Self { came, end: Some(end), thread: Some(thread) })
+    }
+
+    /// Stops; says whether a signal has come.
+    pub(super) fn end(self) -> bool {
+        self.came.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Forwarding {
+    fn drop(&mut self) {
+        end(&mut self.end, &mut self.thread);
+    }
+}
+
 /// The signals that are listened to.
 struct Streams {
     interrupt: Option<tokio::signal::unix::Signal>,
     terminate: Option<tokio::signal::unix::Signal>,
     hang_up: Option<tokio::signal::unix::Signal>,
+}
+
+impl Streams {
+    fn open(runtime: &tokio::runtime::Runtime) -> io::Result<Self> {
+        let _entered = runtime.enter();
+        Ok(Self {
+            interrupt: listener(SignalKind::interrupt())?,
+            terminate: listener(SignalKind::terminate())?,
+            hang_up: listener(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            () = next(&mut self.interrupt) => Signal::Interrupt,
+            () = next(&mut self.terminate) => Signal::Terminate,
+            () = next(&mut self.hang_up) => Signal::HangUp,
+        }
+    }
 }
 
 /// A stream of a signal; none where whoever started this process had it ignored, as `nohup` does.
@@ -119,50 +187,56 @@ async fn listen(
     caught: &AtomicI32,
     mut ended: oneshot::Receiver<()>,
 ) {
-    let mut deadline: Option<Instant> = None;
+    let mut first: Option<Instant> = None;
+    let mut tripped = false;
     loop {
-        let patience = deadline.map_or(grace, |d| d.saturating_duration_since(Instant::now()));
+        let patience = first.map_or(grace, |first| grace.saturating_sub(first.elapsed()));
         let came = tokio::select! {
-            () = next(&mut streams.interrupt) => Signal::Interrupt,
-            () = next(&mut streams.terminate) => Signal::Terminate,
-            () = next(&mut streams.hang_up) => Signal::HangUp,
+            came = streams.next() => came,
             _ = &mut ended => return,
-            () = tokio::time::sleep(patience), if deadline.is_some() => {
+            () = tokio::time::sleep(patience), if first.is_some() && !tripped => {
                 stop.trip();
-                deadline = None;
+                tripped = true;
                 continue;
             }
         };
-        if caught.swap(i32::from(came.exit_code()), Ordering::AcqRel) != NONE {
-            exit_at_once(came);
+        match first {
+            Some(first) if first.elapsed() < SAME => continue,
+            Some(_) => leave(came.exit_code()),
+            None => first = Some(Instant::now()),
         }
+        caught.store(i32::from(came.exit_code()), Ordering::Release);
         stop.drain();
         eprint_line(&format!(
             "{came}: finishing what is under way, {} s at most; once more ends it at once",
             grace.as_secs()
         ));
-        deadline = Some(Instant::now() + grace);
     }
 }
 
+/// Ends the process now, whatever its threads are doing. What is recorded holds; the rest is made again.
 #[expect(
     clippy::exit,
     clippy::disallowed_methods,
-    reason = "a second signal means now, whatever the workers are doing"
+    reason = "a second signal means now, and a worker that does not come back cannot be joined"
 )]
-fn exit_at_once(signal: Signal) -> ! {
-    std::process::exit(i32::from(signal.exit_code()))
+pub(super) fn leave(code: u8) -> ! {
+    std::process::exit(i32::from(code))
 }
 
 impl Drop for Signals {
     fn drop(&mut self) {
-        if let Some(end) = self.end.take() {
-            // The thread may have given up already.
-            end.send(()).unwrap_or_default();
-        }
-        if let Some(thread) = self.thread.take() {
-            drop(thread.join());
-        }
+        end(&mut self.end, &mut self.thread);
+    }
+}
+
+fn end(sender: &mut Option<oneshot::Sender<()>>, thread: &mut Option<JoinHandle<()>>) {
+    if let Some(end) = sender.take() {
+        // The thread may have given up already.
+        end.send(()).unwrap_or_default();
+    }
+    if let Some(thread) = thread.take() {
+        drop(thread.join());
     }
 }
 

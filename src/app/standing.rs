@@ -10,7 +10,7 @@ use super::{Error, JobRequest, prepare};
 use crate::atomic::WriteError;
 use crate::config::format_bytes;
 use crate::journal::{Checkpoints, FileRecord, Journal, JournalError, State};
-use crate::plan::{Keys, Plan};
+use crate::plan::{Concessions, Keys, Plan};
 use crate::report::FailedScene;
 pub use crate::report::{Standing, Verified};
 
@@ -107,7 +107,7 @@ pub fn collect_garbage(dir: &Path, job: Option<&JobRequest>) -> Result<String, E
     let _lock = Lock::take(dir, false)?;
     let (mut journal, state) = open(dir)?;
     let usable = match job {
-        Some(job) => usable_paths(&state, &prepare(job)?.planned.plan),
+        Some(job) => usable_paths(&state, &prepare(job)?.planned.plan)?,
         None => BTreeSet::new(),
     };
     let useless: Vec<&FileRecord> =
@@ -129,14 +129,17 @@ pub fn collect_garbage(dir: &Path, job: Option<&JobRequest>) -> Result<String, E
     Ok(format!("{} checkpoint files removed ({}), {stray} unrecorded ones\n", paths.len(), format_bytes(bytes)))
 }
 
-/// Artefact files that hold something which the plan asks for.
-fn usable_paths<'a>(state: &'a State, plan: &Plan) -> BTreeSet<&'a str> {
+/// Artefact files that hold something which the plan asks for, with or without what was given up against it.
+fn usable_paths<'a>(state: &'a State, plan: &Plan) -> Result<BTreeSet<&'a str>, Error> {
     let keys = Keys::new(plan);
     let mut usable = BTreeSet::new();
-    for unit in &plan.units {
-        let geometry = unit.geometry(plan);
+    let digest = plan.digest().map_err(|e| Error::Internal(e.to_string()))?;
+    let concessions = Concessions::of(&state.concessions, &digest);
+    let planned = plan.units.iter().map(|unit| unit.geometry(plan));
+    let conceded = concessions.units().into_iter().filter(|unit| *unit < plan.units.len());
+    for geometry in planned.chain(conceded.map(|unit| concessions.geometry(plan, unit))) {
         let labels = (0..).zip(&geometry.parts).map(|(part, _)| keys.labels(&geometry, part));
-        let members = 0..plan.members.len();
+        let members = 0..geometry.members;
         let tiles = (0..geometry.tiles.len()).flat_map(|tile| {
             let logits = members.clone().map(|m| keys.logits(&geometry, tile, m)).collect::<Vec<_>>();
             logits.into_iter().chain([keys.validity(&geometry, tile)])
@@ -144,7 +147,7 @@ fn usable_paths<'a>(state: &'a State, plan: &Plan) -> BTreeSet<&'a str> {
         let found = labels.chain(tiles).filter_map(|key| state.entries.get(&key));
         usable.extend(found.map(|location| location.path.as_str()));
     }
-    usable
+    Ok(usable)
 }
 
 /// Removes checkpoint files that no record knows: a run was killed between their rename and their record.

@@ -1,17 +1,21 @@
 //! Joins the stages of a run. Everything about who feeds whom is here.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::guard::Guard;
 
 use crate::flow::{
-    Admission, Both, Budget, Closed, Emit, Fan, Graph, GraphError, Inlet, Outlet, Router, Stop, Wrapped,
+    Admission, Admitted, Both, Budget, Closed, Emit, Fan, Graph, GraphError, Inlet, Outlet, Router, Source, Stop,
+    Waiting, Wrapped,
 };
 use crate::infer::{Backend, Combiner, keys_of};
 use crate::journal::Journal;
-use crate::plan::{LINK_CAPACITY, Schedule};
+use crate::plan::{LINK_CAPACITY, Schedule, Unit};
 use crate::raster::OpenSource;
 use crate::stages::{
     Average, Board, Classified, Commit, Encode, Finished, Infer, Inferred, Keep, Opened, OutputLayout, Post, Ran, Read,
-    ReadUnit, Stitch, StitchedScene, TileStage, Verdict,
+    ReadUnit, Stitch, StitchedScene, TileStage, Turn, Verdict,
 };
 
 /// A dataflow at work.
@@ -45,6 +49,8 @@ pub struct Parts<'a> {
     pub journal: Arc<Mutex<Journal>>,
     /// How far it goes.
     pub extent: Extent,
+    /// The process that watches over this one.
+    pub guard: Guard,
 }
 
 /// What leaves the readers: units to be cut, and labels that were stored.
@@ -91,9 +97,8 @@ pub fn wire(
 ) -> Result<Running, GraphError> {
     let (plan, schedule) = (board.plan(), parts.schedule);
     let budget = Budget::new(schedule.unit_budget(plan));
-    let open = plan.units_with(|scene| !board.memory().done[scene]);
-    let work = open.map(|(idx, unit)| (idx, unit.footprint(plan).total())).collect();
-    let admission = Admission::new(work, budget.clone(), stop.clone());
+    let admission = Admission::new(turns(board), budget.clone(), stop.clone());
+    let admission = Gate { admission, guard: parts.guard.clone(), board: Arc::clone(board) };
     let mut graph = Graph::new(stop);
     let (finished, to_commit) = graph.link(LINK_CAPACITY);
     let (labels, to_stitch) = graph.link(LINK_CAPACITY);
@@ -137,6 +142,56 @@ pub fn wire(
     let commit = Commit::new(Arc::clone(board), parts.layout.clone(), Arc::clone(&parts.journal));
     graph.spawn("commit", vec![commit], to_commit, ends)?;
     Ok(Running { graph, verdicts, budget })
+}
+
+/// What is to be read, in order: scenes under suspicion first, each when nothing else is under way, then all others.
+fn turns(board: &Board) -> Vec<Waiting<Turn>> {
+    let (plan, memory) = (board.plan(), board.memory());
+    let mut turns = Vec::new();
+    let mut enqueue = |alone: Option<u32>, wanted: &dyn Fn(usize) -> bool| {
+        let first = turns.len();
+        let turn = |(unit, planned): (usize, &Unit)| {
+            let cost = planned.footprint(plan).total();
+            Waiting { work: Turn { unit, alone }, cost, alone: false }
+        };
+        turns.extend(plan.units_with(wanted).map(turn));
+        if let Some(first) = turns.get_mut(first) {
+            first.alone = !memory.suspects.is_empty();
+        }
+    };
+    let is_open = |scene: usize| !memory.done[scene];
+    for &suspect in memory.suspects.iter().filter(|s| is_open(**s as usize)) {
+        enqueue(Some(suspect), &|scene| scene == suspect as usize);
+    }
+    let is_suspect = |scene: usize| u32::try_from(scene).is_ok_and(|s| memory.suspects.contains(&s));
+    enqueue(None, &|scene| is_open(scene) && !is_suspect(scene));
+    turns
+}
+
+/// Tells the process that watches over this one what is under way.
+#[derive(Clone)]
+struct Gate {
+    admission: Admission<Turn>,
+    guard: Guard,
+    board: Arc<Board>,
+}
+
+impl Source<Admitted<Turn>> for Gate {
+    fn next(&self) -> Option<Admitted<Turn>> {
+        let mut admitted = self.admission.next()?;
+        let plan = self.board.plan();
+        let Turn { unit, alone } = admitted.work;
+        let scenes = plan.units[unit].scenes().filter(|scene| alone.is_none_or(|a| a as usize == *scene));
+        let names = || scenes.map(|scene| plan.scenes[scene].name.clone()).collect();
+        if let Some(presence) = self.guard.enter(names, alone.is_some()) {
+            admitted.credit.guard(presence);
+        }
+        Some(admitted)
+    }
+
+    fn next_within(&self, _patience: Duration) -> Result<Option<Admitted<Turn>>, Closed> {
+        self.next().map(Some).ok_or(Closed)
+    }
 }
 
 /// An end of the dataflow.

@@ -1,18 +1,20 @@
 //! The arguments as typed. Nothing here looks at the machine.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::app::{Partial, RunOptions};
-use crate::config::ByteSize;
+use crate::config::{ByteSize, parse_duration};
 use crate::plan::DeviceId;
 
 /// Turns a directory of remote-sensing rasters into land-cover masks with an ensemble of segmentation networks.
 ///
-/// Exit codes: 0 done; 1 internal error; 2 usage, pipeline or plan; 3 done, some scenes failed; 11 the run directory is in use;
-/// 12 weights refused; 13 output could not be written; 14 no device; 20 a run directory of an unreadable format; 129, 130, 143
-/// stopped by a signal.
+/// Exit codes: 0 done; 1 internal error; 2 usage, pipeline or plan; 3 done, some scenes failed; 4 done, some scenes with fewer
+/// members (--deadline); 5 the deadline left scenes over, the same command goes on; 11 the run directory is in use; 12 weights
+/// refused; 13 output could not be written; 14 no device; 20 a run directory of an unreadable format; 129, 130, 143 stopped by a
+/// signal.
 #[derive(Debug, Parser)]
 #[command(name = "swath", version, max_term_width = 110)]
 pub(super) struct Arguments {
@@ -63,6 +65,9 @@ pub(super) struct RetryArgs {
     /// Only the scenes that failed and those that are outstanding; the others stay as they are. (What a plain run does, too.)
     #[arg(long, required = true)]
     pub(super) failed: bool,
+
+    #[command(flatten)]
+    pub(super) watching: Watching,
 }
 
 #[derive(Debug, Args)]
@@ -92,13 +97,38 @@ pub(super) struct RunArgs {
     #[arg(long, value_enum, value_name = "STAGE")]
     pub(super) until: Option<Stage>,
 
+    /// Be done within this time of the start of the command, e.g. 12h, 90m, 45s. When time gets short, what has not begun is left to
+    /// fewer members, the last ones going first (exit code 4); when not even one member can do it, to another run (exit code 5). A run
+    /// without --deadline does in full what was done with fewer members.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(super) deadline: Option<Duration>,
+
     /// Seconds that a run may take to finish what is under way when it is told to stop.
     #[arg(long, value_name = "SECONDS", default_value_t = RunOptions::GRACE.as_secs(), value_parser = clap::value_parser!(u64).range(..=86_400))]
     pub(super) grace: u64,
 
+    /// Seconds that nothing may move before the run gives itself up and is started again; 0 for never.
+    #[arg(long, value_name = "SECONDS", default_value_t = RunOptions::STALL_TIMEOUT.as_secs())]
+    pub(super) stall_timeout: u64,
+
+    #[command(flatten)]
+    pub(super) watching: Watching,
+
     /// Take the folder over from a run on another host that is gone.
     #[arg(long)]
     pub(super) break_lock: bool,
+}
+
+/// Who watches over a run.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct Watching {
+    /// Run in this process, without one that starts it again when it dies. For debuggers.
+    #[arg(long)]
+    pub(super) no_supervise: bool,
+
+    /// This process is the one that is started again.
+    #[arg(long, hide = true)]
+    pub(super) supervised: bool,
 }
 
 /// Names of stages.
@@ -269,6 +299,19 @@ mod tests {
         assert_eq!(how("--allow-partial=omit"), Some(Partial::Omit));
         assert_eq!(how("--allow-partial=blank:7"), Some(Partial::Blank(7)));
         assert!(parse("swath run p.toml -i in -o out --allow-partial=blank:x").is_err());
+    }
+
+    #[test]
+    fn a_deadline_is_a_span_of_time() {
+        let deadline = |flag: &str| {
+            let parsed = parse(&format!("swath run p.toml -i in -o out {flag}"))?;
+            let Command::Run(args) = parsed.command else { panic!("not run") };
+            Ok::<_, clap::Error>(args.deadline)
+        };
+        assert_eq!(deadline("--deadline 12h").unwrap(), Some(Duration::from_secs(43_200)));
+        assert_eq!(deadline("").unwrap(), None);
+        let error = deadline("--deadline 12").unwrap_err().to_string();
+        assert!(error.contains("`12` is not a span of time") && error.contains("90m"), "{error}");
     }
 
     #[test]

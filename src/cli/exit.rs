@@ -6,7 +6,8 @@ use crate::flow::GraphError;
 use crate::infer::BackendError;
 use crate::journal::JournalError;
 use crate::masks::MaskError;
-use crate::stages::CommitError;
+use crate::report::RunReport;
+use crate::stages::{CommitError, InferError};
 
 /// All that was asked is done.
 pub(super) const DONE: u8 = 0;
@@ -16,17 +17,31 @@ pub(super) const INTERNAL: u8 = 1;
 pub(super) const USAGE: u8 = 2;
 /// Done, but some scenes have no mask.
 pub(super) const SCENES_FAILED: u8 = 3;
+/// Done, but time was too short for every member to see every scene.
+pub(super) const DEGRADED: u8 = 4;
+/// Time was up before all scenes were done.
+pub(super) const SCENES_MISSING: u8 = 5;
 /// Another run is at work in the run directory.
 pub(super) const LOCKED: u8 = 11;
 /// Weights do not fit or cannot be read.
 pub(super) const WEIGHTS: u8 = 12;
 /// An output could not be written.
 pub(super) const OUTPUT: u8 = 13;
-/// A device that was asked for is not there.
+/// A device that was asked for is not there, or was lost.
 pub(super) const NO_DEVICE: u8 = 14;
 
 /// The run directory is of a format that this version cannot read.
 pub(super) const UNREADABLE: u8 = 20;
+
+/// The exit code of a run that came to its end.
+pub(super) fn of(report: &RunReport) -> u8 {
+    match (report.missing.is_empty(), report.failed.is_empty(), report.degraded()) {
+        (false, _, _) => SCENES_MISSING,
+        (true, false, _) => SCENES_FAILED,
+        (true, true, 0) => DONE,
+        (true, true, _) => DEGRADED,
+    }
+}
 
 /// The exit code of an error.
 pub(super) fn code(error: &Error) -> u8 {
@@ -37,17 +52,20 @@ pub(super) fn code(error: &Error) -> u8 {
         Error::Weights { .. } => WEIGHTS,
         Error::Backend(e) => match e {
             BackendError::Weights { .. } => WEIGHTS,
-            BackendError::Device { .. } => NO_DEVICE,
+            BackendError::Device { .. } | BackendError::OutOfMemory { .. } | BackendError::Lost { .. } => NO_DEVICE,
             BackendError::Forward { .. } => INTERNAL,
         },
-        Error::Write(_) => OUTPUT,
+        Error::DeviceLost { .. } | Error::NoDevice { .. } => NO_DEVICE,
+        Error::Write(_) | Error::NoRoom { .. } => OUTPUT,
         Error::Mask(e) => output_or_bug(e.is_output_fault()),
         Error::Package(e) => output_or_bug(e.is_output_fault()),
         Error::Journal(e) => journal(e),
         Error::Locked { .. } => LOCKED,
         Error::Graph(e) => graph(e),
         Error::Stopped(signal) => signal.exit_code(),
-        Error::Gdal(_) | Error::System { .. } | Error::Internal(_) => INTERNAL,
+        Error::Gdal(_) | Error::System { .. } | Error::Internal(_) | Error::Died { .. } | Error::Stalled { .. } => {
+            INTERNAL
+        }
     }
 }
 
@@ -62,7 +80,8 @@ fn journal(error: &JournalError) -> u8 {
 fn graph(error: &GraphError) -> u8 {
     match error {
         GraphError::Stage { source, .. } => {
-            let write = source.is::<WriteError>() || source.is::<CommitError>();
+            let keep = source.downcast_ref::<InferError>().is_some_and(|e| matches!(e, InferError::Write(_)));
+            let write = keep || source.is::<WriteError>() || source.is::<CommitError>();
             let mask = source.downcast_ref::<MaskError>().is_some_and(MaskError::is_output_fault);
             output_or_bug(write || mask)
         }

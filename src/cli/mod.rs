@@ -12,10 +12,10 @@ use std::path::Path;
 use clap::Parser;
 use serde::Serialize;
 
-use crate::app;
+use crate::app::{self, Guard};
 use crate::flow::panic_message;
 use crate::report;
-use args::{Arguments, Command, RunArgs};
+use args::{Arguments, Command, RunArgs, Watching};
 
 /// Runs the program with the arguments that it was called with, and returns its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
@@ -44,7 +44,7 @@ fn usage(error: &clap::Error) -> u8 {
 
 fn command(command: Command, arguments: &[OsString]) -> Result<u8, app::Error> {
     match command {
-        Command::Run(args) => run(&args, arguments),
+        Command::Run(args) => watched(args.watching, arguments, |guard| run(&args, arguments, guard)),
         Command::Plan(args) => {
             let document = app::plan(&resolve::job(&args.job)?, &args.job.out)?;
             show(&document, args.json, document.text());
@@ -82,7 +82,7 @@ fn command(command: Command, arguments: &[OsString]) -> Result<u8, app::Error> {
             show(&verified, args.json, verified.text());
             Ok(if verified.damaged.is_empty() { exit::DONE } else { exit::SCENES_FAILED })
         }
-        Command::Retry(args) => again(&args.dir),
+        Command::Retry(args) => watched(args.watching, arguments, |guard| again(&args.dir, guard)),
         Command::Gc(args) => {
             // Looking up the command changes the folder that relative paths are relative to.
             let dir = std::path::absolute(&args.dir).unwrap_or(args.dir);
@@ -98,11 +98,34 @@ fn show(document: &impl Serialize, json: bool, text: String) {
     if json { report::print_json(document) } else { report::print(&text) }
 }
 
-fn run(args: &RunArgs, arguments: &[OsString]) -> Result<u8, app::Error> {
-    let arguments = arguments.iter().skip(1).map(|a| a.to_string_lossy().into_owned()).collect();
-    let ended = app::run(&resolve::job(&args.job)?, &resolve::run(args, arguments))?;
+/// Does the work in this process, or in one that is started again when it dies.
+fn watched(
+    watching: Watching,
+    arguments: &[OsString],
+    work: impl FnOnce(Guard) -> Result<u8, app::Error>,
+) -> Result<u8, app::Error> {
+    match watching {
+        Watching { supervised: true, .. } => work(Guard::of_parent()?),
+        Watching { no_supervise: true, .. } => work(Guard::default()),
+        Watching { .. } => app::supervise(arguments.get(1..).unwrap_or_default()),
+    }
+}
+
+fn run(args: &RunArgs, arguments: &[OsString], guard: Guard) -> Result<u8, app::Error> {
+    // How this process is watched is its own affair.
+    let own = arguments.iter().skip(1).filter(|a| *a != app::SUPERVISED);
+    let arguments = own.map(|a| a.to_string_lossy().into_owned()).collect();
+    let ended = match app::run(&resolve::job(&args.job)?, &resolve::run(args, arguments, guard.clone())) {
+        Ok(ended) => ended,
+        Err(error) => {
+            let code = app::restart_code(&error, &guard);
+            let Some(code) = code else { return Err(error) };
+            report::eprint_error(&error);
+            return Ok(code);
+        }
+    };
     report::print(&report::summary(&ended.report, &ended.out.display().to_string()));
-    Ok(if ended.report.failed.is_empty() { exit::DONE } else { exit::SCENES_FAILED })
+    Ok(exit::of(&ended.report))
 }
 
 /// The command that a run directory was last made by, in the folder that it ran in.
@@ -115,10 +138,10 @@ fn recorded(dir: &Path) -> Result<RunArgs, app::Error> {
     }
 }
 
-fn again(dir: &Path) -> Result<u8, app::Error> {
+fn again(dir: &Path, guard: Guard) -> Result<u8, app::Error> {
     let dir = std::path::absolute(dir).unwrap_or(dir.to_owned());
     let arguments = app::recorded_command(&dir)?.into_iter().map(OsString::from);
     // It goes on where that command came to; it does not begin, or stop, where that did.
     let args = RunArgs { fresh: false, from: None, until: None, ..recorded(&dir)? };
-    run(&args, &std::iter::once("swath".into()).chain(arguments).collect::<Vec<_>>())
+    run(&args, &std::iter::once("swath".into()).chain(arguments).collect::<Vec<_>>(), guard)
 }

@@ -1,9 +1,9 @@
 //! From arguments to requests.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::args::{BackendName, DecodeName, EvalArgs, JobArgs, RunArgs, Stage, SynthArgs};
-use crate::app::{self, EvalRequest, JobRequest, RunOptions, StageName, SynthRequest};
+use crate::app::{self, EvalRequest, Guard, JobRequest, RunOptions, StageName, SynthRequest};
 use crate::plan::{BackendKind, Decode, ScanOptions};
 
 /// The job that `run` and `plan` are about.
@@ -38,17 +38,24 @@ pub(super) fn job(args: &JobArgs) -> Result<JobRequest, app::Error> {
 }
 
 /// How `run` carries it out. `arguments` are the command's own.
-pub(super) fn run(args: &RunArgs, arguments: Vec<String>) -> RunOptions {
+pub(super) fn run(args: &RunArgs, arguments: Vec<String>, guard: Guard) -> RunOptions {
+    let orders = guard.orders();
+    let (restarted, elapsed) = (orders.begun, Duration::from_millis(orders.elapsed_ms));
     RunOptions {
+        restarted,
+        begun: Instant::now().checked_sub(elapsed).unwrap_or_else(Instant::now),
         overwrite: args.job.overwrite,
         partial: args.job.allow_partial.unwrap_or_default(),
         show: true,
         fresh: args.fresh,
         break_lock: args.break_lock,
+        stall_timeout: (args.stall_timeout > 0).then(|| Duration::from_secs(args.stall_timeout)),
+        guard,
         from: args.from.map(stage),
         until: args.until.map(stage),
         grace: Duration::from_secs(args.grace),
         arguments,
+        deadline: args.deadline,
         ..RunOptions::into(&args.job.out)
     }
 }

@@ -5,11 +5,13 @@
 
 mod bytes;
 pub mod classes;
+mod duration;
 mod file;
 mod pipeline;
 mod unknown_key;
 
 pub use bytes::{ByteSize, format_bytes};
+pub use duration::{format_duration, parse_duration};
 pub use pipeline::{
     Checkpoint, Combine, ConfigError, InputSpec, MaskDepth, Member, Outputs, Package, Pipeline, Post, Precision,
     Weights,

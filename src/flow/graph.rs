@@ -8,7 +8,8 @@ use std::thread::JoinHandle;
 use super::link::{Inlet, Outlet, link};
 use super::meter::{StageMeter, StageReport};
 use super::panics::panic_message;
-use super::stage::run;
+use super::stage::{Watched, run};
+use super::watchdog::Pulse;
 use super::{Emit, Source, Stage, Stop};
 use crate::faults::Faults;
 
@@ -49,13 +50,14 @@ pub struct Graph {
     stop: Stop,
     workers: Vec<JoinHandle<()>>,
     meters: Vec<(String, usize, Arc<StageMeter>)>,
+    pulses: Vec<(String, Arc<Pulse>)>,
     first_error: Arc<Mutex<Option<GraphError>>>,
 }
 
 impl Graph {
     /// A graph without stages.
     pub fn new(stop: Stop) -> Self {
-        Self { stop, workers: Vec::new(), meters: Vec::new(), first_error: Arc::default() }
+        Self { stop, workers: Vec::new(), meters: Vec::new(), pulses: Vec::new(), first_error: Arc::default() }
     }
 
     /// A link between two stages that holds up to `capacity` items.
@@ -76,7 +78,8 @@ impl Graph {
         let (meter, faults) = (self.meter(name, workers.len()), Faults::at(name));
         for stage in workers {
             let (input, output, meter, faults) = (input.clone(), output.clone(), Arc::clone(&meter), faults.clone());
-            self.thread(name, move || run(stage, &input, &output, &meter, &faults))?;
+            let pulse = self.pulse(name);
+            self.thread(name, move || run(stage, &input, &output, &Watched { meter, pulse, faults }))?;
         }
         Ok(())
     }
@@ -94,7 +97,8 @@ impl Graph {
         let (meter, faults) = (self.meter(name, workers.len()), Faults::at(name));
         for (stage, input) in workers {
             let (output, meter, faults) = (output.clone(), Arc::clone(&meter), faults.clone());
-            self.thread(name, move || run(stage, &input, &output, &meter, &faults))?;
+            let pulse = self.pulse(name);
+            self.thread(name, move || run(stage, &input, &output, &Watched { meter, pulse, faults }))?;
         }
         Ok(())
     }
@@ -103,6 +107,17 @@ impl Graph {
         let meter = Arc::new(StageMeter::default());
         self.meters.push((name.to_owned(), workers, Arc::clone(&meter)));
         meter
+    }
+
+    fn pulse(&mut self, name: &str) -> Arc<Pulse> {
+        let pulse = Arc::new(Pulse::default());
+        self.pulses.push((name.to_owned(), Arc::clone(&pulse)));
+        pulse
+    }
+
+    /// Signs of life of every worker, with its stage.
+    pub(super) fn pulses(&self) -> impl Iterator<Item = (&str, &Pulse)> {
+        self.pulses.iter().map(|(name, pulse)| (name.as_str(), pulse.as_ref()))
     }
 
     fn thread<F>(&mut self, name: &str, work: F) -> Result<(), GraphError>

@@ -56,6 +56,22 @@ impl StageMeter {
 }
 
 impl StageReport {
+    /// The reports of one graph after another, stage by stage.
+    pub fn sum(first: Vec<Self>, second: Vec<Self>) -> Vec<Self> {
+        second.into_iter().fold(first, |mut all, new| {
+            match all.iter_mut().find(|stage| stage.name == new.name) {
+                None => all.push(new),
+                Some(stage) => {
+                    stage.items += new.items;
+                    stage.busy += new.busy;
+                    stage.wait_in += new.wait_in;
+                    stage.wait_out += new.wait_out;
+                }
+            }
+            all
+        })
+    }
+
     /// A part of its workers' time in percent, of a run that took `wall`.
     pub fn percent(&self, part: Duration, wall: Duration) -> f64 {
         let all = wall.as_secs_f64() * self.workers as f64;

@@ -15,11 +15,13 @@ mod meter;
 mod panics;
 mod stage;
 mod stop;
+mod watchdog;
 
-pub use budget::{Admission, Admitted, Budget, Credit};
+pub use budget::{Admission, Admitted, Budget, Credit, Waiting};
 pub use graph::{Graph, GraphError};
 pub use link::{Both, Closed, Emit, Fan, Inlet, Outlet, Router, Wrapped};
 pub use meter::{StageMeter, StageReport};
 pub use panics::{panic_message, quiet_panics};
 pub use stage::{Outbox, Source, Stage};
 pub use stop::Stop;
+pub use watchdog::{Stall, Watchdog};

@@ -2,9 +2,11 @@
 
 use std::cell::Cell;
 use std::error::Error;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::meter::StageMeter;
+use super::watchdog::Pulse;
 use super::{Closed, Emit, Inlet};
 use crate::faults::Faults;
 
@@ -72,6 +74,7 @@ impl<T: Send> Source<T> for Inlet<T> {
 /// Where a stage puts its output; knows how long it had to wait.
 pub struct Outbox<'a, T> {
     emit: &'a dyn Emit<T>,
+    pulse: Option<&'a Pulse>,
     waited: Cell<Duration>,
     closed: Cell<bool>,
 }
@@ -79,29 +82,56 @@ pub struct Outbox<'a, T> {
 impl<'a, T> Outbox<'a, T> {
     /// An outbox in front of a link.
     pub fn new(emit: &'a dyn Emit<T>) -> Self {
-        Self { emit, waited: Cell::default(), closed: Cell::default() }
+        Self { emit, pulse: None, waited: Cell::default(), closed: Cell::default() }
+    }
+
+    fn beat(&self, at_work: bool) {
+        if let Some(pulse) = self.pulse {
+            pulse.beat(at_work);
+        }
     }
 
     /// Hands an item over, waiting while the link is full. False when the graph is ending: more work on this item is in vain.
     pub fn put(&self, item: T) -> bool {
         let start = Instant::now();
+        self.beat(false);
         let sent = self.emit.emit(item);
+        self.beat(true);
         self.waited.set(self.waited.get() + start.elapsed());
         self.closed.set(self.closed.get() || sent.is_err());
         sent.is_ok()
     }
 }
 
+/// Through what a worker is watched.
+pub(super) struct Watched {
+    pub(super) meter: Arc<StageMeter>,
+    pub(super) pulse: Arc<Pulse>,
+    pub(super) faults: Faults,
+}
+
 /// A worker's life: take, process, until the input ends or nobody listens.
 pub(super) fn run<S: Stage>(
-    mut stage: S,
+    stage: S,
     input: &dyn Source<S::In>,
     output: &dyn Emit<S::Out>,
+    watched: &Watched,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let outbox = Outbox { pulse: Some(&watched.pulse), ..Outbox::new(output) };
+    let ended = live(stage, input, &outbox, &watched.meter, &watched.faults);
+    outbox.beat(false);
+    ended
+}
+
+fn live<S: Stage>(
+    mut stage: S,
+    input: &dyn Source<S::In>,
+    outbox: &Outbox<'_, S::Out>,
     meter: &StageMeter,
     faults: &Faults,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let outbox = Outbox::new(output);
     loop {
+        outbox.beat(false);
         let asked = Instant::now();
         let came = match stage.patience() {
             Some(patience) => input.next_within(patience),
@@ -109,14 +139,15 @@ pub(super) fn run<S: Stage>(
         };
         let taken = Instant::now();
         outbox.waited.set(Duration::ZERO);
+        outbox.beat(true);
         let n_items = match came {
             Ok(Some(item)) => {
                 if faults.pass("").is_some() {
                     return Err("planted fault".into());
                 }
-                stage.process(item, &outbox).map(|()| 1)?
+                stage.process(item, outbox).map(|()| 1)?
             }
-            Ok(None) => stage.idle(&outbox).map(|()| 0)?,
+            Ok(None) => stage.idle(outbox).map(|()| 0)?,
             Err(Closed) => break,
         };
         let waited = outbox.waited.get();
@@ -127,7 +158,8 @@ pub(super) fn run<S: Stage>(
     }
     let start = Instant::now();
     outbox.waited.set(Duration::ZERO);
-    stage.finish(&outbox)?;
+    outbox.beat(true);
+    stage.finish(outbox)?;
     let waited = outbox.waited.get();
     meter.record(0, start.elapsed().saturating_sub(waited), Duration::ZERO, waited);
     Ok(())

@@ -1,10 +1,14 @@
 //! One device with its members.
 
+use std::time::{Duration, Instant};
+
 use super::batch::{RawBatch, TileFault, TileLabels};
 use super::combine::Combiner;
 use super::fake::FakeBackend;
+use super::faulty::FaultyBackend;
 use super::logits::Logits;
 use super::torch_backend;
+use crate::faults::Faults;
 use crate::plan::{BackendKind, DeviceId, Plan, Schedule};
 
 /// How the input is turned before the network sees it. Forward passes are keyed by it from the first day on.
@@ -47,12 +51,39 @@ pub enum BackendError {
         /// Why.
         detail: String,
     },
-    /// The forward pass itself.
+    /// The forward pass itself: this batch fails, and the device lives.
     #[error("{detail}")]
     Forward {
         /// What the library said.
         detail: String,
     },
+    /// The device has not the memory for this batch. What it held for it is free again.
+    #[error("out of memory: {detail}")]
+    OutOfMemory {
+        /// What the library said.
+        detail: String,
+    },
+    /// The device is of no use to this process any more: every later pass would fail, or worse, would not.
+    #[error("the device {device} is lost: {detail}")]
+    Lost {
+        /// The device.
+        device: DeviceId,
+        /// What the library said.
+        detail: String,
+    },
+}
+
+impl BackendError {
+    /// What the failure of a member's pass costs its batch, or the error where it costs more.
+    ///
+    /// # Errors
+    /// The error itself, unless it is one of the pass alone.
+    fn into_fault(self, member: &str) -> Result<TileFault, Self> {
+        match self {
+            Self::Forward { detail } => Ok(TileFault::Forward { member: member.to_owned(), detail }),
+            Self::Weights { .. } | Self::Device { .. } | Self::OutOfMemory { .. } | Self::Lost { .. } => Err(self),
+        }
+    }
 }
 
 /// A device. It belongs to one thread at a time.
@@ -60,52 +91,65 @@ pub trait Backend: Send {
     /// Runs one member over a batch.
     ///
     /// # Errors
-    /// When the device or the library fails; the batch can be tried again.
+    /// When the device or the library fails; unless the device is lost, the batch can be tried again.
     fn forward(&mut self, batch: &RawBatch, key: ForwardKey) -> Result<Logits, BackendError>;
 
     /// The same in f32 whatever the plan's precision, for a tile whose logits were not finite; `None` where it already was f32.
     fn forward_f32(&mut self, batch: &RawBatch, key: ForwardKey) -> Option<Result<Logits, BackendError>>;
 
     /// Runs all these forward passes and combines them: the complete result of a batch. A device with memory of its own does this
-    /// without moving logits; the others inherit it.
+    /// without moving logits; the others inherit it. `times` takes what each pass took.
+    ///
+    /// # Errors
+    /// When the device is out of memory or lost. A pass that fails is in the result.
     fn classify(
         &mut self,
         batch: &RawBatch,
         keys: &[ForwardKey],
         combiner: &Combiner,
         names: &[String],
-    ) -> Vec<TileLabels> {
+        times: &mut [Duration],
+    ) -> Result<Vec<TileLabels>, BackendError> {
         let mut faults: Vec<Option<TileFault>> = vec![None; batch.len()];
         let mut forwards = Vec::new();
-        for key in keys {
-            match self.forward_checked(batch, *key, &names[key.member], &mut faults) {
+        for (key, time) in keys.iter().zip(times) {
+            let began = Instant::now();
+            let ran = self.forward_checked(batch, *key, &names[key.member], &mut faults)?;
+            *time = began.elapsed();
+            match ran {
                 Ok(logits) => forwards.push(logits),
-                Err(fault) => return vec![Err(fault); batch.len()],
+                Err(fault) => return Ok(vec![Err(fault); batch.len()]),
             }
         }
         let forwards: Vec<&Logits> = forwards.iter().collect();
-        combine(batch, &forwards, combiner, faults)
+        Ok(combine(batch, &forwards, combiner, faults))
     }
 
-    /// Runs one forward pass and notes the tiles whose logits are not finite, after another try in f32.
+    /// Runs one forward pass and notes the tiles whose logits are not finite, after another try in f32. The fault is that of a pass
+    /// that fails as a whole.
     ///
     /// # Errors
-    /// When the pass fails as a whole.
+    /// When the device is out of memory or lost.
     fn forward_checked(
         &mut self,
         batch: &RawBatch,
         key: ForwardKey,
         name: &str,
         faults: &mut [Option<TileFault>],
-    ) -> Result<Logits, TileFault> {
-        let failed = |e: BackendError| TileFault::Forward { member: name.to_owned(), detail: e.to_string() };
-        let mut logits = self.forward(batch, key).map_err(failed)?;
+    ) -> Result<Result<Logits, TileFault>, BackendError> {
+        let mut logits = match self.forward(batch, key) {
+            Ok(logits) => logits,
+            Err(error) => return error.into_fault(name).map(Err),
+        };
         let broken: Vec<usize> = (0..batch.len()).filter(|&t| !batch.blank[t] && !logits.is_finite(t)).collect();
         if !broken.is_empty()
             && let Some(again) = self.forward_f32(batch, key)
         {
             // The others keep what they have: a tile's result does not depend on which tiles share its batch.
-            let again = again.map_err(failed)?;
+            let again = match again {
+                Ok(again) => again,
+                Err(error) => return error.into_fault(name).map(Err),
+            };
             broken.into_iter().for_each(|tile| logits.copy_tile(tile, &again, tile));
         }
         for (tile, fault) in faults.iter_mut().enumerate() {
@@ -113,7 +157,7 @@ pub trait Backend: Send {
                 *fault = Some(TileFault::NonFinite { member: name.to_owned() });
             }
         }
-        Ok(logits)
+        Ok(Ok(logits))
     }
 }
 
@@ -132,16 +176,20 @@ pub fn combine(
     faults.into_iter().enumerate().map(labels).collect()
 }
 
-/// Makes the backend of every device of the schedule, weights loaded.
+/// Makes the backend of every device of the schedule, weights loaded, with the faults that are planned for devices.
 ///
 /// # Errors
 /// When a device is missing or the weights do not fit.
-pub fn open_backends(plan: &Plan, schedule: &Schedule) -> Result<Vec<Box<dyn Backend>>, BackendError> {
+pub fn open_backends(plan: &Plan, schedule: &Schedule, faults: &Faults) -> Result<Vec<Box<dyn Backend>>, BackendError> {
     let mut backends: Vec<Box<dyn Backend>> = Vec::new();
     for device in &schedule.devices {
-        backends.push(match plan.backend {
+        let backend: Box<dyn Backend> = match plan.backend {
             BackendKind::Fake => Box::new(FakeBackend::new(plan)),
             BackendKind::Torch => torch_backend::open(plan, *device)?,
+        };
+        backends.push(match faults.is_empty() {
+            true => backend,
+            false => Box::new(FaultyBackend::new(backend, plan, *device, faults.clone())),
         });
     }
     Ok(backends)

@@ -7,6 +7,8 @@ use crate::raster::PixelBuf;
 /// Raw crops of equal size: `[tile][band][row][column]`, in the scene's own pixel type.
 #[derive(Debug)]
 pub struct RawBatch {
+    /// What it is cut from, as a device that fails is asked about it: `scene y24 x0` of its first tile, or all its scenes.
+    pub name: String,
     /// Size of every crop.
     pub crop: Size,
     /// Bands per crop: those of the plan, ascending.
@@ -65,6 +67,15 @@ pub enum TileFault {
     /// Some member has no logits for it, which is a bug.
     #[error("the logits of some member are missing; this is a bug in swath")]
     Missing,
+    /// The device has not the memory for it, not even without the other tiles of its batch.
+    #[error(
+        "the device is out of memory even with a batch of 1 ({detail}); use smaller tiles (centre, centres or whole_max, and \
+         dilation, in the pipeline's [tiler]) or another device"
+    )]
+    OutOfMemory {
+        /// What the backend said.
+        detail: String,
+    },
     /// The forward pass failed.
     #[error("member `{member}` cannot run: {detail}")]
     Forward {

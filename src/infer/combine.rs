@@ -25,7 +25,8 @@ impl Combiner {
         Self { rule, shares }
     }
 
-    /// Labels of the kept part of one tile, row by row. `forwards` are in the plan's order, one per share, all finite.
+    /// Labels of the kept part of one tile, row by row. `forwards` are in the plan's order, all finite, one per share or fewer: then
+    /// the first shares are used as they are, for a factor that all sums have in common moves no argmax.
     pub fn labels(&self, forwards: &[&Logits], tile: usize, kept: PixelRect) -> Vec<ClassId> {
         let weighted = forwards.iter().copied().zip(self.shares.iter().copied());
         let layers: Vec<Layer<'_>> = match self.rule {

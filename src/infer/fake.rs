@@ -3,6 +3,11 @@
 //! The identity network hands the first band through as classes. Every other network is replaced by a small local function of the
 //! same output stride and convention: enough to carry real data through every other stage, to test the dataflow byte for byte,
 //! and to measure everything but the networks.
+//!
+//! The environment variable `SWATH_FAKE_DELAY_MS` makes every forward pass take that many milliseconds more, whatever its size, so that
+//! time can run short in a test.
+
+use std::time::Duration;
 
 use super::backend::{Backend, BackendError, ForwardKey};
 use super::batch::RawBatch;
@@ -19,6 +24,7 @@ use crate::zoo::spec::{Network, NetworkSpec};
 pub(super) struct FakeBackend {
     members: Vec<FakeMember>,
     input: Vec<f32>,
+    delay: Duration,
 }
 
 #[derive(Debug)]
@@ -37,12 +43,17 @@ impl FakeBackend {
             let input = InputPlan::new(&m.member.input, &plan.bands, spec.size_rule(), plan.pipeline.tiling.border);
             FakeMember { directions: directions(&spec, &m.digest), spec, input }
         };
-        Self { members: plan.members.iter().map(member).collect(), input: Vec::new() }
+        let delay = std::env::var("SWATH_FAKE_DELAY_MS").ok().and_then(|ms| ms.parse().ok());
+        let delay = delay.map_or(Duration::ZERO, Duration::from_millis);
+        Self { members: plan.members.iter().map(member).collect(), input: Vec::new(), delay }
     }
 }
 
 impl Backend for FakeBackend {
     fn forward(&mut self, batch: &RawBatch, key: ForwardKey) -> Result<Logits, BackendError> {
+        if !self.delay.is_zero() {
+            std::thread::sleep(self.delay);
+        }
         let member = &self.members[key.member];
         let n_classes = member.spec.classes as usize;
         if member.spec.network == Network::Identity {

@@ -135,7 +135,8 @@ mod tests {
     }
 
     fn batch(pixels: PixelBuf, crop: Size, n_bands: usize, valid: Option<Vec<u8>>) -> RawBatch {
-        RawBatch { crop, n_bands, pixels, valid, kept: vec![PixelRect::whole(crop)], blank: vec![false] }
+        let (name, kept) = (String::new(), vec![PixelRect::whole(crop)]);
+        RawBatch { name, crop, n_bands, pixels, valid, kept, blank: vec![false] }
     }
 
     fn filled(rule: SizeRule, border: Border, raw: &RawBatch) -> Vec<f32> {

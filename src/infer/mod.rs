@@ -4,12 +4,16 @@
 //! [`Logits`] at the network's own resolution. [`Combiner`] sums them in the plan's order, up-samples once and takes the argmax,
 //! fused; it is the one implementation for the class of device whose logits end in host memory.
 //!
+//! What a failed pass says about its device, `failure` reads from the text that comes with it; `faulty` fails on purpose.
+//!
 //! A forward pass is known by its [`ForwardKey`]: member and view.
 
 mod backend;
 mod batch;
 mod combine;
+mod failure;
 mod fake;
+mod faulty;
 mod input;
 mod logits;
 

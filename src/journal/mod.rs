@@ -23,6 +23,7 @@ mod store;
 pub use artefact::{Artefact, ArtefactError, ArtefactWriter, Checkpoints};
 pub use key::{KeyHasher, StageKey};
 pub use record::{
-    ArchiveRecord, ArtefactRecord, EntryRecord, FailureRecord, FileRecord, Location, Record, RunRecord, SceneRecord,
+    ArchiveRecord, ArtefactRecord, Conceded, ConcessionRecord, DeviceFaultRecord, EntryRecord, FailureRecord,
+    FileRecord, Location, Record, RunRecord, SceneRecord,
 };
 pub use store::{JOURNAL_FILE, Journal, JournalError, State};

@@ -18,6 +18,11 @@ pub enum Record {
     Archive(ArchiveRecord),
     /// A run has begun.
     Run(RunRecord),
+    /// A run gives something up against its plan, from here on.
+    Concession(ConcessionRecord),
+    /// A device was lost.
+    #[serde(rename = "device-fault")]
+    DeviceFault(DeviceFaultRecord),
 }
 
 /// A file of the run directory.
@@ -116,4 +121,53 @@ pub struct RunRecord {
     pub folder: String,
     /// The command's arguments, without the program; empty where it was not started by one.
     pub arguments: Vec<String>,
+}
+
+/// What a run gives up against its plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConcessionRecord {
+    /// SHA-256 of the plan: the numbers of units are its.
+    pub plan: String,
+    /// What.
+    #[serde(flatten)]
+    pub what: Conceded,
+}
+
+/// Something given up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "conceded", rename_all = "kebab-case")]
+pub enum Conceded {
+    /// A device was out of memory: the batches of this unit hold one tile.
+    SingleTiles {
+        /// Index of the unit.
+        unit: u32,
+    },
+    /// Time was short: only the first members of the plan see these units.
+    FewerMembers {
+        /// First unit and the one behind the last, of each run of units, ascending.
+        units: Vec<[u32; 2]>,
+        /// How many members.
+        members: u32,
+        /// Seconds since the command began.
+        seconds: f64,
+    },
+}
+
+impl Conceded {
+    /// Number of units that it is about.
+    pub fn n_units(&self) -> usize {
+        match self {
+            Self::SingleTiles { .. } => 1,
+            Self::FewerMembers { units, .. } => units.iter().map(|[start, end]| (end - start) as usize).sum(),
+        }
+    }
+}
+
+/// A device that is of no use to the process that used it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceFaultRecord {
+    /// Name of the device.
+    pub device: String,
+    /// What it said.
+    pub detail: String,
 }

@@ -9,7 +9,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::record::{
-    ArchiveRecord, ArtefactRecord, FailureRecord, FileRecord, Location, Record, RunRecord, SceneRecord,
+    ArchiveRecord, ArtefactRecord, ConcessionRecord, DeviceFaultRecord, FailureRecord, FileRecord, Location, Record,
+    RunRecord, SceneRecord,
 };
 use super::{EntryRecord, StageKey};
 use crate::atomic::WriteError;
@@ -30,6 +31,12 @@ CREATE TABLE artefact (path TEXT PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWI
 CREATE TABLE entry (key TEXT PRIMARY KEY, path TEXT NOT NULL, offset INTEGER NOT NULL, bytes INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE archive (id INTEGER PRIMARY KEY CHECK (id = 1), record TEXT NOT NULL);
 CREATE TABLE run (id INTEGER PRIMARY KEY, record TEXT NOT NULL);
+";
+
+/// Tables that journals of this format may lack.
+const LATER: &str = "
+CREATE TABLE IF NOT EXISTS concession (id INTEGER PRIMARY KEY, record TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS device_fault (id INTEGER PRIMARY KEY, record TEXT NOT NULL);
 ";
 
 /// Why a journal cannot be used.
@@ -57,6 +64,11 @@ pub enum JournalError {
 }
 
 impl JournalError {
+    /// Whether the disk is full.
+    pub fn is_about_room(&self) -> bool {
+        matches!(self, Self::Sql { source, .. } if source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
+    }
+
     /// Whether the disk or its permissions are to blame.
     pub fn is_output_fault(&self) -> bool {
         matches!(self, Self::Sql { .. })
@@ -78,6 +90,10 @@ pub struct State {
     pub archive: Option<ArchiveRecord>,
     /// The run that began last.
     pub run: Option<RunRecord>,
+    /// What was given up against this plan or that, in order.
+    pub concessions: Vec<ConcessionRecord>,
+    /// Devices that were lost since a person started a run, in order.
+    pub device_faults: Vec<DeviceFaultRecord>,
 }
 
 /// An open journal. One process writes.
@@ -137,7 +153,8 @@ impl Journal {
             let schema = format!("BEGIN; {SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;");
             self.connection.execute_batch(&schema).map_err(fail())?;
         }
-        self.check_format()
+        self.check_format()?;
+        self.connection.execute_batch(LATER).map_err(fail())
     }
 
     fn check_format(&self) -> Result<(), JournalError> {
@@ -204,6 +221,24 @@ impl Journal {
         self.connection.execute("DELETE FROM archive", []).map_err(sql("write", &self.path)).map(|_| ())
     }
 
+    /// Forgets that fewer members see units of this plan.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn forget_fewer_members(&mut self, plan: &str) -> Result<(), JournalError> {
+        let query = "DELETE FROM concession WHERE json_extract(record, '$.conceded') = 'fewer-members'
+                     AND json_extract(record, '$.plan') = ?1";
+        self.connection.execute(query, [plan]).map_err(sql("write", &self.path)).map(|_| ())
+    }
+
+    /// Forgets that devices were lost: a person has seen to it.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn forget_device_faults(&mut self) -> Result<(), JournalError> {
+        self.connection.execute("DELETE FROM device_fault", []).map_err(sql("write", &self.path)).map(|_| ())
+    }
+
     /// Forgets that these scenes are done, that any has failed, and these stage results.
     ///
     /// # Errors
@@ -257,6 +292,8 @@ impl Journal {
             artefacts: artefacts.into_iter().map(|f| (f.path.clone(), f)).collect(),
             archive: self.records("SELECT record FROM archive")?.pop(),
             run: self.records("SELECT record FROM run ORDER BY id DESC LIMIT 1")?.pop(),
+            concessions: self.later_records("concession")?,
+            device_faults: self.later_records("device_fault")?,
         })
     }
 
@@ -280,6 +317,16 @@ impl Journal {
             serde_json::from_str(&text).map_err(|e| self.format(format!("a record cannot be read: {e}")))
         };
         rows.map(parse).collect()
+    }
+
+    /// The records of a table that a journal may lack, in order.
+    fn later_records<T: DeserializeOwned>(&self, table: &str) -> Result<Vec<T>, JournalError> {
+        let query = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?1";
+        let found = self.connection.query_row(query, [table], |row| row.get::<_, i64>(0));
+        match found.map_err(sql("read", &self.path))? {
+            0 => Ok(Vec::new()),
+            _ => self.records(&format!("SELECT record FROM {table} ORDER BY id")),
+        }
     }
 
     /// Whether a pragma that finds damage finds none.
@@ -320,7 +367,9 @@ fn put(transaction: &Transaction<'_>, record: &Record) -> rusqlite::Result<()> {
             let query = "INSERT OR REPLACE INTO archive (id, record) VALUES (1, ?1)";
             transaction.execute(query, [json(archive)?]).map(|_| ())
         }
-        Record::Run(run) => transaction.execute("INSERT INTO run (record) VALUES (?1)", [json(run)?]).map(|_| ()),
+        Record::Run(run) => insert(transaction, "run", run),
+        Record::Concession(concession) => insert(transaction, "concession", concession),
+        Record::DeviceFault(fault) => insert(transaction, "device_fault", fault),
     }
 }
 
@@ -331,6 +380,10 @@ fn put_entry(transaction: &Transaction<'_>, artefact: &ArtefactRecord, entry: &E
         .prepare_cached(query)?
         .execute(params![entry.key.as_str(), artefact.file.path, offset, bytes])
         .map(|_| ())
+}
+
+fn insert(transaction: &Transaction<'_>, table: &str, record: &impl Serialize) -> rusqlite::Result<()> {
+    transaction.execute(&format!("INSERT INTO {table} (record) VALUES (?1)"), [json(record)?]).map(|_| ())
 }
 
 fn replace(

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{MemberPlan, Plan, Tile, Unit, UnitGeometry};
+use super::{Concessions, MemberPlan, Plan, Tile, Unit, UnitGeometry};
 use crate::geom::{PixelRect, Size};
 use crate::journal::{KeyHasher, StageKey};
 
@@ -59,27 +59,19 @@ impl Keys {
         self.tile("validity", geometry, tile).finish()
     }
 
-    /// The labels of one part of a unit.
+    /// The labels of one part of a unit, by the members that see it.
     pub fn labels(&self, geometry: &UnitGeometry, part: u32) -> StageKey {
         let tiles = (0..geometry.tiles.len()).filter(|&t| geometry.tiles[t].part == part);
         let key = KeyHasher::new("labels").key(&self.combination);
-        let key = self.members.iter().fold(key, KeyHasher::key);
+        let key = self.members.iter().take(geometry.members).fold(key, KeyHasher::key);
         tiles.fold(key, |key, tile| key.key(&self.tile("tile", geometry, tile).finish())).finish()
     }
 
-    /// The files of every scene, in the plan's order.
-    pub fn scenes(&self, plan: &Plan) -> Vec<StageKey> {
-        let encoding = |scene: &super::Scene| {
-            let pipeline = &plan.pipeline;
-            KeyHasher::new("encode")
-                .text(&scene.name)
-                .value(&pipeline.post)
-                .value(&pipeline.classes)
-                .value(&pipeline.outputs)
-        };
-        let mut keys: Vec<KeyHasher> = plan.scenes.iter().map(encoding).collect();
-        for unit in &plan.units {
-            let geometry = unit.geometry(plan);
+    /// The files of every scene under these concessions, in the plan's order.
+    pub fn scenes(&self, plan: &Plan, concessions: &Concessions) -> Vec<StageKey> {
+        let mut keys: Vec<KeyHasher> = plan.scenes.iter().map(|scene| encoding(plan, scene)).collect();
+        for unit in 0..plan.units.len() {
+            let geometry = concessions.geometry(plan, unit);
             for (idx, part) in (0..).zip(&geometry.parts) {
                 let scene = part.scene as usize;
                 let key = std::mem::replace(&mut keys[scene], KeyHasher::new(""));
@@ -89,6 +81,17 @@ impl Keys {
         keys.into_iter().map(KeyHasher::finish).collect()
     }
 
+    /// The files of one scene: the same as among those of all.
+    pub fn scene(&self, plan: &Plan, concessions: &Concessions, scene: usize) -> StageKey {
+        let mut key = encoding(plan, &plan.scenes[scene]);
+        for unit in plan.units_of(scene) {
+            let geometry = concessions.geometry(plan, unit);
+            let own = (0..).zip(&geometry.parts).filter(|(_, part)| part.scene as usize == scene);
+            key = own.fold(key, |key, (idx, _)| key.key(&self.labels(&geometry, idx)));
+        }
+        key.finish()
+    }
+
     fn tile(&self, stage: &str, geometry: &UnitGeometry, idx: usize) -> KeyHasher {
         let Tile { part, crop_x, crop_y, centre, kept } = geometry.tiles[idx];
         let scene = geometry.parts[part as usize].scene as usize;
@@ -96,6 +99,12 @@ impl Keys {
         let tile = TilePart { crop: geometry.crop, crop_x, crop_y, centre, kept, batch };
         KeyHasher::new(stage).key(&self.scenes[scene]).value(&tile)
     }
+}
+
+/// What the files of a scene depend on beside its labels.
+fn encoding(plan: &Plan, scene: &super::Scene) -> KeyHasher {
+    let pipeline = &plan.pipeline;
+    KeyHasher::new("encode").text(&scene.name).value(&pipeline.post).value(&pipeline.classes).value(&pipeline.outputs)
 }
 
 fn member(plan: &Plan, planned: &MemberPlan) -> StageKey {
@@ -116,6 +125,13 @@ fn member(plan: &Plan, planned: &MemberPlan) -> StageKey {
 impl Plan {
     fn n_classes(&self) -> usize {
         self.pipeline.n_classes()
+    }
+
+    /// The units that touch a scene.
+    pub fn units_of(&self, scene: usize) -> std::ops::Range<usize> {
+        let first = self.units.partition_point(|unit| unit.scenes().end <= scene);
+        let behind = self.units[first..].partition_point(|unit| unit.scenes().start <= scene);
+        first..first + behind
     }
 
     /// The units that touch scenes of which some are wanted.

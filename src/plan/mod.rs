@@ -7,7 +7,10 @@
 //! The path: [`scan`] selects the files and their output names; [`Planner`] looks at each header, tiles the scene and cuts the
 //! whole into [`Unit`]s; [`Unit::geometry`] spells out the reads and tiles of one unit when its turn comes, so that a plan stays
 //! small for a scene of any size.
+//!
+//! What a run must give up against its plan it writes down as [`Concessions`], and they say how a unit is really done.
 
+mod concessions;
 mod footprint;
 mod keys;
 mod model;
@@ -16,6 +19,7 @@ mod scan;
 mod schedule;
 mod unit;
 
+pub use concessions::Concessions;
 pub use footprint::Footprint;
 pub use keys::Keys;
 pub use model::{BackendKind, MemberPlan, PLAN_FORMAT, Plan, PlanTotals, Scene};

@@ -124,6 +124,19 @@ impl Schedule {
         (1 + self.assignment.groups().len() * LINK_CAPACITY + self.devices.len() + LINK_CAPACITY + 1) as u64
     }
 
+    /// The same without these devices; `None` when none is left. Members that only those held, all others hold.
+    pub fn without(&self, gone: &[DeviceId]) -> Option<Self> {
+        let stays: Vec<bool> = self.devices.iter().map(|device| !gone.contains(device)).collect();
+        let keep = |idx: &usize| stays[*idx];
+        let devices: Vec<DeviceId> = (0..stays.len()).filter(keep).map(|idx| self.devices[idx]).collect();
+        let holds: Vec<Vec<bool>> =
+            (0..stays.len()).filter(keep).map(|idx| self.assignment.holds[idx].clone()).collect();
+        let n_members = holds.first()?.len();
+        let assignment =
+            Assignment::from_matrix(holds).unwrap_or_else(|| Assignment::replicate(devices.len(), n_members));
+        Some(Self { devices, assignment, ..self.clone() })
+    }
+
     /// What is left of the memory for units when the batches have theirs.
     pub fn unit_budget(&self, plan: &Plan) -> u64 {
         self.memory.saturating_sub(self.batches_in_flight() * plan.batch_bytes())

@@ -61,6 +61,8 @@ pub struct UnitGeometry {
     pub crop: Size,
     /// Tiles per batch; the last batch holds the rest.
     pub batch: u32,
+    /// How many of the plan's members see it: those that come first in the order of summation.
+    pub members: usize,
 }
 
 impl UnitGeometry {
@@ -85,9 +87,9 @@ impl Unit {
         }
     }
 
-    /// Its reads and tiles.
+    /// Its reads and tiles as planned. How it is really done, [`Concessions::geometry`](super::Concessions::geometry) says.
     pub fn geometry(&self, plan: &Plan) -> UnitGeometry {
-        let batch = plan.pipeline.batch;
+        let (batch, members) = (plan.pipeline.batch, plan.members.len());
         match *self {
             Self::Band { scene, row, cols } => {
                 let grid = plan.scenes[scene as usize].grid;
@@ -96,7 +98,7 @@ impl Unit {
                 let xs = sources.reduce(Span::union).unwrap_or(Span::new(0, 0));
                 let part = Part { scene, window: PixelRect::from_spans(xs, grid.y.source(row, border)) };
                 let tiles = (cols.start..cols.end).map(|col| tile(&plan.scenes[scene as usize], 0, col, row)).collect();
-                UnitGeometry { parts: vec![part], tiles, crop: grid.crop(), batch }
+                UnitGeometry { parts: vec![part], tiles, crop: grid.crop(), batch, members }
             }
             Self::Group { scenes } => {
                 let all = &plan.scenes[scenes.start as usize..scenes.end as usize];
@@ -104,7 +106,7 @@ impl Unit {
                 let parts = parts.map(|(scene, s)| Part { scene, window: PixelRect::whole(s.header.size) }).collect();
                 let tiles = (0..).zip(all).map(|(part, s)| tile(s, part, 0, 0)).collect();
                 let crop = all.first().map_or(Size::new(0, 0), |s| s.grid.crop());
-                UnitGeometry { parts, tiles, crop, batch }
+                UnitGeometry { parts, tiles, crop, batch, members }
             }
         }
     }

@@ -71,13 +71,6 @@ impl Child {
         self.process.id()
     }
 
-    /// Passes a signal on. A child that is gone needs none.
-    pub fn signal(&self, signal: Signal) {
-        if let Some(pid) = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw) {
-            kill_process(pid, signal).unwrap_or_default();
-        }
-    }
-
     /// Waits for its end.
     ///
     /// # Errors
@@ -129,6 +122,14 @@ pub fn die_with_parent() -> io::Result<()> {
             Err(io::Error::other("the process that started this one is gone"))
         }
         _ => Ok(()),
+    }
+}
+
+/// Sends a signal, by its number, to a process. One that is gone needs none.
+pub fn pass_on(signal: i32, pid: u32) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    if let (Some(pid), Some(signal)) = (pid, Signal::from_named_raw(signal)) {
+        kill_process(pid, signal).unwrap_or_default();
     }
 }
 

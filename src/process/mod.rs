@@ -9,7 +9,7 @@ mod frames;
 mod limits;
 mod shared;
 
-pub use child::{Child, Start, die_with_parent, ending};
+pub use child::{Child, Start, die_with_parent, ending, pass_on};
 pub use frames::{FrameError, Frames};
 pub use limits::{limit_files, limit_memory, limit_processor, own_peak};
 pub use shared::shared_memory;

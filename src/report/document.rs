@@ -36,6 +36,40 @@ pub struct FailedScene {
     pub action: String,
 }
 
+/// A scene that was not done as the plan has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConcededScene {
+    /// The file.
+    pub scene: String,
+    /// Number of its units: rows of tiles, or one.
+    pub units: u64,
+    /// Those that ran tile by tile because a device was out of memory, by their numbers in the plan.
+    pub single_tiles: Vec<u64>,
+    /// How many of its units each member saw, where time was too short for all to see all; empty otherwise.
+    #[serde(default)]
+    pub members: BTreeMap<String, u64>,
+}
+
+/// What a deadline asked for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DeadlineReport {
+    /// Seconds from the start of the command.
+    pub seconds: f64,
+    /// What was given up, by earlier runs too where this one repeats it.
+    pub steps: Vec<DeadlineStep>,
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeadlineStep {
+    /// Seconds since the start of the command that took it.
+    pub seconds: f64,
+    /// Units that had not begun.
+    pub units: u64,
+    /// The members that they are left to; none where they were left to another run.
+    pub members: Vec<String>,
+}
+
 /// A file that the run wrote.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputFile {
@@ -167,8 +201,20 @@ pub struct RunReport {
     pub plan: String,
     /// Sums.
     pub totals: Totals,
+    /// How earlier attempts of this run died; each was followed by another one.
+    #[serde(default)]
+    pub deaths: Vec<String>,
     /// Scenes without a mask.
     pub failed: Vec<FailedScene>,
+    /// Scenes that are left to another run because time was up.
+    #[serde(default)]
+    pub missing: Vec<String>,
+    /// The deadline, if there was one.
+    #[serde(default)]
+    pub deadline: Option<DeadlineReport>,
+    /// Scenes that were not done as planned, by this run or an earlier one.
+    #[serde(default)]
+    pub conceded: Vec<ConcededScene>,
     /// Files of this run by path relative to the run directory; `None` where a file is planned and not (yet) written.
     pub outputs: BTreeMap<String, Option<OutputFile>>,
     /// Files of earlier runs in this directory that this one has no scene for.
@@ -199,6 +245,11 @@ impl RunReport {
     pub fn read(path: &Path) -> Option<Self> {
         let text = std::fs::read(path).ok()?;
         serde_json::from_slice::<Self>(&text).ok().filter(|r| r.format == REPORT_FORMAT)
+    }
+
+    /// Number of scenes that fewer members saw than the plan has.
+    pub fn degraded(&self) -> usize {
+        self.conceded.iter().filter(|scene| !scene.members.is_empty()).count()
     }
 
     /// Whether an earlier run may have written this file.

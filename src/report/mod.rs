@@ -13,10 +13,11 @@ mod watch;
 
 pub use diagnosis::Diagnosis;
 pub use document::{
-    BudgetReport, FailedScene, OutputFile, PackageReport, REPORT_FORMAT, RunReport, RunState, StageLine, Totals,
+    BudgetReport, ConcededScene, DeadlineReport, DeadlineStep, FailedScene, OutputFile, PackageReport, REPORT_FORMAT,
+    RunReport, RunState, StageLine, Totals,
 };
 pub use plan::{PlanDocument, PlannedMember, PlannedScene, RefusedScene};
 pub use print::{eprint_error, eprint_line, print, print_json};
 pub use standing::{Standing, Verified};
-pub use summary::summary;
+pub use summary::{stage_table, summary};
 pub use watch::{Snapshot, Watch};

@@ -45,6 +45,8 @@ pub struct PlanDocument {
     pub gpu_memory: Option<u64>,
     /// The most that the outputs can take.
     pub disk: u64,
+    /// Bytes free there, where the system tells.
+    pub disk_free: Option<u64>,
     /// Seconds by the speed of the last such run on this machine; `None` where there was none.
     pub seconds: Option<f64>,
     /// Existing files at output names that `--overwrite` would replace.
@@ -139,7 +141,8 @@ impl PlanDocument {
             "VRAM        {}",
             self.gpu_memory.map_or("none".into(), |b| format!("{} on each GPU", format_bytes(b)))
         ));
-        line(format!("disk        {} at most", format_bytes(self.disk)));
+        let free = self.disk_free.map_or_else(String::new, |free| format!(", {} free", format_bytes(free)));
+        line(format!("disk        {} at most{free}", format_bytes(self.disk)));
         line(match self.seconds {
             Some(seconds) => format!("time        about {seconds:.0} s, by the last such run on this machine"),
             None => "time        unknown: no such run on this machine yet; `swath run` with this pipeline measures it"

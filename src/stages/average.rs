@@ -1,23 +1,28 @@
-//! Brings the members' results of a batch together.
+//! Brings the members' results of a batch together, and the batches of a unit.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
 use super::Board;
-use super::message::{Classified, Inferred, Outcome, TileBatch};
+use super::message::{Classified, Inferred, Outcome, Ticket, TileBatch};
 use super::validity::label_nodata;
 use crate::config::classes::ClassId;
 use crate::flow::{Outbox, Stage};
 use crate::infer::{Combiner, ForwardKey, Logits, TileFault, TileLabels, combine};
 
-/// The averager: passes complete results on, and collects partial ones until every group of devices has answered.
+/// The averager: takes complete results as they are, and collects partial ones until every group of devices has answered.
+///
+/// A unit leaves it as a whole: a batch that cannot be run puts the unit off, and then none of its labels may be in any file. The labels
+/// are covered by the unit's credit, wherever they wait.
 pub struct Average {
     board: Arc<Board>,
     combiner: Combiner,
     keys: Vec<ForwardKey>,
     n_groups: usize,
     waiting: BTreeMap<(usize, usize), Collected>,
+    /// Labels of the units that are begun.
+    units: BTreeMap<usize, Vec<(usize, TileLabels)>>,
 }
 
 #[derive(Default)]
@@ -30,7 +35,7 @@ struct Collected {
 impl Average {
     /// An averager of these forward passes, in the plan's order, of which `n_groups` groups of devices each run a part.
     pub fn new(board: Arc<Board>, combiner: Combiner, keys: Vec<ForwardKey>, n_groups: usize) -> Self {
-        Self { board, combiner, keys, n_groups, waiting: BTreeMap::new() }
+        Self { board, combiner, keys, n_groups, waiting: BTreeMap::new(), units: BTreeMap::new() }
     }
 
     /// The labels of the batch, once nothing is missing.
@@ -51,24 +56,30 @@ impl Average {
             return None;
         }
         let Collected { forwards, faults, .. } = self.waiting.remove(&key)?;
+        if self.board.is_put_off(batch.ticket.unit) {
+            return Some(batch.raw.kept.iter().map(|_| Ok(Vec::new())).collect());
+        }
         let in_order: Vec<&Logits> = self.keys.iter().filter_map(|k| forwards.get(k)).collect();
         Some(combine(&batch.raw, &in_order, &self.combiner, faults))
     }
 
-    /// Notes what a fault costs, and lets go of the tiles that nobody waits for.
-    fn finished(&self, batch: &TileBatch, tiles: Vec<TileLabels>) -> Vec<(usize, Option<Vec<ClassId>>)> {
-        let ticket = &batch.ticket;
+    /// Notes what faults cost, and lets go of the tiles that nobody waits for.
+    fn finished(&self, ticket: &Ticket, tiles: Vec<(usize, TileLabels)>) -> Vec<(usize, Option<Vec<ClassId>>)> {
+        let put_off = self.board.is_put_off(ticket.unit);
         let mut finished = Vec::with_capacity(tiles.len());
-        for (idx, labels) in (batch.first_tile..).zip(tiles) {
+        for (idx, labels) in tiles {
             let tile = ticket.geometry.tiles[idx];
             if !ticket.tasks[tile.part as usize].is_classified() {
                 continue;
             }
-            if let Err(fault) = &labels {
-                let at = format!("{fault} for the tile at column {}, row {}", tile.centre.x, tile.centre.y);
-                self.board.fail(ticket.geometry.parts[tile.part as usize].scene, "infer", at);
+            match labels {
+                Err(fault) if !put_off => {
+                    let at = format!("{fault} (the tile at column {}, row {})", tile.centre.x, tile.centre.y);
+                    self.board.fail(ticket.geometry.parts[tile.part as usize].scene, "infer", at);
+                    finished.push((idx, None));
+                }
+                labels => finished.push((idx, labels.ok().filter(|_| !put_off))),
             }
-            finished.push((idx, labels.ok()));
         }
         finished
     }
@@ -83,9 +94,22 @@ impl Stage for Average {
         let Inferred { batch, outcome } = inferred;
         let Some(mut tiles) = self.collect(&batch, outcome) else { return Ok(()) };
         label_nodata(&batch.raw, &mut tiles);
-        let tiles = self.finished(&batch, tiles);
-        self.board.progress().count_tiles(tiles.len() as u64, batch.raw.crop.area() * tiles.len() as u64);
-        out.put(Arc::new(Classified { ticket: Arc::clone(&batch.ticket), tiles }));
+        let ticket = Arc::clone(&batch.ticket);
+        let is_wanted = |idx: usize| ticket.tasks[ticket.geometry.tiles[idx].part as usize].is_classified();
+        let wanted = (batch.first_tile..batch.first_tile + tiles.len()).filter(|idx| is_wanted(*idx)).count() as u64;
+        self.board.progress().count_tiles(wanted, batch.raw.crop.area() * wanted);
+        let unit = self.units.entry(ticket.unit).or_default();
+        unit.extend((batch.first_tile..).zip(tiles));
+        if unit.len() < ticket.geometry.tiles.len() {
+            return Ok(());
+        }
+        let mut tiles = self.units.remove(&ticket.unit).unwrap_or_default();
+        tiles.sort_unstable_by_key(|(idx, _)| *idx);
+        let tiles = self.finished(&ticket, tiles);
+        if !tiles.is_empty() {
+            // A unit that nobody waits for ends here: behind, it would hold its memory until the end of the run.
+            out.put(Arc::new(Classified { ticket, tiles }));
+        }
         Ok(())
     }
 }

@@ -1,11 +1,13 @@
 //! What the stages of a run share: the plan, what is known of it already, which scenes failed, and how far it is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::journal::{Checkpoints, Location, StageKey};
-use crate::plan::{Keys, Plan};
+use super::pace::Pace;
+use super::terms::{Ahead, Terms};
+use crate::journal::{Checkpoints, Conceded, Location, StageKey};
+use crate::plan::{Concessions, Keys, Plan, UnitGeometry};
 use crate::raster::{OpenSource, RasterError};
 
 /// Why a scene has no mask.
@@ -22,6 +24,9 @@ pub struct Failure {
 pub struct Progress {
     tiles: AtomicU64,
     network_pixels: AtomicU64,
+    /// Of scenes that ended in an earlier pass.
+    settled_tiles: AtomicU64,
+    settled_pixels: AtomicU64,
     recalled_pixels: AtomicU64,
     forwards: AtomicU64,
     decoded: AtomicU64,
@@ -30,12 +35,14 @@ pub struct Progress {
 /// What earlier runs left that this one may use, and what it leaves itself.
 #[derive(Debug)]
 pub struct Memory {
-    /// Scenes that are done already, by index.
+    /// Scenes that are done already, by index, or have failed in an earlier pass.
     pub done: Vec<bool>,
     /// Results of stages by key.
     pub entries: HashMap<StageKey, Location>,
     /// Where they are, and where new ones go.
     pub checkpoints: Checkpoints,
+    /// Scenes that were under way when an earlier attempt died: each has the dataflow to itself.
+    pub suspects: BTreeSet<u32>,
     /// Whether labels are kept.
     pub keep_labels: bool,
     /// Whether members' logits are kept.
@@ -46,7 +53,8 @@ impl Memory {
     /// Nothing is done and nothing is kept.
     pub fn nothing(n_scenes: usize, checkpoints: Checkpoints) -> Self {
         let entries = HashMap::new();
-        Self { done: vec![false; n_scenes], entries, checkpoints, keep_labels: false, keep_logits: false }
+        let (done, suspects) = (vec![false; n_scenes], BTreeSet::new());
+        Self { done, entries, checkpoints, suspects, keep_labels: false, keep_logits: false }
     }
 }
 
@@ -54,24 +62,43 @@ impl Memory {
 pub struct Board {
     plan: Plan,
     keys: Keys,
+    terms: Mutex<Terms>,
     memory: Memory,
+    put_off: PutOff,
     source: Arc<dyn OpenSource>,
     failed: Vec<AtomicBool>,
     failures: Mutex<Vec<Option<Failure>>>,
     progress: Progress,
+    pace: Pace,
+}
+
+/// What this pass cannot do and a further one shall.
+struct PutOff {
+    units: Vec<AtomicBool>,
+    scenes: Vec<AtomicBool>,
+}
+
+impl PutOff {
+    fn nothing(plan: &Plan) -> Self {
+        let none = |n: usize| (0..n).map(|_| AtomicBool::new(false)).collect();
+        Self { units: none(plan.units.len()), scenes: none(plan.scenes.len()) }
+    }
 }
 
 impl Board {
     /// A board on which no scene has failed.
-    pub fn new(plan: Plan, memory: Memory, source: Arc<dyn OpenSource>) -> Self {
+    pub fn new(plan: Plan, concessions: Concessions, memory: Memory, source: Arc<dyn OpenSource>) -> Self {
         let n = plan.scenes.len();
         Self {
             keys: Keys::new(&plan),
+            terms: Mutex::new(Terms::new(&plan, concessions)),
+            put_off: PutOff::nothing(&plan),
             memory,
             source,
             failed: (0..n).map(|_| AtomicBool::new(false)).collect(),
             failures: Mutex::new(vec![None; n]),
             progress: Progress::default(),
+            pace: Pace::new(plan.members.len()),
             plan,
         }
     }
@@ -81,9 +108,86 @@ impl Board {
         &self.plan
     }
 
+    /// Number of its scenes.
+    pub fn n_scenes(&self) -> u32 {
+        u32::try_from(self.plan.scenes.len()).unwrap_or(u32::MAX)
+    }
+
     /// Keys of its results.
     pub fn keys(&self) -> &Keys {
         &self.keys
+    }
+
+    fn terms(&self) -> MutexGuard<'_, Terms> {
+        self.terms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is given up against the plan.
+    pub fn concessions(&self) -> Concessions {
+        self.terms().concessions.clone()
+    }
+
+    /// Begins a unit and spells out how it is done.
+    pub fn begin_unit(&self, unit: usize) -> UnitGeometry {
+        self.terms().begin(&self.plan, unit)
+    }
+
+    /// Keys of every scene's files, in the plan's order.
+    pub fn scene_keys(&self) -> Vec<StageKey> {
+        self.keys.scenes(&self.plan, &self.concessions())
+    }
+
+    /// Key of the files of a scene whose units have all begun.
+    pub fn scene_key(&self, scene: u32) -> StageKey {
+        self.keys.scene(&self.plan, &self.terms().concessions, scene as usize)
+    }
+
+    /// Finds out which units of this pass the networks must see: those that wait for them until they begin.
+    pub fn look_ahead(&self) {
+        let concessions = self.concessions();
+        let mut needs = vec![false; self.plan.units.len()];
+        for (unit, _) in self.plan.units_with(|scene| !self.memory.done[scene]) {
+            let geometry = concessions.geometry(&self.plan, unit);
+            let open = (0..).zip(&geometry.parts).filter(|(_, part)| !self.is_done(part.scene));
+            let is_stored =
+                |part| self.stored(&self.keys.labels(&geometry, part)).is_some() || self.has_logits(&geometry, part);
+            needs[unit] = open.into_iter().any(|(part, _)| self.memory.entries.is_empty() || !is_stored(part));
+        }
+        self.terms().note_needs(needs);
+    }
+
+    /// What waits for networks, as far as it was looked up.
+    pub fn ahead(&self) -> Ahead {
+        self.terms().ahead(&self.plan)
+    }
+
+    /// Lets only the first members see the units that wait. `record` writes it down first, and no unit begins meanwhile.
+    ///
+    /// # Errors
+    /// When `record` fails; nothing is given up then.
+    pub fn concede_members<E>(
+        &self,
+        members: usize,
+        seconds: f64,
+        record: impl FnOnce(&Conceded) -> Result<(), E>,
+    ) -> Result<Conceded, E> {
+        let mut terms = self.terms();
+        let conceded = terms.fewer_members(members, seconds);
+        if conceded.n_units() > 0 {
+            record(&conceded)?;
+            terms.concessions.add(&conceded);
+        }
+        Ok(conceded)
+    }
+
+    /// Scenes that this pass leaves without a verdict when nothing more begins: some unit of theirs has not begun, or they wait.
+    pub fn left_over(&self) -> Vec<u32> {
+        let terms = self.terms();
+        let is_left = |scene: &u32| {
+            let mut units = self.plan.units_of(*scene as usize);
+            !self.is_done(*scene) && (self.waits(*scene) || units.any(|unit| !terms.has_begun(unit)))
+        };
+        (0..).zip(&self.plan.scenes).map(|(scene, _)| scene).filter(is_left).collect()
     }
 
     /// What is known already.
@@ -94,6 +198,16 @@ impl Board {
     /// Where a stored result is.
     pub fn stored(&self, key: &StageKey) -> Option<&Location> {
         self.memory.entries.get(key)
+    }
+
+    /// Whether every member's logits of every tile of a part are stored, and which of its pixels are data.
+    pub fn has_logits(&self, geometry: &UnitGeometry, part: u32) -> bool {
+        let is_stored = |key: StageKey| self.stored(&key).is_some();
+        let has = |tile: usize| {
+            is_stored(self.keys.validity(geometry, tile))
+                && (0..geometry.members).all(|m| is_stored(self.keys.logits(geometry, tile, m)))
+        };
+        (0..geometry.tiles.len()).filter(|&tile| geometry.tiles[tile].part == part).all(has)
     }
 
     /// Whether a scene was done before this run.
@@ -119,6 +233,57 @@ impl Board {
         self.failed[scene as usize].load(Ordering::Acquire)
     }
 
+    /// Leaves a unit to a further pass: what this one makes of it counts for nothing, and its scenes get no verdict.
+    pub fn put_off(&self, unit: usize) {
+        self.put_off.units[unit].store(true, Ordering::Release);
+        for scene in self.plan.units[unit].scenes().filter(|scene| !self.memory.done[*scene]) {
+            self.put_off.scenes[scene].store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether a unit is left to a further pass.
+    pub fn is_put_off(&self, unit: usize) -> bool {
+        self.put_off.units[unit].load(Ordering::Acquire)
+    }
+
+    /// The units that are left to a further pass.
+    pub fn units_put_off(&self) -> Vec<usize> {
+        (0..self.plan.units.len()).filter(|unit| self.is_put_off(*unit)).collect()
+    }
+
+    /// Whether some unit of a scene is left to a further pass.
+    pub fn waits(&self, scene: u32) -> bool {
+        self.put_off.scenes[scene as usize].load(Ordering::Acquire)
+    }
+
+    /// Whether this pass makes no files of a scene: it has failed, or waits for a further pass. True before the last of its units has
+    /// left the averager, or never.
+    pub fn is_dropped(&self, scene: u32) -> bool {
+        self.has_failed(scene) || self.waits(scene)
+    }
+
+    /// Begins a pass over the scenes that wait, now that all others have their verdicts. `entries` are the results that are stored by now.
+    pub fn begin_pass(&mut self, conceded: &[Conceded], entries: HashMap<StageKey, Location>) {
+        let (mut tiles, mut network_pixels) = (0, 0);
+        for (idx, scene) in (0..).zip(&self.plan.scenes) {
+            let (was_done, settled) = (self.memory.done[idx as usize], !self.waits(idx) || self.has_failed(idx));
+            self.memory.done[idx as usize] = settled;
+            if settled && !was_done {
+                tiles += scene.grid.n_tiles();
+                network_pixels += scene.grid.network_pixels();
+            }
+        }
+        self.progress.settled_tiles.fetch_add(tiles, Ordering::Relaxed);
+        self.progress.settled_pixels.fetch_add(network_pixels, Ordering::Relaxed);
+        self.progress.tiles.store(0, Ordering::Relaxed);
+        self.progress.network_pixels.store(0, Ordering::Relaxed);
+        self.memory.entries = entries;
+        self.put_off = PutOff::nothing(&self.plan);
+        let mut concessions = self.concessions();
+        conceded.iter().for_each(|conceded| concessions.add(conceded));
+        self.terms = Mutex::new(Terms::new(&self.plan, concessions));
+    }
+
     /// Why a scene has failed.
     pub fn failure(&self, scene: u32) -> Option<Failure> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)[scene as usize].clone()
@@ -127,6 +292,11 @@ impl Board {
     /// How far the run is.
     pub fn progress(&self) -> &Progress {
         &self.progress
+    }
+
+    /// How fast the members are.
+    pub fn pace(&self) -> &Pace {
+        &self.pace
     }
 }
 
@@ -155,12 +325,12 @@ impl Progress {
 
     /// Tiles classified, those whose labels were stored included.
     pub fn tiles(&self) -> u64 {
-        self.tiles.load(Ordering::Relaxed)
+        self.settled_tiles.load(Ordering::Relaxed) + self.tiles.load(Ordering::Relaxed)
     }
 
     /// Pixels of these tiles, as the networks see them.
     pub fn network_pixels(&self) -> u64 {
-        self.network_pixels.load(Ordering::Relaxed)
+        self.settled_pixels.load(Ordering::Relaxed) + self.network_pixels.load(Ordering::Relaxed)
     }
 
     /// Those of them whose labels were stored.

@@ -13,7 +13,7 @@ use super::message::{Encoded, Finished, Verdict, WrittenFile};
 use super::{Board, Failure};
 use crate::atomic::{FinishedFile, WriteError, sync_dir};
 use crate::flow::{Outbox, Stage};
-use crate::journal::{FailureRecord, FileRecord, Journal, JournalError, Record, SceneRecord, StageKey};
+use crate::journal::{FailureRecord, FileRecord, Journal, JournalError, Record, SceneRecord};
 use crate::raster::RasterError;
 
 /// Why nothing can be committed any more.
@@ -32,8 +32,6 @@ pub struct Commit {
     board: Arc<Board>,
     layout: OutputLayout,
     journal: Arc<Mutex<Journal>>,
-    /// Keys of the scenes' files, in the plan's order.
-    keys: Vec<StageKey>,
     group: Group,
 }
 
@@ -55,12 +53,14 @@ const GROUP_RECORDS: usize = 1024;
 impl Commit {
     /// A writer.
     pub fn new(board: Arc<Board>, layout: OutputLayout, journal: Arc<Mutex<Journal>>) -> Self {
-        let keys = board.keys().scenes(board.plan());
-        Self { board, layout, journal, keys, group: Group::default() }
+        Self { board, layout, journal, group: Group::default() }
     }
 
     fn scene(&mut self, encoded: Encoded) -> Result<(), WriteError> {
         let Encoded { scene, files } = encoded;
+        if self.board.waits(scene) && !self.board.has_failed(scene) {
+            return Ok(());
+        }
         if !self.board.has_failed(scene) && !self.board.is_unchanged(scene) {
             self.board.fail(scene, "commit", RasterError::Changed.to_string());
         }
@@ -76,7 +76,7 @@ impl Commit {
 
     fn record(&self, scene: u32, outcome: Result<&Vec<WrittenFile>, &Failure>) -> Record {
         let plan = self.board.plan();
-        let (name, key) = (plan.scenes[scene as usize].name.clone(), self.keys[scene as usize].clone());
+        let name = plan.scenes[scene as usize].name.clone();
         match outcome {
             Ok(files) => {
                 let file = |f: &WrittenFile| FileRecord {
@@ -84,6 +84,7 @@ impl Commit {
                     bytes: f.bytes,
                     sha256: f.sha256.clone(),
                 };
+                let key = self.board.scene_key(scene);
                 Record::Scene(SceneRecord { name, key, files: files.iter().map(file).collect() })
             }
             Err(failure) => Record::Failure(FailureRecord {

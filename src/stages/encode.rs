@@ -81,7 +81,7 @@ impl Stage for Encode {
         };
         let mut files = Vec::new();
         match stitched {
-            StitchedScene::Rows(rows) if !self.board.has_failed(scene) => match self.write(&rows) {
+            StitchedScene::Rows(rows) if !self.board.is_dropped(scene) => match self.write(&rows) {
                 Ok(finished) => files = finished.unwrap_or_default(),
                 // What the disk refuses, it refuses to the next scene too.
                 Err(e) if e.is_output_fault() => return Err(e),
@@ -89,7 +89,7 @@ impl Stage for Encode {
             },
             StitchedScene::Rows(_) | StitchedScene::Abandoned { .. } => {}
         }
-        if self.board.has_failed(scene) {
+        if self.board.is_dropped(scene) {
             // Dropping the writers removes their temporary files.
             self.open.remove(&scene);
         }

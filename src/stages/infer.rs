@@ -1,14 +1,26 @@
 //! Runs the members that a device holds, as far as their results are not stored.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::Board;
 use super::message::{Inferred, Outcome, PartTask, Ran, TileBatch};
 use crate::atomic::WriteError;
 use crate::config::classes::NODATA_LABEL;
 use crate::flow::{Outbox, Stage};
-use crate::infer::{Backend, Combiner, ForwardKey, Logits, TileFault, combine};
+use crate::infer::{Backend, BackendError, Combiner, ForwardKey, Logits, TileFault, combine};
 use crate::journal::Artefact;
+
+/// Why a device cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum InferError {
+    /// Logits cannot be kept.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The device is lost, or out of memory for a batch that may be tried again.
+    #[error(transparent)]
+    Device(#[from] BackendError),
+}
 
 /// One device and the thread that owns it.
 pub struct Infer {
@@ -18,6 +30,8 @@ pub struct Infer {
     names: Vec<String>,
     /// What combines the result, where the device holds every member.
     combiner: Option<Combiner>,
+    /// What each of `keys` took of the batch at hand.
+    times: Vec<Duration>,
 }
 
 /// Forward passes of a batch.
@@ -38,32 +52,78 @@ impl Infer {
         combiner: Option<Combiner>,
     ) -> Self {
         let names = board.plan().members.iter().map(|m| m.member.name.clone()).collect();
-        Self { board, backend, keys, names, combiner }
+        let times = vec![Duration::ZERO; keys.len()];
+        Self { board, backend, keys, names, combiner, times }
     }
 
-    /// The result of a batch, and what is kept of it.
-    fn run(&mut self, batch: &TileBatch) -> Result<(Outcome, Option<Artefact>), WriteError> {
-        let raw = &batch.raw;
-        if raw.is_blank() {
-            let blank = match self.combiner {
-                Some(_) => Outcome::Complete(raw.kept.iter().map(|k| Ok(vec![NODATA_LABEL; k.size.len()])).collect()),
-                None => Outcome::Partial { forwards: Vec::new(), faults: vec![None; raw.len()] },
-            };
-            return Ok((blank, self.keep(batch, &Passes::default())?));
+    /// The result of a batch, and what is kept of it. A device that is out of memory gets a second chance, with nothing of the first
+    /// held; then the unit is put off, to be done with batches of one tile, so that what comes of it does not depend on which of its
+    /// batches did not fit. A tile that does not fit alone has no labels.
+    fn attempt(&mut self, batch: &TileBatch) -> Result<(Outcome, Option<Artefact>), InferError> {
+        let unit = batch.ticket.unit;
+        if self.board.is_put_off(unit) {
+            self.times.fill(Duration::ZERO);
+            return Ok((self.blank(batch), None));
         }
+        if let Ok(done) = unless_out_of_memory(self.run(batch))? {
+            return Ok(done);
+        }
+        match unless_out_of_memory(self.run(batch))? {
+            Ok(done) => Ok(done),
+            Err(_) if batch.raw.len() > 1 => {
+                self.board.put_off(unit);
+                Ok((self.blank(batch), None))
+            }
+            Err(detail) => {
+                let fault = TileFault::OutOfMemory { detail };
+                let outcome = match self.combiner {
+                    Some(_) => Outcome::Complete(vec![Err(fault)]),
+                    None => Outcome::Partial { forwards: Vec::new(), faults: vec![Some(fault)] },
+                };
+                Ok((outcome, None))
+            }
+        }
+    }
+
+    /// What stands for the result of a batch that is not run.
+    fn blank(&self, batch: &TileBatch) -> Outcome {
+        let kept = &batch.raw.kept;
+        match self.combiner {
+            Some(_) => Outcome::Complete(kept.iter().map(|k| Ok(vec![NODATA_LABEL; k.size.len()])).collect()),
+            None => Outcome::Partial { forwards: Vec::new(), faults: vec![None; kept.len()] },
+        }
+    }
+
+    /// The forward passes of a batch: those of the members that see its unit.
+    fn keys(&self, batch: &TileBatch) -> Vec<ForwardKey> {
+        let members = batch.ticket.geometry.members;
+        self.keys.iter().filter(|key| key.member < members).copied().collect()
+    }
+
+    /// Runs what is not stored.
+    fn run(&mut self, batch: &TileBatch) -> Result<(Outcome, Option<Artefact>), InferError> {
+        let raw = &batch.raw;
+        self.times.fill(Duration::ZERO);
+        if raw.is_blank() {
+            return Ok((self.blank(batch), self.keep(batch, &Passes::default())?));
+        }
+        let keys = self.keys(batch);
         let memory = self.board.memory();
         if let Some(combiner) = &self.combiner
             && memory.entries.is_empty()
             && !memory.keep_logits
         {
-            self.keys.iter().for_each(|_| self.board.progress().count_forward());
-            return Ok((Outcome::Complete(self.backend.classify(raw, &self.keys, combiner, &self.names)), None));
+            keys.iter().for_each(|_| self.board.progress().count_forward());
+            return Ok((
+                Outcome::Complete(self.backend.classify(raw, &keys, combiner, &self.names, &mut self.times)?),
+                None,
+            ));
         }
-        let passes = self.passes(batch);
+        let passes = self.passes(batch, &keys)?;
         let artefact = self.keep(batch, &passes)?;
         let Passes { forwards, faults, .. } = passes;
         let outcome = match &self.combiner {
-            Some(combiner) if forwards.len() == self.keys.len() => {
+            Some(combiner) if forwards.len() == keys.len() => {
                 let forwards: Vec<&Logits> = forwards.iter().map(|(_, logits)| logits).collect();
                 Outcome::Complete(combine(raw, &forwards, combiner, faults))
             }
@@ -74,9 +134,10 @@ impl Infer {
     }
 
     /// Every forward pass: stored, run, or for some tiles the one and for others the other.
-    fn passes(&mut self, batch: &TileBatch) -> Passes {
+    fn passes(&mut self, batch: &TileBatch, keys: &[ForwardKey]) -> Result<Passes, BackendError> {
         let mut passes = Passes { faults: vec![None; batch.raw.len()], ..Passes::default() };
-        for key in self.keys.clone() {
+        for (idx, &key) in keys.iter().enumerate() {
+            let began = Instant::now();
             let stored: Vec<Option<Logits>> = (0..batch.raw.len()).map(|slot| self.recall(batch, slot, key)).collect();
             let missing = |slot: &usize| !batch.raw.blank[*slot] && stored[*slot].is_none();
             // A tile that was not decoded has no pixels: the network must not see it.
@@ -92,7 +153,7 @@ impl Infer {
             } else {
                 self.board.progress().count_forward();
                 let name = &self.names[key.member];
-                match self.backend.forward_checked(&batch.raw, key, name, &mut passes.faults) {
+                match self.backend.forward_checked(&batch.raw, key, name, &mut passes.faults)? {
                     Ok(logits) => Some(logits),
                     Err(fault) => {
                         passes.faults.fill(Some(fault));
@@ -100,6 +161,7 @@ impl Infer {
                     }
                 }
             };
+            self.times[idx] = began.elapsed();
             let Some(mut logits) = ran else { continue };
             for (slot, stored) in stored.iter().enumerate() {
                 if let Some(stored) = stored {
@@ -109,7 +171,7 @@ impl Infer {
             passes.forwards.push((key, logits));
             passes.fresh.push((key, fresh));
         }
-        passes
+        Ok(passes)
     }
 
     /// The stored logits of one tile, if they are there and whole.
@@ -148,7 +210,8 @@ impl Infer {
             entries.push((keys.validity(geometry, tile), valid));
             if void {
                 // No member runs it; that they have nothing to say is kept, so that nothing seems to be missing.
-                entries.extend(self.keys.iter().map(|key| (keys.logits(geometry, tile, key.member), Vec::new())));
+                entries
+                    .extend(self.keys(batch).iter().map(|key| (keys.logits(geometry, tile, key.member), Vec::new())));
             }
         }
         entries.retain(|(key, _)| self.board.stored(key).is_none());
@@ -169,6 +232,15 @@ impl Infer {
     }
 }
 
+/// A result; or what a device said that was out of memory; or an error that ends the run.
+fn unless_out_of_memory<T>(ran: Result<T, InferError>) -> Result<Result<T, String>, InferError> {
+    match ran {
+        Ok(done) => Ok(Ok(done)),
+        Err(InferError::Device(BackendError::OutOfMemory { detail })) => Ok(Err(detail)),
+        Err(error) => Err(error),
+    }
+}
+
 /// What the part that a slot of a batch belongs to needs.
 fn task_of(batch: &TileBatch, slot: usize) -> PartTask {
     let ticket = &batch.ticket;
@@ -178,10 +250,14 @@ fn task_of(batch: &TileBatch, slot: usize) -> PartTask {
 impl Stage for Infer {
     type In = Arc<TileBatch>;
     type Out = Ran;
-    type Error = WriteError;
+    type Error = InferError;
 
-    fn process(&mut self, batch: Arc<TileBatch>, out: &Outbox<'_, Ran>) -> Result<(), WriteError> {
-        let (outcome, artefact) = self.run(&batch)?;
+    fn process(&mut self, batch: Arc<TileBatch>, out: &Outbox<'_, Ran>) -> Result<(), InferError> {
+        let (outcome, artefact) = self.attempt(&batch)?;
+        let pixels = batch.raw.crop.area() * batch.raw.len() as u64;
+        for (key, time) in self.keys(&batch).iter().zip(&self.times) {
+            self.board.pace().pass(key.member, pixels, *time);
+        }
         if let Some(artefact) = artefact {
             out.put(Ran::Kept(artefact));
         }

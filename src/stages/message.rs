@@ -13,6 +13,15 @@ use crate::journal::Artefact;
 use crate::plan::UnitGeometry;
 use crate::raster::PixelBuf;
 
+/// A unit's turn to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// Index of the unit.
+    pub unit: usize,
+    /// The one scene of it that is meant; `None` for all that have no turn of their own.
+    pub alone: Option<u32>,
+}
+
 /// A unit on its way; its label credit is given back when the last message about it is gone.
 #[derive(Debug)]
 pub struct Ticket {
@@ -120,12 +129,12 @@ pub enum Ran {
     Kept(Artefact),
 }
 
-/// average -> stitch and keep: labels of tiles, nodata in place.
+/// average -> stitch and keep: the labels of a unit that the networks give, nodata in place. read -> stitch: those that were stored.
 #[derive(Debug)]
 pub struct Classified {
     /// The unit.
     pub ticket: Arc<Ticket>,
-    /// Indices of tiles within the unit and their labels, row by row; none where a fault has cost the scene.
+    /// Indices of tiles within the unit and their labels, row by row; none where a fault has cost the scene or the unit is put off.
     pub tiles: Vec<(usize, Option<Vec<ClassId>>)>,
 }
 
@@ -134,7 +143,7 @@ pub struct Classified {
 pub enum StitchedScene {
     /// Whole rows.
     Rows(SceneRows),
-    /// The scene has failed and all its tiles have passed: forget it.
+    /// The scene has failed, or waits for a further pass, and all its tiles have passed: forget it.
     Abandoned {
         /// Index of the scene.
         scene: u32,
@@ -244,7 +253,7 @@ pub enum Finished {
 pub struct Encoded {
     /// Index of the scene.
     pub scene: u32,
-    /// Its files, the mask first; none when the scene has failed.
+    /// Its files, the mask first; none when the scene is dropped.
     pub files: Vec<(FinishedFile, String)>,
 }
 

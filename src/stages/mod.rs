@@ -11,6 +11,8 @@
 //! - Every unit that is admitted passes through every stage up to `stitch`, whatever happens to its scenes. A scene that fails is
 //!   noted on the [`Board`] with its cause; from there on its parts travel as blanks and its rows are dropped. So counts are exact
 //!   everywhere, each scene gets one [`Verdict`], and nobody waits for something that will not come.
+//! - A unit that a device cannot do in this pass is put off: its scenes travel on like those that fail, without a verdict, and a further
+//!   pass does them.
 //! - A stage knows the plan and its messages, no other stage. It neither spawns nor wires; `app` does.
 //! - An `Err` ends the run: only what makes all further work pointless (the output disk is full) is one.
 //! - Memory: raw pixels and labels are covered by the unit's credit, which travels with them; batches by the capacity of the links.
@@ -23,9 +25,11 @@ mod infer;
 mod keep;
 mod layout;
 mod message;
+mod pace;
 mod post;
 mod read;
 mod stitch;
+mod terms;
 mod tile;
 mod validity;
 
@@ -33,14 +37,16 @@ pub use average::Average;
 pub use board::{Board, Failure, Memory, Progress};
 pub use commit::{Commit, CommitError};
 pub use encode::Encode;
-pub use infer::Infer;
+pub use infer::{Infer, InferError};
 pub use keep::Keep;
 pub use layout::OutputLayout;
 pub use message::{
-    Classified, Encoded, Finished, Inferred, Opened, Ran, ReadUnit, SceneRows, StitchedScene, TileBatch, Verdict,
+    Classified, Encoded, Finished, Inferred, Opened, Ran, ReadUnit, SceneRows, StitchedScene, TileBatch, Turn, Verdict,
     WrittenFile,
 };
+pub use pace::{MemberRan, Pace};
 pub use post::Post;
 pub use read::Read;
 pub use stitch::Stitch;
+pub use terms::Ahead;
 pub use tile::TileStage;

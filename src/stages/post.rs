@@ -48,7 +48,7 @@ impl Stage for Post {
 
     fn process(&mut self, stitched: StitchedScene, out: &Outbox<'_, StitchedScene>) -> Result<(), Infallible> {
         match stitched {
-            StitchedScene::Rows(rows) if !self.board.has_failed(rows.scene) => {
+            StitchedScene::Rows(rows) if !self.board.is_dropped(rows.scene) => {
                 let ready = self.fill(&rows);
                 let SceneRows { scene, last, rows } = rows;
                 // As many rows leave as came, give or take those the filter holds: the credit of the one covers the other.

@@ -4,12 +4,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use super::Board;
-use super::message::{Classified, Opened, PartPixels, PartTask, ReadUnit, Ticket};
+use super::message::{Classified, Opened, PartPixels, PartTask, ReadUnit, Ticket, Turn};
 use super::validity::validity;
 use crate::config::classes::{ClassId, NODATA_LABEL};
+use crate::faults::Faults;
 use crate::flow::{Admitted, Outbox, Stage};
 use crate::geom::{PixelRect, Span};
-use crate::journal::StageKey;
 use crate::plan::{Part, UnitGeometry};
 use crate::raster::{Mask, PixelBuf, RasterError, RasterSource, ReadRequest};
 
@@ -17,12 +17,13 @@ use crate::raster::{Mask, PixelBuf, RasterError, RasterSource, ReadRequest};
 pub struct Read {
     board: Arc<Board>,
     source: Box<dyn RasterSource>,
+    faults: Faults,
 }
 
 impl Read {
     /// A reader with a source of its own.
     pub fn new(board: Arc<Board>, source: Box<dyn RasterSource>) -> Self {
-        Self { board, source }
+        Self { board, source, faults: Faults::at("scene") }
     }
 
     /// The pixels of a part, or `None` after noting why there are none.
@@ -86,25 +87,24 @@ fn crop_inside(tile: &crate::plan::Tile, window: PixelRect) -> PixelRect {
 
 impl Read {
     /// What a part needs, and its labels where they are stored.
-    fn task(&self, geometry: &UnitGeometry, idx: u32, scene: u32) -> (PartTask, Option<Vec<ClassId>>) {
-        if self.board.is_done(scene) {
+    fn task(&self, turn: Turn, geometry: &UnitGeometry, idx: u32, scene: u32) -> (PartTask, Option<Vec<ClassId>>) {
+        let has_another_turn = match turn.alone {
+            Some(alone) => scene != alone,
+            None => self.board.memory().suspects.contains(&scene),
+        };
+        if has_another_turn || self.board.is_done(scene) {
             return (PartTask::Skip, None);
         }
         if self.board.has_failed(scene) {
             // It travels on as a blank, so that counts stay exact.
             return (PartTask::Run, None);
         }
+        // Where a test plans the end of the process for a scene.
+        self.faults.pass(&self.board.plan().scenes[scene as usize].name);
         if let Some(labels) = self.recall(geometry, idx) {
             return (PartTask::Recall, Some(labels));
         }
-        let is_stored = |key: StageKey| self.board.stored(&key).is_some();
-        let keys = self.board.keys();
-        let n_members = self.board.plan().members.len();
-        let mut tiles = (0..geometry.tiles.len()).filter(|&t| geometry.tiles[t].part == idx);
-        let all_stored = tiles.all(|t| {
-            is_stored(keys.validity(geometry, t)) && (0..n_members).all(|m| is_stored(keys.logits(geometry, t, m)))
-        });
-        (if all_stored { PartTask::Combine } else { PartTask::Run }, None)
+        (if self.board.has_logits(geometry, idx) { PartTask::Combine } else { PartTask::Run }, None)
     }
 
     /// The stored labels of a part, if they are there, whole, and labels.
@@ -133,17 +133,18 @@ fn recalled(ticket: &Arc<Ticket>, labels: &[Option<Vec<ClassId>>]) -> Option<Arc
 }
 
 impl Stage for Read {
-    type In = Admitted;
+    type In = Admitted<Turn>;
     type Out = Opened;
     type Error = Infallible;
 
-    fn process(&mut self, admitted: Admitted, out: &Outbox<'_, Opened>) -> Result<(), Infallible> {
-        let Admitted { index: unit, mut credit } = admitted;
+    fn process(&mut self, admitted: Admitted<Turn>, out: &Outbox<'_, Opened>) -> Result<(), Infallible> {
+        let Admitted { work: turn, mut credit } = admitted;
+        let unit = turn.unit;
         let board = Arc::clone(&self.board);
         let plan = board.plan();
-        let geometry = plan.units[unit].geometry(plan);
+        let geometry = board.begin_unit(unit);
         let pixels = credit.split(plan.units[unit].footprint(plan).pixels);
-        let tasks = (0..).zip(&geometry.parts).map(|(idx, part)| self.task(&geometry, idx, part.scene));
+        let tasks = (0..).zip(&geometry.parts).map(|(idx, part)| self.task(turn, &geometry, idx, part.scene));
         let (tasks, labels): (Vec<PartTask>, Vec<_>) = tasks.unzip();
         let ticket = Arc::new(Ticket { unit, geometry, tasks, credit });
         if let Some(classified) = recalled(&ticket, &labels) {
@@ -153,6 +154,8 @@ impl Stage for Read {
             out.put(Opened::Recalled(classified));
         }
         if ticket.tasks.iter().any(|task| task.is_classified()) {
+            let geometry = &ticket.geometry;
+            board.pace().begin(geometry.members, geometry.crop.area() * geometry.tiles.len() as u64);
             let parts = (0..).zip(&ticket.geometry.parts).zip(&ticket.tasks);
             let read = |((idx, part), task): ((u32, &Part), &PartTask)| {
                 if *task == PartTask::Run { self.part(&ticket.geometry, idx, part) } else { None }

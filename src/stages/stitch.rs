@@ -35,21 +35,21 @@ impl Stitch {
         Self { board, scenes: BTreeMap::new() }
     }
 
-    /// Places one tile; gives the rows that are whole now, or the end of a failed scene.
+    /// Places one tile; gives the rows that are whole now, or the end of a scene that is dropped.
     fn place(&mut self, classified: &Arc<Classified>, at: usize, out: &Outbox<'_, StitchedScene>) {
         let geometry = &classified.ticket.geometry;
         let tile = &geometry.tiles[classified.tiles[at].0];
         let scene = geometry.parts[tile.part as usize].scene;
         let planned = &self.board.plan().scenes[scene as usize];
         let (grid, size) = (planned.grid, planned.header.size);
-        let failed = self.board.has_failed(scene);
+        let dropped = self.board.is_dropped(scene);
         let open = self.scenes.entry(scene).or_insert_with(|| OpenScene {
             tiles_left: grid.n_tiles(),
             next_row: 0,
             rows: BTreeMap::new(),
         });
         open.tiles_left -= 1;
-        if failed {
+        if dropped {
             open.rows.clear();
         } else {
             let row_idx = tile.centre.y / grid.y.centre;
@@ -63,7 +63,7 @@ impl Stitch {
         }
         if open.tiles_left == 0 {
             self.scenes.remove(&scene);
-            if failed {
+            if dropped {
                 out.put(StitchedScene::Abandoned { scene });
             }
         }

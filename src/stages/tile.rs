@@ -35,11 +35,26 @@ impl TileStage {
         }
     }
 
+    /// What a batch is called: by its first tile's place, or by its scenes where each is one tile.
+    fn name(&self, geometry: &UnitGeometry, tiles: &[Tile]) -> String {
+        let name = |tile: &Tile| {
+            let scene = geometry.parts[tile.part as usize].scene;
+            self.board.plan().scenes[scene as usize].name.as_str()
+        };
+        match tiles.first() {
+            Some(first) if geometry.parts.len() == 1 => {
+                format!("{} y{} x{}", name(first), first.centre.y, first.centre.x)
+            }
+            _ => tiles.iter().map(name).collect::<Vec<_>>().join(" "),
+        }
+    }
+
     fn cut(&self, ticket: &Ticket, first: usize, tiles: &[Tile], parts: &[Option<PartPixels>]) -> RawBatch {
         let (plan, geometry) = (self.board.plan(), &ticket.geometry);
         let (crop, n_bands, border) = (geometry.crop, plan.bands.len(), plan.pipeline.tiling.border);
         let dtype = parts.iter().flatten().map(|p| p.pixels.dtype()).next().unwrap_or(PixelType::U8);
         let mut raw = RawBatch {
+            name: self.name(geometry, tiles),
             crop,
             n_bands,
             pixels: PixelBuf::zeros(dtype, tiles.len() * n_bands * crop.len()),

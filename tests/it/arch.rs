@@ -17,19 +17,22 @@ const ARROWS: [(&str, &[&str]); 21] = [
     ("config", &["raster", "tiler", "zoo"]),
     ("journal", &["atomic"]),
     ("plan", &["config", "geom", "journal", "post", "raster", "tiler", "zoo"]),
-    ("infer", &["config", "geom", "plan", "raster", "tiler", "zoo"]),
+    ("infer", &["config", "faults", "geom", "plan", "raster", "tiler", "zoo"]),
     ("post", &["config", "geom"]),
     ("masks", &["atomic", "config", "geom"]),
     ("package", &["atomic", "config", "geom", "masks"]),
     ("eval", &["config", "geom", "masks"]),
     ("synth", &["config", "geom"]),
-    ("stages", &["atomic", "config", "flow", "geom", "infer", "journal", "masks", "plan", "post", "raster", "tiler"]),
+    (
+        "stages",
+        &["atomic", "config", "faults", "flow", "geom", "infer", "journal", "masks", "plan", "post", "raster", "tiler"],
+    ),
     ("report", &["atomic", "config"]),
     (
         "app",
         &[
-            "atomic", "config", "eval", "flow", "geom", "infer", "journal", "masks", "package", "plan", "raster",
-            "report", "stages", "synth", "zoo",
+            "atomic", "config", "eval", "faults", "flow", "geom", "infer", "journal", "masks", "package", "plan",
+            "process", "raster", "report", "stages", "synth", "zoo",
         ],
     ),
     ("cli", &["app", "atomic", "config", "flow", "infer", "journal", "masks", "plan", "report", "stages"]),
@@ -37,7 +40,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
 
 /// Crates that only some places know.
 const OWNERS: [(&str, &[&str]); 15] = [
-    ("rustix", &["process/"]),
+    ("rustix", &["process/", "app/disk.rs"]),
     ("tch", &["zoo/", "infer/torch/"]),
     ("libloading", &["infer/torch/cuda.rs"]),
     ("gdal", &["raster/gdal/"]),

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use swath::flow::{Admission, Admitted, Budget, Graph, GraphError, Outbox, Stage, Stop};
+use swath::flow::{Admission, Admitted, Budget, Graph, GraphError, Outbox, Stage, Stop, Waiting};
 
 /// Nothing in these tests takes longer unless it hangs.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -30,13 +30,13 @@ impl Gate {
 struct Count(Arc<AtomicUsize>);
 
 impl Stage for Count {
-    type In = Admitted;
+    type In = Admitted<usize>;
     type Out = usize;
     type Error = Infallible;
 
-    fn process(&mut self, item: Admitted, out: &Outbox<'_, usize>) -> Result<(), Infallible> {
+    fn process(&mut self, item: Admitted<usize>, out: &Outbox<'_, usize>) -> Result<(), Infallible> {
         self.0.fetch_add(1, Ordering::SeqCst);
-        out.put(item.index);
+        out.put(item.work);
         Ok(())
     }
 }
@@ -87,7 +87,11 @@ fn chain(n: usize, gate: &Gate, at: usize, mood: Mood, room: usize) -> Chain {
     let stop = Stop::new();
     let mut graph = Graph::new(stop.clone());
     let taken = Arc::new(AtomicUsize::new(0));
-    let admission = Admission::new((0..n).map(|i| (i, 1)).collect(), Budget::new(1 << 20), stop);
+    let admission = Admission::new(
+        (0..n).map(|work| Waiting { work, cost: 1, alone: false }).collect(),
+        Budget::new(1 << 20),
+        stop,
+    );
     let (counted, to_moody) = graph.link(3);
     let (out, ends) = graph.link(room);
     graph.spawn("count", vec![Count(Arc::clone(&taken))], admission, counted).unwrap();

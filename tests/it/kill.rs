@@ -1,14 +1,19 @@
 //! A run is killed at each call that changes the file system, and each such call is made to fail: whatever happens, the next run ends
 //! with the same archive.
 //!
-//! A few points run with every test. `SWATH_KILL_POINTS=all` runs every one:
-//! `SWATH_KILL_POINTS=all cargo test --release --test it kill -- --nocapture --test-threads 1`.
+//! A few points and chains run with every test. To run every point, and as many chains of random kills:
+//! `SWATH_KILL_POINTS=all SWATH_KILL_CHAINS=500 cargo test --release --test it kill -- --nocapture --test-threads 1`.
 #![cfg(all(feature = "gdal", target_os = "linux", target_arch = "x86_64"))]
 
+use std::process::Stdio;
+use std::time::Instant;
+
 use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use swath::geom::Size;
 
-use crate::support::command::{Workdir, geotiff};
+use crate::support::command::{Workdir, children, geotiff};
 use crate::support::memory::{TWO, pipeline, values};
 use crate::support::outputs;
 use crate::support::tracer::{Action, trace};
@@ -59,12 +64,76 @@ fn killed_at_any_change_of_the_file_system_the_next_run_ends_with_the_same_bytes
     let (calls, expected) = reference(&work);
     let points = points(calls, 12);
     for &at in &points {
-        trace(&mut work.command(&RUN), Action::Kill { at });
+        trace(&mut work.command(&RUN), Action::Kill { at, all: true });
         if work.path("out").exists() {
             recover(&work, &expected, &format!("killed at {at} of {calls}"));
         }
     }
     eprintln!("{} of {calls} kill points tried", points.len());
+}
+
+#[test]
+fn a_worker_killed_at_any_change_of_the_file_system_is_started_again_and_ends_with_the_same_bytes() {
+    let work = prepared();
+    let (calls, expected) = reference(&work);
+    let points = points(calls, 6);
+    for &at in &points {
+        let traced = trace(&mut work.command(&RUN), Action::Kill { at, all: false });
+        assert_eq!(traced.code, Some(0), "{at} of {calls}");
+        assert!(outputs(&work.path("out")) == expected, "worker killed at {at} of {calls}");
+        std::fs::remove_dir_all(work.path("out")).unwrap();
+    }
+    eprintln!("{} of {calls} kill points of the worker tried", points.len());
+}
+
+/// Kills of one chain.
+const LONGEST_CHAIN: u64 = 5;
+
+#[test]
+fn killed_at_random_again_and_again_in_any_of_its_processes_it_ends_with_the_same_bytes() {
+    let work = prepared();
+    let started = Instant::now();
+    work.swath(&RUN).expect(0);
+    let typical = started.elapsed();
+    let expected = outputs(&work.path("out"));
+    let n: u64 = std::env::var("SWATH_KILL_CHAINS").ok().map_or(6, |n| n.parse().unwrap());
+    let mut kills = [0; 3];
+    for chain in 0..n {
+        std::fs::remove_dir_all(work.path("out")).unwrap();
+        let mut random = Random(chain);
+        for _ in 0..=random.below(LONGEST_CHAIN) {
+            let mut parent = work.command(&RUN).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            std::thread::sleep(typical.mul_f64(random.below(1000) as f64 / 1000.0));
+            let workers = children(parent.id());
+            let decoders: Vec<i32> = workers.iter().flat_map(|w| children(w.unsigned_abs())).collect();
+            let all = [vec![i32::try_from(parent.id()).unwrap()], workers, decoders];
+            let depth = usize::try_from(random.below(3)).unwrap();
+            // One that is not there (yet, or any more) is replaced by the one above it.
+            let Some((depth, &victim)) = (0..=depth).rev().find_map(|d| Some((d, all[d].first()?))) else { continue };
+            kill(Pid::from_raw(victim), Signal::SIGKILL).unwrap_or_default();
+            kills[depth] += 1;
+            // Without the parent nothing is left; without another process the run goes on to its end.
+            let code = parent.wait().unwrap().code();
+            assert!(matches!((depth, code), (_, Some(0)) | (0, None)), "chain {chain}: {depth}, {code:?}");
+        }
+        assert!(matches!(work.swath(&["verify", "out"]).code, Some(0 | 2)), "chain {chain}");
+        work.swath(&RUN).expect(0);
+        assert!(outputs(&work.path("out")) == expected, "chain {chain}");
+    }
+    eprintln!("{n} chains: {} parents, {} workers and {} decoders killed", kills[0], kills[1], kills[2]);
+}
+
+/// Numbers that follow from a seed (SplitMix64, Steele et al. 2014).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % n
+    }
 }
 
 #[test]
@@ -84,6 +153,12 @@ fn a_change_that_fails_once_or_for_ever_never_makes_a_wrong_done() {
                     assert!(outputs(&work.path("out")) == expected, "{what}");
                 } else {
                     assert!(matches!(traced.code, Some(1 | 2 | 3 | 13)), "{what}: {traced:?}");
+                    assert!(traced.stderr.contains("error: ") || traced.code == Some(3), "{what}: {traced:?}");
+                }
+                if traced.code == Some(13) {
+                    let is_about_room = matches!(error, Errno::ENOSPC | Errno::EDQUOT);
+                    assert_eq!(traced.stderr.contains("no room for the outputs"), is_about_room, "{what}: {traced:?}");
+                    assert!(traced.stderr.contains("out/"), "{what}: {traced:?}");
                 }
                 if work.path("out").exists() {
                     recover(&work, &expected, &what);

@@ -8,13 +8,17 @@
 mod arch;
 mod cli;
 mod dataflow;
+mod deadline;
+mod devices;
 mod faults;
 mod flow;
+mod isolated;
 mod kill;
 mod member;
 mod parity;
 mod pipelines;
 mod reader;
 mod resume;
+mod supervisor;
 mod support;
 mod zoo_memory;

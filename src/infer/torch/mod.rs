@@ -3,10 +3,11 @@
 mod cuda;
 
 use tch::nn::VarStore;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use super::backend::{Backend, BackendError, ForwardKey};
 use super::batch::RawBatch;
+use super::failure::{failure, names_device};
 use super::input::InputPlan;
 use super::logits::Logits;
 use crate::config::{Precision, Weights};
@@ -19,7 +20,7 @@ use crate::zoo::weights;
 
 /// One device that holds every member of the plan.
 struct TorchBackend {
-    device: Device,
+    device: DeviceId,
     members: Vec<TorchMember>,
     input: Vec<f32>,
 }
@@ -40,20 +41,28 @@ pub(super) fn open(plan: &Plan, device: DeviceId) -> Result<Box<dyn Backend>, Ba
     let threads = i32::try_from(plan.intra_op_threads).unwrap_or(1);
     // Before the first operation: a thread inside an operation and the workers beside it would fight for the cores.
     tch::set_num_threads(threads);
-    let target = match device {
+    let members = plan.members.iter().map(|m| TorchMember::open(m, plan, device));
+    let members = members.collect::<Result<_, _>>()?;
+    Ok(Box::new(TorchBackend { device, members, input: Vec::new() }))
+}
+
+/// The device as tch has it.
+fn target(device: DeviceId) -> Device {
+    match device {
         DeviceId::Cpu => Device::Cpu,
         DeviceId::Cuda(n) => Device::Cuda(n),
-    };
-    let members = plan.members.iter().map(|m| TorchMember::open(m, plan, target));
-    let members = members.collect::<Result<_, _>>()?;
-    Ok(Box::new(TorchBackend { device: target, members, input: Vec::new() }))
+    }
 }
 
 impl TorchMember {
-    fn open(planned: &MemberPlan, plan: &Plan, device: Device) -> Result<Self, BackendError> {
+    fn open(planned: &MemberPlan, plan: &Plan, device: DeviceId) -> Result<Self, BackendError> {
         let member = &planned.member;
-        let failed = |detail: String| BackendError::Weights { member: member.name.clone(), detail };
-        let mut store = VarStore::new(device);
+        // Weights that a device cannot take are not to blame.
+        let failed = |detail: String| match names_device(&detail) {
+            true => BackendError::Device { device, detail },
+            false => BackendError::Weights { member: member.name.clone(), detail },
+        };
+        let mut store = VarStore::new(target(device));
         let network = registry::build(&store.root(), &member.spec).map_err(|e| failed(e.to_string()))?;
         match &member.weights {
             Weights::File(path) => weights::load(&store, path).map_err(|e| failed(explain(&e)))?,
@@ -61,15 +70,15 @@ impl TorchMember {
         }
         store.freeze();
         let precision = planned.resolved_precision;
-        convert(&mut store, precision);
+        convert(&store, precision).map_err(|e| failed(e.to_string()))?;
         let input = InputPlan::new(&member.input, &plan.bands, member.spec.size_rule(), plan.pipeline.tiling.border);
         Ok(Self { spec: member.spec.clone(), input, precision, store, network })
     }
 
-    fn forward(&self, input: &[f32], n_tiles: usize, full: Size, device: Device) -> Result<Logits, BackendError> {
-        let failed = |detail: String| BackendError::Forward { detail };
+    fn forward(&self, input: &[f32], n_tiles: usize, full: Size, device: DeviceId) -> Result<Logits, BackendError> {
+        let failed = |detail: String| failure(device, &detail);
         let shape = [n_tiles as i64, i64::from(self.spec.bands), i64::from(full.height), i64::from(full.width)];
-        let tensor = Tensor::from_slice(input).f_view(shape).and_then(|t| t.f_to_device(device));
+        let tensor = Tensor::from_slice(input).f_view(shape).and_then(|t| t.f_to_device(target(device)));
         let tensor = tensor.and_then(|t| t.f_to_kind(kind(self.precision))).map_err(|e| failed(e.to_string()))?;
         let out = run(self.network.as_ref(), &tensor).map_err(|e| failed(e.to_string()))?;
         let values = out.values.f_to_kind(Kind::Float).and_then(|t| t.f_to_device(Device::Cpu));
@@ -97,13 +106,13 @@ fn kind(precision: Precision) -> Kind {
     }
 }
 
-/// Converts every variable.
-fn convert(store: &mut VarStore, precision: Precision) {
-    match precision {
-        Precision::Auto | Precision::F32 => store.float(),
-        Precision::F16 => store.half(),
-        Precision::BF16 => store.bfloat16(),
+/// Converts every variable that is no integer. `VarStore`'s own way panics where the device has no room.
+fn convert(store: &VarStore, precision: Precision) -> Result<(), TchError> {
+    for mut variable in store.variables().into_values().filter(Tensor::is_floating_point) {
+        let converted = variable.f_to_kind(kind(precision))?;
+        variable.f_set_data(&converted)?;
     }
+    Ok(())
 }
 
 impl Backend for TorchBackend {
@@ -120,13 +129,13 @@ impl Backend for TorchBackend {
             return None;
         }
         // The stored weights widened: what overflowed was an activation.
-        convert(&mut member.store, Precision::F32);
+        let widened = convert(&member.store, Precision::F32);
         member.precision = Precision::F32;
-        let logits = self.forward(batch, key);
+        let logits = widened.map_err(|e| failure(self.device, &e.to_string())).and_then(|()| self.forward(batch, key));
         let member = &mut self.members[key.member];
-        convert(&mut member.store, precision);
+        let narrowed = convert(&member.store, precision).map_err(|e| failure(self.device, &e.to_string()));
         member.precision = precision;
-        Some(logits)
+        Some(narrowed.and(logits))
     }
 }
 

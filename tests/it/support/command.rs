@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// A folder of its own for a test, and the program in it.
 pub(crate) struct Workdir {
@@ -42,7 +43,12 @@ impl Workdir {
     }
 
     pub(crate) fn swath(&self, arguments: &[&str]) -> Ran {
-        let output = self.command(arguments).output().unwrap();
+        self.swath_with(arguments, &[])
+    }
+
+    /// With more in its environment.
+    pub(crate) fn swath_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
+        let output = self.command(arguments).envs(environment.iter().copied()).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         let ran = Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) };
         assert!(!ran.stderr.contains("panicked"), "{ran:?}");
@@ -77,4 +83,26 @@ pub(crate) fn geotiff(path: &Path, size: swath::geom::Size, planes: &[u8]) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let transform = GeoTransform::north_up(500_000.0, 5_400_000.0, 0.5);
     write_geotiff(path, &GeoTiff { size, planes, transform, epsg: 32632 }).unwrap();
+}
+
+/// The processes that a process, any of its threads, has started.
+pub(crate) fn children(pid: u32) -> Vec<i32> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().filter_map(Result::ok);
+    let children = threads.filter_map(|t| std::fs::read_to_string(t.path().join("children")).ok());
+    children.flat_map(|text| text.split_whitespace().map(|p| p.parse().unwrap()).collect::<Vec<_>>()).collect()
+}
+
+pub(crate) fn is_alive(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.trim_start().starts_with('Z'))
+}
+
+/// Waits for what must come to pass.
+pub(crate) fn wait_until(what: impl Fn() -> bool) {
+    // Nothing that is waited for takes longer unless it hangs.
+    let (start, limit) = (Instant::now(), Duration::from_secs(60));
+    while !what() {
+        assert!(start.elapsed() < limit, "waited in vain");
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }

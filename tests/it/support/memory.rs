@@ -16,6 +16,10 @@ pub(crate) struct Flow {
     pub(crate) pipeline: String,
     pub(crate) scenes: Vec<(String, MemoryRaster)>,
     pub(crate) devices: usize,
+    /// Devices by name, instead of a number of CPUs.
+    pub(crate) gpus: Vec<DeviceId>,
+    /// Which device holds which members, if not each holds all.
+    pub(crate) matrix: Option<Vec<Vec<bool>>>,
     pub(crate) readers: usize,
     pub(crate) memory: u64,
     pub(crate) partial: Partial,
@@ -24,13 +28,19 @@ pub(crate) struct Flow {
 impl Flow {
     pub(crate) fn new(pipeline: &str, scenes: Vec<(String, MemoryRaster)>) -> Self {
         let pipeline = pipeline.to_owned();
-        Self { pipeline, scenes, devices: 1, readers: 1, memory: 64 << 20, partial: Partial::Withhold }
+        let (gpus, matrix) = (Vec::new(), None);
+        Self { pipeline, scenes, devices: 1, gpus, matrix, readers: 1, memory: 64 << 20, partial: Partial::Withhold }
     }
 
     fn schedule(&self, n_members: usize) -> Schedule {
+        let devices = match self.gpus.as_slice() {
+            [] => vec![DeviceId::Cpu; self.devices],
+            gpus => gpus.to_vec(),
+        };
+        let matrix = self.matrix.clone().map(|matrix| Assignment::from_matrix(matrix).unwrap());
         Schedule {
-            devices: vec![DeviceId::Cpu; self.devices],
-            assignment: Assignment::replicate(self.devices, n_members),
+            assignment: matrix.unwrap_or_else(|| Assignment::replicate(devices.len(), n_members)),
+            devices,
             readers: self.readers,
             encoders: 2,
             memory: self.memory,

@@ -4,6 +4,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "of all that can happen to a process a few things matter here")]
 
 use std::collections::HashMap;
+use std::io::{Read, Seek};
 use std::process::Command;
 
 use nix::errno::Errno;
@@ -17,8 +18,8 @@ use nix::unistd::Pid;
 pub(crate) enum Action {
     /// Nothing: calls are counted.
     Count,
-    /// The process is killed before the call is made.
-    Kill { at: usize },
+    /// The process that is about to make the call is killed before it does; with `all`, the first process as well.
+    Kill { at: usize, all: bool },
     /// The call fails, and with `for_ever` every later one too.
     Fail { at: usize, error: Errno, for_ever: bool },
 }
@@ -30,6 +31,8 @@ pub(crate) struct Traced {
     pub(crate) calls: usize,
     /// The exit code, if it exited.
     pub(crate) code: Option<i32>,
+    /// What it said on standard error.
+    pub(crate) stderr: String,
 }
 
 /// Calls that create, write, sync, rename or remove, by number (x86-64).
@@ -69,7 +72,8 @@ pub(crate) fn trace(command: &mut Command, action: Action) -> Traced {
     // A shell stops itself, is seized, and becomes the program: so nothing of it is missed and no unsafe fork is needed.
     let mut shell = Command::new("sh");
     shell.args(["-c", "kill -STOP $$; exec \"$@\"", "sh"]).args(arguments);
-    shell.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    let mut said = tempfile::tempfile().unwrap();
+    shell.stdout(std::process::Stdio::null()).stderr(said.try_clone().unwrap());
     for (name, value) in command.get_envs() {
         match value {
             Some(value) => shell.env(name, value),
@@ -88,7 +92,11 @@ pub(crate) fn trace(command: &mut Command, action: Action) -> Traced {
         | Options::PTRACE_O_EXITKILL;
     ptrace::seize(child, follow).unwrap();
     kill(child, Signal::SIGCONT).unwrap();
-    Tracer { action, calls: 0, entered: HashMap::new(), root: child, killed: false }.run()
+    let (calls, code) = Tracer { action, calls: 0, entered: HashMap::new(), root: child, killed: false }.run();
+    let mut stderr = String::new();
+    said.rewind().unwrap();
+    said.read_to_string(&mut stderr).unwrap();
+    Traced { calls, code, stderr }
 }
 
 struct Tracer {
@@ -101,13 +109,13 @@ struct Tracer {
 }
 
 impl Tracer {
-    fn run(mut self) -> Traced {
+    fn run(mut self) -> (usize, Option<i32>) {
         let mut code = None;
         loop {
             // Only what this thread traces: other tests have children of their own.
             let status = match waitpid(Pid::from_raw(-1), Some(WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD)) {
                 Ok(status) => status,
-                Err(Errno::ECHILD) => return Traced { calls: self.calls, code },
+                Err(Errno::ECHILD) => return (self.calls, code),
                 Err(e) => panic!("{e}"),
             };
             match status {
@@ -143,12 +151,15 @@ impl Tracer {
         };
         // What goes to the terminal changes no file.
         let to_terminal = matches!(registers.orig_rax, 1 | 20) && registers.rdi <= 2;
-        let counts = (opens || WRITING.contains(&registers.orig_rax)) && !to_terminal;
+        let counts = (opens || WRITING.contains(&registers.orig_rax)) && !to_terminal && !in_memory(pid, &registers);
         self.calls += usize::from(counts && !self.killed);
         let fails = match self.action {
-            Action::Kill { at } if counts && self.calls == at && !self.killed => {
+            Action::Kill { at, all } if counts && self.calls == at && !self.killed => {
                 self.killed = true;
-                kill(self.root, Signal::SIGKILL).unwrap();
+                kill(process_of(pid), Signal::SIGKILL).unwrap();
+                if all {
+                    kill(self.root, Signal::SIGKILL).unwrap_or_default();
+                }
                 false
             }
             Action::Fail { at, for_ever, .. } => counts && (self.calls == at || (for_ever && self.calls > at)),
@@ -161,6 +172,20 @@ impl Tracer {
         }
         self.entered.insert(pid, fails);
     }
+}
+
+/// Whether a call is about a file that exists in memory only.
+fn in_memory(pid: Pid, registers: &nix::libc::user_regs_struct) -> bool {
+    let by_descriptor = [1, 18, 20, 74, 75, 77, 285, 296].contains(&registers.orig_rax);
+    let link = format!("/proc/{pid}/fd/{}", registers.rdi);
+    by_descriptor && std::fs::read_link(link).is_ok_and(|path| path.to_string_lossy().starts_with("/memfd:"))
+}
+
+/// The process that a thread belongs to.
+fn process_of(thread: Pid) -> Pid {
+    let status = std::fs::read_to_string(format!("/proc/{thread}/status")).unwrap();
+    let tgid = status.lines().find_map(|line| line.strip_prefix("Tgid:")).unwrap();
+    Pid::from_raw(tgid.trim().parse().unwrap())
 }
 
 /// Lets a thread go on to its next call. One that is gone needs no more.

@@ -1,0 +1,91 @@
+//! Room on disk: what a run may need, and what there is.
+
+use std::error::Error as StdError;
+use std::io;
+use std::path::Path;
+
+use super::Error;
+use crate::config::{Checkpoint, format_bytes};
+use crate::journal::JournalError;
+use crate::plan::{Plan, Scene};
+
+/// Bytes that the scenes of a plan take at most: raw sizes of every output, the mask twice (beside the files there is the archive), and
+/// the checkpoints. Compression makes it less, often much less.
+pub(super) fn need(plan: &Plan, is_wanted: impl Fn(usize) -> bool) -> u64 {
+    let scenes = plan.scenes.iter().enumerate().filter(|(idx, _)| is_wanted(*idx));
+    scenes.map(|(_, scene)| need_of(plan, scene)).fold(0, u64::saturating_add)
+}
+
+fn need_of(plan: &Plan, scene: &Scene) -> u64 {
+    let pipeline = &plan.pipeline;
+    let keeps = |kind| u64::from(pipeline.checkpoints.contains(&kind));
+    let mask = u64::from(u8::from(pipeline.outputs.mask_depth)) / 8;
+    let per_pixel = 2 * mask + u64::from(pipeline.outputs.color) + keeps(Checkpoint::Labels);
+    let crop = scene.grid.crop();
+    let logits =
+        plan.members.iter().map(|m| m.member.spec.logit_size(crop).area() * u64::from(m.member.spec.classes) * 4);
+    let per_tile = keeps(Checkpoint::MemberLogits) * (logits.sum::<u64>() + crop.area());
+    scene.header.size.area().saturating_mul(per_pixel).saturating_add(scene.grid.n_tiles().saturating_mul(per_tile))
+}
+
+/// Bytes that are free where a run directory is or will be; `None` where the system does not tell.
+pub(super) fn free(dir: &Path) -> Option<u64> {
+    let there = std::path::absolute(dir).ok()?.ancestors().find(|path| path.exists())?.to_owned();
+    let stat = rustix::fs::statvfs(&there).ok()?;
+    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// What a person should know before a run whose outputs may not fit.
+pub(super) fn warning(needed: u64, free: Option<u64>) -> Option<String> {
+    let free = free.filter(|free| *free < needed)?;
+    Some(format!(
+        "the outputs may take up to {} (uncompressed; often a tenth of it) and {} are free on their disk; a run that finds no more room \
+         stops and goes on later",
+        format_bytes(needed),
+        format_bytes(free)
+    ))
+}
+
+/// Adds to an error about room how much of it the rest may need.
+pub(super) fn explain(error: Error, dir: &Path, needed: u64) -> Error {
+    if !is_about_room(&error) {
+        return error;
+    }
+    let free = free(dir).map_or_else(|| "an unknown number".to_owned(), format_bytes);
+    Error::NoRoom { needed: format_bytes(needed), free, source: Box::new(error) }
+}
+
+fn is_about_room(error: &(dyn StdError + 'static)) -> bool {
+    let io = error.downcast_ref::<io::Error>().map(io::Error::kind);
+    matches!(io, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+        || error.downcast_ref::<JournalError>().is_some_and(JournalError::is_about_room)
+        || error.source().is_some_and(is_about_room)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::atomic::WriteError;
+
+    #[test]
+    fn an_error_about_room_names_path_and_bytes_and_others_stay_as_they_are() {
+        let write = |code| {
+            let source = io::Error::from_raw_os_error(code);
+            Error::Write(WriteError { operation: "write", path: "out/a.png".into(), source })
+        };
+        let (no_space, over_quota, broken) = (28, 122, 5);
+        for code in [no_space, over_quota] {
+            let error = explain(write(code), Path::new("."), 3 << 20);
+            let text = format!("{error}: {}", error.source().unwrap());
+            assert!(text.contains("3.0 MiB") && text.contains("out/a.png"), "{text}");
+        }
+        assert!(matches!(explain(write(broken), Path::new("."), 1), Error::Write(_)));
+    }
+
+    #[test]
+    fn this_disk_has_room_and_the_warning_comes_only_when_it_is_short() {
+        let free = free(Path::new("/not/there/yet")).unwrap();
+        assert!(free > 0 && warning(0, Some(free)).is_none());
+        assert!(warning(free + 1, Some(free)).unwrap().contains("free"));
+    }
+}

@@ -1,0 +1,138 @@
+//! Notices that nothing moves any more.
+//!
+//! A worker that is at work on one item for much longer than its stage ever was, or a graph in which everybody waits for somebody,
+//! will not recover by itself. What to do about it is up to whoever asks: a thread cannot be ended from outside.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::Graph;
+
+/// Signs of life of one worker.
+#[derive(Debug, Default)]
+pub(super) struct Pulse {
+    beats: AtomicU64,
+    at_work: AtomicBool,
+}
+
+impl Pulse {
+    /// Something new begins: work, or waiting.
+    pub(super) fn beat(&self, at_work: bool) {
+        self.at_work.store(at_work, Ordering::Release);
+        self.beats.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// Nothing moves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stall {
+    /// The stage whose worker does not come back; `None` when all of them wait.
+    pub stage: Option<String>,
+    /// For how long.
+    pub quiet: Duration,
+}
+
+/// A stage is given this many times the longest that one of its items has taken so far.
+const TIMES_LONGEST: u32 = 5;
+
+/// Time between two looks counts no further than this: a process that was stopped and continued has not stalled.
+const LONGEST_STEP: Duration = Duration::from_secs(1);
+
+/// Looks at a graph now and then.
+#[derive(Debug)]
+pub struct Watchdog {
+    patience: Duration,
+    looked: Instant,
+    workers: BTreeMap<usize, Seen>,
+    longest: BTreeMap<String, Duration>,
+    idle: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    beats: u64,
+    quiet: Duration,
+}
+
+impl Watchdog {
+    /// A watchdog that bears at least `patience` without a sign of life.
+    pub fn new(patience: Duration) -> Self {
+        let (workers, longest) = (BTreeMap::new(), BTreeMap::new());
+        Self { patience, looked: Instant::now(), workers, longest, idle: Duration::ZERO }
+    }
+
+    /// Looks once; meant to be called several times a second.
+    pub fn look(&mut self, graph: &Graph) -> Option<Stall> {
+        let step = self.looked.elapsed().min(LONGEST_STEP);
+        self.looked = Instant::now();
+        self.step(graph.pulses(), step)
+    }
+
+    fn step<'a>(&mut self, pulses: impl Iterator<Item = (&'a str, &'a Pulse)>, step: Duration) -> Option<Stall> {
+        let (mut all_wait, mut stalled) = (true, None);
+        for (idx, (stage, pulse)) in pulses.enumerate() {
+            let (beats, at_work) = (pulse.beats.load(Ordering::Acquire), pulse.at_work.load(Ordering::Acquire));
+            let seen = self.workers.entry(idx).or_default();
+            let longest = self.longest.entry(stage.to_owned()).or_default();
+            let moved = beats != seen.beats;
+            if moved {
+                *longest = (*longest).max(seen.quiet);
+                *seen = Seen { beats, quiet: Duration::ZERO };
+            } else if at_work {
+                seen.quiet += step;
+            }
+            all_wait &= !moved && !at_work;
+            if seen.quiet > self.patience.max(*longest * TIMES_LONGEST) {
+                stalled = Some(Stall { stage: Some(stage.to_owned()), quiet: seen.quiet });
+            }
+        }
+        self.idle = if all_wait { self.idle + step } else { Duration::ZERO };
+        let deadlock = || Stall { stage: None, quiet: self.idle };
+        stalled.or_else(|| (self.idle > self.patience).then(deadlock))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn steps(dog: &mut Watchdog, pulses: &[(&'static str, Pulse)], n: u32) -> Option<Stall> {
+        (0..n).find_map(|_| dog.step(pulses.iter().map(|(name, pulse)| (*name, pulse)), SECOND))
+    }
+
+    #[test]
+    fn a_worker_that_does_not_come_back_is_told_by_its_stage() {
+        let pulses = [("read", Pulse::default()), ("infer", Pulse::default())];
+        let mut dog = Watchdog::new(10 * SECOND);
+        pulses[1].1.beat(true);
+        assert_eq!(steps(&mut dog, &pulses, 11), None);
+        let stall = steps(&mut dog, &pulses, 1).unwrap();
+        assert_eq!((stall.stage.as_deref(), stall.quiet), (Some("infer"), 11 * SECOND));
+    }
+
+    #[test]
+    fn a_stage_whose_items_take_long_is_given_longer() {
+        let pulses = [("infer", Pulse::default())];
+        let mut dog = Watchdog::new(10 * SECOND);
+        pulses[0].1.beat(true);
+        assert_eq!(steps(&mut dog, &pulses, 9), None);
+        pulses[0].1.beat(true);
+        assert_eq!(steps(&mut dog, &pulses, 40), None, "five times eight seconds are not over");
+        assert!(steps(&mut dog, &pulses, 2).is_some());
+    }
+
+    #[test]
+    fn everybody_waiting_is_a_deadlock_and_a_single_one_at_work_is_none() {
+        let pulses = [("read", Pulse::default()), ("infer", Pulse::default())];
+        let mut dog = Watchdog::new(5 * SECOND);
+        assert_eq!(steps(&mut dog, &pulses, 6).unwrap().stage, None);
+        let mut dog = Watchdog::new(5 * SECOND);
+        for _ in 0..20 {
+            pulses[0].1.beat(true);
+            assert_eq!(steps(&mut dog, &pulses, 1), None);
+        }
+    }
+}

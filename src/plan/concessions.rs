@@ -1,0 +1,110 @@
+//! What a run gives up against its plan, unit by unit.
+
+use std::collections::BTreeSet;
+
+use super::{Plan, UnitGeometry};
+use crate::geom::Span;
+use crate::journal::{Conceded, ConcessionRecord};
+
+/// Units that are done otherwise than the plan has it. Pure data: equal plans under equal concessions give equal bytes, and the keys of
+/// stage results are those of what is really done.
+///
+/// A concession is recorded before it takes effect, so that a run that goes on where another was cut off makes it again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Concessions {
+    /// Units whose batches hold one tile.
+    single: BTreeSet<usize>,
+    /// Units that fewer members see. Where several hold, the fewest members count.
+    fewer: Vec<Fewer>,
+}
+
+/// Units that only the first of the plan's members see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Fewer {
+    /// The units, ascending and apart.
+    units: Vec<Span>,
+    members: usize,
+}
+
+impl Concessions {
+    /// What was recorded against the plan of this digest. Another plan's concessions mean nothing to it.
+    pub fn of<'a>(records: impl IntoIterator<Item = &'a ConcessionRecord>, digest: &str) -> Self {
+        let mut concessions = Self::default();
+        records.into_iter().filter(|record| record.plan == digest).for_each(|record| concessions.add(&record.what));
+        concessions
+    }
+
+    /// Adds one.
+    pub fn add(&mut self, conceded: &Conceded) {
+        match conceded {
+            Conceded::SingleTiles { unit } => {
+                self.single.insert(*unit as usize);
+            }
+            Conceded::FewerMembers { units, members, .. } => {
+                let units = units.iter().map(|[start, end]| Span::new(*start, *end)).collect();
+                self.fewer.push(Fewer { units, members: (*members).max(1) as usize });
+            }
+        }
+    }
+
+    /// Whether everything is done as planned.
+    pub fn is_empty(&self) -> bool {
+        self.single.is_empty() && self.fewer.is_empty()
+    }
+
+    /// Tiles per batch of a unit that the plan gives `planned`.
+    pub fn batch_of(&self, unit: usize, planned: u32) -> u32 {
+        if self.single.contains(&unit) { 1 } else { planned }
+    }
+
+    /// How many of the plan's members a unit sees, of `planned`: a prefix of their order.
+    ///
+    /// Their shares stay as they are. They no longer sum to 1, but a common factor moves no argmax, of logits or of probabilities.
+    pub fn members_of(&self, unit: usize, planned: usize) -> usize {
+        let holds = |fewer: &&Fewer| {
+            let at = fewer.units.partition_point(|span| span.end as usize <= unit);
+            fewer.units.get(at).is_some_and(|span| span.start as usize <= unit)
+        };
+        self.fewer.iter().filter(holds).map(|fewer| fewer.members).fold(planned, usize::min)
+    }
+
+    /// A unit spelled out as it is really done.
+    pub fn geometry(&self, plan: &Plan, unit: usize) -> UnitGeometry {
+        let planned = plan.units[unit].geometry(plan);
+        let batch = self.batch_of(unit, planned.batch);
+        UnitGeometry { batch, members: self.members_of(unit, planned.members), ..planned }
+    }
+
+    /// Units that are done otherwise than planned, ascending.
+    pub fn units(&self) -> BTreeSet<usize> {
+        let fewer = self.fewer.iter().flat_map(|fewer| &fewer.units).flat_map(|span| span.start..span.end);
+        fewer.map(|unit| unit as usize).chain(self.single.iter().copied()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(plan: &str, what: Conceded) -> ConcessionRecord {
+        ConcessionRecord { plan: plan.into(), what }
+    }
+
+    #[test]
+    fn units_run_as_recorded_for_their_plan_and_others_as_planned() {
+        let fewer =
+            |units: &[[u32; 2]], members| Conceded::FewerMembers { units: units.to_vec(), members, seconds: 1.0 };
+        let records = [
+            record("a", Conceded::SingleTiles { unit: 4 }),
+            record("a", fewer(&[[3, 5], [8, 20]], 2)),
+            record("a", fewer(&[[9, 20]], 1)),
+            record("b", fewer(&[[0, 20]], 1)),
+        ];
+        let concessions = Concessions::of(&records, "a");
+        let members: Vec<usize> = (0..12).map(|unit| concessions.members_of(unit, 3)).collect();
+        assert_eq!(members, [3, 3, 3, 2, 2, 3, 3, 3, 2, 1, 1, 1]);
+        assert_eq!((concessions.batch_of(4, 8), concessions.batch_of(5, 8)), (1, 8));
+        assert!(Concessions::of(&records, "c").is_empty());
+        assert_eq!(concessions.units().into_iter().take(4).collect::<Vec<_>>(), [3, 4, 8, 9]);
+    }
+}

@@ -1,0 +1,79 @@
+//! On which terms units are done, and which have begun.
+
+use crate::journal::Conceded;
+use crate::plan::{Concessions, Plan, UnitGeometry};
+
+/// What waits for networks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ahead {
+    /// Number of units.
+    pub units: usize,
+    /// Pixels of the first of them.
+    pub next: u64,
+    /// Pixels that each member will see.
+    pub pixels: Vec<u64>,
+}
+
+/// Under one lock: whoever begins a unit and whoever gives something up for units that have not begun wait for each other.
+#[derive(Debug)]
+pub(super) struct Terms {
+    pub(super) concessions: Concessions,
+    /// Units that have begun in this pass.
+    begun: Vec<bool>,
+    /// Units that the networks must see, as far as somebody wants to know. They wait until they begin.
+    needs_networks: Vec<bool>,
+}
+
+impl Terms {
+    /// No unit has begun.
+    pub(super) fn new(plan: &Plan, concessions: Concessions) -> Self {
+        let none = || vec![false; plan.units.len()];
+        Self { concessions, begun: none(), needs_networks: none() }
+    }
+
+    /// Begins a unit: from here on its terms stand.
+    pub(super) fn begin(&mut self, plan: &Plan, unit: usize) -> UnitGeometry {
+        self.begun[unit] = true;
+        self.concessions.geometry(plan, unit)
+    }
+
+    /// Says which units the networks must see.
+    pub(super) fn note_needs(&mut self, needs_networks: Vec<bool>) {
+        self.needs_networks = needs_networks;
+    }
+
+    /// Whether a unit has begun.
+    pub(super) fn has_begun(&self, unit: usize) -> bool {
+        self.begun[unit]
+    }
+
+    /// The units that wait for networks.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.begun.len()).filter(|&unit| self.needs_networks[unit] && !self.begun[unit])
+    }
+
+    /// The same in figures.
+    pub(super) fn ahead(&self, plan: &Plan) -> Ahead {
+        let mut ahead = Ahead { pixels: vec![0; plan.members.len()], ..Ahead::default() };
+        for unit in self.waiting() {
+            let cost = plan.units[unit].cost(plan);
+            let members = self.concessions.members_of(unit, ahead.pixels.len());
+            ahead.pixels[..members].iter_mut().for_each(|sum| *sum += cost);
+            ahead.next = if ahead.units == 0 { cost } else { ahead.next };
+            ahead.units += 1;
+        }
+        ahead
+    }
+
+    /// What it is to let only the first members see the units that wait.
+    pub(super) fn fewer_members(&self, members: usize, seconds: f64) -> Conceded {
+        let mut units: Vec<[u32; 2]> = Vec::new();
+        for unit in self.waiting().filter_map(|unit| u32::try_from(unit).ok()) {
+            match units.last_mut() {
+                Some([_, end]) if *end == unit => *end += 1,
+                _ => units.push([unit, unit + 1]),
+            }
+        }
+        Conceded::FewerMembers { units, members: u32::try_from(members).unwrap_or(u32::MAX), seconds }
+    }
+}

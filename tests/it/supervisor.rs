@@ -1,0 +1,222 @@
+//! A run that dies, stalls or is told to end, through the command line: what is lost is what must be.
+#![cfg(all(feature = "gdal", target_os = "linux"))]
+
+use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use swath::geom::Size;
+
+use crate::support::command::{Ran, Workdir, children, geotiff, is_alive, wait_until};
+use crate::support::memory::{TWO, pipeline, values};
+use crate::support::outputs;
+
+const RUN: [&str; 8] = ["run", "p.toml", "-i", "in", "-o", "out", "--backend", "fake"];
+
+/// Six scenes, one of them of several rows of tiles, three of them a group.
+fn prepared() -> Workdir {
+    let work = Workdir::new();
+    let text = pipeline("strategy = \"fixed\"\ncentre = 64\ndilation = 16\nwhole_max = 60", TWO, 7, None);
+    work.write("p.toml", text + "[inference]\nbatch = 2\n");
+    for (i, (w, h)) in (0..).zip([(130, 140), (70, 60), (40, 30), (40, 30), (40, 30), (1, 1)]) {
+        let size = Size::new(w, h);
+        geotiff(&work.path(&format!("in/s{i}.tif")), size, &values(size, 7, i));
+    }
+    work
+}
+
+/// What an undisturbed run leaves.
+fn reference(work: &Workdir) -> BTreeMap<String, Vec<u8>> {
+    work.swath(&RUN).expect(0);
+    let bytes = outputs(&work.path("out"));
+    std::fs::remove_dir_all(work.path("out")).unwrap();
+    bytes
+}
+
+fn faulty(work: &Workdir, faults: &str, more: &[&str]) -> Command {
+    let mut command = work.command(&[&RUN[..], more].concat());
+    command.env("SWATH_FAULTS", faults).env("SWATH_FAULTS_LOG", work.path("faults.log"));
+    command
+}
+
+fn run(mut command: Command) -> Ran {
+    let output = command.output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// How often planned faults have struck.
+fn strikes(work: &Workdir) -> usize {
+    std::fs::read_to_string(work.path("faults.log")).unwrap_or_default().lines().count()
+}
+
+#[test]
+fn a_run_that_dies_once_is_started_again_and_ends_with_the_same_bytes() {
+    let work = prepared();
+    let expected = reference(&work);
+    for stage in ["scene", "read", "tile", "infer", "average", "keep", "stitch", "encode", "commit"] {
+        let ran = run(faulty(&work, &format!("{stage}:abort@2!"), &[]));
+        ran.says(0, &["was killed by SIGABRT", "starting it again", "6 done, 0 failed"]);
+        assert_eq!(strikes(&work), 1, "{stage}");
+        assert!(outputs(&work.path("out")) == expected, "{stage}");
+        assert_eq!(work.report("out")["deaths"].as_array().unwrap().len(), 1);
+        std::fs::remove_file(work.path("faults.log")).unwrap();
+        std::fs::remove_dir_all(work.path("out")).unwrap();
+    }
+}
+
+#[test]
+fn a_scene_that_kills_the_run_alone_is_left_out_by_name_and_costs_no_other() {
+    let work = prepared();
+    let expected = reference(&work);
+    // One of many tiles, and one inside a group.
+    for poison in ["s0", "s3"] {
+        let ran = run(faulty(&work, &format!("scene:abort~{poison}"), &[]));
+        ran.says(
+            3,
+            &[&format!("`{poison}` alone"), "5 done, 1 failed", &format!("{poison}.tif (supervisor)"), "SIGABRT"],
+        );
+        assert_eq!(strikes(&work), 2);
+        let left = outputs(&work.path("out"));
+        let good = |name: &String| !name.contains(poison) && name != "submit.zip";
+        assert!(left.iter().filter(|(n, _)| good(n)).eq(expected.iter().filter(|(n, _)| good(n))));
+        // When the cause is gone, the same command does the rest.
+        work.swath(&RUN).expect(0);
+        assert!(outputs(&work.path("out")) == expected);
+        std::fs::remove_file(work.path("faults.log")).unwrap();
+        std::fs::remove_dir_all(work.path("out")).unwrap();
+    }
+}
+
+#[test]
+fn a_run_that_dies_whatever_it_does_ends_with_its_cause() {
+    let work = prepared();
+    run(faulty(&work, "commit:abort", &[])).says(1, &["SIGABRT", "times in a row", "--no-supervise"]);
+    work.swath(&RUN).expect(0);
+}
+
+#[test]
+fn what_was_forgotten_once_is_not_forgotten_again_by_the_second_attempt() {
+    let work = prepared();
+    let expected = reference(&work);
+    work.swath(&RUN).expect(0);
+    for more in [&["--fresh"][..], &["--from", "infer"]] {
+        run(faulty(&work, "encode:abort@3!", more)).says(0, &["SIGABRT"]);
+        assert!(outputs(&work.path("out")) == expected, "{more:?}");
+        std::fs::remove_file(work.path("faults.log")).unwrap();
+    }
+    work.swath(&["retry", "out", "--failed"]).says(0, &["6 of 6 scenes are done"]);
+}
+
+#[test]
+fn a_stage_that_does_not_come_back_is_told_with_the_stage_table_and_the_run_started_again() {
+    let work = prepared();
+    let expected = reference(&work);
+    for stage in ["read", "infer", "encode", "commit"] {
+        let ran = run(faulty(&work, &format!("{stage}:stall@2!"), &["--stall-timeout", "1"]));
+        ran.says(
+            0,
+            &["% busy", &format!("the stage `{stage}` has not come back"), "stopped itself", "6 done, 0 failed"],
+        );
+        assert!(outputs(&work.path("out")) == expected, "{stage}");
+        std::fs::remove_file(work.path("faults.log")).unwrap();
+        std::fs::remove_dir_all(work.path("out")).unwrap();
+    }
+    let ran = run(faulty(&work, "infer:stall@2", &["--stall-timeout", "1", "--no-supervise"]));
+    ran.says(1, &["the stage `infer` has not come back"]);
+}
+
+#[test]
+fn a_run_that_loses_its_device_is_started_again_until_the_device_is_left_out() {
+    let work = prepared();
+    let expected = reference(&work);
+    run(faulty(&work, "device:lost@2!", &[]))
+        .says(0, &["the device cpu is lost", "a device was lost; starting", "6 done"]);
+    assert!(outputs(&work.path("out")) == expected);
+    std::fs::remove_file(work.path("faults.log")).unwrap();
+    std::fs::remove_dir_all(work.path("out")).unwrap();
+    let ran = run(faulty(&work, "device:lost", &["--devices", "cpu"]));
+    ran.says(14, &["no device is left: cpu was lost 3 times", "goes on"]);
+    assert_eq!(strikes(&work), 3);
+    work.swath(&RUN).expect(0);
+    assert!(outputs(&work.path("out")) == expected);
+}
+
+#[test]
+fn without_a_supervisor_a_death_is_the_end() {
+    let work = prepared();
+    let expected = reference(&work);
+    let ran = run(faulty(&work, "infer:abort@2", &["--no-supervise"]));
+    assert_eq!(ran.code, None, "{ran:?}");
+    work.swath(&RUN).expect(0);
+    assert!(outputs(&work.path("out")) == expected);
+}
+
+/// A run that does not come to its end by itself, its worker waiting in `infer`.
+fn stuck(work: &Workdir) -> (std::process::Child, i32) {
+    let mut command = faulty(work, "infer:stall@2", &["--grace", "1"]);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_until(|| strikes(work) > 0);
+    let worker = children(child.id())[0];
+    (child, worker)
+}
+
+#[test]
+fn a_killed_parent_takes_everything_with_it_and_the_next_run_goes_on() {
+    let work = prepared();
+    let expected = reference(&work);
+    let (mut parent, worker) = stuck(&work);
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    wait_until(|| !is_alive(worker));
+    work.swath(&RUN).expect(0);
+    assert!(outputs(&work.path("out")) == expected);
+}
+
+#[test]
+fn a_killed_worker_is_started_again() {
+    let work = prepared();
+    let expected = reference(&work);
+    let (mut parent, worker) = stuck(&work);
+    kill(Pid::from_raw(worker), Signal::SIGKILL).unwrap();
+    // The next attempt runs into the same stall.
+    wait_until(|| strikes(&work) == 2);
+    assert!(parent.try_wait().unwrap().is_none());
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    work.swath(&RUN).expect(0);
+    assert!(outputs(&work.path("out")) == expected);
+}
+
+#[test]
+fn signals_reach_the_run_through_its_parent_and_the_second_one_ends_it_at_once() {
+    use std::os::unix::process::CommandExt;
+    let work = prepared();
+    let expected = reference(&work);
+    for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143), (Signal::SIGHUP, 129)] {
+        let mut command = work.command(&[&RUN[..], &["--grace", "600"]].concat());
+        command.env("SWATH_FAULTS", "infer:stall@2").env("SWATH_FAULTS_LOG", work.path("faults.log")).process_group(0);
+        let mut parent = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        wait_until(|| strikes(&work) > 0);
+        let worker = children(parent.id())[0];
+        // As a terminal does: to everybody in the group. With what the parent passes on, that is still one signal.
+        kill(Pid::from_raw(-i32::try_from(parent.id()).unwrap()), signal).unwrap();
+        let mut said = std::io::BufReader::new(parent.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("finishing what is under way") {
+            line.clear();
+            assert!(std::io::BufRead::read_line(&mut said, &mut line).unwrap() > 0);
+        }
+        std::thread::sleep(Duration::from_millis(700));
+        assert!(parent.try_wait().unwrap().is_none());
+        kill(Pid::from_raw(i32::try_from(parent.id()).unwrap()), signal).unwrap();
+        assert_eq!(parent.wait().unwrap().code(), Some(code));
+        wait_until(|| !is_alive(worker));
+        std::fs::remove_file(work.path("faults.log")).unwrap();
+        work.swath(&RUN).expect(0);
+        assert!(outputs(&work.path("out")) == expected);
+        std::fs::remove_dir_all(work.path("out")).unwrap();
+    }
+}
