@@ -280,7 +280,7 @@ mod tests {
     use super::*;
 
     fn parse(line: &str) -> Result<Arguments, clap::Error> {
-        Arguments::try_parse_from(line.split(' '))
+        Arguments::try_parse_from(line.split_whitespace())
     }
 
     #[test]
