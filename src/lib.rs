@@ -15,6 +15,10 @@
 //! read in one pass, its batches never mix with another's, and the bytes it holds are credited from a [`flow::Budget`] before it
 //! is read and given back as it goes.
 //!
+//! Three kinds of processes, all this program. The one that a person starts only watches ([`app::supervise()`]): it starts the run again
+//! when that dies. The run holds the models and the dataflow. Whatever parses a raster sits in children of the run, one per reader
+//! ([`raster::Isolated`]), which answer over a socket and pass pixels through shared memory.
+//!
 //! # Code map, in reading order
 //!
 //! | folder | what is there |

@@ -165,7 +165,7 @@ fn a_deadline_that_is_over_at_once_leaves_all_to_another_run() {
     let flow = Flow::new(&text(3), scenes());
     let options = RunOptions { deadline: Some(Duration::from_nanos(1)), ..RunOptions::into(dir.path()) };
     let report = flow.run_with(options).unwrap().report;
-    assert_eq!(report.totals.done as usize + report.missing.len(), 5);
+    assert_eq!(report.totals.done + report.missing.len() as u64, 5);
     assert_eq!(report.missing.is_empty(), report.package.is_some());
     flow.run(dir.path()).unwrap();
     assert!(masks(dir.path()) == quiet(&text(3)));
