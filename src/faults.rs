@@ -42,9 +42,13 @@ pub enum Fault {
     NonFinite,
     /// Memory is taken without end.
     Balloon,
+    /// Nothing more is let in, as after a signal.
+    Drain,
+    /// Every worker is to leave at once, as when the grace after a signal is over.
+    Trip,
 }
 
-const KINDS: [(&str, Fault); 8] = [
+const KINDS: [(&str, Fault); 10] = [
     ("error", Fault::Error),
     ("panic", Fault::Panic),
     ("abort", Fault::Abort),
@@ -53,6 +57,8 @@ const KINDS: [(&str, Fault); 8] = [
     ("lost", Fault::Lost),
     ("nan", Fault::NonFinite),
     ("balloon", Fault::Balloon),
+    ("drain", Fault::Drain),
+    ("trip", Fault::Trip),
 ];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,26 +78,49 @@ struct Planned {
     text: String,
 }
 
+/// The faults of a run: those of the environment, or of a text in its place.
+#[derive(Clone, Debug, Default)]
+pub struct FaultPlan {
+    planned: Option<Arc<Vec<Planned>>>,
+    struck: Arc<AtomicU64>,
+}
+
+impl FaultPlan {
+    /// The faults that a text like the environment variable's plans.
+    pub fn of(text: &str) -> Self {
+        Self { planned: Some(Arc::new(parse(text))), struck: Arc::default() }
+    }
+
+    /// Those of one place.
+    pub fn at(&self, place: &str) -> Faults {
+        let all = self.planned.as_deref().unwrap_or_else(|| of_environment());
+        let planned = all.iter().filter(|p| p.place == place).cloned().collect();
+        Faults { planned: Arc::new(planned), passed: Arc::default(), struck: Arc::clone(&self.struck) }
+    }
+
+    /// How many have struck in this process.
+    pub fn strikes(&self) -> u64 {
+        self.struck.load(Ordering::Relaxed)
+    }
+}
+
+fn of_environment() -> &'static Vec<Planned> {
+    static ALL: OnceLock<Vec<Planned>> = OnceLock::new();
+    ALL.get_or_init(|| parse(&std::env::var("SWATH_FAULTS").unwrap_or_default()))
+}
+
 /// The faults planned for one place; all workers at that place share its count.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
     planned: Arc<Vec<Planned>>,
     passed: Arc<AtomicU64>,
+    struck: Arc<AtomicU64>,
 }
 
 impl Faults {
     /// The faults that the environment plans for a place.
     pub fn at(place: &str) -> Self {
-        static ALL: OnceLock<Vec<Planned>> = OnceLock::new();
-        let all = ALL.get_or_init(|| parse(&std::env::var("SWATH_FAULTS").unwrap_or_default()));
-        let planned = all.iter().filter(|p| p.place == place).cloned().collect();
-        Self { planned: Arc::new(planned), passed: Arc::default() }
-    }
-
-    /// The faults that a text like the environment variable's plans for a place.
-    pub fn planned(place: &str, text: &str) -> Self {
-        let planned = parse(text).into_iter().filter(|p| p.place == place).collect();
-        Self { planned: Arc::new(planned), passed: Arc::default() }
+        FaultPlan::default().at(place)
     }
 
     /// Whether there are none.
@@ -106,6 +135,7 @@ impl Faults {
         }
         let count = self.passed.fetch_add(1, Ordering::Relaxed) + 1;
         let planned = self.planned.iter().find(|p| p.when.is_met(count, name) && p.may_strike())?;
+        self.struck.fetch_add(1, Ordering::Relaxed);
         planned.log();
         Some(planned.fault)
     }
@@ -122,7 +152,13 @@ impl Faults {
             Fault::Stall => loop {
                 std::thread::sleep(Duration::from_secs(3600));
             },
-            Fault::Error | Fault::OutOfMemory | Fault::Lost | Fault::NonFinite | Fault::Balloon => Some(fault),
+            Fault::Error
+            | Fault::OutOfMemory
+            | Fault::Lost
+            | Fault::NonFinite
+            | Fault::Balloon
+            | Fault::Drain
+            | Fault::Trip => Some(fault),
         }
     }
 }
@@ -184,7 +220,7 @@ mod tests {
     #[test]
     fn faults_strike_when_they_say() {
         let strikes = |text: &str| -> Vec<bool> {
-            let faults = Faults::planned("x", text);
+            let faults = FaultPlan::of(text).at("x");
             ["a", "b", "ab"].iter().map(|name| faults.strike(name).is_some()).collect()
         };
         assert_eq!(strikes("x:error"), [true, true, true]);

@@ -19,11 +19,11 @@ use super::supervisor::RESTART;
 use super::wire::Extent;
 use super::{Error, Job, Running, disk, machine, throughput};
 use crate::config::{Checkpoint, Pipeline};
-use crate::faults::Faults;
+use crate::faults::{FaultPlan, Faults};
 use crate::flow::{Closed, Graph, Stall, Stop, Watchdog};
 use crate::geom::Size;
 use crate::infer::{Backend, BackendError, open_backends};
-use crate::journal::{Conceded, Journal, RunRecord, State};
+use crate::journal::{self, Conceded, Journal, RunRecord, State};
 use crate::plan::{Concessions, Plan, Planned, Refusal, Schedule};
 use crate::report::{self, RunReport, RunState, Snapshot, Watch, eprint_line};
 use crate::stages::{Board, Failure};
@@ -70,8 +70,8 @@ pub struct RunOptions {
     /// Whether this goes on by itself where another process was cut off: then `fresh` and `from` have had their effect, and the devices
     /// that were lost count.
     pub restarted: bool,
-    /// Faults that devices show on purpose.
-    pub faults: Faults,
+    /// Faults on purpose.
+    pub faults: FaultPlan,
     /// When the command began, in whichever process.
     pub begun: Instant,
     /// How long after that it is to be done, with fewer members if need be.
@@ -95,7 +95,7 @@ impl RunOptions {
             guard: Guard::default(),
             arguments: Vec::new(),
             restarted: false,
-            faults: Faults::at("device"),
+            faults: FaultPlan::default(),
             begun: Instant::now(),
             deadline: None,
         }
@@ -229,6 +229,20 @@ fn not_opened(error: BackendError, options: &RunOptions) -> Error {
     Journal::open(&options.out).map_or_else(Error::from, |mut journal| devices::count(&mut journal, fault))
 }
 
+/// The record of a run that begins.
+fn begun(digest: String, plan: &Plan, scenes: u64, done_before: u64, options: &RunOptions) -> journal::Record {
+    journal::Record::Run(RunRecord {
+        plan: digest,
+        swath: env!("CARGO_PKG_VERSION").to_owned(),
+        started: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs()),
+        scenes,
+        tiles: plan.totals().tiles,
+        done_before,
+        folder: std::env::current_dir().map(|d| d.display().to_string()).unwrap_or_default(),
+        arguments: options.arguments.clone(),
+    })
+}
+
 /// A run that has begun.
 struct Run<'a> {
     stop: Stop,
@@ -243,6 +257,8 @@ struct Run<'a> {
     journal: Arc<Mutex<Journal>>,
     /// The schedule's devices, where something is left for networks to do.
     backends: Vec<Box<dyn Backend>>,
+    /// What goes wrong with them on purpose, counted over all passes.
+    device_faults: Faults,
     record: Record,
     deadline: Option<Deadline>,
 }
@@ -252,17 +268,18 @@ impl<'a> Run<'a> {
     fn begin(job: Job, options: &'a RunOptions, outputs: Outputs) -> Result<Self, Error> {
         let Job { planned, schedule, promise, source, .. } = job;
         let Planned { plan, refused, ignored } = planned;
+        let device_faults = options.faults.at("device");
         let digest = plan.digest().map_err(|e| Error::Internal(e.to_string()))?;
         let mut state = recall(options, &digest)?;
         let conceded = std::mem::take(&mut state.concessions);
         let concessions = Concessions::of(&conceded, &digest);
         let lost = std::mem::take(&mut state.device_faults);
-        let schedule = if options.restarted { without_lost(&schedule, &lost)? } else { schedule };
+        let schedule = without_lost(&schedule, if options.restarted { &lost } else { &[] })?;
         let Found { mut memory, done, archive, damaged, stale, discarded } =
             look_back(&plan, &concessions, state, &outputs.layout, options.from)?;
         // Before anything is touched: weights that do not fit end the run here.
         let backends = match needs_networks(&plan, &concessions, &memory) {
-            true => open_backends(&plan, &schedule, &options.faults).map_err(|e| not_opened(e, options))?,
+            true => open_backends(&plan, &schedule, &device_faults).map_err(|e| not_opened(e, options))?,
             false => Vec::new(),
         };
         let mut journal = open_journal(options, &digest)?;
@@ -277,18 +294,8 @@ impl<'a> Run<'a> {
         record.steps(options.deadline, &plan, &conceded);
         let deadline =
             options.deadline.map(|limit| Deadline::new(limit, &plan, schedule.devices.len(), options.partial));
-        let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
-        let folder = std::env::current_dir().map(|d| d.display().to_string()).unwrap_or_default();
-        journal.append(&[crate::journal::Record::Run(RunRecord {
-            plan: digest,
-            swath: env!("CARGO_PKG_VERSION").to_owned(),
-            started,
-            scenes: (plan.scenes.len() + refused.len()) as u64,
-            tiles: plan.totals().tiles,
-            done_before: record.report.totals.done,
-            folder,
-            arguments: options.arguments.clone(),
-        })])?;
+        let n_scenes = plan.scenes.len() + refused.len();
+        journal.append(&[begun(digest, &plan, n_scenes as u64, record.report.totals.done, options)])?;
         options.guard.begun();
         memory.suspects = suspects(&plan, options.guard.orders());
         let board = Arc::new(Board::new(plan, concessions, memory, Arc::clone(&source)));
@@ -308,6 +315,7 @@ impl<'a> Run<'a> {
             refused,
             journal,
             backends,
+            device_faults,
             record,
             deadline,
         })

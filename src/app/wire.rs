@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::guard::Guard;
+use crate::faults::FaultPlan;
 
 use crate::flow::{
     Admission, Admitted, Both, Budget, Closed, Emit, Fan, Graph, GraphError, Inlet, Outlet, Router, Source, Stop,
@@ -51,6 +52,8 @@ pub struct Parts<'a> {
     pub extent: Extent,
     /// The process that watches over this one.
     pub guard: Guard,
+    /// Faults on purpose.
+    pub faults: FaultPlan,
 }
 
 /// What leaves the readers: units to be cut, and labels that were stored.
@@ -99,7 +102,7 @@ pub fn wire(
     let budget = Budget::new(schedule.unit_budget(plan));
     let admission = Admission::new(turns(board), budget.clone(), stop.clone());
     let admission = Gate { admission, guard: parts.guard.clone(), board: Arc::clone(board) };
-    let mut graph = Graph::new(stop);
+    let mut graph = Graph::new(stop).with_faults(parts.faults.clone());
     let (finished, to_commit) = graph.link(LINK_CAPACITY);
     let (labels, to_stitch) = graph.link(LINK_CAPACITY);
     let stitched = (parts.extent == Extent::Files).then(|| labels.clone());

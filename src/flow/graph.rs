@@ -11,7 +11,7 @@ use super::panics::panic_message;
 use super::stage::{Watched, run};
 use super::watchdog::Pulse;
 use super::{Emit, Source, Stage, Stop};
-use crate::faults::Faults;
+use crate::faults::FaultPlan;
 
 /// Why a graph ended before its work did.
 #[derive(Debug, thiserror::Error)]
@@ -51,13 +51,28 @@ pub struct Graph {
     workers: Vec<JoinHandle<()>>,
     meters: Vec<(String, usize, Arc<StageMeter>)>,
     pulses: Vec<(String, Arc<Pulse>)>,
+    faults: FaultPlan,
     first_error: Arc<Mutex<Option<GraphError>>>,
 }
 
 impl Graph {
     /// A graph without stages.
     pub fn new(stop: Stop) -> Self {
-        Self { stop, workers: Vec::new(), meters: Vec::new(), pulses: Vec::new(), first_error: Arc::default() }
+        Self {
+            stop,
+            workers: Vec::new(),
+            meters: Vec::new(),
+            pulses: Vec::new(),
+            faults: FaultPlan::default(),
+            first_error: Arc::default(),
+        }
+    }
+
+    /// With other faults than those of the environment.
+    #[must_use]
+    pub fn with_faults(mut self, faults: FaultPlan) -> Self {
+        self.faults = faults;
+        self
     }
 
     /// A link between two stages that holds up to `capacity` items.
@@ -75,11 +90,11 @@ impl Graph {
         I: Source<S::In> + Clone + 'static,
         O: Emit<S::Out> + Clone + 'static,
     {
-        let (meter, faults) = (self.meter(name, workers.len()), Faults::at(name));
+        let (meter, faults) = (self.meter(name, workers.len()), self.faults.at(name));
         for stage in workers {
             let (input, output, meter, faults) = (input.clone(), output.clone(), Arc::clone(&meter), faults.clone());
-            let pulse = self.pulse(name);
-            self.thread(name, move || run(stage, &input, &output, &Watched { meter, pulse, faults }))?;
+            let (pulse, stop) = (self.pulse(name), self.stop.clone());
+            self.thread(name, move || run(stage, &input, &output, &Watched { meter, pulse, faults, stop }))?;
         }
         Ok(())
     }
@@ -94,11 +109,11 @@ impl Graph {
         I: Source<S::In> + 'static,
         O: Emit<S::Out> + Clone + 'static,
     {
-        let (meter, faults) = (self.meter(name, workers.len()), Faults::at(name));
+        let (meter, faults) = (self.meter(name, workers.len()), self.faults.at(name));
         for (stage, input) in workers {
             let (output, meter, faults) = (output.clone(), Arc::clone(&meter), faults.clone());
-            let pulse = self.pulse(name);
-            self.thread(name, move || run(stage, &input, &output, &Watched { meter, pulse, faults }))?;
+            let (pulse, stop) = (self.pulse(name), self.stop.clone());
+            self.thread(name, move || run(stage, &input, &output, &Watched { meter, pulse, faults, stop }))?;
         }
         Ok(())
     }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::meter::StageMeter;
 use super::watchdog::Pulse;
-use super::{Closed, Emit, Inlet};
-use crate::faults::Faults;
+use super::{Closed, Emit, Inlet, Stop};
+use crate::faults::{Fault, Faults};
 
 /// Turns items into items. One value per worker; it neither spawns nor wires anything.
 ///
@@ -108,6 +108,7 @@ pub(super) struct Watched {
     pub(super) meter: Arc<StageMeter>,
     pub(super) pulse: Arc<Pulse>,
     pub(super) faults: Faults,
+    pub(super) stop: Stop,
 }
 
 /// A worker's life: take, process, until the input ends or nobody listens.
@@ -118,7 +119,7 @@ pub(super) fn run<S: Stage>(
     watched: &Watched,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
     let outbox = Outbox { pulse: Some(&watched.pulse), ..Outbox::new(output) };
-    let ended = live(stage, input, &outbox, &watched.meter, &watched.faults);
+    let ended = live(stage, input, &outbox, watched);
     outbox.beat(false);
     ended
 }
@@ -127,9 +128,9 @@ fn live<S: Stage>(
     mut stage: S,
     input: &dyn Source<S::In>,
     outbox: &Outbox<'_, S::Out>,
-    meter: &StageMeter,
-    faults: &Faults,
+    watched: &Watched,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let Watched { meter, faults, stop, .. } = watched;
     loop {
         outbox.beat(false);
         let asked = Instant::now();
@@ -142,8 +143,11 @@ fn live<S: Stage>(
         outbox.beat(true);
         let n_items = match came {
             Ok(Some(item)) => {
-                if faults.pass("").is_some() {
-                    return Err("planted fault".into());
+                match faults.pass("") {
+                    None => {}
+                    Some(Fault::Drain) => stop.drain(),
+                    Some(Fault::Trip) => stop.trip(),
+                    Some(_) => return Err("planted fault".into()),
                 }
                 stage.process(item, outbox).map(|()| 1)?
             }

@@ -52,9 +52,7 @@ impl Backend for FaultyBackend {
                 self.spoilt = true;
                 self.inner.forward(batch, key).map(|logits| spoil(batch, logits))
             }
-            Some(Fault::Error | Fault::Panic | Fault::Abort | Fault::Stall | Fault::Balloon) => {
-                Err(BackendError::Forward { detail: "planted fault".into() })
-            }
+            Some(_) => Err(BackendError::Forward { detail: "planted fault".into() }),
             None => self.inner.forward(batch, key),
         }
     }

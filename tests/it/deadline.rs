@@ -146,7 +146,7 @@ fn a_unit_may_be_short_of_memory_and_of_time() {
     let flow = Flow::new(&text(3), scenes());
     concede(&flow, dir.path(), &[[2, 7]], 1);
     let options = |faults| RunOptions {
-        faults: swath::faults::Faults::planned("device", faults),
+        faults: swath::faults::FaultPlan::of(faults),
         deadline: Some(Duration::from_secs(86_400)),
         ..RunOptions::into(dir.path())
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use swath::app::{Ended, Error, RunOptions};
-use swath::faults::Faults;
+use swath::faults::FaultPlan;
 use swath::geom::Size;
 use swath::plan::DeviceId;
 use swath::raster::MemoryRaster;
@@ -30,7 +30,7 @@ fn flow() -> Flow {
 }
 
 fn with(faults: &str, out: &Path) -> RunOptions {
-    RunOptions { faults: Faults::planned("device", faults), ..RunOptions::into(out) }
+    RunOptions { faults: FaultPlan::of(faults), ..RunOptions::into(out) }
 }
 
 fn run(flow: &Flow, faults: &str, out: &Path) -> Ended {

@@ -10,6 +10,7 @@ mod cli;
 mod dataflow;
 mod deadline;
 mod devices;
+mod disturbed;
 mod faults;
 mod flow;
 mod isolated;

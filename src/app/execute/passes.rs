@@ -30,6 +30,7 @@ impl Run<'_> {
                 journal: Arc::clone(&self.journal),
                 extent,
                 guard: self.options.guard.clone(),
+                faults: self.options.faults.clone(),
             };
             let backends = std::mem::take(&mut self.backends);
             let running = wire(&self.board, &parts, backends, self.stop.clone())?;
@@ -68,7 +69,7 @@ impl Run<'_> {
             concede(&mut journal, &self.record.report.plan, &conceded)?;
             journal.state()?.entries
         };
-        self.backends = open_backends(self.board.plan(), &self.schedule, &self.options.faults)?;
+        self.backends = open_backends(self.board.plan(), &self.schedule, &self.device_faults)?;
         let board = Arc::get_mut(&mut self.board);
         let board = board.ok_or_else(|| Error::Internal("a stage outlives its pass".into()))?;
         board.begin_pass(&conceded, entries);
