@@ -8,6 +8,7 @@
 //! | (nothing) | every time |
 //! | `@N` | the Nth time that this process passes the place |
 //! | `@N+` | that time and ever after |
+//! | `%N` | every Nth time |
 //! | `~TEXT` | whenever what is at hand is called so (a scene, a file) |
 //!
 //! Places are the stages by name, and `device`, where a forward pass is called `cuda:0 member1 n2 s1 y24 x0`: device, member, tiles in its
@@ -66,6 +67,7 @@ enum When {
     Always,
     Nth(u64),
     From(u64),
+    Every(u64),
     Named(String),
 }
 
@@ -169,6 +171,7 @@ impl When {
             Self::Always => true,
             Self::Nth(n) => count == *n,
             Self::From(n) => count >= *n,
+            Self::Every(n) => count.is_multiple_of(*n),
             Self::Named(text) => name.contains(text.as_str()),
         }
     }
@@ -201,16 +204,24 @@ fn parse(text: &str) -> Vec<Planned> {
 fn parse_one(text: &str) -> Option<Planned> {
     let (place, rest) = text.trim().split_once(':')?;
     let (rest, once) = rest.strip_suffix('!').map_or((rest, false), |rest| (rest, true));
-    let (kind, when) = match (rest.split_once('@'), rest.split_once('~')) {
+    let every = rest.split_once('%').map(|(kind, n)| Some((kind, When::Every(n.parse().ok().filter(|n| *n > 0)?))));
+    let (kind, when) = match every {
+        Some(every) => every?,
+        None => kind_and_when(rest)?,
+    };
+    let (_, fault) = KINDS.iter().find(|(name, _)| *name == kind)?;
+    Some(Planned { place: place.to_owned(), fault: *fault, when, once, text: text.trim().to_owned() })
+}
+
+fn kind_and_when(rest: &str) -> Option<(&str, When)> {
+    Some(match (rest.split_once('@'), rest.split_once('~')) {
         (Some((kind, count)), _) => match count.strip_suffix('+') {
             Some(count) => (kind, When::From(count.parse().ok()?)),
             None => (kind, When::Nth(count.parse().ok()?)),
         },
         (None, Some((kind, name))) => (kind, When::Named(name.to_owned())),
         (None, None) => (rest, When::Always),
-    };
-    let (_, fault) = KINDS.iter().find(|(name, _)| *name == kind)?;
-    Some(Planned { place: place.to_owned(), fault: *fault, when, once, text: text.trim().to_owned() })
+    })
 }
 
 #[cfg(test)]
@@ -226,6 +237,7 @@ mod tests {
         assert_eq!(strikes("x:error"), [true, true, true]);
         assert_eq!(strikes("x:error@2"), [false, true, false]);
         assert_eq!(strikes("x:error@2+"), [false, true, true]);
+        assert_eq!(strikes("x:error%2"), [false, true, false]);
         assert_eq!(strikes("x:error~b"), [false, true, true]);
         assert_eq!(strikes("x:nonsense"), [false, false, false]);
     }
