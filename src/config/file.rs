@@ -10,7 +10,7 @@ use super::classes::{Class, Nodata};
 use super::pipeline::{Checkpoint, Combine, MaskDepth, Precision};
 use crate::raster::PixelType;
 use crate::tiler::Border;
-use crate::zoo::spec::{Backbone, Network};
+use crate::zoo::spec::{Attention, Backbone, Channels, Network, SpecTable, Variant};
 
 /// A whole file.
 #[derive(Debug, Deserialize)]
@@ -125,9 +125,15 @@ impl Default for InferenceTable {
 pub(super) struct MemberTable {
     pub(super) name: Option<String>,
     pub(super) network: Network,
+    pub(super) variant: Option<Variant>,
     pub(super) backbone: Option<Backbone>,
     pub(super) output_stride: Option<u32>,
     pub(super) rates: Option<[u32; 3]>,
+    pub(super) depth: Option<u32>,
+    pub(super) decoder_channels: Option<Channels>,
+    pub(super) upsampling: Option<u32>,
+    pub(super) attention: Option<Attention>,
+    pub(super) deep_supervision: Option<bool>,
     /// A safetensors file.
     pub(super) weights: Option<PathBuf>,
     /// Instead of a file: random weights that follow from this number.
@@ -138,6 +144,24 @@ pub(super) struct MemberTable {
     pub(super) precision: Precision,
     #[serde(default)]
     pub(super) input: MemberInputTable,
+}
+
+impl MemberTable {
+    /// The network that the table names.
+    pub(super) fn spec(&self) -> SpecTable {
+        SpecTable {
+            variant: self.variant,
+            backbone: self.backbone,
+            output_stride: self.output_stride,
+            rates: self.rates,
+            depth: self.depth,
+            decoder_channels: self.decoder_channels.clone(),
+            upsampling: self.upsampling,
+            attention: self.attention,
+            deep_supervision: self.deep_supervision,
+            ..SpecTable::new(self.network)
+        }
+    }
 }
 
 fn one() -> f64 {

@@ -10,7 +10,7 @@ use super::file::{InputTable, MemberInputTable, MemberTable, PipelineFile, Strat
 use super::unknown_key;
 use crate::raster::PixelType;
 use crate::tiler::{Strategy, Tiling};
-use crate::zoo::spec::{Backbone, Network, NetworkSpec};
+use crate::zoo::spec::{Network, NetworkSpec};
 
 /// Why a pipeline file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -388,6 +388,7 @@ fn tiling(table: TilerTable) -> Result<Tiling, String> {
 }
 
 fn member(table: MemberTable, name: &str, shared: &InputTable, classes: u32, folder: &Path) -> Result<Member, String> {
+    let network = table.spec();
     let input = input(shared, table.input)?;
     let weights = match (table.weights, table.seed) {
         (Some(path), None) => Weights::File(folder.join(path)),
@@ -400,22 +401,7 @@ fn member(table: MemberTable, name: &str, shared: &InputTable, classes: u32, fol
         return Err(format!("its weight is {}; it must be 0 or more", table.weight));
     }
     let bands = u32::try_from(input.bands.len()).unwrap_or(u32::MAX);
-    let backbone = match table.network {
-        Network::DeepLabV3Plus => Some(table.backbone.unwrap_or(Backbone::ResNet34)),
-        Network::Identity => None,
-    };
-    let output_stride = table.output_stride.unwrap_or(16);
-    if ![8, 16].contains(&output_stride) {
-        return Err(format!("its output_stride is {output_stride}; DeepLabv3+ takes 8 or 16"));
-    }
-    let spec = NetworkSpec {
-        network: table.network,
-        backbone,
-        output_stride,
-        rates: table.rates.unwrap_or([12, 24, 36]),
-        bands,
-        classes,
-    };
+    let spec = network.resolve(bands, Some(classes)).map_err(|e| e.to_string())?;
     Ok(Member { name: name.to_owned(), spec, weights, weight: table.weight, precision: table.precision, input })
 }
 

@@ -7,12 +7,15 @@
 //! To add a network: one file in `models` (and perhaps one in `backbone`), its facts in [`spec`], one arm in `registry`, one
 //! parity fixture.
 
+pub mod layout;
 pub mod seed;
 pub mod spec;
 pub mod weights;
 
 #[cfg(feature = "torch")]
 pub mod backbone;
+#[cfg(feature = "torch")]
+pub mod check;
 #[cfg(feature = "torch")]
 pub mod layers;
 #[cfg(feature = "torch")]

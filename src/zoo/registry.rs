@@ -1,10 +1,25 @@
 //! From a spec to a network.
 
-use tch::nn;
+use std::cell::RefCell;
 
+use tch::Device;
+use tch::nn::VarStore;
+
+use crate::zoo::backbone::{self, Extractor};
+use crate::zoo::layers::scope::{Purpose, Scope};
+use crate::zoo::layout::Layout;
+use crate::zoo::models::basnet::BasNet;
+use crate::zoo::models::danet::DaNet;
 use crate::zoo::models::deeplabv3plus::DeepLabV3Plus;
+use crate::zoo::models::hrnet::{HrNet, HrNetOcr};
+use crate::zoo::models::pointrend::{RendDaNet, RendUnet};
+use crate::zoo::models::pspnet::PspNet;
+use crate::zoo::models::refinenet::RefineNet;
+use crate::zoo::models::scse_unet::ScseUnet;
+use crate::zoo::models::unet::{NaicUnet, SmpUnet};
+use crate::zoo::models::unetpp::{NaicUnetPP, SmpUnetPP};
 use crate::zoo::segmenter::Segmenter;
-use crate::zoo::spec::{Network, NetworkSpec};
+use crate::zoo::spec::{Network, NetworkSpec, Variant};
 
 /// Why a spec names no network that can be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -13,47 +28,97 @@ pub struct UnknownNetwork {
     /// The network as the spec displays it.
     pub network: String,
     /// What is wrong with it.
-    pub reason: String,
+    pub reason: &'static str,
 }
 
-/// Builds the network that `spec` describes, its variables under `vs`, on `vs`'s device, f32.
-///
-/// The variables have the values that training from scratch starts with; `weights` fills them otherwise.
+/// A network with its variables.
+pub struct Built<N: ?Sized> {
+    /// The variables, f32, with the values that training from scratch starts with; all 0 in a network for inference. Empty for an
+    /// outline.
+    pub store: VarStore,
+    /// The names and shapes of the reference.
+    pub layout: Layout,
+    /// The network.
+    pub network: Box<N>,
+}
+
+/// Builds the network that `spec` describes on `device`, for `purpose`. [`super::weights`] fills it.
 ///
 /// # Errors
-/// When the spec names a network without tensors, lacks a backbone, or has a stride that the architecture does not know.
-pub fn build(vs: &nn::Path, spec: &NetworkSpec) -> Result<Box<dyn Segmenter>, UnknownNetwork> {
-    let refuse = |reason: String| UnknownNetwork { network: spec.to_string(), reason };
-    match (spec.network, spec.backbone) {
-        (Network::Identity, _) => Err(refuse("only the fake backend runs `identity`".to_owned())),
-        (Network::DeepLabV3Plus, None) => Err(refuse("it needs a backbone".to_owned())),
-        (Network::DeepLabV3Plus, Some(_)) if ![8, 16].contains(&spec.output_stride) => {
-            Err(refuse(format!("its output stride is 8 or 16, not {}", spec.output_stride)))
-        }
-        (Network::DeepLabV3Plus, Some(backbone)) => Ok(Box::new(DeepLabV3Plus::new(vs, spec, backbone))),
-    }
+/// When the spec names a backbone alone, or a network without tensors.
+pub fn build(spec: &NetworkSpec, purpose: Purpose, device: Device) -> Result<Built<dyn Segmenter>, UnknownNetwork> {
+    construct(spec, purpose, device, |scope| segmenter(scope, spec))
+}
+
+/// Builds the backbone that `spec` describes, with its ImageNet classifier unless the spec asks for features.
+///
+/// # Errors
+/// When the spec names something else.
+pub fn build_backbone(spec: &NetworkSpec, purpose: Purpose) -> Result<Built<dyn Extractor>, UnknownNetwork> {
+    construct(spec, purpose, Device::Cpu, |scope| match spec.network == Network::Backbone {
+        true => backbone::alone(scope, spec).ok_or("it is not in this build"),
+        false => Err("it is no backbone"),
+    })
+}
+
+/// One line per network.
+fn segmenter(scope: &Scope, spec: &NetworkSpec) -> Result<Box<dyn Segmenter>, &'static str> {
+    let network: Option<Box<dyn Segmenter>> = match (spec.network, spec.variant) {
+        (Network::DeepLabV3Plus, Variant::Smp) => boxed(DeepLabV3Plus::smp(scope, spec)),
+        (Network::DeepLabV3Plus, _) => boxed(DeepLabV3Plus::naic(scope, spec)),
+        (Network::Unet, Variant::Smp) => boxed(SmpUnet::new(scope, spec)),
+        (Network::Unet, _) => boxed(Some(NaicUnet::new(scope, spec))),
+        (Network::UnetPP, Variant::Smp) => boxed(SmpUnetPP::new(scope, spec)),
+        (Network::UnetPP, _) => boxed(Some(NaicUnetPP::new(scope, spec))),
+        (Network::ScseUnet, _) => boxed(ScseUnet::new(scope, spec)),
+        (Network::PspNet, Variant::Smp) => boxed(PspNet::smp(scope, spec)),
+        (Network::PspNet, _) => boxed(PspNet::naic(scope, spec)),
+        (Network::HrNet, _) => boxed(HrNet::new(scope, spec)),
+        (Network::HrnetOcr, _) => boxed(HrNetOcr::new(scope, spec)),
+        (Network::DaNet, Variant::Official) => boxed(DaNet::official(scope, spec)),
+        (Network::DaNet, _) => boxed(DaNet::naic(scope, spec)),
+        (Network::BasNet, _) => boxed(BasNet::new(scope, spec)),
+        (Network::RefineNet | Network::RefineNetLw, _) => boxed(RefineNet::new(scope, spec)),
+        (Network::RendDaNet, _) => boxed(RendDaNet::new(scope, spec)),
+        (Network::RendUnet, _) => boxed(RendUnet::new(scope, spec)),
+        (Network::Identity, _) => return Err("only the fake backend runs `identity`"),
+        (Network::Backbone, _) => return Err("a backbone alone segments nothing"),
+    };
+    network.ok_or("it needs a backbone")
+}
+
+fn boxed<N: Segmenter + 'static>(network: Option<N>) -> Option<Box<dyn Segmenter>> {
+    Some(Box::new(network?))
+}
+
+fn construct<N: ?Sized>(
+    spec: &NetworkSpec,
+    purpose: Purpose,
+    device: Device,
+    build: impl FnOnce(&Scope) -> Result<Box<N>, &'static str>,
+) -> Result<Built<N>, UnknownNetwork> {
+    let store = VarStore::new(device);
+    let layout = RefCell::default();
+    let network = build(&Scope::root(&store, &layout, purpose));
+    let network = network.map_err(|reason| UnknownNetwork { network: spec.to_string(), reason })?;
+    Ok(Built { store, layout: layout.into_inner(), network })
 }
 
 #[cfg(test)]
 mod tests {
-    use tch::{Device, nn::VarStore};
-
     use super::*;
-    use crate::zoo::spec::Backbone;
+    use crate::zoo::spec::SpecTable;
 
     #[test]
     fn what_cannot_be_built_is_refused_with_the_reason() {
-        let vs = VarStore::new(Device::Cpu);
-        let refusal = |network, backbone, output_stride| {
-            let spec = NetworkSpec { network, backbone, output_stride, rates: [6, 12, 18], bands: 3, classes: 5 };
-            build(&vs.root(), &spec).map(|_| ()).unwrap_err().to_string()
+        let refusal = |network| {
+            let spec = SpecTable::new(network).resolve(3, Some(5)).unwrap();
+            build(&spec, Purpose::Outline, Device::Cpu).map(|_| ()).unwrap_err().to_string()
         };
         assert_eq!(
-            refusal(Network::Identity, None, 1),
+            refusal(Network::Identity),
             "cannot build the network `identity`: only the fake backend runs `identity`"
         );
-        assert!(refusal(Network::DeepLabV3Plus, None, 16).ends_with("it needs a backbone"));
-        assert!(refusal(Network::DeepLabV3Plus, Some(Backbone::ResNet18), 32).ends_with("8 or 16, not 32"));
-        assert!(vs.is_empty());
+        assert!(refusal(Network::Backbone).ends_with("segments nothing"));
     }
 }

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tch::Tensor;
 
+use crate::zoo::layers::resize::bilinear;
 use crate::zoo::spec::Upsample;
 
 /// A network's answer.
@@ -14,6 +15,34 @@ pub struct Segmented {
     pub values: Tensor,
     /// How the reference goes from here to one logit per input pixel; `None` where it is there already.
     pub upsample: Option<Upsample>,
+    /// What else the reference returns, for training; empty in a network that was built for inference.
+    pub side: Vec<Side>,
+}
+
+/// A further map that training looks at.
+#[derive(Debug)]
+pub struct Side {
+    /// The reference's name of it.
+    pub name: &'static str,
+    /// `[N, channels, h, w]` at native resolution.
+    pub values: Tensor,
+    /// How the reference goes from here to one value per input pixel; `None` where it is there already, or does not.
+    pub upsample: Option<Upsample>,
+}
+
+impl Segmented {
+    /// Logits alone.
+    pub fn new(values: Tensor, upsample: Option<Upsample>) -> Self {
+        Self { values, upsample, side: vec![] }
+    }
+}
+
+impl Upsample {
+    /// `[N, C, h, w]` brought to height and width `size` as the reference does.
+    pub fn apply(self, values: &Tensor, size: [i64; 2]) -> Tensor {
+        let Self::Bilinear { align_corners } = self;
+        bilinear(values, size, align_corners)
+    }
 }
 
 /// A segmentation network.
@@ -75,10 +104,7 @@ mod tests {
             assert!(!train);
             match self.0 {
                 Some(message) => panic!("{message}"),
-                None => Segmented {
-                    values: input.matmul(&Tensor::ones([7, 7], (Kind::Float, Device::Cpu))),
-                    upsample: None,
-                },
+                None => Segmented::new(input.matmul(&Tensor::ones([7, 7], (Kind::Float, Device::Cpu))), None),
             }
         }
     }

@@ -22,4 +22,3 @@ mod reader;
 mod resume;
 mod supervisor;
 mod support;
-mod zoo_memory;

@@ -13,7 +13,8 @@ use super::logits::Logits;
 use crate::config::{Precision, Weights};
 use crate::geom::Size;
 use crate::plan::{BackendKind, DeviceId, MemberPlan, Plan};
-use crate::zoo::registry;
+use crate::zoo::layers::scope::Purpose;
+use crate::zoo::registry::{self, Built};
 use crate::zoo::segmenter::{Segmenter, run};
 use crate::zoo::spec::NetworkSpec;
 use crate::zoo::weights;
@@ -62,11 +63,11 @@ impl TorchMember {
             true => BackendError::Device { device, detail },
             false => BackendError::Weights { member: member.name.clone(), detail },
         };
-        let mut store = VarStore::new(target(device));
-        let network = registry::build(&store.root(), &member.spec).map_err(|e| failed(e.to_string()))?;
+        let built = registry::build(&member.spec, Purpose::Inference, target(device));
+        let Built { mut store, layout, network } = built.map_err(|e| failed(e.to_string()))?;
         match &member.weights {
-            Weights::File(path) => weights::load(&store, path).map_err(|e| failed(explain(&e)))?,
-            Weights::Seed(seed) => weights::seeded(&store, *seed).map_err(|e| failed(explain(&e)))?,
+            Weights::File(path) => weights::load(&store, &layout, path).map_err(|e| failed(explain(&e)))?,
+            Weights::Seed(seed) => weights::seeded(&store, &layout, *seed).map_err(|e| failed(explain(&e)))?,
         }
         store.freeze();
         let precision = planned.resolved_precision;
@@ -165,10 +166,10 @@ pub fn check_weights(plan: &Plan) -> Result<(), BackendError> {
     }
     for planned in &plan.members {
         let failed = |detail: String| BackendError::Weights { member: planned.member.name.clone(), detail };
-        let store = VarStore::new(Device::Cpu);
-        registry::build(&store.root(), &planned.member.spec).map_err(|e| failed(e.to_string()))?;
+        let outline = registry::build(&planned.member.spec, Purpose::Outline, Device::Cpu);
+        let outline = outline.map_err(|e| failed(e.to_string()))?;
         if let Weights::File(path) = &planned.member.weights {
-            weights::check(&store, path).map_err(|e| failed(explain(&e)))?;
+            weights::check(&outline.layout, path).map_err(|e| failed(explain(&e)))?;
         }
     }
     Ok(())

@@ -1,13 +1,13 @@
 //! ResNets (He et al. 2016, arXiv:1512.03385) with torchvision's names and arithmetic.
 //!
-//! The stride of a bottleneck sits on its 3 x 3 convolution. Deeper and grouped variants (ResNeXt) are further rows of
-//! [`ResNetTable::of`].
+//! The stride of a bottleneck sits on its 3 x 3 convolution. ResNeXt (Xie et al. 2017, arXiv:1611.05431) groups that convolution.
 
 use tch::Tensor;
-use tch::nn::{self, Module};
 
-use super::Features;
+use super::{Dilation, Extractor, Features, Pace};
 use crate::zoo::layers::conv::{ConvBn, ConvShape};
+use crate::zoo::layers::linear::Linear;
+use crate::zoo::layers::scope::Scope;
 use crate::zoo::spec::Backbone;
 
 /// Channels of the stem.
@@ -24,7 +24,7 @@ pub enum BlockKind {
 
 impl BlockKind {
     /// Output channels per unit of width.
-    const fn expansion(self) -> i64 {
+    pub(super) const fn expansion(self) -> i64 {
         match self {
             Self::Basic => 1,
             Self::Bottleneck => 4,
@@ -46,14 +46,33 @@ pub struct ResNetTable {
 }
 
 impl ResNetTable {
-    /// The row of a backbone.
-    pub const fn of(backbone: Backbone) -> Self {
-        let (block, depths) = match backbone {
-            Backbone::ResNet18 => (BlockKind::Basic, [2, 2, 2, 2]),
-            Backbone::ResNet34 => (BlockKind::Basic, [3, 4, 6, 3]),
-            Backbone::ResNet50 => (BlockKind::Bottleneck, [3, 4, 6, 3]),
+    /// The row of a backbone; `None` for backbones of another family.
+    pub fn of(backbone: Backbone) -> Option<Self> {
+        let (block, depths, groups, group_width) = match backbone {
+            Backbone::ResNet18 => (BlockKind::Basic, [2, 2, 2, 2], 1, 64),
+            Backbone::ResNet34 => (BlockKind::Basic, [3, 4, 6, 3], 1, 64),
+            Backbone::ResNet50 => (BlockKind::Bottleneck, [3, 4, 6, 3], 1, 64),
+            Backbone::ResNet101 => (BlockKind::Bottleneck, [3, 4, 23, 3], 1, 64),
+            Backbone::ResNet152 => (BlockKind::Bottleneck, [3, 8, 36, 3], 1, 64),
+            Backbone::ResNeXt50 => (BlockKind::Bottleneck, [3, 4, 6, 3], 32, 4),
+            Backbone::ResNeXt101 => (BlockKind::Bottleneck, [3, 4, 23, 3], 32, 8),
+            Backbone::ResNeSt50
+            | Backbone::ResNeSt101
+            | Backbone::ResNeSt200
+            | Backbone::ResNeSt269
+            | Backbone::Xception
+            | Backbone::Xception41
+            | Backbone::Xception65
+            | Backbone::HrNetW18
+            | Backbone::HrNetW32
+            | Backbone::HrNetW48 => return None,
         };
-        Self { block, depths, groups: 1, group_width: 64 }
+        Some(Self { block, depths, groups, group_width })
+    }
+
+    /// Plain blocks of one kind.
+    pub(super) const fn plain(block: BlockKind) -> Self {
+        Self { block, depths: [0; 4], groups: 1, group_width: 64 }
     }
 
     /// Output channels of the four stages.
@@ -63,111 +82,161 @@ impl ResNetTable {
     }
 }
 
-/// A ResNet, with or without its classifier.
+/// Where the parts of a ResNet have their variables: definitions that embed one rename its parts.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    /// The first convolution.
+    pub conv1: Scope<'a>,
+    /// The normalisation behind it.
+    pub bn1: Scope<'a>,
+    /// The four stages.
+    pub stages: [Scope<'a>; 4],
+}
+
+impl<'a> Parts<'a> {
+    /// torchvision's names: `conv1`, `bn1`, `layer1` to `layer4`.
+    pub fn torchvision(scope: &Scope<'a>) -> Self {
+        let stages = std::array::from_fn(|idx| scope / format!("layer{}", idx + 1));
+        Self { conv1: scope / "conv1", bn1: scope / "bn1", stages }
+    }
+}
+
+/// A ResNet without a classifier of its own; [`Self::with_classifier`] adds torchvision's.
 #[derive(Debug)]
 pub struct ResNet {
     stem: ConvBn,
-    stages: [Vec<Block>; 4],
-    classifier: Option<nn::Linear>,
+    stages: Vec<Stage>,
+    channels: Vec<i64>,
+    classifier: Option<Linear>,
 }
 
 impl ResNet {
-    /// The network for images of `bands` channels whose deepest map has stride `output_stride`: 32, 16 or 8.
-    ///
-    /// A stage that would go beyond that stride keeps its size and dilates all its 3 x 3 convolutions instead, the first block's
-    /// included, as segmentation_models_pytorch does (torchvision leaves the first block at the dilation before).
-    /// With `classes`, there is a linear classifier `fc`: [`Self::classify`].
-    pub fn new(vs: &nn::Path, table: ResNetTable, output_stride: u32, bands: i64, classes: Option<i64>) -> Self {
+    /// The network for images of `bands` channels, of which `depth` stages are used, the stem counted as one: the others have their
+    /// names only.
+    pub fn new(parts: &Parts, table: ResNetTable, dilation: Dilation, bands: u32, depth: u32) -> Self {
         let stem_shape = ConvShape::new(7).stride(2).backbone_init();
-        let stem = ConvBn::new(vs / "conv1", vs / "bn1", bands, STEM_CHANNELS, stem_shape);
-        let channels = table.channels();
-        let mut input = STEM_CHANNELS;
-        let stages = std::array::from_fn(|idx| {
-            let undilated_stride = 4 << idx;
-            let dilation = (undilated_stride / i64::from(output_stride)).max(1);
-            let stride = if idx == 0 || dilation > 1 { 1 } else { 2 };
-            let place = Place { width: 64 << idx, stride, dilation };
-            let stage = build_stage(&(vs / format!("layer{}", idx + 1)), table, table.depths[idx], input, place);
-            input = channels[idx];
-            stage
-        });
-        let classifier = classes.map(|n| nn::linear(vs / "fc", channels[3], n, nn::LinearConfig::default()));
-        Self { stem, stages, classifier }
+        let stem = ConvBn::new(&parts.conv1, &parts.bn1, i64::from(bands), STEM_CHANNELS, stem_shape);
+        let channels: Vec<i64> = [STEM_CHANNELS].into_iter().chain(table.channels()).collect();
+        let mut stages = Vec::new();
+        for (idx, scope) in parts.stages.iter().enumerate() {
+            let build = |scope: &Scope| Stage::new(scope, table, dilation, idx);
+            if idx + 1 < depth as usize {
+                stages.push(build(scope));
+            } else {
+                scope.never_used(build);
+            }
+        }
+        Self { stem, channels: channels[..=stages.len()].to_vec(), stages, classifier: None }
     }
 
-    /// The feature maps of `xs`, `[N, bands, H, W]`.
-    pub fn features(&self, xs: &Tensor, train: bool) -> Features {
-        let stage = |idx: usize, xs: &Tensor| run_stage(&self.stages[idx], xs, train);
+    /// The same with a linear classifier, variables `fc.*` at `scope`.
+    pub fn with_classifier(mut self, scope: &Scope, classes: u32) -> Self {
+        let features = self.channels.last().copied().unwrap_or_default();
+        self.classifier = Some(Linear::new(&(scope / "fc"), features, i64::from(classes)));
+        self
+    }
+}
+
+impl Extractor for ResNet {
+    fn channels(&self) -> &[i64] {
+        &self.channels
+    }
+
+    fn features(&self, xs: &Tensor, train: bool) -> Features {
         let stem = self.stem.forward_relu(xs, train);
-        let c1 = stage(0, &stem.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false));
-        let c2 = stage(1, &c1);
-        let c3 = stage(2, &c2);
-        let c4 = stage(3, &c3);
-        Features { stem, c1, c2, c3, c4 }
+        let mut maps = vec![stem];
+        for (idx, stage) in self.stages.iter().enumerate() {
+            let input = match idx {
+                0 => maps[0].max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false),
+                _ => maps[idx].shallow_clone(),
+            };
+            maps.push(stage.forward(&input, train));
+        }
+        Features { maps }
     }
 
-    /// The class scores, `[N, classes]`, that belong to stage 4's map; `None` when built without a classifier.
-    pub fn classify(&self, c4: &Tensor) -> Option<Tensor> {
+    fn classify(&self, features: &Features) -> Option<Tensor> {
         let classifier = self.classifier.as_ref()?;
-        Some(classifier.forward(&c4.adaptive_avg_pool2d([1, 1]).flatten(1, -1)))
+        Some(classifier.forward(&features.deepest().adaptive_avg_pool2d([1, 1]).flatten(1, -1)))
     }
 }
 
 /// Where a block stands.
 #[derive(Clone, Copy, Debug)]
-struct Place {
-    width: i64,
-    stride: i64,
-    dilation: i64,
+pub(super) struct Place {
+    /// Channels inside it.
+    pub(super) width: i64,
+    /// Stride and dilation.
+    pub(super) pace: Pace,
+    /// Values to start training with.
+    pub(super) start: ConvShape,
 }
 
-fn build_stage(vs: &nn::Path, table: ResNetTable, depth: usize, input: i64, place: Place) -> Vec<Block> {
-    let output = place.width * table.block.expansion();
-    (0..depth)
-        .map(|idx| match idx {
-            0 => Block::new(&(vs / idx), table, input, place),
-            _ => Block::new(&(vs / idx), table, output, Place { stride: 1, ..place }),
-        })
-        .collect()
-}
+/// The blocks of one resolution.
+#[derive(Debug)]
+pub struct Stage(Vec<Block>);
 
-fn run_stage(blocks: &[Block], xs: &Tensor, train: bool) -> Tensor {
-    blocks.iter().fold(xs.shallow_clone(), |xs, block| block.forward(&xs, train))
+impl Stage {
+    /// Stage `idx` of a network, counted from 0 for the one at stride 4.
+    pub fn new(scope: &Scope, table: ResNetTable, dilation: Dilation, idx: usize) -> Self {
+        let place = Place { width: 64 << idx, pace: dilation.pace(idx), start: ConvShape::new(1).backbone_init() };
+        let input = if idx == 0 { STEM_CHANNELS } else { table.channels()[idx - 1] };
+        let output = table.channels()[idx];
+        let block = |at: usize| Block::new(&(scope / at), table, if at == 0 { input } else { output }, place, at);
+        Self((0..table.depths[idx]).map(block).collect())
+    }
+
+    /// `[N, input, H, W]` to `[N, output, h, w]`.
+    pub fn forward(&self, xs: &Tensor, train: bool) -> Tensor {
+        self.0.iter().fold(xs.shallow_clone(), |xs, block| block.forward(&xs, train))
+    }
 }
 
 /// Convolutions around which the input is added to the output.
 #[derive(Debug)]
-struct Block {
+pub struct Block {
     convs: Vec<ConvBn>,
     downsample: Option<ConvBn>,
 }
 
 impl Block {
-    fn new(vs: &nn::Path, table: ResNetTable, input: i64, place: Place) -> Self {
-        let Place { width, stride, dilation } = place;
-        let output = width * table.block.expansion();
-        let spatial = ConvShape::new(3).dilation(dilation).backbone_init();
-        let point = ConvShape::new(1).backbone_init();
-        let inner = width * table.group_width / 64 * table.groups;
+    /// A basic block that changes neither size nor channels.
+    pub fn basic(scope: &Scope, channels: i64) -> Self {
+        let place = Place { width: channels, pace: Pace::EVEN, start: ConvShape::new(1).backbone_init() };
+        Self::new(scope, ResNetTable::plain(BlockKind::Basic), channels, place, 0)
+    }
+
+    /// The block `idx` of a stage.
+    pub(super) fn new(scope: &Scope, table: ResNetTable, input: i64, place: Place, idx: usize) -> Self {
+        let (stride, dilation) = place.pace.of_block(idx);
+        let output = place.width * table.block.expansion();
+        let point = place.start;
+        let spatial = ConvShape { kernel: 3, ..point };
+        let inner = place.width * table.group_width / 64 * table.groups;
         let plan = match table.block {
-            BlockKind::Basic => vec![(input, output, spatial.stride(stride)), (output, output, spatial)],
+            BlockKind::Basic => vec![
+                (input, output, spatial.stride(stride).dilation(dilation)),
+                (output, output, spatial.dilation(dilation)),
+            ],
             BlockKind::Bottleneck => vec![
                 (input, inner, point),
-                (inner, inner, spatial.stride(stride).groups(table.groups)),
+                (inner, inner, spatial.stride(stride).dilation(dilation).groups(table.groups)),
                 (inner, output, point),
             ],
         };
         let build = |(idx, (input, output, shape)): (usize, (i64, i64, ConvShape))| {
-            ConvBn::new(vs / format!("conv{}", idx + 1), vs / format!("bn{}", idx + 1), input, output, shape)
+            let (conv, norm) = (scope / format!("conv{}", idx + 1), scope / format!("bn{}", idx + 1));
+            ConvBn::new(&conv, &norm, input, output, shape)
         };
         let convs = plan.into_iter().enumerate().map(build).collect();
         let changes = stride != 1 || input != output;
         let downsample =
-            changes.then(|| ConvBn::sequential(&(vs / "downsample"), 0, input, output, point.stride(stride)));
+            changes.then(|| ConvBn::sequential(&(scope / "downsample"), 0, input, output, point.stride(stride)));
         Self { convs, downsample }
     }
 
-    fn forward(&self, xs: &Tensor, train: bool) -> Tensor {
+    /// `[N, input, H, W]` to `[N, output, h, w]`.
+    pub fn forward(&self, xs: &Tensor, train: bool) -> Tensor {
         let residual = self.residual(xs, train);
         match &self.downsample {
             Some(downsample) => (residual + downsample.forward(xs, train)).relu_(),

@@ -1,37 +1,79 @@
 //! Atrous spatial pyramid pooling.
 
 use tch::Tensor;
-use tch::nn;
 
 use super::conv::{ConvBn, ConvShape};
+use super::resize::size_of;
+use super::scope::Scope;
 use super::separable::SeparableConvBn;
 
 /// Looks at a feature map at several scales at once: 1 x 1, three dilated 3 x 3, and the mean of the whole map.
 ///
-/// The branches are concatenated in the order 1 x 1, the three rates as given, image pool, and projected.
+/// The branches are concatenated and projected.
 #[derive(Debug)]
 pub struct Aspp {
     point: ConvBn,
-    atrous: [SeparableConvBn; 3],
+    atrous: [Atrous; 3],
     pool: ConvBn,
     project: ConvBn,
     dropout: f64,
+    order: BranchOrder,
+}
+
+/// Where the mean of the whole map stands among the branches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BranchOrder {
+    /// 1 x 1, the three rates as given, mean.
+    PoolLast,
+    /// Mean, 1 x 1, the three rates as given.
+    PoolFirst,
+}
+
+/// A dilated 3 x 3 branch.
+#[derive(Debug)]
+enum Atrous {
+    Separable(SeparableConvBn),
+    Plain(ConvBn),
 }
 
 impl Aspp {
-    /// Variables: `convs.{0..4}.*`, `project.*`. `dropout` acts on the projection, in training only.
-    pub fn new(vs: &nn::Path, input: i64, output: i64, rates: [u32; 3], dropout: f64) -> Self {
-        let branch = |idx: usize| vs / "convs" / idx;
-        let atrous =
-            |idx: usize, rate: u32| SeparableConvBn::sequential(&branch(idx), 0, input, output, i64::from(rate));
-        let point = ConvShape::new(1);
+    /// As segmentation_models_pytorch has it: separable branches. Variables: `convs.{0..4}.*`, `project.*`; dropout 0.5.
+    pub fn smp(scope: &Scope, input: i64, output: i64, rates: [u32; 3]) -> Self {
+        let branch = |idx: usize| scope / "convs" / idx;
+        let atrous = |idx: usize| {
+            Atrous::Separable(SeparableConvBn::sequential(&branch(idx + 1), 0, input, output, i64::from(rates[idx])))
+        };
+        let point = ConvShape::new(1).decoder_init();
         Self {
             point: ConvBn::sequential(&branch(0), 0, input, output, point),
-            atrous: [atrous(1, rates[0]), atrous(2, rates[1]), atrous(3, rates[2])],
+            atrous: std::array::from_fn(atrous),
             // Index 0 of this branch is the pooling, which has no variables.
             pool: ConvBn::sequential(&branch(4), 1, input, output, point),
-            project: ConvBn::sequential(&(vs / "project"), 0, 5 * output, output, point),
-            dropout,
+            project: ConvBn::sequential(&(scope / "project"), 0, 5 * output, output, point),
+            dropout: 0.5,
+            order: BranchOrder::PoolLast,
+        }
+    }
+
+    /// As the 2020 entry has it: plain branches, the mean first. Variables: `gave_pool.*`, `conv1_1.*`, `aspp_bra{1..3}.*`,
+    /// `aspp_catdown.*`; dropout 0.1.
+    pub fn naic(scope: &Scope, input: i64, output: i64, rates: [u32; 3]) -> Self {
+        let pair = |place: &str, idx: &str, input: i64, shape: ConvShape| {
+            let place = scope / place;
+            ConvBn::new(&(&place / format!("conv{idx}")), &(&place / format!("bn{idx}")), input, output, shape)
+        };
+        let point = ConvShape::new(1);
+        let atrous = |idx: usize| {
+            let (place, number) = (format!("aspp_bra{}", idx + 1), format!("1_{}", idx + 1));
+            Atrous::Plain(pair(&place, &number, input, ConvShape::new(3).dilation(i64::from(rates[idx]))))
+        };
+        Self {
+            point: pair("conv1_1", "0_2", input, point),
+            atrous: std::array::from_fn(atrous),
+            pool: pair("gave_pool", "0_1", input, point),
+            project: pair("aspp_catdown", "_down", 5 * output, point),
+            dropout: 0.1,
+            order: BranchOrder::PoolFirst,
         }
     }
 
@@ -45,11 +87,18 @@ impl Aspp {
 
     /// The branches side by side, `[N, 5 output, H, W]`.
     fn branches(&self, xs: &Tensor, train: bool) -> Tensor {
-        let size = xs.size();
+        let [height, width] = size_of(xs);
         let mut branches = vec![self.point.forward_relu(xs, train)];
-        branches.extend(self.atrous.iter().map(|branch| branch.forward(xs, train)));
+        branches.extend(self.atrous.iter().map(|branch| match branch {
+            Atrous::Separable(branch) => branch.forward(xs, train),
+            Atrous::Plain(branch) => branch.forward_relu(xs, train),
+        }));
         let pooled = self.pool.forward_relu(&xs.adaptive_avg_pool2d([1, 1]), train);
-        branches.push(pooled.expand([-1, -1, size[2], size[3]], false));
+        let pooled = pooled.expand([-1, -1, height, width], false);
+        match self.order {
+            BranchOrder::PoolLast => branches.push(pooled),
+            BranchOrder::PoolFirst => branches.insert(0, pooled),
+        }
         Tensor::cat(&branches, 1)
     }
 }

@@ -2,4 +2,15 @@
 
 pub mod aspp;
 pub mod conv;
+pub mod double_conv;
+pub mod dual_attention;
+pub mod linear;
+pub mod object_context;
+pub mod point_rend;
+pub mod pyramid_pool;
+pub mod resize;
+pub mod scope;
+pub mod scse;
 pub mod separable;
+pub mod smp_decoder;
+pub mod trace;

@@ -15,9 +15,10 @@ use std::path::{Path, PathBuf};
 
 pub use file::{FileTensor, WeightsFile, digest};
 #[cfg(feature = "torch")]
-pub use store::{assign, check, load, save, seeded, shapes};
+pub use store::{assign, load, save, seeded};
 
 use crate::atomic::WriteError;
+use crate::zoo::layout::Layout;
 use crate::zoo::spec::{CLASSIFIER_WEIGHTS, STEM_WEIGHTS};
 
 /// Lines that an error message spends on one kind of mismatch.
@@ -170,6 +171,29 @@ impl fmt::Display for Unfit {
     }
 }
 
+/// Compares the table of contents of the weights file `path` with a network, values aside.
+///
+/// # Errors
+/// When the file cannot be read or does not fit.
+pub fn check(layout: &Layout, path: &Path) -> Result<(), WeightsError> {
+    let file = WeightsFile::open(path)?;
+    let mut mismatches = compare(&layout.shapes(), file.tensors());
+    mismatches.extend_from_slice(file.duplicates());
+    if mismatches.is_empty() { Ok(()) } else { Err(Unfit { path: path.to_owned(), mismatches }.into()) }
+}
+
+/// Compares two lists of names and shapes.
+pub fn compare_shapes(expected: &[(String, Vec<usize>)], found: &[(String, Vec<usize>)]) -> Vec<Mismatch> {
+    let tensor = |(name, shape): &(String, Vec<usize>)| FileTensor {
+        name: name.clone(),
+        dtype: safetensors::Dtype::F32,
+        shape: shape.clone(),
+        start: 0,
+        n_bytes: 0,
+    };
+    compare(expected, &found.iter().map(tensor).collect::<Vec<_>>())
+}
+
 /// Compares the variables of a network (name, shape) with the tensors of a file.
 ///
 /// The result is ordered by name and empty when the file fits, values aside. Of a tensor that a file lists twice, the first
@@ -213,14 +237,15 @@ fn advice(mismatches: &[Mismatch]) -> Vec<String> {
     let mut lines = Vec::new();
     for mismatch in mismatches {
         let Mismatch::Shape { name, expected, found } = mismatch else { continue };
-        if CLASSIFIER_WEIGHTS.contains(&name.as_str()) && found.first() != expected.first() {
+        let ends = |list: &[&str]| list.iter().any(|end| is_ending(name, end));
+        if ends(&CLASSIFIER_WEIGHTS) && found.first() != expected.first() {
             lines.push(format!(
                 "the file has {} classes, the pipeline {}: use the class table that the weights were trained with",
                 count(found.first()),
                 count(expected.first())
             ));
         }
-        if STEM_WEIGHTS.contains(&name.as_str()) && found.get(1) != expected.get(1) {
+        if ends(&STEM_WEIGHTS) && found.get(1) != expected.get(1) {
             lines.push(format!(
                 "the file is for {} bands, the pipeline has {}: select the bands that the weights were trained with",
                 count(found.get(1)),
@@ -230,6 +255,11 @@ fn advice(mismatches: &[Mismatch]) -> Vec<String> {
     }
     lines.extend(prefix_advice(mismatches));
     lines
+}
+
+/// Whether a name is this, or ends with it after a dot.
+fn is_ending(name: &str, end: &str) -> bool {
+    name.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 fn count(dimension: Option<&usize>) -> String {

@@ -1,5 +1,6 @@
 //! Weights between files and the variables of a network.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use safetensors::Dtype;
@@ -7,73 +8,105 @@ use safetensors::tensor::TensorView;
 use tch::nn::VarStore;
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::{Mismatch, Unfit, WeightsError, WeightsFile, compare, is_counter};
+use super::{Mismatch, Unfit, WeightsError, WeightsFile, compare};
 use crate::atomic;
+use crate::zoo::layout::{Fold, Layout, Role};
 use crate::zoo::seed;
 
-/// Names and shapes of the variables, ordered by name.
-pub fn shapes(vs: &VarStore) -> Vec<(String, Vec<usize>)> {
-    sorted(vs).into_iter().map(|(name, tensor)| (name, shape(&tensor))).collect()
-}
-
-/// Sets every variable of `vs` from the safetensors file `path`, or none.
+/// Sets every variable of a network from the weights file `path`, or none.
 ///
 /// # Errors
 /// When the file cannot be read, or does not fit exactly: then all mismatches are in one [`Unfit`].
-pub fn load(vs: &VarStore, path: &Path) -> Result<(), WeightsError> {
+pub fn load(store: &VarStore, layout: &Layout, path: &Path) -> Result<(), WeightsError> {
     let mut file = WeightsFile::open(path)?;
-    let expected = shapes(vs);
-    let mut mismatches = compare(&expected, file.tensors());
+    let mut mismatches = compare(&layout.shapes(), file.tensors());
     mismatches.extend_from_slice(file.duplicates());
-    let values =
-        if file.duplicates().is_empty() { read_fitting(&mut file, &expected, &mut mismatches)? } else { vec![] };
+    let mut values =
+        if file.duplicates().is_empty() { read_fitting(&mut file, layout, &mut mismatches)? } else { BTreeMap::new() };
     if !mismatches.is_empty() {
         return Err(Unfit { path: path.to_owned(), mismatches }.into());
     }
-    let variables = vs.variables();
-    values.iter().try_for_each(|(name, values)| match variables.get(name) {
-        Some(variable) => copy(name, variable, values),
-        None => Ok(()),
-    })
-}
-
-/// Compares the file's table of contents with the variables of `vs`, values aside.
-///
-/// # Errors
-/// As [`load`].
-pub fn check(vs: &VarStore, path: &Path) -> Result<(), WeightsError> {
-    let file = WeightsFile::open(path)?;
-    let mut mismatches = compare(&shapes(vs), file.tensors());
-    mismatches.extend_from_slice(file.duplicates());
-    if mismatches.is_empty() { Ok(()) } else { Err(Unfit { path: path.to_owned(), mismatches }.into()) }
+    // Every tensor that is asked for has been read: none is missing.
+    assign(store, layout, |name, _| values.remove(name).unwrap_or_default())
 }
 
 /// Sets every variable by the seeded rule ([`seed::fill`]), so that the network depends on `seed` alone.
 ///
 /// # Errors
 /// When libtorch refuses the copy.
-pub fn seeded(vs: &VarStore, seed: u64) -> Result<(), WeightsError> {
-    assign(vs, |name, shape| seed::fill(seed, name, shape, 0))
+pub fn seeded(store: &VarStore, layout: &Layout, seed: u64) -> Result<(), WeightsError> {
+    assign(store, layout, |name, shape| seed::fill(seed, name, shape, 0))
 }
 
-/// Sets every variable, by order of name, to what `values` returns for its name and shape, row-major.
+/// Sets every variable from what `values` returns for the reference's tensors by name and shape, row-major. It is asked once for each
+/// tensor that is needed: convolutions that were folded are computed here.
 ///
 /// # Errors
 /// When libtorch refuses the copy, for instance because the number of values is not the variable's.
-pub fn assign(vs: &VarStore, mut values: impl FnMut(&str, &[usize]) -> Vec<f32>) -> Result<(), WeightsError> {
-    sorted(vs).iter().try_for_each(|(name, variable)| copy(name, variable, &values(name, &shape(variable))))
+pub fn assign(
+    store: &VarStore,
+    layout: &Layout,
+    mut values: impl FnMut(&str, &[usize]) -> Vec<f32>,
+) -> Result<(), WeightsError> {
+    let variables = store.variables();
+    let set = |name: &str, values: &[f32]| match variables.get(name) {
+        Some(variable) => copy(name, variable, values),
+        None => Ok(()),
+    };
+    for (name, declared) in &layout.tensors {
+        if matches!(declared.role, Role::Parameter | Role::Statistic) {
+            set(name, &values(name, &declared.shape))?;
+        }
+    }
+    for fold in &layout.folds {
+        let mut part = |name: String| match layout.tensors.get(&name) {
+            Some(declared) => values(&name, &declared.shape),
+            None => vec![],
+        };
+        let (weight, bias) = folded(fold, &mut part);
+        set(&format!("{}weight", fold.conv), &weight)?;
+        set(&format!("{}bias", fold.conv), &bias)?;
+    }
+    Ok(())
 }
 
-/// Writes all variables as f32 to the safetensors file `path`, which appears whole or not at all.
+/// The weight and the bias of a convolution with its batch normalisation in it, computed in f64.
+fn folded(fold: &Fold, part: &mut impl FnMut(String) -> Vec<f32>) -> (Vec<f32>, Vec<f32>) {
+    let mut norm = |name: &str| part(format!("{}{name}", fold.norm));
+    let (scale, shift) = (norm("weight"), norm("bias"));
+    let (mean, variance) = (norm("running_mean"), norm("running_var"));
+    let weight = part(format!("{}weight", fold.conv));
+    let bias = if fold.has_bias { part(format!("{}bias", fold.conv)) } else { vec![0.0; scale.len()] };
+    let factors: Vec<f64> =
+        scale.iter().zip(&variance).map(|(&s, &v)| f64::from(s) / (f64::from(v) + fold.eps).sqrt()).collect();
+    let per_channel = weight.len() / factors.len().max(1);
+    let weight = weight.chunks(per_channel.max(1)).zip(&factors);
+    let weight = weight.flat_map(|(values, f)| values.iter().map(move |&w| narrow(f64::from(w) * f))).collect();
+    let bias = bias.iter().zip(&mean).zip(&factors).zip(&shift);
+    let bias = bias.map(|(((&b, &m), f), &s)| narrow((f64::from(b) - f64::from(m)) * f + f64::from(s))).collect();
+    (weight, bias)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "one rounding to f32")]
+fn narrow(value: f64) -> f32 {
+    value as f32
+}
+
+/// Writes the weights of a network that was built for training as f32 to the safetensors file `path`, which appears whole or not at
+/// all. What the reference has and never uses is written as zeros, so that the reference loads the file.
 ///
 /// # Errors
 /// When a tensor cannot be brought to the CPU or the file cannot be written.
-pub fn save(vs: &VarStore, path: &Path) -> Result<(), WeightsError> {
+pub fn save(store: &VarStore, layout: &Layout, path: &Path) -> Result<(), WeightsError> {
+    let variables = store.variables();
     let mut contents = Vec::new();
-    for (name, tensor) in sorted(vs) {
-        let values = to_host(&tensor).map_err(|e| copy_error(&name, &e))?;
+    for (name, declared) in &layout.tensors {
+        let values = match variables.get(name) {
+            Some(tensor) => to_host(tensor).map_err(|e| copy_error(name, &e))?,
+            None => vec![0.0; declared.shape.iter().product()],
+        };
         let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        contents.push((name, shape(&tensor), bytes));
+        contents.push((name, declared.shape.clone(), bytes));
     }
     let unwritable =
         |e: safetensors::SafeTensorError| WeightsError::Malformed { path: path.to_owned(), reason: e.to_string() };
@@ -85,18 +118,17 @@ pub fn save(vs: &VarStore, path: &Path) -> Result<(), WeightsError> {
     Ok(atomic::write(path, &file)?)
 }
 
-/// Reads the tensors that agree with `expected` in name, shape and type; adds those with values that are not finite to
-/// `mismatches`.
+/// Reads the tensors that the network needs and that agree with it in name, shape and type; adds those with values that are not
+/// finite to `mismatches`.
 fn read_fitting(
     file: &mut WeightsFile,
-    expected: &[(String, Vec<usize>)],
+    layout: &Layout,
     mismatches: &mut Vec<Mismatch>,
-) -> Result<Vec<(String, Vec<f32>)>, WeightsError> {
-    let mut read = Vec::with_capacity(expected.len());
+) -> Result<BTreeMap<String, Vec<f32>>, WeightsError> {
+    let mut read = BTreeMap::new();
     for tensor in file.tensors().to_vec() {
-        let position = expected.binary_search_by(|(name, _)| name.cmp(&tensor.name));
-        let fits = position.is_ok_and(|idx| expected[idx].1 == tensor.shape) && tensor.is_readable();
-        if !fits || is_counter(&tensor.name) {
+        let declared = layout.tensors.get(&tensor.name).filter(|d| d.shape == tensor.shape && d.role != Role::Unused);
+        if declared.is_none() || !tensor.is_readable() {
             continue;
         }
         let values = file.read(&tensor)?;
@@ -104,21 +136,10 @@ fn read_fitting(
         if n_values > 0 {
             mismatches.push(Mismatch::NonFinite { name: tensor.name, n_values });
         } else {
-            read.push((tensor.name, values));
+            read.insert(tensor.name, values);
         }
     }
     Ok(read)
-}
-
-fn sorted(vs: &VarStore) -> Vec<(String, Tensor)> {
-    let mut variables: Vec<_> = vs.variables().into_iter().collect();
-    variables.sort_by(|(a, _), (b, _)| a.cmp(b));
-    variables
-}
-
-fn shape(tensor: &Tensor) -> Vec<usize> {
-    // A tensor's dimensions are never negative.
-    tensor.size().into_iter().map(|n| usize::try_from(n).unwrap_or_default()).collect()
 }
 
 fn copy(name: &str, variable: &Tensor, values: &[f32]) -> Result<(), WeightsError> {
@@ -142,27 +163,49 @@ fn copy_error(name: &str, error: &TchError) -> WeightsError {
 mod tests {
     use std::path::PathBuf;
 
+    use std::cell::RefCell;
+
     use half::{bf16, f16};
-    use tch::nn;
 
     use super::*;
     use crate::zoo::layers::conv::{ConvBn, ConvShape};
+    use crate::zoo::layers::scope::{Purpose, Scope};
 
-    fn small() -> VarStore {
-        let vs = VarStore::new(Device::Cpu);
-        ConvBn::new(vs.root() / "conv", vs.root() / "bn", 2, 3, ConvShape::new(1));
-        vs
+    /// A convolution with batch normalisation.
+    struct Small {
+        store: VarStore,
+        layout: Layout,
+        net: ConvBn,
     }
 
-    /// The variables of `vs` as (name, shape, values).
-    fn contents(vs: &VarStore) -> Vec<(String, Vec<usize>, Vec<f32>)> {
-        sorted(vs).iter().map(|(name, t)| (name.clone(), shape(t), to_host(t).unwrap())).collect()
+    fn built(purpose: Purpose) -> Small {
+        let store = VarStore::new(Device::Cpu);
+        let layout = RefCell::default();
+        let root = Scope::root(&store, &layout, purpose);
+        let net = ConvBn::new(&(&root / "conv"), &(&root / "bn"), 2, 3, ConvShape::new(1).biased());
+        root.never_used(|s| ConvBn::new(&(s / "conv2"), &(s / "bn2"), 1, 1, ConvShape::new(1)));
+        drop(root);
+        Small { store, layout: layout.into_inner(), net }
+    }
+
+    fn small() -> Small {
+        built(Purpose::Training)
+    }
+
+    /// The tensors of the reference as (name, shape, values), those without a variable as zeros.
+    fn contents(small: &Small) -> Vec<(String, Vec<usize>, Vec<f32>)> {
+        let variables = small.store.variables();
+        let values = |name: &str, shape: &[usize]| match variables.get(name) {
+            Some(tensor) => to_host(tensor).unwrap(),
+            None => vec![0.0; shape.iter().product()],
+        };
+        small.layout.shapes().into_iter().map(|(name, shape)| (name.clone(), shape.clone(), values(&name, &shape))).collect()
     }
 
     /// Writes tensors as `dtype` after `edit`.
     fn file(dtype: Dtype, edit: impl FnOnce(&mut Vec<(String, Vec<usize>, Vec<f32>)>)) -> (tempfile::TempDir, PathBuf) {
         let vs = small();
-        seeded(&vs, 5).unwrap();
+        seeded(&vs.store, &vs.layout, 5).unwrap();
         let mut tensors = contents(&vs);
         edit(&mut tensors);
         let bytes: Vec<Vec<u8>> = tensors.iter().map(|(_, _, values)| encode(dtype, values)).collect();
@@ -194,7 +237,7 @@ mod tests {
     fn refusal(path: &Path) -> String {
         let vs = small();
         let before = contents(&vs);
-        let text = load(&vs, path).unwrap_err().to_string();
+        let text = load(&vs.store, &vs.layout, path).unwrap_err().to_string();
         assert_eq!(contents(&vs), before, "a refused file has changed variables");
         assert!(text.contains("w.safetensors"), "{text}");
         text
@@ -203,11 +246,11 @@ mod tests {
     #[test]
     fn f32_survives_save_and_load_bit_for_bit_and_16_bit_files_are_widened() {
         let (source, target) = (small(), small());
-        seeded(&source, 5).unwrap();
+        seeded(&source.store, &source.layout, 5).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("w.safetensors");
-        save(&source, &path).unwrap();
-        load(&target, &path).unwrap();
+        save(&source.store, &source.layout, &path).unwrap();
+        load(&target.store, &target.layout, &path).unwrap();
         assert_eq!(contents(&target), contents(&source));
 
         for (dtype, rounded) in [
@@ -215,23 +258,47 @@ mod tests {
             (Dtype::BF16, |v| bf16::from_f32(v).to_f32()),
         ] {
             let (_dir, path) = file(dtype, |_| {});
-            load(&target, &path).unwrap();
+            load(&target.store, &target.layout, &path).unwrap();
             let expected: Vec<_> = contents(&source)
                 .into_iter()
                 .map(|(n, s, v)| (n, s, v.into_iter().map(rounded).collect::<Vec<_>>()))
                 .collect();
             assert_eq!(contents(&target), expected);
-            assert!(target.variables().values().all(|t| t.kind() == Kind::Float));
+            assert!(target.store.variables().values().all(|t| t.kind() == Kind::Float));
         }
     }
 
     #[test]
     fn loading_keeps_variables_trainable_and_the_network_bound_to_them() {
-        let vs = VarStore::new(Device::Cpu);
-        let conv = nn::conv2d(vs.root(), 1, 1, 1, nn::no_bias());
-        assign(&vs, |_, _| vec![4.0]).unwrap();
-        assert_eq!(conv.ws.double_value(&[0, 0, 0, 0]), 4.0);
-        assert!(conv.ws.requires_grad());
+        let vs = small();
+        assign(&vs.store, &vs.layout, |_, shape| vec![4.0; shape.iter().product()]).unwrap();
+        let out = vs.net.forward(&Tensor::ones([1, 2, 1, 1], (Kind::Float, Device::Cpu)), false);
+        // 12 from the convolution, 8 above the mean, over the root of the variance, times 4, plus 4.
+        assert!((out.double_value(&[0, 0, 0, 0]) - 20.0).abs() < 1e-3);
+        assert!(out.requires_grad());
+    }
+
+    #[test]
+    fn a_folded_pair_computes_what_the_pair_does_and_has_no_normalisation() {
+        let (plain, folded) = (built(Purpose::Training), built(Purpose::Inference));
+        assert_eq!(plain.layout.shapes(), folded.layout.shapes());
+        for net in [&plain, &folded] {
+            seeded(&net.store, &net.layout, 5).unwrap();
+        }
+        let mut names: Vec<_> = folded.store.variables().into_keys().collect();
+        names.sort();
+        assert_eq!(names, ["conv.bias", "conv.weight"]);
+        let input = Tensor::arange(8, (Kind::Float, Device::Cpu)).view([1, 2, 2, 2]);
+        let (a, b) = (plain.net.forward(&input, false), folded.net.forward(&input, false));
+        assert!(a.allclose(&b, 1e-6, 1e-6, false));
+    }
+
+    #[test]
+    fn an_outline_has_names_and_shapes_and_no_variables() {
+        let outline = built(Purpose::Outline);
+        assert!(outline.store.is_empty());
+        assert_eq!(outline.layout.shapes(), small().layout.shapes());
+        assert_eq!(outline.layout.n_parameters(), 3 * 2 + 3 + 6 + 1 + 2);
     }
 
     #[test]
@@ -262,7 +329,7 @@ mod tests {
     fn another_type_is_refused() {
         let (_dir, path) = file(Dtype::F64, |_| {});
         let text = refusal(&path);
-        assert!(text.contains("5 of another type") && text.contains("bn.bias is F64, not F32, F16 or BF16"), "{text}");
+        assert!(text.contains("11 of another type") && text.contains("bn.bias is F64, not F32, F16 or BF16"), "{text}");
     }
 
     #[test]
@@ -276,12 +343,13 @@ mod tests {
         let path = dir.path().join("w.safetensors");
         atomic::write(&path, &content).unwrap();
         let text = refusal(&path);
-        assert!(text.lines().next().unwrap().ends_with("5 missing, 1 extra, 1 listed twice"), "{text}");
+        assert!(text.lines().next().unwrap().ends_with("11 missing, 1 extra, 1 listed twice"), "{text}");
     }
 
     #[test]
     fn the_wrong_number_of_values_is_an_error() {
-        let error = assign(&small(), |_, _| vec![0.0]).unwrap_err().to_string();
+        let vs = small();
+        let error = assign(&vs.store, &vs.layout, |_, _| vec![0.0; 2]).unwrap_err().to_string();
         assert!(error.starts_with("cannot copy the tensor `bn.bias`"), "{error}");
     }
 }

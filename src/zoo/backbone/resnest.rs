@@ -1,0 +1,235 @@
+//! ResNeSts (Zhang et al. 2020, arXiv:2004.08955) with the authors' names and arithmetic: radix 2, cardinality 1, deep stem,
+//! average pooling in front of the shortcut and behind the strided convolution.
+
+use tch::{Kind, Tensor};
+
+use super::{Dilation, Extractor, Features, Pace};
+use crate::zoo::layers::conv::{Conv, ConvBn, ConvShape};
+use crate::zoo::layers::linear::Linear;
+use crate::zoo::layers::scope::Scope;
+use crate::zoo::spec::Backbone;
+
+/// Channels of a block's output per unit of its width.
+const EXPANSION: i64 = 4;
+/// Groups of channels between which attention chooses.
+const RADIX: i64 = 2;
+/// Fewest channels inside the attention.
+const MIN_ATTENTION: i64 = 32;
+
+/// One member of the family, as data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResNeStTable {
+    /// Blocks per stage.
+    pub depths: [usize; 4],
+    /// Channels of the stem's first convolutions; its last has twice as many.
+    pub stem: i64,
+}
+
+impl ResNeStTable {
+    /// The row of a backbone; `None` for backbones of another family.
+    pub fn of(backbone: Backbone) -> Option<Self> {
+        let (depths, stem) = match backbone {
+            Backbone::ResNeSt50 => ([3, 4, 6, 3], 32),
+            Backbone::ResNeSt101 => ([3, 4, 23, 3], 64),
+            Backbone::ResNeSt200 => ([3, 24, 36, 3], 64),
+            Backbone::ResNeSt269 => ([3, 30, 48, 8], 64),
+            Backbone::ResNet18
+            | Backbone::ResNet34
+            | Backbone::ResNet50
+            | Backbone::ResNet101
+            | Backbone::ResNet152
+            | Backbone::ResNeXt50
+            | Backbone::ResNeXt101
+            | Backbone::Xception
+            | Backbone::Xception41
+            | Backbone::Xception65
+            | Backbone::HrNetW18
+            | Backbone::HrNetW32
+            | Backbone::HrNetW48 => return None,
+        };
+        Some(Self { depths, stem })
+    }
+}
+
+/// Whether a stage that keeps its resolution keeps the pooling that would have halved it, at stride 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DilatedPooling {
+    /// The authors do.
+    Keep,
+    /// timm does not, in any stage, once the output stride is less than 32.
+    Drop,
+}
+
+/// A ResNeSt.
+#[derive(Debug)]
+pub struct ResNeSt {
+    stem: [ConvBn; 3],
+    stages: Vec<Vec<Block>>,
+    channels: Vec<i64>,
+    classifier: Option<Linear>,
+}
+
+impl ResNeSt {
+    /// The network for images of `bands` channels, of which `depth` stages are used, the stem counted as one: the others have their
+    /// names only.
+    pub fn new(
+        scope: &Scope,
+        table: ResNeStTable,
+        dilation: Dilation,
+        pooling: DilatedPooling,
+        bands: u32,
+        depth: u32,
+    ) -> Self {
+        let first = scope / "conv1";
+        let spatial = ConvShape::new(3).backbone_init();
+        let (width, stem) = (table.stem, 2 * table.stem);
+        let stem_convs = [
+            ConvBn::sequential(&first, 0, i64::from(bands), width, spatial.stride(2)),
+            ConvBn::sequential(&first, 3, width, width, spatial),
+            ConvBn::new(&(&first / 6), &(scope / "bn1"), width, stem, spatial),
+        ];
+        let drops = pooling == DilatedPooling::Drop && dilation.output_stride < 32;
+        let mut channels = vec![stem];
+        let mut stages = Vec::new();
+        for (idx, n_blocks) in table.depths.into_iter().enumerate() {
+            let place = Place { width: 64 << idx, pace: dilation.pace(idx), pools: idx > 0 && !drops };
+            let input = if idx == 0 { stem } else { (64 << (idx - 1)) * EXPANSION };
+            let build = |scope: &Scope| build_stage(scope, n_blocks, input, place);
+            let stage = scope / format!("layer{}", idx + 1);
+            if idx + 1 < depth as usize {
+                stages.push(build(&stage));
+                channels.push(place.width * EXPANSION);
+            } else {
+                stage.never_used(build);
+            }
+        }
+        Self { stem: stem_convs, stages, channels, classifier: None }
+    }
+
+    /// The same with a linear classifier, variables `fc.*` at `scope`.
+    pub fn with_classifier(mut self, scope: &Scope, classes: u32) -> Self {
+        let features = self.channels.last().copied().unwrap_or_default();
+        self.classifier = Some(Linear::new(&(scope / "fc"), features, i64::from(classes)));
+        self
+    }
+}
+
+impl Extractor for ResNeSt {
+    fn channels(&self) -> &[i64] {
+        &self.channels
+    }
+
+    fn features(&self, xs: &Tensor, train: bool) -> Features {
+        let stem = self.stem.iter().fold(xs.shallow_clone(), |xs, conv| conv.forward_relu(&xs, train));
+        let mut maps = vec![stem];
+        for (idx, blocks) in self.stages.iter().enumerate() {
+            let input = match idx {
+                0 => maps[0].max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false),
+                _ => maps[idx].shallow_clone(),
+            };
+            maps.push(blocks.iter().fold(input, |xs, block| block.forward(&xs, train)));
+        }
+        Features { maps }
+    }
+
+    fn classify(&self, features: &Features) -> Option<Tensor> {
+        let classifier = self.classifier.as_ref()?;
+        Some(classifier.forward(&features.deepest().adaptive_avg_pool2d([1, 1]).flatten(1, -1)))
+    }
+}
+
+/// Where a block stands.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    width: i64,
+    pace: Pace,
+    /// The stage's first block pools behind its split attention, which takes over the stride.
+    pools: bool,
+}
+
+fn build_stage(scope: &Scope, n_blocks: usize, input: i64, place: Place) -> Vec<Block> {
+    let output = place.width * EXPANSION;
+    (0..n_blocks).map(|idx| Block::new(&(scope / idx), if idx == 0 { input } else { output }, place, idx)).collect()
+}
+
+/// 1 x 1, split attention, 1 x 1, around which the input is added to the output.
+#[derive(Debug)]
+struct Block {
+    reduce: ConvBn,
+    attention: SplitAttention,
+    /// Stride of the average pooling behind the attention.
+    pool: Option<i64>,
+    expand: ConvBn,
+    shortcut: Option<(i64, ConvBn)>,
+}
+
+impl Block {
+    fn new(scope: &Scope, input: i64, place: Place, idx: usize) -> Self {
+        let (stride, dilation) = place.pace.of_block(idx);
+        let (width, output) = (place.width, place.width * EXPANSION);
+        let point = ConvShape::new(1).backbone_init();
+        let pool = (place.pools && idx == 0).then_some(stride);
+        let attention_stride = if pool.is_some() { 1 } else { stride };
+        let changes = stride != 1 || input != output;
+        let shortcut =
+            changes.then(|| (stride, ConvBn::sequential(&(scope / "downsample"), 1, input, output, point)));
+        let spatial = ConvShape::new(3).backbone_init().stride(attention_stride).dilation(dilation);
+        Self {
+            reduce: ConvBn::new(&(scope / "conv1"), &(scope / "bn1"), input, width, point),
+            attention: SplitAttention::new(&(scope / "conv2"), width, spatial),
+            pool,
+            expand: ConvBn::new(&(scope / "conv3"), &(scope / "bn3"), width, output, point),
+            shortcut,
+        }
+    }
+
+    fn forward(&self, xs: &Tensor, train: bool) -> Tensor {
+        let mut out = self.attention.forward(&self.reduce.forward_relu(xs, train), train);
+        if let Some(stride) = self.pool {
+            // The zeros of the padding count.
+            out = out.avg_pool2d([3, 3], [stride, stride], [1, 1], false, true, None::<i64>);
+        }
+        let out = self.expand.forward(&out, train);
+        match &self.shortcut {
+            None => (out + xs).relu_(),
+            Some((1, conv)) => (out + conv.forward(xs, train)).relu_(),
+            Some((stride, conv)) => {
+                // Windows that reach over the border average the real pixels only.
+                let pooled = xs.avg_pool2d([*stride; 2], [*stride; 2], [0, 0], true, false, None::<i64>);
+                (out + conv.forward(&pooled, train)).relu_()
+            }
+        }
+    }
+}
+
+/// Two groups of channels, mixed by weights that the whole map decides (section 3.1 of the paper).
+#[derive(Debug)]
+struct SplitAttention {
+    conv: ConvBn,
+    squeeze: ConvBn,
+    excite: Conv,
+    width: i64,
+}
+
+impl SplitAttention {
+    fn new(scope: &Scope, width: i64, spatial: ConvShape) -> Self {
+        let inner = (width * RADIX / 4).max(MIN_ATTENTION);
+        let point = ConvShape::new(1).biased();
+        Self {
+            conv: ConvBn::new(&(scope / "conv"), &(scope / "bn0"), width, width * RADIX, spatial.groups(RADIX)),
+            squeeze: ConvBn::new(&(scope / "fc1"), &(scope / "bn1"), width, inner, point),
+            excite: Conv::new(&(scope / "fc2"), inner, width * RADIX, point),
+            width,
+        }
+    }
+
+    /// `[N, width, H, W]` to `[N, width, h, w]`.
+    fn forward(&self, xs: &Tensor, train: bool) -> Tensor {
+        let groups = self.conv.forward_relu(xs, train);
+        let (first, second) = (groups.narrow(1, 0, self.width), groups.narrow(1, self.width, self.width));
+        let whole = (&first + &second).adaptive_avg_pool2d([1, 1]);
+        let votes = self.excite.forward(&self.squeeze.forward_relu(&whole, train));
+        let votes = votes.view([-1, RADIX, self.width, 1, 1]).softmax(1, None::<Kind>);
+        first * votes.select(1, 0) + second * votes.select(1, 1)
+    }
+}

@@ -1,0 +1,67 @@
+//! Object-contextual representations (Yuan et al. 2020, arXiv:1909.11065).
+
+use tch::{Kind, Tensor};
+
+use super::conv::{ConvBn, ConvShape};
+use super::scope::Scope;
+
+/// Share of the feature maps dropped in training.
+const DROPOUT: f64 = 0.05;
+
+/// One vector per class: the features averaged over the pixels, each weighted by how much of that class it is.
+///
+/// `features` `[N, C, H, W]`, `logits` `[N, K, H, W]`; the weights are a softmax over the pixels. Returns `[N, C, K, 1]`.
+pub fn gather(features: &Tensor, logits: &Tensor) -> Tensor {
+    let weights = logits.flatten(2, -1).softmax(2, None::<Kind>);
+    let pixels = features.flatten(2, -1).transpose(1, 2);
+    weights.matmul(&pixels).transpose(1, 2).unsqueeze(3)
+}
+
+/// Every pixel asks the class vectors, and what they answer is joined with its own features.
+#[derive(Debug)]
+pub struct ObjectContext {
+    query: [ConvBn; 2],
+    key: [ConvBn; 2],
+    value: ConvBn,
+    answer: ConvBn,
+    join: ConvBn,
+    inner: i64,
+}
+
+impl ObjectContext {
+    /// Variables: `object_context_block.{f_pixel,f_object,f_down,f_up}.*`, `conv_bn_dropout.*`.
+    pub fn new(scope: &Scope, channels: i64, inner: i64) -> Self {
+        let block = scope / "object_context_block";
+        let point = ConvShape::new(1);
+        let step = |name: &str, at: usize, input: i64, output: i64| {
+            let place = &block / name;
+            ConvBn::new(&(&place / at), &(&place / (at + 1) / 0), input, output, point)
+        };
+        let twice = |name: &str| [step(name, 0, channels, inner), step(name, 2, inner, inner)];
+        let join = scope / "conv_bn_dropout";
+        Self {
+            query: twice("f_pixel"),
+            key: twice("f_object"),
+            value: step("f_down", 0, channels, inner),
+            answer: step("f_up", 0, inner, channels),
+            join: ConvBn::new(&(&join / 0), &(&join / 1 / 0), 2 * channels, channels, point),
+            inner,
+        }
+    }
+
+    /// `features` `[N, C, H, W]`, `classes` `[N, C, K, 1]` from [`gather`]. Returns `[N, C, H, W]`.
+    pub fn forward(&self, features: &Tensor, classes: &Tensor, train: bool) -> Tensor {
+        let both = |convs: &[ConvBn; 2], xs: &Tensor| {
+            convs.iter().fold(xs.shallow_clone(), |xs, conv| conv.forward_relu(&xs, train)).flatten(2, -1)
+        };
+        let query = both(&self.query, features).transpose(1, 2);
+        let key = both(&self.key, classes);
+        let value = self.value.forward_relu(classes, train).flatten(2, -1).transpose(1, 2);
+        let similarity = query.matmul(&key) * (self.inner as f64).powf(-0.5);
+        let context = similarity.softmax(-1, None::<Kind>).matmul(&value).transpose(1, 2).contiguous();
+        let size = features.size();
+        let context = self.answer.forward_relu(&context.view([size[0], self.inner, size[2], size[3]]), train);
+        let joined = Tensor::cat(&[&context, features], 1);
+        self.join.forward_relu(&joined, train).feature_dropout(DROPOUT, train)
+    }
+}

@@ -1,0 +1,124 @@
+//! HRNetV2 for segmentation (Wang et al. 2019, arXiv:1908.07919), without and with object-contextual representations (Yuan et al. 2020,
+//! arXiv:1909.11065), as the authors' branch HRNet-OCR defines them: corners aligned wherever something is up-sampled.
+//!
+//! Variables of the trunk at the top, `last_layer.*` without OCR; with it `aux_head.*`, `conv3x3_ocr.*`, `ocr_distri_head.*`, `cls_head.*`.
+
+use tch::Tensor;
+
+use crate::zoo::backbone::hrnet::{self, FuseUpsampling, HrNet as Trunk};
+use crate::zoo::backbone::Extractor;
+use crate::zoo::layers::conv::{Conv, ConvBn, ConvShape};
+use crate::zoo::layers::object_context::{ObjectContext, gather};
+use crate::zoo::layers::resize::{bilinear, size_of};
+use crate::zoo::layers::scope::Scope;
+use crate::zoo::segmenter::{Segmented, Segmenter, Side};
+use crate::zoo::spec::{NetworkSpec, Upsample};
+
+/// Channels of the features that the object context works on.
+const CONTEXT_CHANNELS: i64 = 512;
+/// Channels of its queries and keys.
+const KEY_CHANNELS: i64 = 256;
+
+/// The network without OCR.
+#[derive(Debug)]
+pub struct HrNet {
+    trunk: Trunk,
+    head: PointHead,
+    upsample: Option<Upsample>,
+}
+
+/// The network with OCR.
+#[derive(Debug)]
+pub struct HrNetOcr {
+    trunk: Trunk,
+    /// Its logits say which pixels make up a class's vector: it is needed for inference too.
+    coarse: PointHead,
+    narrow: ConvBn,
+    context: ObjectContext,
+    head: Conv,
+    upsample: Option<Upsample>,
+}
+
+/// Two 1 x 1 convolutions.
+#[derive(Debug)]
+struct PointHead {
+    first: ConvBn,
+    last: Conv,
+}
+
+impl PointHead {
+    fn new(scope: &Scope, channels: i64, classes: u32) -> Self {
+        let point = ConvShape::new(1).biased();
+        Self {
+            first: ConvBn::sequential(scope, 0, channels, channels, point),
+            last: Conv::new(&(scope / 3), channels, i64::from(classes), point),
+        }
+    }
+
+    fn forward(&self, xs: &Tensor, train: bool) -> Tensor {
+        self.last.forward(&self.first.forward_relu(xs, train))
+    }
+}
+
+/// The trunk of `spec` and the channels of its four branches together.
+fn trunk(scope: &Scope, spec: &NetworkSpec) -> Option<(Trunk, i64)> {
+    let width = hrnet::width(spec.backbone?)?;
+    let trunk = Trunk::new(scope, width, FuseUpsampling::Bilinear, spec.bands);
+    let channels = trunk.channels()[1..].iter().sum();
+    Some((trunk, channels))
+}
+
+/// The four branches side by side at stride 4.
+fn joined(trunk: &Trunk, input: &Tensor, train: bool) -> Tensor {
+    let features = trunk.features(input, train);
+    let size = size_of(features.stage(1));
+    let branches: Vec<_> = features.maps[1..]
+        .iter()
+        .enumerate()
+        .map(|(idx, branch)| if idx == 0 { branch.shallow_clone() } else { bilinear(branch, size, true) })
+        .collect();
+    Tensor::cat(&branches, 1)
+}
+
+impl HrNet {
+    /// The network that `spec` describes; `None` for a spec without an HRNet backbone.
+    pub fn new(scope: &Scope, spec: &NetworkSpec) -> Option<Self> {
+        let (trunk, channels) = trunk(scope, spec)?;
+        let head = PointHead::new(&(scope / "last_layer"), channels, spec.classes);
+        Some(Self { trunk, head, upsample: spec.upsample() })
+    }
+}
+
+impl Segmenter for HrNet {
+    fn forward(&self, input: &Tensor, train: bool) -> Segmented {
+        Segmented::new(self.head.forward(&joined(&self.trunk, input, train), train), self.upsample)
+    }
+}
+
+impl HrNetOcr {
+    /// The network that `spec` describes; `None` for a spec without an HRNet backbone.
+    pub fn new(scope: &Scope, spec: &NetworkSpec) -> Option<Self> {
+        let (trunk, channels) = trunk(scope, spec)?;
+        let spatial = ConvShape::new(3).biased();
+        let classes = i64::from(spec.classes);
+        Some(Self {
+            trunk,
+            coarse: PointHead::new(&(scope / "aux_head"), channels, spec.classes),
+            narrow: ConvBn::sequential(&(scope / "conv3x3_ocr"), 0, channels, CONTEXT_CHANNELS, spatial),
+            context: ObjectContext::new(&(scope / "ocr_distri_head"), CONTEXT_CHANNELS, KEY_CHANNELS),
+            head: Conv::new(&(scope / "cls_head"), CONTEXT_CHANNELS, classes, ConvShape::new(1).biased()),
+            upsample: spec.upsample(),
+        })
+    }
+}
+
+impl Segmenter for HrNetOcr {
+    fn forward(&self, input: &Tensor, train: bool) -> Segmented {
+        let joined = joined(&self.trunk, input, train);
+        let coarse = self.coarse.forward(&joined, train);
+        let features = self.narrow.forward_relu(&joined, train);
+        let context = self.context.forward(&features, &gather(&features, &coarse), train);
+        let side = Side { name: "aux", values: coarse, upsample: self.upsample };
+        Segmented { values: self.head.forward(&context), upsample: self.upsample, side: vec![side] }
+    }
+}

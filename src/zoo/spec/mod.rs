@@ -1,0 +1,145 @@
+//! What a network is, as data: names, and the facts that planning needs. Always compiled; knows no tensor.
+//!
+//! A network is named by [`SpecTable`], in pipelines and parity fixtures alike; [`SpecTable::resolve`] looks it up among the
+//! [`ARCHITECTURES`] and makes a [`NetworkSpec`] of it, which says everything that decides the graph and the weights.
+
+mod catalogue;
+mod measured;
+mod names;
+mod table;
+
+use serde::{Deserialize, Serialize};
+
+pub use catalogue::{ARCHITECTURES, Architecture, Choice, Pixels};
+pub use names::{Attention, Backbone, Network, Upsample, Variant};
+pub use table::{Channels, SpecError, SpecTable};
+
+use crate::geom::Size;
+
+/// Everything that decides a network's graph and the names and shapes of its weights.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct NetworkSpec {
+    /// The architecture.
+    pub network: Network,
+    /// Whose definition of it.
+    pub variant: Variant,
+    /// The feature extractor; `None` for networks without a choice.
+    pub backbone: Option<Backbone>,
+    /// Stride of the deepest feature map.
+    pub output_stride: u32,
+    /// Stages of the backbone that are used, stem included.
+    pub depth: u32,
+    /// Dilation rates of the atrous pyramid; of no account to networks without one.
+    pub rates: [u32; 3],
+    /// Channels of the decoder's stages, coarse to fine; empty where the architecture fixes them.
+    pub decoder_channels: Vec<u32>,
+    /// Attention in the decoder.
+    pub attention: Option<Attention>,
+    /// Whether there is a classifier at every depth.
+    pub deep_supervision: bool,
+    /// Of a backbone: the feature pyramid instead of the classifier.
+    pub features: bool,
+    /// Input channels.
+    pub bands: u32,
+    /// Output channels.
+    pub classes: u32,
+}
+
+/// The sizes a network takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SizeRule {
+    /// Height and width must be multiples of this.
+    pub multiple: u32,
+    /// Height and width must be at least this.
+    pub min_size: u32,
+}
+
+/// Endings of the names of weights whose first dimension is the number of classes.
+pub const CLASSIFIER_WEIGHTS: [&str; 16] = [
+    "segmentation_head.0.weight",
+    "fc.weight",
+    "classifier.weight",
+    "cbr_last.6.weight",
+    "cbr_last.4.weight",
+    "cls_head.weight",
+    "aux_head.3.weight",
+    "last_layer.3.weight",
+    "seg1.1.weight",
+    "conv6.1.weight",
+    "conv7.1.weight",
+    "conv8.1.weight",
+    "clf_conv.weight",
+    "Conv_1x1.weight",
+    "final.weight",
+    "outconv1.weight",
+];
+
+/// Endings of the names of weights whose second dimension is the number of bands.
+pub const STEM_WEIGHTS: [&str; 7] = [
+    "encoder.conv1.weight",
+    "conv1.weight",
+    "conv1.0.weight",
+    "low_features.0.weight",
+    "inconv.weight",
+    "Conv1.conv.0.weight",
+    "stem.0.conv.weight",
+];
+
+impl SizeRule {
+    /// The size that a crop is padded to.
+    pub fn padded(self, crop: Size) -> Size {
+        crop.padded(self.multiple, self.min_size)
+    }
+}
+
+impl NetworkSpec {
+    /// What the catalogue says of this network, which is always there: a spec is made from it.
+    pub fn architecture(&self) -> &'static Architecture {
+        let is_this = |a: &&Architecture| a.network == self.network && a.variant == self.variant;
+        ARCHITECTURES.iter().find(is_this).unwrap_or(&ARCHITECTURES[0])
+    }
+
+    /// The sizes this network takes.
+    pub fn size_rule(&self) -> SizeRule {
+        let multiple = self.pixels(self.architecture().multiple);
+        SizeRule { multiple, min_size: multiple }
+    }
+
+    /// Network pixels per logit, per side: 1 where the network returns a full-resolution map.
+    pub fn logit_stride(&self) -> u32 {
+        self.pixels(self.architecture().logit_stride)
+    }
+
+    /// Rows and columns of the logits of a crop.
+    pub fn logit_size(&self, crop: Size) -> Size {
+        let (full, stride) = (self.size_rule().padded(crop), self.logit_stride());
+        Size::new(full.width.div_ceil(stride), full.height.div_ceil(stride))
+    }
+
+    /// How native logits become one per pixel; `None` where they are that already.
+    pub fn upsample(&self) -> Option<Upsample> {
+        self.architecture().upsample
+    }
+
+    fn pixels(&self, pixels: Pixels) -> u32 {
+        match pixels {
+            Pixels::Fixed(n) => n,
+            Pixels::OutputStride => self.output_stride,
+            Pixels::Depth => 1 << self.depth,
+        }
+    }
+}
+
+impl std::fmt::Display for NetworkSpec {
+    /// `variant/network/backbone`, the name that `swath models show` takes.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.network == Network::Identity {
+            return write!(f, "{}", self.network);
+        }
+        write!(f, "{}/{}", self.variant, self.network)?;
+        match self.backbone {
+            Some(backbone) => write!(f, "/{backbone}"),
+            None => Ok(()),
+        }
+    }
+}
