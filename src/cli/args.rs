@@ -42,9 +42,51 @@ pub(super) enum Command {
     Retry(RetryArgs),
     /// Remove the checkpoints that the last command of a run directory cannot use any more.
     Gc(GcArgs),
+    /// Show the networks, or compare them with their references.
+    #[command(subcommand)]
+    Models(ModelsCommand),
     /// Decode scenes for another swath process, which starts this one.
     #[command(hide = true)]
     Decoder,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ModelsCommand {
+    /// List the networks with their size, cost and source.
+    List {
+        /// Print JSON instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what a network is made of.
+    Show {
+        /// A name that `list` shows; the variant can be left out.
+        name: String,
+
+        /// Side of the image that output shapes and costs are told for.
+        #[arg(long, value_name = "PIXELS", default_value_t = 512, value_parser = clap::value_parser!(u32).range(64..=16_384))]
+        size: u32,
+
+        /// Print JSON instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Compare networks with what their reference implementations returned. Exit code 1 if one differs.
+    Check {
+        /// A folder of fixtures: manifest.json, and for each network NAME.safetensors and NAME.keys.json.
+        dir: PathBuf,
+
+        /// Fixtures of it; all if none is named.
+        names: Vec<String>,
+
+        /// Where a network differs, name the first layer that does (needs NAME.taps.json).
+        #[arg(long)]
+        trace: bool,
+
+        /// Print JSON instead of text.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -14,8 +14,8 @@ use serde::Serialize;
 
 use crate::app::{self, Guard};
 use crate::flow::panic_message;
-use crate::report;
-use args::{Arguments, Command, RunArgs, Watching};
+use crate::report::{self, CheckRow};
+use args::{Arguments, Command, ModelsCommand, RunArgs, Watching};
 
 /// Runs the program with the arguments that it was called with, and returns its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
@@ -82,6 +82,7 @@ fn command(command: Command, arguments: &[OsString]) -> Result<u8, app::Error> {
             show(&verified, args.json, verified.text());
             Ok(if verified.damaged.is_empty() { exit::DONE } else { exit::SCENES_FAILED })
         }
+        Command::Models(command) => models(command),
         Command::Retry(args) => watched(args.watching, arguments, |guard| again(&args.dir, guard)),
         Command::Gc(args) => {
             // Looking up the command changes the folder that relative paths are relative to.
@@ -89,6 +90,35 @@ fn command(command: Command, arguments: &[OsString]) -> Result<u8, app::Error> {
             let keep = if args.all { None } else { Some(resolve::job(&recorded(&dir)?.job)?) };
             report::print(&app::collect_garbage(&dir, keep.as_ref())?);
             Ok(exit::DONE)
+        }
+    }
+}
+
+fn models(command: ModelsCommand) -> Result<u8, app::Error> {
+    match command {
+        ModelsCommand::List { json } => {
+            let list = app::list_models();
+            show(&list, json, list.text());
+            Ok(exit::DONE)
+        }
+        ModelsCommand::Show { name, size, json } => {
+            let sheet = app::show_model(&name, size)?;
+            show(&sheet, json, sheet.text());
+            Ok(exit::DONE)
+        }
+        ModelsCommand::Check { dir, names, trace, json } => {
+            let mut rows = Vec::new();
+            if !json {
+                report::print(&CheckRow::header());
+            }
+            let all = app::check_models(&dir, &names, trace, |row| match json {
+                true => rows.push(row.clone()),
+                false => report::print(&row.text()),
+            })?;
+            if json {
+                report::print_json(&rows);
+            }
+            Ok(if all { exit::DONE } else { exit::INTERNAL })
         }
     }
 }

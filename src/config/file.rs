@@ -124,7 +124,9 @@ impl Default for InferenceTable {
 #[serde(deny_unknown_fields)]
 pub(super) struct MemberTable {
     pub(super) name: Option<String>,
-    pub(super) network: Network,
+    /// The network by the name that `swath models list` shows, instead of the keys that follow.
+    pub(super) preset: Option<String>,
+    pub(super) network: Option<Network>,
     pub(super) variant: Option<Variant>,
     pub(super) backbone: Option<Backbone>,
     pub(super) output_stride: Option<u32>,
@@ -148,7 +150,25 @@ pub(super) struct MemberTable {
 
 impl MemberTable {
     /// The network that the table names.
-    pub(super) fn spec(&self) -> SpecTable {
+    pub(super) fn spec(&self) -> Result<SpecTable, String> {
+        let network = match (&self.preset, self.network) {
+            (None, Some(network)) => network,
+            (None, None) => return Err("it has neither `network` nor `preset`".to_owned()),
+            (Some(_), Some(_)) => return Err("it has both `network` and `preset`; keep one".to_owned()),
+            (Some(name), None) => {
+                let preset = SpecTable::named(name).map_err(|e| e.to_string())?;
+                return match self.keys(preset.network) == SpecTable::new(preset.network) {
+                    true => Ok(preset),
+                    false => {
+                        Err("a `preset` says all about the network; name the `network` to change something".to_owned())
+                    }
+                };
+            }
+        };
+        Ok(self.keys(network))
+    }
+
+    fn keys(&self, network: Network) -> SpecTable {
         SpecTable {
             variant: self.variant,
             backbone: self.backbone,
@@ -159,7 +179,7 @@ impl MemberTable {
             upsampling: self.upsampling,
             attention: self.attention,
             deep_supervision: self.deep_supervision,
-            ..SpecTable::new(self.network)
+            ..SpecTable::new(network)
         }
     }
 }

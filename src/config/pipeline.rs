@@ -388,13 +388,13 @@ fn tiling(table: TilerTable) -> Result<Tiling, String> {
 }
 
 fn member(table: MemberTable, name: &str, shared: &InputTable, classes: u32, folder: &Path) -> Result<Member, String> {
-    let network = table.spec();
+    let network = table.spec()?;
     let input = input(shared, table.input)?;
     let weights = match (table.weights, table.seed) {
         (Some(path), None) => Weights::File(folder.join(path)),
         (None, Some(seed)) => Weights::Seed(seed),
         (Some(_), Some(_)) => return Err("it has both `weights` and `seed`; keep one".into()),
-        (None, None) if table.network == Network::Identity => Weights::Seed(0),
+        (None, None) if network.network == Network::Identity => Weights::Seed(0),
         (None, None) => return Err("it has neither `weights` (a file) nor `seed` (random weights)".into()),
     };
     if !(table.weight.is_finite() && table.weight >= 0.0) {

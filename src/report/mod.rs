@@ -5,6 +5,7 @@
 
 mod diagnosis;
 mod document;
+mod models;
 mod plan;
 mod print;
 mod standing;
@@ -16,6 +17,7 @@ pub use document::{
     BudgetReport, ConcededScene, DeadlineReport, DeadlineStep, FailedScene, OutputFile, PackageReport, REPORT_FORMAT,
     RunReport, RunState, StageLine, Totals,
 };
+pub use models::{CheckRow, LayerRow, ModelList, ModelRow, ModelSheet, PresetRow};
 pub use plan::{PlanDocument, PlannedMember, PlannedScene, RefusedScene};
 pub use print::{eprint_error, eprint_line, print, print_json};
 pub use standing::{Standing, Verified};

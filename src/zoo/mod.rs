@@ -15,6 +15,8 @@ pub mod weights;
 #[cfg(feature = "torch")]
 pub mod backbone;
 #[cfg(feature = "torch")]
+pub mod census;
+#[cfg(feature = "torch")]
 pub mod check;
 #[cfg(feature = "torch")]
 pub mod layers;

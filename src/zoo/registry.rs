@@ -61,6 +61,17 @@ pub fn build_backbone(spec: &NetworkSpec, purpose: Purpose) -> Result<Built<dyn 
     })
 }
 
+/// The names and shapes of the reference's tensors, without the network.
+///
+/// # Errors
+/// When the spec names a network without tensors.
+pub fn outline(spec: &NetworkSpec) -> Result<Layout, UnknownNetwork> {
+    match spec.network == Network::Backbone {
+        true => build_backbone(spec, Purpose::Outline).map(|built| built.layout),
+        false => build(spec, Purpose::Outline, Device::Cpu).map(|built| built.layout),
+    }
+}
+
 /// One line per network.
 fn segmenter(scope: &Scope, spec: &NetworkSpec) -> Result<Box<dyn Segmenter>, &'static str> {
     let network: Option<Box<dyn Segmenter>> = match (spec.network, spec.variant) {

@@ -22,3 +22,4 @@ mod reader;
 mod resume;
 mod supervisor;
 mod support;
+mod zoo_contract;

@@ -166,10 +166,9 @@ pub fn check_weights(plan: &Plan) -> Result<(), BackendError> {
     }
     for planned in &plan.members {
         let failed = |detail: String| BackendError::Weights { member: planned.member.name.clone(), detail };
-        let outline = registry::build(&planned.member.spec, Purpose::Outline, Device::Cpu);
-        let outline = outline.map_err(|e| failed(e.to_string()))?;
+        let layout = registry::outline(&planned.member.spec).map_err(|e| failed(e.to_string()))?;
         if let Weights::File(path) = &planned.member.weights {
-            weights::check(&outline.layout, path).map_err(|e| failed(explain(&e)))?;
+            weights::check(&layout, path).map_err(|e| failed(explain(&e)))?;
         }
     }
     Ok(())

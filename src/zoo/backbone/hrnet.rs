@@ -33,8 +33,7 @@ pub enum FuseUpsampling {
 
 /// Channels of the finest branch; `None` for backbones of another family.
 pub fn width(backbone: Backbone) -> Option<i64> {
-    let widths =
-        [(Backbone::HrNetW18, 18), (Backbone::HrNetW32, 32), (Backbone::HrNetW48, 48)];
+    let widths = [(Backbone::HrNetW18, 18), (Backbone::HrNetW32, 32), (Backbone::HrNetW48, 48)];
     widths.into_iter().find(|(b, _)| *b == backbone).map(|(_, width)| width)
 }
 
@@ -254,9 +253,8 @@ impl Head {
             Block::new(&(scope / "incre_modules" / idx / 0), table, input, place, 0)
         };
         let shape = ConvShape { kernel: 3, stride: 2, ..start() }.biased();
-        let down = |idx: usize| {
-            ConvBn::sequential(&(scope / "downsamp_modules" / idx), 0, wide[idx], wide[idx + 1], shape)
-        };
+        let down =
+            |idx: usize| ConvBn::sequential(&(scope / "downsamp_modules" / idx), 0, wide[idx], wide[idx + 1], shape);
         Self {
             widen: channels.iter().enumerate().map(widen).collect(),
             down: (0..channels.len() - 1).map(down).collect(),

@@ -171,8 +171,7 @@ impl Block {
         let pool = (place.pools && idx == 0).then_some(stride);
         let attention_stride = if pool.is_some() { 1 } else { stride };
         let changes = stride != 1 || input != output;
-        let shortcut =
-            changes.then(|| (stride, ConvBn::sequential(&(scope / "downsample"), 1, input, output, point)));
+        let shortcut = changes.then(|| (stride, ConvBn::sequential(&(scope / "downsample"), 1, input, output, point)));
         let spatial = ConvShape::new(3).backbone_init().stride(attention_stride).dilation(dilation);
         Self {
             reduce: ConvBn::new(&(scope / "conv1"), &(scope / "bn1"), input, width, point),

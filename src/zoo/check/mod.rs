@@ -84,7 +84,8 @@ pub fn check(folder: &Folder, name: &str) -> Verdict {
         Err(CheckError::OtherKind { kind, .. }) => return Verdict::Skipped(kind),
         Err(error) => return Verdict::Failed(error.to_string()),
     };
-    let both = compare(&fixture, Purpose::Training).and_then(|plain| Ok((plain, compare(&fixture, Purpose::Inference)?)));
+    let both =
+        compare(&fixture, Purpose::Training).and_then(|plain| Ok((plain, compare(&fixture, Purpose::Inference)?)));
     match both {
         Ok((plain, inference)) => Verdict::Compared { plain, inference },
         Err(reason) => Verdict::Failed(reason),

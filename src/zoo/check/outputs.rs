@@ -23,7 +23,12 @@ impl Outputs {
         let last = features.maps.len() - 1;
         let mut list = Vec::new();
         for (idx, map) in features.maps.into_iter().enumerate() {
-            let names = [(true, format!("f{idx}")), (idx > 0, format!("c{idx}")), (idx == 1, "low".into()), (idx == last, "high".into())];
+            let names = [
+                (true, format!("f{idx}")),
+                (idx > 0, format!("c{idx}")),
+                (idx == 1, "low".into()),
+                (idx == last, "high".into()),
+            ];
             let names = names.into_iter().filter(|(is_one, _)| *is_one);
             list.extend(names.map(|(_, name)| (name, map.shallow_clone(), None)));
         }

@@ -81,7 +81,9 @@ pub fn first_divergence(folder: &Folder, name: &str) -> Result<Option<Divergence
     for (layer, kind, shape, mean, rms, first) in taps {
         let expected = Summary { shape, mean, rms, first };
         // A layer that runs several times is tapped as often.
-        let Some(ours) = seen.get_mut(&layer).filter(|list| !list.is_empty()).map(|list| list.remove(0)) else { continue };
+        let Some(ours) = seen.get_mut(&layer).filter(|list| !list.is_empty()).map(|list| list.remove(0)) else {
+            continue;
+        };
         if !ours.is_close(&expected) {
             let (expected, found) = (expected.to_string(), ours.to_string());
             return Ok(Some(Divergence { layer, kind, expected, found }));

@@ -61,8 +61,7 @@ impl BasNet {
         let stage = |idx: usize| Stage::new(&(scope / format!("encoder{}", idx + 1)), table, Dilation::NONE, idx);
         let block = |level: usize, idx: usize| Block::basic(&(scope / format!("resb{level}_{idx}")), 512);
         let blocks = |level: usize| (1..=3).map(|idx| block(level, idx)).collect();
-        let classifier =
-            |scope: &Scope, name: &str, input: i64| Conv::new(&(scope / name), input, classes, spatial);
+        let classifier = |scope: &Scope, name: &str, input: i64| Conv::new(&(scope / name), input, classes, spatial);
         let sides = scope.training_only(|scope| {
             SIDES.iter().map(|&(output, name, input)| (output, classifier(scope, name, input))).collect()
         });
@@ -72,11 +71,14 @@ impl BasNet {
             stages: std::array::from_fn(stage),
             deep: [blocks(5), blocks(6)],
             bridge: step(scope, "bg", [512, 512, 512, 512], [2, 2, 2]),
-            decoder: DECODER.iter().map(|&(name, input, inner, output)| {
-                // The coarsest step sees farther.
-                let dilations = if name == "6d" { [1, 2, 2] } else { [1, 1, 1] };
-                step(scope, name, [input, inner, inner, output], dilations)
-            }).collect(),
+            decoder: DECODER
+                .iter()
+                .map(|&(name, input, inner, output)| {
+                    // The coarsest step sees farther.
+                    let dilations = if name == "6d" { [1, 2, 2] } else { [1, 1, 1] };
+                    step(scope, name, [input, inner, inner, output], dilations)
+                })
+                .collect(),
             is_training: sides.is_some(),
             sides: sides.unwrap_or_default(),
             last: classifier(scope, "outconv1", 64),

@@ -61,7 +61,12 @@ impl DeepLabV3Plus {
                 SeparableConvBn::sequential(&aspp, 1, channels, channels, 1),
                 SeparableConvBn::sequential(&(&decoder / "block2"), 0, channels + LOW_CHANNELS, channels, 1),
             ])),
-            head: Conv::new(&(scope / "segmentation_head" / 0), channels, i64::from(spec.classes), glorot(channels, spec)),
+            head: Conv::new(
+                &(scope / "segmentation_head" / 0),
+                channels,
+                i64::from(spec.classes),
+                glorot(channels, spec),
+            ),
             upsample: spec.upsample(),
         })
     }
@@ -123,8 +128,7 @@ fn naic_encoder(scope: &Scope, spec: &NetworkSpec) -> Option<Box<dyn Extractor>>
         return backbone::build_with_unused_classifier(&pretrained, spec, FirstBlock::Before);
     };
     let (low, high) = (scope / "low_features", scope / "high_features");
-    let parts =
-        Parts { conv1: &low / 0, bn1: &low / 1, stages: [&low / 4, &high / 0, &high / 1, &high / 2] };
+    let parts = Parts { conv1: &low / 0, bn1: &low / 1, stages: [&low / 4, &high / 0, &high / 1, &high / 2] };
     let dilation = Dilation { output_stride: spec.output_stride, first: FirstBlock::Same };
     Some(Box::new(ResNet::new(&parts, table, dilation, spec.bands, spec.depth)))
 }
@@ -147,8 +151,8 @@ mod tests {
     use super::*;
     use crate::zoo::layers::scope::Purpose;
     use crate::zoo::registry::{self, Built};
-    use crate::zoo::spec::{Backbone, Network, SpecTable};
     use crate::zoo::segmenter;
+    use crate::zoo::spec::{Backbone, Network, SpecTable};
 
     const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
 

@@ -5,8 +5,8 @@
 
 use tch::Tensor;
 
-use crate::zoo::backbone::hrnet::{self, FuseUpsampling, HrNet as Trunk};
 use crate::zoo::backbone::Extractor;
+use crate::zoo::backbone::hrnet::{self, FuseUpsampling, HrNet as Trunk};
 use crate::zoo::layers::conv::{Conv, ConvBn, ConvShape};
 use crate::zoo::layers::object_context::{ObjectContext, gather};
 use crate::zoo::layers::resize::{bilinear, size_of};

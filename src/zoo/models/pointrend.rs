@@ -38,8 +38,7 @@ pub struct RendDaNet {
 impl RendDaNet {
     /// The network that `spec` describes; `None` for a spec without a backbone.
     pub fn new(scope: &Scope, spec: &NetworkSpec) -> Option<Self> {
-        let encoder =
-            backbone::build_with_unused_classifier(&(scope / "pretrained"), spec, FirstBlock::Before)?;
+        let encoder = backbone::build_with_unused_classifier(&(scope / "pretrained"), spec, FirstBlock::Before)?;
         let (fine, deep) = (encoder.channels()[2], encoder.channels()[4]);
         let classes = i64::from(spec.classes);
         let mlp = scope / "rend_head.mlp";

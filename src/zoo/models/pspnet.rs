@@ -80,8 +80,8 @@ impl PspNet {
         let encoder = ResNet::new(&parts, table, Dilation::NONE, spec.bands, spec.depth);
         let [.., middle, deep] = table.channels();
         let head = Head::naic(&(scope / "cbr_last"), deep + 4 * NAIC_CHANNELS, NAIC_CHANNELS, spec.classes);
-        let side = scope
-            .training_only(|scope| Head::naic(&(scope / "cbr_deepsup"), middle, NAIC_SIDE_CHANNELS, spec.classes));
+        let side =
+            scope.training_only(|scope| Head::naic(&(scope / "cbr_deepsup"), middle, NAIC_SIDE_CHANNELS, spec.classes));
         let pool = PyramidPool::naic(&(scope / "pyramid_pooling"), deep, NAIC_CHANNELS);
         Some(Self { encoder: Box::new(encoder), pool, head, side, upsample: spec.upsample() })
     }

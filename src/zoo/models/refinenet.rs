@@ -87,14 +87,12 @@ impl Cascade {
             false => Residuals::new(&(scope / name / 0), channels, n_blocks),
         };
         let conv = |name: String, input: i64, output: i64| Conv::new(&(scope / name), input, output, shape);
-        let pool = |step: usize| {
-            conv(format!("mflow_conv_g{number}_pool.0.{}_outvar_dimred", step + 1), channels, channels)
-        };
+        let pool =
+            |step: usize| conv(format!("mflow_conv_g{number}_pool.0.{}_outvar_dimred", step + 1), channels, channels);
         Self {
             reduce: conv(format!("p_ims1d2_outl{number}_dimred"), input, channels),
             adapt: residuals(format!("adapt_stage{number}_b"), 2),
-            join: (idx > 0)
-                .then(|| conv(format!("adapt_stage{number}_b2_joint_varout_dimred"), channels, channels)),
+            join: (idx > 0).then(|| conv(format!("adapt_stage{number}_b2_joint_varout_dimred"), channels, channels)),
             pool: (0..POOLINGS).map(pool).collect(),
             refine: residuals(format!("mflow_conv_g{number}_b"), 3),
             pass: CHANNELS

@@ -68,8 +68,7 @@ impl Segmenter for ScseUnet {
         let deepest = deeper();
         let [height, width] = size_of(&deepest);
         let pooled = deepest.adaptive_avg_pool2d([1, 1]).expand([-1, -1, height, width], false);
-        let mut out =
-            self.bottom.forward(&Tensor::cat(&[&pooled, &self.attention[0].forward(&deepest)], 1), train);
+        let mut out = self.bottom.forward(&Tensor::cat(&[&pooled, &self.attention[0].forward(&deepest)], 1), train);
         for ((double, conv), attention) in self.up.iter().zip(&self.attention[1..]) {
             let skip = attention.forward(&deeper());
             out = conv.forward(&Tensor::cat(&[&double.forward(&out, train), &skip], 1), train);

@@ -39,7 +39,11 @@ impl SmpUnet {
             input = output;
         }
         let head = scope / "segmentation_head" / 0;
-        Some(Self { encoder, blocks, head: Conv::new(&head, input, i64::from(spec.classes), ConvShape::new(3).biased()) })
+        Some(Self {
+            encoder,
+            blocks,
+            head: Conv::new(&head, input, i64::from(spec.classes), ConvShape::new(3).biased()),
+        })
     }
 }
 

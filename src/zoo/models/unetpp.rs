@@ -52,7 +52,12 @@ impl SmpUnetPP {
         }
         add(0, depth, input(depth), 0, outputs[depth]);
         let (head, classes) = (scope / "segmentation_head" / 0, i64::from(spec.classes));
-        Some(Self { encoder, blocks, depth, head: Conv::new(&head, outputs[depth], classes, ConvShape::new(3).biased()) })
+        Some(Self {
+            encoder,
+            blocks,
+            depth,
+            head: Conv::new(&head, outputs[depth], classes, ConvShape::new(3).biased()),
+        })
     }
 }
 
@@ -126,9 +131,8 @@ impl NaicUnetPP {
 
 impl Segmenter for NaicUnetPP {
     fn forward(&self, input: &Tensor, train: bool) -> Segmented {
-        let run = |at: (usize, usize), xs: Tensor| {
-            self.blocks[&at].iter().fold(xs, |xs, conv| conv.forward_relu(&xs, train))
-        };
+        let run =
+            |at: (usize, usize), xs: Tensor| self.blocks[&at].iter().fold(xs, |xs, conv| conv.forward_relu(&xs, train));
         let levels = CLASSIC.len();
         let mut maps: BTreeMap<(usize, usize), Tensor> = BTreeMap::new();
         for i in 0..levels {

@@ -6,12 +6,14 @@
 mod catalogue;
 mod measured;
 mod names;
+mod presets;
 mod table;
 
 use serde::{Deserialize, Serialize};
 
 pub use catalogue::{ARCHITECTURES, Architecture, Choice, Pixels};
 pub use names::{Attention, Backbone, Network, Upsample, Variant};
+pub use presets::{Preset, presets};
 pub use table::{Channels, SpecError, SpecTable};
 
 use crate::geom::Size;

@@ -2,9 +2,9 @@
 
 use serde::Deserialize;
 
+use super::NetworkSpec;
 use super::catalogue::{ARCHITECTURES, Architecture, Choice};
 use super::names::{Attention, Backbone, Network, Variant};
-use super::NetworkSpec;
 
 /// Stages of a backbone.
 const MAX_STAGES: u32 = 5;
@@ -70,6 +70,12 @@ pub enum Channels {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct SpecError(String);
+
+impl SpecError {
+    pub(super) fn new(reason: String) -> Self {
+        Self(reason)
+    }
+}
 
 impl SpecTable {
     /// A table that names a network and leaves the rest to it.
@@ -245,7 +251,10 @@ mod tests {
             "there is no `deeplabv3plus` of `timm`; there is one of `smp`, `naic`"
         );
         let text = refusal(|t| t.backbone = Some(Backbone::HrNetW48));
-        assert!(text.starts_with("`deeplabv3plus` does not take the backbone `hrnet_w48`; it takes `resnet34`"), "{text}");
+        assert!(
+            text.starts_with("`deeplabv3plus` does not take the backbone `hrnet_w48`; it takes `resnet34`"),
+            "{text}"
+        );
         assert!(refusal(|t| t.output_stride = Some(32)).ends_with("output_stride `32`; it takes `16`, `8`"));
         assert!(refusal(|t| t.attention = Some(Attention::Scse)).ends_with("has no `attention`"));
         assert!(refusal(|t| t.upsampling = Some(8)).ends_with("have stride 4"));

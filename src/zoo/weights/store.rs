@@ -199,7 +199,12 @@ mod tests {
             Some(tensor) => to_host(tensor).unwrap(),
             None => vec![0.0; shape.iter().product()],
         };
-        small.layout.shapes().into_iter().map(|(name, shape)| (name.clone(), shape.clone(), values(&name, &shape))).collect()
+        small
+            .layout
+            .shapes()
+            .into_iter()
+            .map(|(name, shape)| (name.clone(), shape.clone(), values(&name, &shape)))
+            .collect()
     }
 
     /// Writes tensors as `dtype` after `edit`.
