@@ -12,7 +12,7 @@ use tch::Tensor;
 use self::hrnet::{FuseUpsampling, HrNet};
 use self::resnest::{DilatedPooling, ResNeSt, ResNeStTable};
 use self::resnet::{Parts, ResNet, ResNetTable};
-use self::xception::{AlignedXception, NaicXception};
+use self::xception::{AlignedXception, NaicXception, Naming};
 use crate::zoo::layers::linear::Linear;
 use crate::zoo::layers::scope::Scope;
 use crate::zoo::spec::{NetworkSpec, Variant};
@@ -164,7 +164,8 @@ pub fn alone(scope: &Scope, spec: &NetworkSpec) -> Option<Box<dyn Extractor>> {
         return Some(boxed(net, classes, |net, n| net.with_classifier(scope, n)));
     }
     if let Some(middle) = xception::middle_blocks(backbone) {
-        let net = AlignedXception::new(scope, middle, spec.output_stride, spec.bands);
+        let naming = if spec.features { Naming::Joined } else { Naming::Nested };
+        let net = AlignedXception::new(scope, naming, middle, spec.output_stride, spec.bands);
         return Some(boxed(net, classes, |net, n| net.with_classifier(scope, n)));
     }
     Some(Box::new(NaicXception::new(scope, spec.output_stride, spec.bands)))

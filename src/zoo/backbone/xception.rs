@@ -63,6 +63,24 @@ impl Separable {
     }
 }
 
+/// How timm names the parts of a sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// `blocks.3`: in the classifier.
+    Nested,
+    /// `blocks_3`: where only features are wanted.
+    Joined,
+}
+
+impl Naming {
+    fn place<'a>(self, scope: &Scope<'a>, part: &str, idx: usize) -> Scope<'a> {
+        match self {
+            Self::Nested => scope / part / idx,
+            Self::Joined => scope / format!("{part}_{idx}"),
+        }
+    }
+}
+
 /// timm's definition.
 #[derive(Debug)]
 pub struct AlignedXception {
@@ -86,9 +104,11 @@ impl AlignedXception {
     const CHANNELS: [i64; 5] = [128, 256, 728, 1024, 2048];
 
     /// The network with `middle` blocks in its middle flow. Strides beyond `output_stride` become dilation of all blocks behind.
-    pub fn new(scope: &Scope, middle: usize, output_stride: u32, bands: u32) -> Self {
+    ///
+    /// `naming`: timm joins levels of names with `_` where only features are wanted.
+    pub fn new(scope: &Scope, naming: Naming, middle: usize, output_stride: u32, bands: u32) -> Self {
         let stem = |idx: usize, input: i64, output: i64, stride: i64| {
-            let place = scope / "stem" / idx;
+            let place = naming.place(scope, "stem", idx);
             let shape = ConvShape::new(3).stride(stride).backbone_init();
             ConvBn::with_eps(&(&place / "conv"), &(&place / "bn"), input, output, shape, TIMM_EPS)
         };
@@ -102,7 +122,7 @@ impl AlignedXception {
         for (idx, (channels, stride)) in plan.into_iter().enumerate() {
             let fits = reached * stride <= i64::from(output_stride);
             let place = BlockPlace { stride: if fits { stride } else { 1 }, dilation, is_last: idx == last };
-            blocks.push(TimmBlock::new(&(scope / "blocks" / idx), input, channels, place, stride > 1));
+            blocks.push(TimmBlock::new(&naming.place(scope, "blocks", idx), input, channels, place, stride > 1));
             if fits {
                 reached *= stride;
             } else {

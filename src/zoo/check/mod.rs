@@ -79,6 +79,8 @@ impl Verdict {
 
 /// Checks the fixture `name` of `folder`.
 pub fn check(folder: &Folder, name: &str) -> Verdict {
+    // The inputs are small: more threads than free cores cost far more than they bring.
+    tch::set_num_threads(1);
     let fixture = match folder.fixture(name) {
         Ok(fixture) => fixture,
         Err(CheckError::OtherKind { kind, .. }) => return Verdict::Skipped(kind),

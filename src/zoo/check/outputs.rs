@@ -14,6 +14,8 @@ const QUARTER: &str = "_quarter";
 
 /// Outputs by name, each at native resolution with the way to full size.
 pub(super) struct Outputs {
+    /// The original BASNet ends each map in a sigmoid, which is monotone: masks do not need it.
+    squashes: bool,
     list: Vec<(String, Tensor, Option<Upsample>)>,
 }
 
@@ -34,16 +36,14 @@ impl Outputs {
         }
         debug_assert_eq!(spec.network, Network::Backbone);
         list.extend(logits.map(|l| ("logits".to_owned(), l, None)));
-        Self { list }
+        Self { squashes: false, list }
     }
 
     pub(super) fn of_segmenter(spec: &NetworkSpec, out: Segmented) -> Self {
-        // The original BASNet ends each map in a sigmoid, which is monotone: masks do not need it.
         let squashes = spec.network == Network::BasNet && spec.variant == Variant::Official;
-        let finish = |values: Tensor| if squashes { values.sigmoid() } else { values };
-        let mut list = vec![(MAIN[0].to_owned(), finish(out.values), out.upsample)];
-        list.extend(out.side.into_iter().map(|side| (side.name.to_owned(), finish(side.values), side.upsample)));
-        Self { list }
+        let mut list = vec![(MAIN[0].to_owned(), out.values, out.upsample)];
+        list.extend(out.side.into_iter().map(|side| (side.name.to_owned(), side.values, side.upsample)));
+        Self { squashes, list }
     }
 
     /// Whether this is a name of the logits themselves.
@@ -55,9 +55,10 @@ impl Outputs {
     pub(super) fn named(&self, name: &str, input: &Tensor, shape: &[i64]) -> Option<Tensor> {
         let name = if MAIN.contains(&name) { MAIN[0] } else { name.strip_suffix(QUARTER).unwrap_or(name) };
         let (_, values, upsample) = self.list.iter().find(|(have, ..)| have == name)?;
-        match upsample {
-            Some(upsample) if values.size() != shape => Some(upsample.apply(values, size_of(input))),
-            Some(_) | None => Some(values.shallow_clone()),
-        }
+        let values = match upsample {
+            Some(upsample) if values.size() != shape => upsample.apply(values, size_of(input)),
+            Some(_) | None => values.shallow_clone(),
+        };
+        Some(if self.squashes { values.sigmoid() } else { values })
     }
 }
