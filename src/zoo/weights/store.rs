@@ -16,13 +16,14 @@ pub fn shapes(vs: &VarStore) -> Vec<(String, Vec<usize>)> {
     sorted(vs).into_iter().map(|(name, tensor)| (name, shape(&tensor))).collect()
 }
 
-/// Sets every variable of `vs` from the safetensors file `path`, or none.
+/// Sets every variable of `vs` from the weights file `path` (any format of [`WeightsFile`]), or none.
 ///
 /// # Errors
 /// When the file cannot be read, or does not fit exactly: then all mismatches are in one [`Unfit`].
 pub fn load(vs: &VarStore, path: &Path) -> Result<(), WeightsError> {
     let mut file = WeightsFile::open(path)?;
     let expected = shapes(vs);
+    file.adopt_shapes(&expected)?;
     let mut mismatches = compare(&expected, file.tensors());
     mismatches.extend_from_slice(file.duplicates());
     let values =
@@ -42,8 +43,10 @@ pub fn load(vs: &VarStore, path: &Path) -> Result<(), WeightsError> {
 /// # Errors
 /// As [`load`].
 pub fn check(vs: &VarStore, path: &Path) -> Result<(), WeightsError> {
-    let file = WeightsFile::open(path)?;
-    let mut mismatches = compare(&shapes(vs), file.tensors());
+    let mut file = WeightsFile::open(path)?;
+    let expected = shapes(vs);
+    file.adopt_shapes(&expected)?;
+    let mut mismatches = compare(&expected, file.tensors());
     mismatches.extend_from_slice(file.duplicates());
     if mismatches.is_empty() { Ok(()) } else { Err(Unfit { path: path.to_owned(), mismatches }.into()) }
 }
