@@ -47,7 +47,7 @@ const OWNERS: [(&str, &[&str]); 15] = [
     ("gdal_sys", &["raster/gdal/"]),
     ("tokio", &["app/"]),
     ("crossbeam_channel", &["flow/"]),
-    ("zip", &["package/"]),
+    ("zip", &["package/", "zoo/weights/pth/"]),
     ("png", &["masks/"]),
     ("image", &["synth/"]),
     ("indicatif", &["report/"]),

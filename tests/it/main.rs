@@ -6,6 +6,7 @@
 )]
 
 mod arch;
+mod checkpoints;
 mod cli;
 mod dataflow;
 mod deadline;

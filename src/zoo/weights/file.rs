@@ -15,15 +15,16 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use serde::Deserializer;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 
-use super::{Mismatch, WeightsError};
+use super::open::Listing;
+use super::{Mismatch, WeightsError, huffman};
 use crate::atomic;
 
 /// Longest header that is read, in bytes: the safetensors crate's own limit.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
 /// Bytes in front of the header, which hold its length.
 const PREFIX_BYTES: u64 = 8;
-/// What to do with a file of another format.
-const CONVERT: &str = "a PyTorch checkpoint must first be saved as safetensors (safetensors.torch.save_file)";
+/// What may be wrong with a file whose header makes no sense.
+const CONVERT: &str = "if it comes from PyTorch, save it again (safetensors.torch.save_file)";
 
 /// An entry of a file's table of contents.
 #[derive(Clone, Debug)]
@@ -32,36 +33,65 @@ pub struct FileTensor {
     pub name: String,
     /// Type of the values.
     pub dtype: Dtype,
-    /// Shape, row-major.
+    /// Shape, row-major; empty where [`Self::is_shapeless`].
     pub shape: Vec<usize>,
-    /// First byte, counted from the file's start.
-    pub(super) start: u64,
-    /// Length in bytes.
-    pub(super) n_bytes: usize,
+    is_shapeless: bool,
+    /// Position among what its file has.
+    idx: usize,
 }
 
 impl FileTensor {
-    /// Whether [`WeightsFile::read`] can widen the values to f32.
+    /// An entry of a format that stores shapes, `idx`-th of its file.
+    pub(super) fn new(name: String, dtype: Dtype, shape: Vec<usize>, idx: usize) -> Self {
+        Self { name, dtype, shape, is_shapeless: false, idx }
+    }
+
+    /// An entry of a format that stores no shapes.
+    pub(super) fn shapeless(name: String, dtype: Dtype, idx: usize) -> Self {
+        Self { name, dtype, shape: Vec::new(), is_shapeless: true, idx }
+    }
+
+    /// Whether the file does not tell the shape and [`WeightsFile::adopt_shapes`](super::WeightsFile::adopt_shapes) has not given
+    /// it one.
+    pub fn is_shapeless(&self) -> bool {
+        self.is_shapeless
+    }
+
+    /// The shape, if there is one.
+    pub fn known_shape(&self) -> Option<&[usize]> {
+        (!self.is_shapeless).then_some(&self.shape)
+    }
+
+    pub(super) fn adopt(&mut self, shape: &[usize]) {
+        self.shape = shape.to_vec();
+        self.is_shapeless = false;
+    }
+
+    pub(super) fn idx(&self) -> usize {
+        self.idx
+    }
+
+    /// Whether [`WeightsFile::read`](super::WeightsFile::read) can widen the values to f32.
     pub fn is_readable(&self) -> bool {
         [Dtype::F32, Dtype::F16, Dtype::BF16].contains(&self.dtype)
     }
 }
 
-/// An open weights file whose header has been checked.
+/// An open safetensors file whose header has been checked.
 #[derive(Debug)]
-pub struct WeightsFile {
+pub(super) struct SafetensorsFile {
     path: PathBuf,
     file: File,
-    tensors: Vec<FileTensor>,
-    duplicates: Vec<Mismatch>,
+    /// First byte and number of bytes of each tensor's values.
+    places: Vec<(u64, usize)>,
 }
 
-impl WeightsFile {
+impl SafetensorsFile {
     /// Opens `path` and reads its header.
     ///
     /// # Errors
     /// When the file cannot be read, is of another format, or is shorter or longer than its header says.
-    pub fn open(path: &Path) -> Result<Self, WeightsError> {
+    pub(super) fn open(path: &Path) -> Result<(Listing, Self), WeightsError> {
         let malformed = |reason: String| WeightsError::Malformed { path: path.to_owned(), reason };
         let mut file = File::open(path).map_err(WeightsError::io("open", path))?;
         let file_bytes = file.metadata().map_err(WeightsError::io("read the size of", path))?.len();
@@ -78,9 +108,9 @@ impl WeightsFile {
         (&mut file).take(header_bytes).read_to_end(&mut header).map_err(WeightsError::io("read", path))?;
         let entries = parse_header(&header).map_err(|e| malformed(format!("its header is broken ({e}); {CONVERT}")))?;
 
-        let duplicates = duplicates(&entries);
+        let names = || entries.iter().map(|(name, _)| name.as_str());
         // With a name twice the file is refused in any case, and the offsets make no sense.
-        if duplicates.is_empty() {
+        if duplicates(names()).is_empty() {
             let metadata = check_layout(&entries).map_err(|e| malformed(format!("its header is broken ({e})")))?;
             let promised = metadata.data_len() as u64 + PREFIX_BYTES + header_bytes;
             if promised != file_bytes {
@@ -88,46 +118,37 @@ impl WeightsFile {
             }
         }
         let data_start = PREFIX_BYTES + header_bytes;
-        let tensors = entries.into_iter().map(|(name, info)| entry(name, info, data_start)).collect();
-        Ok(Self { path: path.to_owned(), file, tensors, duplicates })
+        let places = entries.iter().map(|(_, info)| place(info, data_start)).collect();
+        let tensor =
+            |(idx, (name, info)): (usize, (String, TensorInfo))| FileTensor::new(name, info.dtype, info.shape, idx);
+        let tensors = entries.into_iter().enumerate().map(tensor).collect();
+        Ok((Listing::new(tensors, Vec::new()), Self { path: path.to_owned(), file, places }))
     }
 
-    /// The path it was opened at.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The table of contents, in the header's order.
-    pub fn tensors(&self) -> &[FileTensor] {
-        &self.tensors
-    }
-
-    /// A [`Mismatch::Duplicate`] for every name that stands in the header more than once. If there is one, nothing can be read.
-    pub fn duplicates(&self) -> &[Mismatch] {
-        &self.duplicates
-    }
-
-    /// The values of `tensor`, one of [`Self::tensors`], widened to f32; not a number where the type is not readable.
+    /// The values of the tensor at `idx` of the table of contents, row-major, little-endian.
     ///
     /// # Errors
     /// When the system refuses the read.
-    pub fn read(&mut self, tensor: &FileTensor) -> Result<Vec<f32>, WeightsError> {
-        self.file.seek(SeekFrom::Start(tensor.start)).map_err(WeightsError::io("read", &self.path))?;
-        let mut bytes = vec![0; tensor.n_bytes];
+    pub(super) fn read(&mut self, idx: usize) -> Result<Vec<u8>, WeightsError> {
+        let (start, n_bytes) = self.places[idx];
+        self.file.seek(SeekFrom::Start(start)).map_err(WeightsError::io("read", &self.path))?;
+        let mut bytes = vec![0; n_bytes];
         self.file.read_exact(&mut bytes).map_err(WeightsError::io("read", &self.path))?;
-        Ok(widen(tensor.dtype, &bytes))
+        Ok(bytes)
     }
 }
 
-/// The SHA-256 of a file, in lower-case hexadecimal.
+/// The SHA-256 of a file, in lower-case hexadecimal; of a directory that of the list of its files' digests, as
+/// `LC_ALL=C; sha256sum * | sha256sum` prints it.
 ///
 /// # Errors
 /// When the file cannot be read.
 pub fn digest(path: &Path) -> Result<String, WeightsError> {
-    atomic::sha256_of(path).map_err(WeightsError::io("read", path))
+    if path.is_dir() { huffman::digest(path) } else { atomic::sha256_of(path).map_err(WeightsError::io("read", path)) }
 }
 
-fn widen(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
+/// The values of a type that is readable as f32.
+pub(super) fn widen(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
     let pairs = || bytes.as_chunks::<2>().0.iter();
     if dtype == Dtype::F32 {
         bytes.as_chunks::<4>().0.iter().map(|&b| f32::from_le_bytes(b)).collect()
@@ -140,16 +161,15 @@ fn widen(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
     }
 }
 
-fn entry(name: String, info: TensorInfo, data_start: u64) -> FileTensor {
+fn place(info: &TensorInfo, data_start: u64) -> (u64, usize) {
     let (start, end) = info.data_offsets;
-    let start_in_file = data_start.saturating_add(start as u64);
-    FileTensor { name, dtype: info.dtype, shape: info.shape, start: start_in_file, n_bytes: end.saturating_sub(start) }
+    (data_start.saturating_add(start as u64), end.saturating_sub(start))
 }
 
-fn duplicates(entries: &[(String, TensorInfo)]) -> Vec<Mismatch> {
+/// The names that stand more than once.
+pub(super) fn duplicates<'a>(names: impl Iterator<Item = &'a str>) -> Vec<Mismatch> {
     let mut seen = BTreeSet::new();
-    let twice: BTreeSet<&str> =
-        entries.iter().map(|(name, _)| name.as_str()).filter(|name| !seen.insert(*name)).collect();
+    let twice: BTreeSet<&str> = names.filter(|name| !seen.insert(*name)).collect();
     twice.into_iter().map(|name| Mismatch::Duplicate { name: name.to_owned() }).collect()
 }
 
@@ -192,6 +212,7 @@ impl<'de> Visitor<'de> for HeaderVisitor {
 
 #[cfg(test)]
 mod tests {
+    use super::super::WeightsFile;
     use super::*;
 
     /// A file of this header and `n_bytes` zeros.
@@ -238,17 +259,14 @@ mod tests {
     }
 
     #[test]
-    fn another_format_is_told_to_be_converted_before_anything_is_allocated() {
+    fn a_senseless_header_is_refused_before_anything_is_allocated() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("model.pth");
-        atomic::write(&path, b"PK\x03\x04 and so on, a zip file").unwrap();
+        let path = dir.path().join("model.bin");
+        atomic::write(&path, b"\0\0\0\0\0\0\0\x40{ and so on").unwrap();
         let text = WeightsFile::open(&path).unwrap_err().to_string();
-        assert!(text.contains("model.pth") && text.contains("save_file"), "{text}");
+        assert!(text.contains("model.bin") && text.contains("save_file"), "{text}");
         atomic::write(&path, b"abc").unwrap();
-        assert!(WeightsFile::open(&path).unwrap_err().to_string().ends_with("it has only 3 bytes"));
-        assert!(
-            WeightsFile::open(&dir.path().join("none")).unwrap_err().to_string().starts_with("cannot open the weights")
-        );
+        assert!(SafetensorsFile::open(&path).unwrap_err().to_string().ends_with("it has only 3 bytes"));
     }
 
     #[test]

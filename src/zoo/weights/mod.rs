@@ -1,19 +1,37 @@
-//! Weights on disk: safetensors files that fit a network exactly, or are refused with everything that is wrong with them.
+//! Weights on disk: files that fit a network exactly, or are refused with everything that is wrong with them.
+//!
+//! [`WeightsFile`] reads safetensors files, PyTorch checkpoints and Huffman directories; the content decides, not the name. Files
+//! are data here: none can make the program run anything, and no length in one is believed before it has been compared with
+//! the file.
 //!
 //! "Exactly" means: every variable of the network is in the file, the file holds nothing else, every shape is equal (nothing
 //! is broadcast), every value is finite. Stored as f32, f16 or bf16; widened to f32. PyTorch's `num_batches_tracked` counters
 //! are ignored, present or absent. A refused file changes no variable.
 
 mod file;
+mod flaw;
+mod format;
+mod huffman;
+mod inspect;
+mod names;
+mod notes;
+mod open;
+mod pickle;
+mod pth;
 #[cfg(feature = "torch")]
 mod store;
+mod strided;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use file::{FileTensor, WeightsFile, digest};
+pub use file::{FileTensor, digest};
+pub use format::Format;
+pub use inspect::{Inspection, inspect};
+pub use notes::Note;
+pub use open::{Selection, WeightsFile};
 #[cfg(feature = "torch")]
 pub use store::{assign, load, save, seeded};
 
@@ -44,6 +62,33 @@ pub enum WeightsError {
         /// The file.
         path: PathBuf,
         /// What is wrong with it, and what to do.
+        reason: String,
+    },
+    /// The file is of no format that is known here.
+    #[error(
+        "`{}` is neither a safetensors file nor a PyTorch checkpoint (torch.save) nor a Huffman directory: name one of these",
+        path.display()
+    )]
+    UnknownFormat {
+        /// The file or directory.
+        path: PathBuf,
+    },
+    /// The file is damaged.
+    #[error("`{}` is no sound {format}: {reason}; copy or download it again", path.display())]
+    Broken {
+        /// The file or directory.
+        path: PathBuf,
+        /// What it is otherwise.
+        format: Format,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The file may be sound, but no weights can be read from it.
+    #[error("no weights can be read from `{}`: {reason}", path.display())]
+    Unusable {
+        /// The file or directory.
+        path: PathBuf,
+        /// What is in the way, and what to do.
         reason: String,
     },
     /// The file belongs to another network.
@@ -88,6 +133,13 @@ pub enum Mismatch {
         /// The file's shape.
         found: Vec<usize>,
     },
+    /// The file stores no shape, and its values do not make the network's.
+    Size {
+        /// The tensor's name.
+        name: String,
+        /// The network's shape.
+        expected: Vec<usize>,
+    },
     /// The values are not f32, f16 or bf16.
     Dtype {
         /// The tensor's name.
@@ -119,6 +171,7 @@ impl Mismatch {
             Self::Dtype { .. } => (3, "of another type"),
             Self::NonFinite { .. } => (4, "not finite"),
             Self::Duplicate { .. } => (5, "listed twice"),
+            Self::Size { .. } => (6, "of another size"),
         }
     }
 }
@@ -134,6 +187,9 @@ impl fmt::Display for Mismatch {
             Self::Dtype { name, found } => write!(f, "of another type: {name} is {found}, not F32, F16 or BF16"),
             Self::NonFinite { name, n_values } => write!(f, "not finite: {n_values} values of {name}"),
             Self::Duplicate { name } => write!(f, "listed twice: {name}"),
+            Self::Size { name, expected } => {
+                write!(f, "of another size: {name} cannot be unfolded to the network's {expected:?}")
+            }
         }
     }
 }
@@ -176,21 +232,18 @@ impl fmt::Display for Unfit {
 /// # Errors
 /// When the file cannot be read or does not fit.
 pub fn check(layout: &Layout, path: &Path) -> Result<(), WeightsError> {
-    let file = WeightsFile::open(path)?;
-    let mut mismatches = compare(&layout.shapes(), file.tensors());
+    let mut file = WeightsFile::open(path)?;
+    let expected = layout.shapes();
+    file.adopt_shapes(&expected)?;
+    let mut mismatches = compare(&expected, file.tensors());
     mismatches.extend_from_slice(file.duplicates());
     if mismatches.is_empty() { Ok(()) } else { Err(Unfit { path: path.to_owned(), mismatches }.into()) }
 }
 
 /// Compares two lists of names and shapes.
 pub fn compare_shapes(expected: &[(String, Vec<usize>)], found: &[(String, Vec<usize>)]) -> Vec<Mismatch> {
-    let tensor = |(name, shape): &(String, Vec<usize>)| FileTensor {
-        name: name.clone(),
-        dtype: safetensors::Dtype::F32,
-        shape: shape.clone(),
-        start: 0,
-        n_bytes: 0,
-    };
+    let tensor =
+        |(name, shape): &(String, Vec<usize>)| FileTensor::new(name.clone(), safetensors::Dtype::F32, shape.clone(), 0);
     compare(expected, &found.iter().map(tensor).collect::<Vec<_>>())
 }
 
@@ -215,6 +268,9 @@ pub fn compare(expected: &[(String, Vec<usize>)], found: &[FileTensor]) -> Vec<M
         match (wanted, tensor) {
             (Some(shape), None) => mismatches.push(Mismatch::Missing { name, shape: shape.to_vec() }),
             (None, Some(tensor)) => mismatches.push(Mismatch::Extra { name, shape: tensor.shape.clone() }),
+            (Some(&expected), Some(tensor)) if tensor.is_shapeless() => {
+                mismatches.push(Mismatch::Size { name, expected: expected.to_vec() });
+            }
             (Some(&expected), Some(tensor)) if tensor.shape != expected => {
                 mismatches.push(Mismatch::Shape { name, expected: expected.to_vec(), found: tensor.shape.clone() });
             }
@@ -305,13 +361,8 @@ mod tests {
     }
 
     fn stored(list: &[(&str, &[usize])]) -> Vec<FileTensor> {
-        let tensor = |(name, shape): &(&str, &[usize])| FileTensor {
-            name: (*name).to_owned(),
-            dtype: Dtype::F32,
-            shape: shape.to_vec(),
-            start: 0,
-            n_bytes: 0,
-        };
+        let tensor =
+            |(name, shape): &(&str, &[usize])| FileTensor::new((*name).to_owned(), Dtype::F32, shape.to_vec(), 0);
         list.iter().map(tensor).collect()
     }
 

@@ -13,13 +13,15 @@ use crate::atomic;
 use crate::zoo::layout::{Fold, Layout, Role};
 use crate::zoo::seed;
 
-/// Sets every variable of a network from the weights file `path`, or none.
+/// Sets every variable of a network from the weights file `path` (any format of [`WeightsFile`]), or none.
 ///
 /// # Errors
 /// When the file cannot be read, or does not fit exactly: then all mismatches are in one [`Unfit`].
 pub fn load(store: &VarStore, layout: &Layout, path: &Path) -> Result<(), WeightsError> {
     let mut file = WeightsFile::open(path)?;
-    let mut mismatches = compare(&layout.shapes(), file.tensors());
+    let expected = layout.shapes();
+    file.adopt_shapes(&expected)?;
+    let mut mismatches = compare(&expected, file.tensors());
     mismatches.extend_from_slice(file.duplicates());
     let mut values =
         if file.duplicates().is_empty() { read_fitting(&mut file, layout, &mut mismatches)? } else { BTreeMap::new() };

@@ -5,12 +5,9 @@ pub(crate) mod memory;
 pub(crate) mod tracer;
 
 use std::collections::BTreeMap;
-use std::path::Path;
-#[cfg(any(feature = "gdal", feature = "torch"))]
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A file or folder of the shared fixtures (`../shared`, or where `SWATH_SHARED` says), or `None` with a printed reason.
-#[cfg(any(feature = "gdal", feature = "torch"))]
 #[expect(clippy::print_stderr, reason = "a test that skips says why")]
 pub(crate) fn shared(relative: &str) -> Option<PathBuf> {
     let root = std::env::var_os("SWATH_SHARED")

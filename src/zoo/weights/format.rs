@@ -1,0 +1,93 @@
+//! Which format a path's content is in.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use super::{WeightsError, huffman};
+
+/// Bytes of a file that tell its format.
+const HEAD_BYTES: u64 = 16;
+
+/// A container of weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Format {
+    /// A safetensors file.
+    Safetensors,
+    /// What `torch.save` has written since PyTorch 1.6: a zip archive.
+    PthZip,
+    /// What `torch.save` wrote before: a stream of pickles, then the values.
+    PthLegacy,
+    /// A directory of Huffman-coded sparse matrices.
+    Huffman,
+}
+
+impl Format {
+    /// Recognises the format by content; the name of the file does not matter.
+    ///
+    /// # Errors
+    /// When the path cannot be read or is of no known format.
+    pub fn of(path: &Path) -> Result<Self, WeightsError> {
+        let mut file = File::open(path).map_err(WeightsError::io("open", path))?;
+        if file.metadata().map_err(WeightsError::io("read the kind of", path))?.is_dir() {
+            return match huffman::is_huffman(path)? {
+                true => Ok(Self::Huffman),
+                false => Err(WeightsError::UnknownFormat { path: path.to_owned() }),
+            };
+        }
+        let mut head = Vec::new();
+        (&mut file).take(HEAD_BYTES).read_to_end(&mut head).map_err(WeightsError::io("read", path))?;
+        Self::of_head(&head).ok_or_else(|| WeightsError::UnknownFormat { path: path.to_owned() })
+    }
+
+    /// Another format that is a file has its magic bytes here.
+    fn of_head(head: &[u8]) -> Option<Self> {
+        match head {
+            [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Some(Self::PthZip),
+            [0x80, 2..=5, ..] => Some(Self::PthLegacy),
+            // The length of the header, then the header, which is a JSON object.
+            [_, _, _, _, _, _, _, _, b'{', ..] => Some(Self::Safetensors),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Safetensors => "safetensors file",
+            Self::PthZip => "PyTorch checkpoint (zip)",
+            Self::PthLegacy => "PyTorch checkpoint (legacy stream)",
+            Self::Huffman => "Huffman directory",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_bytes_tell_the_format() {
+        assert_eq!(Format::of_head(b"PK\x03\x04 and so on"), Some(Format::PthZip));
+        assert_eq!(Format::of_head(b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."), Some(Format::PthLegacy));
+        assert_eq!(Format::of_head(b"\x40\0\0\0\0\0\0\0{\"a\":"), Some(Format::Safetensors));
+        for other in [&b""[..], b"PK", b"\x80", b"\x80\x06", b"\x89HDF\r\n\x1a\n", b"\x40\0\0\0\0\0\0\0"] {
+            assert_eq!(Format::of_head(other), None);
+        }
+    }
+
+    #[test]
+    fn what_is_none_of_them_is_refused_with_what_is_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = Format::of(dir.path()).unwrap_err().to_string();
+        assert!(text.contains("Huffman directory"), "{text}");
+        let path = dir.path().join("weights.pth");
+        crate::atomic::write(&path, b"\x89HDF\r\n\x1a\n and so on").unwrap();
+        let text = Format::of(&path).unwrap_err().to_string();
+        assert!(text.contains("weights.pth") && text.contains("safetensors"), "{text}");
+        assert!(Format::of(&dir.path().join("none")).unwrap_err().to_string().starts_with("cannot open the weights"));
+    }
+}
