@@ -140,8 +140,9 @@ pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
     let done = run.carry_out();
     run.record.conceded(&run.board);
     let decoders = run.source.helpers_peak();
+    let parent = if options.guard.is_watched() { machine::peak_of_parent() } else { 0 };
     run.record.report.memory.peak_decoders = decoders;
-    run.record.report.memory.peak_rss = machine::peak_rss() + decoders;
+    run.record.report.memory.peak_rss = machine::peak_rss() + decoders + parent;
     let came_to_its_end = done.is_ok() && run.record.report.missing.is_empty();
     run.record.report.state = if came_to_its_end { RunState::Finished } else { RunState::Stopped };
     let written = run.record.report.write(&run.outputs.layout.report());
@@ -184,7 +185,7 @@ fn leave_out(board: &Board, orders: &Orders) {
             board.fail(
                 idx,
                 "supervisor",
-                format!("the program {how} twice while this scene was under way, the second time alone"),
+                format!("the program {how} while this scene was under way, and again when it ran alone"),
             );
         }
     }
@@ -242,6 +243,9 @@ fn begun(digest: String, plan: &Plan, scenes: u64, done_before: u64, options: &R
         arguments: options.arguments.clone(),
     })
 }
+
+/// Time between two looks at workers that are about to end.
+const LAST_STEPS: Duration = Duration::from_millis(1);
 
 /// A run that has begun.
 struct Run<'a> {
@@ -398,16 +402,21 @@ impl<'a> Run<'a> {
         let mut scenes = self.record.report.totals.done;
         let known = self.record.known_extent(self.board.plan());
         let mut watchdog = self.options.stall_timeout.map(Watchdog::new);
-        let started = Instant::now();
+        let (mut recorded, started) = (0, Instant::now());
         loop {
             match verdicts.recv_timeout(Watch::INTERVAL) {
                 Ok(Some(verdict)) => {
                     scenes += 1;
                     self.record.take(verdict, &self.board, &self.outputs, watch)?;
-                    self.options.guard.done();
                 }
                 Ok(None) => {}
-                Err(Closed) => return Ok(graph),
+                // One that does not come back is watched to the end: it could not be joined.
+                Err(Closed) if graph.has_ended() => return Ok(graph),
+                Err(Closed) => std::thread::sleep(LAST_STEPS),
+            }
+            let records = self.board.progress().records();
+            if std::mem::replace(&mut recorded, records) != records {
+                self.options.guard.recorded();
             }
             if let Some(stall) = watchdog.as_mut().and_then(|dog| dog.look(&graph)) {
                 self.give_up(&stall, &graph, started.elapsed(), watch);
