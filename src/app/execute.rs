@@ -402,16 +402,18 @@ impl<'a> Run<'a> {
         let mut scenes = self.record.report.totals.done;
         let known = self.record.known_extent(self.board.plan());
         let mut watchdog = self.options.stall_timeout.map(Watchdog::new);
-        let (mut recorded, started) = (0, Instant::now());
+        let (mut recorded, started) = (self.board.progress().records(), Instant::now());
+        let mut failed = None;
         loop {
+            let mut taken = Ok(());
             match verdicts.recv_timeout(Watch::INTERVAL) {
                 Ok(Some(verdict)) => {
                     scenes += 1;
-                    self.record.take(verdict, &self.board, &self.outputs, watch)?;
+                    taken = self.record.take(verdict, &self.board, &self.outputs, watch);
                 }
                 Ok(None) => {}
-                // One that does not come back is watched to the end: it could not be joined.
-                Err(Closed) if graph.has_ended() => return Ok(graph),
+                // Whatever has happened, workers are watched until they are gone: one that does not come back cannot be joined.
+                Err(Closed) if graph.has_ended() => return failed.map_or(Ok(graph), Err),
                 Err(Closed) => std::thread::sleep(LAST_STEPS),
             }
             let records = self.board.progress().records();
@@ -421,7 +423,10 @@ impl<'a> Run<'a> {
             if let Some(stall) = watchdog.as_mut().and_then(|dog| dog.look(&graph)) {
                 self.give_up(&stall, &graph, started.elapsed(), watch);
             }
-            self.look_at_clock(watch)?;
+            if let Err(error) = taken.and_then(|()| self.look_at_clock(watch)) {
+                self.stop.trip();
+                failed.get_or_insert(error);
+            }
             let progress = self.board.progress();
             let (tiles, network_pixels) =
                 (known.tiles + progress.tiles(), known.network_pixels + progress.network_pixels());

@@ -40,7 +40,11 @@ fn logits_that_are_no_numbers_cost_their_scene_and_name_the_member_and_the_tile(
     let ran = work.swath_with(&RUN, &[("SWATH_FAULTS", "device:nan~member1 n2 s0")]);
     ran.says(
         3,
-        &["in/s0.tif (infer): member `member1` returns non-finite logits", "column 0, row 0", "3 done, 1 failed"],
+        &[
+            "in/s0.tif (infer): member `member1` returns non-finite logits",
+            "the tile at column 0, row ",
+            "3 done, 1 failed",
+        ],
     );
     let left = outputs(&work.path("out"));
     let good = |name: &String| !name.contains("s0") && name != "submit.zip";
@@ -102,6 +106,17 @@ fn a_scene_that_changes_while_the_run_is_at_work_is_named_and_gets_no_mask() {
         work.swath(&RUN).says(0, &["3 of 4 scenes are done and verified", "4 done, 0 failed"]);
         std::fs::remove_dir_all(work.path("out")).unwrap();
     }
+}
+
+#[test]
+fn a_name_that_is_unsafe_in_an_archive_is_an_error_before_anything_runs() {
+    let work = prepared();
+    for name in ["a:b.tif", "a\\b.tif"] {
+        std::fs::copy(work.path("in/s3.tif"), work.path("in").join(name)).unwrap();
+    }
+    let text = work.swath(&RUN).expect(2);
+    assert!(["`a:b.tif`", "`a\\b.tif`"].iter().all(|name| text.contains(name)), "{text}");
+    assert!(!work.path("out").exists());
 }
 
 #[test]
