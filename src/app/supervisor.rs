@@ -108,8 +108,8 @@ fn code(status: ExitStatus) -> Option<u8> {
 struct Ward {
     orders: Orders,
     under_way: BTreeMap<u64, (Vec<String>, bool)>,
-    /// Whether something was recorded since the last scene entered alone.
-    has_moved: bool,
+    /// The scene that entered alone last in this attempt, and whether something was recorded since.
+    tried: Option<(String, bool)>,
     /// Deaths since something was recorded.
     in_vain: usize,
     /// Those among them that one scene explains.
@@ -120,10 +120,16 @@ impl Ward {
     fn hear(&mut self, word: Word) {
         match word {
             Word::Begun => self.orders.begun = true,
-            Word::Recorded => (self.in_vain, self.explained, self.has_moved) = (0, 0, true),
+            Word::Recorded => {
+                (self.in_vain, self.explained) = (0, 0);
+                self.tried.iter_mut().for_each(|(_, has_moved)| *has_moved = true);
+            }
             Word::Entered { turn, scenes, alone } => {
-                let begins = |scenes: &[String]| self.under_way.values().all(|(others, _)| others != scenes);
-                self.has_moved &= !(alone && begins(&scenes));
+                if let Some(scene) = scenes.first().filter(|_| alone)
+                    && self.tried.as_ref().is_none_or(|(tried, _)| tried != scene)
+                {
+                    self.tried = Some((scene.clone(), false));
+                }
                 self.under_way.insert(turn, (scenes, alone));
             }
             Word::Left { turn } => {
@@ -135,7 +141,7 @@ impl Ward {
     /// Notes that a run has ended because of a device.
     fn lost_a_device(&mut self) -> String {
         self.under_way.clear();
-        self.has_moved = false;
+        self.tried = None;
         self.orders.deaths.push("lost a device".into());
         "a device was lost; starting the run again".into()
     }
@@ -145,7 +151,7 @@ impl Ward {
         let under_way = std::mem::take(&mut self.under_way);
         self.orders.deaths.push(how.to_owned());
         // The last one that entered alone is the one it died of; a large one that got on has another try from where it came to.
-        let has_moved = std::mem::take(&mut self.has_moved);
+        let has_moved = self.tried.take().is_some_and(|(_, has_moved)| has_moved);
         let alone = under_way.values().rev().find(|(_, alone)| *alone && !has_moved);
         let alone = alone.and_then(|(scenes, _)| scenes.first().cloned());
         self.in_vain += 1;
@@ -201,6 +207,7 @@ mod tests {
         for _ in 0..2 * UNEXPLAINED {
             entered(&mut ward, 0, &["a"], true);
             ward.hear(Word::Recorded);
+            ward.hear(Word::Left { turn: 0 });
             entered(&mut ward, 1, &["a"], true);
             ward.died("was killed by SIGKILL").unwrap();
             assert!(ward.orders.quarantined.is_empty() && ward.orders.suspects.iter().eq(["a"]));

@@ -19,7 +19,7 @@ fi
 [ -e "$dir/soak/s04999.tif" ] || "$bin/examples/bench_scenes" small "$dir/soak" 5000
 rm -rf "$dir/out" "$dir/faults.log"
 export SWATH_FAKE_DELAY_MS="$delay" SWATH_FAULTS_LOG="$dir/faults.log"
-export SWATH_FAULTS="decode:error%300,decode:abort%450,device:oom%90,device:nan%400,device:error%900"
+export SWATH_FAULTS="decode:error%300,decode:abort%450,device:oom%90,device:nan%400,device:error%907"
 "$bin/swath" run pipelines/demo.toml -i "$dir/soak" -o "$dir/out" --backend fake --memory 256MiB 2>"$dir/log" >"$dir/summary" &
 parent=$!
 
