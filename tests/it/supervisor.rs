@@ -119,7 +119,7 @@ fn every_stage_that_does_not_come_back_is_told_with_the_stage_table_and_the_run_
         let pipeline = std::fs::read_to_string(work.path("p.toml")).unwrap();
         work.write("p.toml", pipeline + "[post]\nfill_holes = 3\n");
         let expected = reference(&work);
-        let ran = run(faulty(&work, &format!("{stage}:stall@2!"), &["--stall-timeout", "1"]));
+        let ran = run(faulty(&work, &format!("{stage}:stall@2!"), &["--stall-timeout", "2"]));
         let words = [&format!("the stage `{stage}` has not come back"), "stopped itself", "6 done, 0 failed"];
         ran.says(0, &words);
         let has_line =
@@ -137,7 +137,7 @@ fn every_stage_that_does_not_come_back_is_told_with_the_stage_table_and_the_run_
 #[test]
 fn without_a_supervisor_a_stall_is_the_end() {
     let work = prepared();
-    let ran = run(faulty(&work, "infer:stall@2", &["--stall-timeout", "1", "--no-supervise"]));
+    let ran = run(faulty(&work, "infer:stall@2", &["--stall-timeout", "2", "--no-supervise"]));
     ran.says(1, &["the stage `infer` has not come back", "--stall-timeout"]);
 }
 
@@ -145,7 +145,7 @@ fn without_a_supervisor_a_stall_is_the_end() {
 fn a_stage_that_does_not_come_back_does_not_keep_another_ones_error_from_ending_the_run() {
     let work = prepared();
     let expected = reference(&work);
-    let ran = run(faulty(&work, "infer:stall@3!,commit:error@1!", &["--stall-timeout", "1"]));
+    let ran = run(faulty(&work, "infer:stall@3!,commit:error@1!", &["--stall-timeout", "2"]));
     ran.says(0, &["the stage `infer` has not come back", "6 done, 0 failed"]);
     assert!(outputs(&work.path("out")) == expected);
 }
@@ -193,7 +193,7 @@ fn a_run_that_was_told_to_end_is_not_started_again_whatever_it_dies_of_on_the_wa
     let work = prepared();
     let expected = reference(&work);
     for death in ["device:lost@2", "encode:abort@1", "encode:stall@1"] {
-        let mut command = faulty(&work, &format!("device:hold@1!,{death}"), &["--stall-timeout", "1"]);
+        let mut command = faulty(&work, &format!("device:hold@1!,{death}"), &["--stall-timeout", "2"]);
         command.args(["--devices", "cpu", "--grace", "600"]);
         let mut parent = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         wait_until(|| strikes(&work) > 0);
