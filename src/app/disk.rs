@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::Error;
 use crate::config::{Checkpoint, format_bytes};
-use crate::journal::JournalError;
+use crate::journal::is_disk_full;
 use crate::plan::{Plan, Scene};
 
 /// Bytes that the scenes of a plan take at most: raw sizes of every output, the mask twice (beside the files there is the archive), and
@@ -58,7 +58,7 @@ pub(super) fn explain(error: Error, dir: &Path, needed: u64) -> Error {
 fn is_about_room(error: &(dyn StdError + 'static)) -> bool {
     let io = error.downcast_ref::<io::Error>().map(io::Error::kind);
     matches!(io, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
-        || error.downcast_ref::<JournalError>().is_some_and(JournalError::is_about_room)
+        || is_disk_full(error)
         || error.source().is_some_and(is_about_room)
 }
 
