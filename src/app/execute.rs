@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::deadline::Deadline;
 use super::devices::{self, without_lost};
+use super::disk::Done;
 use super::guard::{Guard, Orders};
 use super::lock::Lock;
 use super::outputs::Outputs;
@@ -133,7 +134,7 @@ pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
     if !foreign.is_empty() && !options.overwrite {
         return Err(Error::Foreign(foreign));
     }
-    let needed = disk::need(&job.planned.plan, |_| true);
+    let needed = disk::need(&job.planned.plan, |_| Done::Nothing);
     let explain = |e| disk::explain(e, &options.out, needed);
     let _lock = Lock::take(&options.out, options.break_lock).map_err(explain)?;
     let mut run = Run::begin(job, options, outputs).map_err(explain)?;
@@ -147,8 +148,9 @@ pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
     run.record.report.state = if came_to_its_end { RunState::Finished } else { RunState::Stopped };
     let written = run.record.report.write(&run.outputs.layout.report());
     // The first error is the one to tell.
-    done.map_err(|e| disk::explain(e, &options.out, run.outstanding_bytes()))?;
-    written?;
+    let explain = |e| disk::explain(e, &options.out, run.outstanding_bytes());
+    done.map_err(explain)?;
+    written.map_err(|e| explain(e.into()))?;
     Ok(Ended { report: run.record.report, out: options.out.clone() })
 }
 
@@ -346,11 +348,15 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// What the scenes that are not done yet may take on disk.
+    /// Bytes that what is still to come may take on disk.
     fn outstanding_bytes(&self) -> u64 {
         let plan = self.board.plan();
-        let is_done = |scene: usize| self.record.is_done(&plan.scenes[scene].name);
-        disk::need(plan, |scene| !is_done(scene))
+        let has_archive = self.record.report.package.is_some();
+        disk::need(plan, |scene| match self.record.is_done(&plan.scenes[scene].name) {
+            false => Done::Nothing,
+            true if has_archive => Done::All,
+            true => Done::Files,
+        })
     }
 
     fn withdraw_archive(&mut self) -> Result<(), Error> {

@@ -12,7 +12,7 @@ pub fn run(request: &JobRequest, options: &RunOptions) -> Result<Ended, Error> {
     // Some hundred are enough, and what cannot be raised may be; a run that lacks them says so.
     raise_file_limit().unwrap_or_default();
     let job = prepare(request)?;
-    let room = disk::warning(disk::need(&job.planned.plan, |_| true), disk::free(&options.out));
+    let room = disk::warning(disk::need(&job.planned.plan, |_| disk::Done::Nothing), disk::free(&options.out));
     for warning in job.warnings.iter().chain(&room) {
         report::eprint_line(&format!("warning: {warning}"));
     }

@@ -166,7 +166,7 @@ fn a_change_that_fails_once_or_for_ever_never_makes_a_wrong_done() {
                     let is_silent = |text: &str| traced.stderr.contains(text);
                     let knows = !["unable to open database file", "disk I/O error"].into_iter().any(is_silent);
                     assert!(says_so == (is_about_room && knows), "{what}: {traced:?}");
-                    assert!(traced.stderr.contains("out/"), "{what}: {traced:?}");
+                    assert!(traced.stderr.contains("`out"), "{what}: {traced:?}");
                 }
                 if work.path("out").exists() {
                     recover(&work, &expected, &what);
