@@ -47,9 +47,11 @@ pub enum Fault {
     Drain,
     /// Every worker is to leave at once, as when the grace after a signal is over.
     Trip,
+    /// The place waits until somebody takes the file `SWATH_FAULTS_LOG` away: so that something else can be done meanwhile.
+    Hold,
 }
 
-const KINDS: [(&str, Fault); 10] = [
+const KINDS: [(&str, Fault); 11] = [
     ("error", Fault::Error),
     ("panic", Fault::Panic),
     ("abort", Fault::Abort),
@@ -60,6 +62,7 @@ const KINDS: [(&str, Fault); 10] = [
     ("balloon", Fault::Balloon),
     ("drain", Fault::Drain),
     ("trip", Fault::Trip),
+    ("hold", Fault::Hold),
 ];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,7 +145,7 @@ impl Faults {
         Some(planned.fault)
     }
 
-    /// As [`Self::strike`], and carries out at once what needs no help of the place: panic, abort and stall.
+    /// As [`Self::strike`], and carries out at once what needs no help of the place: panic, abort, stall and hold.
     ///
     /// # Panics
     /// When that is the fault.
@@ -154,6 +157,10 @@ impl Faults {
             Fault::Stall => loop {
                 std::thread::sleep(Duration::from_secs(3600));
             },
+            Fault::Hold => {
+                hold();
+                None
+            }
             Fault::Error
             | Fault::OutOfMemory
             | Fault::Lost
@@ -189,6 +196,12 @@ impl Planned {
             // A log that cannot be written shows in the test that reads it.
             drop(writeln!(file, "{}", self.text));
         }
+    }
+}
+
+fn hold() {
+    while log_file().is_some_and(|path| path.exists()) {
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
 

@@ -6,26 +6,49 @@ use std::path::Path;
 
 use super::Error;
 use crate::config::{Checkpoint, format_bytes};
-use crate::journal::JournalError;
+use crate::journal::is_disk_full;
 use crate::plan::{Plan, Scene};
 
-/// Bytes that the scenes of a plan take at most: raw sizes of every output, the mask twice (beside the files there is the archive), and
-/// the checkpoints. Compression makes it less, often much less.
-pub(super) fn need(plan: &Plan, is_wanted: impl Fn(usize) -> bool) -> u64 {
-    let scenes = plan.scenes.iter().enumerate().filter(|(idx, _)| is_wanted(*idx));
-    scenes.map(|(_, scene)| need_of(plan, scene)).fold(0, u64::saturating_add)
+/// What the journal and the report say of a scene.
+const RECORDS: u64 = 4 << 10;
+
+/// How much of what is wanted of a scene is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Done {
+    /// Nothing.
+    Nothing,
+    /// Its files: the archive is not made yet.
+    Files,
+    /// Everything; but records are written again.
+    All,
+}
+
+/// Bytes that the scenes of a plan take at most beyond what is there: raw sizes of every output, the mask twice (beside the files there is
+/// the archive), the checkpoints and the records. Compression makes it less, often much less.
+pub(super) fn need(plan: &Plan, done: impl Fn(usize) -> Done) -> u64 {
+    let needs = |(idx, scene): (usize, &Scene)| match done(idx) {
+        Done::Nothing => need_of(plan, scene),
+        Done::Files => RECORDS + mask_bytes(plan, scene),
+        Done::All => RECORDS,
+    };
+    plan.scenes.iter().enumerate().map(needs).fold(0, u64::saturating_add)
+}
+
+fn mask_bytes(plan: &Plan, scene: &Scene) -> u64 {
+    scene.header.size.area().saturating_mul(u64::from(u8::from(plan.pipeline.outputs.mask_depth)) / 8)
 }
 
 fn need_of(plan: &Plan, scene: &Scene) -> u64 {
     let pipeline = &plan.pipeline;
     let keeps = |kind| u64::from(pipeline.checkpoints.contains(&kind));
-    let mask = u64::from(u8::from(pipeline.outputs.mask_depth)) / 8;
-    let per_pixel = 2 * mask + u64::from(pipeline.outputs.color) + keeps(Checkpoint::Labels);
+    let masks = mask_bytes(plan, scene).saturating_mul(2);
+    let per_pixel = u64::from(pipeline.outputs.color) + keeps(Checkpoint::Labels);
     let crop = scene.grid.crop();
     let logits =
         plan.members.iter().map(|m| m.member.spec.logit_size(crop).area() * u64::from(m.member.spec.classes) * 4);
     let per_tile = keeps(Checkpoint::MemberLogits) * (logits.sum::<u64>() + crop.area());
-    scene.header.size.area().saturating_mul(per_pixel).saturating_add(scene.grid.n_tiles().saturating_mul(per_tile))
+    let pixels = scene.header.size.area().saturating_mul(per_pixel);
+    [masks, pixels, scene.grid.n_tiles().saturating_mul(per_tile)].into_iter().fold(RECORDS, u64::saturating_add)
 }
 
 /// Bytes that are free where a run directory is or will be; `None` where the system does not tell.
@@ -58,7 +81,7 @@ pub(super) fn explain(error: Error, dir: &Path, needed: u64) -> Error {
 fn is_about_room(error: &(dyn StdError + 'static)) -> bool {
     let io = error.downcast_ref::<io::Error>().map(io::Error::kind);
     matches!(io, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
-        || error.downcast_ref::<JournalError>().is_some_and(JournalError::is_about_room)
+        || is_disk_full(error)
         || error.source().is_some_and(is_about_room)
 }
 

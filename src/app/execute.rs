@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::deadline::Deadline;
 use super::devices::{self, without_lost};
+use super::disk::Done;
 use super::guard::{Guard, Orders};
 use super::lock::Lock;
 use super::outputs::Outputs;
@@ -133,21 +134,23 @@ pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
     if !foreign.is_empty() && !options.overwrite {
         return Err(Error::Foreign(foreign));
     }
-    let needed = disk::need(&job.planned.plan, |_| true);
+    let needed = disk::need(&job.planned.plan, |_| Done::Nothing);
     let explain = |e| disk::explain(e, &options.out, needed);
     let _lock = Lock::take(&options.out, options.break_lock).map_err(explain)?;
     let mut run = Run::begin(job, options, outputs).map_err(explain)?;
     let done = run.carry_out();
     run.record.conceded(&run.board);
     let decoders = run.source.helpers_peak();
+    let parent = if options.guard.is_watched() { machine::peak_of_parent() } else { 0 };
     run.record.report.memory.peak_decoders = decoders;
-    run.record.report.memory.peak_rss = machine::peak_rss() + decoders;
+    run.record.report.memory.peak_rss = machine::peak_rss() + decoders + parent;
     let came_to_its_end = done.is_ok() && run.record.report.missing.is_empty();
     run.record.report.state = if came_to_its_end { RunState::Finished } else { RunState::Stopped };
     let written = run.record.report.write(&run.outputs.layout.report());
     // The first error is the one to tell.
-    done.map_err(|e| disk::explain(e, &options.out, run.outstanding_bytes()))?;
-    written?;
+    let explain = |e| disk::explain(e, &options.out, run.outstanding_bytes());
+    done.map_err(explain)?;
+    written.map_err(|e| explain(e.into()))?;
     Ok(Ended { report: run.record.report, out: options.out.clone() })
 }
 
@@ -184,7 +187,7 @@ fn leave_out(board: &Board, orders: &Orders) {
             board.fail(
                 idx,
                 "supervisor",
-                format!("the program {how} twice while this scene was under way, the second time alone"),
+                format!("the program {how} while this scene was under way, and again when it ran alone"),
             );
         }
     }
@@ -242,6 +245,9 @@ fn begun(digest: String, plan: &Plan, scenes: u64, done_before: u64, options: &R
         arguments: options.arguments.clone(),
     })
 }
+
+/// Time between two looks at workers that are about to end.
+const LAST_STEPS: Duration = Duration::from_millis(1);
 
 /// A run that has begun.
 struct Run<'a> {
@@ -342,11 +348,15 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// What the scenes that are not done yet may take on disk.
+    /// Bytes that what is still to come may take on disk.
     fn outstanding_bytes(&self) -> u64 {
         let plan = self.board.plan();
-        let is_done = |scene: usize| self.record.is_done(&plan.scenes[scene].name);
-        disk::need(plan, |scene| !is_done(scene))
+        let has_archive = self.record.report.package.is_some();
+        disk::need(plan, |scene| match self.record.is_done(&plan.scenes[scene].name) {
+            false => Done::Nothing,
+            true if has_archive => Done::All,
+            true => Done::Files,
+        })
     }
 
     fn withdraw_archive(&mut self) -> Result<(), Error> {
@@ -398,21 +408,31 @@ impl<'a> Run<'a> {
         let mut scenes = self.record.report.totals.done;
         let known = self.record.known_extent(self.board.plan());
         let mut watchdog = self.options.stall_timeout.map(Watchdog::new);
-        let started = Instant::now();
+        let (mut recorded, started) = (self.board.progress().records(), Instant::now());
+        let mut failed = None;
         loop {
+            let mut taken = Ok(());
             match verdicts.recv_timeout(Watch::INTERVAL) {
                 Ok(Some(verdict)) => {
                     scenes += 1;
-                    self.record.take(verdict, &self.board, &self.outputs, watch)?;
-                    self.options.guard.done();
+                    taken = self.record.take(verdict, &self.board, &self.outputs, watch);
                 }
                 Ok(None) => {}
-                Err(Closed) => return Ok(graph),
+                // Whatever has happened, workers are watched until they are gone: one that does not come back cannot be joined.
+                Err(Closed) if graph.has_ended() => return failed.map_or(Ok(graph), Err),
+                Err(Closed) => std::thread::sleep(LAST_STEPS),
+            }
+            let records = self.board.progress().records();
+            if std::mem::replace(&mut recorded, records) != records {
+                self.options.guard.recorded();
             }
             if let Some(stall) = watchdog.as_mut().and_then(|dog| dog.look(&graph)) {
                 self.give_up(&stall, &graph, started.elapsed(), watch);
             }
-            self.look_at_clock(watch)?;
+            if let Err(error) = taken.and_then(|()| self.look_at_clock(watch)) {
+                self.stop.trip();
+                failed.get_or_insert(error);
+            }
             let progress = self.board.progress();
             let (tiles, network_pixels) =
                 (known.tiles + progress.tiles(), known.network_pixels + progress.network_pixels());

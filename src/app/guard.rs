@@ -45,8 +45,8 @@ pub(super) enum Word {
         /// Its number.
         turn: u64,
     },
-    /// The journal knows that a scene is done.
-    Done,
+    /// The journal knows something new: a scene is done, or a stage's results are kept.
+    Recorded,
 }
 
 /// The line; without a process that watches over this one it leads nowhere.
@@ -103,10 +103,10 @@ impl Guard {
         }
     }
 
-    /// A scene is done for good.
-    pub(super) fn done(&self) {
+    /// The journal knows something new: if this process dies now, it has not been in vain.
+    pub(super) fn recorded(&self) {
         if let Some(line) = &self.line {
-            line.tell(&Word::Done);
+            line.tell(&Word::Recorded);
         }
     }
 

@@ -53,6 +53,12 @@ pub(super) fn peak_rss() -> u64 {
     kib(&status, "VmHWM:").unwrap_or(0)
 }
 
+/// The most that the process that started this one ever had resident and shared with no other, in bytes; 0 where the system does not
+/// tell.
+pub(super) fn peak_of_parent() -> u64 {
+    crate::process::own_parent().and_then(crate::process::own_peak).unwrap_or(0)
+}
+
 /// A figure in KiB of a `name: figure kB` text, in bytes.
 fn kib(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|l| l.strip_prefix(name))?;

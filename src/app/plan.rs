@@ -41,7 +41,7 @@ fn document(job: &Job, out: &Path) -> Result<PlanDocument, Error> {
         readers: schedule.readers,
         memory: record::memory(&job.promise),
         gpu_memory: gpu_memory(job),
-        disk: disk::need(plan, |_| true),
+        disk: disk::need(plan, |_| disk::Done::Nothing),
         disk_free: disk::free(out),
         seconds: speed.map(|mpx| totals.network_pixels as f64 / 1e6 / mpx),
         foreign: foreign.iter().map(|p| p.display().to_string()).collect(),

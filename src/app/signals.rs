@@ -1,8 +1,8 @@
 //! Ctrl-C and its relatives end a run in order; a second one ends it at once. The parent of a run only passes them on.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -56,6 +56,9 @@ const NONE: i32 = 0;
 /// parent has passed it on as well.
 const SAME: Duration = Duration::from_millis(500);
 
+/// When the grace is over nobody waits any more, and everybody leaves who can. After this long the process ends with those who cannot.
+const LEAVE_WITHIN: Duration = Duration::from_secs(5);
+
 /// Watches for signals until dropped.
 #[derive(Debug)]
 pub(super) struct Signals {
@@ -65,8 +68,8 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// On the first signal lets nothing more in, and trips `stop` if what is under way has not ended after `grace`; a second signal ends
-    /// the process. From the return on no signal is missed.
+    /// On the first signal lets nothing more in, and trips `stop` if what is under way has not ended after `grace`; if that does not help
+    /// either, or on a second signal, ends the process. From the return on no signal is missed.
     ///
     /// # Errors
     /// When the system gives no thread or no handler.
@@ -88,42 +91,67 @@ impl Signals {
     }
 }
 
-/// Passes signals on to a child until dropped.
+/// Passes signals on to one child after the other until dropped.
 #[derive(Debug)]
 pub(super) struct Forwarding {
-    came: Arc<AtomicBool>,
+    line: Arc<Mutex<Line>>,
     end: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
+/// Who is told, and what has come.
+#[derive(Debug, Default)]
+struct Line {
+    child: Option<u32>,
+    caught: Option<Signal>,
+}
+
 impl Forwarding {
-    /// From the return on every signal goes to the process `pid`.
+    /// From the return on no signal ends this process.
     ///
     /// # Errors
     /// When the system gives no thread or no handler.
-    pub(super) fn to(pid: u32) -> io::Result<Self> {
+    pub(super) fn begin() -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let came = Arc::new(AtomicBool::new(false));
+        let line: Arc<Mutex<Line>> = Arc::default();
         let (end, mut ended) = oneshot::channel();
         let mut streams = Streams::open(&runtime)?;
-        let seen = Arc::clone(&came);
+        let shared = Arc::clone(&line);
         let forward = async move {
             loop {
                 let signal = tokio::select! {
                     signal = streams.next() => signal,
                     _ = &mut ended => return,
                 };
-                seen.store(true, Ordering::Release);
-                process::pass_on(signal.number(), pid);
+                let mut line = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                line.caught = Some(signal);
+                if let Some(pid) = line.child {
+                    process::pass_on(signal.number(), pid);
+                }
             }
         };
         let thread = std::thread::Builder::new().name("signals".into()).spawn(move || runtime.block_on(forward))?;
-        Ok(Self { came, end: Some(end), thread: Some(thread) })
+        Ok(Self { line, end: Some(end), thread: Some(thread) })
     }
 
-    /// Stops; says whether a signal has come.
-    pub(super) fn end(self) -> bool {
-        self.came.load(Ordering::Acquire)
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What comes goes to this process, and what came while there was none.
+    pub(super) fn to(&self, pid: u32) {
+        let mut line = self.line();
+        line.child = Some(pid);
+        if let Some(signal) = line.caught {
+            process::pass_on(signal.number(), pid);
+        }
+    }
+
+    /// That process is gone, and its number may be another's. Says which signal came last, if one did.
+    pub(super) fn to_nobody(&self) -> Option<Signal> {
+        let mut line = self.line();
+        line.child = None;
+        line.caught
     }
 }
 
@@ -187,16 +215,20 @@ async fn listen(
     caught: &AtomicI32,
     mut ended: oneshot::Receiver<()>,
 ) {
-    let mut first: Option<Instant> = None;
-    let mut tripped = false;
+    let (mut first, mut tripped): (Option<Instant>, Option<Instant>) = (None, None);
     loop {
-        let patience = first.map_or(grace, |first| grace.saturating_sub(first.elapsed()));
+        let left = |since: Option<Instant>, of: Duration| since.map_or(of, |since| of.saturating_sub(since.elapsed()));
+        let patience = if tripped.is_some() { left(tripped, LEAVE_WITHIN) } else { left(first, grace) };
         let came = tokio::select! {
             came = streams.next() => came,
             _ = &mut ended => return,
-            () = tokio::time::sleep(patience), if first.is_some() && !tripped => {
+            () = tokio::time::sleep(patience), if first.is_some() => {
+                if tripped.is_some() {
+                    eprint_line("what is under way does not come to an end; the same command does it again");
+                    leave(u8::try_from(caught.load(Ordering::Acquire)).unwrap_or_default());
+                }
                 stop.trip();
-                tripped = true;
+                tripped = Some(Instant::now());
                 continue;
             }
         };
@@ -221,6 +253,12 @@ async fn listen(
     reason = "a second signal means now, and a worker that does not come back cannot be joined"
 )]
 pub(super) fn leave(code: u8) -> ! {
+    let at_last = || {
+        std::thread::sleep(LEAVE_WITHIN);
+        process::end_itself();
+    };
+    // Libraries tidy up on the way out, and one whose thread is stuck may wait for it for ever.
+    drop(std::thread::Builder::new().name("leave".into()).spawn(at_last));
     std::process::exit(i32::from(code))
 }
 

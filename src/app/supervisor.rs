@@ -40,30 +40,39 @@ const ORDINARY: [i32; 4] = [1, 2, 3, 15];
 /// When no child can be started, or it dies again and again and no scene is to blame.
 pub fn supervise(arguments: &[OsString]) -> Result<u8, Error> {
     let failed = |operation| move |source| Error::System { operation, source };
-    let mut arguments = arguments.to_vec();
-    arguments.push(SUPERVISED.into());
+    let arguments = supervised(arguments);
     let mut ward = Ward::default();
     let began = Instant::now();
+    let forwarding = Forwarding::begin().map_err(failed("watch for signals"))?;
     loop {
         ward.orders.elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or_default();
         let mut child = Child::start(&arguments, false).map_err(failed("start the run's own process"))?;
-        let forwarding = Forwarding::to(child.id()).map_err(failed("watch for signals"))?;
+        forwarding.to(child.id());
         // A child that is gone already tells so by its end.
         drop(child.frames().send(&ward.orders));
-        while let Some(word) = listen(&child) {
+        while let Some(word) = listen(&mut child) {
             ward.hear(word);
         }
         let status = child.wait().map_err(failed("wait for the run's own process"))?;
-        let was_told_to_end = forwarding.end();
-        let code = code(status);
-        let line = match code {
-            Some(RESTART_FOR_DEVICE) => ward.lost_a_device(),
-            Some(RESTART) => ward.died("stopped itself")?,
-            None if !was_told_to_end => ward.died(&ending(status))?,
-            code => return Ok(code.unwrap_or_else(|| by_signal(status))),
+        let told_to_end = forwarding.to_nobody();
+        let line = match (code(status), told_to_end) {
+            // Whatever it died of on the way to its end, it is not started again.
+            (None | Some(RESTART | RESTART_FOR_DEVICE), Some(signal)) => return Ok(signal.exit_code()),
+            (Some(RESTART_FOR_DEVICE), None) => ward.lost_a_device(),
+            (Some(RESTART), None) => ward.died("stopped itself")?,
+            (None, None) => ward.died(&ending(status))?,
+            (Some(code), _) => return Ok(code),
         };
         eprint_line(&line);
     }
+}
+
+/// The arguments of the child: what follows `--` is no option.
+fn supervised(arguments: &[OsString]) -> Vec<OsString> {
+    let mut arguments = arguments.to_vec();
+    let end = arguments.iter().position(|argument| argument == "--").unwrap_or(arguments.len());
+    arguments.insert(end, SUPERVISED.into());
+    arguments
 }
 
 /// The exit code of a run that is watched over and ends with an error for which it may be started again; `None` for other errors.
@@ -72,25 +81,26 @@ pub fn restart_code(error: &Error, guard: &Guard) -> Option<u8> {
 }
 
 /// The child's next word; `None` when it is gone.
-fn listen(child: &Child) -> Option<Word> {
+fn listen(child: &mut Child) -> Option<Word> {
     loop {
         match child.frames().recv(None) {
             Ok(word) => return Some(word),
             Err(FrameError::Late) => {}
-            Err(FrameError::Closed | FrameError::System(_) | FrameError::Nonsense(_)) => return None,
+            Err(FrameError::Closed) => return None,
+            Err(FrameError::System(_) | FrameError::Nonsense(_)) => {
+                // Its memory is in disorder; left alone it would wait for ever for somebody who listens.
+                drop(child.kill());
+                return None;
+            }
         }
     }
 }
 
 /// The exit code of a process that ended by itself, or that somebody ended on purpose.
 fn code(status: ExitStatus) -> Option<u8> {
-    let ordinary = status.signal().filter(|s| ORDINARY.contains(s)).map(|_| by_signal(status));
-    status.code().and_then(|c| u8::try_from(c).ok()).or(ordinary)
-}
-
-/// What shells make of a signal.
-fn by_signal(status: ExitStatus) -> u8 {
-    u8::try_from(128 + status.signal().unwrap_or_default()).unwrap_or(1)
+    // What shells make of a signal.
+    let ordinary = status.signal().filter(|s| ORDINARY.contains(s)).map(|s| 128 + s);
+    status.code().or(ordinary).and_then(|code| u8::try_from(code).ok())
 }
 
 /// What is known of the attempts.
@@ -98,7 +108,9 @@ fn by_signal(status: ExitStatus) -> u8 {
 struct Ward {
     orders: Orders,
     under_way: BTreeMap<u64, (Vec<String>, bool)>,
-    /// Deaths since a scene was done.
+    /// The scene that entered alone last in this attempt, and whether something was recorded since.
+    tried: Option<(String, bool)>,
+    /// Deaths since something was recorded.
     in_vain: usize,
     /// Those among them that one scene explains.
     explained: usize,
@@ -108,8 +120,16 @@ impl Ward {
     fn hear(&mut self, word: Word) {
         match word {
             Word::Begun => self.orders.begun = true,
-            Word::Done => (self.in_vain, self.explained) = (0, 0),
+            Word::Recorded => {
+                (self.in_vain, self.explained) = (0, 0);
+                self.tried.iter_mut().for_each(|(_, has_moved)| *has_moved = true);
+            }
             Word::Entered { turn, scenes, alone } => {
+                if let Some(scene) = scenes.first().filter(|_| alone)
+                    && self.tried.as_ref().is_none_or(|(tried, _)| tried != scene)
+                {
+                    self.tried = Some((scene.clone(), false));
+                }
                 self.under_way.insert(turn, (scenes, alone));
             }
             Word::Left { turn } => {
@@ -121,6 +141,7 @@ impl Ward {
     /// Notes that a run has ended because of a device.
     fn lost_a_device(&mut self) -> String {
         self.under_way.clear();
+        self.tried = None;
         self.orders.deaths.push("lost a device".into());
         "a device was lost; starting the run again".into()
     }
@@ -129,8 +150,10 @@ impl Ward {
     fn died(&mut self, how: &str) -> Result<String, Error> {
         let under_way = std::mem::take(&mut self.under_way);
         self.orders.deaths.push(how.to_owned());
-        // The last one that entered alone is the one it died of.
-        let alone = under_way.values().rev().find(|(_, alone)| *alone).and_then(|(scenes, _)| scenes.first().cloned());
+        // The last one that entered alone is the one it died of; a large one that got on has another try from where it came to.
+        let has_moved = self.tried.take().is_some_and(|(_, has_moved)| has_moved);
+        let alone = under_way.values().rev().find(|(_, alone)| *alone && !has_moved);
+        let alone = alone.and_then(|(scenes, _)| scenes.first().cloned());
         self.in_vain += 1;
         self.explained += usize::from(alone.is_some());
         if self.in_vain - self.explained >= UNEXPLAINED || self.explained >= ONE_BY_ONE {
@@ -174,6 +197,34 @@ mod tests {
         entered(&mut ward, 1, &["c"], true);
         assert!(ward.died("was killed by SIGSEGV").unwrap().contains("`c` alone"));
         assert!(ward.orders.quarantined.keys().eq(["c"]) && ward.orders.suspects.iter().eq(["b"]));
+    }
+
+    #[test]
+    fn a_scene_that_gets_on_is_tried_again_from_where_it_came_to() {
+        let mut ward = Ward::default();
+        entered(&mut ward, 0, &["a"], false);
+        ward.died("was killed by SIGKILL").unwrap();
+        for _ in 0..2 * UNEXPLAINED {
+            entered(&mut ward, 0, &["a"], true);
+            ward.hear(Word::Recorded);
+            ward.hear(Word::Left { turn: 0 });
+            entered(&mut ward, 1, &["a"], true);
+            ward.died("was killed by SIGKILL").unwrap();
+            assert!(ward.orders.quarantined.is_empty() && ward.orders.suspects.iter().eq(["a"]));
+        }
+        entered(&mut ward, 0, &["b"], true);
+        ward.hear(Word::Recorded);
+        ward.hear(Word::Left { turn: 0 });
+        entered(&mut ward, 1, &["a"], true);
+        ward.died("was killed by SIGKILL").unwrap();
+        assert!(ward.orders.quarantined.keys().eq(["a"]));
+    }
+
+    #[test]
+    fn the_argument_of_a_watched_run_comes_before_what_is_no_option() {
+        let text = |arguments: &[&str]| supervised(&arguments.iter().map(OsString::from).collect::<Vec<_>>());
+        assert_eq!(text(&["run", "-o", "out"]), ["run", "-o", "out", SUPERVISED]);
+        assert_eq!(text(&["run", "--", "p.toml"]), ["run", SUPERVISED, "--", "p.toml"]);
     }
 
     #[test]

@@ -184,7 +184,10 @@ impl Source<Admitted<Turn>> for Gate {
         let mut admitted = self.admission.next()?;
         let plan = self.board.plan();
         let Turn { unit, alone } = admitted.work;
-        let scenes = plan.units[unit].scenes().filter(|scene| alone.is_none_or(|a| a as usize == *scene));
+        let is_meant = |scene: u32| alone.is_none_or(|alone| alone == scene);
+        let is_open = |scene: u32| !self.board.is_done(scene) && !self.board.has_failed(scene);
+        let scenes =
+            plan.units[unit].scenes().filter(|scene| u32::try_from(*scene).is_ok_and(|s| is_meant(s) && is_open(s)));
         let names = || scenes.map(|scene| plan.scenes[scene].name.clone()).collect();
         if let Some(presence) = self.guard.enter(names, alone.is_some()) {
             admitted.credit.guard(presence);

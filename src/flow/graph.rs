@@ -163,6 +163,11 @@ impl Graph {
         }
     }
 
+    /// Whether all workers are gone, so that joining them does not wait.
+    pub fn has_ended(&self) -> bool {
+        self.workers.iter().all(JoinHandle::is_finished)
+    }
+
     /// What each stage has done so far.
     pub fn reports(&self) -> Vec<StageReport> {
         self.meters.iter().map(|(name, workers, meter)| meter.report(name, *workers)).collect()

@@ -26,4 +26,4 @@ pub use record::{
     ArchiveRecord, ArtefactRecord, Conceded, ConcessionRecord, DeviceFaultRecord, EntryRecord, FailureRecord,
     FileRecord, Location, Record, RunRecord, SceneRecord,
 };
-pub use store::{JOURNAL_FILE, Journal, JournalError, State};
+pub use store::{JOURNAL_FILE, Journal, JournalError, State, is_disk_full};

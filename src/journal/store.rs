@@ -64,15 +64,17 @@ pub enum JournalError {
 }
 
 impl JournalError {
-    /// Whether the disk is full.
-    pub fn is_about_room(&self) -> bool {
-        matches!(self, Self::Sql { source, .. } if source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
-    }
-
     /// Whether the disk or its permissions are to blame.
     pub fn is_output_fault(&self) -> bool {
         matches!(self, Self::Sql { .. })
     }
+}
+
+/// Whether SQLite says with this error that the disk is full. It is what [`JournalError`] has as its source, so that it is found in a chain
+/// of errors that hand their sources through.
+pub fn is_disk_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    let code = error.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
+    code == Some(rusqlite::ErrorCode::DiskFull)
 }
 
 /// Everything a journal holds, by what it is looked up by.
@@ -430,6 +432,20 @@ mod tests {
     fn failure(name: &str) -> Record {
         let text = || "x".to_owned();
         Record::Failure(FailureRecord { name: name.into(), file: text(), stage: text(), cause: text() })
+    }
+
+    #[test]
+    fn a_full_disk_is_recognised_by_whoever_walks_the_sources() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(dir.path()).unwrap();
+        let pages: i64 = journal.connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+        journal.connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).unwrap();
+        let many: Vec<Record> = (0..1000).map(|i| scene(&format!("s{i}"))).collect();
+        let error = journal.append(&many).unwrap_err();
+        assert!(error.is_output_fault() && std::error::Error::source(&error).is_some_and(is_disk_full), "{error}");
+        assert!(journal.state().unwrap().scenes.is_empty());
+        let other = Journal::open(&dir.path().join("not/there")).unwrap_err();
+        assert!(!std::error::Error::source(&other).is_some_and(is_disk_full), "{other}");
     }
 
     #[test]

@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::Footprint;
 use super::unit::{Part, Unit};
-use crate::config::{Member, Pipeline, Precision};
+use super::{Footprint, Schedule};
+use crate::config::{Checkpoint, Member, Pipeline, Precision};
 use crate::geom::Size;
 use crate::post::FillHoles;
 use crate::raster::{DecoderLimits, Identity, Mask, SceneHeader};
@@ -161,18 +161,30 @@ impl Plan {
         self.units.iter().map(|unit| unit.block_row_bytes(self)).max().unwrap_or(0)
     }
 
-    /// Bytes that one worker of the post stage holds: the rows of a scene, and of the next one, which may begin before the first ends.
-    pub fn post_bytes(&self) -> u64 {
+    /// Bytes that the post stage holds, all workers.
+    pub fn post_bytes(&self, schedule: &Schedule) -> u64 {
         if self.pipeline.post.is_nothing() {
             return 0;
         }
+        // A scene stays open while a unit of it is overtaken by units of later ones, which happens in readers and devices only: in all but
+        // one of each. Beside these each worker has the scene at hand, and the last rows of one before it on their way to the encoder.
+        let open = schedule.readers + schedule.devices.len() + 2 * schedule.encoders - 2;
         let (n_classes, holes) = (self.pipeline.n_classes(), self.pipeline.post.fill_holes);
-        let of_scene = |s: &Scene| {
-            // While a row of tiles is filled it is there twice: as tiles and as rows.
-            let copy = u64::from(s.header.size.width) * u64::from(s.grid.y.centre.min(s.header.size.height));
-            2 * FillHoles::max_bytes(s.header.size, n_classes, holes) + copy
-        };
-        self.scenes.iter().map(of_scene).max().unwrap_or(0)
+        let held = |s: &Scene| FillHoles::max_bytes(s.header.size, n_classes, holes);
+        // While a row of tiles is filled it is there twice: as tiles and as rows.
+        let copy = |s: &Scene| u64::from(s.header.size.width) * u64::from(s.grid.y.centre.min(s.header.size.height));
+        let mut held: Vec<u64> = self.scenes.iter().map(held).collect();
+        held.sort_unstable_by_key(|bytes| std::cmp::Reverse(*bytes));
+        let copies = self.scenes.iter().map(copy).max().unwrap_or(0) * schedule.encoders as u64;
+        held.iter().take(open.max(1)).sum::<u64>() + copies
+    }
+
+    /// Results of stages that a run of the plan keeps.
+    pub fn n_checkpoints(&self) -> u64 {
+        let keeps = |kind| u64::from(self.pipeline.checkpoints.contains(&kind));
+        let labels = self.units.iter().map(|unit| unit.scenes().len() as u64).sum::<u64>();
+        let logits = self.totals().tiles * (1 + self.members.len() as u64);
+        keeps(Checkpoint::Labels) * labels + keeps(Checkpoint::MemberLogits) * logits
     }
 
     /// Bytes of activations and logits on one device: members run one after the other, their logits stay until they are combined.

@@ -33,6 +33,24 @@ pub enum PlanError {
         /// What would do, in bytes.
         needed: u64,
     },
+    /// No header can be looked at, whatever the scene.
+    #[error(transparent)]
+    NoDecoder(RasterError),
+}
+
+/// Why one scene has no place in the plan.
+enum Trouble {
+    /// It is at fault: its size, where that much is known, and the cause.
+    Scene(Option<Size>, String),
+    /// It is not.
+    Plan(PlanError),
+}
+
+impl From<RasterError> for Trouble {
+    fn from(error: RasterError) -> Self {
+        let has_decoder = !matches!(error, RasterError::NoDecoder { .. });
+        if has_decoder { Self::Scene(None, error.to_string()) } else { Self::Plan(PlanError::NoDecoder(error)) }
+    }
 }
 
 /// A plan, and what did not get into it.
@@ -68,7 +86,7 @@ impl Planner<'_> {
     /// The schedule decides nothing but whether the memory suffices.
     ///
     /// # Errors
-    /// When the memory does not suffice although each scene alone would fit.
+    /// When the memory does not suffice although each scene alone would fit, or no decoder can be started.
     pub fn plan(self, scanned: Scanned, schedule: &Schedule) -> Result<Planned, PlanError> {
         let mut reader = self.source.open();
         let (mut scenes, mut refused) = (Vec::new(), Vec::new());
@@ -76,7 +94,8 @@ impl Planner<'_> {
             let path = scanned.root.join(&found.file);
             match self.scene(&found, &path, reader.as_mut()) {
                 Ok(scene) => scenes.push(scene),
-                Err((size, cause)) => refused.push(Refusal { name: found.name, file: path, size, cause }),
+                Err(Trouble::Scene(size, cause)) => refused.push(Refusal { name: found.name, file: path, size, cause }),
+                Err(Trouble::Plan(error)) => return Err(error),
             }
         }
         // Largest first, so that the last units are small and no worker waits long at the end; equal shapes side by side, to batch.
@@ -105,17 +124,11 @@ impl Planner<'_> {
         Ok(Planned { plan, refused, ignored: scanned.ignored })
     }
 
-    /// Looks at one scene; on failure its size, where that much is known, and the cause.
-    fn scene(
-        &self,
-        found: &ScannedScene,
-        path: &Path,
-        reader: &mut dyn RasterSource,
-    ) -> Result<Scene, (Option<Size>, String)> {
-        let unknown = |e: RasterError| (None, e.to_string());
-        let identity = self.source.identify(path).map_err(unknown)?;
-        let header = reader.inspect(path).map_err(unknown)?;
-        let of_size = |cause: String| (Some(header.size), cause);
+    /// Looks at one scene.
+    fn scene(&self, found: &ScannedScene, path: &Path, reader: &mut dyn RasterSource) -> Result<Scene, Trouble> {
+        let identity = self.source.identify(path)?;
+        let header = reader.inspect(path)?;
+        let of_size = |cause: String| Trouble::Scene(Some(header.size), cause);
         self.check_input(&header).map_err(of_size)?;
         let grid = self.pipeline.tiling.grid(header.size).map_err(|e| of_size(e.to_string()))?;
         Ok(Scene { name: found.name.clone(), file: found.file.clone(), header, identity, grid })

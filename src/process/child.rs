@@ -133,6 +133,16 @@ pub fn pass_on(signal: i32, pid: u32) {
     }
 }
 
+/// The process that started this one.
+pub fn own_parent() -> Option<u32> {
+    getppid().and_then(|parent| u32::try_from(parent.as_raw_nonzero().get()).ok())
+}
+
+/// Ends this process as nothing can prevent.
+pub fn end_itself() {
+    kill_process(rustix::process::getpid(), Signal::KILL).unwrap_or_default();
+}
+
 /// How a process ended, in words: "was killed by SIGSEGV", "ended with exit code 1".
 pub fn ending(status: ExitStatus) -> String {
     match (status.signal(), status.code()) {

@@ -36,6 +36,15 @@ pub fn limit_files(bytes: u64) -> io::Result<()> {
     set(Resource::Core, 0)
 }
 
+/// Raises the number of files that this process may have open as far as it may.
+///
+/// # Errors
+/// When the system refuses.
+pub fn raise_file_limit() -> io::Result<()> {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
+}
+
 /// Sets the limit that holds, not the one up to which it may be raised again.
 fn set(resource: Resource, limit: u64) -> io::Result<()> {
     let maximum = getrlimit(resource).maximum;

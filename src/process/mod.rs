@@ -9,7 +9,7 @@ mod frames;
 mod limits;
 mod shared;
 
-pub use child::{Child, Start, die_with_parent, ending, pass_on};
+pub use child::{Child, Start, die_with_parent, end_itself, ending, own_parent, pass_on};
 pub use frames::{FrameError, Frames};
-pub use limits::{limit_files, limit_memory, limit_processor, own_peak};
+pub use limits::{limit_files, limit_memory, limit_processor, own_peak, raise_file_limit};
 pub use shared::shared_memory;

@@ -129,8 +129,8 @@ pub struct BudgetReport {
     pub base: u64,
     /// The sum of these.
     pub promised: u64,
-    /// The most that was resident: of this process, and of each decoder what it did not share with others. A decoder that died
-    /// before it could be asked does not count.
+    /// The most that was resident: of this process, and of its parent and each decoder what it did not share with others. A decoder
+    /// that died before it could be asked does not count.
     pub peak_rss: u64,
     /// The decoders' part of it.
     #[serde(default)]

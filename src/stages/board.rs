@@ -30,6 +30,7 @@ pub struct Progress {
     recalled_pixels: AtomicU64,
     forwards: AtomicU64,
     decoded: AtomicU64,
+    records: AtomicU64,
 }
 
 /// What earlier runs left that this one may use, and what it leaves itself.
@@ -321,6 +322,16 @@ impl Progress {
     /// Counts a part of a unit that was decoded.
     pub(super) fn count_decoded(&self) {
         self.decoded.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts what the journal knows now.
+    pub(super) fn count_records(&self, records: usize) {
+        self.records.fetch_add(records as u64, Ordering::Relaxed);
+    }
+
+    /// Records that were written: ends of scenes, results of stages.
+    pub fn records(&self) -> u64 {
+        self.records.load(Ordering::Relaxed)
     }
 
     /// Tiles classified, those whose labels were stored included.

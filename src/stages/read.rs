@@ -1,6 +1,5 @@
 //! Decodes a unit in one pass.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use super::Board;
@@ -27,26 +26,30 @@ impl Read {
     }
 
     /// The pixels of a part, or `None` after noting why there are none.
-    fn part(&mut self, geometry: &UnitGeometry, idx: u32, part: &Part) -> Option<PartPixels> {
+    ///
+    /// # Errors
+    /// When nothing more can be decoded, whatever the scene.
+    fn part(&mut self, geometry: &UnitGeometry, idx: u32, part: &Part) -> Result<Option<PartPixels>, RasterError> {
         if self.board.has_failed(part.scene) {
-            return None;
+            return Ok(None);
         }
         match self.read(geometry, idx, part) {
-            Ok(pixels) => Some(pixels),
+            Ok(pixels) => Ok(Some(pixels)),
+            Err(Trouble::Raster(error @ RasterError::NoDecoder { .. })) => Err(error),
             Err(cause) => {
-                self.board.fail(part.scene, "read", cause);
-                None
+                self.board.fail(part.scene, "read", cause.to_string());
+                Ok(None)
             }
         }
     }
 
-    fn read(&mut self, geometry: &UnitGeometry, idx: u32, part: &Part) -> Result<PartPixels, String> {
+    fn read(&mut self, geometry: &UnitGeometry, idx: u32, part: &Part) -> Result<PartPixels, Trouble> {
         let board = Arc::clone(&self.board);
         let plan = board.plan();
         let scene = &plan.scenes[part.scene as usize];
         let path = plan.path_of(part.scene as usize);
         if !board.is_unchanged(part.scene) {
-            return Err(RasterError::Changed.to_string());
+            return Err(RasterError::Changed.into());
         }
         board.progress().count_decoded();
         let may_lack = plan.pipeline.classes.nodata().is_some();
@@ -63,14 +66,26 @@ impl Read {
             probes,
         };
         let mut pixels = PixelBuf::of_bytes(scene.header.dtype, request.buffer_bytes());
-        let reply = self.source.read(&request, pixels.bytes_mut()).map_err(|e| e.to_string())?;
+        let reply = self.source.read(&request, pixels.bytes_mut())?;
         let mask = pixels.split_tail(request.plane_bytes() * plan.bands.len());
-        let valid = validity(&scene.header, &plan.bands, part.window, &pixels, mask, may_lack)?;
+        let valid = validity(&scene.header, &plan.bands, part.window, &pixels, mask, may_lack);
+        let valid = valid.map_err(Trouble::Pixels)?;
         let n_tiles = geometry.tiles.iter().filter(|t| t.part == idx).count();
         let mut blank = reply.blank;
         blank.resize(n_tiles, false);
         Ok(PartPixels { pixels, valid, blank })
     }
+}
+
+/// Why a part has no pixels.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    /// They cannot be had.
+    #[error(transparent)]
+    Raster(#[from] RasterError),
+    /// They are of no use.
+    #[error("{0}")]
+    Pixels(String),
 }
 
 /// The part of a tile's crop that lies in the window.
@@ -135,9 +150,9 @@ fn recalled(ticket: &Arc<Ticket>, labels: &[Option<Vec<ClassId>>]) -> Option<Arc
 impl Stage for Read {
     type In = Admitted<Turn>;
     type Out = Opened;
-    type Error = Infallible;
+    type Error = RasterError;
 
-    fn process(&mut self, admitted: Admitted<Turn>, out: &Outbox<'_, Opened>) -> Result<(), Infallible> {
+    fn process(&mut self, admitted: Admitted<Turn>, out: &Outbox<'_, Opened>) -> Result<(), RasterError> {
         let Admitted { work: turn, mut credit } = admitted;
         let unit = turn.unit;
         let board = Arc::clone(&self.board);
@@ -158,9 +173,9 @@ impl Stage for Read {
             board.pace().begin(geometry.members, geometry.crop.area() * geometry.tiles.len() as u64);
             let parts = (0..).zip(&ticket.geometry.parts).zip(&ticket.tasks);
             let read = |((idx, part), task): ((u32, &Part), &PartTask)| {
-                if *task == PartTask::Run { self.part(&ticket.geometry, idx, part) } else { None }
+                if *task == PartTask::Run { self.part(&ticket.geometry, idx, part) } else { Ok(None) }
             };
-            let parts = parts.map(read).collect();
+            let parts = parts.map(read).collect::<Result<_, _>>()?;
             out.put(Opened::Unit(ReadUnit { ticket: Arc::clone(&ticket), parts, credit: pixels }));
         }
         Ok(())

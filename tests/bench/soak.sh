@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # A long run with faults: 5 000 scenes of 256 x 256, about one fault in a hundred scenes (decoders that die, files that cannot be read,
-# devices that are out of memory or return what is no number), the fake backend slowed down so that it takes ten minutes. Prints memory,
-# open files and threads of the run and of its decoders as time goes on: they must not grow.
+# devices that are out of memory or return what is no number), the fake backend slowed down so that it takes ten minutes on two cores.
+# Prints memory of the run, its parent and its decoders, and open files and threads of the run, as time goes on. Ends with 1 when
+# something has grown between the second minute and the last one by more than the report's lines of so many scenes, or when the run
+# ends with anything but its due: code 3, for the scenes that faults cost.
 #
 #   bash tests/bench/soak.sh [DIR [DELAY_MS]]      DIR keeps the scenes for the next time; the delay is that of a forward pass
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-dir="${1:-$(mktemp -d)}" delay="${2:-450}"
+dir="${1:-$(mktemp -d)}" delay="${2:-110}"
 if [ -n "${SWATH:-}" ]; then                    # a build of your own: the folder with swath and examples/
     bin="$SWATH"
 else
@@ -17,26 +19,48 @@ fi
 [ -e "$dir/soak/s04999.tif" ] || "$bin/examples/bench_scenes" small "$dir/soak" 5000
 rm -rf "$dir/out" "$dir/faults.log"
 export SWATH_FAKE_DELAY_MS="$delay" SWATH_FAULTS_LOG="$dir/faults.log"
-export SWATH_FAULTS="decode:error%300,decode:abort%450,device:oom%90,device:nan%400,device:error%900"
+export SWATH_FAULTS="decode:error%300,decode:abort%450,device:oom%90,device:nan%400,device:error%907"
 "$bin/swath" run pipelines/demo.toml -i "$dir/soak" -o "$dir/out" --backend fake --memory 256MiB 2>"$dir/log" >"$dir/summary" &
 parent=$!
 
-kib() { awk -v name="$2:" '$1 == name { print $2 }' "/proc/$1/status" 2>/dev/null || true; }
-children() { cat /proc/"$1"/task/*/children 2>/dev/null || true; }
+# What has ended meanwhile counts as nothing.
+kib() { awk -v name="$2:" '$1 == name { n = $2 } END { print n + 0 }' "/proc/$1/status" 2>/dev/null || echo 0; }
+children() { cat "/proc/$1/task"/*/children 2>/dev/null || true; }
+files() { find "/proc/$1/fd" -mindepth 1 2>/dev/null | wc -l || true; }
 
-printf '%8s %10s %6s %8s %10s %9s\n' seconds "run KiB" files threads "all KiB" decoders
+printf '%8s %12s %12s %14s %6s %8s %9s\n' seconds "parent KiB" "run KiB" "decoders KiB" files threads decoders
+samples="$dir/samples"
+: >"$samples"
 start=$SECONDS
 while kill -0 "$parent" 2>/dev/null; do
     sleep 15
-    run=$(children "$parent" | tr -d ' ')
+    read -r run _ <<<"$(children "$parent")"
     [ -n "$run" ] || continue
-    decoders=$(children "$run")
-    all=$(kib "$run" VmRSS)
-    for decoder in $decoders; do all=$((all + $(kib "$decoder" RssAnon || echo 0))); done
-    printf '%8d %10s %6d %8s %10s %9d\n' $((SECONDS - start)) "$(kib "$run" VmRSS)" "$(find "/proc/$run/fd" 2>/dev/null | wc -l)" \
-        "$(kib "$run" Threads)" "$all" "$(wc -w <<<"$decoders")"
+    read -ra decoders <<<"$(children "$run" | tr '\n' ' ')"
+    all=0
+    for decoder in "${decoders[@]}"; do all=$((all + $(kib "$decoder" RssAnon))); done
+    sample="$((SECONDS - start)) $(kib "$parent" VmRSS) $(kib "$run" VmRSS) $all $(files "$run") $(kib "$run" Threads) ${#decoders[@]}"
+    [[ $sample == *" 0 "* ]] && continue        # the run, or its decoders for a moment, are not there
+    echo "$sample" >>"$samples"
+    # shellcheck disable=SC2086
+    printf '%8d %12d %12d %14d %6d %8d %9d\n' $sample
 done
 wait "$parent" && code=0 || code=$?
 printf 'exit code %d, %d faults\n' "$code" "$(wc -l <"$dir/faults.log")"
 head -3 "$dir/summary"
 grep -E 'memory' "$dir/summary"
+# The largest of the second minute against the largest of the last one; a decoder more or less is no growth of files.
+awk -v code="$code" '
+    function largest(from, to, column,    i, n) { for (i = from; i <= to; i++) if (row[i, column] > n) n = row[i, column]; return n }
+    { for (i = 1; i <= NF; i++) row[NR, i] = $i }
+    END {
+        if (NR < 12) { print "too short to tell anything"; exit 1 }
+        split("seconds parent run decoders files threads", name, " ")
+        for (c = 2; c <= 6; c++) {
+            before = largest(5, 8, c); after = largest(NR - 3, NR, c)
+            printf "%-9s %d -> %d\n", name[c], before, after
+            if (after > before * 1.05 + (c <= 4 ? 4096 : 4)) grown = grown " " name[c]
+        }
+        if (grown) print "grown:" grown
+        exit grown != "" || code != 3
+    }' "$samples"

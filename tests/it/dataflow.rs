@@ -119,6 +119,30 @@ fn every_row_of_a_unit_is_read_once() {
     assert_eq!(counter.rows_read(), expected);
 }
 
+#[test]
+fn the_promise_covers_every_scene_that_may_be_open_when_holes_are_filled() {
+    let size = Size::new(200, 90);
+    let scenes = (0..9).map(|i| (format!("s{i}"), scene(size, 7, i))).collect();
+    let (planned, _) =
+        Flow::new(&(pipeline(FIXED, IDENTITY, 7, None) + "[post]\nfill_holes = 9\n"), scenes).plan().unwrap();
+    let post = |readers: usize, devices: usize| {
+        let schedule = swath::plan::Schedule {
+            decode: swath::plan::Decode::InProcess,
+            devices: vec![DeviceId::Cpu; devices],
+            assignment: Assignment::replicate(devices, 1),
+            readers,
+            encoders: 1,
+            memory: 64 << 20,
+        };
+        Promise::new(&planned.plan, &schedule).post
+    };
+    let held = swath::post::FillHoles::max_bytes(size, 7, 9);
+    // Every reader and every device but one may keep a scene waiting while others overtake it.
+    assert_eq!(post(2, 3) - post(1, 1), 3 * held);
+    assert!(post(1, 1) >= 2 * held);
+    assert_eq!(post(9, 9), post(20, 20), "there are only nine scenes");
+}
+
 /// One scene so wide that its rows of tiles are cut into several units, as a tiled file.
 fn wide() -> (String, MemoryRaster) {
     let size = Size::new(4096, 64);

@@ -204,10 +204,20 @@ mod command {
     fn a_deadline_that_is_too_short_for_all_members_leaves_what_has_not_begun_to_fewer() {
         let work = prepared();
         swath(&work, "quiet", 0, &[]).expect(0);
-        // All members take 9 s of sleep, one takes 3 s.
-        let limit = ["--deadline", "6s"];
-        swath(&work, "out", 50, &limit)
-            .says(4, &["deadline: after", "60 done, 0 failed", "fewer members", "submit.zip"]);
+        // All members take 9 s of sleep, one takes 3 s. A machine with much else to do may not manage even that beside its own work, whose
+        // share becomes less when everything takes longer.
+        let attempt = |factor: u32| {
+            let (delay, limit) = (50 * factor, format!("{}s", 6 * factor));
+            let ran = swath(&work, "out", delay, &["--deadline", &limit]);
+            if ran.code == Some(5) {
+                std::fs::remove_dir_all(work.path("out")).unwrap();
+                return None;
+            }
+            ran.says(4, &["deadline: after", "60 done, 0 failed", "fewer members", "submit.zip"]);
+            Some((delay, limit))
+        };
+        let (delay, limit) = [1, 2, 4, 8].into_iter().find_map(attempt).unwrap();
+        let limit = ["--deadline", &limit];
         let report = work.report("out");
         let (steps, conceded) = (&report["deadline"]["steps"], report["conceded"].as_array().unwrap());
         assert!(!steps.as_array().unwrap().is_empty() && !conceded.is_empty() && conceded.len() < 60, "{report}");
@@ -215,7 +225,7 @@ mod command {
         assert_eq!(report["missing"].as_array().unwrap().len(), 0);
         let degraded = outputs(&work.path("out"));
 
-        let said = swath(&work, "out", 50, &limit).expect(4);
+        let said = swath(&work, "out", delay, &limit).expect(4);
         let again = work.report("out");
         assert_eq!((&again["totals"]["reused"], &again["totals"]["forwards"]), (&60.into(), &0.into()), "{said}");
         assert_eq!((&again["conceded"], &again["deadline"]), (&report["conceded"], &report["deadline"]));

@@ -1,4 +1,83 @@
 //! What goes wrong costs what it must and no more: scenes that break in the middle, and disks, in memory with the fake backend.
+//!
+//! Every fault that this program answers for, what must follow from it, and the tests that show it. Where a file is named it is a file
+//! beside this one; `src/...` holds the tests of the part itself.
+//!
+//! **Scenes**
+//! - Unreadable, cut off, damaged, in another format, a type or a number of bands that the pipeline does not take: the scene fails, named
+//!   with stage, place and GDAL's words, and no other does. `cli::bad_scenes_are_named_with_stage_and_cause_and_cost_only_themselves`,
+//!   `cli::every_broken_tiff_beside_good_scenes_costs_itself_and_is_named`,
+//!   `cli::a_scene_with_too_few_bands_or_another_type_is_refused_with_the_remedy`, `faults::one_bad_file_costs_itself_and_no_other`.
+//! - An error that GDAL raises although the call says that all went well: as if it had failed. Every read asks for it in the same place;
+//!   there is no test, for no file at hand makes GDAL 3.6 do so.
+//! - Blocks that are not stored, nodata alone, numbers that are not finite: nodata where the class table has it; without, zeros are data
+//!   and what is not finite costs the scene, named with its place.
+//!   `reader::a_sparse_file_of_forty_gigapixels_is_planned_and_its_holes_are_blank`, `dataflow::a_scene_of_nodata_alone_runs_no_network`,
+//!   `faults::a_pixel_that_is_not_finite_costs_the_scene_where_no_nodata_value_is_set`. A scene of one value is data like any other, and no
+//!   warning is given.
+//! - A header that lies, a text that names other files, a pipe, a dangling link: refused before anything is allocated or waited for.
+//!   `cli::bad_scenes_are_named_with_stage_and_cause_and_cost_only_themselves`, `cli::a_pipe_among_the_scenes_is_refused_and_nobody_waits_for_it`,
+//!   `reader::no_broken_file_crashes_the_header_check_or_claims_memory`.
+//! - A file that kills its decoder, loops in it or fills its memory: the scene fails, named with how it went; somebody else's kill costs
+//!   nothing. `isolated::a_file_that_kills_loops_or_balloons_its_decoder_costs_itself_and_is_named`,
+//!   `isolated::a_decoder_that_somebody_kills_once_is_replaced_and_costs_nothing`.
+//! - A file that changes while the run is at work: the scene fails, and the next run does it anew.
+//!   `named::a_scene_that_changes_while_the_run_is_at_work_is_named_and_gets_no_mask`, `resume::a_replaced_input_costs_itself`.
+//! - Two scenes of one output, names that an archive or another system cannot hold: all of them are listed, nothing runs.
+//!   `cli::two_inputs_of_one_output_are_all_listed_and_nothing_runs`,
+//!   `named::a_name_that_is_unsafe_in_an_archive_is_an_error_before_anything_runs`.
+//!
+//! **Networks and devices**
+//! - Out of memory on a device: another try, then tile by tile, recorded and repeated. `devices::*`,
+//!   `named::a_device_that_is_out_of_memory_for_a_batch_runs_its_tiles_one_by_one_and_the_report_names_the_scene`.
+//! - A device that is lost: another process, the device left out after the third time, exit code 14 when none is left.
+//!   `supervisor::a_run_that_loses_its_device_is_started_again_until_the_device_is_left_out`,
+//!   `devices::a_lost_device_is_an_exit_code_and_a_message`.
+//! - Logits that are no numbers: once more in f32, then the scene fails, named with member and tile; none is ever argmaxed.
+//!   `named::logits_that_are_no_numbers_cost_their_scene_and_name_the_member_and_the_tile`,
+//!   `devices::a_logit_that_is_no_number_is_computed_again_in_f32`.
+//! - A forward pass that fails: its scenes do. `named::a_pass_that_fails_costs_its_scenes_and_names_them_with_what_the_library_said`.
+//! - Weights that do not fit, that are damaged or hold a name twice: refused before the first scene with all differences.
+//!   `member::weights_that_do_not_fit_are_refused_before_work_starts`, `src/zoo/weights`.
+//! - A class table that is none, a value that no class has: refused, naming it.
+//!   `pipelines::a_wrong_pipeline_file_is_refused_with_the_remedy`, `src/config/classes.rs`; no archive holds another value:
+//!   `src/package/write.rs`.
+//!
+//! **The run itself**
+//! - A panic: the run ends with the stage and the message, the next one goes on.
+//!   `named::a_panic_of_a_stage_ends_the_run_with_the_stage_and_its_message_and_the_next_run_goes_on`,
+//!   `disturbed::whatever_disturbs_a_stage_at_an_item_loses_and_doubles_nothing`.
+//! - Death by a library, the out-of-memory killer, somebody: started again, and a scene that it dies of alone is left out by name.
+//!   `supervisor::a_run_that_dies_once_is_started_again_and_ends_with_the_same_bytes`,
+//!   `supervisor::a_scene_that_kills_the_run_alone_is_left_out_by_name_and_costs_no_other`, `kill::*`.
+//! - A stage that does not come back: the stage table, then a new start; also behind another stage's error, and when the run is to end.
+//!   `supervisor::every_stage_that_does_not_come_back_is_told_with_the_stage_table_and_the_run_started_again`,
+//!   `supervisor::a_stage_that_does_not_come_back_does_not_keep_another_ones_error_from_ending_the_run`. All stages waiting for each other:
+//!   `src/flow/watchdog.rs`, for the links leave no way to plan it.
+//! - Signals: what is under way ends, or is left when the grace is over; a second one ends it at once; nothing starts it again; no process
+//!   stays behind. `supervisor::signals_reach_the_run_through_its_parent_and_the_second_one_ends_it_at_once`,
+//!   `supervisor::when_the_grace_is_over_what_does_not_come_back_is_left`,
+//!   `supervisor::a_run_that_was_told_to_end_is_not_started_again_whatever_it_dies_of_on_the_way`,
+//!   `isolated::a_killed_run_leaves_no_decoder_behind`.
+//! - SIGKILL and power: what is recorded is verified and kept, the rest made again, to the same bytes.
+//!   `kill::killed_at_any_change_of_the_file_system_the_next_run_ends_with_the_same_bytes`. That a disk keeps what it says it has synced is
+//!   taken for granted.
+//! - Another pipeline, other weights, another version: what depends on the change is done again. `resume::*`. A journal that cannot be
+//!   understood is left alone: `named::a_run_directory_that_cannot_be_understood_is_left_alone_and_named`.
+//! - A second run in the same folder: refused with the holder. `cli::a_folder_in_use_is_refused_with_the_holder`.
+//! - Time that is short: fewer members, then scenes left over, each step told and repeated. `deadline::*`.
+//!
+//! **The system**
+//! - A disk that is full, broken or read-only, a quota, at any call, once or for ever: no wrong done, exit code 13 with the path, and the
+//!   bytes that are needed where it is about room. `kill::a_change_that_fails_once_or_for_ever_never_makes_a_wrong_done`,
+//!   `faults::an_output_folder_that_cannot_be_written_ends_the_run_with_its_path`. A sync that fails is not tried again (the rows are not
+//!   kept, and the system may have dropped them): the run ends, and the next one makes the file anew.
+//! - Too few open files: raised where that is allowed, otherwise the end of the run and of no scene.
+//!   `named::too_few_files_are_raised_where_that_is_allowed_and_otherwise_end_the_run_and_cost_no_scene`.
+//! - A terminal that is gone, a log on a full disk: nothing. `cli::a_closed_standard_output_does_not_stop_a_run`,
+//!   `named::output_that_goes_nowhere_does_not_stop_a_run`.
+//! - A clock that jumps, a machine that sleeps: all time is measured by the monotonic clock, and a stop counts no longer than a look at it
+//!   takes; there is no test, for the clock of a machine is not a test's to set.
 
 use swath::app::{Error, Partial};
 use swath::geom::Size;
@@ -157,4 +236,16 @@ fn an_output_folder_that_cannot_be_written_ends_the_run_with_its_path() {
     let report = swath::report::RunReport::read(&dir.path().join("report.json")).unwrap();
     assert_eq!(report.state, swath::report::RunState::Stopped);
     assert!(!dir.path().join("submit.zip").exists());
+}
+
+#[test]
+fn every_test_that_the_list_of_faults_names_is_there() {
+    let list = include_str!("faults.rs").lines().filter_map(|line| line.strip_prefix("//!")).collect::<String>();
+    let named: Vec<(&str, &str)> = list.split('`').filter_map(|word| word.split_once("::")).collect();
+    assert!(named.len() > 30);
+    for (file, test) in named {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/{file}.rs"));
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(test == "*" || text.contains(&format!("fn {test}()")), "{file}::{test}");
+    }
 }

@@ -17,6 +17,7 @@ mod flow;
 mod isolated;
 mod kill;
 mod member;
+mod named;
 mod parity;
 mod pipelines;
 mod reader;

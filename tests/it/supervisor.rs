@@ -110,22 +110,44 @@ fn what_was_forgotten_once_is_not_forgotten_again_by_the_second_attempt() {
     work.swath(&["retry", "out", "--failed"]).says(0, &["6 of 6 scenes are done"]);
 }
 
+const STAGES: [&str; 9] = ["read", "tile", "infer", "average", "keep", "stitch", "post", "encode", "commit"];
+
 #[test]
-fn a_stage_that_does_not_come_back_is_told_with_the_stage_table_and_the_run_started_again() {
+fn every_stage_that_does_not_come_back_is_told_with_the_stage_table_and_the_run_started_again() {
+    let stalled = |stage: &str| {
+        let work = prepared();
+        let pipeline = std::fs::read_to_string(work.path("p.toml")).unwrap();
+        work.write("p.toml", pipeline + "[post]\nfill_holes = 3\n");
+        let expected = reference(&work);
+        let ran = run(faulty(&work, &format!("{stage}:stall@2!"), &["--stall-timeout", "2"]));
+        let words = [&format!("the stage `{stage}` has not come back"), "stopped itself", "6 done, 0 failed"];
+        ran.says(0, &words);
+        let has_line =
+            |stage: &&str| ran.stderr.lines().any(|l| l.starts_with(&format!("  {stage} ")) && l.contains("% busy"));
+        assert!(STAGES.iter().all(has_line), "{ran:?}");
+        assert_eq!(strikes(&work), 1);
+        assert!(outputs(&work.path("out")) == expected, "{stage}");
+    };
+    // Most of the time nothing happens: a few at once.
+    for stages in STAGES.chunks(3) {
+        std::thread::scope(|scope| stages.iter().for_each(|stage| drop(scope.spawn(|| stalled(stage)))));
+    }
+}
+
+#[test]
+fn without_a_supervisor_a_stall_is_the_end() {
+    let work = prepared();
+    let ran = run(faulty(&work, "infer:stall@2", &["--stall-timeout", "2", "--no-supervise"]));
+    ran.says(1, &["the stage `infer` has not come back", "--stall-timeout"]);
+}
+
+#[test]
+fn a_stage_that_does_not_come_back_does_not_keep_another_ones_error_from_ending_the_run() {
     let work = prepared();
     let expected = reference(&work);
-    for stage in ["read", "infer", "encode", "commit"] {
-        let ran = run(faulty(&work, &format!("{stage}:stall@2!"), &["--stall-timeout", "1"]));
-        ran.says(
-            0,
-            &["% busy", &format!("the stage `{stage}` has not come back"), "stopped itself", "6 done, 0 failed"],
-        );
-        assert!(outputs(&work.path("out")) == expected, "{stage}");
-        std::fs::remove_file(work.path("faults.log")).unwrap();
-        std::fs::remove_dir_all(work.path("out")).unwrap();
-    }
-    let ran = run(faulty(&work, "infer:stall@2", &["--stall-timeout", "1", "--no-supervise"]));
-    ran.says(1, &["the stage `infer` has not come back"]);
+    let ran = run(faulty(&work, "infer:stall@3!,commit:error@1!", &["--stall-timeout", "2"]));
+    ran.says(0, &["the stage `infer` has not come back", "6 done, 0 failed"]);
+    assert!(outputs(&work.path("out")) == expected);
 }
 
 #[test]
@@ -152,6 +174,53 @@ fn without_a_supervisor_a_death_is_the_end() {
     assert_eq!(ran.code, None, "{ran:?}");
     work.swath(&RUN).expect(0);
     assert!(outputs(&work.path("out")) == expected);
+}
+
+#[test]
+fn when_the_grace_is_over_what_does_not_come_back_is_left() {
+    let work = prepared();
+    let expected = reference(&work);
+    let (mut parent, worker) = stuck(&work);
+    kill(Pid::from_raw(i32::try_from(parent.id()).unwrap()), Signal::SIGTERM).unwrap();
+    assert_eq!(parent.wait().unwrap().code(), Some(143));
+    wait_until(|| !is_alive(worker));
+    work.swath(&RUN).expect(0);
+    assert!(outputs(&work.path("out")) == expected);
+}
+
+#[test]
+fn a_run_that_was_told_to_end_is_not_started_again_whatever_it_dies_of_on_the_way() {
+    let work = prepared();
+    let expected = reference(&work);
+    for death in ["device:lost@2", "encode:abort@1", "encode:stall@1"] {
+        let mut command = faulty(&work, &format!("device:hold@1!,{death}"), &["--stall-timeout", "2"]);
+        command.args(["--devices", "cpu", "--grace", "600"]);
+        let mut parent = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        wait_until(|| strikes(&work) > 0);
+        kill(Pid::from_raw(i32::try_from(parent.id()).unwrap()), Signal::SIGTERM).unwrap();
+        let mut said = std::io::BufReader::new(parent.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("finishing what is under way") {
+            line.clear();
+            assert!(std::io::BufRead::read_line(&mut said, &mut line).unwrap() > 0);
+        }
+        std::fs::remove_file(work.path("faults.log")).unwrap();
+        let mut rest = String::new();
+        std::io::Read::read_to_string(&mut said, &mut rest).unwrap();
+        assert_eq!(parent.wait().unwrap().code(), Some(143), "{death}: {rest}");
+        assert!(strikes(&work) == 1 && !rest.contains("starting"), "{death}: {rest}");
+        std::fs::remove_file(work.path("faults.log")).unwrap();
+        work.swath(&RUN).expect(0);
+        assert!(outputs(&work.path("out")) == expected, "{death}");
+        std::fs::remove_dir_all(work.path("out")).unwrap();
+    }
+}
+
+#[test]
+fn arguments_that_are_no_options_stay_behind_those_that_are() {
+    let work = prepared();
+    let arguments = ["run", "-i", "in", "-o", "out", "--backend", "fake", "--", "p.toml"];
+    work.swath(&arguments).says(0, &["6 done, 0 failed"]);
 }
 
 /// A run that does not come to its end by itself, its worker waiting in `infer`.

@@ -9,8 +9,8 @@ use super::super::{devices, wire};
 use super::{Error, Extent, Run};
 use crate::config::format_duration;
 use crate::flow::{GraphError, StageReport};
-use crate::infer::open_backends;
-use crate::journal::{Conceded, ConcessionRecord, Journal, JournalError, Record};
+use crate::infer::{BackendError, open_backends};
+use crate::journal::{Conceded, ConcessionRecord, DeviceFaultRecord, Journal, JournalError, Record};
 use crate::report::Watch;
 
 impl Run<'_> {
@@ -69,7 +69,8 @@ impl Run<'_> {
             concede(&mut journal, &self.record.report.plan, &conceded)?;
             journal.state()?.entries
         };
-        self.backends = open_backends(self.board.plan(), &self.schedule, &self.device_faults)?;
+        let reopened = open_backends(self.board.plan(), &self.schedule, &self.device_faults);
+        self.backends = reopened.map_err(|error| self.not_reopened(error))?;
         let board = Arc::get_mut(&mut self.board);
         let board = board.ok_or_else(|| Error::Internal("a stage outlives its pass".into()))?;
         board.begin_pass(&conceded, entries);
@@ -117,7 +118,15 @@ impl Run<'_> {
 
     /// The error that ended the dataflow; a device that was lost is counted.
     fn note_lost(&self, error: GraphError) -> Error {
-        let Some(fault) = devices::lost_in(&error) else { return error.into() };
+        devices::lost_in(&error).map_or_else(|| error.into(), |fault| self.count(fault))
+    }
+
+    /// The error of a device that was there in the last pass and cannot be opened for the next one: it is lost, and counted.
+    fn not_reopened(&self, error: BackendError) -> Error {
+        devices::lost(&error).map_or_else(|| error.into(), |fault| self.count(fault))
+    }
+
+    fn count(&self, fault: DeviceFaultRecord) -> Error {
         devices::count(&mut self.journal.lock().unwrap_or_else(PoisonError::into_inner), fault)
     }
 

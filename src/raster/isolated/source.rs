@@ -60,8 +60,7 @@ impl IsolatedSource {
         loop {
             let decoder = match self.decoder.take() {
                 Some(decoder) => decoder,
-                // One that dies before it is ready may have been killed by somebody, too.
-                None => Decoder::start(&self.settings).or_else(|_| Decoder::start(&self.settings))?,
+                None => Decoder::start_at_last(&self.settings)?,
             };
             match attempt(self.decoder.insert(decoder)) {
                 Ok(answer) => return Ok(answer),
@@ -175,7 +174,22 @@ struct Decoder {
     asked: u64,
 }
 
+/// How long to wait before another decoder is started in place of one that could not be.
+const START_AGAIN_AFTER: [Duration; 4] =
+    [Duration::ZERO, Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(2)];
+
 impl Decoder {
+    /// Starts one. One that dies before it is ready may have been killed by somebody, and a system that is out of processes, files or
+    /// memory may have some again in a moment: that is no reason to lose a scene.
+    fn start_at_last(settings: &Settings) -> Result<Self, RasterError> {
+        START_AGAIN_AFTER.iter().fold(Self::start(settings), |started, wait| {
+            started.or_else(|_| {
+                std::thread::sleep(*wait);
+                Self::start(settings)
+            })
+        })
+    }
+
     fn start(settings: &Settings) -> Result<Self, RasterError> {
         let fail = |detail: String| RasterError::NoDecoder { detail };
         let system = |e: std::io::Error| fail(e.to_string());
