@@ -145,6 +145,7 @@ mod with_torch {
                 row.note = if inference.error > plain.error { inference.at } else { plain.at };
             }
             Verdict::Failed(reason) => row.note = reason,
+            Verdict::Exact(n) => row.note = format!("{n} weights files, bit for bit"),
             Verdict::Skipped(kind) => (row.note, row.outcome) = (format!("no network: {kind}"), "skipped"),
         }
         if trace && row.outcome == "fail" {

@@ -92,6 +92,24 @@ impl Folder {
         self.entries.iter().filter_map(|e| Some(e.get("name")?.as_str()?.to_owned())).collect()
     }
 
+    /// The weights files of a fixture that has no network, and the safetensors file of what is in them. The files of a folder that is no
+    /// collection of whole files are one.
+    pub(super) fn containers(&self, name: &str) -> Option<(Vec<PathBuf>, PathBuf)> {
+        let entry = self.entries.iter().find(|e| e.get("name").and_then(Value::as_str) == Some(name))?;
+        let kind = entry.get("kind")?.as_str()?;
+        let files: Vec<&str> = entry.get("files")?.as_object()?.keys().map(String::as_str).collect();
+        let is_expected = |file: &&&str| file.ends_with(".safetensors");
+        let expected = self.path.join(files.iter().find(is_expected)?);
+        let containers: Vec<PathBuf> = match kind {
+            "checkpoint containers" => {
+                files.iter().filter(|file| !is_expected(file)).map(|file| self.path.join(file)).collect()
+            }
+            "compress" => vec![self.path.join(files.iter().find_map(|file| file.split_once('/'))?.0)],
+            _ => return None,
+        };
+        Some((containers, expected))
+    }
+
     pub(super) fn fixture(&self, name: &str) -> Result<Fixture, CheckError> {
         let manifest = self.path.join("manifest.json");
         let entry = self.entries.iter().find(|e| e.get("name").and_then(Value::as_str) == Some(name));
