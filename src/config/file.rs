@@ -136,7 +136,7 @@ pub(super) struct MemberTable {
     pub(super) upsampling: Option<u32>,
     pub(super) attention: Option<Attention>,
     pub(super) deep_supervision: Option<bool>,
-    /// A safetensors file.
+    /// A weights file of any format that [`crate::zoo::weights`] reads.
     pub(super) weights: Option<PathBuf>,
     /// Instead of a file: random weights that follow from this number.
     pub(super) seed: Option<u64>,

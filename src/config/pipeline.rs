@@ -127,7 +127,7 @@ pub struct InputSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Weights {
-    /// A safetensors file.
+    /// A weights file.
     File(PathBuf),
     /// Random numbers that follow from the seed: for demonstrations and tests.
     Seed(u64),

@@ -4,8 +4,8 @@
 //! and a weights file be looked at without libtorch. Names of variables are those of the reference implementations, so a
 //! checkpoint saved from there loads as it is.
 //!
-//! To add a network: one file in `models` (and perhaps one in `backbone`), its facts in [`spec`], one arm in `registry`, one
-//! parity fixture.
+//! To add a network: one file in `models` (and perhaps one in `backbone`), its entry in [`spec`]'s catalogue, one line in `registry`, one
+//! parity fixture. `layout` says which tensors a network has by its reference, `check` compares it with that, `census` counts it.
 
 pub mod layout;
 pub mod seed;
