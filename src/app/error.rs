@@ -48,6 +48,9 @@ pub enum Error {
         #[source]
         source: WeightsError,
     },
+    /// A weights file that was looked at or converted.
+    #[error(transparent)]
+    WeightsFile(#[from] WeightsError),
     /// A device or a member's weights.
     #[error(transparent)]
     Backend(#[from] BackendError),

@@ -30,6 +30,7 @@ mod standing;
 mod supervisor;
 mod synth;
 mod throughput;
+mod weights;
 mod wire;
 
 pub use decoder::decoder;
@@ -46,4 +47,5 @@ pub use run::run;
 pub use standing::{Standing, Verified, collect_garbage, recorded_command, status, verify};
 pub use supervisor::{SUPERVISED, restart_code, supervise};
 pub use synth::{SynthRequest, synth};
+pub use weights::{ExportForm, Selection, Target, convert_weights, diff_weights, export_model, inspect_weights};
 pub use wire::{Extent, Parts, Running, wire};

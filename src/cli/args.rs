@@ -45,6 +45,9 @@ pub(super) enum Command {
     /// Show the networks, or compare them with their references.
     #[command(subcommand)]
     Models(ModelsCommand),
+    /// Look at files of weights, convert and compare them.
+    #[command(subcommand)]
+    Weights(WeightsCommand),
     /// Decode scenes for another swath process, which starts this one.
     #[command(hide = true)]
     Decoder,
@@ -71,6 +74,23 @@ pub(super) enum ModelsCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Write weights as the network's reference has them: PyTorch loads the file with strict=True.
+    Export {
+        /// A name that `list` shows; the variant can be left out.
+        name: String,
+
+        /// A weights file of any format that fits the network.
+        #[arg(long, value_name = "FILE")]
+        weights: PathBuf,
+
+        /// The safetensors file to write.
+        #[arg(short, long, value_name = "FILE")]
+        out: PathBuf,
+
+        /// As the network runs: batch normalisation folded, without what only training uses.
+        #[arg(long)]
+        folded: bool,
+    },
     /// Compare networks with what their reference implementations returned. Exit code 1 if one differs.
     Check {
         /// A folder of fixtures: manifest.json, and for each network NAME.safetensors and NAME.keys.json.
@@ -87,6 +107,73 @@ pub(super) enum ModelsCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum WeightsCommand {
+    /// Show what a file holds: format, tensors, digest, and which networks it fits.
+    Inspect {
+        /// A safetensors file, a PyTorch checkpoint or a Huffman directory.
+        file: PathBuf,
+
+        #[command(flatten)]
+        which: WhichTensors,
+
+        /// Print JSON instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write the tensors of a file of any format as safetensors.
+    Convert {
+        /// A safetensors file, a PyTorch checkpoint or a Huffman directory.
+        file: PathBuf,
+
+        /// The safetensors file to write.
+        #[arg(short, long, value_name = "FILE")]
+        out: PathBuf,
+
+        #[command(flatten)]
+        which: WhichTensors,
+
+        /// Type of the values; integers stay as they are.
+        #[arg(long, value_enum, default_value_t = DtypeName::Same)]
+        dtype: DtypeName,
+    },
+    /// Compare two files: names, shapes, types, values. Exit code 1 if they differ.
+    Diff {
+        /// The first.
+        first: PathBuf,
+
+        /// The second, of any format.
+        second: PathBuf,
+
+        #[command(flatten)]
+        which: WhichTensors,
+
+        /// Print JSON instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Which tensors of a checkpoint are meant.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct WhichTensors {
+    /// The weights averaged over the training (EMA) instead of the last ones.
+    #[arg(long, conflicts_with = "everything")]
+    pub(super) average: bool,
+
+    /// All tensors under the names that they have in the file: nothing is unwrapped, renamed or left out.
+    #[arg(long)]
+    pub(super) everything: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum DtypeName {
+    Same,
+    F32,
+    F16,
+    Bf16,
 }
 
 #[derive(Debug, Args)]

@@ -8,6 +8,7 @@ use crate::journal::JournalError;
 use crate::masks::MaskError;
 use crate::report::RunReport;
 use crate::stages::{CommitError, InferError};
+use crate::zoo::weights::WeightsError;
 
 /// All that was asked is done.
 pub(super) const DONE: u8 = 0;
@@ -49,7 +50,8 @@ pub(super) fn code(error: &Error) -> u8 {
         Error::Config(_) | Error::Scan(_) | Error::Plan(_) | Error::Usage(_) | Error::Foreign(_) | Error::Eval(_) => {
             USAGE
         }
-        Error::Weights { .. } => WEIGHTS,
+        Error::WeightsFile(WeightsError::Write(_)) => OUTPUT,
+        Error::Weights { .. } | Error::WeightsFile(_) => WEIGHTS,
         Error::Backend(e) => match e {
             BackendError::Weights { .. } => WEIGHTS,
             BackendError::Device { .. } | BackendError::OutOfMemory { .. } | BackendError::Lost { .. } => NO_DEVICE,

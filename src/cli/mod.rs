@@ -12,10 +12,10 @@ use std::path::Path;
 use clap::Parser;
 use serde::Serialize;
 
-use crate::app::{self, Guard};
+use crate::app::{self, ExportForm, Guard};
 use crate::flow::panic_message;
 use crate::report::{self, CheckRow};
-use args::{Arguments, Command, ModelsCommand, RunArgs, Watching};
+use args::{Arguments, Command, ModelsCommand, RunArgs, Watching, WeightsCommand};
 
 /// Runs the program with the arguments that it was called with, and returns its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
@@ -83,6 +83,7 @@ fn command(command: Command, arguments: &[OsString]) -> Result<u8, app::Error> {
             Ok(if verified.damaged.is_empty() { exit::DONE } else { exit::SCENES_FAILED })
         }
         Command::Models(command) => models(command),
+        Command::Weights(command) => weights(command),
         Command::Retry(args) => watched(args.watching, arguments, |guard| again(&args.dir, guard)),
         Command::Gc(args) => {
             // Looking up the command changes the folder that relative paths are relative to.
@@ -106,6 +107,13 @@ fn models(command: ModelsCommand) -> Result<u8, app::Error> {
             show(&sheet, json, sheet.text());
             Ok(exit::DONE)
         }
+        ModelsCommand::Export { name, weights, out, folded } => {
+            let form = if folded { ExportForm::Folded } else { ExportForm::Plain };
+            let spec = app::export_model(&name, &weights, form, &out)?;
+            let (classes, bands) = (spec.classes, spec.bands);
+            report::print(&format!("{}: {spec}, {classes} classes, {bands} bands\n", out.display()));
+            Ok(exit::DONE)
+        }
         ModelsCommand::Check { dir, names, trace, json } => {
             let mut rows = Vec::new();
             if !json {
@@ -119,6 +127,26 @@ fn models(command: ModelsCommand) -> Result<u8, app::Error> {
                 report::print_json(&rows);
             }
             Ok(if all { exit::DONE } else { exit::INTERNAL })
+        }
+    }
+}
+
+fn weights(command: WeightsCommand) -> Result<u8, app::Error> {
+    match command {
+        WeightsCommand::Inspect { file, which, json } => {
+            let sheet = app::inspect_weights(&file, resolve::selection(which))?;
+            show(&sheet, json, sheet.text());
+            Ok(exit::DONE)
+        }
+        WeightsCommand::Convert { file, out, which, dtype } => {
+            let n = app::convert_weights(&file, resolve::selection(which), resolve::target(dtype), &out)?;
+            report::print(&format!("{}: {n} tensors\n", out.display()));
+            Ok(exit::DONE)
+        }
+        WeightsCommand::Diff { first, second, which, json } => {
+            let (difference, differs) = app::diff_weights(&first, &second, resolve::selection(which))?;
+            show(&difference, json, difference.text());
+            Ok(if differs { exit::INTERNAL } else { exit::DONE })
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::args::{BackendName, DecodeName, EvalArgs, JobArgs, RunArgs, Stage, SynthArgs};
-use crate::app::{self, EvalRequest, Guard, JobRequest, RunOptions, StageName, SynthRequest};
+use super::args::{BackendName, DecodeName, DtypeName, EvalArgs, JobArgs, RunArgs, Stage, SynthArgs, WhichTensors};
+use crate::app::{self, EvalRequest, Guard, JobRequest, RunOptions, Selection, StageName, SynthRequest, Target};
 use crate::plan::{BackendKind, Decode, ScanOptions};
 
 /// The job that `run` and `plan` are about.
@@ -79,4 +79,23 @@ pub(super) fn synth(args: SynthArgs) -> SynthRequest {
 /// What `eval` scores.
 pub(super) fn eval(args: EvalArgs) -> EvalRequest {
     EvalRequest { masks: args.masks, truth: args.truth, ignore: args.ignore, pipeline: args.pipeline }
+}
+
+/// Which tensors of a checkpoint are meant.
+pub(super) fn selection(which: WhichTensors) -> Selection {
+    match which {
+        WhichTensors { everything: true, .. } => Selection::Everything,
+        WhichTensors { average: true, .. } => Selection::Average,
+        WhichTensors { .. } => Selection::Network,
+    }
+}
+
+/// The type of converted values.
+pub(super) fn target(dtype: DtypeName) -> Target {
+    match dtype {
+        DtypeName::Same => Target::Same,
+        DtypeName::F32 => Target::F32,
+        DtypeName::F16 => Target::F16,
+        DtypeName::Bf16 => Target::BF16,
+    }
 }

@@ -11,6 +11,7 @@ mod print;
 mod standing;
 mod summary;
 mod watch;
+mod weights;
 
 pub use diagnosis::Diagnosis;
 pub use document::{
@@ -23,3 +24,4 @@ pub use print::{eprint_error, eprint_line, print, print_json};
 pub use standing::{Standing, Verified};
 pub use summary::{stage_table, summary};
 pub use watch::{Snapshot, Watch};
+pub use weights::{TensorRow, WeightsDiff, WeightsSheet};

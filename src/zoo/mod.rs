@@ -19,6 +19,10 @@ pub mod census;
 #[cfg(feature = "torch")]
 pub mod check;
 #[cfg(feature = "torch")]
+pub mod export;
+#[cfg(feature = "torch")]
+pub mod identify;
+#[cfg(feature = "torch")]
 pub mod layers;
 #[cfg(feature = "torch")]
 pub mod models;

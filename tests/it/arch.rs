@@ -35,7 +35,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
             "process", "raster", "report", "stages", "synth", "zoo",
         ],
     ),
-    ("cli", &["app", "atomic", "config", "flow", "infer", "journal", "masks", "plan", "report", "stages"]),
+    ("cli", &["app", "atomic", "config", "flow", "infer", "journal", "masks", "plan", "report", "stages", "zoo"]),
 ];
 
 /// Crates that only some places know.

@@ -24,4 +24,5 @@ mod reader;
 mod resume;
 mod supervisor;
 mod support;
+mod weights;
 mod zoo_contract;

@@ -13,11 +13,12 @@ use super::logits::Logits;
 use crate::config::{Precision, Weights};
 use crate::geom::Size;
 use crate::plan::{BackendKind, DeviceId, MemberPlan, Plan};
+use crate::zoo::identify;
 use crate::zoo::layers::scope::Purpose;
 use crate::zoo::registry::{self, Built};
 use crate::zoo::segmenter::{Segmenter, run};
 use crate::zoo::spec::NetworkSpec;
-use crate::zoo::weights;
+use crate::zoo::weights::{self, WeightsError};
 
 /// One device that holds every member of the plan.
 struct TorchBackend {
@@ -66,7 +67,7 @@ impl TorchMember {
         let built = registry::build(&member.spec, Purpose::Inference, target(device));
         let Built { mut store, layout, network } = built.map_err(|e| failed(e.to_string()))?;
         match &member.weights {
-            Weights::File(path) => weights::load(&store, &layout, path).map_err(|e| failed(explain(&e)))?,
+            Weights::File(path) => weights::load(&store, &layout, path).map_err(|e| failed(refused(&e)))?,
             Weights::Seed(seed) => weights::seeded(&store, &layout, *seed).map_err(|e| failed(explain(&e)))?,
         }
         store.freeze();
@@ -140,6 +141,12 @@ impl Backend for TorchBackend {
     }
 }
 
+/// Why weights were refused, and which network they do fit.
+fn refused(error: &WeightsError) -> String {
+    let advice = if let WeightsError::Unfit(unfit) = error { identify::advice(&unfit.path) } else { None };
+    explain(error) + &advice.map_or(String::new(), |text| format!("\n{text}"))
+}
+
 /// An error with its sources, in one line.
 fn explain(error: &dyn std::error::Error) -> String {
     std::iter::successors(error.source(), |e| e.source()).fold(error.to_string(), |text, e| format!("{text}: {e}"))
@@ -168,7 +175,7 @@ pub fn check_weights(plan: &Plan) -> Result<(), BackendError> {
         let failed = |detail: String| BackendError::Weights { member: planned.member.name.clone(), detail };
         let layout = registry::outline(&planned.member.spec).map_err(|e| failed(e.to_string()))?;
         if let Weights::File(path) = &planned.member.weights {
-            weights::check(&layout, path).map_err(|e| failed(explain(&e)))?;
+            weights::check(&layout, path).map_err(|e| failed(refused(&e)))?;
         }
     }
     Ok(())

@@ -8,6 +8,7 @@
 //! is broadcast), every value is finite. Stored as f32, f16 or bf16; widened to f32. PyTorch's `num_batches_tracked` counters
 //! are ignored, present or absent. A refused file changes no variable.
 
+mod convert;
 mod file;
 mod flaw;
 mod format;
@@ -27,13 +28,14 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use convert::{Difference, Target, ValueDifference, convert, diff, rewrite};
 pub use file::{FileTensor, digest};
 pub use format::Format;
 pub use inspect::{Inspection, inspect};
 pub use notes::Note;
 pub use open::{Selection, WeightsFile};
 #[cfg(feature = "torch")]
-pub use store::{assign, load, save, seeded};
+pub use store::{assign, load, save, save_variables, seeded};
 
 use crate::atomic::WriteError;
 use crate::zoo::layout::Layout;
@@ -314,7 +316,7 @@ fn advice(mismatches: &[Mismatch]) -> Vec<String> {
 }
 
 /// Whether a name is this, or ends with it after a dot.
-fn is_ending(name: &str, end: &str) -> bool {
+pub(super) fn is_ending(name: &str, end: &str) -> bool {
     name.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use safetensors::Dtype;
-use safetensors::tensor::TensorView;
 use tch::nn::VarStore;
 use tch::{Device, Kind, TchError, Tensor};
 
+use super::convert::{self, Content};
 use super::{Mismatch, Unfit, WeightsError, WeightsFile, compare};
-use crate::atomic;
 use crate::zoo::layout::{Fold, Layout, Role};
 use crate::zoo::seed;
 
@@ -107,17 +106,29 @@ pub fn save(store: &VarStore, layout: &Layout, path: &Path) -> Result<(), Weight
             Some(tensor) => to_host(tensor).map_err(|e| copy_error(name, &e))?,
             None => vec![0.0; declared.shape.iter().product()],
         };
-        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        contents.push((name, declared.shape.clone(), bytes));
+        contents.push(content(name, &declared.shape, &values));
     }
-    let unwritable =
-        |e: safetensors::SafeTensorError| WeightsError::Malformed { path: path.to_owned(), reason: e.to_string() };
-    let mut views = Vec::with_capacity(contents.len());
-    for (name, shape, bytes) in &contents {
-        views.push((name, TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(unwritable)?));
+    convert::write(path, &contents)
+}
+
+/// Writes the variables themselves, those of a network for inference, as f32 to the safetensors file `path`.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_variables(store: &VarStore, path: &Path) -> Result<(), WeightsError> {
+    let variables: BTreeMap<String, Tensor> = store.variables().into_iter().collect();
+    let mut contents = Vec::new();
+    for (name, tensor) in &variables {
+        let values = to_host(tensor).map_err(|e| copy_error(name, &e))?;
+        // A tensor's dimensions are never negative.
+        let shape: Vec<usize> = tensor.size().into_iter().map(|n| usize::try_from(n).unwrap_or_default()).collect();
+        contents.push(content(name, &shape, &values));
     }
-    let file = safetensors::serialize(views, None).map_err(unwritable)?;
-    Ok(atomic::write(path, &file)?)
+    convert::write(path, &contents)
+}
+
+fn content(name: &str, shape: &[usize], values: &[f32]) -> Content {
+    (name.to_owned(), Dtype::F32, shape.to_vec(), values.iter().flat_map(|v| v.to_le_bytes()).collect())
 }
 
 /// Reads the tensors that the network needs and that agree with it in name, shape and type; adds those with values that are not
@@ -167,9 +178,12 @@ mod tests {
 
     use std::cell::RefCell;
 
+    use safetensors::tensor::TensorView;
+
     use half::{bf16, f16};
 
     use super::*;
+    use crate::atomic;
     use crate::zoo::layers::conv::{ConvBn, ConvShape};
     use crate::zoo::layers::scope::{Purpose, Scope};
 

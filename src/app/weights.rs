@@ -1,0 +1,128 @@
+//! `swath weights` and `swath models export`: files of weights, looked at, converted, compared.
+
+use std::path::Path;
+
+use super::Error;
+use crate::report::{TensorRow, WeightsDiff, WeightsSheet};
+use crate::zoo::weights::{self, FileTensor};
+pub use crate::zoo::weights::{Selection, Target};
+
+#[cfg(feature = "torch")]
+pub use with_torch::export_model;
+#[cfg(not(feature = "torch"))]
+pub use without_torch::export_model;
+
+/// How a network's weights are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExportForm {
+    /// As the reference has them: PyTorch loads the file with `strict=True`.
+    Plain,
+    /// Batch normalisation folded into the convolutions, without what only training uses.
+    Folded,
+}
+
+/// What the file `path` holds.
+///
+/// # Errors
+/// When it cannot be read as weights.
+pub fn inspect_weights(path: &Path, selection: Selection) -> Result<WeightsSheet, Error> {
+    let found = weights::inspect(path, selection)?;
+    let n_values = |t: &FileTensor| t.shape.iter().map(|&n| n as u64).product::<u64>();
+    let known = found.tensors.iter().filter(|t| !t.is_shapeless());
+    let row = |t: &FileTensor| TensorRow {
+        name: t.name.clone(),
+        dtype: format!("{:?}", t.dtype),
+        shape: (!t.is_shapeless()).then(|| t.shape.clone()),
+    };
+    let duplicates = found.duplicates.iter().map(ToString::to_string);
+    Ok(WeightsSheet {
+        path: path.display().to_string(),
+        format: found.format.to_string(),
+        digest: found.digest,
+        notes: found.notes.iter().map(ToString::to_string).chain(duplicates).collect(),
+        values: known.map(n_values).sum(),
+        fits: fits(&found.tensors),
+        tensors: found.tensors.iter().map(row).collect(),
+    })
+}
+
+#[cfg(feature = "torch")]
+fn fits(tensors: &[FileTensor]) -> Option<Vec<String>> {
+    let describe = |s: crate::zoo::spec::NetworkSpec| format!("{s}, {} classes, {} bands", s.classes, s.bands);
+    Some(crate::zoo::identify::identify(tensors).into_iter().map(describe).collect())
+}
+
+#[cfg(not(feature = "torch"))]
+fn fits(_tensors: &[FileTensor]) -> Option<Vec<String>> {
+    None
+}
+
+/// Writes the tensors of `from` to the safetensors file `to`; returns how many.
+///
+/// # Errors
+/// When `from` cannot be read or `to` not be written.
+pub fn convert_weights(from: &Path, selection: Selection, target: Target, to: &Path) -> Result<usize, Error> {
+    Ok(weights::convert(from, selection, target, to)?)
+}
+
+/// How two files differ, and whether they do.
+///
+/// # Errors
+/// When one cannot be read.
+pub fn diff_weights(first: &Path, second: &Path, selection: Selection) -> Result<(WeightsDiff, bool), Error> {
+    let found = weights::diff(first, second, selection)?;
+    let differs = !found.is_empty();
+    let shapes = found.shapes.iter().map(|(name, a, b)| format!("{name}: {a:?} and {b:?}")).collect();
+    let dtypes = found.dtypes.iter().map(|(name, a, b)| format!("{name}: {a:?} and {b:?}")).collect();
+    let value = |(name, d): &(String, weights::ValueDifference)| {
+        format!("{name}: {:.3e} at most, {:.3e} of the root mean square", d.largest, d.relative)
+    };
+    let differences = vec![
+        (format!("only in {}", first.display()), found.only_first),
+        (format!("only in {}", second.display()), found.only_second),
+        ("of another shape".to_owned(), shapes),
+        ("of another type".to_owned(), dtypes),
+        ("with other values".to_owned(), found.values.iter().map(value).collect()),
+    ];
+    Ok((WeightsDiff { equal: found.equal, differences }, differs))
+}
+
+#[cfg(feature = "torch")]
+mod with_torch {
+    use std::path::Path;
+
+    use super::{Error, ExportForm};
+    use crate::zoo::export::{self, ExportError};
+    use crate::zoo::spec::NetworkSpec;
+
+    /// Loads the weights file `from` into the network called `name` and writes them to the safetensors file `to`. Returns the network.
+    ///
+    /// # Errors
+    /// When there is no such network, the file does not fit it, or `to` cannot be written.
+    pub fn export_model(name: &str, from: &Path, form: ExportForm, to: &Path) -> Result<NetworkSpec, Error> {
+        let exported = match form {
+            ExportForm::Plain => export::plain(name, from, to),
+            ExportForm::Folded => export::folded(name, from, to),
+        };
+        exported.map_err(|e| match e {
+            ExportError::Weights(e) => e.into(),
+            ExportError::Spec(_) | ExportError::Unknown(_) => Error::Usage(e.to_string()),
+        })
+    }
+}
+
+#[cfg(not(feature = "torch"))]
+mod without_torch {
+    use std::path::Path;
+
+    use super::{Error, ExportForm};
+    use crate::zoo::spec::NetworkSpec;
+
+    /// Loads weights into a network and writes them.
+    ///
+    /// # Errors
+    /// Always: this build has no networks.
+    pub fn export_model(_name: &str, _from: &Path, _form: ExportForm, _to: &Path) -> Result<NetworkSpec, Error> {
+        Err(Error::Usage("this build has no networks: build with the feature `torch`".to_owned()))
+    }
+}

@@ -1,0 +1,89 @@
+//! `swath weights`: what a file holds, and how two differ.
+
+use serde::Serialize;
+
+/// Lines that a text spends on one kind of difference.
+const LINES: usize = 20;
+
+/// What a file of weights holds.
+#[derive(Debug, Serialize)]
+pub struct WeightsSheet {
+    /// The file or directory.
+    pub path: String,
+    /// What its content is.
+    pub format: String,
+    /// SHA-256.
+    pub digest: String,
+    /// What was unwrapped, renamed or left out.
+    pub notes: Vec<String>,
+    /// Number of values.
+    pub values: u64,
+    /// Networks with just these weights; `None` where the build has no networks.
+    pub fits: Option<Vec<String>>,
+    /// The tensors in the file's order.
+    pub tensors: Vec<TensorRow>,
+}
+
+/// A tensor.
+#[derive(Debug, Serialize)]
+pub struct TensorRow {
+    /// Its name.
+    pub name: String,
+    /// Type of the values.
+    pub dtype: String,
+    /// Its shape; `None` where the file does not tell.
+    pub shape: Option<Vec<usize>>,
+}
+
+/// How two files of weights differ.
+#[derive(Debug, Serialize)]
+pub struct WeightsDiff {
+    /// Tensors that are equal in everything.
+    pub equal: usize,
+    /// Each difference in words, by kind.
+    pub differences: Vec<(String, Vec<String>)>,
+}
+
+impl WeightsSheet {
+    /// The sheet as text.
+    pub fn text(&self) -> String {
+        let mut text = format!(
+            "{}\nformat  {}\nsha256  {}\n{} tensors, {} values\n",
+            self.path,
+            self.format,
+            self.digest,
+            self.tensors.len(),
+            self.values
+        );
+        for note in &self.notes {
+            text += &format!("note    {note}\n");
+        }
+        match self.fits.as_deref() {
+            None => {}
+            Some([]) => text += "fits    no network that this build knows\n",
+            Some(fits) => text.extend(fits.iter().map(|fit| format!("fits    {fit}\n"))),
+        }
+        text.push('\n');
+        let width = self.tensors.iter().map(|t| t.name.chars().count()).max().unwrap_or(0);
+        for TensorRow { name, dtype, shape } in &self.tensors {
+            let shape = shape.as_ref().map_or("shape not in the file".to_owned(), |s| format!("{s:?}"));
+            text += &format!("{name:<width$}  {dtype:<5} {shape}\n");
+        }
+        text
+    }
+}
+
+impl WeightsDiff {
+    /// The differences as text.
+    pub fn text(&self) -> String {
+        let mut text = format!("{} tensors are equal\n", self.equal);
+        for (kind, lines) in self.differences.iter().filter(|(_, lines)| !lines.is_empty()) {
+            text += &format!("{} {kind}\n", lines.len());
+            text.extend(lines.iter().take(LINES).map(|line| format!("  {line}\n")));
+            if lines.len() > LINES {
+                text += &format!("  ... and {} more\n", lines.len() - LINES);
+            }
+        }
+        text
+    }
+}

@@ -1,0 +1,266 @@
+//! Weights from any format to safetensors, and two of them compared.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use half::{bf16, f16};
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+
+use super::{FileTensor, Mismatch, Selection, Unfit, WeightsError, WeightsFile};
+use crate::atomic;
+use crate::zoo::layout::Layout;
+
+/// The type of converted values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// What the file has, integers included.
+    Same,
+    /// f32; integers stay as they are.
+    F32,
+    /// f16 from floats; integers stay as they are.
+    F16,
+    /// bf16 from floats; integers stay as they are.
+    BF16,
+}
+
+/// Writes the tensors of `from` that `selection` asks for to the safetensors file `to`, which appears whole or not at all. Returns how many
+/// there are.
+///
+/// # Errors
+/// When `from` cannot be read, holds a name twice or a tensor without a shape, or a value is too large for the type that was asked for; when
+/// `to` cannot be written.
+pub fn convert(from: &Path, selection: Selection, target: Target, to: &Path) -> Result<usize, WeightsError> {
+    let mut file = WeightsFile::open_selected(from, selection)?;
+    let unusable = |reason: String| WeightsError::Unusable { path: from.to_owned(), reason };
+    if let Some(twice) = file.duplicates().first() {
+        return Err(unusable(format!("{twice}: there is no telling which is meant")));
+    }
+    let mut contents = Vec::new();
+    for tensor in file.tensors().to_vec() {
+        if tensor.is_shapeless() {
+            let how = "export it as the network that it belongs to: swath models export NAME --weights FILE";
+            return Err(unusable(format!("the shape of `{}` is not in the file; {how}", tensor.name)));
+        }
+        let (dtype, bytes) = converted(&mut file, &tensor, target)?;
+        contents.push((tensor.name, dtype, tensor.shape, bytes));
+    }
+    write(to, &contents)?;
+    Ok(contents.len())
+}
+
+/// Writes the tensors of `layout` from the weights file `from`, which must fit it exactly, as f32 to the safetensors file `to`.
+///
+/// # Errors
+/// When `from` cannot be read or does not fit, values that are not finite included; when `to` cannot be written.
+pub fn rewrite(layout: &Layout, from: &Path, to: &Path) -> Result<(), WeightsError> {
+    super::check(layout, from)?;
+    let mut file = WeightsFile::open(from)?;
+    file.adopt_shapes(&layout.shapes())?;
+    let (mut contents, mut mismatches) = (Vec::new(), Vec::new());
+    for tensor in file.tensors().to_vec().into_iter().filter(|t| layout.tensors.contains_key(&t.name)) {
+        let values = file.read(&tensor)?;
+        let n_values = values.iter().filter(|v| !v.is_finite()).count();
+        if n_values > 0 {
+            mismatches.push(Mismatch::NonFinite { name: tensor.name.clone(), n_values });
+        }
+        let bytes = values.into_iter().flat_map(f32::to_le_bytes).collect();
+        contents.push((tensor.name, Dtype::F32, tensor.shape, bytes));
+    }
+    if !mismatches.is_empty() {
+        return Err(Unfit { path: from.to_owned(), mismatches }.into());
+    }
+    write(to, &contents)
+}
+
+/// Name, type, shape, and the values in that type, row-major.
+pub(super) type Content = (String, Dtype, Vec<usize>, Vec<u8>);
+
+/// Writes tensors to the safetensors file `path`, which appears whole or not at all.
+///
+/// # Errors
+/// When a tensor's values are not as many as its shape says, or the file cannot be written.
+pub(super) fn write(path: &Path, contents: &[Content]) -> Result<(), WeightsError> {
+    let unwritable =
+        |e: safetensors::SafeTensorError| WeightsError::Malformed { path: path.to_owned(), reason: e.to_string() };
+    let mut views = Vec::with_capacity(contents.len());
+    for (name, dtype, shape, bytes) in contents {
+        views.push((name, TensorView::new(*dtype, shape.clone(), bytes).map_err(unwritable)?));
+    }
+    let file = safetensors::serialize(views, None).map_err(unwritable)?;
+    Ok(atomic::write(path, &file)?)
+}
+
+fn converted(file: &mut WeightsFile, tensor: &FileTensor, target: Target) -> Result<(Dtype, Vec<u8>), WeightsError> {
+    let dtype = match target {
+        Target::Same => tensor.dtype,
+        Target::F32 => Dtype::F32,
+        Target::F16 => Dtype::F16,
+        Target::BF16 => Dtype::BF16,
+    };
+    if dtype == tensor.dtype || !tensor.is_readable() {
+        return Ok((tensor.dtype, file.read_raw(tensor)?));
+    }
+    let values = file.read(tensor)?;
+    let narrow = |value: f32| match target {
+        Target::F16 => f16::from_f32(value).to_le_bytes().to_vec(),
+        Target::BF16 => bf16::from_f32(value).to_le_bytes().to_vec(),
+        Target::Same | Target::F32 => value.to_le_bytes().to_vec(),
+    };
+    let overflows = |value: &f32| target == Target::F16 && value.is_finite() && f16::from_f32(*value).is_infinite();
+    if let Some(value) = values.iter().find(|v| overflows(v)) {
+        let reason = format!("{value} of `{}` is too large for f16: use bf16 or f32", tensor.name);
+        return Err(WeightsError::Unusable { path: file.path().to_owned(), reason });
+    }
+    Ok((dtype, values.into_iter().flat_map(narrow).collect()))
+}
+
+/// How two files of weights differ.
+#[derive(Clone, Debug, Default)]
+pub struct Difference {
+    /// Names that only the first has.
+    pub only_first: Vec<String>,
+    /// Names that only the second has.
+    pub only_second: Vec<String>,
+    /// Names with both shapes, where they differ.
+    pub shapes: Vec<(String, Vec<usize>, Vec<usize>)>,
+    /// Names with both types, where they differ.
+    pub dtypes: Vec<(String, Dtype, Dtype)>,
+    /// Names with how far the values are apart, where they are: the greatest first.
+    pub values: Vec<(String, ValueDifference)>,
+    /// Tensors that are equal in everything.
+    pub equal: usize,
+}
+
+/// How far two tensors of one shape are apart.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ValueDifference {
+    /// Largest difference of a value; not a number where one of both is not and the other is.
+    pub largest: f64,
+    /// Root mean square of the differences, as a share of the first tensor's own.
+    pub relative: f64,
+}
+
+impl Difference {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        let names = self.only_first.is_empty() && self.only_second.is_empty();
+        names && self.shapes.is_empty() && self.dtypes.is_empty() && self.values.is_empty()
+    }
+}
+
+/// Compares the tensors of two files, which need not be of one format. PyTorch's batch counters do not count.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn diff(first: &Path, second: &Path, selection: Selection) -> Result<Difference, WeightsError> {
+    let mut files = [WeightsFile::open_selected(first, selection)?, WeightsFile::open_selected(second, selection)?];
+    // A format without shapes takes those of the other file.
+    let shapes = files.each_ref().map(|file| {
+        let known = file.tensors().iter().filter(|t| !t.is_shapeless());
+        known.map(|t| (t.name.clone(), t.shape.clone())).collect::<Vec<_>>()
+    });
+    files[0].adopt_shapes(&shapes[1])?;
+    files[1].adopt_shapes(&shapes[0])?;
+    let tables = files.each_ref().map(|file| {
+        let counted = file.tensors().iter().filter(|t| !super::is_counter(&t.name));
+        counted.map(|t| (t.name.clone(), t.clone())).collect::<BTreeMap<_, _>>()
+    });
+    let names: BTreeSet<&String> = tables.iter().flat_map(BTreeMap::keys).collect();
+    let mut found = Difference::default();
+    for name in names {
+        let (a, b) = match (tables[0].get(name), tables[1].get(name)) {
+            (Some(a), Some(b)) => (a, b),
+            (Some(_), None) => {
+                found.only_first.push(name.clone());
+                continue;
+            }
+            (None, _) => {
+                found.only_second.push(name.clone());
+                continue;
+            }
+        };
+        let before = (found.shapes.len(), found.dtypes.len(), found.values.len());
+        if a.dtype != b.dtype {
+            found.dtypes.push((name.clone(), a.dtype, b.dtype));
+        }
+        if a.shape != b.shape {
+            found.shapes.push((name.clone(), a.shape.clone(), b.shape.clone()));
+        } else if let Some(distance) = distance(&mut files, a, b)? {
+            found.values.push((name.clone(), distance));
+        }
+        found.equal += usize::from(before == (found.shapes.len(), found.dtypes.len(), found.values.len()));
+    }
+    found.values.sort_by(|(_, a), (_, b)| b.relative.total_cmp(&a.relative));
+    Ok(found)
+}
+
+/// `None` where the values are equal.
+fn distance(
+    files: &mut [WeightsFile; 2],
+    a: &FileTensor,
+    b: &FileTensor,
+) -> Result<Option<ValueDifference>, WeightsError> {
+    if !(a.is_readable() && b.is_readable()) {
+        let differs = files[0].read_raw(a)? != files[1].read_raw(b)?;
+        return Ok(differs.then_some(ValueDifference { largest: f64::NAN, relative: f64::NAN }));
+    }
+    let (first, second) = (files[0].read(a)?, files[1].read(b)?);
+    let (mut largest, mut squares, mut own) = (0f64, 0f64, 0f64);
+    for (&x, &y) in first.iter().zip(&second) {
+        let same = x == y || (x.is_nan() && y.is_nan());
+        let difference = if same { 0.0 } else { (f64::from(x) - f64::from(y)).abs() };
+        largest = if difference.is_nan() || largest.is_nan() { f64::NAN } else { largest.max(difference) };
+        squares += difference * difference;
+        own += f64::from(x) * f64::from(x);
+    }
+    let relative = if own > 0.0 { (squares / own).sqrt() } else { squares.sqrt() };
+    Ok((largest != 0.0).then_some(ValueDifference { largest, relative }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn floats(values: &[f32]) -> Vec<u8> {
+        values.iter().flat_map(|v| v.to_le_bytes()).collect()
+    }
+
+    fn file(name: &str, contents: &[Content]) -> (tempfile::TempDir, std::path::PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(name);
+        write(&path, contents).unwrap();
+        (dir, path)
+    }
+
+    #[test]
+    fn converting_narrows_floats_only_and_refuses_what_overflows() {
+        let counter = ("n".to_owned(), Dtype::I64, vec![], 7i64.to_le_bytes().to_vec());
+        let (dir, path) = file("a", &[("w".to_owned(), Dtype::F32, vec![2], floats(&[0.5, -3.0])), counter]);
+        let out = dir.path().join("b");
+        assert_eq!(convert(&path, Selection::Everything, Target::F16, &out).unwrap(), 2);
+        let difference = diff(&path, &out, Selection::Everything).unwrap();
+        assert_eq!(difference.dtypes, [("w".to_owned(), Dtype::F32, Dtype::F16)]);
+        assert!(difference.values.is_empty());
+
+        let (_dir, large) = file("large", &[("w".to_owned(), Dtype::F32, vec![1], floats(&[7e4]))]);
+        let text = convert(&large, Selection::Everything, Target::F16, &out).unwrap_err().to_string();
+        assert!(text.contains("70000 of `w` is too large for f16"), "{text}");
+        assert_eq!(convert(&large, Selection::Everything, Target::BF16, &out).unwrap(), 1);
+    }
+
+    #[test]
+    fn a_difference_is_told_by_name_and_size() {
+        let tensor = |name: &str, values: &[f32]| (name.to_owned(), Dtype::F32, vec![values.len()], floats(values));
+        let (_a, a) = file("a", &[tensor("same", &[1.0]), tensor("w", &[3.0, 4.0]), tensor("mine", &[0.0])]);
+        let (_b, b) = file("b", &[tensor("same", &[1.0]), tensor("w", &[3.0, 4.5]), tensor("yours", &[0.0])]);
+        let found = diff(&a, &b, Selection::Network).unwrap();
+        assert_eq!(
+            (&found.only_first[..], &found.only_second[..]),
+            (&["mine".to_owned()][..], &["yours".to_owned()][..])
+        );
+        assert_eq!((found.equal, found.values[0].0.as_str()), (1, "w"));
+        assert_eq!(found.values[0].1, ValueDifference { largest: 0.5, relative: 0.1 });
+        assert!(diff(&a, &a, Selection::Network).unwrap().is_empty());
+    }
+}
