@@ -7,7 +7,8 @@
 
 use serde_json::Value;
 
-use crate::support::{Workdir, shared};
+use crate::support::command::Workdir;
+use crate::support::shared;
 
 #[test]
 fn every_network_is_its_reference() {

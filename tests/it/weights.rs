@@ -8,7 +8,8 @@ use swath::zoo::spec::{NetworkSpec, SpecTable};
 use swath::zoo::{registry, weights};
 use tch::Device;
 
-use crate::support::{Workdir, shared};
+use crate::support::command::Workdir;
+use crate::support::shared;
 
 fn spec(name: &str, bands: u32, classes: u32) -> NetworkSpec {
     SpecTable::named(name).unwrap().resolve(bands, Some(classes)).unwrap()
