@@ -1,7 +1,8 @@
 //! Counts and measures every network, and prints the table of `src/zoo/spec/measured.rs`: parameters, multiply-accumulate operations, and the
-//! growth of the resident set's high-water mark over one f32 forward pass of 512 x 512 pixels on one thread, each in a process of its own.
+//! growth of the resident set's high-water mark over one f32 forward pass on one thread, each in a process of its own. The smaller the image,
+//! the more of that does not grow with it: 512 pixels a side are a good choice, 256 go faster and err on the high side.
 //!
-//! `cargo run --release --example bench_networks [PART OF A NAME]`
+//! `cargo run --release --example bench_networks [--side PIXELS] [PART OF A NAME ..]`
 #![expect(clippy::print_stdout, reason = "it prints a table")]
 
 use std::error::Error;
@@ -17,17 +18,21 @@ use tch::{Device, Kind, Tensor};
 const SIDE: i64 = 512;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let side = match arguments.iter().position(|a| a == "--side") {
+        Some(at) => arguments.drain(at..at + 2).next_back().ok_or("--side PIXELS")?.parse()?,
+        None => SIDE,
+    };
     if let [flag, row] = &arguments[..]
         && flag == "--memory"
     {
-        println!("{}", memory(&rows()[row.parse::<usize>()?])?);
+        println!("{}", memory(&rows()[row.parse::<usize>()?], side)?);
         return Ok(());
     }
     for (idx, spec) in rows().iter().enumerate() {
         let name = format!("{spec} {}", spec.output_stride);
         if arguments.iter().all(|part| name.contains(part)) {
-            print(idx, spec)?;
+            print(idx, spec, side)?;
         }
     }
     Ok(())
@@ -54,9 +59,9 @@ fn spec(a: &Architecture, backbone: Option<Backbone>, stride: u32, bands: u32, c
 }
 
 /// Bytes that a forward pass takes beside the weights.
-fn memory(spec: &NetworkSpec) -> Result<u64, Box<dyn Error>> {
+fn memory(spec: &NetworkSpec, side: i64) -> Result<u64, Box<dyn Error>> {
     tch::set_num_threads(1);
-    let input = Tensor::ones([1, 3, SIDE, SIDE], (Kind::Float, Device::Cpu));
+    let input = Tensor::ones([1, 3, side, side], (Kind::Float, Device::Cpu));
     let _no_grad = tch::no_grad_guard();
     if spec.network == Network::Backbone {
         let built = registry::build_backbone(spec, Purpose::Inference)?;
@@ -77,7 +82,7 @@ fn status(field: &str) -> Result<u64, Box<dyn Error>> {
     Ok(line.trim_matches(|c: char| !c.is_ascii_digit()).parse::<u64>()? * 1024)
 }
 
-fn print(idx: usize, spec: &NetworkSpec) -> Result<(), Box<dyn Error>> {
+fn print(idx: usize, spec: &NetworkSpec, side: i64) -> Result<(), Box<dyn Error>> {
     let a = spec.architecture();
     let count = |bands, classes| -> Result<u64, Box<dyn Error>> {
         let spec = self::spec(a, spec.backbone, spec.output_stride, bands, classes).ok_or("no such network")?;
@@ -85,7 +90,9 @@ fn print(idx: usize, spec: &NetworkSpec) -> Result<(), Box<dyn Error>> {
     };
     let (base, band, class) = (count(3, 15)?, count(4, 15)?, count(3, 16)?);
     let taken = census(spec)?;
-    let output = Command::new(std::env::current_exe()?).args(["--memory", &idx.to_string()]).output()?;
+    let output = Command::new(std::env::current_exe()?)
+        .args(["--side", &side.to_string(), "--memory", &idx.to_string()])
+        .output()?;
     let bytes: u64 = String::from_utf8(output.stdout)?.trim().parse()?;
     let backbone = spec.backbone.map_or("None".to_owned(), |b| format!("Some({b:?})"));
     println!(
@@ -97,7 +104,7 @@ fn print(idx: usize, spec: &NetworkSpec) -> Result<(), Box<dyn Error>> {
         class - base,
         taken.macs(512) / 1e6,
         taken.macs(1024) / 1e6,
-        bytes / (SIDE * SIDE).unsigned_abs()
+        bytes / (side * side).unsigned_abs()
     );
     Ok(())
 }
