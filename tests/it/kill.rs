@@ -154,7 +154,10 @@ fn a_change_that_fails_once_or_for_ever_never_makes_a_wrong_done() {
                 tried += 1;
                 // Some failures are repaired on the way; then everything must be there.
                 if traced.code == Some(0) {
-                    assert!(outputs(&work.path("out")) == expected, "{what}");
+                    let mut left = outputs(&work.path("out"));
+                    // A lock that could not be taken away at the very end is held by nobody.
+                    left.retain(|name, _| !(for_ever && name == ".lock"));
+                    assert!(left == expected, "{what}: {:?}", left.keys());
                 } else {
                     assert!(matches!(traced.code, Some(1 | 2 | 3 | 13)), "{what}: {traced:?}");
                     assert!(traced.stderr.contains("error: ") || traced.code == Some(3), "{what}: {traced:?}");

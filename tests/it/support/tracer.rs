@@ -151,7 +151,7 @@ impl Tracer {
         };
         // What goes to the terminal changes no file.
         let to_terminal = matches!(registers.orig_rax, 1 | 20) && registers.rdi <= 2;
-        let counts = (opens || WRITING.contains(&registers.orig_rax)) && !to_terminal && !in_memory(pid, &registers);
+        let counts = (opens || WRITING.contains(&registers.orig_rax)) && !to_terminal && !is_elsewhere(pid, &registers);
         self.calls += usize::from(counts && !self.killed);
         let fails = match self.action {
             Action::Kill { at, all } if counts && self.calls == at && !self.killed => {
@@ -174,11 +174,12 @@ impl Tracer {
     }
 }
 
-/// Whether a call is about a file that exists in memory only.
-fn in_memory(pid: Pid, registers: &nix::libc::user_regs_struct) -> bool {
+/// Whether a call is about what is in no file system: a file in memory, a socket, what wakes another thread.
+fn is_elsewhere(pid: Pid, registers: &nix::libc::user_regs_struct) -> bool {
     let by_descriptor = [1, 18, 20, 74, 75, 77, 285, 296].contains(&registers.orig_rax);
     let link = format!("/proc/{pid}/fd/{}", registers.rdi);
-    by_descriptor && std::fs::read_link(link).is_ok_and(|path| path.to_string_lossy().starts_with("/memfd:"))
+    let is_file = |path: &str| path.starts_with('/') && !path.starts_with("/memfd:");
+    by_descriptor && std::fs::read_link(link).is_ok_and(|path| !is_file(&path.to_string_lossy()))
 }
 
 /// The process that a thread belongs to.
