@@ -127,7 +127,8 @@ pub fn digest(path: &Path) -> Result<String, WeightsError> {
     atomic::sha256_of(path).map_err(WeightsError::io("read", path))
 }
 
-fn widen(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
+/// Values of a readable type as f32; not a number where the type is another.
+pub(super) fn widen(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
     let pairs = || bytes.as_chunks::<2>().0.iter();
     if dtype == Dtype::F32 {
         bytes.as_chunks::<4>().0.iter().map(|&b| f32::from_le_bytes(b)).collect()

@@ -7,6 +7,7 @@
 mod file;
 #[cfg(feature = "torch")]
 mod store;
+pub mod swz;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
