@@ -9,6 +9,7 @@ use crate::masks::MaskError;
 use crate::report::RunReport;
 use crate::stages::{CommitError, InferError};
 use crate::zoo::weights::WeightsError;
+use crate::zoo::weights::swz::SwzError;
 
 /// All that was asked is done.
 pub(super) const DONE: u8 = 0;
@@ -50,7 +51,7 @@ pub(super) fn code(error: &Error) -> u8 {
         Error::Config(_) | Error::Scan(_) | Error::Plan(_) | Error::Usage(_) | Error::Foreign(_) | Error::Eval(_) => {
             USAGE
         }
-        Error::WeightsFile(WeightsError::Write(_)) => OUTPUT,
+        Error::WeightsFile(WeightsError::Write(_) | WeightsError::Swz(SwzError::Write(_))) => OUTPUT,
         Error::Weights { .. } | Error::WeightsFile(_) => WEIGHTS,
         Error::Backend(e) => match e {
             BackendError::Weights { .. } => WEIGHTS,

@@ -22,6 +22,8 @@ pub enum Format {
     PthLegacy,
     /// A directory of Huffman-coded sparse matrices.
     Huffman,
+    /// swath's own compressed weights.
+    Swz,
 }
 
 impl Format {
@@ -47,6 +49,7 @@ impl Format {
         match head {
             [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Some(Self::PthZip),
             [0x80, 2..=5, ..] => Some(Self::PthLegacy),
+            [0x89, b's', b'w', b'z', ..] => Some(Self::Swz),
             // The length of the header, then the header, which is a JSON object.
             [_, _, _, _, _, _, _, _, b'{', ..] => Some(Self::Safetensors),
             _ => None,
@@ -61,6 +64,7 @@ impl fmt::Display for Format {
             Self::PthZip => "PyTorch checkpoint (zip)",
             Self::PthLegacy => "PyTorch checkpoint (legacy stream)",
             Self::Huffman => "Huffman directory",
+            Self::Swz => "compressed weights (swz)",
         })
     }
 }

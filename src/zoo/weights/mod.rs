@@ -22,6 +22,7 @@ mod pth;
 #[cfg(feature = "torch")]
 mod store;
 mod strided;
+pub mod swz;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -68,7 +69,7 @@ pub enum WeightsError {
     },
     /// The file is of no format that is known here.
     #[error(
-        "`{}` is neither a safetensors file nor a PyTorch checkpoint (torch.save) nor a Huffman directory: name one of these",
+        "`{}` is neither a safetensors file nor a PyTorch checkpoint (torch.save) nor an swz file nor a Huffman directory: name one of these",
         path.display()
     )]
     UnknownFormat {
@@ -96,6 +97,9 @@ pub enum WeightsError {
     /// The file belongs to another network.
     #[error(transparent)]
     Unfit(#[from] Unfit),
+    /// A compressed file.
+    #[error(transparent)]
+    Swz(#[from] swz::SwzError),
     /// libtorch refused to copy a tensor.
     #[error("cannot copy the tensor `{name}`: {message}")]
     Copy {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::file::{SafetensorsFile, duplicates, widen};
 use super::huffman::HuffmanDir;
 use super::pth::PthFile;
+use super::swz::SwzFile;
 use super::{FileTensor, Format, Mismatch, Note, WeightsError};
 
 /// Which tensors of a file are meant.
@@ -35,6 +36,7 @@ enum Content {
     Safetensors(SafetensorsFile),
     Pth(PthFile),
     Huffman(HuffmanDir),
+    Swz(SwzFile),
 }
 
 /// A table of contents.
@@ -84,6 +86,10 @@ impl WeightsFile {
             Format::Huffman => {
                 let (listing, directory) = HuffmanDir::open(path, selection)?;
                 (listing, Content::Huffman(directory))
+            }
+            Format::Swz => {
+                let file = SwzFile::open(path)?;
+                (Listing::new(file.tensors().to_vec(), vec![]), Content::Swz(file))
             }
         };
         Ok(Self { path: path.to_owned(), format, listing, content })
@@ -138,6 +144,10 @@ impl WeightsFile {
     /// # Errors
     /// When the system refuses the read or the values turn out to be damaged.
     pub fn read(&mut self, tensor: &FileTensor) -> Result<Vec<f32>, WeightsError> {
+        if let Content::Swz(file) = &mut self.content {
+            // The levels are f32 whatever type was compressed.
+            return Ok(file.read(tensor)?);
+        }
         Ok(widen(tensor.dtype, &self.read_raw(tensor)?))
     }
 
@@ -150,6 +160,7 @@ impl WeightsFile {
             Content::Safetensors(file) => file.read(tensor.idx()),
             Content::Pth(file) => file.read(tensor.idx()),
             Content::Huffman(directory) => directory.read(tensor.idx(), tensor.known_shape()),
+            Content::Swz(file) => Ok(file.read_bytes(tensor)?),
         }
     }
 }

@@ -1,0 +1,193 @@
+//! A `.swz` file: its table of contents first, then one tensor at a time or all at once.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::fields::{Broken, Fields};
+use super::header::{self, DIGEST_BYTES, Entry, Layout, MAX_HEADER_BYTES, PREFIX_BYTES};
+use super::{SwzError, exact, levels, parallel, source, trellis};
+use crate::zoo::weights::FileTensor;
+use crate::zoo::weights::file::widen;
+
+/// What to do with a file that has changed.
+const COPY_AGAIN: &str = "copy the file again";
+
+/// An open `.swz` file whose table of contents has been checked.
+#[derive(Debug)]
+pub struct SwzFile {
+    path: PathBuf,
+    file: File,
+    n_bytes: usize,
+    tensors: Vec<FileTensor>,
+    /// First byte of each tensor.
+    starts: Vec<usize>,
+    /// In the order of `tensors`.
+    entries: Vec<Entry>,
+}
+
+/// The values of a tensor as they come out of its bytes.
+enum Decoded {
+    /// Bytes of the tensor's type.
+    Exact(Vec<u8>),
+    Quantised(Vec<f32>),
+}
+
+impl SwzFile {
+    /// Opens `path` and reads its table of contents.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is of another format or version, or is shorter or longer than its header says.
+    pub fn open(path: &Path) -> Result<Self, SwzError> {
+        let malformed = |Broken(reason)| SwzError::Malformed { path: path.to_owned(), reason };
+        let mut file = File::open(path).map_err(SwzError::io("open", path))?;
+        let n_bytes = file.metadata().map_err(SwzError::io("read the size of", path))?.len();
+        let n_bytes = usize::try_from(n_bytes).map_err(|_| malformed(Broken::new("it is too large")))?;
+        if n_bytes < PREFIX_BYTES + DIGEST_BYTES {
+            return Err(malformed(Broken::new(format!("it has only {n_bytes} bytes"))));
+        }
+        let mut prefix = [0; PREFIX_BYTES];
+        file.read_exact(&mut prefix).map_err(SwzError::io("read", path))?;
+        let (header_bytes, crc) = header::read_prefix(&prefix).map_err(malformed)?;
+        if header_bytes > MAX_HEADER_BYTES.min(n_bytes - PREFIX_BYTES - DIGEST_BYTES) {
+            return Err(malformed(Broken::new(format!("its header ends behind it; {COPY_AGAIN}"))));
+        }
+        let mut header = vec![0; header_bytes];
+        file.read_exact(&mut header).map_err(SwzError::io("read", path))?;
+        let entries = header::read(&header, crc).map_err(malformed)?;
+        let mut end = PREFIX_BYTES + header_bytes;
+        let (mut tensors, mut starts) = (Vec::with_capacity(entries.len()), Vec::with_capacity(entries.len()));
+        for entry in &entries {
+            tensors.push(FileTensor::new(entry.name.clone(), entry.dtype, entry.shape.clone(), tensors.len()));
+            starts.push(end);
+            end = end.saturating_add(entry.n_bytes);
+        }
+        let promised = end.saturating_add(DIGEST_BYTES);
+        if promised != n_bytes {
+            return Err(malformed(Broken::new(format!(
+                "it has {n_bytes} bytes, its header says {promised}; {COPY_AGAIN}"
+            ))));
+        }
+        Ok(Self { path: path.to_owned(), file, n_bytes, tensors, starts, entries })
+    }
+
+    /// The path it was opened at.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The table of contents, in the file's order. The type is that of the tensor that was compressed.
+    pub fn tensors(&self) -> &[FileTensor] {
+        &self.tensors
+    }
+
+    /// The values of `tensor`, one of [`Self::tensors`], as f32.
+    ///
+    /// # Errors
+    /// When the system refuses the read, or its bytes are not those that were written.
+    pub fn read(&mut self, tensor: &FileTensor) -> Result<Vec<f32>, SwzError> {
+        Ok(match self.decode_one(tensor)? {
+            Decoded::Exact(bytes) => widen(tensor.dtype, &bytes),
+            Decoded::Quantised(values) => values,
+        })
+    }
+
+    /// The values of `tensor`, one of [`Self::tensors`], as bytes of its type: those that were compressed, if it was kept exact.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_bytes(&mut self, tensor: &FileTensor) -> Result<Vec<u8>, SwzError> {
+        Ok(match self.decode_one(tensor)? {
+            Decoded::Exact(bytes) => bytes,
+            Decoded::Quantised(values) => source::narrow(tensor.dtype, &values),
+        })
+    }
+
+    /// The values of all tensors as f32, in the order of [`Self::tensors`], decoded on `threads` threads. The digest is compared too.
+    ///
+    /// # Errors
+    /// When the system refuses the read, or any byte of the file is not the one that was written.
+    pub fn read_all(&mut self, threads: NonZeroUsize) -> Result<Vec<Vec<f32>>, SwzError> {
+        let content = self.content()?;
+        let jobs: Vec<Option<usize>> = (0..self.entries.len()).map(Some).chain([None]).collect();
+        // The digest is computed beside the tensors; its job weighs as much as the file has bytes.
+        let size = |job: &Option<usize>| job.map_or(self.n_bytes, |idx| self.entries[idx].n_values());
+        let decoded = parallel::map(threads, &jobs, size, |job| match job {
+            None => self.check_digest(&content).map(|()| vec![]),
+            Some(idx) => {
+                let bytes = content.get(self.starts[*idx]..).and_then(|rest| rest.get(..self.entries[*idx].n_bytes));
+                Ok(match self.decode(*idx, bytes.unwrap_or_default())? {
+                    Decoded::Exact(bytes) => widen(self.entries[*idx].dtype, &bytes),
+                    Decoded::Quantised(values) => values,
+                })
+            }
+        });
+        let mut values = decoded.into_iter().collect::<Result<Vec<_>, SwzError>>()?;
+        values.truncate(self.entries.len());
+        Ok(values)
+    }
+
+    /// Compares the SHA-256 of the file with the one that it ends in.
+    ///
+    /// # Errors
+    /// When the system refuses the read, or they differ.
+    pub fn verify(&mut self) -> Result<(), SwzError> {
+        let content = self.content()?;
+        self.check_digest(&content)
+    }
+
+    fn content(&mut self) -> Result<Vec<u8>, SwzError> {
+        let mut content = vec![0; self.n_bytes];
+        self.file.seek(SeekFrom::Start(0)).map_err(SwzError::io("read", &self.path))?;
+        self.file.read_exact(&mut content).map_err(SwzError::io("read", &self.path))?;
+        Ok(content)
+    }
+
+    fn check_digest(&self, content: &[u8]) -> Result<(), SwzError> {
+        let (content, digest) = content.split_at(content.len() - DIGEST_BYTES);
+        if Sha256::digest(content)[..] == *digest {
+            Ok(())
+        } else {
+            Err(self.malformed(format!("its content has another SHA-256 than it ends in; {COPY_AGAIN}")))
+        }
+    }
+
+    fn decode_one(&mut self, tensor: &FileTensor) -> Result<Decoded, SwzError> {
+        let position = self.tensors.iter().position(|t| t.name == tensor.name);
+        let idx = position.ok_or_else(|| self.malformed(format!("it has no tensor `{}`", tensor.name)))?;
+        let mut bytes = vec![0; self.entries[idx].n_bytes];
+        let start = SeekFrom::Start(self.starts[idx] as u64);
+        self.file.seek(start).map_err(SwzError::io("read", &self.path))?;
+        self.file.read_exact(&mut bytes).map_err(SwzError::io("read", &self.path))?;
+        self.decode(idx, &bytes)
+    }
+
+    fn decode(&self, idx: usize, bytes: &[u8]) -> Result<Decoded, SwzError> {
+        let entry = &self.entries[idx];
+        decode(entry, bytes)
+            .map_err(|Broken(reason)| self.malformed(format!("the tensor `{}`: {reason}; {COPY_AGAIN}", entry.name)))
+    }
+
+    fn malformed(&self, reason: String) -> SwzError {
+        SwzError::Malformed { path: self.path.clone(), reason }
+    }
+}
+
+/// The values that the bytes of an entry stand for.
+fn decode(entry: &Entry, bytes: &[u8]) -> Result<Decoded, Broken> {
+    if bytes.len() != entry.n_bytes || crc32fast::hash(bytes) != entry.crc {
+        return Err(Broken::new("its bytes have changed since it was written"));
+    }
+    let (n, n_rows) = (entry.n_values(), entry.shape.first().copied().unwrap_or(1));
+    let mut fields = Fields(bytes);
+    let values = match entry.layout {
+        Layout::Exact => Decoded::Exact(exact::decode(&mut fields, n, header::width(entry.dtype).unwrap_or(1))?),
+        Layout::Levels => Decoded::Quantised(levels::decode(&mut fields, n, n_rows)?),
+        Layout::Trellis => Decoded::Quantised(trellis::decode(&mut fields, n, n_rows)?),
+    };
+    fields.end()?;
+    Ok(values)
+}
