@@ -47,5 +47,8 @@ pub use run::run;
 pub use standing::{Standing, Verified, collect_garbage, recorded_command, status, verify};
 pub use supervisor::{SUPERVISED, restart_code, supervise};
 pub use synth::{SynthRequest, synth};
-pub use weights::{ExportForm, Selection, Target, convert_weights, diff_weights, export_model, inspect_weights};
+pub use weights::{
+    Amount, ExportForm, Selection, Target, compress_weights, convert_weights, diff_weights, export_model,
+    inspect_weights,
+};
 pub use wire::{Extent, Parts, Running, wire};

@@ -1,11 +1,12 @@
 //! `swath weights` and `swath models export`: files of weights, looked at, converted, compared.
 
-use std::path::Path;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 
 use super::Error;
-use crate::report::{TensorRow, WeightsDiff, WeightsSheet};
+use crate::report::{CompressedFile, CompressedFiles, TensorRow, WeightsDiff, WeightsSheet};
 use crate::zoo::weights::{self, FileTensor};
-pub use crate::zoo::weights::{Selection, Target};
+pub use crate::zoo::weights::{Amount, Selection, Target};
 
 #[cfg(feature = "torch")]
 pub use with_torch::export_model;
@@ -63,6 +64,24 @@ fn fits(_tensors: &[FileTensor]) -> Option<Vec<String>> {
 /// When `from` cannot be read or `to` not be written.
 pub fn convert_weights(from: &Path, selection: Selection, target: Target, to: &Path) -> Result<usize, Error> {
     Ok(weights::convert(from, selection, target, to)?)
+}
+
+/// Compresses `files` into the folder `out`.
+///
+/// # Errors
+/// When a file cannot be read or written, or no choice fits the budget.
+pub fn compress_weights(files: &[PathBuf], amount: Amount, out: &Path) -> Result<CompressedFiles, Error> {
+    let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let row = |c: weights::Compressed| CompressedFile {
+        path: c.path.display().to_string(),
+        bytes: c.bytes,
+        values: c.values,
+        relative_error: c.relative_error,
+        worst: c.worst,
+        left_out: c.left_out,
+    };
+    let files = weights::compress(files, amount, out, threads)?;
+    Ok(CompressedFiles { files: files.into_iter().map(row).collect() })
 }
 
 /// How two files differ, and whether they do.

@@ -139,6 +139,33 @@ pub(super) enum WeightsCommand {
         #[arg(long, value_enum, default_value_t = DtypeName::Same)]
         dtype: DtypeName,
     },
+    /// Compress files so that they fit a size limit. Pipelines take the results as they are.
+    Compress {
+        /// Files of any format.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+
+        /// The folder for the compressed files: each keeps its name and ends in .swz.
+        #[arg(short, long, value_name = "DIR")]
+        out: PathBuf,
+
+        /// All files together take this much at most (kB, MB, GB: powers of 1000; KiB, MiB, GiB: of 1024): bits are spent where they
+        /// avoid most damage.
+        #[arg(long, value_name = "SIZE", value_parser = parse_budget, required_unless_present_any = ["bits", "lossless"])]
+        budget: Option<u64>,
+
+        /// Instead: as many levels as this many bits tell apart, 1 to 8.
+        #[arg(long, value_name = "N", conflicts_with_all = ["budget", "lossless"], value_parser = clap::value_parser!(u8).range(1..=8))]
+        bits: Option<u8>,
+
+        /// Instead: bit for bit.
+        #[arg(long, conflicts_with = "budget")]
+        lossless: bool,
+
+        /// Print JSON instead of text.
+        #[arg(long)]
+        json: bool,
+    },
     /// Compare two files: names, shapes, types, values. Exit code 1 if they differ.
     Diff {
         /// The first.
@@ -395,6 +422,26 @@ pub(super) struct EvalArgs {
     pub(super) json: bool,
 }
 
+/// A size as size limits are written: decimal units, binary ones with an `i`.
+fn parse_budget(text: &str) -> Result<u64, String> {
+    let bad = || format!("`{text}` is not a size; write e.g. 500MB or 476MiB");
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let number: f64 = text[..split].parse().map_err(|_| bad())?;
+    let unit = match text[split..].trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "k" | "kb" => 1e3,
+        "m" | "mb" => 1e6,
+        "g" | "gb" => 1e9,
+        "kib" => 1024.0,
+        "mib" => 1_048_576.0,
+        "gib" => 1_073_741_824.0,
+        _ => return Err(bad()),
+    };
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "digits make no negative number")]
+    let bytes = (number * unit).floor() as u64;
+    if bytes > 0 { Ok(bytes) } else { Err(bad()) }
+}
+
 fn partial(text: &str) -> Result<Partial, String> {
     let bad = || format!("`{text}` is neither omit nor blank:VALUE");
     match text.split_once(':') {
@@ -441,6 +488,13 @@ mod tests {
         assert_eq!(deadline("").unwrap(), None);
         let error = deadline("--deadline 12").unwrap_err().to_string();
         assert!(error.contains("`12` is not a span of time") && error.contains("90m"), "{error}");
+    }
+
+    #[test]
+    fn a_budget_is_decimal_unless_it_says_otherwise() {
+        let sizes = ["500MB", "0.5GB", "476MiB", "12"].map(parse_budget).map(Result::unwrap);
+        assert_eq!(sizes, [500_000_000, 500_000_000, 476 << 20, 12]);
+        assert!(["", "MB", "1.2.3MB", "5 parsecs", "0"].into_iter().all(|text| parse_budget(text).is_err()));
     }
 
     #[test]

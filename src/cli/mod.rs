@@ -12,7 +12,7 @@ use std::path::Path;
 use clap::Parser;
 use serde::Serialize;
 
-use crate::app::{self, ExportForm, Guard};
+use crate::app::{self, Amount, ExportForm, Guard};
 use crate::flow::panic_message;
 use crate::report::{self, CheckRow};
 use args::{Arguments, Command, ModelsCommand, RunArgs, Watching, WeightsCommand};
@@ -141,6 +141,16 @@ fn weights(command: WeightsCommand) -> Result<u8, app::Error> {
         WeightsCommand::Convert { file, out, which, dtype } => {
             let n = app::convert_weights(&file, resolve::selection(which), resolve::target(dtype), &out)?;
             report::print(&format!("{}: {n} tensors\n", out.display()));
+            Ok(exit::DONE)
+        }
+        WeightsCommand::Compress { files, out, budget, bits, lossless: _, json } => {
+            let amount = match (budget, bits) {
+                (Some(budget), _) => Amount::Budget(budget),
+                (None, Some(bits)) => Amount::Bits(bits),
+                (None, None) => Amount::Lossless,
+            };
+            let compressed = app::compress_weights(&files, amount, &out)?;
+            show(&compressed, json, compressed.text());
             Ok(exit::DONE)
         }
         WeightsCommand::Diff { first, second, which, json } => {

@@ -24,4 +24,4 @@ pub use print::{eprint_error, eprint_line, print, print_json};
 pub use standing::{Standing, Verified};
 pub use summary::{stage_table, summary};
 pub use watch::{Snapshot, Watch};
-pub use weights::{TensorRow, WeightsDiff, WeightsSheet};
+pub use weights::{CompressedFile, CompressedFiles, TensorRow, WeightsDiff, WeightsSheet};

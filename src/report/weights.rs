@@ -44,6 +44,62 @@ pub struct WeightsDiff {
     pub differences: Vec<(String, Vec<String>)>,
 }
 
+/// What was compressed.
+#[derive(Debug, Serialize)]
+pub struct CompressedFiles {
+    /// The files in the order in which they were named.
+    pub files: Vec<CompressedFile>,
+}
+
+/// A compressed file.
+#[derive(Debug, Serialize)]
+pub struct CompressedFile {
+    /// The file.
+    pub path: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Number of values in it.
+    pub values: u64,
+    /// Root mean square of the error as a share of that of the weights, where they are not exact.
+    pub relative_error: f64,
+    /// The tensor with the largest share, and that.
+    pub worst: Option<(String, f64)>,
+    /// Tensors of integers, which were left out.
+    pub left_out: usize,
+}
+
+impl CompressedFiles {
+    /// A line for each file, and one for all.
+    pub fn text(&self) -> String {
+        let line = |name: &str, bytes: u64, values: u64| {
+            let bits = bytes as f64 * 8.0 / values.max(1) as f64;
+            format!("{name}: {:.2} MB, {:.1} M values, {bits:.2} bits each", bytes as f64 / 1e6, values as f64 / 1e6)
+        };
+        let mut text = String::new();
+        for file in &self.files {
+            text += &line(&file.path, file.bytes, file.values);
+            text += &match &file.worst {
+                None => ", exact".to_owned(),
+                Some((name, share)) => {
+                    format!(
+                        ", error {:.2} % of the weights ({:.2} % in {name})",
+                        file.relative_error * 100.0,
+                        share * 100.0
+                    )
+                }
+            };
+            text +=
+                &if file.left_out > 0 { format!(", {} integers left out\n", file.left_out) } else { "\n".to_owned() };
+        }
+        if self.files.len() > 1 {
+            let sum = |of: fn(&CompressedFile) -> u64| self.files.iter().map(of).sum();
+            text += &line("together", sum(|f| f.bytes), sum(|f| f.values));
+            text.push('\n');
+        }
+        text
+    }
+}
+
 impl WeightsSheet {
     /// The sheet as text.
     pub fn text(&self) -> String {

@@ -8,6 +8,7 @@
 //! is broadcast), every value is finite. Stored as f32, f16 or bf16; widened to f32. PyTorch's `num_batches_tracked` counters
 //! are ignored, present or absent. A refused file changes no variable.
 
+mod compress;
 mod convert;
 mod file;
 mod flaw;
@@ -29,6 +30,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use compress::{Amount, Compressed, compress};
 pub use convert::{Difference, Target, ValueDifference, convert, diff, rewrite};
 pub use file::{FileTensor, digest};
 pub use format::Format;

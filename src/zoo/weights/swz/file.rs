@@ -24,7 +24,7 @@ pub struct SwzFile {
     n_bytes: usize,
     tensors: Vec<FileTensor>,
     /// First byte of each tensor.
-    starts: Vec<usize>,
+    pub(super) starts: Vec<usize>,
     /// In the order of `tensors`.
     entries: Vec<Entry>,
 }
