@@ -3,7 +3,6 @@
 //! The fixtures lie outside the repository (`../shared`, or where `SWATH_SHARED` says); without them the test passes with a printed
 //! reason. `SWATH_PARITY="NAME NAME .."` checks those only.
 #![cfg(all(feature = "torch", feature = "gdal"))]
-#![expect(clippy::print_stderr, reason = "the worst error of each network is worth seeing")]
 
 use serde_json::Value;
 

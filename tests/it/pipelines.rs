@@ -54,7 +54,7 @@ fn a_wrong_pipeline_file_is_refused_with_the_remedy() {
         (("bands = [1, 2, 3]", "bands = [1, 2]"), "2 bands, 3 means"),
         (("bands = [1, 2, 3]", "bands = [0, 2, 3]"), "counts bands from 1"),
         (("std = [0.229", "std = [0.0"), "std above 0"),
-        (("output_stride = 16", "output_stride = 32"), "8 or 16"),
+        (("output_stride = 16", "output_stride = 32"), "it takes `16`, `8`"),
         (("weights = \"../data", "seed = 1\nweights = \"../data"), "both `weights` and `seed`"),
         (("batch = 1", "batch = 0"), "from 1"),
         (("\"256MiB\"", "\"lots\""), "is not a size"),

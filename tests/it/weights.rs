@@ -44,8 +44,9 @@ fn what_is_converted_is_what_it_was_and_what_differs_is_told() {
     work.swath(&["weights", "diff", "u.safetensors", "u.safetensors"]).says(0, &["tensors are equal"]);
     let ran = work.swath(&["weights", "diff", "u.safetensors", "half.safetensors"]);
     ran.says(1, &["of another type", "F32 and F16", "with other values", "of the root mean square"]);
+    work.write("no.pth", "hello");
     work.swath(&["weights", "convert", "nowhere", "-o", "x"]).says(12, &["cannot open the weights `nowhere`"]);
-    work.swath(&["weights", "convert", "u.safetensors", "-o", "no/x"]).says(13, &["no/x"]);
+    work.swath(&["weights", "convert", "u.safetensors", "-o", "no.pth/x"]).says(13, &["no.pth/x"]);
 }
 
 #[test]

@@ -119,6 +119,8 @@ impl Folder {
             return Err(CheckError::OtherKind { name: name.to_owned(), kind });
         }
         let entry = Entry::deserialize(entry).map_err(|e| broken(&manifest, format!("`{name}`: {e}")))?;
+        // A value that this build does not know is worth its name more than a missing file.
+        SpecTable::deserialize(&entry.spec).map_err(|e| broken(&manifest, format!("`{name}`: {e}")))?;
         let keys = json(&self.path.join(format!("{name}.keys.json")))?;
         let path = self.path.join(format!("{name}.safetensors"));
         let file = std::fs::read(&path).map_err(|e| broken(&path, e.to_string()))?;

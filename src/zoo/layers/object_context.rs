@@ -4,6 +4,7 @@ use tch::{Kind, Tensor};
 
 use super::conv::{ConvBn, ConvShape};
 use super::scope::Scope;
+use super::trace;
 
 /// Share of the feature maps dropped in training.
 const DROPOUT: f64 = 0.05;
@@ -14,12 +15,15 @@ const DROPOUT: f64 = 0.05;
 pub fn gather(features: &Tensor, logits: &Tensor) -> Tensor {
     let weights = logits.flatten(2, -1).softmax(2, None::<Kind>);
     let pixels = features.flatten(2, -1).transpose(1, 2);
-    weights.matmul(&pixels).transpose(1, 2).unsqueeze(3)
+    let gathered = weights.matmul(&pixels).transpose(1, 2).unsqueeze(3);
+    trace::see("ocr_gather_head", &gathered, pixels.size()[1]);
+    gathered
 }
 
 /// Every pixel asks the class vectors, and what they answer is joined with its own features.
 #[derive(Debug)]
 pub struct ObjectContext {
+    name: String,
     query: [ConvBn; 2],
     key: [ConvBn; 2],
     value: ConvBn,
@@ -40,6 +44,7 @@ impl ObjectContext {
         let twice = |name: &str| [step(name, 0, channels, inner), step(name, 2, inner, inner)];
         let join = scope / "conv_bn_dropout";
         Self {
+            name: block.name("attention"),
             query: twice("f_pixel"),
             key: twice("f_object"),
             value: step("f_down", 0, channels, inner),
@@ -59,6 +64,8 @@ impl ObjectContext {
         let value = self.value.forward_relu(classes, train).flatten(2, -1).transpose(1, 2);
         let similarity = query.matmul(&key) * (self.inner as f64).powf(-0.5);
         let context = similarity.softmax(-1, None::<Kind>).matmul(&value).transpose(1, 2).contiguous();
+        // The similarity of every pixel with every class, and as much again for the sum over the classes.
+        trace::see(&self.name, &context, 2 * value.size()[1]);
         let size = features.size();
         let context = self.answer.forward_relu(&context.view([size[0], self.inner, size[2], size[3]]), train);
         let joined = Tensor::cat(&[&context, features], 1);

@@ -80,7 +80,7 @@ const ALIGNED: Option<Upsample> = Some(Upsample::Bilinear { align_corners: true 
 const UNALIGNED: Option<Upsample> = Some(Upsample::Bilinear { align_corners: false });
 
 /// Every architecture in every definition; of several definitions of one network, the first is what a pipeline gets that names none.
-pub const ARCHITECTURES: &[Architecture] = &[
+pub static ARCHITECTURES: &[Architecture] = &[
     Architecture {
         network: Network::Unet,
         variant: Variant::Smp,
