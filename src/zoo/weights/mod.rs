@@ -317,6 +317,8 @@ fn advice(mismatches: &[Mismatch]) -> Vec<String> {
             ));
         }
     }
+    // A network with several classifiers says it once.
+    lines.dedup();
     lines.extend(prefix_advice(mismatches));
     lines
 }
@@ -412,6 +414,17 @@ mod tests {
         assert!(text.contains("the file has 19 classes, the pipeline 15"), "{text}");
         let text = message(&[("encoder.conv1.weight", &[64, 4, 7, 7])], &[("encoder.conv1.weight", &[64, 3, 7, 7])]);
         assert!(text.contains("the file is for 3 bands, the pipeline has 4"), "{text}");
+    }
+
+    #[test]
+    fn two_classifiers_say_it_once() {
+        let of = |n: usize| vec![("aux_head.3.weight", vec![n, 720, 1, 1]), ("cls_head.weight", vec![n, 512, 1, 1])];
+        let as_slices = |list: &[(&'static str, Vec<usize>)]| -> Vec<(String, Vec<usize>)> {
+            list.iter().map(|(name, shape)| ((*name).to_owned(), shape.clone())).collect()
+        };
+        let mismatches = compare_shapes(&as_slices(&of(15)), &as_slices(&of(19)));
+        let text = Unfit { path: "w.pth".into(), mismatches }.to_string();
+        assert_eq!(text.matches("the file has 19 classes, the pipeline 15").count(), 1, "{text}");
     }
 
     #[test]
