@@ -78,7 +78,9 @@ fn a_scene_that_kills_the_run_alone_is_left_out_by_name_and_costs_no_other() {
             3,
             &[&format!("`{poison}` alone"), "5 done, 1 failed", &format!("{poison}.tif (supervisor)"), "SIGABRT"],
         );
-        assert_eq!(strikes(&work), 2);
+        // Together with others, then alone; once more where a part of it was recorded in between.
+        let strikes = strikes(&work);
+        assert!((2..=3).contains(&strikes), "{strikes}");
         let left = outputs(&work.path("out"));
         let good = |name: &String| !name.contains(poison) && name != "submit.zip";
         assert!(left.iter().filter(|(n, _)| good(n)).eq(expected.iter().filter(|(n, _)| good(n))));
