@@ -108,12 +108,28 @@ fn code(status: ExitStatus) -> Option<u8> {
 struct Ward {
     orders: Orders,
     under_way: BTreeMap<u64, (Vec<String>, bool)>,
-    /// The scene that entered alone last in this attempt, and whether something was recorded since.
-    tried: Option<(String, bool)>,
+    /// The scene that entered alone last in this attempt.
+    tried: Option<Tried>,
     /// Deaths since something was recorded.
     in_vain: usize,
     /// Those among them that one scene explains.
     explained: usize,
+}
+
+/// How far a scene that runs alone has come in an attempt.
+#[derive(Debug)]
+struct Tried {
+    scene: String,
+    /// A unit of it has left the dataflow.
+    left: bool,
+    /// Something was recorded since it entered. Alone that says little: what was under way before it is recorded late.
+    recorded: bool,
+}
+
+impl Tried {
+    fn has_moved(&self) -> bool {
+        self.left && self.recorded
+    }
 }
 
 impl Ward {
@@ -122,18 +138,21 @@ impl Ward {
             Word::Begun => self.orders.begun = true,
             Word::Recorded => {
                 (self.in_vain, self.explained) = (0, 0);
-                self.tried.iter_mut().for_each(|(_, has_moved)| *has_moved = true);
+                self.tried.iter_mut().for_each(|tried| tried.recorded = true);
             }
             Word::Entered { turn, scenes, alone } => {
                 if let Some(scene) = scenes.first().filter(|_| alone)
-                    && self.tried.as_ref().is_none_or(|(tried, _)| tried != scene)
+                    && self.tried.as_ref().is_none_or(|tried| tried.scene != *scene)
                 {
-                    self.tried = Some((scene.clone(), false));
+                    self.tried = Some(Tried { scene: scene.clone(), left: false, recorded: false });
                 }
                 self.under_way.insert(turn, (scenes, alone));
             }
             Word::Left { turn } => {
-                self.under_way.remove(&turn);
+                let scenes = self.under_way.remove(&turn).map(|(scenes, _)| scenes).unwrap_or_default();
+                if let Some(tried) = self.tried.as_mut().filter(|tried| scenes.contains(&tried.scene)) {
+                    tried.left = true;
+                }
             }
         }
     }
@@ -151,7 +170,7 @@ impl Ward {
         let under_way = std::mem::take(&mut self.under_way);
         self.orders.deaths.push(how.to_owned());
         // The last one that entered alone is the one it died of; a large one that got on has another try from where it came to.
-        let has_moved = self.tried.take().is_some_and(|(_, has_moved)| has_moved);
+        let has_moved = self.tried.take().is_some_and(|tried| tried.has_moved());
         let alone = under_way.values().rev().find(|(_, alone)| *alone && !has_moved);
         let alone = alone.and_then(|(scenes, _)| scenes.first().cloned());
         self.in_vain += 1;
@@ -217,6 +236,20 @@ mod tests {
         ward.hear(Word::Left { turn: 0 });
         entered(&mut ward, 1, &["a"], true);
         ward.died("was killed by SIGKILL").unwrap();
+        assert!(ward.orders.quarantined.keys().eq(["a"]));
+    }
+
+    #[test]
+    fn what_is_recorded_of_others_while_a_scene_runs_alone_does_not_excuse_it() {
+        let mut ward = Ward::default();
+        entered(&mut ward, 0, &["a"], false);
+        ward.died("was killed by SIGKILL").unwrap();
+        entered(&mut ward, 0, &["b"], false);
+        ward.hear(Word::Left { turn: 0 });
+        entered(&mut ward, 1, &["a"], true);
+        // The end of `b`, in one transaction with what came within a second.
+        ward.hear(Word::Recorded);
+        assert!(ward.died("was killed by SIGKILL").unwrap().contains("`a` alone"));
         assert!(ward.orders.quarantined.keys().eq(["a"]));
     }
 

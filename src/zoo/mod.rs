@@ -5,7 +5,8 @@
 //! checkpoint saved from there loads as it is.
 //!
 //! To add a network: one file in `models` (and perhaps one in `backbone`), its entry in [`spec`]'s catalogue, one line in `registry`, one
-//! parity fixture. `layout` says which tensors a network has by its reference, `check` compares it with that, `census` counts it.
+//! parity fixture. `layout` says which tensors a network has by its reference, `check` compares it with that,
+//! `census` counts it, `identify` tells from a file which one it belongs to, `export` writes it for its reference.
 
 pub mod layout;
 pub mod seed;

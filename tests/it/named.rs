@@ -7,30 +7,20 @@ use std::process::{Command, Stdio};
 
 use swath::geom::Size;
 
-use crate::support::command::{Workdir, geotiff, wait_until};
-use crate::support::memory::{TWO, pipeline, values};
+use crate::support::command::{self, Workdir, geotiff, wait_until, with_scenes};
+use crate::support::memory::values;
 use crate::support::outputs;
 
 const RUN: [&str; 10] = ["run", "p.toml", "-i", "in", "-o", "out", "--backend", "fake", "--devices", "cpu"];
 
 /// Four scenes, the first of several rows of tiles, two of them a group.
 fn prepared() -> Workdir {
-    let work = Workdir::new();
-    let text = pipeline("strategy = \"fixed\"\ncentre = 64\ndilation = 16\nwhole_max = 60", TWO, 7, None);
-    work.write("p.toml", text + "[inference]\nbatch = 2\n");
-    for (i, (w, h)) in (0..).zip([(130, 140), (40, 30), (40, 30), (1, 1)]) {
-        let size = Size::new(w, h);
-        geotiff(&work.path(&format!("in/s{i}.tif")), size, &values(size, 7, i));
-    }
-    work
+    with_scenes(&[(130, 140), (40, 30), (40, 30), (1, 1)])
 }
 
 /// What an undisturbed run leaves.
 fn reference(work: &Workdir) -> BTreeMap<String, Vec<u8>> {
-    work.swath(&RUN).expect(0);
-    let bytes = outputs(&work.path("out"));
-    std::fs::remove_dir_all(work.path("out")).unwrap();
-    bytes
+    command::reference(work, &RUN)
 }
 
 #[test]

@@ -56,6 +56,12 @@ fn a_wrong_pipeline_file_is_refused_with_the_remedy() {
         (("std = [0.229", "std = [0.0"), "std above 0"),
         (("output_stride = 16", "output_stride = 32"), "it takes `16`, `8`"),
         (("weights = \"../data", "seed = 1\nweights = \"../data"), "both `weights` and `seed`"),
+        (
+            ("network = \"deeplabv3plus\"", "preset = \"naic2020/danet-resnet101\""),
+            "`preset` says all about the network",
+        ),
+        (("network = \"deeplabv3plus\"", "preset = \"x\"\nnetwork = \"unet\""), "both `network` and `preset`"),
+        (("network = \"deeplabv3plus\"", "preset = \"none\""), "no network is called `none`"),
         (("batch = 1", "batch = 0"), "from 1"),
         (("\"256MiB\"", "\"lots\""), "is not a size"),
         (("#2a6fb0", "blue"), "is not a colour"),

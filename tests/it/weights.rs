@@ -3,12 +3,14 @@
 
 use std::path::Path;
 
+use swath::geom::Size;
 use swath::zoo::layers::scope::Purpose;
 use swath::zoo::spec::{NetworkSpec, SpecTable};
 use swath::zoo::{registry, weights};
 use tch::Device;
 
-use crate::support::command::Workdir;
+use crate::support::command::{Workdir, geotiff};
+use crate::support::memory::{pipeline, values};
 use crate::support::shared;
 
 fn spec(name: &str, bands: u32, classes: u32) -> NetworkSpec {
@@ -86,6 +88,34 @@ fn an_exported_file_has_the_references_names_or_the_folded_ones() {
     assert!(!work.path("g.safetensors").exists());
     work.swath(&["models", "export", "vgg", "--weights", "d.safetensors", "-o", "g"])
         .says(2, &["no network is called `vgg`"]);
+}
+
+#[test]
+fn compressed_weights_fit_their_budget_and_run_as_they_are() {
+    let work = Workdir::new();
+    let member = "[[members]]\nnetwork = \"deeplabv3plus\"\nbackbone = \"resnet18\"\nweights = \"w.safetensors\"\n";
+    save(&spec("deeplabv3plus/resnet18", 1, 3), &work.path("w.safetensors"));
+    let compress = |more: &[&str]| work.swath(&[&["weights", "compress", "w.safetensors", "-o", "z"], more].concat());
+    compress(&["--lossless"]).says(0, &["z/w.swz", ", exact"]);
+    work.swath(&["weights", "diff", "w.safetensors", "z/w.swz"]).says(0, &[" tensors are equal"]);
+    let bits = compress(&["--bits", "3", "--json"]);
+    let bits: serde_json::Value = serde_json::from_str(&bits.stdout).unwrap();
+    let file = &bits["files"][0];
+    assert_eq!(file["bytes"].as_u64().unwrap(), std::fs::metadata(work.path("z/w.swz")).unwrap().len());
+    assert!(file["bytes"].as_f64().unwrap() * 8.0 / file["values"].as_f64().unwrap() < 3.5, "{file}");
+    compress(&["--budget", "5MB"]).says(0, &["bits each", "% of the weights"]);
+    assert!(std::fs::metadata(work.path("z/w.swz")).unwrap().len() <= 5_000_000);
+
+    work.write("p.toml", pipeline("strategy = \"whole\"\nwhole_max = 64", member, 3, None));
+    let size = Size::new(64, 48);
+    geotiff(&work.path("in/s.tif"), size, &values(size, 7, 1));
+    let run = ["run", "p.toml", "-i", "in", "-o", "out", "--set", "members.0.weights=z/w.swz"];
+    work.swath(&run).says(0, &["1 done, 0 failed"]);
+
+    compress(&["--budget", "1kB"]).says(12, &["cannot be compressed to 1000 bytes", "is the least"]);
+    let whole = std::fs::read(work.path("z/w.swz")).unwrap();
+    work.write("z/w.swz", &whole[..whole.len() / 2]);
+    work.swath(&run).says(12, &["w.swz", "copy the file again"]);
 }
 
 #[test]

@@ -41,6 +41,24 @@ impl Features {
         &self.maps[self.maps.len() - 1]
     }
 
+    /// Of a backbone whose first stage stands behind a max-pooling and each other one behind the stage before.
+    fn stage_by_stage<S>(stem: Tensor, stages: &[S], run: impl Fn(&S, &Tensor) -> Tensor) -> Self {
+        let mut maps = vec![stem];
+        for (idx, stage) in stages.iter().enumerate() {
+            let map = match idx {
+                0 => run(stage, &maps[0].max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false)),
+                _ => run(stage, &maps[idx]),
+            };
+            maps.push(map);
+        }
+        Self { maps }
+    }
+
+    /// What a classifier makes of the mean of the deepest map.
+    fn classified(&self, classifier: &Linear) -> Tensor {
+        classifier.forward(&self.deepest().adaptive_avg_pool2d([1, 1]).flatten(1, -1))
+    }
+
     /// The maps of these stages; the memory of the others is free again.
     pub fn keep<const N: usize>(mut self, stages: [usize; N]) -> [Tensor; N] {
         stages.map(|idx| std::mem::replace(&mut self.maps[idx], Tensor::new()))

@@ -121,20 +121,13 @@ impl Extractor for ResNeSt {
 
     fn features(&self, xs: &Tensor, train: bool) -> Features {
         let stem = self.stem.iter().fold(xs.shallow_clone(), |xs, conv| conv.forward_relu(&xs, train));
-        let mut maps = vec![stem];
-        for (idx, blocks) in self.stages.iter().enumerate() {
-            let input = match idx {
-                0 => maps[0].max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false),
-                _ => maps[idx].shallow_clone(),
-            };
-            maps.push(blocks.iter().fold(input, |xs, block| block.forward(&xs, train)));
-        }
-        Features { maps }
+        Features::stage_by_stage(stem, &self.stages, |blocks, xs| {
+            blocks.iter().fold(xs.shallow_clone(), |xs, block| block.forward(&xs, train))
+        })
     }
 
     fn classify(&self, features: &Features) -> Option<Tensor> {
-        let classifier = self.classifier.as_ref()?;
-        Some(classifier.forward(&features.deepest().adaptive_avg_pool2d([1, 1]).flatten(1, -1)))
+        Some(features.classified(self.classifier.as_ref()?))
     }
 }
 

@@ -200,8 +200,7 @@ impl Extractor for AlignedXception {
     }
 
     fn classify(&self, features: &Features) -> Option<Tensor> {
-        let classifier = self.classifier.as_ref()?;
-        Some(classifier.forward(&features.deepest().adaptive_avg_pool2d([1, 1]).flatten(1, -1)))
+        Some(features.classified(self.classifier.as_ref()?))
     }
 }
 

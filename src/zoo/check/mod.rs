@@ -123,7 +123,7 @@ impl Subject {
                 let _alive = &store;
                 let features = network.features(input, false);
                 let logits = network.classify(&features);
-                Ok(Outputs::of_backbone(&copy, features, logits))
+                Ok(Outputs::of_backbone(features, logits))
             })
         } else {
             let built = registry::build(&spec, purpose, Device::Cpu).map_err(|e| e.to_string())?;

@@ -21,7 +21,7 @@ pub(super) struct Outputs {
 
 impl Outputs {
     /// The maps of a backbone: `c1` to `c4` are the stages, `f0` to `f4` stem and stages, `low` and `high` the first and last.
-    pub(super) fn of_backbone(spec: &NetworkSpec, features: Features, logits: Option<Tensor>) -> Self {
+    pub(super) fn of_backbone(features: Features, logits: Option<Tensor>) -> Self {
         let last = features.maps.len() - 1;
         let mut list = Vec::new();
         for (idx, map) in features.maps.into_iter().enumerate() {
@@ -34,7 +34,6 @@ impl Outputs {
             let names = names.into_iter().filter(|(is_one, _)| *is_one);
             list.extend(names.map(|(_, name)| (name, map.shallow_clone(), None)));
         }
-        debug_assert_eq!(spec.network, Network::Backbone);
         list.extend(logits.map(|l| ("logits".to_owned(), l, None)));
         Self { squashes: false, list }
     }

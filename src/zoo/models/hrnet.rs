@@ -10,7 +10,7 @@ use crate::zoo::backbone::hrnet::{self, FuseUpsampling, HrNet as Trunk};
 use crate::zoo::layers::conv::{Conv, ConvBn, ConvShape};
 use crate::zoo::layers::object_context::{ObjectContext, gather};
 use crate::zoo::layers::resize::{bilinear, size_of};
-use crate::zoo::layers::scope::Scope;
+use crate::zoo::layers::scope::{Purpose, Scope};
 use crate::zoo::segmenter::{Segmented, Segmenter, Side};
 use crate::zoo::spec::{NetworkSpec, Upsample};
 
@@ -36,6 +36,8 @@ pub struct HrNetOcr {
     narrow: ConvBn,
     context: ObjectContext,
     head: Conv,
+    /// Whether the coarse logits are returned too.
+    is_training: bool,
     upsample: Option<Upsample>,
 }
 
@@ -107,6 +109,7 @@ impl HrNetOcr {
             narrow: ConvBn::sequential(&(scope / "conv3x3_ocr"), 0, channels, CONTEXT_CHANNELS, spatial),
             context: ObjectContext::new(&(scope / "ocr_distri_head"), CONTEXT_CHANNELS, KEY_CHANNELS),
             head: Conv::new(&(scope / "cls_head"), CONTEXT_CHANNELS, classes, ConvShape::new(1).biased()),
+            is_training: scope.purpose() != Purpose::Inference,
             upsample: spec.upsample(),
         })
     }
@@ -118,7 +121,10 @@ impl Segmenter for HrNetOcr {
         let coarse = self.coarse.forward(&joined, train);
         let features = self.narrow.forward_relu(&joined, train);
         let context = self.context.forward(&features, &gather(&features, &coarse), train);
-        let side = Side { name: "aux", values: coarse, upsample: self.upsample };
-        Segmented { values: self.head.forward(&context), upsample: self.upsample, side: vec![side] }
+        let mut out = Segmented::new(self.head.forward(&context), self.upsample);
+        if self.is_training {
+            out.side.push(Side { name: "aux", values: coarse, upsample: self.upsample });
+        }
+        out
     }
 }

@@ -1,9 +1,13 @@
 //! The program as a person runs it.
 #![cfg(feature = "gdal")]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
+
+use super::memory::{TWO, pipeline, values};
+use super::outputs;
 
 /// A folder of its own for a test, and the program in it.
 pub(crate) struct Workdir {
@@ -105,4 +109,24 @@ pub(crate) fn wait_until(what: impl Fn() -> bool) {
         assert!(start.elapsed() < limit, "waited in vain");
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// A folder `in` with scenes of these sizes, and `p.toml`: two fake members, tiles of 64 with a ring of 16, small scenes in groups.
+pub(crate) fn with_scenes(sizes: &[(u32, u32)]) -> Workdir {
+    let work = Workdir::new();
+    let text = pipeline("strategy = \"fixed\"\ncentre = 64\ndilation = 16\nwhole_max = 60", TWO, 7, None);
+    work.write("p.toml", text + "[inference]\nbatch = 2\n");
+    for (i, &(w, h)) in (0..).zip(sizes) {
+        let size = swath::geom::Size::new(w, h);
+        geotiff(&work.path(&format!("in/s{i}.tif")), size, &values(size, 7, i));
+    }
+    work
+}
+
+/// What this command leaves in `out`, which is taken away again.
+pub(crate) fn reference(work: &Workdir, command: &[&str]) -> BTreeMap<String, Vec<u8>> {
+    work.swath(command).expect(0);
+    let bytes = outputs(&work.path("out"));
+    std::fs::remove_dir_all(work.path("out")).unwrap();
+    bytes
 }
