@@ -21,7 +21,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// What goes wrong.
@@ -114,6 +114,9 @@ fn of_environment() -> &'static Vec<Planned> {
     ALL.get_or_init(|| parse(&std::env::var("SWATH_FAULTS").unwrap_or_default()))
 }
 
+/// Held while a fault is chosen and written down, so that one that strikes once does so once for all threads.
+static STRIKING: Mutex<()> = Mutex::new(());
+
 /// The faults planned for one place; all workers at that place share its count.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
@@ -135,14 +138,22 @@ impl Faults {
 
     /// The fault that strikes now, if one does. `name` is what is at hand.
     pub fn strike(&self, name: &str) -> Option<Fault> {
+        self.struck(name).map(|(fault, _)| fault)
+    }
+
+    /// The fault that strikes now; as long as the guard is held, nothing else in this process does.
+    fn struck(&self, name: &str) -> Option<(Fault, MutexGuard<'static, ()>)> {
         if self.planned.is_empty() {
             return None;
         }
         let count = self.passed.fetch_add(1, Ordering::Relaxed) + 1;
-        let planned = self.planned.iter().find(|p| p.when.is_met(count, name) && p.may_strike())?;
+        let mut met = self.planned.iter().filter(|p| p.when.is_met(count, name)).peekable();
+        met.peek()?;
+        let one_at_a_time = STRIKING.lock().unwrap_or_else(PoisonError::into_inner);
+        let planned = met.find(|p| p.may_strike())?;
         self.struck.fetch_add(1, Ordering::Relaxed);
         planned.log();
-        Some(planned.fault)
+        Some((planned.fault, one_at_a_time))
     }
 
     /// As [`Self::strike`], and carries out at once what needs no help of the place: panic, abort, stall and hold.
@@ -150,10 +161,14 @@ impl Faults {
     /// # Panics
     /// When that is the fault.
     pub fn pass(&self, name: &str) -> Option<Fault> {
-        let fault = self.strike(name)?;
+        let (fault, one_at_a_time) = self.struck(name)?;
+        if fault == Fault::Abort {
+            // With the guard held: what else would strike before the process is gone would be counted as well.
+            std::process::abort();
+        }
+        drop(one_at_a_time);
         match fault {
             Fault::Panic => panic!("planted fault"),
-            Fault::Abort => std::process::abort(),
             Fault::Stall => loop {
                 std::thread::sleep(Duration::from_secs(3600));
             },
@@ -162,6 +177,7 @@ impl Faults {
                 None
             }
             Fault::Error
+            | Fault::Abort
             | Fault::OutOfMemory
             | Fault::Lost
             | Fault::NonFinite

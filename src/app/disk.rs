@@ -69,13 +69,17 @@ pub(super) fn warning(needed: u64, free: Option<u64>) -> Option<String> {
     ))
 }
 
-/// Adds to an error about room how much of it the rest may need.
+/// Adds to an error about the outputs how much room the rest may need and how much there is.
 pub(super) fn explain(error: Error, dir: &Path, needed: u64) -> Error {
-    if !is_about_room(&error) {
+    if !error.is_output_fault() {
         return error;
     }
     let free = free(dir).map_or_else(|| "an unknown number".to_owned(), format_bytes);
-    Error::NoRoom { needed: format_bytes(needed), free, source: Box::new(error) }
+    let (needed, is_about_room, source) = (format_bytes(needed), is_about_room(&error), Box::new(error));
+    match is_about_room {
+        true => Error::NoRoom { needed, free, source },
+        false => Error::Unwritable { needed, free, source },
+    }
 }
 
 fn is_about_room(error: &(dyn StdError + 'static)) -> bool {
@@ -91,18 +95,19 @@ mod tests {
     use crate::atomic::WriteError;
 
     #[test]
-    fn an_error_about_room_names_path_and_bytes_and_others_stay_as_they_are() {
+    fn an_error_of_the_outputs_names_path_and_bytes_and_others_stay_as_they_are() {
         let write = |code| {
             let source = io::Error::from_raw_os_error(code);
             Error::Write(WriteError { operation: "write", path: "out/a.png".into(), source })
         };
         let (no_space, over_quota, broken) = (28, 122, 5);
-        for code in [no_space, over_quota] {
+        for (code, says) in [(no_space, true), (over_quota, true), (broken, false)] {
             let error = explain(write(code), Path::new("."), 3 << 20);
             let text = format!("{error}: {}", error.source().unwrap());
             assert!(text.contains("3.0 MiB") && text.contains("out/a.png"), "{text}");
+            assert_eq!(text.contains("no room"), says, "{text}");
         }
-        assert!(matches!(explain(write(broken), Path::new("."), 1), Error::Write(_)));
+        assert!(matches!(explain(Error::Usage("x".into()), Path::new("."), 1), Error::Usage(_)));
     }
 
     #[test]

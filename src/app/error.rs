@@ -13,7 +13,9 @@ use crate::masks::MaskError;
 use crate::package::PackageError;
 use crate::plan::{PlanError, ScanError};
 use crate::raster::GdalError;
+use crate::stages::{CommitError, InferError};
 use crate::zoo::weights::WeightsError;
+use crate::zoo::weights::swz::SwzError;
 
 /// What an interrupted run is told.
 const GOES_ON: &str = "the same command (without --fresh or --from) goes on from here";
@@ -131,6 +133,21 @@ pub enum Error {
         #[source]
         source: Box<Error>,
     },
+    /// The outputs cannot be written for another reason, or for one that is not told: SQLite says neither why it could not open or sync a
+    /// file, nor that a quota is used up.
+    #[error(
+        "the outputs cannot be written: up to {needed} more are needed (uncompressed), {free} are free; see to the cause and run the same \
+         command"
+    )]
+    Unwritable {
+        /// What the rest may take.
+        needed: String,
+        /// What there is.
+        free: String,
+        /// What could not be written.
+        #[source]
+        source: Box<Error>,
+    },
     /// The run's own process died too often.
     #[error(
         "the run {how}, {times} times in a row without finishing anything; what is done is kept. Memory and devices are the likely \
@@ -153,6 +170,25 @@ pub enum Error {
     /// A fact that should always hold does not.
     #[error("internal error: {0}; this is a bug in swath")]
     Internal(String),
+}
+
+impl Error {
+    /// Whether the disk or its permissions are to blame.
+    pub fn is_output_fault(&self) -> bool {
+        match self {
+            Self::Write(_) | Self::NoRoom { .. } | Self::Unwritable { .. } => true,
+            Self::WeightsFile(WeightsError::Write(_) | WeightsError::Swz(SwzError::Write(_))) => true,
+            Self::Mask(e) => e.is_output_fault(),
+            Self::Package(e) => e.is_output_fault(),
+            Self::Journal(e) => e.is_output_fault(),
+            Self::Graph(GraphError::Stage { source, .. }) => {
+                let keep = source.downcast_ref::<InferError>().is_some_and(|e| matches!(e, InferError::Write(_)));
+                let mask = source.downcast_ref::<MaskError>().is_some_and(MaskError::is_output_fault);
+                keep || mask || source.is::<WriteError>() || source.is::<CommitError>()
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Names of devices as the subject of a sentence.

@@ -49,6 +49,6 @@ pub use supervisor::{SUPERVISED, restart_code, supervise};
 pub use synth::{SynthRequest, synth};
 pub use weights::{
     Amount, ExportForm, Selection, Target, compress_weights, convert_weights, diff_weights, export_model,
-    inspect_weights,
+    inspect_weights, start_model,
 };
 pub use wire::{Extent, Parts, Running, wire};

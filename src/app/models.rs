@@ -15,7 +15,7 @@ const CLASSES: u32 = 15;
 
 /// Every network on every backbone.
 pub fn list_models() -> ModelList {
-    let real = ARCHITECTURES.iter().filter(|a| a.network != Network::Identity);
+    let real = ARCHITECTURES.iter().filter(|a| a.is_known());
     let networks = real.flat_map(specs).map(|spec| row(&spec)).collect();
     let describe = |p: crate::zoo::spec::Preset| PresetRow {
         name: p.name.to_owned(),

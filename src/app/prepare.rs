@@ -148,7 +148,7 @@ fn members(pipeline: &Pipeline, backend: BackendKind, device_class: &str) -> Res
     let plan = |member: &crate::config::Member| {
         let failed = |source| Error::Weights { member: member.name.clone(), source };
         let digest = match &member.weights {
-            Weights::File(path) => weights::digest(path).map_err(failed)?,
+            Weights::File(path) => weights::digest_as(path, member.sha256.as_deref()).map_err(failed)?,
             Weights::Seed(seed) => format!("seed {seed}"),
         };
         let resolved_precision = match member.precision {
@@ -157,7 +157,11 @@ fn members(pipeline: &Pipeline, backend: BackendKind, device_class: &str) -> Res
             Precision::Auto => Precision::F16,
             named @ (Precision::F32 | Precision::F16 | Precision::BF16) => named,
         };
-        Ok(MemberPlan { member: member.clone(), digest, resolved_precision })
+        let program_bytes = match &member.weights {
+            Weights::File(path) if member.spec.script.is_some() => std::fs::metadata(path).map_or(0, |m| m.len()),
+            Weights::File(_) | Weights::Seed(_) => 0,
+        };
+        Ok(MemberPlan { member: member.clone(), digest, resolved_precision, program_bytes })
     };
     pipeline.members.iter().map(plan).collect()
 }
@@ -194,6 +198,13 @@ fn warnings(planned: &Planned, promise: &Promise) -> Vec<String> {
         if planned.plan.backend == BackendKind::Torch {
             warnings.push(format!("member `{}` has random weights (seed): its masks mean nothing", member.member.name));
         }
+    }
+    for member in planned.plan.members.iter().filter(|m| m.member.spec.script.is_some()) {
+        let name = &member.member.name;
+        warnings.push(format!(
+            "member `{name}` is a TorchScript program; PyTorch has deprecated the format, and a later libtorch may not run it: where the \
+             network is one of `swath models list`, give it its state_dict as weights"
+        ));
     }
     if let Some(memory) = machine::memory().filter(|m| promise.total() > m.available) {
         warnings.push(format!(

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use super::Error;
 use crate::report::{CompressedFile, CompressedFiles, TensorRow, WeightsDiff, WeightsSheet};
+use crate::zoo::spec::NetworkSpec;
 use crate::zoo::weights::{self, FileTensor};
 pub use crate::zoo::weights::{Amount, Selection, Target};
 
 #[cfg(feature = "torch")]
-pub use with_torch::export_model;
+pub use with_torch::{export_model, start_model};
 #[cfg(not(feature = "torch"))]
-pub use without_torch::export_model;
+pub use without_torch::{export_model, start_model};
 
 /// How a network's weights are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,17 @@ pub enum ExportForm {
     Plain,
     /// Batch normalisation folded into the convolutions, without what only training uses.
     Folded,
+}
+
+/// Starting weights that were written.
+#[derive(Clone, Debug)]
+pub struct StartedModel {
+    /// The network.
+    pub spec: NetworkSpec,
+    /// Tensors that the file had.
+    pub taken: usize,
+    /// Names of those that start afresh.
+    pub fresh: Vec<String>,
 }
 
 /// What the file `path` holds.
@@ -110,9 +122,10 @@ pub fn diff_weights(first: &Path, second: &Path, selection: Selection) -> Result
 mod with_torch {
     use std::path::Path;
 
-    use super::{Error, ExportForm};
+    use super::{Error, ExportForm, StartedModel};
     use crate::zoo::export::{self, ExportError};
     use crate::zoo::spec::NetworkSpec;
+    use crate::zoo::start::{self, Started};
 
     /// Loads the weights file `from` into the network called `name` and writes them to the safetensors file `to`. Returns the network.
     ///
@@ -123,10 +136,25 @@ mod with_torch {
             ExportForm::Plain => export::plain(name, from, to),
             ExportForm::Folded => export::folded(name, from, to),
         };
-        exported.map_err(|e| match e {
+        exported.map_err(failed)
+    }
+
+    /// Writes to the safetensors file `to` what training the network called `name` for `classes` classes starts from: the weights file
+    /// `from`, of other classes or of the backbone alone, and seeded values for what that does not give.
+    ///
+    /// # Errors
+    /// When there is no such network, the file is neither, or `to` cannot be written.
+    pub fn start_model(name: &str, classes: u32, from: &Path, seed: u64, to: &Path) -> Result<StartedModel, Error> {
+        let started = start::without_classifier(name, classes, from, seed, to).map_err(failed)?;
+        let Started { spec, taken, fresh } = started;
+        Ok(StartedModel { spec, taken, fresh })
+    }
+
+    fn failed(error: ExportError) -> Error {
+        match error {
             ExportError::Weights(e) => e.into(),
-            ExportError::Spec(_) | ExportError::Unknown(_) => Error::Usage(e.to_string()),
-        })
+            ExportError::Spec(_) | ExportError::Unknown(_) => Error::Usage(error.to_string()),
+        }
     }
 }
 
@@ -134,14 +162,24 @@ mod with_torch {
 mod without_torch {
     use std::path::Path;
 
-    use super::{Error, ExportForm};
+    use super::{Error, ExportForm, StartedModel};
     use crate::zoo::spec::NetworkSpec;
+
+    const NO_NETWORKS: &str = "this build has no networks: build with the feature `torch`";
 
     /// Loads weights into a network and writes them.
     ///
     /// # Errors
     /// Always: this build has no networks.
     pub fn export_model(_name: &str, _from: &Path, _form: ExportForm, _to: &Path) -> Result<NetworkSpec, Error> {
-        Err(Error::Usage("this build has no networks: build with the feature `torch`".to_owned()))
+        Err(Error::Usage(NO_NETWORKS.to_owned()))
+    }
+
+    /// Writes starting weights.
+    ///
+    /// # Errors
+    /// Always: this build has no networks.
+    pub fn start_model(_: &str, _: u32, _: &Path, _: u64, _: &Path) -> Result<StartedModel, Error> {
+        Err(Error::Usage(NO_NETWORKS.to_owned()))
     }
 }

@@ -74,7 +74,7 @@ pub(super) enum ModelsCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Write weights as the network's reference has them: PyTorch loads the file with strict=True.
+    /// Write weights as the network's reference has them: PyTorch loads the file with strict=True. Or as training starts from them.
     Export {
         /// A name that `list` shows; the variant can be left out.
         name: String,
@@ -90,6 +90,19 @@ pub(super) enum ModelsCommand {
         /// As the network runs: batch normalisation folded, without what only training uses.
         #[arg(long)]
         folded: bool,
+
+        /// As training starts with other classes: all but what depends on their number, which is seeded. FILE may also be a backbone's
+        /// alone, with ImageNet's classifier.
+        #[arg(long, requires = "classes", conflicts_with = "folded")]
+        drop_classifier: bool,
+
+        /// With --drop-classifier: how many classes the network is to tell apart.
+        #[arg(long, value_name = "N", requires = "drop_classifier", value_parser = clap::value_parser!(u32).range(1..=65_535))]
+        classes: Option<u32>,
+
+        /// With --drop-classifier: what the seeded values follow from.
+        #[arg(long, value_name = "N", requires = "drop_classifier", default_value_t = 0)]
+        seed: u64,
     },
     /// Compare networks with what their reference implementations returned. Exit code 1 if one differs.
     Check {

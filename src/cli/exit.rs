@@ -1,15 +1,8 @@
 //! Exit codes. The table stands in README as well.
 
 use crate::app::Error;
-use crate::atomic::WriteError;
-use crate::flow::GraphError;
 use crate::infer::BackendError;
-use crate::journal::JournalError;
-use crate::masks::MaskError;
 use crate::report::RunReport;
-use crate::stages::{CommitError, InferError};
-use crate::zoo::weights::WeightsError;
-use crate::zoo::weights::swz::SwzError;
 
 /// All that was asked is done.
 pub(super) const DONE: u8 = 0;
@@ -48,10 +41,10 @@ pub(super) fn of(report: &RunReport) -> u8 {
 /// The exit code of an error.
 pub(super) fn code(error: &Error) -> u8 {
     match error {
+        _ if error.is_output_fault() => OUTPUT,
         Error::Config(_) | Error::Scan(_) | Error::Plan(_) | Error::Usage(_) | Error::Foreign(_) | Error::Eval(_) => {
             USAGE
         }
-        Error::WeightsFile(WeightsError::Write(_) | WeightsError::Swz(SwzError::Write(_))) => OUTPUT,
         Error::Weights { .. } | Error::WeightsFile(_) => WEIGHTS,
         Error::Backend(e) => match e {
             BackendError::Weights { .. } => WEIGHTS,
@@ -59,35 +52,9 @@ pub(super) fn code(error: &Error) -> u8 {
             BackendError::Forward { .. } => INTERNAL,
         },
         Error::DeviceLost { .. } | Error::NoDevice { .. } => NO_DEVICE,
-        Error::Write(_) | Error::NoRoom { .. } => OUTPUT,
-        Error::Mask(e) => output_or_bug(e.is_output_fault()),
-        Error::Package(e) => output_or_bug(e.is_output_fault()),
-        Error::Journal(e) => journal(e),
+        Error::Journal(_) => UNREADABLE,
         Error::Locked { .. } => LOCKED,
-        Error::Graph(e) => graph(e),
         Error::Stopped(signal) => signal.exit_code(),
-        Error::Gdal(_) | Error::System { .. } | Error::Internal(_) | Error::Died { .. } | Error::Stalled { .. } => {
-            INTERNAL
-        }
-    }
-}
-
-fn output_or_bug(is_output_fault: bool) -> u8 {
-    if is_output_fault { OUTPUT } else { INTERNAL }
-}
-
-fn journal(error: &JournalError) -> u8 {
-    if error.is_output_fault() { OUTPUT } else { UNREADABLE }
-}
-
-fn graph(error: &GraphError) -> u8 {
-    match error {
-        GraphError::Stage { source, .. } => {
-            let keep = source.downcast_ref::<InferError>().is_some_and(|e| matches!(e, InferError::Write(_)));
-            let write = keep || source.is::<WriteError>() || source.is::<CommitError>();
-            let mask = source.downcast_ref::<MaskError>().is_some_and(MaskError::is_output_fault);
-            output_or_bug(write || mask)
-        }
-        GraphError::Panic { .. } | GraphError::Spawn { .. } => INTERNAL,
+        _ => INTERNAL,
     }
 }

@@ -95,6 +95,9 @@ fn command(command: Command, arguments: &[OsString]) -> Result<u8, app::Error> {
     }
 }
 
+/// Names of tensors without stored values that are listed.
+const FRESH: usize = 20;
+
 fn models(command: ModelsCommand) -> Result<u8, app::Error> {
     match command {
         ModelsCommand::List { json } => {
@@ -107,7 +110,21 @@ fn models(command: ModelsCommand) -> Result<u8, app::Error> {
             show(&sheet, json, sheet.text());
             Ok(exit::DONE)
         }
-        ModelsCommand::Export { name, weights, out, folded } => {
+        ModelsCommand::Export { name, weights, out, classes: Some(classes), seed, .. } => {
+            let started = app::start_model(&name, classes, &weights, seed, &out)?;
+            let (spec, taken, n_fresh) = (&started.spec, started.taken, started.fresh.len());
+            report::print(&format!(
+                "{}: {spec}, {classes} classes, {} bands; {taken} tensors are the file's, {n_fresh} start afresh\n",
+                out.display(),
+                spec.bands
+            ));
+            started.fresh.iter().take(FRESH).for_each(|name| report::print(&format!("  afresh: {name}\n")));
+            if n_fresh > FRESH {
+                report::print(&format!("  and {} more\n", n_fresh - FRESH));
+            }
+            Ok(exit::DONE)
+        }
+        ModelsCommand::Export { name, weights, out, folded, .. } => {
             let form = if folded { ExportForm::Folded } else { ExportForm::Plain };
             let spec = app::export_model(&name, &weights, form, &out)?;
             let (classes, bands) = (spec.classes, spec.bands);

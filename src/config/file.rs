@@ -136,8 +136,16 @@ pub(super) struct MemberTable {
     pub(super) upsampling: Option<u32>,
     pub(super) attention: Option<Attention>,
     pub(super) deep_supervision: Option<bool>,
-    /// A weights file of any format that [`crate::zoo::weights`] reads.
+    pub(super) multiple: Option<u32>,
+    pub(super) align_corners: Option<bool>,
+    pub(super) bytes_per_pixel: Option<u32>,
+    /// A weights file of any format that [`crate::zoo::weights`] reads; of `torchscript` the program.
     pub(super) weights: Option<PathBuf>,
+    /// What the file's SHA-256 must be.
+    pub(super) sha256: Option<String>,
+    /// Whether the program may run.
+    #[serde(default)]
+    pub(super) trust: bool,
     /// Instead of a file: random weights that follow from this number.
     pub(super) seed: Option<u64>,
     #[serde(default = "one")]
@@ -179,6 +187,9 @@ impl MemberTable {
             upsampling: self.upsampling,
             attention: self.attention,
             deep_supervision: self.deep_supervision,
+            multiple: self.multiple,
+            align_corners: self.align_corners,
+            bytes_per_pixel: self.bytes_per_pixel,
             ..SpecTable::new(network)
         }
     }

@@ -140,8 +140,11 @@ pub struct Member {
     pub name: String,
     /// The network.
     pub spec: NetworkSpec,
-    /// Its weights.
+    /// Its weights; of a TorchScript network the program.
     pub weights: Weights,
+    /// What the SHA-256 of that file must be, in lower case. A plan has the digest that was found.
+    #[serde(skip)]
+    pub sha256: Option<String>,
     /// Its share in the mean, before normalisation to a sum of 1.
     pub weight: f64,
     /// Arithmetic of its forward pass.
@@ -397,12 +400,37 @@ fn member(table: MemberTable, name: &str, shared: &InputTable, classes: u32, fol
         (None, None) if network.network == Network::Identity => Weights::Seed(0),
         (None, None) => return Err("it has neither `weights` (a file) nor `seed` (random weights)".into()),
     };
+    let is_program = network.network == Network::TorchScript;
+    match (is_program, &weights, table.trust, &table.sha256) {
+        (true, Weights::File(_), true, Some(_)) => {}
+        (true, Weights::Seed(_), ..) => return Err("a TorchScript program has weights of its own, no `seed`".into()),
+        (true, ..) => {
+            return Err("a TorchScript file is a program, which can do on this machine whatever you can; if you know where it comes \
+                        from, write trust = true and sha256 = \"...\" (sha256sum FILE)"
+                .into());
+        }
+        (false, _, true, _) => return Err("`trust` is for TorchScript programs; weights are data".into()),
+        (false, Weights::Seed(_), _, Some(_)) => return Err("`sha256` is that of a file, and `seed` names none".into()),
+        (false, ..) => {}
+    }
+    let is_digest = |text: &String| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    if !table.sha256.iter().all(is_digest) {
+        return Err("`sha256` has 64 hexadecimal digits, as `sha256sum FILE` prints them".into());
+    }
     if !(table.weight.is_finite() && table.weight >= 0.0) {
         return Err(format!("its weight is {}; it must be 0 or more", table.weight));
     }
     let bands = u32::try_from(input.bands.len()).unwrap_or(u32::MAX);
     let spec = network.resolve(bands, Some(classes)).map_err(|e| e.to_string())?;
-    Ok(Member { name: name.to_owned(), spec, weights, weight: table.weight, precision: table.precision, input })
+    Ok(Member {
+        name: name.to_owned(),
+        spec,
+        weights,
+        sha256: table.sha256.map(|digest| digest.to_ascii_lowercase()),
+        weight: table.weight,
+        precision: table.precision,
+        input,
+    })
 }
 
 fn input(shared: &InputTable, own: MemberInputTable) -> Result<InputSpec, String> {

@@ -52,6 +52,16 @@ pub struct MemberPlan {
     pub digest: String,
     /// The arithmetic that `auto` came to.
     pub resolved_precision: Precision,
+    /// Bytes of the file where that is a program.
+    #[serde(skip)]
+    pub program_bytes: u64,
+}
+
+impl MemberPlan {
+    /// Bytes that its weights take in memory, at most: a program's are there twice while it is loaded.
+    pub fn weights_bytes(&self) -> u64 {
+        self.member.spec.parameters() * 4 + 2 * self.program_bytes
+    }
 }
 
 /// Everything that can change a byte of output.

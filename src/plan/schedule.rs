@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{BackendKind, Plan};
+use super::{BackendKind, MemberPlan, Plan};
 
 /// A device that runs networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -188,7 +188,7 @@ impl Promise {
     pub fn new(plan: &Plan, schedule: &Schedule) -> Self {
         let devices = schedule.devices.len() as u64;
         let torch = plan.backend == BackendKind::Torch;
-        let weights = plan.members.iter().map(|m| m.member.spec.parameters() * 4).sum::<u64>();
+        let weights = plan.members.iter().map(MemberPlan::weights_bytes).sum::<u64>();
         let readers = schedule.readers as u64;
         let (decoder_cache, decoders) = match schedule.decode {
             Decode::InProcess => (plan.decoder_cache(schedule.readers), 0),

@@ -5,8 +5,7 @@ use std::path::Path;
 use super::layout::Layout;
 use super::registry;
 use super::spec::{
-    ARCHITECTURES, Architecture, Attention, Backbone, CLASSIFIER_WEIGHTS, Choice, Network, NetworkSpec, STEM_WEIGHTS,
-    SpecTable,
+    ARCHITECTURES, Architecture, Attention, Backbone, CLASSIFIER_WEIGHTS, Choice, NetworkSpec, STEM_WEIGHTS, SpecTable,
 };
 use super::weights::{FileTensor, Mismatch, WeightsFile, compare, is_ending};
 
@@ -14,7 +13,7 @@ use super::weights::{FileTensor, Mismatch, WeightsFile, compare, is_ending};
 ///
 /// Definitions that have the same weights are all returned: the file cannot tell them apart.
 pub fn identify(tensors: &[FileTensor]) -> Vec<NetworkSpec> {
-    let candidates = ARCHITECTURES.iter().filter(|a| a.network != Network::Identity).flat_map(candidates);
+    let candidates = ARCHITECTURES.iter().filter(|a| a.is_known()).flat_map(candidates);
     candidates.filter_map(|table| fit(&table, tensors)).collect()
 }
 

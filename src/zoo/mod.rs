@@ -6,7 +6,9 @@
 //!
 //! To add a network: one file in `models` (and perhaps one in `backbone`), its entry in [`spec`]'s catalogue, one line in `registry`, one
 //! parity fixture. `layout` says which tensors a network has by its reference, `check` compares it with that,
-//! `census` counts it, `identify` tells from a file which one it belongs to, `export` writes it for its reference.
+//! `census` counts it, `identify` tells from a file which one it belongs to, `export` writes it for its reference, `start` for
+//! training with other classes. A network that
+//! comes as a program has none of all that: `script` runs it.
 
 pub mod layout;
 pub mod seed;
@@ -30,4 +32,8 @@ pub mod models;
 #[cfg(feature = "torch")]
 pub mod registry;
 #[cfg(feature = "torch")]
+pub mod script;
+#[cfg(feature = "torch")]
 pub mod segmenter;
+#[cfg(feature = "torch")]
+pub mod start;

@@ -72,11 +72,16 @@ pub struct ForwardError {
 /// When libtorch refuses an operation, for instance for want of memory or because the input has the wrong channels.
 pub fn run(net: &dyn Segmenter, input: &Tensor) -> Result<Segmented, ForwardError> {
     // Nothing is left half done by an unwinding forward pass: in inference no variable is written.
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
+    let outcome = caught(|| {
         let _no_grad = tch::no_grad_guard();
         net.forward(input, false)
-    }));
-    outcome.map_err(|panic| ForwardError { input_shape: input.size(), message: torch_message(&*panic) })
+    });
+    outcome.map_err(|message| ForwardError { input_shape: input.size(), message })
+}
+
+/// What `work` returns, or the first line of what libtorch said when it refused.
+pub(super) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| torch_message(&*panic))
 }
 
 /// The first line of libtorch's own words in a tch panic.

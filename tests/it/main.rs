@@ -22,6 +22,7 @@ mod parity;
 mod pipelines;
 mod reader;
 mod resume;
+mod script;
 mod supervisor;
 mod support;
 mod weights;

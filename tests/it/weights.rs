@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
 use swath::geom::Size;
 use swath::zoo::layers::scope::Purpose;
 use swath::zoo::spec::{NetworkSpec, SpecTable};
@@ -88,6 +90,105 @@ fn an_exported_file_has_the_references_names_or_the_folded_ones() {
     assert!(!work.path("g.safetensors").exists());
     work.swath(&["models", "export", "vgg", "--weights", "d.safetensors", "-o", "g"])
         .says(2, &["no network is called `vgg`"]);
+}
+
+#[test]
+fn training_with_other_classes_starts_from_all_but_the_classifier() {
+    let work = Workdir::new();
+    save(&spec("deeplabv3plus/resnet18", 4, 5), &work.path("five.pth"));
+    let start = |name: &str, file: &str, more: &[&str]| {
+        let export = ["models", "export", name, "--weights", file, "-o", "s.safetensors", "--drop-classifier"];
+        work.swath(&[&export[..], more].concat())
+    };
+    let name = "smp/deeplabv3plus/resnet18";
+    let classifier = ["afresh: segmentation_head.0.bias", "afresh: segmentation_head.0.weight"];
+    let says = [&["smp/deeplabv3plus/resnet18, 7 classes, 4 bands", ", 2 start afresh"], &classifier[..]].concat();
+    start(name, "five.pth", &["--classes", "7"]).says(0, &says);
+    let ran = work.swath(&["weights", "diff", "five.pth", "s.safetensors"]);
+    ran.says(1, &["of another shape", "segmentation_head.0.weight: [5, 256, 1, 1] and [7, 256, 1, 1]"]);
+    assert!(!ran.stdout.contains("with other values"), "{ran:?}");
+    work.swath(&["weights", "inspect", "s.safetensors"]).says(0, &["smp/deeplabv3plus/resnet18, 7 classes, 4 bands"]);
+
+    // A backbone with ImageNet's classifier, which the encoder does not have.
+    let backbone = spec("torchvision/backbone/resnet18", 3, 1000);
+    let built = registry::build_backbone(&backbone, Purpose::Training).unwrap();
+    weights::seeded(&built.store, &built.layout, 6).unwrap();
+    weights::save(&built.store, &built.layout, &work.path("imagenet.pth")).unwrap();
+    let ran = start(name, "imagenet.pth", &["--classes", "7", "--seed", "3"]);
+    ran.says(0, &["7 classes, 3 bands; 100 tensors are the file's", "afresh: decoder.", "more"]);
+    assert!(!ran.stdout.contains("afresh: encoder."), "{ran:?}");
+
+    start("unet/resnet18", "five.pth", &["--classes", "7"]).says(12, &["five.pth", "missing: decoder."]);
+    start(name, "five.pth", &[]).says(2, &["--classes"]);
+}
+
+/// The tensors of a safetensors file, changed.
+fn changed(work: &Workdir, to: &str, change: impl FnOnce(&mut Vec<(String, TensorView<'_>)>)) {
+    let bytes = std::fs::read(work.path("w.safetensors")).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let mut tensors = file.tensors();
+    change(&mut tensors);
+    std::fs::write(work.path(to), safetensors::serialize(tensors, None).unwrap()).unwrap();
+}
+
+#[test]
+fn every_way_in_which_a_file_does_not_fit_is_told_with_what_to_do() {
+    let work = Workdir::new();
+    save(&spec("unet/resnet18", 1, 3), &work.path("w.safetensors"));
+    let size = Size::new(64, 64);
+    geotiff(&work.path("in/s.tif"), size, &values(size, 7, 1));
+    let member = "[[members]]\nnetwork = \"unet\"\nbackbone = \"resnet18\"\nweights = \"x\"\n";
+    work.write("p.toml", pipeline("strategy = \"whole\"\nwhole_max = 64", member, 3, None));
+    let refused = |words: &[&str]| {
+        let ran = work.swath(&["run", "p.toml", "-i", "in", "-o", "out"]);
+        ran.says(12, words);
+        ran.says(12, &["`member0`", "x` do not fit the network"]);
+        assert!(!work.path("out").exists());
+    };
+    let (conv, bias) = ("encoder.conv1.weight", "segmentation_head.0.bias");
+    let position = |tensors: &[(String, TensorView<'_>)], name: &str| tensors.iter().position(|t| t.0 == name).unwrap();
+
+    changed(&work, "x", |t| drop(t.remove(position(t, bias))));
+    refused(&["1 missing", "missing: segmentation_head.0.bias [3]"]);
+    changed(&work, "x", |t| t.push(("ema.decay".to_owned(), t[position(t, bias)].1.clone())));
+    refused(&["1 extra", "extra: ema.decay [3]"]);
+    changed(&work, "x", |t| {
+        let at = position(t, conv);
+        t[at].1 = TensorView::new(Dtype::F32, vec![64, 49], t[at].1.data()).unwrap();
+    });
+    refused(&["1 of another shape", "encoder.conv1.weight is [64, 49], the network has [64, 1, 7, 7]"]);
+    changed(&work, "x", |t| {
+        let at = position(t, bias);
+        t[at].1 = TensorView::new(Dtype::I32, vec![3], t[at].1.data()).unwrap();
+    });
+    refused(&["1 of another type", "segmentation_head.0.bias is I32, not F32, F16 or BF16"]);
+    // 1, not a number, infinity.
+    const BROKEN: [u8; 12] = [0, 0, 0x80, 0x3f, 0, 0, 0xc0, 0x7f, 0, 0, 0x80, 0x7f];
+    changed(&work, "x", |t| {
+        let at = position(t, bias);
+        t[at].1 = TensorView::new(Dtype::F32, vec![3], &BROKEN).unwrap();
+    });
+    refused(&["1 not finite", "2 values of segmentation_head.0.bias"]);
+    // One name twice, of equal length so that the header's own length stays.
+    changed(&work, "x", |_| {});
+    let text = std::fs::read(work.path("x")).unwrap();
+    let (from, to) = (b"\"segmentation_head.0.bias\"", b"\"encoder.layer1.0.bn1.bias\"");
+    let at = text.windows(from.len()).position(|w| w == from).unwrap();
+    let shorter = text[..at].iter().chain(to).chain(&text[at + from.len()..]).copied();
+    let mut twice: Vec<u8> = shorter.collect();
+    let header = u64::from_le_bytes(twice[..8].try_into().unwrap()) + to.len() as u64 - from.len() as u64;
+    twice[..8].copy_from_slice(&header.to_le_bytes());
+    std::fs::write(work.path("x"), twice).unwrap();
+    refused(&["1 missing", "1 listed twice", "listed twice: encoder.layer1.0.bn1.bias"]);
+    // The rest is told by what all mismatches together say.
+    changed(&work, "x", |t| t.iter_mut().for_each(|t| t.0 = format!("net.{}", t.0)));
+    refused(&["begin with `net.`: save it again without that prefix"]);
+    save(&spec("unet/resnet18", 1, 19), &work.path("x"));
+    refused(&["the file has 19 classes, the pipeline 3", "models export --drop-classifier"]);
+    save(&spec("unet/resnet18", 4, 3), &work.path("x"));
+    refused(&["the file is for 4 bands, the pipeline has 1"]);
+    save(&spec("unet/resnet34", 1, 3), &work.path("x"));
+    refused(&["missing", "extra", "the file fits `smp/unet/resnet34` with 3 classes and 1 bands"][1..]);
 }
 
 #[test]

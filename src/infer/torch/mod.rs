@@ -16,6 +16,7 @@ use crate::plan::{BackendKind, DeviceId, MemberPlan, Plan};
 use crate::zoo::identify;
 use crate::zoo::layers::scope::Purpose;
 use crate::zoo::registry::{self, Built};
+use crate::zoo::script::Script;
 use crate::zoo::segmenter::{Segmenter, run};
 use crate::zoo::spec::NetworkSpec;
 use crate::zoo::weights::{self, WeightsError};
@@ -31,8 +32,45 @@ struct TorchMember {
     spec: NetworkSpec,
     input: InputPlan,
     precision: Precision,
-    store: VarStore,
-    network: Box<dyn Segmenter>,
+    body: Body,
+}
+
+/// Where a member's layers come from.
+enum Body {
+    Known { store: VarStore, network: Box<dyn Segmenter> },
+    Program(Script),
+}
+
+impl Body {
+    fn open(planned: &MemberPlan, device: Device) -> Result<Self, String> {
+        let member = &planned.member;
+        if let (Some(_), Weights::File(path)) = (member.spec.script, &member.weights) {
+            let script = Script::load(path, &planned.digest, &member.spec, device);
+            return script.map(Self::Program).map_err(|e| explain(&e));
+        }
+        let built = registry::build(&member.spec, Purpose::Inference, device);
+        let Built { mut store, layout, network } = built.map_err(|e| e.to_string())?;
+        match &member.weights {
+            Weights::File(path) => weights::load(&store, &layout, path).map_err(|e| refused(&e))?,
+            Weights::Seed(seed) => weights::seeded(&store, &layout, *seed).map_err(|e| explain(&e))?,
+        }
+        store.freeze();
+        Ok(Self::Known { store, network })
+    }
+
+    fn network(&self) -> &dyn Segmenter {
+        match self {
+            Self::Known { network, .. } => network.as_ref(),
+            Self::Program(script) => script,
+        }
+    }
+
+    fn convert(&mut self, precision: Precision) -> Result<(), String> {
+        match self {
+            Self::Known { store, .. } => convert(store, precision).map_err(|e| e.to_string()),
+            Self::Program(script) => script.to_kind(kind(precision)),
+        }
+    }
 }
 
 /// Builds the members on a device and loads their weights.
@@ -64,17 +102,11 @@ impl TorchMember {
             true => BackendError::Device { device, detail },
             false => BackendError::Weights { member: member.name.clone(), detail },
         };
-        let built = registry::build(&member.spec, Purpose::Inference, target(device));
-        let Built { mut store, layout, network } = built.map_err(|e| failed(e.to_string()))?;
-        match &member.weights {
-            Weights::File(path) => weights::load(&store, &layout, path).map_err(|e| failed(refused(&e)))?,
-            Weights::Seed(seed) => weights::seeded(&store, &layout, *seed).map_err(|e| failed(explain(&e)))?,
-        }
-        store.freeze();
+        let mut body = Body::open(planned, target(device)).map_err(failed)?;
         let precision = planned.resolved_precision;
-        convert(&store, precision).map_err(|e| failed(e.to_string()))?;
+        body.convert(precision).map_err(failed)?;
         let input = InputPlan::new(&member.input, &plan.bands, member.spec.size_rule(), plan.pipeline.tiling.border);
-        Ok(Self { spec: member.spec.clone(), input, precision, store, network })
+        Ok(Self { spec: member.spec.clone(), input, precision, body })
     }
 
     fn forward(&self, input: &[f32], n_tiles: usize, full: Size, device: DeviceId) -> Result<Logits, BackendError> {
@@ -82,7 +114,7 @@ impl TorchMember {
         let shape = [n_tiles as i64, i64::from(self.spec.bands), i64::from(full.height), i64::from(full.width)];
         let tensor = Tensor::from_slice(input).f_view(shape).and_then(|t| t.f_to_device(target(device)));
         let tensor = tensor.and_then(|t| t.f_to_kind(kind(self.precision))).map_err(|e| failed(e.to_string()))?;
-        let out = run(self.network.as_ref(), &tensor).map_err(|e| failed(e.to_string()))?;
+        let out = run(self.body.network(), &tensor).map_err(|e| failed(e.to_string()))?;
         let values = out.values.f_to_kind(Kind::Float).and_then(|t| t.f_to_device(Device::Cpu));
         let values = values.and_then(|t| t.f_contiguous()).map_err(|e| failed(e.to_string()))?;
         let (_, n_classes, height, width) = values.size4().map_err(|e| failed(e.to_string()))?;
@@ -131,11 +163,11 @@ impl Backend for TorchBackend {
             return None;
         }
         // The stored weights widened: what overflowed was an activation.
-        let widened = convert(&member.store, Precision::F32);
+        let widened = member.body.convert(Precision::F32);
         member.precision = Precision::F32;
-        let logits = widened.map_err(|e| failure(self.device, &e.to_string())).and_then(|()| self.forward(batch, key));
+        let logits = widened.map_err(|e| failure(self.device, &e)).and_then(|()| self.forward(batch, key));
         let member = &mut self.members[key.member];
-        let narrowed = convert(&member.store, precision).map_err(|e| failure(self.device, &e.to_string()));
+        let narrowed = member.body.convert(precision).map_err(|e| failure(self.device, &e));
         member.precision = precision;
         Some(narrowed.and(logits))
     }
@@ -171,7 +203,8 @@ pub fn check_weights(plan: &Plan) -> Result<(), BackendError> {
     if plan.backend == BackendKind::Fake {
         return Ok(());
     }
-    for planned in &plan.members {
+    // A program is known by its digest alone.
+    for planned in plan.members.iter().filter(|m| m.member.spec.script.is_none()) {
         let failed = |detail: String| BackendError::Weights { member: planned.member.name.clone(), detail };
         let layout = registry::outline(&planned.member.spec).map_err(|e| failed(e.to_string()))?;
         if let Weights::File(path) = &planned.member.weights {

@@ -54,6 +54,15 @@ pub enum Choice {
     Upsampling,
     /// The feature pyramid instead of the classifier's scores.
     Features,
+    /// What the file does not tell: the multiple that sizes must be of, the stride of the logits, how they are up-sampled, memory.
+    Script,
+}
+
+impl Architecture {
+    /// Whether the network is one of this program's, with layers and weights of its own.
+    pub fn is_known(&self) -> bool {
+        !matches!(self.network, Network::Identity | Network::TorchScript)
+    }
 }
 
 impl Choice {
@@ -330,6 +339,14 @@ pub static ARCHITECTURES: &[Architecture] = &[
         logit_stride: Pixels::OutputStride,
         options: &[Choice::Features],
         source: "NAIC_AI-RS models/backbone/xception.py",
+        ..PLAIN
+    },
+    Architecture {
+        network: Network::TorchScript,
+        variant: Variant::Own,
+        output_strides: &[1],
+        options: &[Choice::Script],
+        source: "the file",
         ..PLAIN
     },
     Architecture {

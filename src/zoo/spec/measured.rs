@@ -43,6 +43,9 @@ impl NetworkSpec {
     /// growth of the resident set's high-water mark over a forward pass of 512 x 512 pixels, of which the largest fixed part is not
     /// taken off.
     pub fn activation_bytes(&self, batch: u32, size: Size) -> u64 {
+        if let Some(script) = self.script {
+            return (FIXED_MIB << 20) + u64::from(batch) * size.area() * u64::from(script.bytes_per_pixel);
+        }
         let Some(row) = self.row() else { return u64::from(batch) * size.area() * u64::from(self.classes) * 4 };
         // What grows with the classes are the logits.
         let more_classes = u64::from(self.classes.saturating_sub(15)) * 4 / u64::from(self.logit_stride()).pow(2);

@@ -45,6 +45,22 @@ pub struct NetworkSpec {
     pub bands: u32,
     /// Output channels.
     pub classes: u32,
+    /// Of a network that comes as a program: what planning needs and the file does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script: Option<Script>,
+}
+
+/// What a person says of a TorchScript program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Script {
+    /// Height and width of its input must be multiples of this.
+    pub multiple: u32,
+    /// Input pixels per logit, per side.
+    pub logit_stride: u32,
+    /// Whether its logits are up-sampled with their corners on the corner pixels.
+    pub align_corners: bool,
+    /// Bytes of activations per input pixel, for the memory that is promised.
+    pub bytes_per_pixel: u32,
 }
 
 /// The sizes a network takes.
@@ -103,13 +119,13 @@ impl NetworkSpec {
 
     /// The sizes this network takes.
     pub fn size_rule(&self) -> SizeRule {
-        let multiple = self.pixels(self.architecture().multiple);
+        let multiple = self.script.map_or_else(|| self.pixels(self.architecture().multiple), |script| script.multiple);
         SizeRule { multiple, min_size: multiple }
     }
 
     /// Network pixels per logit, per side: 1 where the network returns a full-resolution map.
     pub fn logit_stride(&self) -> u32 {
-        self.pixels(self.architecture().logit_stride)
+        self.script.map_or_else(|| self.pixels(self.architecture().logit_stride), |script| script.logit_stride)
     }
 
     /// Rows and columns of the logits of a crop.
@@ -120,7 +136,11 @@ impl NetworkSpec {
 
     /// How native logits become one per pixel; `None` where they are that already.
     pub fn upsample(&self) -> Option<Upsample> {
-        self.architecture().upsample
+        match self.script {
+            Some(script) if script.logit_stride > 1 => Some(Upsample::Bilinear { align_corners: script.align_corners }),
+            Some(_) => None,
+            None => self.architecture().upsample,
+        }
     }
 
     fn pixels(&self, pixels: Pixels) -> u32 {
@@ -135,7 +155,7 @@ impl NetworkSpec {
 impl std::fmt::Display for NetworkSpec {
     /// `variant/network/backbone`, the name that `swath models show` takes.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.network == Network::Identity {
+        if !self.architecture().is_known() {
             return write!(f, "{}", self.network);
         }
         write!(f, "{}/{}", self.variant, self.network)?;

@@ -46,6 +46,9 @@ pub enum Network {
     /// A U-Net whose uncertain points are classified again.
     #[serde(rename = "rendunet")]
     RendUnet,
+    /// A program that somebody made of a network of their own (`torch.jit.save`): run as it is.
+    #[serde(rename = "torchscript")]
+    TorchScript,
     /// Hands the first band through as a one-hot map of class ids; only the fake backend runs it. For tests of the dataflow.
     Identity,
 }
@@ -64,6 +67,8 @@ pub enum Variant {
     Official,
     /// The entry to the 2020 contest NAIC "AI + remote sensing" (JasmineRain/NAIC_AI-RS).
     Naic,
+    /// The user.
+    Own,
 }
 
 /// A feature extractor.

@@ -2,9 +2,9 @@
 
 use serde::Deserialize;
 
-use super::NetworkSpec;
 use super::catalogue::{ARCHITECTURES, Architecture, Choice};
 use super::names::{Attention, Backbone, Network, Variant};
+use super::{NetworkSpec, Script};
 
 /// Stages of a backbone.
 const MAX_STAGES: u32 = 5;
@@ -12,6 +12,8 @@ const MAX_STAGES: u32 = 5;
 const MAX_CHANNELS: u32 = 4096;
 /// Largest dilation rate: far more than any map is wide.
 const MAX_RATE: u32 = 4096;
+/// What the sides of a program's input may have to be multiples of, and pixels per logit.
+const STRIDES: std::ops::RangeInclusive<u32> = 1..=1024;
 /// Most classes or bands.
 const MAX_PLANES: u32 = 65_536;
 
@@ -51,6 +53,15 @@ pub struct SpecTable {
     /// Of a backbone: the feature pyramid instead of the classifier.
     #[serde(default)]
     pub features: Option<bool>,
+    /// Of a program: what height and width must be multiples of (32).
+    #[serde(default)]
+    pub multiple: Option<u32>,
+    /// Of a program: whether up-sampling puts corners on corners.
+    #[serde(default)]
+    pub align_corners: Option<bool>,
+    /// Of a program: bytes of activations per input pixel (2048).
+    #[serde(default)]
+    pub bytes_per_pixel: Option<u32>,
     /// Output channels.
     #[serde(default)]
     pub classes: Option<u32>,
@@ -92,6 +103,9 @@ impl SpecTable {
             attention: None,
             deep_supervision: None,
             features: None,
+            multiple: None,
+            align_corners: None,
+            bytes_per_pixel: None,
             classes: None,
         }
     }
@@ -120,6 +134,7 @@ impl SpecTable {
             features: self.features.unwrap_or(false),
             bands,
             classes: classes.or(self.classes).unwrap_or(1000),
+            script: architecture.options.contains(&Choice::Script).then(|| self.script()),
         };
         self.check(&spec)?;
         Ok(spec)
@@ -137,19 +152,33 @@ impl SpecTable {
 
     /// Refuses what was chosen and the architecture does not offer.
     fn refuse_choices(&self, architecture: &Architecture) -> Result<(), SpecError> {
+        let offers = |choice| architecture.options.contains(&choice);
         let chosen = [
             (self.rates.is_some(), Choice::Rates, "rates"),
             (self.attention.is_some(), Choice::Attention, "attention"),
             (self.deep_supervision == Some(true), Choice::DeepSupervision, "deep_supervision"),
-            (self.upsampling.is_some(), Choice::Upsampling, "upsampling"),
+            (self.upsampling.is_some() && !offers(Choice::Script), Choice::Upsampling, "upsampling"),
+            (self.multiple.is_some(), Choice::Script, "multiple"),
+            (self.align_corners.is_some(), Choice::Script, "align_corners"),
+            (self.bytes_per_pixel.is_some(), Choice::Script, "bytes_per_pixel"),
             (self.features == Some(true), Choice::Features, "features"),
         ];
         for (is_chosen, choice, key) in chosen {
-            if is_chosen && !architecture.options.contains(&choice) {
+            if is_chosen && !offers(choice) {
                 return Err(self.has_no(key, architecture));
             }
         }
         Ok(())
+    }
+
+    /// What is said of a program, or what most programs are.
+    fn script(&self) -> Script {
+        Script {
+            multiple: self.multiple.unwrap_or(32),
+            logit_stride: self.upsampling.unwrap_or(1),
+            align_corners: self.align_corners.unwrap_or(false),
+            bytes_per_pixel: self.bytes_per_pixel.unwrap_or(2048),
+        }
     }
 
     fn has_no(&self, key: &str, architecture: &Architecture) -> SpecError {
@@ -178,6 +207,14 @@ impl SpecTable {
     }
 
     fn check(&self, spec: &NetworkSpec) -> Result<(), SpecError> {
+        if let Some(Script { multiple, logit_stride, .. }) = spec.script
+            && !(STRIDES.contains(&multiple) && STRIDES.contains(&logit_stride))
+        {
+            let range = format!("{} to {}", STRIDES.start(), STRIDES.end());
+            return Err(SpecError(format!(
+                "multiple is {multiple} and upsampling {logit_stride}; each is from {range}"
+            )));
+        }
         if spec.rates.iter().any(|r| !(1..=MAX_RATE).contains(r)) {
             return Err(SpecError(format!("rates are {:?}; each is from 1 to {MAX_RATE}", spec.rates)));
         }

@@ -73,6 +73,17 @@ pub fn rewrite(layout: &Layout, from: &Path, to: &Path) -> Result<(), WeightsErr
     write(to, &contents)
 }
 
+/// Writes tensors (name, shape, values) as f32 to the safetensors file `path`, which appears whole or not at all.
+///
+/// # Errors
+/// When a tensor's values are not as many as its shape says, or the file cannot be written.
+pub fn write_f32(path: &Path, tensors: &[(String, Vec<usize>, Vec<f32>)]) -> Result<(), WeightsError> {
+    let content = |(name, shape, values): &(String, Vec<usize>, Vec<f32>)| {
+        (name.clone(), Dtype::F32, shape.clone(), values.iter().flat_map(|v| v.to_le_bytes()).collect())
+    };
+    write(path, &tensors.iter().map(content).collect::<Vec<_>>())
+}
+
 /// Name, type, shape, and the values in that type, row-major.
 pub(super) type Content = (String, Dtype, Vec<usize>, Vec<u8>);
 

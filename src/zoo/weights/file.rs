@@ -147,6 +147,18 @@ pub fn digest(path: &Path) -> Result<String, WeightsError> {
     if path.is_dir() { huffman::digest(path) } else { atomic::sha256_of(path).map_err(WeightsError::io("read", path)) }
 }
 
+/// The same, if it is `expected`.
+///
+/// # Errors
+/// When the file cannot be read or has another digest.
+pub fn digest_as(path: &Path, expected: Option<&str>) -> Result<String, WeightsError> {
+    let found = digest(path)?;
+    match expected.filter(|expected| *expected != found) {
+        None => Ok(found),
+        Some(expected) => Err(WeightsError::other_digest(path, expected, &found)),
+    }
+}
+
 /// The values of a type that is readable as f32.
 pub(super) fn widen(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
     let pairs = || bytes.as_chunks::<2>().0.iter();

@@ -31,8 +31,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use compress::{Amount, Compressed, compress};
-pub use convert::{Difference, Target, ValueDifference, convert, diff, rewrite};
-pub use file::{FileTensor, digest};
+pub use convert::{Difference, Target, ValueDifference, convert, diff, rewrite, write_f32};
+pub use file::{FileTensor, digest, digest_as};
 pub use format::Format;
 pub use inspect::{Inspection, inspect};
 pub use notes::Note;
@@ -102,6 +102,19 @@ pub enum WeightsError {
     /// A compressed file.
     #[error(transparent)]
     Swz(#[from] swz::SwzError),
+    /// The file is not the one that the pipeline means.
+    #[error(
+        "`{}` has the SHA-256 {found}, the pipeline says {expected}: fetch the file again, or correct the pipeline if it was meant to change",
+        path.display()
+    )]
+    OtherDigest {
+        /// The file.
+        path: PathBuf,
+        /// The digest that was named.
+        expected: String,
+        /// That of the content.
+        found: String,
+    },
     /// libtorch refused to copy a tensor.
     #[error("cannot copy the tensor `{name}`: {message}")]
     Copy {
@@ -292,7 +305,7 @@ pub fn compare(expected: &[(String, Vec<usize>)], found: &[FileTensor]) -> Vec<M
 }
 
 /// Whether this is one of PyTorch's batch counters, which no arithmetic here uses.
-fn is_counter(name: &str) -> bool {
+pub(super) fn is_counter(name: &str) -> bool {
     name.rsplit('.').next() == Some("num_batches_tracked")
 }
 
@@ -304,7 +317,8 @@ fn advice(mismatches: &[Mismatch]) -> Vec<String> {
         let ends = |list: &[&str]| list.iter().any(|end| is_ending(name, end));
         if ends(&CLASSIFIER_WEIGHTS) && found.first() != expected.first() {
             lines.push(format!(
-                "the file has {} classes, the pipeline {}: use the class table that the weights were trained with",
+                "the file has {} classes, the pipeline {}: use the class table that the weights were trained with, or start training from \
+                 them (swath models export --drop-classifier)",
                 count(found.first()),
                 count(expected.first())
             ));
@@ -353,8 +367,13 @@ fn prefix_advice(mismatches: &[Mismatch]) -> Option<String> {
 }
 
 impl WeightsError {
+    /// The file at `path` has another digest than it should.
+    pub(super) fn other_digest(path: &Path, expected: &str, found: &str) -> Self {
+        Self::OtherDigest { path: path.to_owned(), expected: expected.to_owned(), found: found.to_owned() }
+    }
+
     /// A closure that wraps an I/O error of `path`.
-    fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(super) fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { operation, path, source }
     }

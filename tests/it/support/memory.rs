@@ -58,7 +58,12 @@ impl Flow {
         let source = MemorySource::new(self.scenes.iter().map(|(name, raster)| (path(name), raster.clone())));
         let members = pipeline.members.iter().map(|member| {
             let Weights::Seed(seed) = &member.weights else { panic!("tests have seeded members") };
-            MemberPlan { member: member.clone(), digest: format!("seed {seed}"), resolved_precision: Precision::F32 }
+            MemberPlan {
+                member: member.clone(),
+                digest: format!("seed {seed}"),
+                resolved_precision: Precision::F32,
+                program_bytes: 0,
+            }
         });
         let planner = Planner {
             members: members.collect(),

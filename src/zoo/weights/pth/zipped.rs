@@ -158,8 +158,9 @@ fn root(archive: &ZipArchive<BufReader<File>>) -> Result<String, Flaw> {
     };
     if names().any(is_program) {
         return Err(Flaw::unusable(
-            "it is a TorchScript archive, a program with its weights inside, and programs from files are not run; in \
-             PyTorch, torch.save(torch.jit.load(path).state_dict(), other_path)",
+            "it is a TorchScript archive, a program with its weights inside; in PyTorch, \
+             torch.save(torch.jit.load(path).state_dict(), other_path), or, if you trust it, run it as a member with network = \
+             \"torchscript\"",
         ));
     }
     Ok(root.to_owned())

@@ -1,0 +1,131 @@
+//! Weights that training starts from: those of a network with another class table, or of a backbone trained on ImageNet.
+//!
+//! What depends on the number of classes starts afresh; everything else that the file has must fit, and nothing of it is left out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::export::ExportError;
+use super::identify::identify;
+use super::layout::Layout;
+use super::registry;
+use super::seed;
+use super::spec::{NetworkSpec, STEM_WEIGHTS, SpecTable};
+use super::weights::{self, FileTensor, Mismatch, Unfit, WeightsError, WeightsFile, is_counter, is_ending};
+
+/// First parts of the names that only ImageNet's classes need: torchvision's, ResNeSt's and HRNet's classifiers.
+const IMAGENET_CLASSIFIERS: [&str; 6] =
+    ["fc.", "last_linear.", "classifier.", "incre_modules.", "downsamp_modules.", "final_layer."];
+
+/// What was written.
+#[derive(Debug)]
+pub struct Started {
+    /// The network.
+    pub spec: NetworkSpec,
+    /// Tensors that the file had.
+    pub taken: usize,
+    /// Names of those that start afresh.
+    pub fresh: Vec<String>,
+}
+
+/// Writes to the safetensors file `to` what training the network `name` for `classes` classes starts from: the tensors of the weights file
+/// `from`, which is of the same network with other classes or of its backbone alone, and by the seeded rule ([`seed::fill`]) what that
+/// does not give.
+///
+/// # Errors
+/// When there is no such network, the file is neither, or `to` cannot be written.
+pub fn without_classifier(name: &str, classes: u32, from: &Path, seed: u64, to: &Path) -> Result<Started, ExportError> {
+    let unfit = |mismatches| WeightsError::from(Unfit { path: from.to_owned(), mismatches });
+    let mut file = WeightsFile::open(from)?;
+    let table = SpecTable::named(name)?;
+    let spec = table.resolve(bands(file.tensors()), Some(classes))?;
+    let layout = registry::outline(&spec)?;
+    file.adopt_shapes(&layout.shapes())?;
+    let more = registry::outline(&NetworkSpec { classes: classes + 1, ..spec.clone() })?;
+    let depends = |name: &str| layout.tensors[name].shape != more.tensors[name].shape;
+    let classifier: BTreeSet<&str> = layout.tensors.keys().map(String::as_str).filter(|name| depends(name)).collect();
+    let places = match whole(&layout, &classifier, file.tensors()) {
+        mismatches if mismatches.is_empty() => (0..).zip(file.tensors()).map(|(i, t)| (t.name.clone(), i)).collect(),
+        mismatches => backbone(&layout, file.tensors()).ok_or_else(|| unfit(mismatches))?,
+    };
+    let mut mismatches = file.duplicates().to_vec();
+    let (mut taken, mut fresh, mut contents) = (0, Vec::new(), Vec::new());
+    for (name, declared) in &layout.tensors {
+        let stored = places.get(name).filter(|_| !classifier.contains(name.as_str()));
+        let values = match stored.map(|&idx: &usize| file.tensors()[idx].clone()) {
+            Some(tensor) => {
+                taken += 1;
+                read(&mut file, &tensor, &mut mismatches)?
+            }
+            None => {
+                fresh.push(name.clone());
+                seed::fill(seed, name, &declared.shape, 0)
+            }
+        };
+        contents.push((name.clone(), declared.shape.clone(), values));
+    }
+    if !mismatches.is_empty() {
+        return Err(unfit(mismatches).into());
+    }
+    weights::write_f32(to, &contents)?;
+    Ok(Started { spec, taken, fresh })
+}
+
+/// Bands of the file, if it is one network's, or as many as its stem has.
+fn bands(tensors: &[FileTensor]) -> u32 {
+    let of_stem = || {
+        let is_stem = |t: &&FileTensor| STEM_WEIGHTS.iter().any(|end| is_ending(&t.name, end)) && t.shape.len() == 4;
+        tensors.iter().find(is_stem).and_then(|t| u32::try_from(t.shape[1]).ok())
+    };
+    identify(tensors).first().map(|s| s.bands).or_else(of_stem).unwrap_or(3)
+}
+
+/// In what a file differs from the network, its classifier aside.
+fn whole(layout: &Layout, classifier: &BTreeSet<&str>, tensors: &[FileTensor]) -> Vec<Mismatch> {
+    let is_other = |name: &str| !classifier.contains(name);
+    let expected: Vec<_> = layout.shapes().into_iter().filter(|(name, _)| is_other(name)).collect();
+    let found: Vec<_> = tensors.iter().filter(|t| is_other(&t.name)).cloned().collect();
+    weights::compare(&expected, &found)
+}
+
+/// Where the tensors of a backbone's file belong, by name in the network: all of them, ImageNet's classifier aside, under one prefix.
+fn backbone(layout: &Layout, tensors: &[FileTensor]) -> Option<BTreeMap<String, usize>> {
+    let prefixes = layout.tensors.keys().flat_map(|name| name.match_indices('.').map(|(at, _)| &name[..=at]));
+    let prefixes: BTreeSet<&str> = prefixes.chain([""]).collect();
+    let is_needed =
+        |t: &FileTensor| !IMAGENET_CLASSIFIERS.iter().any(|c| t.name.starts_with(c)) && !is_counter(&t.name);
+    let under = |prefix: &str| {
+        let mut places = BTreeMap::new();
+        for (idx, tensor) in tensors.iter().enumerate() {
+            let name = format!("{prefix}{}", tensor.name);
+            match layout.tensors.get(&name).filter(|declared| declared.shape == tensor.shape) {
+                Some(_) => drop(places.insert(name, idx)),
+                None if is_needed(tensor) => return None,
+                None => {}
+            }
+        }
+        // A prefix of its own holds the backbone and nothing else.
+        let is_there = |name: &String| {
+            let inner = name.strip_prefix(prefix).unwrap_or_default();
+            !name.starts_with(prefix)
+                || places.contains_key(name)
+                || IMAGENET_CLASSIFIERS.iter().any(|c| inner.starts_with(c))
+        };
+        let is_complete = prefix.is_empty() || layout.tensors.keys().all(is_there);
+        (is_complete && !places.is_empty()).then_some(places)
+    };
+    prefixes.into_iter().find_map(under)
+}
+
+fn read(file: &mut WeightsFile, tensor: &FileTensor, mismatches: &mut Vec<Mismatch>) -> Result<Vec<f32>, WeightsError> {
+    if !tensor.is_readable() {
+        mismatches.push(Mismatch::Dtype { name: tensor.name.clone(), found: format!("{:?}", tensor.dtype) });
+        return Ok(vec![]);
+    }
+    let values = file.read(tensor)?;
+    let n_values = values.iter().filter(|v| !v.is_finite()).count();
+    if n_values > 0 {
+        mismatches.push(Mismatch::NonFinite { name: tensor.name.clone(), n_values });
+    }
+    Ok(values)
+}
