@@ -186,7 +186,25 @@ impl Error {
                 let mask = source.downcast_ref::<MaskError>().is_some_and(MaskError::is_output_fault);
                 keep || mask || source.is::<WriteError>() || source.is::<CommitError>()
             }
-            _ => false,
+            Self::Config(_)
+            | Self::Scan(_)
+            | Self::Plan(_)
+            | Self::Usage(_)
+            | Self::Gdal(_)
+            | Self::Weights { .. }
+            | Self::WeightsFile(_)
+            | Self::Backend(_)
+            | Self::DeviceLost { .. }
+            | Self::NoDevice { .. }
+            | Self::Foreign(_)
+            | Self::Locked { .. }
+            | Self::Graph(_)
+            | Self::Eval(_)
+            | Self::System { .. }
+            | Self::Stopped(_)
+            | Self::Died { .. }
+            | Self::Stalled { .. }
+            | Self::Internal(_) => false,
         }
     }
 }

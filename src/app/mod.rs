@@ -6,6 +6,8 @@
 //!
 //! The only folder that knows every other one, and the only one with tokio (signals).
 
+#[cfg(feature = "torch")]
+mod damage;
 mod deadline;
 mod decoder;
 mod devices;
@@ -48,7 +50,7 @@ pub use standing::{Standing, Verified, collect_garbage, recorded_command, status
 pub use supervisor::{SUPERVISED, restart_code, supervise};
 pub use synth::{SynthRequest, synth};
 pub use weights::{
-    Amount, ExportForm, Selection, Target, compress_weights, convert_weights, diff_weights, export_model,
-    inspect_weights, start_model,
+    Amount, DamageRequest, ExportForm, Selection, Target, compress_weights, convert_weights, diff_weights,
+    export_model, inspect_weights, start_model,
 };
-pub use wire::{Extent, Parts, Running, wire};
+pub use wire::{Extent, Parts, Running, wire, wire_tiles};

@@ -1,9 +1,12 @@
 //! `swath weights` and `swath models export`: files of weights, looked at, converted, compared.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use super::Error;
+#[cfg(feature = "torch")]
+use super::damage::Trial;
+use super::{Error, JobRequest};
 use crate::report::{CompressedFile, CompressedFiles, TensorRow, WeightsDiff, WeightsSheet};
 use crate::zoo::spec::NetworkSpec;
 use crate::zoo::weights::{self, FileTensor};
@@ -12,7 +15,18 @@ pub use crate::zoo::weights::{Amount, Selection, Target};
 #[cfg(feature = "torch")]
 pub use with_torch::{export_model, start_model};
 #[cfg(not(feature = "torch"))]
+use without_torch::Trial;
+#[cfg(not(feature = "torch"))]
 pub use without_torch::{export_model, start_model};
+
+/// Where the damage that compression does is measured.
+#[derive(Clone, Debug)]
+pub struct DamageRequest {
+    /// A job whose members' weights are the files to compress; its scenes are looked at, and nothing is written.
+    pub job: JobRequest,
+    /// Tiles that are run, taken from all over the job.
+    pub tiles: usize,
+}
 
 /// How a network's weights are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,22 +92,41 @@ pub fn convert_weights(from: &Path, selection: Selection, target: Target, to: &P
     Ok(weights::convert(from, selection, target, to)?)
 }
 
-/// Compresses `files` into the folder `out`.
+/// Compresses `files` into the folder `out`. With `data`, what each tensor's error does to the masks is measured, the budget is spent
+/// accordingly, and it is told what became of the masks.
 ///
 /// # Errors
-/// When a file cannot be read or written, or no choice fits the budget.
-pub fn compress_weights(files: &[PathBuf], amount: Amount, out: &Path) -> Result<CompressedFiles, Error> {
+/// When a file cannot be read or written, no choice fits the budget, or the damage cannot be measured.
+pub fn compress_weights(
+    files: &[PathBuf],
+    amount: Amount,
+    out: &Path,
+    data: Option<&DamageRequest>,
+) -> Result<CompressedFiles, Error> {
+    let trial = data.map(|data| Trial::new(data, files)).transpose()?;
+    let measured = match (&trial, amount) {
+        (Some(trial), Amount::Budget(_)) => (0..files.len()).map(|file| trial.sensitivities(file)).collect(),
+        (Some(_) | None, _) => Ok(Vec::new()),
+    };
+    let measured: Vec<BTreeMap<String, f64>> = measured?;
+    // What the network does not run with has none.
+    let sensitivity =
+        |file: usize, name: &str| measured.get(file).map_or(1.0, |known| known.get(name).copied().unwrap_or_default());
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let row = |c: weights::Compressed| CompressedFile {
+    let files = weights::compress(files, amount, out, threads, sensitivity)?;
+    let damage = |file: usize| trial.as_ref().map(|trial| trial.damage(file, &files[file].path)).transpose();
+    let damages = (0..files.len()).map(damage).collect::<Result<Vec<_>, _>>()?;
+    let row = |(c, damage): (weights::Compressed, Option<crate::infer::Damage>)| CompressedFile {
         path: c.path.display().to_string(),
         bytes: c.bytes,
         values: c.values,
         relative_error: c.relative_error,
         worst: c.worst,
         left_out: c.left_out,
+        answers_error: damage.map(|damage| damage.relative.sqrt()),
+        masks_agree: damage.map(|damage| damage.agreement),
     };
-    let files = weights::compress(files, amount, out, threads)?;
-    Ok(CompressedFiles { files: files.into_iter().map(row).collect() })
+    Ok(CompressedFiles { files: files.into_iter().zip(damages).map(row).collect() })
 }
 
 /// How two files differ, and whether they do.
@@ -160,12 +193,30 @@ mod with_torch {
 
 #[cfg(not(feature = "torch"))]
 mod without_torch {
-    use std::path::Path;
+    use std::collections::BTreeMap;
+    use std::path::{Path, PathBuf};
 
-    use super::{Error, ExportForm, StartedModel};
+    use super::{DamageRequest, Error, ExportForm, StartedModel};
     use crate::zoo::spec::NetworkSpec;
 
     const NO_NETWORKS: &str = "this build has no networks: build with the feature `torch`";
+
+    /// Measures nothing.
+    pub(super) enum Trial {}
+
+    impl Trial {
+        pub(super) fn new(_: &DamageRequest, _: &[PathBuf]) -> Result<Self, Error> {
+            Err(Error::Usage(NO_NETWORKS.to_owned()))
+        }
+
+        pub(super) fn sensitivities(&self, _: usize) -> Result<BTreeMap<String, f64>, Error> {
+            match *self {}
+        }
+
+        pub(super) fn damage(&self, _: usize, _: &Path) -> Result<crate::infer::Damage, Error> {
+            match *self {}
+        }
+    }
 
     /// Loads weights into a network and writes them.
     ///

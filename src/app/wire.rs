@@ -16,7 +16,7 @@ use crate::plan::{LINK_CAPACITY, Schedule, Unit};
 use crate::raster::OpenSource;
 use crate::stages::{
     Average, Board, Classified, Commit, Encode, Finished, Infer, Inferred, Keep, Opened, OutputLayout, Post, Ran, Read,
-    ReadUnit, Stitch, StitchedScene, TileStage, Turn, Verdict,
+    ReadUnit, Stitch, StitchedScene, TileBatch, TileStage, Turn, Verdict,
 };
 
 /// A dataflow at work.
@@ -145,6 +145,30 @@ pub fn wire(
     let commit = Commit::new(Arc::clone(board), parts.layout.clone(), Arc::clone(&parts.journal));
     graph.spawn("commit", vec![commit], to_commit, ends)?;
     Ok(Running { graph, verdicts, budget })
+}
+
+/// Starts the part of the dataflow that reads these units of the board's plan and cuts their tiles, with one reader.
+///
+/// # Errors
+/// When the system gives no thread.
+pub fn wire_tiles(
+    board: &Arc<Board>,
+    source: &dyn OpenSource,
+    units: &[usize],
+    stop: Stop,
+) -> Result<(Graph, Inlet<Arc<TileBatch>>), GraphError> {
+    let plan = board.plan();
+    let cost = |unit: usize| plan.units[unit].footprint(plan).total();
+    let budget = Budget::new(units.iter().map(|unit| cost(*unit)).max().unwrap_or(0));
+    let turn = |&unit: &usize| Waiting { work: Turn { unit, alone: None }, cost: cost(unit), alone: false };
+    let admission = Admission::new(units.iter().map(turn).collect(), budget, stop.clone());
+    let mut graph = Graph::new(stop);
+    let (units, to_tile) = graph.link(LINK_CAPACITY);
+    let reader = Read::new(Arc::clone(board), source.open());
+    graph.spawn("read", vec![reader], admission, AfterRead { units, labels: None })?;
+    let (batches, tiles) = graph.link(LINK_CAPACITY);
+    graph.spawn("tile", vec![TileStage::new(Arc::clone(board))], to_tile, batches)?;
+    Ok((graph, tiles))
 }
 
 /// What is to be read, in order: scenes under suspicion first, each when nothing else is under way, then all others.

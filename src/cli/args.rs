@@ -175,6 +175,23 @@ pub(super) enum WeightsCommand {
         #[arg(long, conflicts_with = "budget")]
         lossless: bool,
 
+        /// Scenes (a folder, a list file, or files) on which it is measured what each tensor's error does to a member's answers: the budget
+        /// is spent accordingly, and it is told how far the masks agree.
+        #[arg(long, num_args = 1.., value_name = "INPUT", requires = "pipeline")]
+        data: Vec<PathBuf>,
+
+        /// With --data: the pipeline whose members have these files as their weights.
+        #[arg(long, value_name = "FILE", requires = "data")]
+        pipeline: Option<PathBuf>,
+
+        /// With --data: tiles that are run, from all over the scenes.
+        #[arg(long, value_name = "N", requires = "data", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        tiles: u32,
+
+        /// With --data: the device that runs them. Default: the first GPU, or else a CPU.
+        #[arg(long, value_name = "DEVICE", requires = "data")]
+        device: Option<DeviceId>,
+
         /// Print JSON instead of text.
         #[arg(long)]
         json: bool,

@@ -40,8 +40,10 @@ pub(super) fn of(report: &RunReport) -> u8 {
 
 /// The exit code of an error.
 pub(super) fn code(error: &Error) -> u8 {
+    if error.is_output_fault() {
+        return OUTPUT;
+    }
     match error {
-        _ if error.is_output_fault() => OUTPUT,
         Error::Config(_) | Error::Scan(_) | Error::Plan(_) | Error::Usage(_) | Error::Foreign(_) | Error::Eval(_) => {
             USAGE
         }
@@ -55,6 +57,16 @@ pub(super) fn code(error: &Error) -> u8 {
         Error::Journal(_) => UNREADABLE,
         Error::Locked { .. } => LOCKED,
         Error::Stopped(signal) => signal.exit_code(),
-        _ => INTERNAL,
+        Error::Gdal(_)
+        | Error::Write(_)
+        | Error::NoRoom { .. }
+        | Error::Unwritable { .. }
+        | Error::Mask(_)
+        | Error::Package(_)
+        | Error::Graph(_)
+        | Error::System { .. }
+        | Error::Internal(_)
+        | Error::Died { .. }
+        | Error::Stalled { .. } => INTERNAL,
     }
 }

@@ -160,13 +160,14 @@ fn weights(command: WeightsCommand) -> Result<u8, app::Error> {
             report::print(&format!("{}: {n} tensors\n", out.display()));
             Ok(exit::DONE)
         }
-        WeightsCommand::Compress { files, out, budget, bits, lossless: _, json } => {
+        WeightsCommand::Compress { files, out, budget, bits, lossless: _, data, pipeline, tiles, device, json } => {
             let amount = match (budget, bits) {
                 (Some(budget), _) => Amount::Budget(budget),
                 (None, Some(bits)) => Amount::Bits(bits),
                 (None, None) => Amount::Lossless,
             };
-            let compressed = app::compress_weights(&files, amount, &out)?;
+            let data = pipeline.map(|pipeline| resolve::damage(pipeline, data, tiles, device));
+            let compressed = app::compress_weights(&files, amount, &out, data.as_ref())?;
             show(&compressed, json, compressed.text());
             Ok(exit::DONE)
         }

@@ -1,10 +1,13 @@
 //! From arguments to requests.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::args::{BackendName, DecodeName, DtypeName, EvalArgs, JobArgs, RunArgs, Stage, SynthArgs, WhichTensors};
-use crate::app::{self, EvalRequest, Guard, JobRequest, RunOptions, Selection, StageName, SynthRequest, Target};
-use crate::plan::{BackendKind, Decode, ScanOptions};
+use crate::app::{
+    self, DamageRequest, EvalRequest, Guard, JobRequest, RunOptions, Selection, StageName, SynthRequest, Target,
+};
+use crate::plan::{BackendKind, Decode, DeviceId, ScanOptions};
 
 /// The job that `run` and `plan` are about.
 ///
@@ -80,6 +83,24 @@ pub(super) fn synth(args: SynthArgs) -> SynthRequest {
 pub(super) fn eval(args: EvalArgs) -> EvalRequest {
     EvalRequest { masks: args.masks, truth: args.truth, ignore: args.ignore, pipeline: args.pipeline }
 }
+
+/// Where the damage of compression is measured.
+pub(super) fn damage(pipeline: PathBuf, inputs: Vec<PathBuf>, tiles: u32, device: Option<DeviceId>) -> DamageRequest {
+    let job = JobRequest {
+        pipeline,
+        settings: Vec::new(),
+        scan: ScanOptions { inputs, include: Vec::new(), exclude: Vec::new(), run_dir: None },
+        backend: BackendKind::Torch,
+        devices: device.map(|device| vec![device]),
+        readers: Some(1),
+        memory: None,
+        decode: Decode::Isolated { timeout: DECODE_TIMEOUT },
+    };
+    DamageRequest { job, tiles: tiles as usize }
+}
+
+/// How long a decoder may take where nobody says otherwise.
+const DECODE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Which tensors of a checkpoint are meant.
 pub(super) fn selection(which: WhichTensors) -> Selection {

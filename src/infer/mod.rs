@@ -11,6 +11,7 @@
 mod backend;
 mod batch;
 mod combine;
+mod damage;
 mod failure;
 mod fake;
 mod faulty;
@@ -27,6 +28,9 @@ mod torch_backend;
 pub use backend::{Backend, BackendError, ForwardKey, View, combine, keys_of, open_backends};
 pub use batch::{RawBatch, TileFault, TileLabels};
 pub use combine::Combiner;
+pub use damage::Damage;
 pub use input::InputPlan;
 pub use logits::Logits;
+#[cfg(feature = "torch")]
+pub use torch_backend::Probe;
 pub use torch_backend::{check_weights, cuda_devices, libtorch_version, torch_problem};

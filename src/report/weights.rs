@@ -66,6 +66,10 @@ pub struct CompressedFile {
     pub worst: Option<(String, f64)>,
     /// Tensors of integers, which were left out.
     pub left_out: usize,
+    /// Root mean square of the error of the member's answers as a share of theirs, where it was measured.
+    pub answers_error: Option<f64>,
+    /// Share of the pixels that keep their class, where it was measured.
+    pub masks_agree: Option<f64>,
 }
 
 impl CompressedFiles {
@@ -88,6 +92,9 @@ impl CompressedFiles {
                     )
                 }
             };
+            if let (Some(error), Some(agree)) = (file.answers_error, file.masks_agree) {
+                text += &format!(", answers {:.2} % off, masks agree {agree:.4}", error * 100.0);
+            }
             text +=
                 &if file.left_out > 0 { format!(", {} integers left out\n", file.left_out) } else { "\n".to_owned() };
         }

@@ -66,6 +66,7 @@ fn a_scene_that_kills_the_run_alone_is_left_out_by_name_and_costs_no_other() {
             3,
             &[&format!("`{poison}` alone"), "5 done, 1 failed", &format!("{poison}.tif (supervisor)"), "SIGABRT"],
         );
+        assert_eq!(work.report("out")["deaths"].as_array().unwrap().len(), 2, "{ran:?}");
         assert_eq!(strikes(&work), 2);
         let left = outputs(&work.path("out"));
         let good = |name: &String| !name.contains(poison) && name != "submit.zip";

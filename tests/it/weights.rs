@@ -220,6 +220,41 @@ fn compressed_weights_fit_their_budget_and_run_as_they_are() {
 }
 
 #[test]
+fn a_budget_is_spent_where_given_scenes_need_it_and_the_masks_are_compared() {
+    let work = Workdir::new();
+    // A network without up-sampling to blur what is compared; a quarter of its weights are of no account.
+    save(&spec("naic/unet", 1, 3), &work.path("w.safetensors"));
+    let member = "[[members]]\nnetwork = \"unet\"\nvariant = \"naic\"\nweights = \"w.safetensors\"\n";
+    work.write("p.toml", pipeline("strategy = \"fixed\"\ncentre = 32\ndilation = 8", member, 3, Some(9)));
+    for i in 0..2 {
+        geotiff(&work.path(&format!("in/s{i}.tif")), Size::new(64, 48), &values(Size::new(64, 48), 7, i));
+    }
+    let compress = |more: &[&str]| work.swath(&[&["weights", "compress", "w.safetensors", "-o", "z", "--json"], more].concat());
+    let data = ["--data", "in", "--pipeline", "p.toml", "--tiles", "3", "--device", "cpu"];
+    let figures = |more: &[&str]| -> (f64, f64, f64) {
+        let ran = compress(more);
+        ran.expect(0);
+        let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        let of = |name: &str| json["files"][0][name].as_f64().unwrap();
+        (of("bytes"), of("answers_error"), of("masks_agree"))
+    };
+    let (bytes, error, agree) = figures(&[&data[..], &["--budget", "8MB"]].concat());
+    assert!(bytes <= 8e6 && error > 0.0 && error < 1.0 && agree > 0.5 && agree <= 1.0, "{bytes} {error} {agree}");
+    // Bit for bit is bit for bit.
+    let (_, error, agree) = figures(&[&data[..], &["--lossless"]].concat());
+    assert!(error == 0.0 && agree == 1.0, "{error} {agree}");
+
+    let elsewhere = work.write("other.toml", pipeline("strategy = \"whole\"\nwhole_max = 64", "[[members]]\nnetwork = \"unet\"\nvariant = \"naic\"\nseed = 1\n", 3, None));
+    let other = ["--data", "in", "--pipeline", elsewhere.to_str().unwrap(), "--lossless"];
+    compress(&other).says(2, &["`w.safetensors` is no member's weights"]);
+    compress(&["--data", "in", "--lossless"]).says(2, &["--pipeline"]);
+    compress(&["--data", "nowhere", "--pipeline", "p.toml", "--lossless"]).says(2, &["nowhere"]);
+    work.write("bad/s.tif", "no raster");
+    let bad = ["--data", "bad", "--pipeline", "p.toml", "--lossless"];
+    compress(&bad).says(2, &["--data holds no scene"]);
+}
+
+#[test]
 fn networks_are_listed_and_shown() {
     let work = Workdir::new();
     let ran = work.swath(&["models", "list"]);

@@ -1,9 +1,12 @@
 //! The networks on libtorch.
 
 mod cuda;
+mod probe;
 
 use tch::nn::VarStore;
 use tch::{Device, Kind, TchError, Tensor};
+
+pub use probe::Probe;
 
 use super::backend::{Backend, BackendError, ForwardKey};
 use super::batch::RawBatch;

@@ -1,5 +1,6 @@
 //! Weights files of any format compressed to `.swz`, one by one or together within a budget.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -80,7 +81,8 @@ impl Source {
 /// it was made of.
 ///
 /// A tensor's expected damage is its squared error relative to its energy: for inputs without correlation that is the relative squared error of
-/// the layer's output. All tensors count alike, since the error of any one runs through the whole network.
+/// the layer's output. `sensitivity` says for the position of a file and a tensor's name how much that counts; 1 for all if nothing is known,
+/// since the error of any one runs through the whole network.
 ///
 /// # Errors
 /// When a file cannot be read, two would have one name, no choice fits the budget, or a file cannot be written.
@@ -89,11 +91,12 @@ pub fn compress(
     amount: Amount,
     out: &Path,
     threads: NonZeroUsize,
+    sensitivity: impl Fn(usize, &str) -> f64 + Sync,
 ) -> Result<Vec<Compressed>, WeightsError> {
     let names = names(files)?;
     let sources = files.iter().map(|path| Source::read(path)).collect::<Result<Vec<_>, _>>()?;
     let encoded = match amount {
-        Amount::Budget(budget) => within(&sources, budget, threads)?,
+        Amount::Budget(budget) => within(&sources, budget, threads, sensitivity)?,
         Amount::Bits(bits) => {
             let coding = Coding::Clusters { bits, scaling: Scaling::Channel };
             each(&sources, threads, |tensors| Plan::uniform(tensors, coding))?
@@ -132,17 +135,24 @@ fn each(
 }
 
 /// All files within `budget` bytes: one choice over all their tensors.
-fn within(sources: &[Source], budget: u64, threads: NonZeroUsize) -> Result<Vec<Vec<u8>>, SwzError> {
+fn within(
+    sources: &[Source],
+    budget: u64,
+    threads: NonZeroUsize,
+    sensitivity: impl Fn(usize, &str) -> f64 + Sync,
+) -> Result<Vec<Vec<u8>>, SwzError> {
     let prefix = |idx: usize| format!("{idx}/");
-    let mut all = Vec::new();
+    let (mut all, mut factors) = (Vec::new(), BTreeMap::new());
     for (idx, source) in sources.iter().enumerate() {
-        all.extend(source.tensors(&prefix(idx))?);
+        for tensor in source.tensors(&prefix(idx))? {
+            let name = tensor.name().strip_prefix(&prefix(idx)).unwrap_or_default();
+            let energy = tensor.energy();
+            let factor = if energy > 0.0 { sensitivity(idx, name) / energy } else { 0.0 };
+            factors.insert(tensor.name().to_owned(), factor);
+            all.push(tensor);
+        }
     }
-    let energies: std::collections::BTreeMap<&str, f64> = all.iter().map(|t| (t.name(), t.energy())).collect();
-    let sensitivity = |name: &str| match energies.get(name) {
-        Some(energy) if *energy > 0.0 => 1.0 / energy,
-        Some(_) | None => 0.0,
-    };
+    let sensitivity = |name: &str| factors.get(name).copied().unwrap_or_default();
     let allocator = Allocator::new(&all, Scaling::Channel, threads, sensitivity)?;
     let mut target = budget;
     loop {

@@ -38,7 +38,7 @@ pub use inspect::{Inspection, inspect};
 pub use notes::Note;
 pub use open::{Selection, WeightsFile};
 #[cfg(feature = "torch")]
-pub use store::{assign, load, save, save_variables, seeded};
+pub use store::{assign, load, save, save_variables, seeded, values};
 
 use crate::atomic::WriteError;
 use crate::zoo::layout::Layout;

@@ -1,6 +1,7 @@
 //! A file of weights in any format: its table of contents first, then one tensor at a time.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use super::file::{SafetensorsFile, duplicates, widen};
@@ -149,6 +150,18 @@ impl WeightsFile {
             return Ok(file.read(tensor)?);
         }
         Ok(widen(tensor.dtype, &self.read_raw(tensor)?))
+    }
+
+    /// The values of several of [`Self::tensors`], as [`Self::read`] returns them; what is compressed is decoded on all cores.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_many(&mut self, tensors: &[FileTensor]) -> Result<Vec<Vec<f32>>, WeightsError> {
+        if let Content::Swz(file) = &mut self.content {
+            let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+            return Ok(file.read_many(tensors, threads)?);
+        }
+        tensors.iter().map(|tensor| self.read(tensor)).collect()
     }
 
     /// The values of `tensor` in its own type: row-major, little-endian, without gaps.

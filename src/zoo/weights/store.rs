@@ -8,27 +8,33 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::convert::{self, Content};
-use super::{Mismatch, Unfit, WeightsError, WeightsFile, compare};
+use super::{FileTensor, Mismatch, Unfit, WeightsError, WeightsFile, compare};
 use crate::zoo::layout::{Fold, Layout, Role};
 use crate::zoo::seed;
 
 /// Sets every variable of a network from the weights file `path` (any format of [`WeightsFile`]), or none.
 ///
 /// # Errors
-/// When the file cannot be read, or does not fit exactly: then all mismatches are in one [`Unfit`].
+/// As [`values`], and when libtorch refuses the copy.
 pub fn load(store: &VarStore, layout: &Layout, path: &Path) -> Result<(), WeightsError> {
+    let mut values = values(layout, path)?;
+    // Every tensor that is asked for has been read: none is missing.
+    assign(store, layout, |name, _| values.remove(name).unwrap_or_default())
+}
+
+/// The values that a network needs of the weights file `path`, by name.
+///
+/// # Errors
+/// When the file cannot be read, or does not fit exactly: then all mismatches are in one [`Unfit`].
+pub fn values(layout: &Layout, path: &Path) -> Result<BTreeMap<String, Vec<f32>>, WeightsError> {
     let mut file = WeightsFile::open(path)?;
     let expected = layout.shapes();
     file.adopt_shapes(&expected)?;
     let mut mismatches = compare(&expected, file.tensors());
     mismatches.extend_from_slice(file.duplicates());
-    let mut values =
+    let values =
         if file.duplicates().is_empty() { read_fitting(&mut file, layout, &mut mismatches)? } else { BTreeMap::new() };
-    if !mismatches.is_empty() {
-        return Err(Unfit { path: path.to_owned(), mismatches }.into());
-    }
-    // Every tensor that is asked for has been read: none is missing.
-    assign(store, layout, |name, _| values.remove(name).unwrap_or_default())
+    if mismatches.is_empty() { Ok(values) } else { Err(Unfit { path: path.to_owned(), mismatches }.into()) }
 }
 
 /// Sets every variable by the seeded rule ([`seed::fill`]), so that the network depends on `seed` alone.
@@ -139,12 +145,13 @@ fn read_fitting(
     mismatches: &mut Vec<Mismatch>,
 ) -> Result<BTreeMap<String, Vec<f32>>, WeightsError> {
     let mut read = BTreeMap::new();
-    for tensor in file.tensors().to_vec() {
+    let is_needed = |tensor: &&FileTensor| {
         let declared = layout.tensors.get(&tensor.name).filter(|d| d.shape == tensor.shape && d.role != Role::Unused);
-        if declared.is_none() || !tensor.is_readable() {
-            continue;
-        }
-        let values = file.read(&tensor)?;
+        declared.is_some() && tensor.is_readable()
+    };
+    let needed: Vec<FileTensor> = file.tensors().iter().filter(is_needed).cloned().collect();
+    let values = file.read_many(&needed)?;
+    for (tensor, values) in needed.into_iter().zip(values) {
         let n_values = values.iter().filter(|v| !v.is_finite()).count();
         if n_values > 0 {
             mismatches.push(Mismatch::NonFinite { name: tensor.name, n_values });

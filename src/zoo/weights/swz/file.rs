@@ -111,8 +111,17 @@ impl SwzFile {
     /// # Errors
     /// When the system refuses the read, or any byte of the file is not the one that was written.
     pub fn read_all(&mut self, threads: NonZeroUsize) -> Result<Vec<Vec<f32>>, SwzError> {
+        self.read_many(&self.tensors.clone(), threads)
+    }
+
+    /// The same of some of [`Self::tensors`], in their order.
+    ///
+    /// # Errors
+    /// As [`Self::read_all`].
+    pub fn read_many(&mut self, tensors: &[FileTensor], threads: NonZeroUsize) -> Result<Vec<Vec<f32>>, SwzError> {
         let content = self.content()?;
-        let jobs: Vec<Option<usize>> = (0..self.entries.len()).map(Some).chain([None]).collect();
+        let indices = tensors.iter().map(|tensor| self.position(tensor).map(Some));
+        let jobs = indices.chain([Ok(None)]).collect::<Result<Vec<Option<usize>>, SwzError>>()?;
         // The digest is computed beside the tensors; its job weighs as much as the file has bytes.
         let size = |job: &Option<usize>| job.map_or(self.n_bytes, |idx| self.entries[idx].n_values());
         let decoded = parallel::map(threads, &jobs, size, |job| match job {
@@ -126,7 +135,7 @@ impl SwzFile {
             }
         });
         let mut values = decoded.into_iter().collect::<Result<Vec<_>, SwzError>>()?;
-        values.truncate(self.entries.len());
+        values.truncate(tensors.len());
         Ok(values)
     }
 
@@ -156,13 +165,17 @@ impl SwzFile {
     }
 
     fn decode_one(&mut self, tensor: &FileTensor) -> Result<Decoded, SwzError> {
-        let position = self.tensors.iter().position(|t| t.name == tensor.name);
-        let idx = position.ok_or_else(|| self.malformed(format!("it has no tensor `{}`", tensor.name)))?;
+        let idx = self.position(tensor)?;
         let mut bytes = vec![0; self.entries[idx].n_bytes];
         let start = SeekFrom::Start(self.starts[idx] as u64);
         self.file.seek(start).map_err(SwzError::io("read", &self.path))?;
         self.file.read_exact(&mut bytes).map_err(SwzError::io("read", &self.path))?;
         self.decode(idx, &bytes)
+    }
+
+    fn position(&self, tensor: &FileTensor) -> Result<usize, SwzError> {
+        let position = self.tensors.iter().position(|t| t.name == tensor.name);
+        position.ok_or_else(|| self.malformed(format!("it has no tensor `{}`", tensor.name)))
     }
 
     fn decode(&self, idx: usize, bytes: &[u8]) -> Result<Decoded, SwzError> {

@@ -1,0 +1,184 @@
+//! What compressed weights cost: measured on tiles of given scenes.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{DamageRequest, Error, Job, prepare, wire_tiles};
+use crate::config::Weights;
+use crate::flow::Stop;
+use crate::infer::{Damage, Probe, RawBatch};
+use crate::journal::Checkpoints;
+use crate::plan::{Concessions, DeviceId, Plan};
+use crate::raster::OpenSource;
+use crate::report::eprint_line;
+use crate::stages::{Board, Memory};
+use crate::zoo::seed;
+use crate::zoo::weights::WeightsFile;
+use crate::zoo::weights::swz::is_kept_exact;
+
+/// Noise that is added to a tensor, relative to its own root mean square.
+const NOISE: f64 = 0.1;
+
+/// The members that belong to the files, and the tiles they run on.
+pub(super) struct Trial {
+    plan: Plan,
+    source: Arc<dyn OpenSource>,
+    device: DeviceId,
+    /// For each file the position of its member.
+    members: Vec<usize>,
+    chosen: Vec<(usize, usize)>,
+}
+
+impl Trial {
+    /// Plans the job and finds the member of each file.
+    ///
+    /// # Errors
+    /// When the job cannot be planned or a file is no member's.
+    pub(super) fn new(request: &DamageRequest, files: &[PathBuf]) -> Result<Self, Error> {
+        let mut job = request.job.clone();
+        job.settings.push("inference.batch=1".to_owned());
+        let Job { planned, schedule, source, .. } = prepare(&job)?;
+        let members = files.iter().map(|file| member_of(&planned.plan, file));
+        let members = members.collect::<Result<_, _>>()?;
+        let chosen = evenly(&tiles(&planned.plan), request.tiles);
+        if chosen.is_empty() {
+            return Err(Error::Usage("--data holds no scene that can be read".into()));
+        }
+        let device = schedule.devices.first().copied().unwrap_or(DeviceId::Cpu);
+        Ok(Self { plan: planned.plan, source, device, members, chosen })
+    }
+
+    /// The `file`-th file's member on the tiles.
+    ///
+    /// # Errors
+    /// When no tile can be read, the weights do not fit, or the device fails.
+    pub(super) fn probe(&self, file: usize) -> Result<Probe, Error> {
+        let tiles = self.read()?;
+        Ok(Probe::open(&self.plan, self.members[file], self.device, tiles)?)
+    }
+
+    /// By how much the squared error of the answers grows with the squared error of each tensor, both relative. Tensors that are kept
+    /// exact have none.
+    ///
+    /// # Errors
+    /// As [`Self::probe`].
+    pub(super) fn sensitivities(&self, file: usize) -> Result<BTreeMap<String, f64>, Error> {
+        let mut probe = self.probe(file)?;
+        let member = &self.plan.members[self.members[file]].member;
+        let coded = probe.tensors().filter(|(_, shape, _)| !is_kept_exact(shape));
+        let coded: Vec<(String, Vec<usize>)> =
+            coded.map(|(name, shape, _)| (name.to_owned(), shape.to_vec())).collect();
+        eprint_line(&format!("{}: measuring {} tensors on {} tiles", member.name, coded.len(), self.chosen.len()));
+        let mut sensitivities = BTreeMap::new();
+        for (name, shape) in coded {
+            let noisy =
+                probe.tensors().find(|(own, ..)| *own == name).and_then(|(_, _, own)| with_noise(&name, &shape, own));
+            let Some((noisy, error)) = noisy else { continue };
+            let damage = probe.damage(|changed| (changed == name).then(|| noisy.clone()))?;
+            sensitivities.insert(name, damage.relative / error);
+        }
+        Ok(sensitivities)
+    }
+
+    /// What the compressed file at `path` changes against the `file`-th file.
+    ///
+    /// # Errors
+    /// As [`Self::probe`], and when the compressed file cannot be read.
+    pub(super) fn damage(&self, file: usize, path: &Path) -> Result<Damage, Error> {
+        let mut compressed = WeightsFile::open(path)?;
+        let tensors = compressed.tensors().to_vec();
+        let values = compressed.read_many(&tensors)?;
+        let mut values: BTreeMap<String, Vec<f32>> = tensors.into_iter().map(|t| t.name).zip(values).collect();
+        Ok(self.probe(file)?.damage(|name| values.remove(name))?)
+    }
+
+    /// The chosen tiles, through the stages of a run.
+    fn read(&self) -> Result<Vec<RawBatch>, Error> {
+        let nothing = Memory::nothing(self.plan.scenes.len(), Checkpoints::of(Path::new("")));
+        let board = Board::new(self.plan.clone(), Concessions::default(), nothing, Arc::clone(&self.source));
+        let board = Arc::new(board);
+        let mut units: Vec<usize> = self.chosen.iter().map(|(unit, _)| *unit).collect();
+        units.dedup();
+        let (graph, tiles) = wire_tiles(&board, self.source.as_ref(), &units, Stop::new())?;
+        let mut raw = Vec::new();
+        while let Some(tile) = tiles.recv() {
+            if let Some(tile) = Arc::into_inner(tile)
+                && self.chosen.contains(&(tile.ticket.unit, tile.first_tile))
+                && !tile.raw.is_blank()
+            {
+                raw.push(tile.raw);
+            }
+        }
+        graph.join()?;
+        if raw.is_empty() {
+            let failures = (0..board.n_scenes()).filter_map(|scene| board.failure(scene));
+            let cause = failures.map(|f| f.cause).next().unwrap_or_else(|| "there is nothing but nodata".to_owned());
+            return Err(Error::Usage(format!("no tile of --data can be used: {cause}")));
+        }
+        Ok(raw)
+    }
+}
+
+/// The member that has `file` as its weights.
+fn member_of(plan: &Plan, file: &Path) -> Result<usize, Error> {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let wanted = real(file);
+    let is_its = |idx: &usize| path_of(plan, *idx).is_ok_and(|path| real(path) == wanted);
+    (0..plan.members.len()).find(is_its).ok_or_else(|| {
+        Error::Usage(format!("`{}` is no member's weights in the pipeline: --data measures members", file.display()))
+    })
+}
+
+fn path_of(plan: &Plan, member: usize) -> Result<&Path, Error> {
+    match &plan.members[member].member.weights {
+        Weights::File(path) => Ok(path),
+        Weights::Seed(_) => Err(Error::Usage(format!("member `{}` has no file", plan.members[member].member.name))),
+    }
+}
+
+/// Every tile as (unit, position in it).
+fn tiles(plan: &Plan) -> Vec<(usize, usize)> {
+    let of_unit = |unit: usize| (0..plan.units[unit].geometry(plan).tiles.len()).map(move |tile| (unit, tile));
+    (0..plan.units.len()).flat_map(of_unit).collect()
+}
+
+/// `n` of them, from all over.
+fn evenly<T: Copy>(all: &[T], n: usize) -> Vec<T> {
+    let n = n.min(all.len());
+    (0..n).map(|i| all[(2 * i + 1) * all.len() / (2 * n)]).collect()
+}
+
+/// The values with noise, and its squared size relative to theirs; `None` where there is nothing to compare it with.
+fn with_noise(name: &str, shape: &[usize], own: &[f32]) -> Option<(Vec<f32>, f64)> {
+    let noise = seed::fill(0, name, shape, 0);
+    let energy = |values: &[f32]| values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>();
+    let factor = NOISE * (energy(own) / energy(&noise)).sqrt();
+    if !factor.is_finite() || factor == 0.0 {
+        return None;
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "noise may be rounded")]
+    let noisy: Vec<f32> = own.iter().zip(&noise).map(|(&w, &n)| w + (f64::from(n) * factor) as f32).collect();
+    let difference: Vec<f32> = noisy.iter().zip(own).map(|(a, b)| a - b).collect();
+    Some((noisy, energy(&difference) / energy(own)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_are_taken_from_all_over() {
+        assert_eq!(evenly(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], 2), [2, 7]);
+        assert_eq!(evenly(&[5, 6], 9), [5, 6]);
+        assert!(evenly::<u8>(&[], 3).is_empty());
+    }
+
+    #[test]
+    fn noise_is_a_tenth_of_the_weights_and_zeros_have_none() {
+        let own: Vec<f32> = (0..5000).map(|i| (i as f32).sin()).collect();
+        let (noisy, error) = with_noise("a.weight", &[50, 100], &own).unwrap();
+        assert!((error - NOISE * NOISE).abs() < 1e-4 && noisy != own, "{error}");
+        assert!(with_noise("a.weight", &[2, 2], &[0.0; 4]).is_none());
+    }
+}

@@ -1,0 +1,10 @@
+//! What becomes of a member's answers with other weights.
+
+/// What other weights change.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Damage {
+    /// Squared difference of the logits, relative to their square; what all classes of a pixel have in common does not count.
+    pub relative: f64,
+    /// Share of the pixels that keep their class.
+    pub agreement: f64,
+}
