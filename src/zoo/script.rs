@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use tch::{CModule, Device, Kind, Tensor};
+use tch::{CModule, Device, IValue, Kind, Tensor};
 
 use super::segmenter::{Segmented, Segmenter, caught};
 use super::spec::{NetworkSpec, Upsample};
@@ -69,8 +69,13 @@ impl Script {
 impl Segmenter for Script {
     /// Panics also when the program does not return what the pipeline says: a tensor of logits, `[N, classes, rows, columns]`.
     fn forward(&self, input: &Tensor, _train: bool) -> Segmented {
-        let out = self.module.forward_ts(&[input]);
-        let values = out.unwrap_or_else(|e| panic!("the TorchScript program: {}", first_line(&e.to_string())));
+        let out = self.module.forward_is(&[IValue::Tensor(input.shallow_clone())]);
+        let out = out.unwrap_or_else(|e| panic!("the TorchScript program: {}", first_line(&e.to_string())));
+        let IValue::Tensor(values) = out else {
+            panic!(
+                "the TorchScript program does not return a tensor: make one of a module that returns its logits alone"
+            );
+        };
         let sides = input.size().split_off(2);
         let logits = sides.iter().map(|side| side.div_euclid(self.stride) + i64::from(side % self.stride > 0));
         let wanted: Vec<i64> = [input.size()[0], self.n_classes].into_iter().chain(logits).collect();

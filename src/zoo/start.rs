@@ -17,6 +17,13 @@ use super::weights::{self, FileTensor, Mismatch, Unfit, WeightsError, WeightsFil
 const IMAGENET_CLASSIFIERS: [&str; 6] =
     ["fc.", "last_linear.", "classifier.", "incre_modules.", "downsamp_modules.", "final_layer."];
 
+/// torchvision's names of a ResNet's parts by their position, for networks that hold them as two sequences; what is between them has
+/// no weights.
+const PARTS: [(&str, usize); 6] =
+    [("conv1.", 0), ("bn1.", 1), ("layer1.", 4), ("layer2.", 5), ("layer3.", 6), ("layer4.", 7)];
+/// Parts in the first of these sequences: to the first stage, or to the third.
+const FIRST_PARTS: [usize; 2] = [5, 7];
+
 /// What was written.
 #[derive(Debug)]
 pub struct Started {
@@ -88,33 +95,50 @@ fn whole(layout: &Layout, classifier: &BTreeSet<&str>, tensors: &[FileTensor]) -
     weights::compare(&expected, &found)
 }
 
-/// Where the tensors of a backbone's file belong, by name in the network: all of them, ImageNet's classifier aside, under one prefix.
+/// Where the tensors of a backbone's file belong, by name in the network: all of them, ImageNet's classifier aside, under one prefix, by
+/// their own names or as two sequences.
 fn backbone(layout: &Layout, tensors: &[FileTensor]) -> Option<BTreeMap<String, usize>> {
     let prefixes = layout.tensors.keys().flat_map(|name| name.match_indices('.').map(|(at, _)| &name[..=at]));
     let prefixes: BTreeSet<&str> = prefixes.chain([""]).collect();
-    let is_needed =
-        |t: &FileTensor| !IMAGENET_CLASSIFIERS.iter().any(|c| t.name.starts_with(c)) && !is_counter(&t.name);
-    let under = |prefix: &str| {
-        let mut places = BTreeMap::new();
-        for (idx, tensor) in tensors.iter().enumerate() {
-            let name = format!("{prefix}{}", tensor.name);
-            match layout.tensors.get(&name).filter(|declared| declared.shape == tensor.shape) {
-                Some(_) => drop(places.insert(name, idx)),
-                None if is_needed(tensor) => return None,
-                None => {}
-            }
-        }
-        // A prefix of its own holds the backbone and nothing else.
-        let is_there = |name: &String| {
-            let inner = name.strip_prefix(prefix).unwrap_or_default();
-            !name.starts_with(prefix)
-                || places.contains_key(name)
-                || IMAGENET_CLASSIFIERS.iter().any(|c| inner.starts_with(c))
-        };
-        let is_complete = prefix.is_empty() || layout.tensors.keys().all(is_there);
-        (is_complete && !places.is_empty()).then_some(places)
+    let own = |prefix: &&str| under(layout, tensors, prefix, str::to_owned);
+    let split = |prefix: &&str| {
+        FIRST_PARTS.into_iter().find_map(|first| under(layout, tensors, prefix, |name| in_sequence(name, first)))
     };
-    prefixes.into_iter().find_map(under)
+    prefixes.iter().find_map(own).or_else(|| prefixes.iter().find_map(split))
+}
+
+/// The name of a ResNet's tensor where its first parts are one sequence and the others another.
+fn in_sequence(name: &str, first: usize) -> String {
+    let found = PARTS.iter().find_map(|(part, position)| Some((*position, name.strip_prefix(part)?)));
+    match found {
+        Some((position, rest)) if position < first => format!("low_features.{position}.{rest}"),
+        Some((position, rest)) => format!("high_features.{}.{rest}", position - first),
+        None => name.to_owned(),
+    }
+}
+
+/// Where the tensors belong if they are called like this under this prefix.
+fn under(
+    layout: &Layout,
+    tensors: &[FileTensor],
+    prefix: &str,
+    naming: impl Fn(&str) -> String,
+) -> Option<BTreeMap<String, usize>> {
+    let is_classifier = |name: &str| IMAGENET_CLASSIFIERS.iter().any(|start| name.starts_with(start));
+    let mut places = BTreeMap::new();
+    for (idx, tensor) in tensors.iter().enumerate() {
+        let name = format!("{prefix}{}", naming(&tensor.name));
+        match layout.tensors.get(&name).filter(|declared| declared.shape == tensor.shape) {
+            Some(_) => drop(places.insert(name, idx)),
+            None if is_classifier(&tensor.name) || is_counter(&tensor.name) => {}
+            None => return None,
+        }
+    }
+    // A prefix of its own holds the backbone and nothing else.
+    let is_there =
+        |name: &String| name.strip_prefix(prefix).is_none_or(|inner| places.contains_key(name) || is_classifier(inner));
+    let is_complete = prefix.is_empty() || layout.tensors.keys().all(is_there);
+    (is_complete && !places.is_empty()).then_some(places)
 }
 
 fn read(file: &mut WeightsFile, tensor: &FileTensor, mismatches: &mut Vec<Mismatch>) -> Result<Vec<f32>, WeightsError> {

@@ -4,6 +4,8 @@
 # network, and mIoU. Each row is a whole `swath run` and two `swath eval`.
 #
 #   bash tests/bench/compress.sh PIPELINE SCENES TRUTH [OUT [BYTES ..]]      PIPELINE has one member, with a weights file
+#
+# With DATA=SCENES (others than those that are scored) each budget is also spent by what is measured there, and BITS="8 4" chooses rows.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 pipeline="$1" scenes="$2" truth="$3" out="${4:-$(mktemp -d)}"
@@ -37,5 +39,10 @@ row() {                                         # name, arguments of compress
     printf '%-14s %10d %8s %10s %12s %8s\n' "$name" "$bytes" "$bits" "$error" "$agreement" "$(miou "$dir")"
 }
 row lossless --lossless
-for bits in 8 7 6 5 4 3 2; do row "clusters-$bits" --bits "$bits"; done
-for budget in "${budgets[@]}"; do row "budget-$budget" --budget "$budget"; done
+for bits in ${BITS-8 7 6 5 4 3 2}; do row "clusters-$bits" --bits "$bits"; done
+for budget in "${budgets[@]}"; do
+    row "budget-$budget" --budget "$budget"
+    if [ -n "${DATA:-}" ]; then
+        row "data-$budget" --budget "$budget" --data "$DATA" --pipeline "$pipeline" --tiles "${TILES:-8}"
+    fi
+done

@@ -117,6 +117,16 @@ fn training_with_other_classes_starts_from_all_but_the_classifier() {
     let ran = start(name, "imagenet.pth", &["--classes", "7", "--seed", "3"]);
     ran.says(0, &["7 classes, 3 bands; 100 tensors are the file's", "afresh: decoder.", "more"]);
     assert!(!ran.stdout.contains("afresh: encoder."), "{ran:?}");
+    // The entry's networks hold it under other names: as sequences, or with the classifier.
+    let backbone = spec("torchvision/backbone/resnet50", 3, 1000);
+    let built = registry::build_backbone(&backbone, Purpose::Training).unwrap();
+    weights::save(&built.store, &built.layout, &work.path("50.pth")).unwrap();
+    for (name, taken) in
+        [("naic/deeplabv3plus/resnet50", 265), ("naic/danet/resnet50", 267), ("naic/pspnet/resnet50", 265)]
+    {
+        let ran = start(name, "50.pth", &["--classes", "7"]);
+        ran.says(0, &[name, &format!("{taken} tensors are the file's"), "start afresh"]);
+    }
 
     start("unet/resnet18", "five.pth", &["--classes", "7"]).says(12, &["five.pth", "missing: decoder."]);
     start(name, "five.pth", &[]).says(2, &["--classes"]);
@@ -229,7 +239,8 @@ fn a_budget_is_spent_where_given_scenes_need_it_and_the_masks_are_compared() {
     for i in 0..2 {
         geotiff(&work.path(&format!("in/s{i}.tif")), Size::new(64, 48), &values(Size::new(64, 48), 7, i));
     }
-    let compress = |more: &[&str]| work.swath(&[&["weights", "compress", "w.safetensors", "-o", "z", "--json"], more].concat());
+    let compress =
+        |more: &[&str]| work.swath(&[&["weights", "compress", "w.safetensors", "-o", "z", "--json"], more].concat());
     let data = ["--data", "in", "--pipeline", "p.toml", "--tiles", "3", "--device", "cpu"];
     let figures = |more: &[&str]| -> (f64, f64, f64) {
         let ran = compress(more);
@@ -244,7 +255,15 @@ fn a_budget_is_spent_where_given_scenes_need_it_and_the_masks_are_compared() {
     let (_, error, agree) = figures(&[&data[..], &["--lossless"]].concat());
     assert!(error == 0.0 && agree == 1.0, "{error} {agree}");
 
-    let elsewhere = work.write("other.toml", pipeline("strategy = \"whole\"\nwhole_max = 64", "[[members]]\nnetwork = \"unet\"\nvariant = \"naic\"\nseed = 1\n", 3, None));
+    let elsewhere = work.write(
+        "other.toml",
+        pipeline(
+            "strategy = \"whole\"\nwhole_max = 64",
+            "[[members]]\nnetwork = \"unet\"\nvariant = \"naic\"\nseed = 1\n",
+            3,
+            None,
+        ),
+    );
     let other = ["--data", "in", "--pipeline", elsewhere.to_str().unwrap(), "--lossless"];
     compress(&other).says(2, &["`w.safetensors` is no member's weights"]);
     compress(&["--data", "in", "--lossless"]).says(2, &["--pipeline"]);
