@@ -166,9 +166,18 @@ impl FinishedFile {
 /// # Errors
 /// When it cannot be read.
 pub fn sha256_of(path: &Path) -> io::Result<String> {
+    sha256_of_file(path, || {})
+}
+
+/// The same; `alive` is called again and again meanwhile.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn sha256_of_file(path: &Path, alive: impl Fn()) -> io::Result<String> {
     let mut file = File::open(path)?;
     let (mut hasher, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
     loop {
+        alive();
         match file.read(&mut buffer)? {
             0 => return Ok(crate::hex(&hasher.finalize())),
             n => hasher.update(&buffer[..n]),

@@ -76,7 +76,9 @@ impl Trial {
                 probe.tensors().find(|(own, ..)| *own == name).and_then(|(_, _, own)| with_noise(&name, &shape, own));
             let Some((noisy, error)) = noisy else { continue };
             let damage = probe.damage(|changed| (changed == name).then(|| noisy.clone()))?;
-            sensitivities.insert(name, damage.relative / error);
+            // An answer that is no number any more is as bad as can be.
+            let relative = if damage.relative.is_finite() { damage.relative } else { 1.0 };
+            sensitivities.insert(name, relative / error);
         }
         Ok(sensitivities)
     }
@@ -111,10 +113,12 @@ impl Trial {
             }
         }
         graph.join()?;
+        for (scene, failure) in (0..board.n_scenes()).filter_map(|scene| Some((scene, board.failure(scene)?))) {
+            let path = self.plan.path_of(scene as usize);
+            eprint_line(&format!("left out: {} ({}): {}", path.display(), failure.stage, failure.cause));
+        }
         if raw.is_empty() {
-            let failures = (0..board.n_scenes()).filter_map(|scene| board.failure(scene));
-            let cause = failures.map(|f| f.cause).next().unwrap_or_else(|| "there is nothing but nodata".to_owned());
-            return Err(Error::Usage(format!("no tile of --data can be used: {cause}")));
+            return Err(Error::Usage("no tile of --data can be used: name other scenes".into()));
         }
         Ok(raw)
     }

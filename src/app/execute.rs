@@ -21,7 +21,7 @@ use super::wire::Extent;
 use super::{Error, Job, Running, disk, machine, throughput};
 use crate::config::{Checkpoint, Pipeline};
 use crate::faults::{FaultPlan, Faults};
-use crate::flow::{Closed, Graph, Stall, Stop, Watchdog};
+use crate::flow::{Closed, Graph, Stall, Stop, Watchdog, watch_over};
 use crate::geom::Size;
 use crate::infer::{Backend, BackendError, open_backends};
 use crate::journal::{self, Conceded, Journal, RunRecord, State};
@@ -173,6 +173,17 @@ fn check(options: &RunOptions, pipeline: &Pipeline) -> Result<(), Error> {
         }
         (_, _, _) => Ok(()),
     }
+}
+
+/// Tells what does not move, with the stage table, and ends the process.
+fn give_up(stall: &Stall, table: &str, is_watched: bool) -> ! {
+    eprint_line(table.trim_end());
+    let what = match &stall.stage {
+        Some(stage) => format!("the stage `{stage}` has not come back from one item"),
+        None => "every stage waits for another one".to_owned(),
+    };
+    report::eprint_error(&Error::Stalled { what, seconds: stall.quiet.as_secs() });
+    leave(if is_watched { RESTART } else { 1 })
 }
 
 /// The scenes of a plan that were under way when an earlier attempt died.
@@ -444,13 +455,7 @@ impl<'a> Run<'a> {
     fn give_up(&mut self, stall: &Stall, graph: &Graph, wall: Duration, watch: &Watch) -> ! {
         watch.finish();
         self.record.stages(&graph.reports(), wall);
-        eprint_line(report::stage_table(&self.record.report.stages).trim_end());
-        let what = match &stall.stage {
-            Some(stage) => format!("the stage `{stage}` has not come back from one item"),
-            None => "every stage waits for another one".to_owned(),
-        };
-        report::eprint_error(&Error::Stalled { what, seconds: stall.quiet.as_secs() });
-        leave(if self.options.guard.is_watched() { RESTART } else { 1 })
+        give_up(stall, &report::stage_table(&self.record.report.stages), self.options.guard.is_watched())
     }
 
     /// Makes the archive out of what the journal knows as done, unless it is there or withheld.
@@ -459,9 +464,15 @@ impl<'a> Run<'a> {
         let sizes: Vec<(String, Option<Size>)> =
             planned.chain(self.refused.iter().map(|r| (r.name.clone(), r.size))).collect();
         let scene_keys = self.board.scene_keys();
-        let Some(archive) =
-            self.record.pack(&self.outputs, self.options.partial, &sizes, &scene_keys, self.board.plan())?
-        else {
+        let table = report::stage_table(&self.record.report.stages);
+        let faults = self.options.faults.at("pack");
+        let is_watched = self.options.guard.is_watched();
+        let work = |alive: &dyn Fn()| {
+            faults.pass("submit.zip");
+            self.record.pack(&self.outputs, self.options.partial, &sizes, &scene_keys, self.board.plan(), alive)
+        };
+        let stalled = |stall: &Stall| give_up(stall, &table, is_watched);
+        let Some(archive) = watch_over("pack", self.options.stall_timeout, stalled, work)? else {
             return Ok(());
         };
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);

@@ -296,7 +296,7 @@ impl Record {
         if ended == planned { Ok(()) } else { Err(Error::Internal(format!("{ended} of {planned} scenes have ended"))) }
     }
 
-    /// Makes the archive, unless scenes have no mask and it is withheld, or it is there already; its record if it is new.
+    /// Makes the archive, calling `alive` again and again meanwhile, unless scenes have no mask and it is withheld, or it is there already; its record if it is new.
     pub(super) fn pack(
         &mut self,
         outputs: &Outputs,
@@ -304,6 +304,7 @@ impl Record {
         sizes: &[(String, Option<Size>)],
         keys: &[StageKey],
         plan: &Plan,
+        alive: &dyn Fn(),
     ) -> Result<Option<ArchiveRecord>, Error> {
         let complete = self.failed_names.is_empty() && self.missing_names.is_empty();
         if (partial == Partial::Withhold && !complete) || self.report.totals.done == 0 {
@@ -330,7 +331,7 @@ impl Record {
             prefix: &pipeline.package.prefix,
             manifest: pipeline.package.manifest,
         };
-        let packed = packed(&outputs.layout, entries, &rules)?;
+        let packed = packed(&outputs.layout, entries, &rules, alive)?;
         let path = outputs.layout.relative(&outputs.layout.archive());
         let file = FileRecord { path, bytes: packed.bytes, sha256: packed.sha256.clone() };
         let record = ArchiveRecord { key, file, entries: packed.entries };
@@ -392,8 +393,13 @@ pub(super) fn memory(promise: &Promise) -> BudgetReport {
     }
 }
 
-fn packed(layout: &OutputLayout, entries: Vec<Entry>, rules: &Rules<'_>) -> Result<PackageReport, Error> {
-    let packed = package::pack(&layout.archive(), entries, rules)?;
+fn packed(
+    layout: &OutputLayout,
+    entries: Vec<Entry>,
+    rules: &Rules<'_>,
+    alive: &dyn Fn(),
+) -> Result<PackageReport, Error> {
+    let packed = package::pack(&layout.archive(), entries, rules, alive)?;
     Ok(PackageReport {
         path: packed.path.display().to_string(),
         entries: packed.entries,

@@ -24,4 +24,4 @@ pub use meter::{StageMeter, StageReport};
 pub use panics::{panic_message, quiet_panics};
 pub use stage::{Outbox, Source, Stage};
 pub use stop::Stop;
-pub use watchdog::{Stall, Watchdog};
+pub use watchdog::{Stall, Watchdog, watch_over};

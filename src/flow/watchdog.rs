@@ -39,6 +39,9 @@ const TIMES_LONGEST: u32 = 5;
 /// Time between two looks counts no further than this: a process that was stopped and continued has not stalled.
 const LONGEST_STEP: Duration = Duration::from_secs(1);
 
+/// Time between two looks at work that is watched over.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
 /// Looks at a graph now and then.
 #[derive(Debug)]
 pub struct Watchdog {
@@ -91,6 +94,39 @@ impl Watchdog {
         let deadlock = || Stall { stage: None, quiet: self.idle };
         stalled.or_else(|| (self.idle > self.patience).then(deadlock))
     }
+}
+
+/// Does `work`, which is to call what it is given whenever it gets on; `stalled` is called when it does not for longer than `patience`
+/// (`None`: never), and ought to end the process: work that does not come back cannot be left behind.
+pub fn watch_over<T>(
+    stage: &str,
+    patience: Option<Duration>,
+    stalled: impl Fn(&Stall) + Sync,
+    work: impl FnOnce(&dyn Fn()) -> T,
+) -> T {
+    let (pulse, done) = (Pulse::default(), crossbeam_channel::bounded::<()>(0));
+    std::thread::scope(|scope| {
+        let (ends, ended) = done;
+        let (pulse, stalled) = (&pulse, &stalled);
+        if let Some(patience) = patience {
+            let watch = move || {
+                let (mut dog, mut looked) = (Watchdog::new(patience), Instant::now());
+                while ended.recv_timeout(LOOK_AGAIN) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
+                    let step = looked.elapsed().min(LONGEST_STEP);
+                    looked = Instant::now();
+                    if let Some(stall) = dog.step(std::iter::once((stage, pulse)), step) {
+                        stalled(&stall);
+                    }
+                }
+            };
+            // Without a thread nobody watches; the work is done all the same.
+            drop(std::thread::Builder::new().name("watch".into()).spawn_scoped(scope, watch));
+        }
+        pulse.beat(true);
+        let result = work(&|| pulse.beat(true));
+        drop(ends);
+        result
+    })
 }
 
 #[cfg(test)]

@@ -6,9 +6,10 @@ use std::io::{self, Seek, SeekFrom, Write};
 ///
 /// The library writes its directory in a destructor, whatever went wrong before, and prints when that fails. Behind a
 /// failure nothing it writes matters, because [`Self::finish`] gives the failure and not the file.
-#[derive(Debug)]
-pub(super) struct Sink<W> {
+pub(super) struct Sink<'a, W> {
     file: W,
+    /// Called with every write.
+    alive: &'a dyn Fn(),
     /// Known without asking the file: asking would flush its buffer for each header.
     position: u64,
     /// The furthest position that was reached.
@@ -16,10 +17,10 @@ pub(super) struct Sink<W> {
     fault: Option<io::Error>,
 }
 
-impl<W: Write + Seek> Sink<W> {
+impl<'a, W: Write + Seek> Sink<'a, W> {
     /// Around a file that is at its start.
-    pub(super) fn new(file: W) -> Self {
-        Self { file, position: 0, end: 0, fault: None }
+    pub(super) fn new(file: W, alive: &'a dyn Fn()) -> Self {
+        Self { file, alive, position: 0, end: 0, fault: None }
     }
 
     /// The file, or what went wrong with it.
@@ -40,8 +41,9 @@ impl<W: Write + Seek> Sink<W> {
     }
 }
 
-impl<W: Write + Seek> Write for Sink<W> {
+impl<W: Write + Seek> Write for Sink<'_, W> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        (self.alive)();
         let n = match self.fault {
             Some(_) => buf.len(),
             None => match self.file.write(buf) {
@@ -62,7 +64,7 @@ impl<W: Write + Seek> Write for Sink<W> {
     }
 }
 
-impl<W: Write + Seek> Seek for Sink<W> {
+impl<W: Write + Seek> Seek for Sink<'_, W> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         self.position = match (&self.fault, to) {
             (None, to) => self.file.seek(to).map_err(|e| self.keep(e))?,
@@ -107,7 +109,7 @@ mod tests {
     }
 
     fn archive(room: usize) -> (zip::result::ZipResult<()>, Result<Full, io::Error>) {
-        let mut sink = Sink::new(Full { room, held: io::Cursor::default() });
+        let mut sink = Sink::new(Full { room, held: io::Cursor::default() }, &|| ());
         let write = |sink: &mut Sink<Full>| {
             let mut zip = zip::ZipWriter::new(sink);
             for name in ["a", "b"] {
@@ -133,7 +135,7 @@ mod tests {
 
     #[test]
     fn the_position_is_the_file_s_own() {
-        let mut sink = Sink::new(io::Cursor::new(Vec::new()));
+        let mut sink = Sink::new(io::Cursor::new(Vec::new()), &|| ());
         sink.write_all(b"abcdef").unwrap();
         assert_eq!(sink.seek(SeekFrom::Start(2)).unwrap(), 2);
         sink.write_all(b"X").unwrap();

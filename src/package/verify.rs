@@ -8,7 +8,7 @@ use zip::result::ZipError;
 use zip::{ZipArchive, ZipReadOptions};
 
 use super::PackageError;
-use crate::atomic::sha256_of;
+use crate::atomic::sha256_of_file;
 
 /// An entry as it was written.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(super) struct Written {
 }
 
 /// Whether `file` is an archive of exactly these entries, whole; errors call it `target`.
-pub(super) fn verify(file: &Path, target: &Path, entries: &[Written]) -> Result<(), PackageError> {
+pub(super) fn verify(file: &Path, target: &Path, entries: &[Written], alive: &dyn Fn()) -> Result<(), PackageError> {
     let fail = |at: &str, source| PackageError::Verify { path: target.to_owned(), at: at.to_owned(), source };
     let directory = |source| fail("its directory", source);
     let opened = File::open(file).map_err(|e| directory(e.into()))?;
@@ -29,12 +29,17 @@ pub(super) fn verify(file: &Path, target: &Path, entries: &[Written]) -> Result<
         )));
     }
     for (idx, entry) in entries.iter().enumerate() {
-        verify_entry(&mut archive, idx, entry).map_err(|source| fail(&format!("`{}`", entry.name), source))?;
+        verify_entry(&mut archive, idx, entry, alive).map_err(|source| fail(&format!("`{}`", entry.name), source))?;
     }
     Ok(())
 }
 
-fn verify_entry(archive: &mut ZipArchive<BufReader<File>>, idx: usize, entry: &Written) -> Result<(), ZipError> {
+fn verify_entry(
+    archive: &mut ZipArchive<BufReader<File>>,
+    idx: usize,
+    entry: &Written,
+    alive: &dyn Fn(),
+) -> Result<(), ZipError> {
     let options = ZipReadOptions::new().enforce_header_consistency(true);
     let mut found = archive.by_index_with_options(idx, options)?;
     if found.name_raw() != entry.name.as_bytes() || found.size() != entry.bytes {
@@ -43,15 +48,29 @@ fn verify_entry(archive: &mut ZipArchive<BufReader<File>>, idx: usize, entry: &W
         return Err(ZipError::InvalidArchive(what.into()));
     }
     // Reading to the end compares the CRC.
-    io::copy(&mut found, &mut io::sink())?;
+    io::copy(&mut found, &mut Nowhere(alive))?;
     Ok(())
 }
 
+/// Takes bytes and calls something.
+struct Nowhere<'a>(&'a dyn Fn());
+
+impl io::Write for Nowhere<'_> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        (self.0)();
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// SHA-256 of a file.
-pub(super) fn digest(file: &Path, target: &Path) -> Result<String, PackageError> {
+pub(super) fn digest(file: &Path, target: &Path, alive: &dyn Fn()) -> Result<String, PackageError> {
     let fail =
         |e: io::Error| PackageError::Verify { path: target.to_owned(), at: "its bytes".into(), source: e.into() };
-    sha256_of(file).map_err(fail)
+    sha256_of_file(file, alive).map_err(fail)
 }
 
 #[cfg(test)]
@@ -81,12 +100,12 @@ mod tests {
     fn a_flipped_byte_is_found_and_its_entry_named() {
         let dir = tempfile::tempdir().unwrap();
         let (path, entries) = archive(dir.path());
-        verify(&path, &path, &entries).unwrap();
+        verify(&path, &path, &entries, &|| ()).unwrap();
         let mut bytes = std::fs::read(&path).unwrap();
         let second = bytes.windows(100).position(|w| w == [2; 100]).unwrap();
         bytes[second + 50] ^= 1;
         crate::atomic::write(&path, &bytes).unwrap();
-        let error = verify(&path, &path, &entries).unwrap_err();
+        let error = verify(&path, &path, &entries, &|| ()).unwrap_err();
         assert!(matches!(&error, PackageError::Verify { at, .. } if at == "`b`") && error.is_output_fault(), "{error}");
     }
 
@@ -95,9 +114,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (path, mut entries) = archive(dir.path());
         entries[1].name = "c".into();
-        assert!(verify(&path, &path, &entries).is_err());
+        assert!(verify(&path, &path, &entries, &|| ()).is_err());
         entries.truncate(1);
-        assert!(verify(&path, &path, &entries).is_err());
+        assert!(verify(&path, &path, &entries, &|| ()).is_err());
     }
 
     #[test]
@@ -107,7 +126,7 @@ mod tests {
         let bytes = std::fs::read(&path).unwrap();
         for n in 0..bytes.len() {
             crate::atomic::write(&path, &bytes[..n]).unwrap();
-            assert!(verify(&path, &path, &entries).is_err(), "cut at {n}");
+            assert!(verify(&path, &path, &entries, &|| ()).is_err(), "cut at {n}");
         }
     }
 }

@@ -30,32 +30,32 @@ pub struct Packed {
     pub sha256: String,
 }
 
-/// Makes `target` an archive of exactly these masks, replacing what was there.
+/// Makes `target` an archive of exactly these masks, replacing what was there. `alive` is called again and again meanwhile.
 ///
 /// # Errors
 /// When the set is empty or a name is unfit or double; a mask is missing, damaged, or breaks the rules; the file system
 /// refuses; or the archive does not read back. `target` is untouched then.
-pub fn pack(target: &Path, entries: Vec<Entry>, rules: &Rules<'_>) -> Result<Packed, PackageError> {
+pub fn pack(target: &Path, entries: Vec<Entry>, rules: &Rules<'_>, alive: &dyn Fn()) -> Result<Packed, PackageError> {
     if entries.is_empty() {
         return Err(PackageError::Empty { path: target.to_owned() });
     }
     let entries = order(entries, rules)?;
-    let mut sink = Sink::new(AtomicFile::create(target)?);
+    let mut sink = Sink::new(AtomicFile::create(target)?, alive);
     let written = write(&mut sink, target, &entries, rules);
     // What the file system said explains a failed write better than the library can.
     let fail = |source| WriteError { operation: "write", path: target.to_owned(), source };
     let file = sink.finish().map_err(fail)?;
     let written = written?;
     let file = file.finish()?;
-    verify(file.temp_path(), target, &written)?;
-    let (bytes, sha256) = (file.bytes(), digest(file.temp_path(), target)?);
+    verify(file.temp_path(), target, &written, alive)?;
+    let (bytes, sha256) = (file.bytes(), digest(file.temp_path(), target, alive)?);
     let path = file.persist()?;
     sync_dir(path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
     Ok(Packed { path, entries: written.len() as u64, bytes, sha256 })
 }
 
 fn write<W>(
-    sink: &mut Sink<W>,
+    sink: &mut Sink<'_, W>,
     target: &Path,
     entries: &[Entry],
     rules: &Rules<'_>,
@@ -207,10 +207,10 @@ mod tests {
         let a = mask(dir.path().join("a.png"), SIZE, MaskDepth::Eight, 7);
         let b = mask(dir.path().join("b.png"), SIZE, MaskDepth::Eight, 200);
         let entries = vec![file("场景/b.png", &b), blank("blank.png", 0), file("a.png", &a)];
-        let packed = pack(&dir.path().join("out/submit.zip"), entries, &rules(&table())).unwrap();
+        let packed = pack(&dir.path().join("out/submit.zip"), entries, &rules(&table()), &|| ()).unwrap();
         let bytes = std::fs::read(&packed.path).unwrap();
         assert_eq!((packed.entries, packed.bytes), (3, bytes.len() as u64));
-        assert_eq!(packed.sha256, digest(&packed.path, &packed.path).unwrap());
+        assert_eq!(packed.sha256, digest(&packed.path, &packed.path, &|| ()).unwrap());
         let held = unpack(&packed.path);
         let names: Vec<&str> = held.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["a.png", "blank.png", "场景/b.png"]);
@@ -229,11 +229,11 @@ mod tests {
             masks.iter().map(|(name, path)| file(name, path)).chain([blank("e.png", 7)]).collect();
         let classes = table();
         let rules = Rules { manifest: true, prefix: "p", ..rules(&classes) };
-        let first = pack(&dir.path().join("1.zip"), entries.clone(), &rules).unwrap();
+        let first = pack(&dir.path().join("1.zip"), entries.clone(), &rules, &|| ()).unwrap();
         for (_, path) in &masks {
             std::fs::File::options().append(true).open(path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
         }
-        let second = pack(&dir.path().join("2.zip"), entries.into_iter().rev().collect(), &rules).unwrap();
+        let second = pack(&dir.path().join("2.zip"), entries.into_iter().rev().collect(), &rules, &|| ()).unwrap();
         assert_eq!(std::fs::read(first.path).unwrap(), std::fs::read(second.path).unwrap());
     }
 
@@ -242,7 +242,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let classes = table();
         let rules = Rules { manifest: true, prefix: "results/", ..rules(&classes) };
-        let packed = pack(&dir.path().join("x.zip"), vec![blank("b.png", 1), blank("a.png", 7)], &rules).unwrap();
+        let packed =
+            pack(&dir.path().join("x.zip"), vec![blank("b.png", 1), blank("a.png", 7)], &rules, &|| ()).unwrap();
         let held = unpack(&packed.path);
         let names: Vec<&str> = held.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!((names, packed.entries), (vec!["results/a.png", "results/b.png", "results/manifest.json"], 3));
@@ -262,7 +263,8 @@ mod tests {
     fn refusal(entry: Entry, dir: &Path) -> PackageError {
         let target = dir.join("zip/submit.zip");
         crate::atomic::write(&target, b"the old one").unwrap();
-        let error = pack(&target, vec![blank("0.png", 1), entry, blank("z.png", 1)], &rules(&table())).unwrap_err();
+        let error =
+            pack(&target, vec![blank("0.png", 1), entry, blank("z.png", 1)], &rules(&table()), &|| ()).unwrap_err();
         assert_eq!(std::fs::read(&target).unwrap(), b"the old one");
         assert_eq!(std::fs::read_dir(dir.join("zip")).unwrap().count(), 1);
         assert!(!error.is_output_fault(), "{error}");
@@ -326,14 +328,14 @@ mod tests {
         let mut bytes = std::fs::read(&path).unwrap();
         bytes.extend(vec![b'x'; 100_000]);
         crate::atomic::write(&path, &bytes).unwrap();
-        let packed = pack(&dir.path().join("x.zip"), vec![file("a.png", &path)], &rules(&table())).unwrap();
+        let packed = pack(&dir.path().join("x.zip"), vec![file("a.png", &path)], &rules(&table()), &|| ()).unwrap();
         assert!(unpack(&packed.path)[0].1 == bytes);
     }
 
     #[test]
     fn an_empty_set_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let error = pack(&dir.path().join("x.zip"), vec![], &rules(&table())).unwrap_err();
+        let error = pack(&dir.path().join("x.zip"), vec![], &rules(&table()), &|| ()).unwrap_err();
         assert!(matches!(error, PackageError::Empty { .. }));
     }
 
@@ -341,7 +343,7 @@ mod tests {
     fn more_entries_than_16_bits_count_are_packed() {
         let dir = tempfile::tempdir().unwrap();
         let entries = (0..70_000).map(|i| Entry { size: Size::new(1, 1), ..blank(&format!("{}/{i}.png", i % 100), 1) });
-        let packed = pack(&dir.path().join("x.zip"), entries.collect(), &rules(&table())).unwrap();
+        let packed = pack(&dir.path().join("x.zip"), entries.collect(), &rules(&table()), &|| ()).unwrap();
         assert_eq!((packed.entries, read_len(&packed.path)), (70_000, 70_000));
     }
 
@@ -358,7 +360,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let blocker = dir.path().join("file");
         crate::atomic::write(&blocker, b"x").unwrap();
-        let error = pack(&blocker.join("x.zip"), vec![blank("a.png", 1)], &rules(&table())).unwrap_err();
+        let error = pack(&blocker.join("x.zip"), vec![blank("a.png", 1)], &rules(&table()), &|| ()).unwrap_err();
         assert!(error.is_output_fault(), "{error}");
     }
 }

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -16,12 +15,7 @@ use swath::zoo::layout::{Layout, Role};
 use swath::zoo::weights;
 use swath::zoo::weights::{Format, Selection, WeightsFile, inspect};
 
-use crate::support::{files, shared};
-
-/// Memory that a process has for reading small files, in KiB: far more than the test program itself takes.
-const MEMORY_KIB: u64 = 1 << 20;
-/// Set in the process that has no more.
-const CAPPED: &str = "SWATH_TEST_MEMORY_IS_CAPPED";
+use crate::support::{files, shared, within_bounded_memory};
 
 type Contents = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
@@ -260,18 +254,4 @@ fn check<S: Strategy>(cases: u32, strategy: S, test: impl Fn(&S::Value)) {
         Ok(())
     });
     run.unwrap_or_else(|e| panic!("{e}"));
-}
-
-/// Runs the test `name` in a process of its own that has [`MEMORY_KIB`] to itself; `false` there.
-fn within_bounded_memory(name: &str) -> bool {
-    if std::env::var_os(CAPPED).is_some() {
-        return false;
-    }
-    let limited = format!("ulimit -d {MEMORY_KIB} && exec \"$0\" \"$@\"");
-    let mut command = Command::new("sh");
-    command.arg("-c").arg(limited).arg(std::env::current_exe().unwrap()).args([name, "--exact"]).env(CAPPED, "1");
-    let output = command.output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("1 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    true
 }

@@ -14,6 +14,7 @@ mod devices;
 mod disturbed;
 mod faults;
 mod flow;
+mod fuzzed;
 mod isolated;
 mod kill;
 mod member;

@@ -124,6 +124,15 @@ fn every_stage_that_does_not_come_back_is_told_with_the_stage_table_and_the_run_
 }
 
 #[test]
+fn an_archive_that_is_not_finished_is_a_stall_like_any_other() {
+    let work = prepared();
+    let expected = reference(&work);
+    let ran = run(faulty(&work, "pack:stall!", &["--stall-timeout", "2"]));
+    ran.says(0, &["the stage `pack` has not come back", "  commit ", "stopped itself", "starting it again"]);
+    assert!(outputs(&work.path("out")) == expected);
+}
+
+#[test]
 fn without_a_supervisor_a_stall_is_the_end() {
     let work = prepared();
     let ran = run(faulty(&work, "infer:stall@2", &["--stall-timeout", "2", "--no-supervise"]));

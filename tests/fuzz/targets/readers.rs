@@ -25,7 +25,7 @@ fn folder() -> tempfile::TempDir {
 }
 
 /// The bytes as a file of weights in one of these formats. Returns whether it was sound.
-pub fn weights(data: &[u8], formats: &[Format]) -> bool {
+pub(crate) fn weights(data: &[u8], formats: &[Format]) -> bool {
     let dir = folder();
     let path = dir.path().join("w");
     std::fs::write(&path, data).unwrap();
@@ -54,7 +54,7 @@ pub fn weights(data: &[u8], formats: &[Format]) -> bool {
 
 /// The bytes as compressed weights whose checksums are right and whose last tensor ends where the bytes do: what is behind the checks must
 /// hold its own. Returns whether they were sound.
-pub fn swz(data: &[u8]) -> bool {
+pub(crate) fn swz(data: &[u8]) -> bool {
     let mut content = data.to_vec();
     let is_sealed = seal(&mut content).is_some();
     weights(&content, &[Format::Swz]) && is_sealed
@@ -94,7 +94,7 @@ fn seal(content: &mut [u8]) -> Option<()> {
 
 /// The bytes as the streams of a Huffman directory: each record (length as u16, bytes) becomes one of its files. Returns whether they
 /// were sound.
-pub fn huffman(data: &[u8]) -> bool {
+pub(crate) fn huffman(data: &[u8]) -> bool {
     let dir = folder();
     let mut rest = data;
     for name in STREAMS {
@@ -109,7 +109,7 @@ pub fn huffman(data: &[u8]) -> bool {
 }
 
 /// The bytes as a pipeline file. Returns whether it was sound.
-pub fn pipeline(data: &[u8]) -> bool {
+pub(crate) fn pipeline(data: &[u8]) -> bool {
     let dir = folder();
     let path = dir.path().join("p.toml");
     std::fs::write(&path, data).unwrap();

@@ -6,6 +6,7 @@ pub(crate) mod tracer;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// A file or folder of the shared fixtures (`../shared`, or where `SWATH_SHARED` says), or `None` with a printed reason.
 #[expect(clippy::print_stderr, reason = "a test that skips says why")]
@@ -18,6 +19,25 @@ pub(crate) fn shared(relative: &str) -> Option<PathBuf> {
         return None;
     }
     Some(path)
+}
+
+/// Memory that a process has for reading small files, in KiB: far more than the test program itself takes.
+const MEMORY_KIB: u64 = 1 << 20;
+/// Set in the process that has no more.
+const CAPPED: &str = "SWATH_TEST_MEMORY_IS_CAPPED";
+
+/// Runs the test `name` in a process of its own that has [`MEMORY_KIB`] to itself; `false` there.
+pub(crate) fn within_bounded_memory(name: &str) -> bool {
+    if std::env::var_os(CAPPED).is_some() {
+        return false;
+    }
+    let limited = format!("ulimit -d {MEMORY_KIB} && exec \"$0\" \"$@\"");
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(limited).arg(std::env::current_exe().unwrap()).args([name, "--exact"]).env(CAPPED, "1");
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    true
 }
 
 /// Width, height and values of a PNG, by the `image` crate: a decoder that swath itself does not use for masks.
