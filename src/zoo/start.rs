@@ -55,7 +55,7 @@ pub fn without_classifier(name: &str, classes: u32, from: &Path, seed: u64, to: 
         mismatches if mismatches.is_empty() => (0..).zip(file.tensors()).map(|(i, t)| (t.name.clone(), i)).collect(),
         mismatches => backbone(&layout, file.tensors()).ok_or_else(|| unfit(mismatches))?,
     };
-    let mut mismatches = file.duplicates().to_vec();
+    let mut mismatches = Vec::new();
     let (mut taken, mut fresh, mut contents) = (0, Vec::new(), Vec::new());
     for (name, declared) in &layout.tensors {
         let stored = places.get(name).filter(|_| !classifier.contains(name.as_str()));

@@ -56,14 +56,14 @@ def leaf(symbol):
 
 
 def directory():
-    """An 8 x 6 matrix with one value in each row, and a bias."""
+    """A 6 x 8 matrix with one value in each row, and a bias."""
     one, two = (struct.unpack("<I", struct.pack("<f", v))[0] for v in (1.5, 2.5))
     streams = [
-        bits("01" * 4),
+        bits("01" * 3),
         bits(f"0{leaf(one)}{leaf(two)}"),
-        bits("01" * 4),
+        bits("01" * 3),
         bits(f"0{leaf(1)}{leaf(3)}"),
-        bits("0" * 8),
+        bits("0" * 6),
         bits(leaf(1)),
         pickle.dumps(numpy.arange(8, dtype=numpy.float32), protocol=2),
     ]

@@ -285,7 +285,10 @@ mod tests {
     fn a_name_that_stands_twice_is_seen() {
         let twice = r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
         let (_dir, path) = written(twice, 4);
-        assert_eq!(WeightsFile::open(&path).unwrap().duplicates(), [Mismatch::Duplicate { name: "a".to_owned() }]);
+        let mut file = WeightsFile::open(&path).unwrap();
+        assert_eq!(file.duplicates(), [Mismatch::Duplicate { name: "a".to_owned() }]);
+        let tensor = file.tensors()[0].clone();
+        assert!(file.read(&tensor).unwrap_err().to_string().contains("listed twice: a"));
     }
 
     #[test]

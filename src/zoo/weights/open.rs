@@ -8,7 +8,7 @@ use super::file::{SafetensorsFile, duplicates, widen};
 use super::huffman::HuffmanDir;
 use super::pth::PthFile;
 use super::swz::SwzFile;
-use super::{FileTensor, Format, Mismatch, Note, WeightsError};
+use super::{FileTensor, Format, Mismatch, Note, Unfit, WeightsError};
 
 /// Which tensors of a file are meant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -116,7 +116,7 @@ impl WeightsFile {
         &self.listing.tensors
     }
 
-    /// A [`Mismatch::Duplicate`] for every name that the file has more than once. If there is one, nothing should be read.
+    /// A [`Mismatch::Duplicate`] for every name that the file has more than once. If there is one, nothing can be read.
     pub fn duplicates(&self) -> &[Mismatch] {
         &self.listing.duplicates
     }
@@ -143,8 +143,9 @@ impl WeightsFile {
     /// The values of `tensor`, one of [`Self::tensors`], widened to f32; not a number where the type is not readable.
     ///
     /// # Errors
-    /// When the system refuses the read or the values turn out to be damaged.
+    /// When the system refuses the read, the values turn out to be damaged, or the file has a name twice.
     pub fn read(&mut self, tensor: &FileTensor) -> Result<Vec<f32>, WeightsError> {
+        self.refuse_duplicates()?;
         if let Content::Swz(file) = &mut self.content {
             // The levels are f32 whatever type was compressed.
             return Ok(file.read(tensor)?);
@@ -157,6 +158,7 @@ impl WeightsFile {
     /// # Errors
     /// As [`Self::read`].
     pub fn read_many(&mut self, tensors: &[FileTensor]) -> Result<Vec<Vec<f32>>, WeightsError> {
+        self.refuse_duplicates()?;
         if let Content::Swz(file) = &mut self.content {
             let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
             return Ok(file.read_many(tensors, threads)?);
@@ -169,11 +171,20 @@ impl WeightsFile {
     /// # Errors
     /// As [`Self::read`].
     pub fn read_raw(&mut self, tensor: &FileTensor) -> Result<Vec<u8>, WeightsError> {
+        self.refuse_duplicates()?;
         match &mut self.content {
             Content::Safetensors(file) => file.read(tensor.idx()),
             Content::Pth(file) => file.read(tensor.idx()),
             Content::Huffman(directory) => directory.read(tensor.idx(), tensor.known_shape()),
             Content::Swz(file) => Ok(file.read_bytes(tensor)?),
+        }
+    }
+
+    /// Where a name stands twice there is no telling which tensor is meant, and formats have not checked the places of either.
+    fn refuse_duplicates(&self) -> Result<(), WeightsError> {
+        match self.listing.duplicates.is_empty() {
+            true => Ok(()),
+            false => Err(Unfit { path: self.path.clone(), mismatches: self.listing.duplicates.clone() }.into()),
         }
     }
 }

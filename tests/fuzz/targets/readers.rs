@@ -104,7 +104,7 @@ pub(crate) fn huffman(data: &[u8]) -> bool {
         rest = after;
     }
     let Ok(mut file) = WeightsFile::open(dir.path()) else { return false };
-    let shapes = [("a.weight".to_owned(), vec![8, 6]), ("a.bias".to_owned(), vec![8])];
+    let shapes = [("a.weight".to_owned(), vec![6, 8]), ("a.bias".to_owned(), vec![8])];
     file.adopt_shapes(&shapes).is_ok() && file.tensors().to_vec().iter().all(|tensor| file.read(tensor).is_ok())
 }
 
