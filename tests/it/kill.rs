@@ -185,3 +185,20 @@ fn a_change_that_fails_once_or_for_ever_never_makes_a_wrong_done() {
     }
     eprintln!("{tried} failures tried at {} of {calls} points", points.len());
 }
+
+#[test]
+fn a_write_that_takes_only_half_of_the_bytes_loses_none() {
+    let work = prepared();
+    let (calls, expected) = reference(&work);
+    // All of them, and each alone.
+    let one = points(calls, 6).into_iter().map(|at| (at, false));
+    let mut more_calls = 0;
+    for (at, for_ever) in one.chain([(1, true)]) {
+        let traced = trace(&mut work.command(&RUN), Action::Short { at, for_ever });
+        assert_eq!(traced.code, Some(0), "short at {at} of {calls}, for ever: {for_ever}: {traced:?}");
+        assert!(outputs(&work.path("out")) == expected, "short at {at} of {calls}, for ever: {for_ever}");
+        std::fs::remove_dir_all(work.path("out")).unwrap();
+        more_calls = traced.calls;
+    }
+    assert!(more_calls > calls, "what was left of each write took another: {more_calls}, {calls}");
+}

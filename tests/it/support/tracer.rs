@@ -1,5 +1,5 @@
 //! Runs a command and stops at its n-th call that changes the file system, counted over all its threads and processes: to kill it
-//! there, or to make the call fail.
+//! there, to make the call fail, or to let it do only a part.
 #![cfg(all(feature = "gdal", target_os = "linux", target_arch = "x86_64"))]
 #![expect(clippy::wildcard_enum_match_arm, reason = "of all that can happen to a process a few things matter here")]
 
@@ -22,6 +22,8 @@ pub(crate) enum Action {
     Kill { at: usize, all: bool },
     /// The call fails, and with `for_ever` every later one too.
     Fail { at: usize, error: Errno, for_ever: bool },
+    /// The call takes half of the bytes that it is given, if it writes, and with `for_ever` every later one too.
+    Short { at: usize, for_ever: bool },
 }
 
 /// How it went.
@@ -60,6 +62,8 @@ const WRITING: [u64; 22] = [
     296, // pwritev
     316, // renameat2
 ];
+const WRITE: u64 = 1;
+const PWRITE: u64 = 18;
 const OPEN: u64 = 2;
 const OPENAT: u64 = 257;
 /// O_WRONLY, O_RDWR, O_CREAT.
@@ -99,11 +103,22 @@ pub(crate) fn trace(command: &mut Command, action: Action) -> Traced {
     Traced { calls, code, stderr }
 }
 
+/// What a call that was tampered with is to look like.
+#[derive(Clone, Copy, Debug)]
+enum Outcome {
+    /// As it went.
+    AsIs,
+    /// Like this error.
+    Error(Errno),
+    /// As if it had been asked for so many bytes: a caller relies on its registers.
+    Asked(u64),
+}
+
 struct Tracer {
     action: Action,
     calls: usize,
-    /// Threads inside a call, and whether it is to fail.
-    entered: HashMap<Pid, bool>,
+    /// Threads inside a call, and what is to be done on the way out.
+    entered: HashMap<Pid, Outcome>,
     root: Pid,
     killed: bool,
 }
@@ -137,11 +152,13 @@ impl Tracer {
 
     fn call(&mut self, pid: Pid) {
         let Ok(mut registers) = ptrace::getregs(pid) else { return };
-        if let Some(fails) = self.entered.remove(&pid) {
-            if let (true, Action::Fail { error, .. }) = (fails, self.action) {
-                registers.rax = (-i64::from(error as i32)).cast_unsigned();
-                ptrace::setregs(pid, registers).unwrap_or_default();
+        if let Some(outcome) = self.entered.remove(&pid) {
+            match outcome {
+                Outcome::AsIs => return,
+                Outcome::Error(error) => registers.rax = (-i64::from(error as i32)).cast_unsigned(),
+                Outcome::Asked(bytes) => registers.rdx = bytes,
             }
+            ptrace::setregs(pid, registers).unwrap_or_default();
             return;
         }
         let opens = match registers.orig_rax {
@@ -153,24 +170,34 @@ impl Tracer {
         let to_terminal = matches!(registers.orig_rax, 1 | 20) && registers.rdi <= 2;
         let counts = (opens || WRITING.contains(&registers.orig_rax)) && !to_terminal && !is_elsewhere(pid, &registers);
         self.calls += usize::from(counts && !self.killed);
-        let fails = match self.action {
+        let is_meant = |at: usize, for_ever: bool| counts && (self.calls == at || (for_ever && self.calls > at));
+        let outcome = match self.action {
             Action::Kill { at, all } if counts && self.calls == at && !self.killed => {
                 self.killed = true;
                 kill(process_of(pid), Signal::SIGKILL).unwrap();
                 if all {
                     kill(self.root, Signal::SIGKILL).unwrap_or_default();
                 }
-                false
+                Outcome::AsIs
             }
-            Action::Fail { at, for_ever, .. } => counts && (self.calls == at || (for_ever && self.calls > at)),
-            Action::Count | Action::Kill { .. } => false,
+            Action::Fail { at, error, for_ever } if is_meant(at, for_ever) => {
+                // No such call: the kernel does nothing, and on the way out the answer is replaced.
+                registers.orig_rax = u64::MAX;
+                Outcome::Error(error)
+            }
+            Action::Short { at, for_ever }
+                if is_meant(at, for_ever) && matches!(registers.orig_rax, WRITE | PWRITE) =>
+            {
+                let asked = registers.rdx;
+                registers.rdx = asked.div_ceil(2);
+                Outcome::Asked(asked)
+            }
+            Action::Count | Action::Kill { .. } | Action::Fail { .. } | Action::Short { .. } => Outcome::AsIs,
         };
-        if fails {
-            // No such call: the kernel does nothing, and on the way out the answer is replaced.
-            registers.orig_rax = u64::MAX;
+        if !matches!(outcome, Outcome::AsIs) {
             ptrace::setregs(pid, registers).unwrap_or_default();
         }
-        self.entered.insert(pid, fails);
+        self.entered.insert(pid, outcome);
     }
 }
 
