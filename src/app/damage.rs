@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{DamageRequest, Error, Job, prepare, wire_tiles};
-use crate::config::Weights;
+use super::{DamageRequest, Error, Job, machine, prepare, wire_tiles};
+use crate::config::{Weights, format_bytes};
 use crate::flow::Stop;
-use crate::infer::{Damage, Probe, RawBatch};
+use crate::infer::{Damage, Logits, Probe, RawBatch};
 use crate::journal::Checkpoints;
-use crate::plan::{Concessions, DeviceId, Plan};
+use crate::plan::{Concessions, DeviceId, Plan, Planned};
 use crate::raster::OpenSource;
 use crate::report::eprint_line;
 use crate::stages::{Board, Memory};
@@ -23,39 +23,40 @@ const NOISE: f64 = 0.1;
 /// The members that belong to the files, and the tiles they run on.
 pub(super) struct Trial {
     plan: Plan,
-    source: Arc<dyn OpenSource>,
     device: DeviceId,
     /// For each file the position of its member.
     members: Vec<usize>,
-    chosen: Vec<(usize, usize)>,
+    tiles: Arc<[RawBatch]>,
 }
 
 impl Trial {
-    /// Plans the job and finds the member of each file.
+    /// Plans the job, finds the member of each file and reads the tiles.
     ///
     /// # Errors
-    /// When the job cannot be planned or a file is no member's.
+    /// When the job cannot be planned, a file is no member's, no tile can be read, or the memory does not suffice for so many.
     pub(super) fn new(request: &DamageRequest, files: &[PathBuf]) -> Result<Self, Error> {
         let mut job = request.job.clone();
         job.settings.push("inference.batch=1".to_owned());
         let Job { planned, schedule, source, .. } = prepare(&job)?;
-        let members = files.iter().map(|file| member_of(&planned.plan, file));
-        let members = members.collect::<Result<_, _>>()?;
-        let chosen = evenly(&tiles(&planned.plan), request.tiles);
+        let Planned { plan, refused, .. } = planned;
+        refused.iter().for_each(|r| eprint_line(&format!("left out: {}: {}", r.file.display(), r.cause)));
+        let members = files.iter().map(|file| member_of(&plan, file)).collect::<Result<_, _>>()?;
+        let chosen = evenly(&tiles(&plan), request.tiles);
         if chosen.is_empty() {
             return Err(Error::Usage("--data holds no scene that can be read".into()));
         }
+        check_memory(&plan, chosen.len())?;
+        let tiles = read(&plan, &source, &chosen)?.into();
         let device = schedule.devices.first().copied().unwrap_or(DeviceId::Cpu);
-        Ok(Self { plan: planned.plan, source, device, members, chosen })
+        Ok(Self { plan, device, members, tiles })
     }
 
     /// The `file`-th file's member on the tiles.
     ///
     /// # Errors
-    /// When no tile can be read, the weights do not fit, or the device fails.
+    /// When the weights do not fit, or the device fails.
     pub(super) fn probe(&self, file: usize) -> Result<Probe, Error> {
-        let tiles = self.read()?;
-        Ok(Probe::open(&self.plan, self.members[file], self.device, tiles)?)
+        Ok(Probe::open(&self.plan, self.members[file], self.device, Arc::clone(&self.tiles))?)
     }
 
     /// By how much the squared error of the answers grows with the squared error of each tensor, both relative. Tensors that are kept
@@ -69,7 +70,7 @@ impl Trial {
         let coded = probe.tensors().filter(|(_, shape, _)| !is_kept_exact(shape));
         let coded: Vec<(String, Vec<usize>)> =
             coded.map(|(name, shape, _)| (name.to_owned(), shape.to_vec())).collect();
-        eprint_line(&format!("{}: measuring {} tensors on {} tiles", member.name, coded.len(), self.chosen.len()));
+        eprint_line(&format!("{}: measuring {} tensors on {} tiles", member.name, coded.len(), self.tiles.len()));
         let mut sensitivities = BTreeMap::new();
         for (name, shape) in coded {
             let noisy =
@@ -94,34 +95,48 @@ impl Trial {
         let mut values: BTreeMap<String, Vec<f32>> = tensors.into_iter().map(|t| t.name).zip(values).collect();
         Ok(self.probe(file)?.damage(|name| values.remove(name))?)
     }
+}
 
-    /// The chosen tiles, through the stages of a run.
-    fn read(&self) -> Result<Vec<RawBatch>, Error> {
-        let nothing = Memory::nothing(self.plan.scenes.len(), Checkpoints::of(Path::new("")));
-        let board = Board::new(self.plan.clone(), Concessions::default(), nothing, Arc::clone(&self.source));
-        let board = Arc::new(board);
-        let mut units: Vec<usize> = self.chosen.iter().map(|(unit, _)| *unit).collect();
-        units.dedup();
-        let (graph, tiles) = wire_tiles(&board, self.source.as_ref(), &units, Stop::new())?;
-        let mut raw = Vec::new();
-        while let Some(tile) = tiles.recv() {
-            if let Some(tile) = Arc::into_inner(tile)
-                && self.chosen.contains(&(tile.ticket.unit, tile.first_tile))
-                && !tile.raw.is_blank()
-            {
-                raw.push(tile.raw);
-            }
-        }
-        graph.join()?;
-        for (scene, failure) in (0..board.n_scenes()).filter_map(|scene| Some((scene, board.failure(scene)?))) {
-            let path = self.plan.path_of(scene as usize);
-            eprint_line(&format!("left out: {} ({}): {}", path.display(), failure.stage, failure.cause));
-        }
-        if raw.is_empty() {
-            return Err(Error::Usage("no tile of --data can be used: name other scenes".into()));
-        }
-        Ok(raw)
+/// Refuses more tiles than memory holds: each with the answers of a member, before and after.
+fn check_memory(plan: &Plan, n_tiles: usize) -> Result<(), Error> {
+    let answer = |crop| plan.members.iter().map(move |m| Logits::stored_len(&m.member.spec, crop)).max().unwrap_or(0);
+    let largest = plan.scenes.iter().map(|s| answer(s.grid.crop())).max().unwrap_or(0) as u64;
+    let needed = n_tiles as u64 * (plan.batch_bytes() + largest);
+    match machine::memory().filter(|memory| needed > memory.available) {
+        None => Ok(()),
+        Some(memory) => Err(Error::Usage(format!(
+            "{n_tiles} tiles and what a member makes of them take {}, and {} are free: choose fewer --tiles",
+            format_bytes(needed),
+            format_bytes(memory.available)
+        ))),
     }
+}
+
+/// The chosen tiles, through the stages of a run.
+fn read(plan: &Plan, source: &Arc<dyn OpenSource>, chosen: &[(usize, usize)]) -> Result<Vec<RawBatch>, Error> {
+    let nothing = Memory::nothing(plan.scenes.len(), Checkpoints::of(Path::new("")));
+    let board = Arc::new(Board::new(plan.clone(), Concessions::default(), nothing, Arc::clone(source)));
+    let mut units: Vec<usize> = chosen.iter().map(|(unit, _)| *unit).collect();
+    units.dedup();
+    let (graph, tiles) = wire_tiles(&board, source.as_ref(), &units, Stop::new())?;
+    let mut raw = Vec::new();
+    while let Some(tile) = tiles.recv() {
+        if let Some(tile) = Arc::into_inner(tile)
+            && chosen.contains(&(tile.ticket.unit, tile.first_tile))
+            && !tile.raw.is_blank()
+        {
+            raw.push(tile.raw);
+        }
+    }
+    graph.join()?;
+    for (scene, failure) in (0..board.n_scenes()).filter_map(|scene| Some((scene, board.failure(scene)?))) {
+        let path = plan.path_of(scene as usize);
+        eprint_line(&format!("left out: {} ({}): {}", path.display(), failure.stage, failure.cause));
+    }
+    if raw.is_empty() {
+        return Err(Error::Usage("no tile of --data can be used: name other scenes".into()));
+    }
+    Ok(raw)
 }
 
 /// The member that has `file` as its weights.

@@ -153,7 +153,8 @@ fn members(pipeline: &Pipeline, backend: BackendKind, device_class: &str) -> Res
         };
         let resolved_precision = match member.precision {
             _ if backend == BackendKind::Fake => Precision::F32,
-            Precision::Auto if device_class == "cpu" => Precision::F32,
+            // Half precision would convert a program's integers as well.
+            Precision::Auto if device_class == "cpu" || member.spec.script.is_some() => Precision::F32,
             Precision::Auto => Precision::F16,
             named @ (Precision::F32 | Precision::F16 | Precision::BF16) => named,
         };
@@ -201,6 +202,12 @@ fn warnings(planned: &Planned, promise: &Promise) -> Vec<String> {
     }
     for member in planned.plan.members.iter().filter(|m| m.member.spec.script.is_some()) {
         let name = &member.member.name;
+        if member.resolved_precision != Precision::F32 {
+            warnings.push(format!(
+                "member `{name}` runs in half precision, which converts all that its program holds, integers too; if it does not run, \
+                 use precision = \"auto\""
+            ));
+        }
         warnings.push(format!(
             "member `{name}` is a TorchScript program; PyTorch has deprecated the format, and a later libtorch may not run it: where the \
              network is one of `swath models list`, give it its state_dict as weights"

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 #[cfg(feature = "torch")]
 use super::damage::Trial;
 use super::{Error, JobRequest};
-use crate::report::{CompressedFile, CompressedFiles, TensorRow, WeightsDiff, WeightsSheet};
-use crate::zoo::spec::NetworkSpec;
+use crate::infer::Damage;
+use crate::report::{self, CompressedFile, CompressedFiles, TensorRow, WeightsDiff, WeightsSheet};
 use crate::zoo::weights::{self, FileTensor};
 pub use crate::zoo::weights::{Amount, Selection, Target};
 
@@ -35,17 +35,6 @@ pub enum ExportForm {
     Plain,
     /// Batch normalisation folded into the convolutions, without what only training uses.
     Folded,
-}
-
-/// Starting weights that were written.
-#[derive(Clone, Debug)]
-pub struct StartedModel {
-    /// The network.
-    pub spec: NetworkSpec,
-    /// Tensors that the file had.
-    pub taken: usize,
-    /// Names of those that start afresh.
-    pub fresh: Vec<String>,
 }
 
 /// What the file `path` holds.
@@ -92,8 +81,12 @@ pub fn convert_weights(from: &Path, selection: Selection, target: Target, to: &P
     Ok(weights::convert(from, selection, target, to)?)
 }
 
-/// Compresses `files` into the folder `out`. With `data`, what each tensor's error does to the masks is measured, the budget is spent
-/// accordingly, and it is told what became of the masks.
+/// Powers to which a measured sensitivity is raised, one after the other: 0 counts all tensors alike. Small errors say how much a tensor
+/// matters, but not how the large ones of a tight budget add up, so the power that does least damage is found by trying.
+const POWERS: [f64; 4] = [0.0, 0.25, 0.5, 1.0];
+
+/// Compresses `files` into the folder `out`. With `data`, what each tensor's error does to the answers is measured, the budget is spent in
+/// several ways that follow from it, the best of which stays, and it is told what became of the masks.
 ///
 /// # Errors
 /// When a file cannot be read or written, no choice fits the budget, or the damage cannot be measured.
@@ -103,20 +96,14 @@ pub fn compress_weights(
     out: &Path,
     data: Option<&DamageRequest>,
 ) -> Result<CompressedFiles, Error> {
-    let trial = data.map(|data| Trial::new(data, files)).transpose()?;
-    let measured = match (&trial, amount) {
-        (Some(trial), Amount::Budget(_)) => (0..files.len()).map(|file| trial.sensitivities(file)).collect(),
-        (Some(_) | None, _) => Ok(Vec::new()),
-    };
-    let measured: Vec<BTreeMap<String, f64>> = measured?;
-    // What the network does not run with has none.
-    let sensitivity =
-        |file: usize, name: &str| measured.get(file).map_or(1.0, |known| known.get(name).copied().unwrap_or_default());
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let files = weights::compress(files, amount, out, threads, sensitivity)?;
-    let damage = |file: usize| trial.as_ref().map(|trial| trial.damage(file, &files[file].path)).transpose();
-    let damages = (0..files.len()).map(damage).collect::<Result<Vec<_>, _>>()?;
-    let row = |(c, damage): (weights::Compressed, Option<crate::infer::Damage>)| CompressedFile {
+    let compress = |known: &[BTreeMap<String, f64>], power: f64| {
+        // What the network does not run with has no sensitivity.
+        let of = |file: &BTreeMap<String, f64>, name: &str| file.get(name).map_or(0.0, |known| known.powf(power));
+        let sensitivity = |file: usize, name: &str| known.get(file).map_or(1.0, |file| of(file, name));
+        weights::compress(files, amount, out, threads, sensitivity)
+    };
+    let row = |(c, damage): (weights::Compressed, Option<Damage>)| CompressedFile {
         path: c.path.display().to_string(),
         bytes: c.bytes,
         values: c.values,
@@ -126,7 +113,38 @@ pub fn compress_weights(
         answers_error: damage.map(|damage| damage.relative.sqrt()),
         masks_agree: damage.map(|damage| damage.agreement),
     };
-    Ok(CompressedFiles { files: files.into_iter().zip(damages).map(row).collect() })
+    let rows = |files: Vec<weights::Compressed>, damages: Vec<Option<Damage>>| CompressedFiles {
+        files: files.into_iter().zip(damages).map(row).collect(),
+    };
+    let Some(data) = data else {
+        let files = compress(&[], 0.0)?;
+        let nothing = vec![None; files.len()];
+        return Ok(rows(files, nothing));
+    };
+    // Before anything is measured, which takes long.
+    weights::check_compressible(files)?;
+    let trial = Trial::new(data, files)?;
+    let attempt = |known: &[BTreeMap<String, f64>], power: f64| -> Result<_, Error> {
+        let files = compress(known, power)?;
+        let damage = |(idx, file): (usize, &weights::Compressed)| trial.damage(idx, &file.path);
+        let damages = files.iter().enumerate().map(damage).collect::<Result<Vec<Damage>, Error>>()?;
+        Ok((files, damages))
+    };
+    if !matches!(amount, Amount::Budget(_)) {
+        let (files, damages) = attempt(&[], 0.0)?;
+        return Ok(rows(files, damages.into_iter().map(Some).collect()));
+    }
+    let known = (0..files.len()).map(|file| trial.sensitivities(file)).collect::<Result<Vec<_>, Error>>()?;
+    let mut tried = Vec::new();
+    for power in POWERS {
+        let (_, damages) = attempt(&known, power)?;
+        let sum: f64 = damages.iter().map(|damage| damage.relative).sum();
+        report::eprint_line(&format!("sensitivity to the power of {power}: answers {:.2} % off", sum.sqrt() * 100.0));
+        tried.push((sum, power));
+    }
+    let best = tried.into_iter().min_by(|a, b| a.0.total_cmp(&b.0)).map_or(0.0, |(_, power)| power);
+    let (files, damages) = attempt(&known, best)?;
+    Ok(rows(files, damages.into_iter().map(Some).collect()))
 }
 
 /// How two files differ, and whether they do.
@@ -155,7 +173,7 @@ pub fn diff_weights(first: &Path, second: &Path, selection: Selection) -> Result
 mod with_torch {
     use std::path::Path;
 
-    use super::{Error, ExportForm, StartedModel};
+    use super::{Error, ExportForm};
     use crate::zoo::export::{self, ExportError};
     use crate::zoo::spec::NetworkSpec;
     use crate::zoo::start::{self, Started};
@@ -177,10 +195,8 @@ mod with_torch {
     ///
     /// # Errors
     /// When there is no such network, the file is neither, or `to` cannot be written.
-    pub fn start_model(name: &str, classes: u32, from: &Path, seed: u64, to: &Path) -> Result<StartedModel, Error> {
-        let started = start::without_classifier(name, classes, from, seed, to).map_err(failed)?;
-        let Started { spec, taken, fresh } = started;
-        Ok(StartedModel { spec, taken, fresh })
+    pub fn start_model(name: &str, classes: u32, from: &Path, seed: u64, to: &Path) -> Result<Started, Error> {
+        start::without_classifier(name, classes, from, seed, to).map_err(failed)
     }
 
     fn failed(error: ExportError) -> Error {
@@ -196,10 +212,21 @@ mod without_torch {
     use std::collections::BTreeMap;
     use std::path::{Path, PathBuf};
 
-    use super::{DamageRequest, Error, ExportForm, StartedModel};
+    use super::{Damage, DamageRequest, Error, ExportForm};
     use crate::zoo::spec::NetworkSpec;
 
     const NO_NETWORKS: &str = "this build has no networks: build with the feature `torch`";
+
+    /// Starting weights that were written: never in this build.
+    #[derive(Debug)]
+    pub struct StartedModel {
+        /// The network.
+        pub spec: NetworkSpec,
+        /// Tensors that the file had.
+        pub taken: usize,
+        /// Names of those that start afresh.
+        pub fresh: Vec<String>,
+    }
 
     /// Measures nothing.
     pub(super) enum Trial {}
@@ -213,7 +240,7 @@ mod without_torch {
             match *self {}
         }
 
-        pub(super) fn damage(&self, _: usize, _: &Path) -> Result<crate::infer::Damage, Error> {
+        pub(super) fn damage(&self, _: usize, _: &Path) -> Result<Damage, Error> {
             match *self {}
         }
     }

@@ -184,8 +184,8 @@ pub(super) enum WeightsCommand {
         #[arg(long, value_name = "FILE", requires = "data")]
         pipeline: Option<PathBuf>,
 
-        /// With --data: tiles that are run, from all over the scenes.
-        #[arg(long, value_name = "N", requires = "data", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        /// With --data: tiles that are run, from all over the scenes, to measure and then to compare the masks.
+        #[arg(long, value_name = "N", requires = "data", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         tiles: u32,
 
         /// With --data: the device that runs them. Default: the first GPU, or else a CPU.
@@ -338,6 +338,9 @@ pub(super) struct PlanArgs {
     pub(super) json: bool,
 }
 
+/// Seconds that a decoder may take where nobody says otherwise.
+pub(super) const DECODE_TIMEOUT: u64 = 60;
+
 /// What `run` and `plan` have in common.
 #[derive(Debug, Args)]
 pub(super) struct JobArgs {
@@ -378,7 +381,7 @@ pub(super) struct JobArgs {
     pub(super) decode: DecodeName,
 
     /// Seconds that a decoder may take for an answer (some rows of a scene) before it is killed and the scene given up.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, value_name = "SECONDS", default_value_t = DECODE_TIMEOUT, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(super) decode_timeout: u64,
 
     /// In a folder, take the files that match (relative path) instead of *.tif and *.tiff.

@@ -55,12 +55,10 @@ pub(super) fn code(error: &Error) -> u8 {
         },
         Error::DeviceLost { .. } | Error::NoDevice { .. } => NO_DEVICE,
         Error::Journal(_) => UNREADABLE,
+        Error::Write(_) | Error::NoRoom { .. } | Error::Unwritable { .. } => OUTPUT,
         Error::Locked { .. } => LOCKED,
         Error::Stopped(signal) => signal.exit_code(),
         Error::Gdal(_)
-        | Error::Write(_)
-        | Error::NoRoom { .. }
-        | Error::Unwritable { .. }
         | Error::Mask(_)
         | Error::Package(_)
         | Error::Graph(_)

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::args::{BackendName, DecodeName, DtypeName, EvalArgs, JobArgs, RunArgs, Stage, SynthArgs, WhichTensors};
+use super::args::{
+    BackendName, DECODE_TIMEOUT, DecodeName, DtypeName, EvalArgs, JobArgs, RunArgs, Stage, SynthArgs, WhichTensors,
+};
 use crate::app::{
     self, DamageRequest, EvalRequest, Guard, JobRequest, RunOptions, Selection, StageName, SynthRequest, Target,
 };
@@ -94,13 +96,10 @@ pub(super) fn damage(pipeline: PathBuf, inputs: Vec<PathBuf>, tiles: u32, device
         devices: device.map(|device| vec![device]),
         readers: Some(1),
         memory: None,
-        decode: Decode::Isolated { timeout: DECODE_TIMEOUT },
+        decode: Decode::Isolated { timeout: Duration::from_secs(DECODE_TIMEOUT) },
     };
     DamageRequest { job, tiles: tiles as usize }
 }
-
-/// How long a decoder may take where nobody says otherwise.
-const DECODE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Which tensors of a checkpoint are meant.
 pub(super) fn selection(which: WhichTensors) -> Selection {

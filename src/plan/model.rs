@@ -58,9 +58,10 @@ pub struct MemberPlan {
 }
 
 impl MemberPlan {
-    /// Bytes that its weights take in memory, at most: a program's are there twice while it is loaded.
+    /// Bytes that its weights take in memory, at most. A program's are there four times while it is loaded: as a file for its digest, as
+    /// two copies on their way through tch, and as tensors.
     pub fn weights_bytes(&self) -> u64 {
-        self.member.spec.parameters() * 4 + 2 * self.program_bytes
+        self.member.spec.parameters() * 4 + 4 * self.program_bytes
     }
 }
 

@@ -5,11 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use tch::Device;
+
 use super::export::ExportError;
 use super::identify::identify;
+use super::layers::scope::Purpose;
 use super::layout::Layout;
 use super::registry;
-use super::seed;
 use super::spec::{NetworkSpec, STEM_WEIGHTS, SpecTable};
 use super::weights::{self, FileTensor, Mismatch, Unfit, WeightsError, WeightsFile, is_counter, is_ending};
 
@@ -36,8 +38,8 @@ pub struct Started {
 }
 
 /// Writes to the safetensors file `to` what training the network `name` for `classes` classes starts from: the tensors of the weights file
-/// `from`, which is of the same network with other classes or of its backbone alone, and by the seeded rule ([`seed::fill`]) what that
-/// does not give.
+/// `from`, which is of the same network with other classes or of its backbone alone, and what that does not give as training from scratch
+/// starts with it, drawn from `seed`. What the reference has and never uses is zeros if the file does not have it.
 ///
 /// # Errors
 /// When there is no such network, the file is neither, or `to` cannot be written.
@@ -56,6 +58,9 @@ pub fn without_classifier(name: &str, classes: u32, from: &Path, seed: u64, to: 
         mismatches => backbone(&layout, file.tensors()).ok_or_else(|| unfit(mismatches))?,
     };
     let mut mismatches = Vec::new();
+    tch::manual_seed(i64::from_ne_bytes(seed.to_ne_bytes()));
+    let built = registry::build(&spec, Purpose::Training, Device::Cpu)?;
+    let initial = built.store.variables();
     let (mut taken, mut fresh, mut contents) = (0, Vec::new(), Vec::new());
     for (name, declared) in &layout.tensors {
         let stored = places.get(name).filter(|_| !classifier.contains(name.as_str()));
@@ -66,7 +71,10 @@ pub fn without_classifier(name: &str, classes: u32, from: &Path, seed: u64, to: 
             }
             None => {
                 fresh.push(name.clone());
-                seed::fill(seed, name, &declared.shape, 0)
+                match initial.get(name) {
+                    Some(tensor) => weights::to_host(name, tensor)?,
+                    None => vec![0.0; declared.shape.iter().product()],
+                }
             }
         };
         contents.push((name.clone(), declared.shape.clone(), values));

@@ -1,6 +1,8 @@
 //! TorchScript programs as members, through the command line.
 #![cfg(all(feature = "torch", feature = "gdal"))]
 
+use std::path::Path;
+
 use swath::geom::Size;
 use swath::zoo::layers::scope::Purpose;
 use swath::zoo::spec::SpecTable;
@@ -9,7 +11,7 @@ use tch::{CModule, Device, Kind, Tensor};
 
 use crate::support::command::{Workdir, geotiff};
 use crate::support::memory::{pipeline, values};
-use crate::support::outputs;
+use crate::support::{outputs, png};
 
 const SIDE: u32 = 64;
 
@@ -113,11 +115,38 @@ fn what_a_program_returns_must_be_what_the_pipeline_says() {
     for (n_classes, more) in [(2, ""), (3, "upsampling = 2")] {
         let digest = program(&work, "own.pt", |image| image.repeat([1, n_classes, 1, 1]));
         with_member(&work, &member("own.pt", &format!("trust = true\nsha256 = \"{digest}\"\n{more}")));
-        work.swath(&RUN).says(3, &["the TorchScript program returned", "0 done, 2 failed"]);
+        work.swath(&RUN).says(12, &["`member0`", "the TorchScript program returned", "3 classes"]);
+        assert!(!work.path("out").exists());
     }
     let digest = program(&work, "own.pt", half);
     with_member(&work, &member("own.pt", &format!("trust = true\nsha256 = \"{digest}\"\nupsampling = 2")));
     work.swath(&RUN).says(0, &["2 done, 0 failed"]);
+}
+
+#[test]
+fn a_program_that_pytorch_has_saved_runs_as_for_inference_with_its_integers() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/program.pt");
+    let digest = weights::digest(&fixture).unwrap();
+    let work = Workdir::new();
+    // Stripes of 20 columns that are 0, 3 and 6, in scenes of several sizes and one in tiles.
+    for (i, height) in (0..).zip([40, 61, 100]) {
+        let stripes: Vec<u8> = (0..height * 60).map(|at| u8::try_from(at % 60 / 20 * 3).unwrap()).collect();
+        geotiff(&work.path(&format!("in/s{i}.tif")), Size::new(60, height), &stripes);
+    }
+    let more = "upsampling = 2\nmultiple = 2\ninput = { mean = [0.0], std = [1.0] }";
+    let member = member(&fixture.display().to_string(), &format!("trust = true\nsha256 = \"{digest}\"\n{more}"));
+    let tiler = "strategy = \"fixed\"\ncentre = 48\ndilation = 8\nwhole_max = 64";
+    work.write("p.toml", pipeline(tiler, &member, 3, None));
+    work.swath(&RUN).says(0, &["3 done, 0 failed"]);
+    for i in 0..3 {
+        let (width, _, mask) = png(&work.path(&format!("out/masks/s{i}.png")));
+        for (at, class) in mask.iter().enumerate() {
+            let x = at % width as usize;
+            // Between the stripes the mean of both decides.
+            assert!(!(4..16).contains(&(x % 20)) || usize::from(*class) == x / 20, "s{i} at {at}: {class}");
+        }
+    }
+    work.swath(&[&RUN[..], &["--set", "members.0.precision=f16"]].concat()).says(12, &["`member0`", "Error"]);
 }
 
 #[test]

@@ -48,7 +48,8 @@ impl Body {
     fn open(planned: &MemberPlan, device: Device) -> Result<Self, String> {
         let member = &planned.member;
         if let (Some(_), Weights::File(path)) = (member.spec.script, &member.weights) {
-            let script = Script::load(path, &planned.digest, &member.spec, device);
+            let kind = kind(planned.resolved_precision);
+            let script = Script::load(path, &planned.digest, &member.spec, device, kind);
             return script.map(Self::Program).map_err(|e| explain(&e));
         }
         let built = registry::build(&member.spec, Purpose::Inference, device);
@@ -58,6 +59,7 @@ impl Body {
             Weights::Seed(seed) => weights::seeded(&store, &layout, *seed).map_err(|e| explain(&e))?,
         }
         store.freeze();
+        convert(&store, planned.resolved_precision).map_err(|e| e.to_string())?;
         Ok(Self::Known { store, network })
     }
 
@@ -68,10 +70,11 @@ impl Body {
         }
     }
 
-    fn convert(&mut self, precision: Precision) -> Result<(), String> {
+    /// The variables, where they are known.
+    fn store(&self) -> Option<&VarStore> {
         match self {
-            Self::Known { store, .. } => convert(store, precision).map_err(|e| e.to_string()),
-            Self::Program(script) => script.to_kind(kind(precision)),
+            Self::Known { store, .. } => Some(store),
+            Self::Program(_) => None,
         }
     }
 }
@@ -105,15 +108,30 @@ impl TorchMember {
             true => BackendError::Device { device, detail },
             false => BackendError::Weights { member: member.name.clone(), detail },
         };
-        let mut body = Body::open(planned, target(device)).map_err(failed)?;
+        let body = Body::open(planned, target(device)).map_err(failed)?;
         let precision = planned.resolved_precision;
-        body.convert(precision).map_err(failed)?;
         let input = InputPlan::new(&member.input, &plan.bands, member.spec.size_rule(), plan.pipeline.tiling.border);
-        Ok(Self { spec: member.spec.clone(), input, precision, body })
+        let member = Self { spec: member.spec.clone(), input, precision, body };
+        if let (Body::Program(_), Some(scene)) = (&member.body, plan.scenes.first()) {
+            // What a program returns is only known when it runs: once, before work starts.
+            member.try_out(scene.grid.crop(), device).map_err(failed)?;
+        }
+        Ok(member)
+    }
+
+    /// Runs it on zeros of the size that a crop is padded to.
+    fn try_out(&self, crop: Size, device: DeviceId) -> Result<(), String> {
+        let full = self.spec.size_rule().padded(crop);
+        let zeros = vec![0.0; full.len() * self.spec.bands as usize];
+        self.forward(&zeros, 1, full, device).map(drop).map_err(|e| explain(&e))
     }
 
     fn forward(&self, input: &[f32], n_tiles: usize, full: Size, device: DeviceId) -> Result<Logits, BackendError> {
-        let failed = |detail: String| failure(device, &detail);
+        let failed = |detail: String| match &self.body {
+            // What a program says of itself breaks no device.
+            Body::Program(_) if !names_device(&detail) => BackendError::Forward { detail },
+            Body::Program(_) | Body::Known { .. } => failure(device, &detail),
+        };
         let shape = [n_tiles as i64, i64::from(self.spec.bands), i64::from(full.height), i64::from(full.width)];
         let tensor = Tensor::from_slice(input).f_view(shape).and_then(|t| t.f_to_device(target(device)));
         let tensor = tensor.and_then(|t| t.f_to_kind(kind(self.precision))).map_err(|e| failed(e.to_string()))?;
@@ -165,12 +183,12 @@ impl Backend for TorchBackend {
         if kind(precision) == Kind::Float {
             return None;
         }
-        // The stored weights widened: what overflowed was an activation.
-        let widened = member.body.convert(Precision::F32);
+        // The stored weights widened: what overflowed was an activation. Those of a program are not within reach.
+        let widened = convert(member.body.store()?, Precision::F32);
         member.precision = Precision::F32;
-        let logits = widened.map_err(|e| failure(self.device, &e)).and_then(|()| self.forward(batch, key));
+        let logits = widened.map_err(|e| failure(self.device, &e.to_string())).and_then(|()| self.forward(batch, key));
         let member = &mut self.members[key.member];
-        let narrowed = member.body.convert(precision).map_err(|e| failure(self.device, &e));
+        let narrowed = convert(member.body.store()?, precision).map_err(|e| failure(self.device, &e.to_string()));
         member.precision = precision;
         Some(narrowed.and(logits))
     }

@@ -1,6 +1,7 @@
 //! How far a network's answers move when its weights do.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{Body, TorchMember, explain, refused, target};
 use crate::config::classes::ClassId;
@@ -24,8 +25,9 @@ pub struct Probe {
     member: TorchMember,
     layout: Layout,
     weights: BTreeMap<String, Vec<f32>>,
-    /// Each tile with the member's answer and what became of it.
-    answers: Vec<(RawBatch, Logits, Vec<Vec<ClassId>>)>,
+    tiles: Arc<[RawBatch]>,
+    /// The member's answer to each, and the classes that follow from it.
+    answers: Vec<(Logits, Vec<Vec<ClassId>>)>,
     input: Vec<f32>,
 }
 
@@ -33,8 +35,9 @@ impl Probe {
     /// Loads the `member`-th member of the plan on a device and runs it on `tiles`.
     ///
     /// # Errors
-    /// When the member has no weights file of its own network, that does not fit, or the device or libtorch fails.
-    pub fn open(plan: &Plan, member: usize, device: DeviceId, tiles: Vec<RawBatch>) -> Result<Self, BackendError> {
+    /// When the member has no weights file of a known network, that does not fit, its own answers are not finite, or the device or
+    /// libtorch fails.
+    pub fn open(plan: &Plan, member: usize, device: DeviceId, tiles: Arc<[RawBatch]>) -> Result<Self, BackendError> {
         if let Some(detail) = super::torch_problem(device) {
             return Err(BackendError::Device { device, detail });
         }
@@ -50,15 +53,19 @@ impl Probe {
         store.freeze();
         let input = InputPlan::new(&planned.member.input, &plan.bands, spec.size_rule(), plan.pipeline.tiling.border);
         let precision = planned.resolved_precision;
-        let mut body = Body::Known { store, network };
-        body.convert(precision).map_err(failed)?;
-        let member = TorchMember { spec: spec.clone(), input, precision, body };
-        let mut probe = Self { device, member, layout, weights: values, answers: Vec::new(), input: Vec::new() };
+        super::convert(&store, precision).map_err(|e| failed(e.to_string()))?;
+        let member = TorchMember { spec: spec.clone(), input, precision, body: Body::Known { store, network } };
+        let (answers, input) = (Vec::new(), Vec::new());
+        let mut probe = Self { device, member, layout, weights: values, tiles, answers, input };
         probe.set(|_| None)?;
-        for tile in tiles {
-            let logits = probe.run(&tile)?;
-            let labels = labels(&tile, &logits);
-            probe.answers.push((tile, logits, labels));
+        for tile in Arc::clone(&probe.tiles).iter() {
+            let logits = probe.run(tile)?;
+            if !is_finite(tile, &logits) {
+                let why = "its own answers are not finite; use precision = \"f32\" or other weights";
+                return Err(failed(format!("{}: {why}", tile.name)));
+            }
+            let labels = labels(tile, &logits);
+            probe.answers.push((logits, labels));
         }
         Ok(probe)
     }
@@ -75,16 +82,15 @@ impl Probe {
     /// When the device or libtorch fails.
     pub fn damage(&mut self, changed: impl FnMut(&str) -> Option<Vec<f32>>) -> Result<Damage, BackendError> {
         self.set(changed)?;
-        let answers = std::mem::take(&mut self.answers);
         let mut sums = Sums::default();
-        let compared = answers.iter().try_for_each(|(tile, own, own_labels)| {
+        for (idx, tile) in Arc::clone(&self.tiles).iter().enumerate() {
             let logits = self.run(tile)?;
+            let (own, own_labels) = &self.answers[idx];
             sums.add(own, &logits);
-            sums.count(own_labels, &labels(tile, &logits));
-            Ok(())
-        });
-        self.answers = answers;
-        compared.map(|()| sums.damage())
+            let labels = is_finite(tile, &logits).then(|| labels(tile, &logits));
+            sums.count(own_labels, labels.as_deref());
+        }
+        Ok(sums.damage())
     }
 
     fn set(&mut self, mut changed: impl FnMut(&str) -> Option<Vec<f32>>) -> Result<(), BackendError> {
@@ -100,6 +106,11 @@ impl Probe {
         self.member.input.fill(tile, &mut self.input);
         self.member.forward(&self.input, tile.len(), self.member.input.padded(tile.crop), self.device)
     }
+}
+
+/// Whether every answer that counts is a number.
+fn is_finite(tile: &RawBatch, logits: &Logits) -> bool {
+    (0..tile.len()).all(|idx| tile.blank[idx] || logits.is_finite(idx))
 }
 
 /// Classes of what each tile owns.
@@ -136,15 +147,21 @@ impl Sums {
         }
     }
 
-    fn count(&mut self, own: &[Vec<ClassId>], other: &[Vec<ClassId>]) {
-        let pairs = || own.iter().flatten().zip(other.iter().flatten());
-        self.pixels += pairs().count() as u64;
-        self.agreeing += pairs().filter(|(a, b)| a == b).count() as u64;
+    /// Without classes none agrees.
+    fn count(&mut self, own: &[Vec<ClassId>], other: Option<&[Vec<ClassId>]>) {
+        self.pixels += own.iter().flatten().count() as u64;
+        let pairs = other.map(|other| own.iter().flatten().zip(other.iter().flatten()));
+        self.agreeing += pairs.into_iter().flatten().filter(|(a, b)| a == b).count() as u64;
     }
 
     fn damage(&self) -> Damage {
+        let relative = self.difference / self.own;
         Damage {
-            relative: if self.own > 0.0 { self.difference / self.own } else { 0.0 },
+            relative: match self.difference == 0.0 {
+                true => 0.0,
+                false if relative.is_finite() => relative,
+                false => f64::INFINITY,
+            },
             agreement: if self.pixels > 0 { self.agreeing as f64 / self.pixels as f64 } else { 1.0 },
         }
     }
@@ -170,8 +187,12 @@ mod tests {
         // Halved: a quarter of the square.
         let mut sums = Sums::default();
         sums.add(&own, &logits(&[0.5, 2.0, -0.5, 0.0]));
-        sums.count(&[vec![0, 1, 1]], &[vec![0, 1, 0]]);
+        sums.count(&[vec![0, 1, 1]], Some(&[vec![0, 1, 0]]));
         let damage = sums.damage();
         assert!((damage.relative - 0.25).abs() < 1e-12 && (damage.agreement - 2.0 / 3.0).abs() < 1e-12, "{damage:?}");
+        // What is no number is as bad as can be, and agrees with nothing.
+        sums.add(&own, &logits(&[f32::NAN, 2.0, -0.5, 0.0]));
+        sums.count(&[vec![0, 1, 1]], None);
+        assert_eq!(sums.damage(), Damage { relative: f64::INFINITY, agreement: 2.0 / 6.0 });
     }
 }

@@ -59,8 +59,16 @@ pub struct Script {
     pub logit_stride: u32,
     /// Whether its logits are up-sampled with their corners on the corner pixels.
     pub align_corners: bool,
-    /// Bytes of activations per input pixel, for the memory that is promised.
+    /// Bytes of activations per input pixel, for the memory that is promised. It changes no result, so it is no part of a plan's digest.
+    #[serde(skip, default = "Script::bytes_per_pixel")]
     pub bytes_per_pixel: u32,
+}
+
+impl Script {
+    /// What is assumed where nobody says: more than most networks take.
+    pub fn bytes_per_pixel() -> u32 {
+        2048
+    }
 }
 
 /// The sizes a network takes.

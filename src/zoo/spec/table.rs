@@ -12,8 +12,6 @@ const MAX_STAGES: u32 = 5;
 const MAX_CHANNELS: u32 = 4096;
 /// Largest dilation rate: far more than any map is wide.
 const MAX_RATE: u32 = 4096;
-/// What the sides of a program's input may have to be multiples of, and pixels per logit.
-const STRIDES: std::ops::RangeInclusive<u32> = 1..=1024;
 /// Most classes or bands.
 const MAX_PLANES: u32 = 65_536;
 
@@ -177,7 +175,7 @@ impl SpecTable {
             multiple: self.multiple.unwrap_or(32),
             logit_stride: self.upsampling.unwrap_or(1),
             align_corners: self.align_corners.unwrap_or(false),
-            bytes_per_pixel: self.bytes_per_pixel.unwrap_or(2048),
+            bytes_per_pixel: self.bytes_per_pixel.unwrap_or_else(Script::bytes_per_pixel),
         }
     }
 
@@ -207,13 +205,15 @@ impl SpecTable {
     }
 
     fn check(&self, spec: &NetworkSpec) -> Result<(), SpecError> {
-        if let Some(Script { multiple, logit_stride, .. }) = spec.script
-            && !(STRIDES.contains(&multiple) && STRIDES.contains(&logit_stride))
-        {
-            let range = format!("{} to {}", STRIDES.start(), STRIDES.end());
-            return Err(SpecError(format!(
-                "multiple is {multiple} and upsampling {logit_stride}; each is from {range}"
-            )));
+        if let Some(Script { multiple, logit_stride, bytes_per_pixel, .. }) = spec.script {
+            let numbers = [
+                ("multiple", multiple, 1024),
+                ("upsampling", logit_stride, 1024),
+                ("bytes_per_pixel", bytes_per_pixel, 1 << 20),
+            ];
+            if let Some((key, number, most)) = numbers.into_iter().find(|(_, n, most)| !(1..=*most).contains(n)) {
+                return Err(SpecError(format!("{key} is {number}; it is from 1 to {most}")));
+            }
         }
         if spec.rates.iter().any(|r| !(1..=MAX_RATE).contains(r)) {
             return Err(SpecError(format!("rates are {:?}; each is from 1 to {MAX_RATE}", spec.rates)));

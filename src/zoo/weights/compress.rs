@@ -91,7 +91,7 @@ pub fn compress(
     amount: Amount,
     out: &Path,
     threads: NonZeroUsize,
-    sensitivity: impl Fn(usize, &str) -> f64 + Sync,
+    sensitivity: impl Fn(usize, &str) -> f64,
 ) -> Result<Vec<Compressed>, WeightsError> {
     let names = names(files)?;
     let sources = files.iter().map(|path| Source::read(path)).collect::<Result<Vec<_>, _>>()?;
@@ -106,6 +106,15 @@ pub fn compress(
     std::fs::create_dir_all(out).map_err(WeightsError::io("make the folder of", out))?;
     let written = sources.iter().zip(names).zip(encoded);
     written.map(|((source, name), content)| write(source, &out.join(name), &content, threads)).collect()
+}
+
+/// Refuses what [`compress`] would refuse whatever the amount, before anything is done.
+///
+/// # Errors
+/// When a file cannot be read as what can be compressed, or two would have one name.
+pub fn check_compressible(files: &[PathBuf]) -> Result<(), WeightsError> {
+    names(files)?;
+    files.iter().try_for_each(|path| Source::read(path).map(drop))
 }
 
 /// The names of the files to write.
@@ -139,7 +148,7 @@ fn within(
     sources: &[Source],
     budget: u64,
     threads: NonZeroUsize,
-    sensitivity: impl Fn(usize, &str) -> f64 + Sync,
+    sensitivity: impl Fn(usize, &str) -> f64,
 ) -> Result<Vec<Vec<u8>>, SwzError> {
     let prefix = |idx: usize| format!("{idx}/");
     let (mut all, mut factors) = (Vec::new(), BTreeMap::new());

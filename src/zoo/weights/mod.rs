@@ -30,7 +30,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use compress::{Amount, Compressed, compress};
+pub use compress::{Amount, Compressed, check_compressible, compress};
 pub use convert::{Difference, Target, ValueDifference, convert, diff, rewrite, write_f32};
 pub use file::{FileTensor, digest, digest_as};
 pub use format::Format;
@@ -38,7 +38,7 @@ pub use inspect::{Inspection, inspect};
 pub use notes::Note;
 pub use open::{Selection, WeightsFile};
 #[cfg(feature = "torch")]
-pub use store::{assign, load, save, save_variables, seeded, values};
+pub use store::{assign, load, save, save_variables, seeded, to_host, values};
 
 use crate::atomic::WriteError;
 use crate::zoo::layout::Layout;

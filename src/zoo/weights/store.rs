@@ -109,7 +109,7 @@ pub fn save(store: &VarStore, layout: &Layout, path: &Path) -> Result<(), Weight
     let mut contents = Vec::new();
     for (name, declared) in &layout.tensors {
         let values = match variables.get(name) {
-            Some(tensor) => to_host(tensor).map_err(|e| copy_error(name, &e))?,
+            Some(tensor) => to_host(name, tensor)?,
             None => vec![0.0; declared.shape.iter().product()],
         };
         contents.push(content(name, &declared.shape, &values));
@@ -125,7 +125,7 @@ pub fn save_variables(store: &VarStore, path: &Path) -> Result<(), WeightsError>
     let variables: BTreeMap<String, Tensor> = store.variables().into_iter().collect();
     let mut contents = Vec::new();
     for (name, tensor) in &variables {
-        let values = to_host(tensor).map_err(|e| copy_error(name, &e))?;
+        let values = to_host(name, tensor)?;
         // A tensor's dimensions are never negative.
         let shape: Vec<usize> = tensor.size().into_iter().map(|n| usize::try_from(n).unwrap_or_default()).collect();
         contents.push(content(name, &shape, &values));
@@ -169,9 +169,13 @@ fn copy(name: &str, variable: &Tensor, values: &[f32]) -> Result<(), WeightsErro
     copied.map_err(|e| copy_error(name, &e))
 }
 
-fn to_host(tensor: &Tensor) -> Result<Vec<f32>, TchError> {
-    let flat = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_reshape([-1])?;
-    Vec::<f32>::try_from(&flat)
+/// The values of a variable as f32, row-major.
+///
+/// # Errors
+/// When it cannot be brought to the CPU.
+pub fn to_host(name: &str, tensor: &Tensor) -> Result<Vec<f32>, WeightsError> {
+    let flat = || tensor.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_reshape([-1]);
+    flat().and_then(|flat| Vec::<f32>::try_from(&flat)).map_err(|e| copy_error(name, &e))
 }
 
 fn copy_error(name: &str, error: &TchError) -> WeightsError {
@@ -219,7 +223,7 @@ mod tests {
     fn contents(small: &Small) -> Vec<(String, Vec<usize>, Vec<f32>)> {
         let variables = small.store.variables();
         let values = |name: &str, shape: &[usize]| match variables.get(name) {
-            Some(tensor) => to_host(tensor).unwrap(),
+            Some(tensor) => to_host(name, tensor).unwrap(),
             None => vec![0.0; shape.iter().product()],
         };
         small
