@@ -101,9 +101,9 @@ impl Segmenter for Script {
 /// The cause in what libtorch says of a program: behind the traceback of the program, before libtorch's own stack.
 fn cause(text: &str) -> String {
     let text = text.split("Exception raised from").next().unwrap_or(text);
-    let is_cause = |line: &&str| line.split_once(": ").is_some_and(|(name, _)| name.ends_with("Error"));
+    let is_cause = |line: &str| line.split_once(": ").is_some_and(|(name, _)| name.ends_with("Error"));
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let from = lines.iter().rposition(|line| is_cause(&line)).unwrap_or_default();
+    let from = lines.iter().rposition(|line| is_cause(line)).unwrap_or_default();
     lines[from..].join(" ")
 }
 
