@@ -62,6 +62,7 @@
 //!   pointless ends a run.
 //! - A file has its final name only when it is complete and synced. `commit` alone gives final names to scenes' files.
 //! - A non-finite logit is never argmaxed, weights fit exactly or are refused, and a mask holds the class table's values only.
+//! - Files are data. A TorchScript program alone runs, and only under the digest that the pipeline names for it.
 //! - Nothing outside `report` prints.
 //! - `unsafe` code is in `infer/torch/cuda.rs` alone: it opens libtorch's CUDA library where there is one.
 

@@ -13,12 +13,11 @@ use crate::plan::{Concessions, DeviceId, Plan, Planned};
 use crate::raster::OpenSource;
 use crate::report::eprint_line;
 use crate::stages::{Board, Memory};
-use crate::zoo::seed;
 use crate::zoo::weights::WeightsFile;
 use crate::zoo::weights::swz::is_kept_exact;
 
-/// Noise that is added to a tensor, relative to its own root mean square.
-const NOISE: f64 = 0.1;
+/// Distance of the levels that a tensor is rounded to, relative to its root mean square: about what two bits per weight leave.
+const STEP: f64 = 1.5;
 
 /// The members that belong to the files, and the tiles they run on.
 pub(super) struct Trial {
@@ -68,15 +67,13 @@ impl Trial {
         let mut probe = self.probe(file)?;
         let member = &self.plan.members[self.members[file]].member;
         let coded = probe.tensors().filter(|(_, shape, _)| !is_kept_exact(shape));
-        let coded: Vec<(String, Vec<usize>)> =
-            coded.map(|(name, shape, _)| (name.to_owned(), shape.to_vec())).collect();
+        let coded: Vec<String> = coded.map(|(name, ..)| name.to_owned()).collect();
         eprint_line(&format!("{}: measuring {} tensors on {} tiles", member.name, coded.len(), self.tiles.len()));
         let mut sensitivities = BTreeMap::new();
-        for (name, shape) in coded {
-            let noisy =
-                probe.tensors().find(|(own, ..)| *own == name).and_then(|(_, _, own)| with_noise(&name, &shape, own));
-            let Some((noisy, error)) = noisy else { continue };
-            let damage = probe.damage(|changed| (changed == name).then(|| noisy.clone()))?;
+        for name in coded {
+            let own = probe.tensors().find(|(own, ..)| *own == name).map(|(_, _, own)| rounded(own));
+            let Some((rounded, error)) = own.filter(|(_, error)| *error > 0.0) else { continue };
+            let damage = probe.damage(|changed| (changed == name).then(|| rounded.clone()))?;
             // An answer that is no number any more is as bad as can be.
             let relative = if damage.relative.is_finite() { damage.relative } else { 1.0 };
             sensitivities.insert(name, relative / error);
@@ -168,18 +165,19 @@ fn evenly<T: Copy>(all: &[T], n: usize) -> Vec<T> {
     (0..n).map(|i| all[(2 * i + 1) * all.len() / (2 * n)]).collect()
 }
 
-/// The values with noise, and its squared size relative to theirs; `None` where there is nothing to compare it with.
-fn with_noise(name: &str, shape: &[usize], own: &[f32]) -> Option<(Vec<f32>, f64)> {
-    let noise = seed::fill(0, name, shape, 0);
-    let energy = |values: &[f32]| values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>();
-    let factor = NOISE * (energy(own) / energy(&noise)).sqrt();
-    if !factor.is_finite() || factor == 0.0 {
-        return None;
+/// The values rounded to coarse levels, and the squared error of that relative to their squares; 0 where all are 0. Unlike noise, rounding
+/// makes small weights vanish, as compression does.
+fn rounded(own: &[f32]) -> (Vec<f32>, f64) {
+    let energy = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>();
+    let own_energy = energy(&mut own.iter().map(|&w| f64::from(w)));
+    if own_energy == 0.0 || !own_energy.is_finite() {
+        return (own.to_vec(), 0.0);
     }
-    #[expect(clippy::cast_possible_truncation, reason = "noise may be rounded")]
-    let noisy: Vec<f32> = own.iter().zip(&noise).map(|(&w, &n)| w + (f64::from(n) * factor) as f32).collect();
-    let difference: Vec<f32> = noisy.iter().zip(own).map(|(a, b)| a - b).collect();
-    Some((noisy, energy(&difference) / energy(own)))
+    let step = STEP * (own_energy / own.len() as f64).sqrt();
+    #[expect(clippy::cast_possible_truncation, reason = "it is rounded in any case")]
+    let rounded: Vec<f32> = own.iter().map(|&w| ((f64::from(w) / step).round() * step) as f32).collect();
+    let error = energy(&mut own.iter().zip(&rounded).map(|(&a, &b)| f64::from(a) - f64::from(b)));
+    (rounded, error / own_energy)
 }
 
 #[cfg(test)]
@@ -194,10 +192,11 @@ mod tests {
     }
 
     #[test]
-    fn noise_is_a_tenth_of_the_weights_and_zeros_have_none() {
+    fn weights_are_rounded_to_coarse_levels_and_zeros_stay() {
         let own: Vec<f32> = (0..5000).map(|i| (i as f32).sin()).collect();
-        let (noisy, error) = with_noise("a.weight", &[50, 100], &own).unwrap();
-        assert!((error - NOISE * NOISE).abs() < 1e-4 && noisy != own, "{error}");
-        assert!(with_noise("a.weight", &[2, 2], &[0.0; 4]).is_none());
+        let (values, error) = rounded(&own);
+        assert!((0.1..0.3).contains(&error), "{error}");
+        assert!(values.iter().filter(|v| **v == 0.0).count() > own.len() / 4);
+        assert_eq!(rounded(&[0.0; 4]), (vec![0.0; 4], 0.0));
     }
 }
