@@ -38,7 +38,9 @@
 //!   `devices::a_logit_that_is_no_number_is_computed_again_in_f32`.
 //! - A forward pass that fails: its scenes do. `named::a_pass_that_fails_costs_its_scenes_and_names_them_with_what_the_library_said`.
 //! - Weights that do not fit, that are damaged or hold a name twice: refused before the first scene with all differences.
-//!   `member::weights_that_do_not_fit_are_refused_before_work_starts`, `src/zoo/weights`.
+//!   `member::weights_that_do_not_fit_are_refused_before_work_starts`,
+//!   `weights::every_way_in_which_a_file_does_not_fit_is_told_with_what_to_do`, `fuzzed::*`, `src/zoo/weights`.
+//! - A program that nobody trusts, another one than is meant, one that returns something else: refused before the first scene. `script::*`.
 //! - A class table that is none, a value that no class has: refused, naming it.
 //!   `pipelines::a_wrong_pipeline_file_is_refused_with_the_remedy`, `src/config/classes.rs`; no archive holds another value:
 //!   `src/package/write.rs`.
@@ -52,7 +54,8 @@
 //!   `supervisor::a_scene_that_kills_the_run_alone_is_left_out_by_name_and_costs_no_other`, `kill::*`.
 //! - A stage that does not come back: the stage table, then a new start; also behind another stage's error, and when the run is to end.
 //!   `supervisor::every_stage_that_does_not_come_back_is_told_with_the_stage_table_and_the_run_started_again`,
-//!   `supervisor::a_stage_that_does_not_come_back_does_not_keep_another_ones_error_from_ending_the_run`. All stages waiting for each other:
+//!   `supervisor::a_stage_that_does_not_come_back_does_not_keep_another_ones_error_from_ending_the_run`,
+//!   `supervisor::an_archive_that_is_not_finished_is_a_stall_like_any_other`. All stages waiting for each other:
 //!   `src/flow/watchdog.rs`, for the links leave no way to plan it.
 //! - Signals: what is under way ends, or is left when the grace is over; a second one ends it at once; nothing starts it again; no process
 //!   stays behind. `supervisor::signals_reach_the_run_through_its_parent_and_the_second_one_ends_it_at_once`,
@@ -68,10 +71,11 @@
 //! - Time that is short: fewer members, then scenes left over, each step told and repeated. `deadline::*`.
 //!
 //! **The system**
-//! - A disk that is full, broken or read-only, a quota, at any call, once or for ever: no wrong done, exit code 13 with the path, and the
-//!   bytes that are needed where it is about room. `kill::a_change_that_fails_once_or_for_ever_never_makes_a_wrong_done`,
+//! - A disk that is full, broken or read-only, a quota, at any call, once or for ever: no wrong done, exit code 13 with the path, the bytes
+//!   that are needed and those that are free. `kill::a_change_that_fails_once_or_for_ever_never_makes_a_wrong_done`,
 //!   `faults::an_output_folder_that_cannot_be_written_ends_the_run_with_its_path`. A sync that fails is not tried again (the rows are not
 //!   kept, and the system may have dropped them): the run ends, and the next one makes the file anew.
+//! - A write that takes only a part: the rest is written too. `kill::a_write_that_takes_only_half_of_the_bytes_loses_none`.
 //! - Too few open files: raised where that is allowed, otherwise the end of the run and of no scene.
 //!   `named::too_few_files_are_raised_where_that_is_allowed_and_otherwise_end_the_run_and_cost_no_scene`.
 //! - A terminal that is gone, a log on a full disk: nothing. `cli::a_closed_standard_output_does_not_stop_a_run`,
