@@ -11,8 +11,8 @@
 //! | `%N` | every Nth time |
 //! | `~TEXT` | whenever what is at hand is called so (a scene, a file) |
 //!
-//! Places are the stages by name (`pack` is one), and `device`, where a forward pass is called `cuda:0 member1 n2 s1 y24 x0`: device, member, tiles in its
-//! batch, and the batch's first tile or its scenes.
+//! Places are the stages by name (`pack` is one), and `device`, where a forward pass is called `cuda:0 member1 n2 s1 y24 x0`: device,
+//! member, tiles in its batch, and the batch's first tile or its scenes.
 //!
 //! A `!` at the end makes it strike once over all processes that share the file `SWATH_FAULTS_LOG`. Each strike adds a line to that
 //! file, so that a test can tell a fault that was survived from one that never came.

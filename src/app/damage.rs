@@ -54,7 +54,7 @@ impl Trial {
     ///
     /// # Errors
     /// When the weights do not fit, or the device fails.
-    pub(super) fn probe(&self, file: usize) -> Result<Probe, Error> {
+    fn probe(&self, file: usize) -> Result<Probe, Error> {
         Ok(Probe::open(&self.plan, self.members[file], self.device, Arc::clone(&self.tiles))?)
     }
 

@@ -296,7 +296,8 @@ impl Record {
         if ended == planned { Ok(()) } else { Err(Error::Internal(format!("{ended} of {planned} scenes have ended"))) }
     }
 
-    /// Makes the archive, calling `alive` again and again meanwhile, unless scenes have no mask and it is withheld, or it is there already; its record if it is new.
+    /// Makes the archive, unless scenes have no mask and it is withheld, or it is there already; its record if it is new. `alive` is
+    /// called again and again meanwhile.
     pub(super) fn pack(
         &mut self,
         outputs: &Outputs,

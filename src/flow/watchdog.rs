@@ -67,9 +67,13 @@ impl Watchdog {
 
     /// Looks once; meant to be called several times a second.
     pub fn look(&mut self, graph: &Graph) -> Option<Stall> {
+        self.look_at(graph.pulses())
+    }
+
+    fn look_at<'a>(&mut self, pulses: impl Iterator<Item = (&'a str, &'a Pulse)>) -> Option<Stall> {
         let step = self.looked.elapsed().min(LONGEST_STEP);
         self.looked = Instant::now();
-        self.step(graph.pulses(), step)
+        self.step(pulses, step)
     }
 
     fn step<'a>(&mut self, pulses: impl Iterator<Item = (&'a str, &'a Pulse)>, step: Duration) -> Option<Stall> {
@@ -104,17 +108,14 @@ pub fn watch_over<T>(
     stalled: impl Fn(&Stall) + Sync,
     work: impl FnOnce(&dyn Fn()) -> T,
 ) -> T {
-    let (pulse, done) = (Pulse::default(), crossbeam_channel::bounded::<()>(0));
+    let (pulse, (ends, ended)) = (&Pulse::default(), crossbeam_channel::bounded::<()>(0));
     std::thread::scope(|scope| {
-        let (ends, ended) = done;
-        let (pulse, stalled) = (&pulse, &stalled);
+        let stalled = &stalled;
         if let Some(patience) = patience {
             let watch = move || {
-                let (mut dog, mut looked) = (Watchdog::new(patience), Instant::now());
+                let mut dog = Watchdog::new(patience);
                 while ended.recv_timeout(LOOK_AGAIN) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
-                    let step = looked.elapsed().min(LONGEST_STEP);
-                    looked = Instant::now();
-                    if let Some(stall) = dog.step(std::iter::once((stage, pulse)), step) {
+                    if let Some(stall) = dog.look_at(std::iter::once((stage, pulse))) {
                         stalled(&stall);
                     }
                 }

@@ -7,8 +7,7 @@
 //! To add a network: one file in `models` (and perhaps one in `backbone`), its entry in [`spec`]'s catalogue, one line in `registry`, one
 //! parity fixture. `layout` says which tensors a network has by its reference, `check` compares it with that,
 //! `census` counts it, `identify` tells from a file which one it belongs to, `export` writes it for its reference, `start` for
-//! training with other classes. A network that
-//! comes as a program has none of all that: `script` runs it.
+//! training with other classes. A network that comes as a program has none of all that: `script` runs it.
 
 pub mod layout;
 pub mod seed;

@@ -13,7 +13,7 @@ use crate::hex;
 
 /// Why a program cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum ScriptError {
+pub enum ProgramError {
     /// The file cannot be read or is another one.
     #[error(transparent)]
     File(#[from] WeightsError),
@@ -28,14 +28,14 @@ pub enum ScriptError {
 }
 
 /// A program with its weights.
-pub struct Script {
+pub struct Program {
     module: CModule,
     upsample: Option<Upsample>,
     n_classes: i64,
     stride: i64,
 }
 
-impl Script {
+impl Program {
     /// Loads the file at `path`, whose SHA-256 must be `digest`, to `device`. Anything but [`Kind::Float`] converts every parameter and
     /// every buffer, those of integers too: libtorch has no other way from here.
     ///
@@ -47,14 +47,14 @@ impl Script {
         spec: &NetworkSpec,
         device: Device,
         kind: Kind,
-    ) -> Result<Self, ScriptError> {
+    ) -> Result<Self, ProgramError> {
         // What is hashed is what is loaded: the file may be another one a moment later.
         let bytes = std::fs::read(path).map_err(WeightsError::io("read", path))?;
         let found = hex(&<sha2::Sha256 as sha2::Digest>::digest(&bytes));
         if found != digest {
             return Err(WeightsError::other_digest(path, digest, &found).into());
         }
-        let failed = |message: String| ScriptError::Load { path: path.display().to_string(), message };
+        let failed = |message: String| ProgramError::Load { path: path.display().to_string(), message };
         let mut module = open(&bytes, device).map_err(|e| failed(cause(&e.to_string())))?;
         if kind != Kind::Float {
             caught(|| module.to(device, kind, false)).map_err(failed)?;
@@ -74,7 +74,7 @@ fn open(mut bytes: &[u8], device: Device) -> Result<CModule, TchError> {
     Ok(module)
 }
 
-impl Segmenter for Script {
+impl Segmenter for Program {
     /// Panics also when the program does not return what the pipeline says: a tensor of logits, `[N, classes, rows, columns]`.
     fn forward(&self, input: &Tensor, _train: bool) -> Segmented {
         let out = self.module.forward_is(&[IValue::Tensor(input.shallow_clone())]);

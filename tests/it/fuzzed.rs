@@ -1,8 +1,16 @@
 //! What fuzzing has found worth keeping, through the functions that the fuzz targets call (`tests/fuzz`): sound files are read, and nothing
 //! else does worse than to be refused.
 
-#[path = "../fuzz/targets/readers.rs"]
-mod readers;
+#[path = "../fuzz/targets/read/folder.rs"]
+mod folder;
+#[path = "../fuzz/targets/read/huffman.rs"]
+mod huffman;
+#[path = "../fuzz/targets/read/pipeline.rs"]
+mod pipeline;
+#[path = "../fuzz/targets/read/sealed.rs"]
+mod sealed;
+#[path = "../fuzz/targets/read/weights.rs"]
+mod weights;
 
 use std::path::Path;
 
@@ -33,26 +41,26 @@ fn replay(target: &str, test: &str, is_sound: impl Fn(&[u8]) -> bool) {
 #[test]
 fn the_corpus_of_checkpoints_is_read_or_refused() {
     let formats = [Format::PthZip, Format::PthLegacy];
-    replay("pth", "the_corpus_of_checkpoints_is_read_or_refused", |data| readers::weights(data, &formats));
+    replay("pth", "the_corpus_of_checkpoints_is_read_or_refused", |data| weights::weights(data, &formats));
 }
 
 #[test]
 fn the_corpus_of_safetensors_files_is_read_or_refused() {
     let test = "the_corpus_of_safetensors_files_is_read_or_refused";
-    replay("safetensors", test, |data| readers::weights(data, &[Format::Safetensors]));
+    replay("safetensors", test, |data| weights::weights(data, &[Format::Safetensors]));
 }
 
 #[test]
 fn the_corpus_of_compressed_weights_is_read_or_refused() {
-    replay("swz", "the_corpus_of_compressed_weights_is_read_or_refused", readers::swz);
+    replay("swz", "the_corpus_of_compressed_weights_is_read_or_refused", sealed::swz);
 }
 
 #[test]
 fn the_corpus_of_huffman_directories_is_read_or_refused() {
-    replay("huffman", "the_corpus_of_huffman_directories_is_read_or_refused", readers::huffman);
+    replay("huffman", "the_corpus_of_huffman_directories_is_read_or_refused", huffman::huffman);
 }
 
 #[test]
 fn the_corpus_of_pipeline_files_is_understood_or_refused() {
-    replay("pipeline", "the_corpus_of_pipeline_files_is_understood_or_refused", readers::pipeline);
+    replay("pipeline", "the_corpus_of_pipeline_files_is_understood_or_refused", pipeline::pipeline);
 }

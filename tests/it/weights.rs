@@ -179,7 +179,7 @@ fn every_way_in_which_a_file_does_not_fit_is_told_with_what_to_do() {
         t[at].1 = TensorView::new(Dtype::F32, vec![3], &BROKEN).unwrap();
     });
     refused(&["1 not finite", "2 values of segmentation_head.0.bias"]);
-    // One name twice, of equal length so that the header's own length stays.
+    // One name twice; the header's length follows.
     changed(&work, "x", |_| {});
     let text = std::fs::read(work.path("x")).unwrap();
     let (from, to) = (b"\"segmentation_head.0.bias\"", b"\"encoder.layer1.0.bn1.bias\"");
@@ -232,7 +232,6 @@ fn compressed_weights_fit_their_budget_and_run_as_they_are() {
 #[test]
 fn a_budget_is_spent_where_given_scenes_need_it_and_the_masks_are_compared() {
     let work = Workdir::new();
-    // A network without up-sampling to blur what is compared; a quarter of its weights are of no account.
     save(&spec("naic/unet", 1, 3), &work.path("w.safetensors"));
     let member = "[[members]]\nnetwork = \"unet\"\nvariant = \"naic\"\nweights = \"w.safetensors\"\n";
     work.write("p.toml", pipeline("strategy = \"fixed\"\ncentre = 32\ndilation = 8", member, 3, Some(9)));

@@ -19,7 +19,7 @@ use crate::plan::{BackendKind, DeviceId, MemberPlan, Plan};
 use crate::zoo::identify;
 use crate::zoo::layers::scope::Purpose;
 use crate::zoo::registry::{self, Built};
-use crate::zoo::script::Script;
+use crate::zoo::script::Program;
 use crate::zoo::segmenter::{Segmenter, run};
 use crate::zoo::spec::NetworkSpec;
 use crate::zoo::weights::{self, WeightsError};
@@ -41,7 +41,7 @@ struct TorchMember {
 /// Where a member's layers come from.
 enum Body {
     Known { store: VarStore, network: Box<dyn Segmenter> },
-    Program(Script),
+    Program(Program),
 }
 
 impl Body {
@@ -49,8 +49,8 @@ impl Body {
         let member = &planned.member;
         if let (Some(_), Weights::File(path)) = (member.spec.script, &member.weights) {
             let kind = kind(planned.resolved_precision);
-            let script = Script::load(path, &planned.digest, &member.spec, device, kind);
-            return script.map(Self::Program).map_err(|e| explain(&e));
+            let program = Program::load(path, &planned.digest, &member.spec, device, kind);
+            return program.map(Self::Program).map_err(|e| explain(&e));
         }
         let built = registry::build(&member.spec, Purpose::Inference, device);
         let Built { mut store, layout, network } = built.map_err(|e| e.to_string())?;
@@ -66,7 +66,7 @@ impl Body {
     fn network(&self) -> &dyn Segmenter {
         match self {
             Self::Known { network, .. } => network.as_ref(),
-            Self::Program(script) => script,
+            Self::Program(program) => program,
         }
     }
 

@@ -1,11 +1,13 @@
 //! Any bytes as the streams of a Huffman directory.
 #![no_main]
 
-#[allow(dead_code, reason = "each target uses a part")]
-mod readers;
+#[path = "read/folder.rs"]
+mod folder;
+#[path = "read/huffman.rs"]
+mod huffman;
 
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    let _is_sound = readers::huffman(data);
+    let _is_sound = huffman::huffman(data);
 });

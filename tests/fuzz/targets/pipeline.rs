@@ -1,11 +1,13 @@
 //! Any bytes as a pipeline file.
 #![no_main]
 
-#[allow(dead_code, reason = "each target uses a part")]
-mod readers;
+#[path = "read/folder.rs"]
+mod folder;
+#[path = "read/pipeline.rs"]
+mod pipeline;
 
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    let _is_sound = readers::pipeline(data);
+    let _is_sound = pipeline::pipeline(data);
 });

@@ -1,12 +1,14 @@
 //! Any bytes as PyTorch checkpoints, both containers.
 #![no_main]
 
-#[allow(dead_code, reason = "each target uses a part")]
-mod readers;
+#[path = "read/folder.rs"]
+mod folder;
+#[path = "read/weights.rs"]
+mod weights;
 
 use libfuzzer_sys::fuzz_target;
 use swath::zoo::weights::Format;
 
 fuzz_target!(|data: &[u8]| {
-    let _is_sound = readers::weights(data, &[Format::PthZip, Format::PthLegacy]);
+    let _is_sound = weights::weights(data, &[Format::PthZip, Format::PthLegacy]);
 });

@@ -1,11 +1,15 @@
 //! Any bytes as compressed weights.
 #![no_main]
 
-#[allow(dead_code, reason = "each target uses a part")]
-mod readers;
+#[path = "read/folder.rs"]
+mod folder;
+#[path = "read/sealed.rs"]
+mod sealed;
+#[path = "read/weights.rs"]
+mod weights;
 
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    let _is_sound = readers::swz(data);
+    let _is_sound = sealed::swz(data);
 });
