@@ -40,7 +40,12 @@ fn torch(diagnosis: &mut Diagnosis) {
     }
     match infer::torch_problem(DeviceId::Cuda(0)) {
         None => diagnosis.fact("GPUs", &infer::cuda_devices().to_string()),
-        Some(why) => diagnosis.fact("GPUs", &format!("none ({why})")),
+        Some(why) => {
+            diagnosis.fact("GPUs", &format!("none: {why}"));
+            if machine::has_nvidia_driver() && cfg!(feature = "torch") {
+                diagnosis.problem(&format!("there is an NVIDIA driver, and swath cannot use it: {why}"));
+            }
+        }
     }
 }
 

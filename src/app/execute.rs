@@ -13,7 +13,7 @@ use super::disk::Done;
 use super::guard::{Guard, Orders};
 use super::lock::Lock;
 use super::outputs::Outputs;
-use super::record::Record;
+use super::record::{self, Record};
 use super::resume::{Found, StageName, look_back, needs_networks, remove_temporaries};
 use super::signals::{Signals, leave};
 use super::supervisor::RESTART;
@@ -25,8 +25,8 @@ use crate::flow::{Closed, Graph, Stall, Stop, Watchdog, watch_over};
 use crate::geom::Size;
 use crate::infer::{Backend, BackendError, open_backends};
 use crate::journal::{self, Conceded, Journal, RunRecord, State};
-use crate::plan::{Concessions, Plan, Planned, Refusal, Schedule};
-use crate::report::{self, RunReport, RunState, Snapshot, Watch, eprint_line};
+use crate::plan::{BackendKind, Concessions, Plan, Planned, Refusal, Schedule};
+use crate::report::{self, RunInfo, RunReport, RunState, Show, Snapshot, Watch, eprint_line};
 use crate::stages::{Board, Failure};
 
 /// What becomes of the archive when scenes failed.
@@ -50,8 +50,10 @@ pub struct RunOptions {
     pub overwrite: bool,
     /// What becomes of the archive when scenes failed.
     pub partial: Partial,
-    /// Whether progress is shown on standard error.
-    pub show: bool,
+    /// What is shown on standard error.
+    pub show: Show,
+    /// Whether masks of fake networks are packed.
+    pub pack_fake: bool,
     /// Whether what earlier runs recorded is forgotten.
     pub fresh: bool,
     /// Whether the lock of another host is broken.
@@ -66,7 +68,7 @@ pub struct RunOptions {
     pub stall_timeout: Option<Duration>,
     /// The process that watches over this one.
     pub guard: Guard,
-    /// The command's arguments, for `retry`; empty where there was none.
+    /// The command's arguments, for `resume`; empty where there was none.
     pub arguments: Vec<String>,
     /// Whether this goes on by itself where another process was cut off: then `fresh` and `from` have had their effect, and the devices
     /// that were lost count.
@@ -86,7 +88,8 @@ impl RunOptions {
             out: out.into(),
             overwrite: false,
             partial: Partial::default(),
-            show: false,
+            show: Show::NOTHING,
+            pack_fake: false,
             fresh: false,
             break_lock: false,
             from: None,
@@ -145,6 +148,7 @@ pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
     run.record.report.memory.peak_decoders = decoders;
     run.record.report.memory.peak_rss = machine::peak_rss() + decoders + parent;
     let came_to_its_end = done.is_ok() && run.record.report.missing.is_empty();
+    run.record.report.run.ended = record::now();
     run.record.report.state = if came_to_its_end { RunState::Finished } else { RunState::Stopped };
     let written = run.record.report.write(&run.outputs.layout.report());
     // The first error is the one to tell.
@@ -184,6 +188,27 @@ fn give_up(stall: &Stall, table: &str, is_watched: bool) -> ! {
     };
     report::eprint_error(&Error::Stalled { what, seconds: stall.quiet.as_secs() });
     leave(if is_watched { RESTART } else { 1 })
+}
+
+/// How this run is made.
+fn run_info(plan: &Plan, schedule: &Schedule, options: &RunOptions) -> RunInfo {
+    let now = record::now();
+    RunInfo {
+        command: options.arguments.clone(),
+        folder: folder(),
+        host: machine::host(),
+        started: now.clone(),
+        ended: now,
+        backend: plan.backend.name().to_owned(),
+        devices: schedule.devices.iter().map(ToString::to_string).collect(),
+        device_class: plan.device_class.clone(),
+        versions: plan.versions.iter().map(|(what, version)| ((*what).to_owned(), version.clone())).collect(),
+    }
+}
+
+/// The folder that the command runs in.
+fn folder() -> String {
+    std::env::current_dir().map(|d| d.display().to_string()).unwrap_or_default()
 }
 
 /// The scenes of a plan that were under way when an earlier attempt died.
@@ -252,7 +277,7 @@ fn begun(digest: String, plan: &Plan, scenes: u64, done_before: u64, options: &R
         scenes,
         tiles: plan.totals().tiles,
         done_before,
-        folder: std::env::current_dir().map(|d| d.display().to_string()).unwrap_or_default(),
+        folder: folder(),
         arguments: options.arguments.clone(),
     })
 }
@@ -305,8 +330,8 @@ impl<'a> Run<'a> {
         let n_temporaries = remove_temporaries(&options.out);
         memory.keep_labels = plan.pipeline.checkpoints.contains(&Checkpoint::Labels);
         memory.keep_logits = plan.pipeline.checkpoints.contains(&Checkpoint::MemberLogits);
-        let mut record = Record::begin(&plan, &promise, &outputs, ignored)?;
-        record.report.deaths.clone_from(&options.guard.orders().deaths);
+        let mut record = Record::begin(&plan, &promise, &outputs, ignored, run_info(&plan, &schedule, options))?;
+        record.report.restarts.clone_from(&options.guard.orders().deaths);
         record.found(&plan, done, archive, damaged, memory.entries.len() as u64, n_temporaries);
         record.steps(options.deadline, &plan, &conceded);
         let deadline =
@@ -353,8 +378,11 @@ impl<'a> Run<'a> {
         if self.board.memory().done.iter().any(|done| !done) {
             self.run_stages(&mut watch)?;
         }
+        let is_packed = self.options.pack_fake || self.board.plan().backend != BackendKind::Fake;
         match self.options.until {
-            None | Some(StageName::Pack) => self.pack(),
+            None | Some(StageName::Pack) if is_packed => self.pack(),
+            // Nobody shall hand in the archive of an earlier run as this one's.
+            None | Some(StageName::Pack) => self.withdraw_archive(),
             Some(_) => Ok(()),
         }
     }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::Error;
+use super::{Error, machine};
 use crate::atomic::WriteError;
 
 /// Name of the lock in a run directory.
@@ -34,8 +34,7 @@ pub(super) struct Holder {
 
 impl Holder {
     fn this() -> Self {
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        Self { pid: std::process::id(), host: host.trim().to_owned() }
+        Self { pid: std::process::id(), host: machine::host() }
     }
 }
 

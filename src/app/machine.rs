@@ -16,6 +16,11 @@ pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// Name of the machine; empty where the system does not tell.
+pub(super) fn host() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
+}
+
 /// The memory; `None` where the system does not tell.
 pub(super) fn memory() -> Option<Memory> {
     let info = std::fs::read_to_string("/proc/meminfo").ok()?;
@@ -32,6 +37,11 @@ fn control_group() -> Option<(u64, u64)> {
         ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
     ];
     pairs.iter().find_map(|(limit, used)| Some((read(limit)?, read(used)?)))
+}
+
+/// Whether the NVIDIA driver is there.
+pub(super) fn has_nvidia_driver() -> bool {
+    std::path::Path::new("/proc/driver/nvidia/version").exists()
 }
 
 /// Models of the GPUs that the NVIDIA driver knows, each once: kernels, and so bytes, differ from one to the next.

@@ -46,7 +46,7 @@ pub use plan::plan;
 pub use prepare::{Job, JobRequest, prepare, schedule};
 pub use resume::StageName;
 pub use run::run;
-pub use standing::{Standing, Verified, collect_garbage, recorded_command, status, verify};
+pub use standing::{Standing, Verified, collect_garbage, collect_old_outputs, recorded_command, status, verify};
 pub use supervisor::{SUPERVISED, restart_code, supervise};
 pub use synth::{SynthRequest, synth};
 pub use weights::{

@@ -2,22 +2,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+
+use chrono::DateTime;
 
 use super::Error;
 use super::execute::Partial;
 use super::outputs::Outputs;
 use crate::config::Pipeline;
+use crate::config::classes::{Class, NODATA_LABEL};
 use crate::flow::StageReport;
 use crate::geom::Size;
 use crate::journal::{
-    self, ArchiveRecord, Conceded, ConcessionRecord, FailureRecord, FileRecord, KeyHasher, SceneRecord, StageKey,
+    self, ArchiveRecord, Conceded, ConcessionRecord, FailureRecord, FileRecord, KeyHasher, SceneFacts, SceneRecord,
+    StageKey,
 };
 use crate::package::{self, Content, Entry, Rules};
 use crate::plan::{Plan, Promise};
 use crate::report::{
-    BudgetReport, ConcededScene, DeadlineReport, DeadlineStep, FailedScene, OutputFile, PackageReport, REPORT_FORMAT,
-    RunReport, RunState, Snapshot, StageLine, Totals, Watch,
+    BudgetReport, DeadlineReport, DeadlineStep, FailedScene, OutputFile, PackageReport, REPORT_FORMAT, ReducedScene,
+    RunInfo, RunReport, RunState, SceneReport, Snapshot, StageLine, Totals, Watch, count, plural,
 };
 use crate::stages::{Board, Failure, OutputLayout, Verdict};
 
@@ -42,7 +46,13 @@ struct FoundSummary {
 
 impl Record {
     /// Writes the report of a run that has begun, so that whatever it leaves is known as its own.
-    pub(super) fn begin(plan: &Plan, promise: &Promise, outputs: &Outputs, ignored: u64) -> Result<Self, Error> {
+    pub(super) fn begin(
+        plan: &Plan,
+        promise: &Promise,
+        outputs: &Outputs,
+        ignored: u64,
+        run: RunInfo,
+    ) -> Result<Self, Error> {
         let files = plan.scenes.iter().flat_map(|s| outputs.layout.files(&s.name, &plan.pipeline));
         let planned = files.map(|path| (outputs.layout.relative(&path), None)).collect();
         let report = RunReport {
@@ -50,12 +60,15 @@ impl Record {
             swath: env!("CARGO_PKG_VERSION").to_owned(),
             state: RunState::Running,
             plan: plan.digest().map_err(|e| Error::Internal(e.to_string()))?,
+            run,
             totals: Totals { ignored, ..Totals::default() },
-            deaths: Vec::new(),
+            restarts: Vec::new(),
+            scenes: BTreeMap::new(),
+            reruns: BTreeMap::new(),
             failed: Vec::new(),
             missing: Vec::new(),
             deadline: None,
-            conceded: Vec::new(),
+            reduced: Vec::new(),
             earlier: outputs.left_over(&planned),
             outputs: planned,
             package: None,
@@ -83,40 +96,47 @@ impl Record {
         checkpoints: u64,
         temporaries: u64,
     ) {
-        for (record, _) in done.into_iter().zip(&plan.scenes).filter_map(|(r, s)| Some((r?, s))) {
-            self.report.totals.done += 1;
+        for (idx, record) in done.into_iter().enumerate().filter_map(|(idx, record)| Some((idx, record?))) {
             self.report.totals.reused += 1;
-            for file in record.files {
-                self.report.outputs.insert(file.path, Some(OutputFile { bytes: file.bytes, sha256: file.sha256 }));
-            }
+            self.done(plan, idx, record, true);
         }
         self.archive = archive;
         self.found = FoundSummary { damaged, checkpoints, temporaries };
     }
 
-    /// The same in words.
+    /// Notes a scene that has its mask.
+    fn done(&mut self, plan: &Plan, scene: usize, record: SceneRecord, done_before: bool) {
+        self.report.totals.done += 1;
+        let SceneRecord { name, files, facts, .. } = record;
+        for file in files {
+            self.report.outputs.insert(file.path, Some(OutputFile { bytes: file.bytes, sha256: file.sha256 }));
+        }
+        self.report.scenes.insert(name, scene_report(plan, scene, facts, done_before));
+    }
+
+    /// What was found, in words.
     pub(super) fn found_lines(&self) -> Vec<String> {
         let FoundSummary { damaged, checkpoints, temporaries } = self.found;
         let reused = self.report.totals.reused;
         let mut lines = Vec::new();
         if reused > 0 || checkpoints > 0 {
             let planned = self.report.outputs.keys().filter(|name| name.starts_with("masks/")).count();
-            lines.push(format!(
-                "earlier runs: {reused} of {planned} scenes are done and verified, {checkpoints} checkpoints are usable"
-            ));
+            let stored = count(checkpoints, "checkpoint");
+            lines.push(format!("earlier runs: {reused} of {planned} scenes are done and verified, {stored} usable"));
         }
         if damaged > 0 {
-            lines.push(format!("earlier runs: files of {damaged} scenes are damaged or gone; they are made anew"));
+            let files = plural(damaged, "scene has files that are", "scenes have files that are");
+            lines.push(format!("earlier runs: {files} gone or not as recorded; they are made anew"));
         }
         if self.report.deadline.as_ref().is_some_and(|deadline| !deadline.steps.is_empty()) {
             lines.push(
-                "earlier runs: short of time, they left units to fewer members, and so does this one; without --deadline these \
-                 are done in full"
+                "earlier runs: for lack of time some tiles were left to fewer members, and so does this run; run without --deadline to do \
+                 them in full"
                     .into(),
             );
         }
         if temporaries > 0 {
-            lines.push(format!("earlier runs: {temporaries} unfinished files removed"));
+            lines.push(format!("earlier runs: {} removed", count(temporaries, "unfinished file")));
         }
         lines
     }
@@ -157,13 +177,9 @@ impl Record {
         let plan = board.plan();
         let scene = &plan.scenes[verdict.scene as usize];
         match verdict.outcome {
-            Ok(files) => {
-                self.report.totals.done += 1;
+            Ok(record) => {
                 self.report.totals.pixels += scene.header.size.area();
-                for file in files {
-                    let entry = OutputFile { bytes: file.bytes, sha256: file.sha256 };
-                    self.report.outputs.insert(outputs.layout.relative(&file.path), Some(entry));
-                }
+                self.done(plan, verdict.scene as usize, record, false);
                 Ok(())
             }
             Err(failure) => {
@@ -176,7 +192,7 @@ impl Record {
         }
     }
 
-    /// Notes a scene without a mask and says so at once.
+    /// Notes a scene without a mask.
     pub(super) fn fail(
         &mut self,
         outputs: &Outputs,
@@ -187,14 +203,14 @@ impl Record {
         watch: &Watch,
     ) -> Result<(), Error> {
         outputs.withdraw_scene(name, pipeline)?;
-        watch.line(&format!("failed: {} ({}): {}", file.display(), failure.stage, failure.cause));
+        watch.failed(&file.display().to_string(), failure.stage, &failure.cause);
         self.report.totals.failed += 1;
         self.failed_names.push(name.to_owned());
         self.report.failed.push(FailedScene {
             scene: file.display().to_string(),
             stage: failure.stage.to_owned(),
             cause: failure.cause.clone(),
-            action: "withheld".to_owned(),
+            action: "not in submit.zip".to_owned(),
         });
         Ok(())
     }
@@ -207,16 +223,18 @@ impl Record {
         totals.network_pixels = progress.network_pixels();
         totals.forwards = progress.forwards();
         totals.decoded = progress.decoded();
+        let members = board.plan().members.iter().map(|m| m.member.name.clone());
+        self.report.reruns = members.zip(board.pace().reruns()).filter(|(_, tiles)| *tiles > 0).collect();
         self.report.memory.peak_units = peak_units.max(self.report.memory.peak_units);
     }
 
     /// Notes which scenes are not done as planned.
     pub(super) fn conceded(&mut self, board: &Board) {
         let (plan, concessions) = (board.plan(), board.concessions());
-        let mut conceded: BTreeMap<usize, ConcededScene> = BTreeMap::new();
+        let mut conceded: BTreeMap<usize, ReducedScene> = BTreeMap::new();
         for unit in concessions.units().into_iter().filter(|unit| *unit < plan.units.len()) {
             for scene in plan.units[unit].scenes() {
-                let entry = conceded.entry(scene).or_insert_with(|| ConcededScene {
+                let entry = conceded.entry(scene).or_insert_with(|| ReducedScene {
                     scene: plan.path_of(scene).display().to_string(),
                     units: plan.units_of(scene).len() as u64,
                     single_tiles: Vec::new(),
@@ -240,7 +258,7 @@ impl Record {
             }
         }
         conceded.retain(|_, entry| !entry.single_tiles.is_empty() || !entry.members.is_empty());
-        self.report.conceded = conceded.into_values().collect();
+        self.report.reduced = conceded.into_values().collect();
     }
 
     /// Notes the deadline and what it has asked for before.
@@ -356,8 +374,8 @@ impl Record {
                 (true, Partial::Blank(value), Some(_)) => {
                     (Some(Content::Blank(value)), format!("blank mask of {value}"))
                 }
-                (true, Partial::Blank(_), None) => (None, "omitted: its size is unknown".into()),
-                (true, Partial::Omit | Partial::Withhold, _) => (None, "omitted".into()),
+                (true, Partial::Blank(_), None) => (None, "left out of submit.zip: its size is unknown".into()),
+                (true, Partial::Omit | Partial::Withhold, _) => (None, "left out of submit.zip".into()),
             };
             if let Some(failed) = failed {
                 self.report.failed[failed].action = action;
@@ -379,6 +397,33 @@ fn partial_value(partial: Partial) -> Option<u16> {
     }
 }
 
+/// What a report says of a scene.
+fn scene_report(plan: &Plan, scene: usize, facts: SceneFacts, done_before: bool) -> SceneReport {
+    let (planned, classes) = (&plan.scenes[scene], plan.pipeline.classes.classes());
+    let (header, area) = (&planned.header, planned.header.size.area().max(1) as f64);
+    let share =
+        |label: &u8| facts.pixels.iter().filter(|(l, _)| l == label).map(|(_, n)| *n as f64 / area).sum::<f64>();
+    let of_class = |class: &Class| (class.name.clone(), share(&class.id));
+    SceneReport {
+        scene: plan.path_of(scene).display().to_string(),
+        size: [header.size.width, header.size.height],
+        bands: header.n_bands,
+        pixel_type: header.dtype.to_string(),
+        done_before,
+        seconds: facts.milliseconds as f64 / 1e3,
+        nodata: share(&NODATA_LABEL),
+        classes: classes.iter().map(of_class).filter(|(_, share)| *share > 0.0).collect(),
+        warnings: facts.warnings,
+    }
+}
+
+/// The time now, as reports have it.
+pub(super) fn now() -> String {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let time = i64::try_from(now).ok().and_then(|now| DateTime::from_timestamp(now, 0));
+    time.map(|time| time.format("%Y-%m-%dT%H:%M:%SZ").to_string()).unwrap_or_default()
+}
+
 /// The promise as reports have it.
 pub(super) fn memory(promise: &Promise) -> BudgetReport {
     BudgetReport {
@@ -389,7 +434,7 @@ pub(super) fn memory(promise: &Promise) -> BudgetReport {
         activations: promise.activations,
         post: promise.post,
         base: promise.base,
-        promised: promise.total(),
+        reserved: promise.total(),
         ..BudgetReport::default()
     }
 }

@@ -1,8 +1,10 @@
 //! `swath run`.
 
-use super::{Ended, Error, JobRequest, RunOptions, disk, execute, prepare};
+use super::{Ended, Error, Job, JobRequest, RunOptions, disk, execute, prepare};
+use crate::config::format_bytes;
+use crate::plan::BackendKind;
 use crate::process::raise_file_limit;
-use crate::report;
+use crate::report::{self, Detail, Event};
 
 /// Plans and carries out.
 ///
@@ -12,20 +14,36 @@ pub fn run(request: &JobRequest, options: &RunOptions) -> Result<Ended, Error> {
     // Some hundred are enough, and what cannot be raised may be; a run that lacks them says so.
     raise_file_limit().unwrap_or_default();
     let job = prepare(request)?;
+    // Once: who is started again goes on where that was said.
+    if !options.restarted && options.show.detail > Detail::Quiet {
+        introduce(&job, options);
+    }
+    execute(job, options)
+}
+
+/// Says what will be done and what a person should know before it is.
+fn introduce(job: &Job, options: &RunOptions) {
+    if job.planned.plan.backend == BackendKind::Fake {
+        report::eprint_warning(report::FAKE);
+    }
     let room = disk::warning(disk::need(&job.planned.plan, |_| disk::Done::Nothing), disk::free(&options.out));
     for warning in job.warnings.iter().chain(&room) {
-        report::eprint_line(&format!("warning: {warning}"));
+        report::eprint_warning(warning);
     }
     let plan = &job.planned.plan;
-    let totals = plan.totals();
-    report::eprint_line(&format!(
-        "{} scenes, {:.1} Mpx, {} tiles, {} on {}; up to {} of memory",
-        plan.scenes.len(),
-        totals.pixels as f64 / 1e6,
-        totals.tiles,
-        plan.members.iter().map(|m| m.member.name.as_str()).collect::<Vec<_>>().join(" + "),
-        super::plan::devices(&job.schedule),
-        crate::config::format_bytes(job.promise.total())
-    ));
-    execute(job, options)
+    let (totals, devices, memory) = (plan.totals(), super::plan::devices(&job.schedule), job.promise.total());
+    let n_scenes = plan.scenes.len() as u64;
+    let members = plan.members.iter().map(|m| m.member.name.as_str()).collect::<Vec<_>>().join(" + ");
+    let (what, tiles) = (report::count(n_scenes, "scene"), report::count(totals.tiles, "tile"));
+    let size = format!("{what}, {:.1} Mpx, {tiles}", totals.pixels as f64 / 1e6);
+    let text = format!("{size}; {members} on {devices}; up to {} of memory reserved", format_bytes(memory));
+    let started = Event::Started {
+        scenes: n_scenes,
+        tiles: totals.tiles,
+        pixels: totals.pixels,
+        backend: plan.backend.name(),
+        devices: &devices,
+        memory,
+    };
+    report::say(&text, &started);
 }

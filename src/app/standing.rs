@@ -1,4 +1,4 @@
-//! `swath status`, `verify`, `retry` and `gc`: what a run directory holds, and what of it can go.
+//! `swath status`, `verify`, `resume` and `gc`: what a run directory holds, and what of it can go.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,8 +11,9 @@ use crate::atomic::WriteError;
 use crate::config::format_bytes;
 use crate::journal::{Checkpoints, FileRecord, Journal, JournalError, State};
 use crate::plan::{Concessions, Keys, Plan};
-use crate::report::FailedScene;
+use crate::report::{FailedScene, RunReport, count};
 pub use crate::report::{Standing, Verified};
+use crate::stages::OutputLayout;
 
 fn open(dir: &Path) -> Result<(Journal, State), Error> {
     let journal = Journal::look(dir)?;
@@ -127,6 +128,41 @@ pub fn collect_garbage(dir: &Path, job: Option<&JobRequest>) -> Result<String, E
     let stray = remove_stray(dir, &state)?;
     let bytes = useless.iter().map(|file| file.bytes).sum::<u64>();
     Ok(format!("{} checkpoint files removed ({}), {stray} unrecorded ones\n", paths.len(), format_bytes(bytes)))
+}
+
+/// Removes the outputs of earlier commands that the last one did not make: its report lists them. Returns what was done, in words.
+///
+/// # Errors
+/// When the run directory is in use or has no report, or a file cannot be removed.
+pub fn collect_old_outputs(dir: &Path) -> Result<String, Error> {
+    drop(open(dir)?);
+    let _lock = Lock::take(dir, false)?;
+    let path = OutputLayout { dir: dir.to_owned() }.report();
+    let no_report = || Error::Usage(format!("`{}` cannot be read: it tells which outputs are old", path.display()));
+    let mut report = RunReport::read(&path).ok_or_else(no_report)?;
+    let mut removed: u64 = 0;
+    for name in std::mem::take(&mut report.earlier) {
+        let path = dir.join(&name);
+        match std::fs::remove_file(&path) {
+            Ok(()) => removed += 1,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(source) => return Err(WriteError { operation: "remove", path, source }.into()),
+        }
+        remove_empty_folders(dir, &path);
+    }
+    report.write(&path)?;
+    Ok(format!("{} removed\n", count(removed, "old output")))
+}
+
+/// Removes the folders above a path, up to the run directory, that hold nothing any more.
+fn remove_empty_folders(dir: &Path, path: &Path) {
+    let above = path.ancestors().skip(1).take_while(|folder| folder.starts_with(dir) && *folder != dir);
+    // The first that is not empty ends it.
+    for folder in above {
+        if std::fs::remove_dir(folder).is_err() {
+            return;
+        }
+    }
 }
 
 /// Artefact files that hold something which the plan asks for, with or without what was given up against it.

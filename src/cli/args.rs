@@ -38,9 +38,9 @@ pub(super) enum Command {
     Status(DirArgs),
     /// Read every recorded file of a run directory again and compare it with its digest.
     Verify(DirArgs),
-    /// Run the last command of a run directory again.
-    Retry(RetryArgs),
-    /// Remove the checkpoints that the last command of a run directory cannot use any more.
+    /// Run the last command of a run directory again: scenes that failed or are outstanding are done, the others stay as they are.
+    Resume(ResumeArgs),
+    /// Remove what the last command of a run directory cannot use any more: checkpoints, and outputs of earlier commands.
     Gc(GcArgs),
     /// Show the networks, or compare them with their references.
     #[command(subcommand)]
@@ -244,16 +244,41 @@ pub(super) struct DirArgs {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct RetryArgs {
+pub(super) struct ResumeArgs {
     /// The run directory.
     pub(super) dir: PathBuf,
 
-    /// Only the scenes that failed and those that are outstanding; the others stay as they are. (What a plain run does, too.)
-    #[arg(long, required = true)]
-    pub(super) failed: bool,
+    #[command(flatten)]
+    pub(super) talk: TalkArgs,
 
     #[command(flatten)]
     pub(super) watching: Watching,
+}
+
+/// What a run tells.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct TalkArgs {
+    /// How progress is shown on standard error: bars on a terminal and lines elsewhere (auto), or one JSON object per line.
+    #[arg(long, value_enum, default_value_t = ProgressName::Auto, value_name = "FORM")]
+    pub(super) progress: ProgressName,
+
+    /// Say nothing but errors; the exit code and report.json tell the rest.
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+
+    /// Also name each scene that fails as it happens, and show what each stage did with its time and what memory is for.
+    #[arg(short, long)]
+    pub(super) verbose: bool,
+}
+
+/// Names of forms of progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ProgressName {
+    Auto,
+    Bars,
+    Plain,
+    Json,
+    None,
 }
 
 #[derive(Debug, Args)]
@@ -264,6 +289,10 @@ pub(super) struct GcArgs {
     /// Remove all checkpoints.
     #[arg(long)]
     pub(super) all: bool,
+
+    /// Remove outputs of earlier commands that the last one did not make, and no checkpoints.
+    #[arg(long, conflicts_with = "all")]
+    pub(super) outputs: bool,
 }
 
 #[derive(Debug, Args)]
@@ -296,6 +325,13 @@ pub(super) struct RunArgs {
     /// Seconds that nothing may move before the run gives itself up and is started again; 0 for never.
     #[arg(long, value_name = "SECONDS", default_value_t = RunOptions::STALL_TIMEOUT.as_secs())]
     pub(super) stall_timeout: u64,
+
+    #[command(flatten)]
+    pub(super) talk: TalkArgs,
+
+    /// Pack submit.zip although the networks are fake (--backend fake): its masks mean nothing.
+    #[arg(long)]
+    pub(super) pack_fake: bool,
 
     #[command(flatten)]
     pub(super) watching: Watching,

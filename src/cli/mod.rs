@@ -12,10 +12,10 @@ use std::path::Path;
 use clap::Parser;
 use serde::Serialize;
 
-use crate::app::{self, Amount, ExportForm, Guard};
+use crate::app::{self, Amount, Ended, ExportForm, Guard};
 use crate::flow::panic_message;
-use crate::report::{self, CheckRow};
-use args::{Arguments, Command, ModelsCommand, RunArgs, Watching, WeightsCommand};
+use crate::report::{self, CheckRow, Detail, Event, Page, ProgressForm, RunReport, Show};
+use args::{Arguments, Command, ModelsCommand, ProgressName, RunArgs, TalkArgs, Watching, WeightsCommand};
 
 /// Runs the program with the arguments that it was called with, and returns its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
@@ -44,7 +44,7 @@ fn usage(error: &clap::Error) -> u8 {
 
 fn command(command: Command, arguments: &[OsString]) -> Result<u8, app::Error> {
     match command {
-        Command::Run(args) => watched(args.watching, arguments, |guard| run(&args, arguments, guard)),
+        Command::Run(args) => watched(args.watching, args.talk, arguments, |guard| run(&args, arguments, guard)),
         Command::Plan(args) => {
             let document = app::plan(&resolve::job(&args.job)?, &args.job.out)?;
             show(&document, args.json, document.text());
@@ -84,10 +84,16 @@ fn command(command: Command, arguments: &[OsString]) -> Result<u8, app::Error> {
         }
         Command::Models(command) => models(command),
         Command::Weights(command) => weights(command),
-        Command::Retry(args) => watched(args.watching, arguments, |guard| again(&args.dir, guard)),
+        Command::Resume(args) => {
+            watched(args.watching, args.talk, arguments, |guard| again(&args.dir, args.talk, guard))
+        }
         Command::Gc(args) => {
             // Looking up the command changes the folder that relative paths are relative to.
             let dir = std::path::absolute(&args.dir).unwrap_or(args.dir);
+            if args.outputs {
+                report::print(&app::collect_old_outputs(&dir)?);
+                return Ok(exit::DONE);
+            }
             let keep = if args.all { None } else { Some(resolve::job(&recorded(&dir)?.job)?) };
             report::print(&app::collect_garbage(&dir, keep.as_ref())?);
             Ok(exit::DONE)
@@ -187,9 +193,13 @@ fn show(document: &impl Serialize, json: bool, text: String) {
 /// Does the work in this process, or in one that is started again when it dies.
 fn watched(
     watching: Watching,
+    talk: TalkArgs,
     arguments: &[OsString],
     work: impl FnOnce(Guard) -> Result<u8, app::Error>,
 ) -> Result<u8, app::Error> {
+    if talk.progress == ProgressName::Json {
+        report::speak_json();
+    }
     match watching {
         Watching { supervised: true, .. } => work(Guard::of_parent()?),
         Watching { no_supervise: true, .. } => work(Guard::default()),
@@ -210,8 +220,20 @@ fn run(args: &RunArgs, arguments: &[OsString], guard: Guard) -> Result<u8, app::
             return Ok(code);
         }
     };
-    report::print(&report::summary(&ended.report, &ended.out.display().to_string()));
+    conclude(&ended, resolve::show(args.talk));
     Ok(exit::of(&ended.report))
+}
+
+/// Tells what became of a run.
+fn conclude(ended: &Ended, show: Show) {
+    let dir = ended.out.display().to_string();
+    let Show { progress, detail } = show;
+    if progress == ProgressForm::Json {
+        let RunReport { totals, package, .. } = &ended.report;
+        report::tell(&Event::Finished { totals, archive: package.as_ref(), report: &format!("{dir}/report.json") });
+    } else if detail > Detail::Quiet {
+        report::print(&report::summary(&ended.report, &dir, detail, Page::of_stdout()));
+    }
 }
 
 /// The command that a run directory was last made by, in the folder that it ran in.
@@ -224,10 +246,10 @@ fn recorded(dir: &Path) -> Result<RunArgs, app::Error> {
     }
 }
 
-fn again(dir: &Path, guard: Guard) -> Result<u8, app::Error> {
+fn again(dir: &Path, talk: TalkArgs, guard: Guard) -> Result<u8, app::Error> {
     let dir = std::path::absolute(dir).unwrap_or(dir.to_owned());
     let arguments = app::recorded_command(&dir)?.into_iter().map(OsString::from);
     // It goes on where that command came to; it does not begin, or stop, where that did.
-    let args = RunArgs { fresh: false, from: None, until: None, ..recorded(&dir)? };
+    let args = RunArgs { fresh: false, from: None, until: None, talk, ..recorded(&dir)? };
     run(&args, &std::iter::once("swath".into()).chain(arguments).collect::<Vec<_>>(), guard)
 }

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::args::{
-    BackendName, DECODE_TIMEOUT, DecodeName, DtypeName, EvalArgs, JobArgs, RunArgs, Stage, SynthArgs, WhichTensors,
+    BackendName, DECODE_TIMEOUT, DecodeName, DtypeName, EvalArgs, JobArgs, ProgressName, RunArgs, Stage, SynthArgs,
+    TalkArgs, WhichTensors,
 };
 use crate::app::{
     self, DamageRequest, EvalRequest, Guard, JobRequest, RunOptions, Selection, StageName, SynthRequest, Target,
 };
 use crate::plan::{BackendKind, Decode, DeviceId, ScanOptions};
+use crate::report::{Detail, ProgressForm, Show};
 
 /// The job that `run` and `plan` are about.
 ///
@@ -51,7 +53,8 @@ pub(super) fn run(args: &RunArgs, arguments: Vec<String>, guard: Guard) -> RunOp
         begun: Instant::now().checked_sub(elapsed).unwrap_or_else(Instant::now),
         overwrite: args.job.overwrite,
         partial: args.job.allow_partial.unwrap_or_default(),
-        show: true,
+        show: show(args.talk),
+        pack_fake: args.pack_fake,
         fresh: args.fresh,
         break_lock: args.break_lock,
         stall_timeout: (args.stall_timeout > 0).then(|| Duration::from_secs(args.stall_timeout)),
@@ -63,6 +66,23 @@ pub(super) fn run(args: &RunArgs, arguments: Vec<String>, guard: Guard) -> RunOp
         deadline: args.deadline,
         ..RunOptions::into(&args.job.out)
     }
+}
+
+/// What is shown of a run.
+pub(super) fn show(talk: TalkArgs) -> Show {
+    let progress = match talk.progress {
+        ProgressName::Auto => ProgressForm::Auto,
+        ProgressName::Bars => ProgressForm::Bars,
+        ProgressName::Plain => ProgressForm::Plain,
+        ProgressName::Json => ProgressForm::Json,
+        ProgressName::None => ProgressForm::Nothing,
+    };
+    let detail = match talk {
+        TalkArgs { quiet: true, .. } => Detail::Quiet,
+        TalkArgs { verbose: true, .. } => Detail::Verbose,
+        TalkArgs { .. } => Detail::Normal,
+    };
+    Show { progress, detail }
 }
 
 fn stage(name: Stage) -> StageName {

@@ -86,6 +86,28 @@ impl BackendError {
     }
 }
 
+/// What the forward passes of a batch took, in the order of their keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PassTally {
+    /// Time of each.
+    pub times: Vec<Duration>,
+    /// Tiles of each that ran again in f32, because their logits were not finite.
+    pub reruns: Vec<u64>,
+}
+
+impl PassTally {
+    /// Of so many passes that have not run.
+    pub fn of(passes: usize) -> Self {
+        Self { times: vec![Duration::ZERO; passes], reruns: vec![0; passes] }
+    }
+
+    /// Forgets what was counted.
+    pub fn clear(&mut self) {
+        self.times.fill(Duration::ZERO);
+        self.reruns.fill(0);
+    }
+}
+
 /// A device. It belongs to one thread at a time.
 pub trait Backend: Send {
     /// Runs one member over a batch.
@@ -98,7 +120,7 @@ pub trait Backend: Send {
     fn forward_f32(&mut self, batch: &RawBatch, key: ForwardKey) -> Option<Result<Logits, BackendError>>;
 
     /// Runs all these forward passes and combines them: the complete result of a batch. A device with memory of its own does this
-    /// without moving logits; the others inherit it. `times` takes what each pass took.
+    /// without moving logits; the others inherit it. `tally` takes what each pass took.
     ///
     /// # Errors
     /// When the device is out of memory or lost. A pass that fails is in the result.
@@ -108,13 +130,13 @@ pub trait Backend: Send {
         keys: &[ForwardKey],
         combiner: &Combiner,
         names: &[String],
-        times: &mut [Duration],
+        tally: &mut PassTally,
     ) -> Result<Vec<TileLabels>, BackendError> {
         let mut faults: Vec<Option<TileFault>> = vec![None; batch.len()];
         let mut forwards = Vec::new();
-        for (key, time) in keys.iter().zip(times) {
+        for ((key, time), reruns) in keys.iter().zip(&mut tally.times).zip(&mut tally.reruns) {
             let began = Instant::now();
-            let ran = self.forward_checked(batch, *key, &names[key.member], &mut faults)?;
+            let ran = self.forward_checked(batch, *key, &names[key.member], &mut faults, reruns)?;
             *time = began.elapsed();
             match ran {
                 Ok(logits) => forwards.push(logits),
@@ -125,8 +147,8 @@ pub trait Backend: Send {
         Ok(combine(batch, &forwards, combiner, faults))
     }
 
-    /// Runs one forward pass and notes the tiles whose logits are not finite, after another try in f32. The fault is that of a pass
-    /// that fails as a whole.
+    /// Runs one forward pass and notes the tiles whose logits are not finite, after another try in f32, which `reruns` counts. The fault
+    /// is that of a pass that fails as a whole.
     ///
     /// # Errors
     /// When the device is out of memory or lost.
@@ -136,6 +158,7 @@ pub trait Backend: Send {
         key: ForwardKey,
         name: &str,
         faults: &mut [Option<TileFault>],
+        reruns: &mut u64,
     ) -> Result<Result<Logits, TileFault>, BackendError> {
         let mut logits = match self.forward(batch, key) {
             Ok(logits) => logits,
@@ -150,6 +173,7 @@ pub trait Backend: Send {
                 Ok(again) => again,
                 Err(error) => return error.into_fault(name).map(Err),
             };
+            *reruns += broken.len() as u64;
             broken.into_iter().for_each(|tile| logits.copy_tile(tile, &again, tile));
         }
         for (tile, fault) in faults.iter_mut().enumerate() {
@@ -182,6 +206,10 @@ pub fn combine(
 /// When a device is missing or the weights do not fit.
 pub fn open_backends(plan: &Plan, schedule: &Schedule, faults: &Faults) -> Result<Vec<Box<dyn Backend>>, BackendError> {
     let mut backends: Vec<Box<dyn Backend>> = Vec::new();
+    if plan.backend == BackendKind::Fake {
+        // The stand-in has no use for weights; a trial of everything else shall find the ones that a real run would refuse.
+        torch_backend::check_weights(plan)?;
+    }
     for device in &schedule.devices {
         let backend: Box<dyn Backend> = match plan.backend {
             BackendKind::Fake => Box::new(FakeBackend::new(plan)),

@@ -25,7 +25,7 @@ mod torch_backend;
 #[path = "torch_stub.rs"]
 mod torch_backend;
 
-pub use backend::{Backend, BackendError, ForwardKey, View, combine, keys_of, open_backends};
+pub use backend::{Backend, BackendError, ForwardKey, PassTally, View, combine, keys_of, open_backends};
 pub use batch::{RawBatch, TileFault, TileLabels};
 pub use combine::Combiner;
 pub use damage::Damage;

@@ -45,6 +45,20 @@ pub struct SceneRecord {
     pub key: StageKey,
     /// Its files, the mask first.
     pub files: Vec<FileRecord>,
+    /// What was found out on the way.
+    #[serde(default)]
+    pub facts: SceneFacts,
+}
+
+/// What a report says of a scene beside its files, so that it can be told again without doing the scene again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SceneFacts {
+    /// Pixels of each label that occurs, ascending; 255 is nodata.
+    pub pixels: Vec<(u8, u64)>,
+    /// Milliseconds from its first read to its record.
+    pub milliseconds: u64,
+    /// What the decoder complained about while it read the pixels.
+    pub warnings: Vec<String>,
 }
 
 /// A scene without files.

@@ -415,7 +415,7 @@ fn unsigned(value: i64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::KeyHasher;
+    use crate::journal::{KeyHasher, SceneFacts};
 
     fn key(text: &str) -> StageKey {
         KeyHasher::new("test").text(text).finish()
@@ -426,7 +426,12 @@ mod tests {
     }
 
     fn scene(name: &str) -> Record {
-        Record::Scene(SceneRecord { name: name.into(), key: key(name), files: vec![file("masks/a.png")] })
+        Record::Scene(SceneRecord {
+            name: name.into(),
+            key: key(name),
+            files: vec![file("masks/a.png")],
+            facts: SceneFacts::default(),
+        })
     }
 
     fn failure(name: &str) -> Record {

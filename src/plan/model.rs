@@ -27,6 +27,16 @@ pub enum BackendKind {
     Fake,
 }
 
+impl BackendKind {
+    /// Its name on the command line and in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Torch => "torch",
+            Self::Fake => "fake",
+        }
+    }
+}
+
 /// A scene that will be segmented.
 #[derive(Clone, Debug, Serialize)]
 pub struct Scene {

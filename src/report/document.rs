@@ -9,7 +9,7 @@ use crate::atomic::{self, WriteError};
 use crate::config::format_bytes;
 
 /// Version of the document.
-pub const REPORT_FORMAT: u32 = 1;
+pub const REPORT_FORMAT: u32 = 2;
 
 /// How far a run came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,13 +32,60 @@ pub struct FailedScene {
     pub stage: String,
     /// Why.
     pub cause: String,
-    /// What was done about its place in the archive: "withheld", "omitted" or "blank mask of 0".
+    /// What was done about its place in the archive: "not in submit.zip", "left out of submit.zip" or "blank mask of 0".
     pub action: String,
+}
+
+/// How a run was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunInfo {
+    /// The command's arguments, without the program; empty where a library call made it.
+    pub command: Vec<String>,
+    /// The folder that it ran in.
+    pub folder: String,
+    /// Name of the machine.
+    pub host: String,
+    /// When it began, in UTC (RFC 3339).
+    pub started: String,
+    /// When this was written, in UTC (RFC 3339).
+    pub ended: String,
+    /// What ran the networks: "torch", or "fake" for the stand-in whose masks mean nothing.
+    pub backend: String,
+    /// The devices, one worker each.
+    pub devices: Vec<String>,
+    /// What decides how their arithmetic rounds.
+    pub device_class: String,
+    /// Versions of swath, GDAL and libtorch.
+    pub versions: BTreeMap<String, String>,
+}
+
+/// A scene that has its mask.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SceneReport {
+    /// The file.
+    pub scene: String,
+    /// Width and height in pixels.
+    pub size: [u32; 2],
+    /// Number of bands of the file.
+    pub bands: u32,
+    /// Type of its pixels.
+    pub pixel_type: String,
+    /// Whether an earlier run made the mask.
+    pub done_before: bool,
+    /// Seconds from the first read to the recorded mask; other scenes may have been under way at the same time.
+    pub seconds: f64,
+    /// Share of the pixels that hold no data, 0 to 1.
+    pub nodata: f64,
+    /// Share of the pixels of each class by name, 0 to 1, classes that do not occur left out; together with `nodata` they sum to 1.
+    pub classes: BTreeMap<String, f64>,
+    /// What the decoder complained about while it read the pixels.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// A scene that was not done as the plan has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConcededScene {
+pub struct ReducedScene {
     /// The file.
     pub scene: String,
     /// Number of its units: rows of tiles, or one.
@@ -109,7 +156,7 @@ pub struct StageLine {
     pub wait_out_percent: f64,
 }
 
-/// The memory that was promised, by cause, and what was used.
+/// The memory that was reserved, by cause, and what was used.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BudgetReport {
     /// Pixels, batches and labels: `--memory`.
@@ -128,7 +175,7 @@ pub struct BudgetReport {
     /// The program and its libraries.
     pub base: u64,
     /// The sum of these.
-    pub promised: u64,
+    pub reserved: u64,
     /// The most that was resident: of this process, and of its parent and each decoder what it did not share with others. A decoder
     /// that died before it could be asked does not count.
     pub peak_rss: u64,
@@ -140,11 +187,11 @@ pub struct BudgetReport {
 }
 
 impl BudgetReport {
-    /// The promise and what it is made of.
-    pub fn promise(&self) -> String {
+    /// What is reserved, and for what.
+    pub fn reservation(&self) -> String {
         format!(
-            "{} promised ({} budget, {} decoder cache, {} decoders, {} weights, {} activations, {} post, {} program)",
-            format_bytes(self.promised),
+            "{} reserved ({} pixels and labels, {} decoder cache, {} decoders, {} weights, {} activations, {} post-processing, {} program)",
+            format_bytes(self.reserved),
             format_bytes(self.budget),
             format_bytes(self.decoder_cache),
             format_bytes(self.decoders),
@@ -199,11 +246,18 @@ pub struct RunReport {
     pub state: RunState,
     /// SHA-256 of the plan.
     pub plan: String,
+    /// How it was made.
+    pub run: RunInfo,
     /// Sums.
     pub totals: Totals,
-    /// How earlier attempts of this run died; each was followed by another one.
+    /// Why the run was started again, once for each time.
     #[serde(default)]
-    pub deaths: Vec<String>,
+    pub restarts: Vec<String>,
+    /// Scenes with a mask, by the name of their outputs.
+    pub scenes: BTreeMap<String, SceneReport>,
+    /// Tiles that ran again in f32, because their logits in half precision were not finite, by member.
+    #[serde(default)]
+    pub reruns: BTreeMap<String, u64>,
     /// Scenes without a mask.
     pub failed: Vec<FailedScene>,
     /// Scenes that are left to another run because time was up.
@@ -214,7 +268,7 @@ pub struct RunReport {
     pub deadline: Option<DeadlineReport>,
     /// Scenes that were not done as planned, by this run or an earlier one.
     #[serde(default)]
-    pub conceded: Vec<ConcededScene>,
+    pub reduced: Vec<ReducedScene>,
     /// Files of this run by path relative to the run directory; `None` where a file is planned and not (yet) written.
     pub outputs: BTreeMap<String, Option<OutputFile>>,
     /// Files of earlier runs in this directory that this one has no scene for.
@@ -249,7 +303,7 @@ impl RunReport {
 
     /// Number of scenes that fewer members saw than the plan has.
     pub fn degraded(&self) -> usize {
-        self.conceded.iter().filter(|scene| !scene.members.is_empty()).count()
+        self.reduced.iter().filter(|scene| !scene.members.is_empty()).count()
     }
 
     /// Whether an earlier run may have written this file.

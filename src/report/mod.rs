@@ -3,25 +3,32 @@
 //! It takes plain values and knows nothing of stages or plans. A dead terminal or a closed pipe never stops a run: what cannot be
 //! printed is dropped.
 
+mod causes;
 mod diagnosis;
 mod document;
+mod events;
 mod models;
 mod plan;
 mod print;
+mod show;
 mod standing;
 mod summary;
 mod watch;
 mod weights;
+mod words;
 
 pub use diagnosis::Diagnosis;
 pub use document::{
-    BudgetReport, ConcededScene, DeadlineReport, DeadlineStep, FailedScene, OutputFile, PackageReport, REPORT_FORMAT,
-    RunReport, RunState, StageLine, Totals,
+    BudgetReport, DeadlineReport, DeadlineStep, FailedScene, OutputFile, PackageReport, REPORT_FORMAT, ReducedScene,
+    RunInfo, RunReport, RunState, SceneReport, StageLine, Totals,
 };
+pub use events::Event;
 pub use models::{CheckRow, LayerRow, ModelList, ModelRow, ModelSheet, PresetRow};
 pub use plan::{PlanDocument, PlannedMember, PlannedScene, RefusedScene};
-pub use print::{eprint_error, eprint_line, print, print_json};
+pub use print::{eprint_error, eprint_line, eprint_warning, print, print_json, say, speak_json, tell};
+pub use show::{Detail, Page, ProgressForm, Show};
 pub use standing::{Standing, Verified};
-pub use summary::{stage_table, summary};
+pub use summary::{FAKE, stage_table, summary};
 pub use watch::{Snapshot, Watch};
 pub use weights::{CompressedFile, CompressedFiles, TensorRow, WeightsDiff, WeightsSheet};
+pub use words::{count, names, percent, plural, time};

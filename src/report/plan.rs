@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::BudgetReport;
+use super::words::time;
 use crate::config::format_bytes;
 
 /// Refused scenes that the text lists; the JSON has all.
@@ -136,7 +137,7 @@ impl PlanDocument {
             ));
         }
         line(format!("devices     {}; {} readers", self.devices.join(", "), self.readers));
-        line(format!("RAM         {}", self.memory.promise()));
+        line(format!("RAM         {}", self.memory.reservation()));
         line(format!(
             "VRAM        {}",
             self.gpu_memory.map_or("none".into(), |b| format!("{} on each GPU", format_bytes(b)))
@@ -144,7 +145,9 @@ impl PlanDocument {
         let free = self.disk_free.map_or_else(String::new, |free| format!(", {} free", format_bytes(free)));
         line(format!("disk        {} at most{free}", format_bytes(self.disk)));
         line(match self.seconds {
-            Some(seconds) => format!("time        about {seconds:.0} s, by the last such run on this machine"),
+            Some(seconds) => {
+                format!("time        about {}, by the speed of the last such run on this machine", time(seconds))
+            }
             None => "time        unknown: no such run on this machine yet; `swath run` with this pipeline measures it"
                 .into(),
         });

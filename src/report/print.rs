@@ -2,8 +2,11 @@
 
 use std::error::Error;
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
+
+use super::Event;
 
 /// Prints to standard output.
 pub fn print(text: &str) {
@@ -19,9 +22,23 @@ pub fn print_json(document: &impl Serialize) {
     }
 }
 
+/// Whether standard error is for programs: one JSON object per line, whoever says something.
+static JSON_LINES: AtomicBool = AtomicBool::new(false);
+
+/// From here on all that is said on standard error is JSON, a line each. Errors and signals come from anywhere, hence for the whole
+/// process.
+pub fn speak_json() {
+    JSON_LINES.store(true, Ordering::Relaxed);
+}
+
 /// Prints a line to standard error.
 pub fn eprint_line(text: &str) {
-    drop(writeln!(std::io::stderr().lock(), "{text}"));
+    say(text, &Event::Note { text });
+}
+
+/// Prints a warning to standard error.
+pub fn eprint_warning(text: &str) {
+    say(&format!("warning: {text}"), &Event::Warning { text });
 }
 
 /// Prints an error with its causes, joined once and here.
@@ -31,5 +48,18 @@ pub fn eprint_error(error: &dyn Error) {
         text = format!("{text}: {source}");
         cause = source.source();
     }
-    eprint_line(&format!("error: {text}"));
+    say(&format!("error: {text}"), &Event::Error { text: &text });
+}
+
+/// Says something on standard error: in words, or as an event where programs listen.
+pub fn say(text: &str, event: &Event<'_>) {
+    let json = JSON_LINES.load(Ordering::Relaxed).then(|| serde_json::to_string(event).unwrap_or_default());
+    drop(writeln!(std::io::stderr().lock(), "{}", json.as_deref().unwrap_or(text)));
+}
+
+/// Tells programs something that people see elsewhere.
+pub fn tell(event: &Event<'_>) {
+    if JSON_LINES.load(Ordering::Relaxed) {
+        say("", event);
+    }
 }

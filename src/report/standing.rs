@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::FailedScene;
+use super::words::{count, time};
 use crate::config::format_bytes;
 
 /// Lines that a list may have; the JSON has all.
@@ -67,10 +68,14 @@ impl Standing {
             line(format!("  ... and {} more: --json has all", failed - LISTED));
         }
         if let Some(seconds) = self.seconds_left {
-            line(format!("time left   about {seconds:.0} s"));
+            line(format!("time left   about {}", time(seconds)));
         }
-        line(format!("checkpoints {} results, {}", self.checkpoints, format_bytes(self.checkpoint_bytes)));
-        line(format!("archive     {}", if self.archive { "made" } else { "not made" }));
+        line(format!(
+            "checkpoints {}, {}",
+            count(self.checkpoints, "stored result"),
+            format_bytes(self.checkpoint_bytes)
+        ));
+        line(format!("archive     {}", if self.archive { "submit.zip is made" } else { "no submit.zip yet" }));
         text
     }
 }

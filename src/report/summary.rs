@@ -1,76 +1,233 @@
-//! The closing summary.
+//! The closing summary: what was done, what failed and why, how long it took, where the files are.
 
-use std::fmt::Write;
+use std::collections::BTreeMap;
 
-use super::{RunReport, StageLine};
+use super::causes::by_cause;
+use super::show::{Detail, Page, Tone};
+use super::words::{count, names, percent, plural, time};
+use super::{PackageReport, RunReport, StageLine};
 use crate::config::format_bytes;
 
-/// Failed scenes that the summary lists; all are in report.json.
-const LISTED: usize = 20;
+/// Causes that the summary lists; report.json has every scene.
+const CAUSES: usize = 10;
+
+/// Scenes that are named for a cause.
+const NAMED: usize = 3;
+
+/// Warnings of decoders that the summary lists.
+const WARNINGS: usize = 3;
+
+/// A class with this share of the pixels is worth a word: a wrong scale of the input gives masks of one class.
+const NEARLY_ALL: f64 = 0.99;
+
+/// So many pixels must there be: a sample of one field says nothing.
+const ENOUGH_PIXELS: u64 = 1 << 18;
+
+/// What is said, first and last, of a run with the stand-in.
+pub const FAKE: &str = "the networks are fake (--backend fake): these masks mean nothing";
 
 /// The summary of a run as text.
-pub fn summary(report: &RunReport, dir: &str) -> String {
-    let mut text = String::new();
+pub fn summary(report: &RunReport, dir: &str, detail: Detail, page: Page) -> String {
+    let mut lines = Lines { page, text: String::new() };
+    scenes(report, &mut lines);
+    failures(report, &mut lines);
+    warnings(report, &mut lines);
+    speed(report, detail, &mut lines);
+    files(report, dir, &mut lines);
+    if report.run.backend == "fake" {
+        lines.add(Tone::Warning, "fake", FAKE);
+    }
+    lines.text
+}
+
+struct Lines {
+    page: Page,
+    text: String,
+}
+
+impl Lines {
+    fn add(&mut self, tone: Tone, label: &str, text: &str) {
+        self.text += &self.page.line(tone, label, text);
+    }
+}
+
+fn scenes(report: &RunReport, lines: &mut Lines) {
     let t = &report.totals;
-    // Writing to a String cannot fail.
-    let mut line = |s: String| writeln!(text, "{s}").unwrap_or_default();
-    line(format!("scenes      {} done, {} failed, {} other files ignored", t.done, t.failed, t.ignored));
-    for failed in report.failed.iter().take(LISTED) {
-        line(format!("  failed    {} ({}): {} [{}]", failed.scene, failed.stage, failed.cause, failed.action));
-    }
-    if report.failed.len() > LISTED {
-        line(format!("  ... and {} more in report.json", report.failed.len() - LISTED));
-    }
-    for death in &report.deaths {
-        line(format!("started anew, because the run {death}"));
-    }
+    let before = match t.reused {
+        0 => String::new(),
+        n if n == t.done => "; all were done before".to_owned(),
+        n => format!("; {n} were done before"),
+    };
+    let ignored = match t.ignored {
+        0 => String::new(),
+        n => format!(", {}", plural(n, "other file ignored", "other files ignored")),
+    };
+    let tone = if t.failed == 0 && report.missing.is_empty() { Tone::Good } else { Tone::Plain };
+    lines.add(tone, "scenes", &format!("{} done, {} failed{ignored}{before}", t.done, t.failed));
     if !report.missing.is_empty() {
-        line(format!(
-            "left over   {} scenes; the same command (without --fresh or --from) goes on",
-            report.missing.len()
-        ));
+        let left = count(report.missing.len() as u64, "scene");
+        lines.add(Tone::Warning, "left over", &format!("{left}; the same command (without --fresh or --from) goes on"));
+    }
+}
+
+fn failures(report: &RunReport, lines: &mut Lines) {
+    let groups = by_cause(&report.failed);
+    for group in groups.iter().take(CAUSES) {
+        let first = group.first;
+        let (n, named) = (count(group.scenes.len() as u64, "scene"), names(&group.scenes, NAMED));
+        lines.add(Tone::Bad, "failed", &format!("{n} ({}): {}", first.stage, first.cause));
+        let action = if first.action.is_empty() { String::new() } else { format!(" ({})", first.action) };
+        lines.add(Tone::Plain, "", &format!("{named}{action}"));
+    }
+    if groups.len() > CAUSES {
+        let more = count((groups.len() - CAUSES) as u64, "more cause");
+        lines.add(Tone::Bad, "failed", &format!("{more}: see report.json"));
+    }
+}
+
+fn warnings(report: &RunReport, lines: &mut Lines) {
+    for restart in &report.restarts {
+        lines.add(Tone::Warning, "restarted", &format!("the run {restart}"));
     }
     if report.degraded() > 0 {
-        let members = "with fewer members than planned, see report.json; without --deadline they are done in full";
-        line(format!("short of    time: {} scenes {members}", report.degraded()));
+        let (few, them) =
+            (count(report.degraded() as u64, "scene"), if report.degraded() == 1 { "it" } else { "them" });
+        let advice = format!("used fewer members (see report.json); run without --deadline to redo {them}");
+        lines.add(Tone::Warning, "deadline", &format!("{few} {advice}"));
     }
-    let tile_by_tile = report.conceded.iter().filter(|c| !c.single_tiles.is_empty()).count();
+    let tile_by_tile = report.reduced.iter().filter(|c| !c.single_tiles.is_empty()).count();
     if tile_by_tile > 0 {
-        line(format!("memory      out of it on a device: {tile_by_tile} scenes ran tile by tile, see report.json"));
+        let few = count(tile_by_tile as u64, "scene");
+        let text = format!("a device ran out of memory: {few} ran tile by tile (see report.json)");
+        lines.add(Tone::Warning, "memory", &text);
     }
-    line(format!(
-        "pixels      {:.1} Mpx in {:.1} s, {:.2} Mpx/s ({} tiles, {:.1} Mpx seen by the networks)",
-        t.pixels as f64 / 1e6,
-        t.seconds,
-        t.mpx_per_second(),
-        t.tiles,
-        t.network_pixels as f64 / 1e6
-    ));
-    line(stage_table(&report.stages).trim_end().to_owned());
-    if let Some(bottleneck) = &report.bottleneck {
-        line(format!("bottleneck  {bottleneck}"));
+    for (member, tiles) in &report.reruns {
+        let tiles = count(*tiles, "tile");
+        let why = "because half precision gave logits that are not finite";
+        let text = format!("member `{member}`: {tiles} ran again in f32, {why}; precision = \"bf16\" may avoid it");
+        lines.add(Tone::Warning, "precision", &text);
     }
-    line(format!("memory      {} at most, {}", format_bytes(report.memory.peak_rss), report.memory.promise()));
-    line(format!("masks       {dir}/masks"));
+    decoder_warnings(report, lines);
+    if let Some((class, share)) = dominant(report) {
+        let text = format!(
+            "{} of all pixels are `{class}`; if that cannot be, check divide, mean and std in the pipeline's [input], and the weights",
+            percent(share)
+        );
+        lines.add(Tone::Warning, "warning", &text);
+    }
+}
+
+fn decoder_warnings(report: &RunReport, lines: &mut Lines) {
+    let warned: Vec<_> = report.scenes.values().filter(|scene| !scene.warnings.is_empty()).collect();
+    if warned.is_empty() {
+        return;
+    }
+    let with = plural(warned.len() as u64, "scene is done, with warnings", "scenes are done, with warnings");
+    let text = format!("{with} of the decoder (see report.json); --strict makes them failures");
+    lines.add(Tone::Warning, "warning", &text);
+    for scene in warned.iter().take(WARNINGS) {
+        let first = scene.warnings.first().map_or("", String::as_str);
+        lines.add(Tone::Warning, "", &format!("{}: {first}", scene.scene));
+    }
+}
+
+/// The class that fills nearly all of a run's pixels that are data, if there are enough of them and other classes.
+fn dominant(report: &RunReport) -> Option<(String, f64)> {
+    let mut sums: BTreeMap<&str, f64> = BTreeMap::new();
+    let (mut data, mut pixels) = (0.0, 0);
+    for scene in report.scenes.values().filter(|scene| !scene.classes.is_empty()) {
+        let area = u64::from(scene.size[0]) * u64::from(scene.size[1]);
+        pixels += area;
+        for (class, share) in &scene.classes {
+            *sums.entry(class).or_default() += share * area as f64;
+            data += share * area as f64;
+        }
+    }
+    let (class, most) = sums.into_iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
+    (pixels >= ENOUGH_PIXELS && most >= NEARLY_ALL * data).then(|| (class.to_owned(), most / data))
+}
+
+fn speed(report: &RunReport, detail: Detail, lines: &mut Lines) {
+    let t = &report.totals;
+    if t.seconds > 0.0 {
+        let pace = report.bottleneck.as_ref().and_then(|name| report.stages.iter().find(|stage| stage.name == *name));
+        let pace = pace.map_or_else(String::new, |s| {
+            format!("; the stage `{}` sets the pace, {:.0} % busy", s.name, s.busy_percent)
+        });
+        let text = format!(
+            "{:.1} Mpx in {}: {:.2} Mpx/s ({}{pace})",
+            t.pixels as f64 / 1e6,
+            time(t.seconds),
+            t.mpx_per_second(),
+            count(t.tiles, "tile")
+        );
+        lines.add(Tone::Plain, "speed", &text);
+    }
+    if detail == Detail::Verbose {
+        lines.text += &stage_table(&report.stages);
+    }
+    let memory = &report.memory;
+    let text = match detail {
+        Detail::Verbose => format!("{} used, {}", format_bytes(memory.peak_rss), memory.reservation()),
+        Detail::Quiet | Detail::Normal => {
+            format!("{} used of {} reserved", format_bytes(memory.peak_rss), format_bytes(memory.reserved))
+        }
+    };
+    lines.add(Tone::Plain, "memory", &text);
+}
+
+fn files(report: &RunReport, dir: &str, lines: &mut Lines) {
+    lines.add(Tone::Plain, "masks", &format!("{dir}/masks"));
+    if report.outputs.keys().any(|name| name.starts_with("color/")) {
+        lines.add(Tone::Plain, "pictures", &format!("{dir}/color"));
+    }
+    match archive(report) {
+        Archive::Made(package) => {
+            let entries = plural(package.entries, "entry", "entries");
+            let text = format!("{} ({entries}, {})", package.path, format_bytes(package.bytes));
+            lines.add(Tone::Good, "archive", &text);
+        }
+        Archive::None(why) => lines.add(Tone::Plain, "archive", &format!("none: {why}")),
+        Archive::NotAsked => {}
+    }
+    lines.add(Tone::Plain, "report", &format!("{dir}/report.json"));
+    if !report.earlier.is_empty() {
+        let old = plural(report.earlier.len() as u64, "file of an earlier run is", "files of earlier runs are");
+        let first = report.earlier.first().map_or("", String::as_str);
+        let text = format!("{old} still there (`{first}`); `swath gc {dir} --outputs` removes them");
+        lines.add(Tone::Warning, "old files", &text);
+    }
+}
+
+enum Archive<'a> {
+    Made(&'a PackageReport),
+    None(&'static str),
+    NotAsked,
+}
+
+fn archive(report: &RunReport) -> Archive<'_> {
     match &report.package {
-        Some(package) => {
-            line(format!("archive     {} ({} entries, {})", package.path, package.entries, format_bytes(package.bytes)))
-        }
+        Some(package) => Archive::Made(package),
         None if !report.missing.is_empty() => {
-            line("archive     none: scenes are missing; --allow-partial makes one without them".into());
+            Archive::None("scenes are missing; --allow-partial makes one without them")
         }
-        None if report.failed.is_empty() => {}
-        None => line("archive     none: scenes failed; --allow-partial makes one without them".into()),
+        None if !report.failed.is_empty() => Archive::None("scenes failed; --allow-partial makes one without them"),
+        None if report.run.backend == "fake" => Archive::None("fake masks are not packed; --pack-fake packs them"),
+        None => Archive::NotAsked,
     }
-    text
 }
 
 /// What each stage does with its time, a line each.
 pub fn stage_table(stages: &[StageLine]) -> String {
     let line = |stage: &StageLine| {
         format!(
-            "  {:<9} x{:<2} {:>5.1} % busy, {:>5.1} % waiting for input, {:>5.1} % for room, {} items\n",
-            stage.name, stage.workers, stage.busy_percent, stage.wait_in_percent, stage.wait_out_percent, stage.items
+            "  {:<9} x{:<2} {:>5.1} % busy, {:>5.1} % waiting for input, {:>5.1} % waiting for output, {}\n",
+            stage.name,
+            stage.workers,
+            stage.busy_percent,
+            stage.wait_in_percent,
+            stage.wait_out_percent,
+            count(stage.items, "item")
         )
     };
     stages.iter().map(line).collect()

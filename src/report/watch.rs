@@ -1,11 +1,15 @@
-//! Progress: bars on a terminal, plain lines otherwise.
+//! Progress: bars on a terminal, plain lines otherwise, or events for programs.
 
+use std::cell::Cell;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::print::eprint_line;
+use super::Event;
+use super::print::{eprint_line, say, tell};
+use super::show::{Detail, ProgressForm, Show};
+use super::words::time;
 
 /// Where a run is.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,9 +26,11 @@ pub struct Snapshot {
 #[derive(Debug)]
 pub struct Watch {
     display: Display,
+    detail: Detail,
     total: Snapshot,
     /// What earlier runs had done: it took no time of this one.
     known: Snapshot,
+    failed: Cell<u64>,
     started: Instant,
     shown: Instant,
 }
@@ -34,25 +40,32 @@ pub struct Watch {
 enum Display {
     Bar(ProgressBar),
     Lines,
+    Json,
     Nothing,
 }
 
 /// Without a terminal, one line this often.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
+/// Programs are told this often.
+const JSON_EVERY: Duration = Duration::from_secs(1);
+
 impl Watch {
     /// Progress is worth looking at this often.
     pub const INTERVAL: Duration = Duration::from_millis(100);
 
-    /// Starts watching a run of this extent, of which earlier ones have done `known`; without `show` it says nothing but what
-    /// [`Self::line`] is given.
-    pub fn new(total: Snapshot, known: Snapshot, show: bool) -> Self {
-        let display = match (show, std::io::stderr().is_terminal()) {
-            (false, _) => Display::Nothing,
-            (true, true) => Display::Bar(bar(total, known)),
-            (true, false) => Display::Lines,
+    /// Starts watching a run of this extent, of which earlier ones have done `known`.
+    pub fn new(total: Snapshot, known: Snapshot, show: Show) -> Self {
+        let is_terminal = std::io::stderr().is_terminal();
+        let display = match (show.detail, show.progress) {
+            (_, ProgressForm::Json) => Display::Json,
+            (Detail::Quiet, _) | (_, ProgressForm::Nothing) => Display::Nothing,
+            (_, ProgressForm::Auto) if is_terminal => Display::Bar(bar(total, known)),
+            (_, ProgressForm::Auto | ProgressForm::Plain) => Display::Lines,
+            (_, ProgressForm::Bars) => Display::Bar(bar(total, known)),
         };
-        Self { display, total, known, started: Instant::now(), shown: Instant::now() }
+        let (started, failed) = (Instant::now(), Cell::new(0));
+        Self { display, detail: show.detail, total, known, failed, started, shown: started }
     }
 
     /// Shows where the run is, if it is time to.
@@ -64,19 +77,36 @@ impl Watch {
                 bar.set_message(self.describe(now));
             }
             Display::Lines if since >= LINE_EVERY => {
-                let eta = self.eta(now).map_or_else(|| "unknown".into(), |s| format!("{s:.0} s"));
+                let eta = self.eta(now).map_or_else(|| "unknown".into(), time);
                 eprint_line(&format!("{}, ETA {eta}", self.describe(now)));
             }
-            Display::Bar(_) | Display::Lines | Display::Nothing => return,
+            Display::Json if since >= JSON_EVERY => tell(&self.progress(now)),
+            Display::Bar(_) | Display::Lines | Display::Json | Display::Nothing => return,
         }
         self.shown = Instant::now();
     }
 
-    /// Prints a line without tearing the bar.
+    /// Says something about the run without tearing the bar.
     pub fn line(&self, text: &str) {
+        if self.detail > Detail::Quiet {
+            self.aside(|| eprint_line(text));
+        }
+    }
+
+    /// Tells that a scene has no mask. The summary has all of them by cause; one by one they are told to who wants to know.
+    pub fn failed(&self, scene: &str, stage: &str, cause: &str) {
+        self.failed.set(self.failed.get() + 1);
+        let event = Event::Failed { scene, stage, cause };
+        match self.detail {
+            Detail::Verbose => self.aside(|| say(&format!("failed: {scene} ({stage}): {cause}"), &event)),
+            Detail::Quiet | Detail::Normal => tell(&event),
+        }
+    }
+
+    fn aside(&self, print: impl FnOnce()) {
         match &self.display {
-            Display::Bar(bar) => bar.suspend(|| eprint_line(text)),
-            Display::Lines | Display::Nothing => eprint_line(text),
+            Display::Bar(bar) => bar.suspend(print),
+            Display::Lines | Display::Json | Display::Nothing => print(),
         }
     }
 
@@ -88,12 +118,33 @@ impl Watch {
     }
 
     fn describe(&self, now: Snapshot) -> String {
-        let seconds = self.started.elapsed().as_secs_f64();
-        let rate = if seconds > 0.0 { self.seen(now) / 1e6 / seconds } else { 0.0 };
+        let failed = if self.failed.get() > 0 { format!(" ({} failed)", self.failed.get()) } else { String::new() };
         format!(
-            "{}/{} scenes, {}/{} tiles, {rate:.2} Mpx/s through the networks",
-            now.scenes, self.total.scenes, now.tiles, self.total.tiles
+            "{}/{} scenes{failed}, {}/{} tiles, {:.2} Mpx/s through the networks",
+            now.scenes,
+            self.total.scenes,
+            now.tiles,
+            self.total.tiles,
+            self.rate(now)
         )
+    }
+
+    fn progress(&self, now: Snapshot) -> Event<'static> {
+        Event::Progress {
+            scenes: now.scenes,
+            failed: self.failed.get(),
+            of_scenes: self.total.scenes,
+            tiles: now.tiles,
+            of_tiles: self.total.tiles,
+            mpx_per_second: self.rate(now),
+            eta_seconds: self.eta(now),
+        }
+    }
+
+    /// Megapixels per second.
+    fn rate(&self, now: Snapshot) -> f64 {
+        let seconds = self.started.elapsed().as_secs_f64();
+        if seconds > 0.0 { self.seen(now) / 1e6 / seconds } else { 0.0 }
     }
 
     fn eta(&self, now: Snapshot) -> Option<f64> {

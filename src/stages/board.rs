@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::pace::Pace;
 use super::terms::{Ahead, Terms};
@@ -69,6 +70,8 @@ pub struct Board {
     source: Arc<dyn OpenSource>,
     failed: Vec<AtomicBool>,
     failures: Mutex<Vec<Option<Failure>>>,
+    /// When the first unit of each scene began.
+    began: Vec<OnceLock<Instant>>,
     progress: Progress,
     pace: Pace,
 }
@@ -98,6 +101,7 @@ impl Board {
             source,
             failed: (0..n).map(|_| AtomicBool::new(false)).collect(),
             failures: Mutex::new(vec![None; n]),
+            began: (0..n).map(|_| OnceLock::new()).collect(),
             progress: Progress::default(),
             pace: Pace::new(plan.members.len()),
             plan,
@@ -130,6 +134,9 @@ impl Board {
 
     /// Begins a unit and spells out how it is done.
     pub fn begin_unit(&self, unit: usize) -> UnitGeometry {
+        for scene in self.plan.units[unit].scenes() {
+            self.began[scene].get_or_init(Instant::now);
+        }
         self.terms().begin(&self.plan, unit)
     }
 
@@ -209,6 +216,11 @@ impl Board {
                 && (0..geometry.members).all(|m| is_stored(self.keys.logits(geometry, tile, m)))
         };
         (0..geometry.tiles.len()).filter(|&tile| geometry.tiles[tile].part == part).all(has)
+    }
+
+    /// Time since the first unit of a scene began; nothing where none has.
+    pub fn time_of(&self, scene: u32) -> Duration {
+        self.began[scene as usize].get().map_or(Duration::ZERO, Instant::elapsed)
     }
 
     /// Whether a scene was done before this run.

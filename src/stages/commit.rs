@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::counts::LabelCounts;
 use super::layout::OutputLayout;
-use super::message::{Encoded, Finished, Verdict, WrittenFile};
+use super::message::{Encoded, Finished, Verdict};
 use super::{Board, Failure};
 use crate::atomic::{FinishedFile, WriteError, sync_dir};
 use crate::flow::{Outbox, Stage};
-use crate::journal::{FailureRecord, FileRecord, Journal, JournalError, Record, SceneRecord};
+use crate::journal::{FailureRecord, FileRecord, Journal, JournalError, Record, SceneFacts, SceneRecord};
 use crate::raster::RasterError;
 
 /// Why nothing can be committed any more.
@@ -57,7 +58,7 @@ impl Commit {
     }
 
     fn scene(&mut self, encoded: Encoded) -> Result<(), WriteError> {
-        let Encoded { scene, files } = encoded;
+        let Encoded { scene, files, pixels } = encoded;
         if self.board.waits(scene) && !self.board.has_failed(scene) {
             return Ok(());
         }
@@ -66,45 +67,45 @@ impl Commit {
         }
         let outcome = match self.board.failure(scene) {
             Some(failure) => Err(failure),
-            None => Ok(self.persist(files)?),
+            None => Ok(self.done(scene, files, &pixels)?),
         };
-        let record = self.record(scene, outcome.as_ref());
+        let record = match &outcome {
+            Ok(done) => Record::Scene(done.clone()),
+            Err(failure) => Record::Failure(self.failed(scene, failure)),
+        };
         self.group.records.push(record);
         self.group.verdicts.push(Verdict { scene, outcome });
         Ok(())
     }
 
-    fn record(&self, scene: u32, outcome: Result<&Vec<WrittenFile>, &Failure>) -> Record {
-        let plan = self.board.plan();
-        let name = plan.scenes[scene as usize].name.clone();
-        match outcome {
-            Ok(files) => {
-                let file = |f: &WrittenFile| FileRecord {
-                    path: self.layout.relative(&f.path),
-                    bytes: f.bytes,
-                    sha256: f.sha256.clone(),
-                };
-                let key = self.board.scene_key(scene);
-                Record::Scene(SceneRecord { name, key, files: files.iter().map(file).collect() })
-            }
-            Err(failure) => Record::Failure(FailureRecord {
-                name,
-                file: plan.path_of(scene as usize).display().to_string(),
-                stage: failure.stage.to_owned(),
-                cause: failure.cause.clone(),
-            }),
-        }
-    }
-
-    fn persist(&mut self, files: Vec<(FinishedFile, String)>) -> Result<Vec<WrittenFile>, WriteError> {
-        let mut written = Vec::new();
+    /// Gives a scene's files their names.
+    fn done(
+        &mut self,
+        scene: u32,
+        files: Vec<(FinishedFile, String)>,
+        pixels: &LabelCounts,
+    ) -> Result<SceneRecord, WriteError> {
+        let mut recorded = Vec::new();
         for (file, sha256) in files {
             let bytes = file.bytes();
             let path = file.persist()?;
             self.note_folders(&path);
-            written.push(WrittenFile { path, bytes, sha256 });
+            recorded.push(FileRecord { path: self.layout.relative(&path), bytes, sha256 });
         }
-        Ok(written)
+        let milliseconds = u64::try_from(self.board.time_of(scene).as_millis()).unwrap_or(u64::MAX);
+        let facts = SceneFacts { pixels: pixels.occurring(), milliseconds, warnings: Vec::new() };
+        let name = self.board.plan().scenes[scene as usize].name.clone();
+        Ok(SceneRecord { name, key: self.board.scene_key(scene), files: recorded, facts })
+    }
+
+    fn failed(&self, scene: u32, failure: &Failure) -> FailureRecord {
+        let plan = self.board.plan();
+        FailureRecord {
+            name: plan.scenes[scene as usize].name.clone(),
+            file: plan.path_of(scene as usize).display().to_string(),
+            stage: failure.stage.to_owned(),
+            cause: failure.cause.clone(),
+        }
     }
 
     /// The folders that hold the new name, up to the run directory: some of them may be new as well.

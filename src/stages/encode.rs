@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Board;
+use super::counts::LabelCounts;
 use super::layout::OutputLayout;
 use super::message::{Encoded, SceneRows, StitchedScene};
 use crate::atomic::FinishedFile;
@@ -23,6 +24,14 @@ pub struct Encode {
 struct Writers {
     mask: MaskWriter,
     color: Option<ColorWriter>,
+    pixels: LabelCounts,
+}
+
+/// A scene's files, finished.
+#[derive(Default)]
+struct Written {
+    files: Vec<(FinishedFile, String)>,
+    pixels: LabelCounts,
 }
 
 impl Encode {
@@ -32,13 +41,14 @@ impl Encode {
     }
 
     /// Appends rows; after the last ones, gives the finished files.
-    fn write(&mut self, rows: &SceneRows) -> Result<Option<Vec<(FinishedFile, String)>>, MaskError> {
+    fn write(&mut self, rows: &SceneRows) -> Result<Option<Written>, MaskError> {
         let mut writers = match self.open.remove(&rows.scene) {
             Some(writers) => writers,
             None => self.begin(rows.scene)?,
         };
         for y in 0..rows.rows.len() {
             rows.rows.row(y, &mut self.row);
+            writers.pixels.add(&self.row);
             writers.mask.write_rows(&self.row)?;
             if let Some(color) = &mut writers.color {
                 color.write_rows(&self.row)?;
@@ -52,7 +62,7 @@ impl Encode {
         let color = writers.color.map(ColorWriter::finish).transpose()?;
         let files: Vec<_> = std::iter::once(mask).chain(color).map(|f| (f.file, f.sha256)).collect();
         files.iter().try_for_each(|(file, sha256)| file.verify(sha256))?;
-        Ok(Some(files))
+        Ok(Some(Written { files, pixels: writers.pixels }))
     }
 
     fn begin(&self, scene: u32) -> Result<Writers, MaskError> {
@@ -65,7 +75,7 @@ impl Encode {
             .outputs
             .color
             .then(|| ColorWriter::create(&self.layout.color(&scene.name), size, &pipeline.classes));
-        Ok(Writers { mask, color: color.transpose()? })
+        Ok(Writers { mask, color: color.transpose()?, pixels: LabelCounts::default() })
     }
 }
 
@@ -79,10 +89,10 @@ impl Stage for Encode {
             StitchedScene::Rows(rows) => (rows.scene, rows.last),
             StitchedScene::Abandoned { scene } => (*scene, true),
         };
-        let mut files = Vec::new();
+        let mut written = Written::default();
         match stitched {
             StitchedScene::Rows(rows) if !self.board.is_dropped(scene) => match self.write(&rows) {
-                Ok(finished) => files = finished.unwrap_or_default(),
+                Ok(finished) => written = finished.unwrap_or_default(),
                 // What the disk refuses, it refuses to the next scene too.
                 Err(e) if e.is_output_fault() => return Err(e),
                 Err(e) => self.board.fail(scene, "encode", e.to_string()),
@@ -94,7 +104,8 @@ impl Stage for Encode {
             self.open.remove(&scene);
         }
         if last {
-            out.put(Encoded { scene, files });
+            let Written { files, pixels } = written;
+            out.put(Encoded { scene, files, pixels });
         }
         Ok(())
     }

@@ -1,14 +1,14 @@
 //! Runs the members that a device holds, as far as their results are not stored.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Board;
 use super::message::{Inferred, Outcome, PartTask, Ran, TileBatch};
 use crate::atomic::WriteError;
 use crate::config::classes::NODATA_LABEL;
 use crate::flow::{Outbox, Stage};
-use crate::infer::{Backend, BackendError, Combiner, ForwardKey, Logits, TileFault, combine};
+use crate::infer::{Backend, BackendError, Combiner, ForwardKey, Logits, PassTally, TileFault, combine};
 use crate::journal::Artefact;
 
 /// Why a device cannot go on.
@@ -31,7 +31,7 @@ pub struct Infer {
     /// What combines the result, where the device holds every member.
     combiner: Option<Combiner>,
     /// What each of `keys` took of the batch at hand.
-    times: Vec<Duration>,
+    tally: PassTally,
 }
 
 /// Forward passes of a batch.
@@ -52,8 +52,8 @@ impl Infer {
         combiner: Option<Combiner>,
     ) -> Self {
         let names = board.plan().members.iter().map(|m| m.member.name.clone()).collect();
-        let times = vec![Duration::ZERO; keys.len()];
-        Self { board, backend, keys, names, combiner, times }
+        let tally = PassTally::of(keys.len());
+        Self { board, backend, keys, names, combiner, tally }
     }
 
     /// The result of a batch, and what is kept of it. A device that is out of memory gets a second chance, with nothing of the first
@@ -62,7 +62,7 @@ impl Infer {
     fn attempt(&mut self, batch: &TileBatch) -> Result<(Outcome, Option<Artefact>), InferError> {
         let unit = batch.ticket.unit;
         if self.board.is_put_off(unit) {
-            self.times.fill(Duration::ZERO);
+            self.tally.clear();
             return Ok((self.blank(batch), None));
         }
         if let Ok(done) = unless_out_of_memory(self.run(batch))? {
@@ -103,7 +103,7 @@ impl Infer {
     /// Runs what is not stored.
     fn run(&mut self, batch: &TileBatch) -> Result<(Outcome, Option<Artefact>), InferError> {
         let raw = &batch.raw;
-        self.times.fill(Duration::ZERO);
+        self.tally.clear();
         if raw.is_blank() {
             return Ok((self.blank(batch), self.keep(batch, &Passes::default())?));
         }
@@ -115,7 +115,7 @@ impl Infer {
         {
             keys.iter().for_each(|_| self.board.progress().count_forward());
             return Ok((
-                Outcome::Complete(self.backend.classify(raw, &keys, combiner, &self.names, &mut self.times)?),
+                Outcome::Complete(self.backend.classify(raw, &keys, combiner, &self.names, &mut self.tally)?),
                 None,
             ));
         }
@@ -153,7 +153,8 @@ impl Infer {
             } else {
                 self.board.progress().count_forward();
                 let name = &self.names[key.member];
-                match self.backend.forward_checked(&batch.raw, key, name, &mut passes.faults)? {
+                let reruns = &mut self.tally.reruns[idx];
+                match self.backend.forward_checked(&batch.raw, key, name, &mut passes.faults, reruns)? {
                     Ok(logits) => Some(logits),
                     Err(fault) => {
                         passes.faults.fill(Some(fault));
@@ -161,7 +162,7 @@ impl Infer {
                     }
                 }
             };
-            self.times[idx] = began.elapsed();
+            self.tally.times[idx] = began.elapsed();
             let Some(mut logits) = ran else { continue };
             for (slot, stored) in stored.iter().enumerate() {
                 if let Some(stored) = stored {
@@ -255,8 +256,10 @@ impl Stage for Infer {
     fn process(&mut self, batch: Arc<TileBatch>, out: &Outbox<'_, Ran>) -> Result<(), InferError> {
         let (outcome, artefact) = self.attempt(&batch)?;
         let pixels = batch.raw.crop.area() * batch.raw.len() as u64;
-        for (key, time) in self.keys(&batch).iter().zip(&self.times) {
+        let PassTally { times, reruns } = &self.tally;
+        for ((key, time), reruns) in self.keys(&batch).iter().zip(times).zip(reruns) {
             self.board.pace().pass(key.member, pixels, *time);
+            self.board.pace().rerun(key.member, *reruns);
         }
         if let Some(artefact) = artefact {
             out.put(Ran::Kept(artefact));

@@ -1,15 +1,15 @@
 //! What travels between stages.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Failure;
+use super::counts::LabelCounts;
 use crate::atomic::FinishedFile;
 use crate::config::classes::ClassId;
 use crate::flow::Credit;
 use crate::geom::Span;
 use crate::infer::{ForwardKey, Logits, RawBatch, TileFault, TileLabels};
-use crate::journal::Artefact;
+use crate::journal::{Artefact, SceneRecord};
 use crate::plan::UnitGeometry;
 use crate::raster::PixelBuf;
 
@@ -255,17 +255,8 @@ pub struct Encoded {
     pub scene: u32,
     /// Its files, the mask first; none when the scene is dropped.
     pub files: Vec<(FinishedFile, String)>,
-}
-
-/// A file at its final name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WrittenFile {
-    /// Where it is.
-    pub path: PathBuf,
-    /// Its length.
-    pub bytes: u64,
-    /// Its SHA-256, hexadecimal.
-    pub sha256: String,
+    /// Pixels of each label in its mask.
+    pub pixels: LabelCounts,
 }
 
 /// commit -> app: the end of a scene, on disk and in the journal.
@@ -273,6 +264,6 @@ pub struct WrittenFile {
 pub struct Verdict {
     /// Index of the scene.
     pub scene: u32,
-    /// Its files, the mask first, or why there are none.
-    pub outcome: Result<Vec<WrittenFile>, Failure>,
+    /// Its record, or why it has no files.
+    pub outcome: Result<SceneRecord, Failure>,
 }

@@ -20,6 +20,7 @@
 mod average;
 mod board;
 mod commit;
+mod counts;
 mod encode;
 mod infer;
 mod keep;
@@ -36,13 +37,13 @@ mod validity;
 pub use average::Average;
 pub use board::{Board, Failure, Memory, Progress};
 pub use commit::{Commit, CommitError};
+pub use counts::LabelCounts;
 pub use encode::Encode;
 pub use infer::{Infer, InferError};
 pub use keep::Keep;
 pub use layout::OutputLayout;
 pub use message::{
     Classified, Encoded, Finished, Inferred, Opened, Ran, ReadUnit, SceneRows, StitchedScene, TileBatch, Turn, Verdict,
-    WrittenFile,
 };
 pub use pace::{MemberRan, Pace};
 pub use post::Post;

@@ -14,6 +14,8 @@ struct MemberPace {
     begun: AtomicU64,
     ran: AtomicU64,
     ran_ns: AtomicU64,
+    /// Tiles that ran again in f32.
+    reruns: AtomicU64,
 }
 
 /// What a member has done so far.
@@ -52,6 +54,16 @@ impl Pace {
         let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.members[member].ran_ns.fetch_add(ns, Ordering::Relaxed);
         self.members[member].ran.fetch_add(pixels, Ordering::Relaxed);
+    }
+
+    /// Counts tiles that ran again in f32.
+    pub(super) fn rerun(&self, member: usize, tiles: u64) {
+        self.members[member].reruns.fetch_add(tiles, Ordering::Relaxed);
+    }
+
+    /// Tiles that ran again in f32, member by member: their logits in half precision were not finite.
+    pub fn reruns(&self) -> Vec<u64> {
+        self.members.iter().map(|m| m.reruns.load(Ordering::Relaxed)).collect()
     }
 
     /// Reads the counters, member by member.

@@ -39,7 +39,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
 ];
 
 /// Crates that only some places know.
-const OWNERS: [(&str, &[&str]); 15] = [
+const OWNERS: [(&str, &[&str]); 18] = [
     ("rustix", &["process/", "app/disk.rs"]),
     ("tch", &["zoo/", "infer/torch/"]),
     ("libloading", &["infer/torch/cuda.rs"]),
@@ -51,6 +51,9 @@ const OWNERS: [(&str, &[&str]); 15] = [
     ("png", &["masks/"]),
     ("image", &["synth/"]),
     ("indicatif", &["report/"]),
+    ("console", &["report/"]),
+    ("textwrap", &["report/"]),
+    ("chrono", &["app/record.rs"]),
     ("clap", &["cli/"]),
     ("walkdir", &["plan/scan.rs", "eval/", "app/"]),
     ("rusqlite", &["journal/store.rs"]),

@@ -32,7 +32,8 @@ fn run(work: &Workdir, more: &[&str]) -> Ran {
 #[test]
 fn a_folder_becomes_masks_pictures_an_archive_and_a_report() {
     let work = prepared(IDENTITY);
-    run(&work, &[]).says(0, &["3 done, 0 failed, 3 other files ignored", "bottleneck", "promised", "out/submit.zip"]);
+    run(&work, &[])
+        .says(0, &["3 done, 0 failed, 3 other files ignored", "sets the pace", "reserved", "out/submit.zip"]);
     let is_kept = |name: &String| !name.starts_with("checkpoints/") && !name.starts_with("run.db");
     let names: Vec<String> = files(&work.path("out")).into_keys().filter(is_kept).collect();
     let expected = ["color/a.png", "color/sub/b.1.png", "color/sub/b.2.png", "masks/a.png", "masks/sub/b.1.png"];
@@ -106,7 +107,7 @@ fn a_scene_of_forty_gigapixels_is_planned_within_little_memory() {
     assert_eq!(document["tiles"], 196 * 196);
     // The rest is the program and its decoders, whatever the scene.
     let memory = |part: &str| document["memory"][part].as_u64().unwrap();
-    let of_the_scene = memory("promised") - memory("base") - memory("decoders");
+    let of_the_scene = memory("reserved") - memory("base") - memory("decoders");
     assert!(of_the_scene < 992 << 20, "{}", document["memory"]);
 }
 
@@ -138,7 +139,7 @@ fn bad_scenes_are_named_with_stage_and_cause_and_cost_only_themselves() {
     work.write("in/flipped.tif", flipped);
     std::os::unix::fs::symlink("nowhere.tif", work.path("in/dangling.tif")).unwrap();
     std::fs::create_dir(work.path("in/folder.tif")).unwrap();
-    let text = run(&work, &[]).expect(3);
+    let text = run(&work, &["-v"]).expect(3);
     for (name, words) in [
         ("empty.tif", "the file is empty"),
         ("html.tif", "cannot open"),
@@ -155,7 +156,8 @@ fn bad_scenes_are_named_with_stage_and_cause_and_cost_only_themselves() {
     assert_eq!(work.report("out")["failed"].as_array().unwrap().len(), 6);
 
     run(&work, &["--allow-partial"]).says(3, &["(3 entries"]);
-    run(&work, &["--allow-partial=blank:4"]).says(3, &["blank mask of 4", "omitted: its size is unknown"]);
+    run(&work, &["--allow-partial=blank:4"])
+        .says(3, &["blank mask of 4", "left out of submit.zip: its size is unknown"]);
     assert!(archive(&work.path("out/submit.zip")).contains_key("flipped.png"));
     run(&work, &["--allow-partial=blank:9"]).says(2, &["no class of the pipeline has the value 9"]);
 }
@@ -282,27 +284,27 @@ fn every_broken_tiff_beside_good_scenes_costs_itself_and_is_named() {
     assert!(done >= 3 && failed > 60, "{done} done, {failed} failed\n{text}");
     assert!(["a", "sub/b.1", "sub/b.2"].iter().all(|n| work.path(&format!("out/masks/{n}.png")).exists()));
     let memory = &report["memory"];
-    assert!(memory["peak_rss"].as_u64() <= memory["promised"].as_u64(), "{memory}");
+    assert!(memory["peak_rss"].as_u64() <= memory["reserved"].as_u64(), "{memory}");
 }
 
 #[test]
-fn what_is_done_stays_done_and_status_verify_retry_and_gc_tell_and_tidy() {
+fn what_is_done_stays_done_and_status_verify_resume_and_gc_tell_and_tidy() {
     let work = prepared(TWO);
     let good = std::fs::read(work.path("in/sub/b.1.tif")).unwrap();
     work.write("in/late.tif", &good[..good.len() / 2]);
     run(&work, &[]).says(3, &["3 done, 1 failed"]);
     work.swath(&["status", "out"])
-        .says(0, &["4 in all: 3 done, 1 failed, 0 outstanding", "late.tif", "not made", "swath run p.toml"]);
+        .says(0, &["4 in all: 3 done, 1 failed, 0 outstanding", "late.tif", "no submit.zip yet", "swath run p.toml"]);
     work.swath(&["verify", "out"]).says(0, &["0 do not"]);
     work.write("in/late.tif", &good);
-    work.swath(&["retry", "out", "--failed"]).says(0, &["3 of 4 scenes are done and verified", "4 done, 0 failed"]);
+    work.swath(&["resume", "out"]).says(0, &["3 of 4 scenes are done and verified", "4 done, 0 failed"]);
     run(&work, &[]).says(0, &["4 of 4 scenes are done and verified", "4 done, 0 failed"]);
     assert_eq!(work.report("out")["totals"]["forwards"], 0);
     work.swath(&["status", "out", "--json"]).says(0, &["\"done\": 4", "\"archive\": true"]);
 
     std::fs::write(work.path("out/masks/a.png"), b"not what was recorded").unwrap();
     work.swath(&["verify", "out"]).says(3, &["1 do not", "out/masks/a.png", "makes them anew"]);
-    run(&work, &[]).says(0, &["files of 1 scenes are damaged or gone"]);
+    run(&work, &[]).says(0, &["1 scene has files that are gone or not as recorded"]);
     work.swath(&["verify", "out"]).says(0, &["0 do not"]);
 
     // Another tiling leaves the checkpoints of the first one behind.
@@ -354,13 +356,13 @@ fn an_interrupted_run_finishes_what_is_under_way_and_the_next_one_goes_on() {
 }
 
 #[test]
-fn retry_goes_on_even_where_the_command_began_afresh() {
+fn resume_goes_on_even_where_the_command_began_afresh() {
     let work = prepared(TWO);
     let good = std::fs::read(work.path("in/sub/b.1.tif")).unwrap();
     work.write("in/late.tif", &good[..good.len() / 2]);
     run(&work, &["--fresh"]).says(3, &["3 done, 1 failed"]);
     work.write("in/late.tif", &good);
-    work.swath(&["retry", "out", "--failed"]).says(0, &["3 of 4 scenes are done and verified", "4 done, 0 failed"]);
+    work.swath(&["resume", "out"]).says(0, &["3 of 4 scenes are done and verified", "4 done, 0 failed"]);
 }
 
 #[test]

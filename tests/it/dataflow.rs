@@ -92,7 +92,7 @@ fn members_spread_over_devices_give_the_same_bytes_as_members_on_every_device() 
         };
         let promise = Promise::new(&planned.plan, &schedule);
         let job = swath::app::Job { planned, schedule, promise, source: Arc::new(source), warnings: Vec::new() };
-        execute(job, &RunOptions::into(spread.path())).unwrap();
+        execute(job, &RunOptions { pack_fake: true, ..RunOptions::into(spread.path()) }).unwrap();
         assert!(outputs(together.path()) == outputs(spread.path()), "{rule}");
     }
 }
@@ -115,7 +115,7 @@ fn every_row_of_a_unit_is_read_once() {
     let counter = source.clone();
     let job = swath::app::Job { planned, schedule, promise, source: Arc::new(source), warnings: Vec::new() };
     let dir = tempfile::tempdir().unwrap();
-    execute(job, &RunOptions::into(dir.path())).unwrap();
+    execute(job, &RunOptions { pack_fake: true, ..RunOptions::into(dir.path()) }).unwrap();
     assert_eq!(counter.rows_read(), expected);
 }
 

@@ -77,8 +77,7 @@ fn a_step_is_repeated_reported_and_forgotten_without_a_deadline() {
 
         let counts =
             |a, b, c| BTreeMap::from([("member0", a), ("member1", b), ("member2", c)].map(|(k, v)| (k.into(), v)));
-        let mut found: Vec<_> =
-            report.conceded.iter().map(|c| (c.scene.as_str(), c.units, c.members.clone())).collect();
+        let mut found: Vec<_> = report.reduced.iter().map(|c| (c.scene.as_str(), c.units, c.members.clone())).collect();
         found.sort_unstable_by_key(|f| f.0);
         let small = counts(1, 0, 0);
         let expected = [
@@ -151,12 +150,12 @@ fn a_unit_may_be_short_of_memory_and_of_time() {
         ..RunOptions::into(dir.path())
     };
     let first = flow.run_with(options("device:oom~n2 s1")).unwrap().report;
-    assert_eq!((first.degraded(), first.conceded.iter().filter(|c| !c.single_tiles.is_empty()).count()), (5, 1));
+    assert_eq!((first.degraded(), first.reduced.iter().filter(|c| !c.single_tiles.is_empty()).count()), (5, 1));
     let one = quiet(&text(1));
     let degraded = masks(dir.path());
     assert!(["s1", "s2", "s3", "s4"].map(|n| format!("masks/{n}.png")).iter().all(|name| degraded[name] == one[name]));
     let again = flow.run_with(options("device:oom")).unwrap().report;
-    assert_eq!((again.totals.reused, again.conceded), (5, first.conceded));
+    assert_eq!((again.totals.reused, again.reduced), (5, first.reduced));
 }
 
 #[test]
@@ -219,7 +218,7 @@ mod command {
         let (delay, limit) = [1, 2, 4, 8].into_iter().find_map(attempt).unwrap();
         let limit = ["--deadline", &limit];
         let report = work.report("out");
-        let (steps, conceded) = (&report["deadline"]["steps"], report["conceded"].as_array().unwrap());
+        let (steps, conceded) = (&report["deadline"]["steps"], report["reduced"].as_array().unwrap());
         assert!(!steps.as_array().unwrap().is_empty() && !conceded.is_empty() && conceded.len() < 60, "{report}");
         assert!(conceded.iter().all(|c| c["members"]["member0"] == 1 && c["members"]["member2"] == 0), "{conceded:?}");
         assert_eq!(report["missing"].as_array().unwrap().len(), 0);
@@ -228,13 +227,13 @@ mod command {
         let said = swath(&work, "out", delay, &limit).expect(4);
         let again = work.report("out");
         assert_eq!((&again["totals"]["reused"], &again["totals"]["forwards"]), (&60.into(), &0.into()), "{said}");
-        assert_eq!((&again["conceded"], &again["deadline"]), (&report["conceded"], &report["deadline"]));
+        assert_eq!((&again["reduced"], &again["deadline"]), (&report["reduced"], &report["deadline"]));
         assert!(outputs(&work.path("out")) == degraded);
 
         swath(&work, "out", 0, &[]).expect(0);
         let full = work.report("out");
         assert_eq!(full["totals"]["reused"], 60 - conceded.len());
-        assert_eq!(full["conceded"].as_array().unwrap().len(), 0);
+        assert_eq!(full["reduced"].as_array().unwrap().len(), 0);
         assert!(outputs(&work.path("out")) == outputs(&work.path("quiet")));
     }
 

@@ -49,7 +49,7 @@ fn quiet(text: &str) -> Outputs {
 /// Scenes that ran tile by tile, with the number of units that did.
 fn tile_by_tile(ended: &Ended) -> Vec<(&str, usize)> {
     let mut scenes: Vec<_> =
-        ended.report.conceded.iter().map(|c| (c.scene.trim_end_matches(".tif"), c.single_tiles.len())).collect();
+        ended.report.reduced.iter().map(|c| (c.scene.trim_end_matches(".tif"), c.single_tiles.len())).collect();
     scenes.sort_unstable();
     scenes
 }

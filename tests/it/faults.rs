@@ -119,7 +119,11 @@ fn one_bad_file_costs_itself_and_no_other() {
     failed.sort_unstable();
     assert_eq!(
         failed,
-        [("s2.tif", "read", "withheld"), ("s5.tif", "read", "withheld"), ("s8.tif", "read", "withheld")]
+        [
+            ("s2.tif", "read", "not in submit.zip"),
+            ("s5.tif", "read", "not in submit.zip"),
+            ("s8.tif", "read", "not in submit.zip")
+        ]
     );
     assert!(ended.report.failed.iter().all(|f| f.cause.contains("planted fault")));
     assert_eq!(ended.report.totals.done, 7);
@@ -140,7 +144,7 @@ fn one_bad_file_costs_itself_and_no_other() {
 fn with_omit_the_archive_lacks_the_failed_scenes() {
     let dir = tempfile::tempdir().unwrap();
     let ended = flow(Partial::Omit).run(dir.path()).unwrap();
-    assert!(ended.report.failed.iter().all(|f| f.action == "omitted"));
+    assert!(ended.report.failed.iter().all(|f| f.action == "left out of submit.zip"));
     let names: Vec<_> = archive(&dir.path().join("submit.zip")).into_keys().collect();
     assert_eq!(names, ["s0.png", "s1.png", "s3.png", "s4.png", "s6.png", "s7.png", "s9.png"]);
 }

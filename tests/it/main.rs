@@ -26,5 +26,6 @@ mod resume;
 mod script;
 mod supervisor;
 mod support;
+mod told;
 mod weights;
 mod zoo_contract;

@@ -11,7 +11,7 @@ use crate::support::command::{self, Workdir, geotiff, wait_until, with_scenes};
 use crate::support::memory::values;
 use crate::support::outputs;
 
-const RUN: [&str; 10] = ["run", "p.toml", "-i", "in", "-o", "out", "--backend", "fake", "--devices", "cpu"];
+const RUN: [&str; 11] = ["run", "p.toml", "-i", "in", "-o", "out", "--backend", "fake", "--devices", "cpu", "-v"];
 
 /// Four scenes, the first of several rows of tiles, two of them a group.
 fn prepared() -> Workdir {
@@ -53,9 +53,9 @@ fn a_pass_that_fails_costs_its_scenes_and_names_them_with_what_the_library_said(
 fn a_device_that_is_out_of_memory_for_a_batch_runs_its_tiles_one_by_one_and_the_report_names_the_scene() {
     let work = prepared();
     let ran = work.swath_with(&RUN, &[("SWATH_FAULTS", "device:oom~n2 s0 y0")]);
-    ran.says(0, &["out of memory on a device: 1 of", "1 scenes ran tile by tile", "4 done, 0 failed"]);
+    ran.says(0, &["out of memory on a device: 1 of", "1 scene ran tile by tile", "4 done, 0 failed"]);
     let report = work.report("out");
-    let conceded = report["conceded"].as_array().unwrap();
+    let conceded = report["reduced"].as_array().unwrap();
     assert!(conceded.len() == 1 && conceded[0]["scene"].as_str().unwrap().ends_with("in/s0.tif"), "{report}");
 }
 

@@ -49,7 +49,7 @@ fn a_run_that_dies_once_is_started_again_and_ends_with_the_same_bytes() {
         ran.says(0, &["was killed by SIGABRT", "starting it again", "6 done, 0 failed"]);
         assert_eq!(strikes(&work), 1, "{stage}");
         assert!(outputs(&work.path("out")) == expected, "{stage}");
-        assert_eq!(work.report("out")["deaths"].as_array().unwrap().len(), 1);
+        assert_eq!(work.report("out")["restarts"].as_array().unwrap().len(), 1);
         std::fs::remove_file(work.path("faults.log")).unwrap();
         std::fs::remove_dir_all(work.path("out")).unwrap();
     }
@@ -66,7 +66,7 @@ fn a_scene_that_kills_the_run_alone_is_left_out_by_name_and_costs_no_other() {
             3,
             &[&format!("`{poison}` alone"), "5 done, 1 failed", &format!("{poison}.tif (supervisor)"), "SIGABRT"],
         );
-        assert_eq!(work.report("out")["deaths"].as_array().unwrap().len(), 2, "{ran:?}");
+        assert_eq!(work.report("out")["restarts"].as_array().unwrap().len(), 2, "{ran:?}");
         assert_eq!(strikes(&work), 2);
         let left = outputs(&work.path("out"));
         let good = |name: &String| !name.contains(poison) && name != "submit.zip";
@@ -96,7 +96,7 @@ fn what_was_forgotten_once_is_not_forgotten_again_by_the_second_attempt() {
         assert!(outputs(&work.path("out")) == expected, "{more:?}");
         std::fs::remove_file(work.path("faults.log")).unwrap();
     }
-    work.swath(&["retry", "out", "--failed"]).says(0, &["6 of 6 scenes are done"]);
+    work.swath(&["resume", "out"]).says(0, &["6 of 6 scenes are done"]);
 }
 
 const STAGES: [&str; 9] = ["read", "tile", "infer", "average", "keep", "stitch", "post", "encode", "commit"];

@@ -23,5 +23,13 @@ pub(super) fn device_count() -> Result<i64, String> {
 fn open() -> Result<Library, String> {
     // SAFETY: libtorch_cuda.so belongs to the libtorch that this program is linked with; its initialisers only register kernels.
     let library = unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_GLOBAL) };
-    library.map_err(|e| format!("this libtorch has no CUDA: {e}"))
+    library.map_err(|e| explain(&e.to_string()))
+}
+
+/// Why there is no CUDA: the usual reason in three words, any other one as the system tells it.
+fn explain(error: &str) -> String {
+    match error.contains("libtorch_cuda.so: cannot open") {
+        true => "CPU-only libtorch".to_owned(),
+        false => format!("libtorch's CUDA library does not load: {error}"),
+    }
 }

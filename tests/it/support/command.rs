@@ -41,7 +41,7 @@ impl Workdir {
     /// The program with these arguments, here, with a cache of its own.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_swath"));
-        command.args(arguments).current_dir(self.dir.path()).env("XDG_CACHE_HOME", self.path("cache"));
+        command.args(packing(arguments)).current_dir(self.dir.path()).env("XDG_CACHE_HOME", self.path("cache"));
         command.env_remove("RUST_BACKTRACE");
         command
     }
@@ -63,6 +63,20 @@ impl Workdir {
         serde_json::from_slice(&std::fs::read(self.path(run_dir).join("report.json")).unwrap()).unwrap()
     }
 }
+
+/// The arguments, and where the networks of a run are fake, that it shall pack all the same: tests compare archives.
+fn packing<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+    let mut arguments = arguments.to_vec();
+    if arguments.first() == Some(&"run") && arguments.contains(&"fake") && !arguments.contains(&UNPACKED) {
+        let end = arguments.iter().position(|argument| *argument == "--").unwrap_or(arguments.len());
+        arguments.insert(end, "--pack-fake");
+    }
+    arguments.retain(|argument| *argument != UNPACKED);
+    arguments
+}
+
+/// An argument for [`Workdir`] alone: fake masks are not packed, as without a word about it.
+pub(crate) const UNPACKED: &str = "--no-pack";
 
 impl Ran {
     /// Expects an exit code and returns what was printed, both streams.

@@ -91,7 +91,7 @@ impl Flow {
         let promise = Promise::new(&planned.plan, &schedule);
         let source: Arc<dyn OpenSource> = Arc::new(source);
         let job = Job { planned, schedule, promise, source, warnings: Vec::new() };
-        execute(job, &options)
+        execute(job, &RunOptions { pack_fake: true, ..options })
     }
 }
 
