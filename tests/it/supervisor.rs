@@ -64,7 +64,7 @@ fn a_scene_that_kills_the_run_alone_is_left_out_by_name_and_costs_no_other() {
         let ran = run(faulty(&work, &format!("scene:abort~{poison}"), &[]));
         ran.says(
             3,
-            &[&format!("`{poison}` alone"), "5 done, 1 failed", &format!("{poison}.tif (supervisor)"), "SIGABRT"],
+            &[&format!("`{poison}` alone"), "5 done, 1 failed", &format!("in/{poison}.tif"), "(supervisor)", "SIGABRT"],
         );
         assert_eq!(work.report("out")["restarts"].as_array().unwrap().len(), 2, "{ran:?}");
         assert_eq!(strikes(&work), 2);
