@@ -89,7 +89,7 @@ impl Commit {
             }
             Err(failure) => Record::Failure(FailureRecord {
                 name,
-                file: plan.path_of(scene as usize).display().to_string(),
+                file: plan.label_of(scene as usize),
                 stage: failure.stage.to_owned(),
                 cause: failure.cause.clone(),
             }),

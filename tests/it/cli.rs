@@ -165,7 +165,8 @@ fn a_scene_with_too_few_bands_or_another_type_is_refused_with_the_remedy() {
     let work = prepared(IDENTITY);
     let text = pipeline(FIXED, IDENTITY, 7, None);
     work.write("p.toml", text.replace("bands = [1]\n", "bands = [3]\n"));
-    run(&work, &[]).says(3, &["the pipeline reads band 3 and the scene has 1 band(s)", "0 done, 3 failed"]);
+    run(&work, &[])
+        .says(3, &["the pipeline reads band 3 and the scene has 1 band; change input.bands", "0 done, 3 failed"]);
     work.write("p.toml", text.replace("u8 = 1, ", ""));
     run(&work, &[]).says(3, &["the scene is u8 and the pipeline says how to scale", "add u8 to input.divide"]);
 }
