@@ -352,7 +352,7 @@ pub(super) struct JobArgs {
     /// The pipeline file (TOML).
     pub(super) pipeline: PathBuf,
 
-    /// A folder (searched through), a list file (.txt, one path a line), or files.
+    /// A folder (searched through), a list file (.txt, one path a line; behind a TAB page=2 for the second page of a TIFF), or files.
     #[arg(short, long, required = true, num_args = 1.., value_name = "INPUT")]
     pub(super) input: Vec<PathBuf>,
 

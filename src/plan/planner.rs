@@ -23,6 +23,9 @@ pub struct Refusal {
     pub cause: String,
 }
 
+/// Tiles of one scene: a header may claim more pixels than a plan has room for.
+const MOST_TILES: u64 = 1 << 24;
+
 /// Why there is no plan at all.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
@@ -134,6 +137,12 @@ impl Planner<'_> {
         let of_size = |cause: String| Trouble::Scene(Some(header.size), cause);
         self.check_input(&header).map_err(of_size)?;
         let grid = self.pipeline.tiling.grid(header.size).map_err(|e| of_size(e.to_string()))?;
+        if grid.n_tiles() > MOST_TILES {
+            let n = grid.n_tiles();
+            return Err(of_size(format!(
+                "it would be cut into {n} tiles, and a plan holds {MOST_TILES}; choose a larger tiler.centre"
+            )));
+        }
         Ok(Scene { name: found.name.clone(), file: found.file.clone(), page: found.page, header, identity, grid })
     }
 

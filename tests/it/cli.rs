@@ -141,8 +141,8 @@ fn bad_scenes_are_named_with_stage_and_cause_and_cost_only_themselves() {
     let text = run(&work, &[]).expect(3);
     for (name, words) in [
         ("empty.tif", "the file is empty"),
-        ("html.tif", "cannot open"),
-        ("vrt.tif", "cannot open"),
+        ("html.tif", "it is a web page and no raster"),
+        ("vrt.tif", "it is a VRT, and swath reads GeoTIFF; convert it"),
         ("cut.tif", "cannot"),
         ("flipped.tif", "cannot read band 1, rows"),
         ("dangling.tif", "a link to nothing"),
@@ -209,7 +209,10 @@ fn wrong_commands_and_pipelines_exit_with_2_and_say_what_to_do() {
     run(&["run", "none.toml", "-i", "in", "-o", "out"], &["none.toml"]);
     run(&["run", "p.toml", "-i", "nowhere", "-o", "out"], &["nowhere", "there is no such file"]);
     work.write("in/settings.txt", "a.tif\tnodata=3\n");
-    run(&["run", "p.toml", "-i", "in/settings.txt", "-o", "out"], &["settings.txt", "line 1", "reserved"]);
+    run(
+        &["run", "p.toml", "-i", "in/settings.txt", "-o", "out"],
+        &["settings.txt", "line 1", "`nodata=3`", "write page=2"],
+    );
     run(&["run", "p.toml", "-i", "in", "-o", "p.toml"], &["is a file; name a folder"]);
     run(&["run", "p.toml", "-i", "in", "-o", "out", "--devices", "gpu"], &["write cpu or cuda:0"]);
     run(&["run", "p.toml", "-i", "in", "-o", "out", "--devices", "cpu,cuda:0"], &["mixes cpu and cuda"]);

@@ -65,7 +65,9 @@ fn real_files_of_many_kinds_decode_to_their_published_pixels_window_by_window() 
     for row in index(&folder.join("index.tsv")) {
         let (name, digest) = (&row["file"], &row["pixels_sha256_32"]);
         let path = folder.join(name);
-        let supported = ["uint8", "uint16", "int16", "float32"].contains(&row["dtype"].as_str());
+        // The index takes one file for unsigned whose tags say that it is signed.
+        let is_signed = name == "image-tiff__tiled-cmyk-i8.tif";
+        let supported = ["uint8", "uint16", "int16", "float32"].contains(&row["dtype"].as_str()) && !is_signed;
         // Lossy files decode differently in every build, and two are too large for a test.
         let comparable = !["JPEG", "WEBP"].contains(&row["compression"].as_str()) && !digest.starts_with('(');
         let header = match source.inspect(&path, None) {
@@ -97,7 +99,7 @@ fn real_files_of_many_kinds_decode_to_their_published_pixels_window_by_window() 
         }
     }
     assert!(compared > 40 && !refused.is_empty(), "{compared} compared, refused: {refused:#?}");
-    assert!(refused.iter().all(|r| r.contains("is not supported; convert the scene")), "{refused:#?}");
+    assert!(refused.iter().all(|r| r.contains("which swath does not read; convert the scene")), "{refused:#?}");
 }
 
 #[test]

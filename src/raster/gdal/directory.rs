@@ -86,6 +86,11 @@ impl Directory {
         self.first_blocks.get(plane).is_some_and(|offset| *offset != 0)
     }
 
+    /// Whether the first blocks of all planes that have one block are stored.
+    pub(super) fn is_all_stored(&self) -> bool {
+        self.first_blocks.iter().all(|offset| *offset != 0)
+    }
+
     /// Number of strips or tiles.
     pub(super) fn n_blocks(&self) -> u64 {
         let across = |side: u32, block: u32| u64::from(side.div_ceil(block));

@@ -89,6 +89,8 @@ impl Opened {
         let directory = pages::offset_of(&dataset).and_then(|offset| Directory::read(path, offset));
         let (width, height) = dataset.raster_size();
         let is_it = |d: &Directory| (d.size.width as usize, d.size.height as usize) == (width, height);
+        let lacks_its_strip = directory.as_ref().is_some_and(|d| d.is_one_strip() && !d.is_all_stored());
+        let dataset = if lacks_its_strip { preflight::open_whole(&name)? } else { dataset };
         Ok(Self { path: path.to_owned(), name, page, dataset, directory: directory.filter(is_it) })
     }
 }

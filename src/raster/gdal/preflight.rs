@@ -29,6 +29,16 @@ pub(super) fn open(path: &Path, page: Option<u32>) -> Result<(Dataset, String), 
     }
 }
 
+/// Opens a file whose only strip is not stored: GDAL would hand that out row by row, and fail to.
+pub(super) fn open_whole(name: &str) -> Result<Dataset, RasterError> {
+    const OPTION: &str = "GDAL_ENABLE_TIFF_SPLIT";
+    let failed = |e: gdal::errors::GdalError| RasterError::Open { detail: e.to_string() };
+    gdal::config::set_thread_local_config_option(OPTION, "NO").map_err(failed)?;
+    let dataset = open_named(name);
+    gdal::config::clear_thread_local_config_option(OPTION).map_err(failed)?;
+    dataset
+}
+
 /// Opens what GDAL calls so.
 pub(super) fn open_named(name: &str) -> Result<Dataset, RasterError> {
     errors::begin(name);
@@ -53,7 +63,7 @@ pub(super) fn header(opened: &Opened, file_bytes: u64) -> Result<SceneHeader, Ra
     }
     let first = band(dataset, 1)?;
     let dtype = pixel_type(first.band_type(), opened.directory.as_ref())?;
-    check_sign(&first, dtype)?;
+    check_sign(&first, dtype, opened.directory.as_ref())?;
     let mut nodata = Vec::new();
     for idx in 1..=dataset.raster_count() {
         let band = band(dataset, idx)?;
@@ -155,11 +165,11 @@ fn block_size(first: &RasterBand<'_>, dtype: PixelType) -> Result<Size, RasterEr
 }
 
 /// Refuses integers whose sign GDAL does not pass on: they would arrive as other numbers.
-fn check_sign(first: &RasterBand<'_>, dtype: PixelType) -> Result<(), RasterError> {
+fn check_sign(first: &RasterBand<'_>, dtype: PixelType, directory: Option<&Directory>) -> Result<(), RasterError> {
     let says = |key: &str| first.metadata_item(key, "IMAGE_STRUCTURE");
     let signed_byte = says("PIXELTYPE").is_some_and(|kind| kind == "SIGNEDBYTE");
-    let bits = says("NBITS").and_then(|bits| bits.parse::<u32>().ok());
-    let signed = signed_byte || dtype == PixelType::I16;
+    let bits = says("NBITS").and_then(|bits| bits.parse::<u64>().ok()).or(directory.map(|d| d.bits));
+    let signed = signed_byte || dtype == PixelType::I16 || directory.is_some_and(|d| d.signed);
     match (dtype, bits) {
         (PixelType::U8, None | Some(8)) if signed => refuse(
             "its pixels are signed bytes (Int8), which swath does not read; convert the scene to Int16 (gdal_translate -ot Int16, of GDAL \
@@ -185,7 +195,8 @@ fn check_claims(directory: &Directory, file_bytes: u64) -> Result<(), RasterErro
     let most = most_unpacked(directory).filter(|_| directory.is_stored(0));
     if most.is_some_and(|ratio| directory.block_bytes() > file_bytes.saturating_mul(ratio)) {
         return refuse(format!(
-            "its header claims {kind}s of {} pixels, more than a file of {file_bytes} bytes can hold",
+            "its header claims {kind}s of {} pixels, more than a file of {file_bytes} bytes can hold; it is cut short or damaged: \
+             fetch or write it again",
             directory.block
         ));
     }

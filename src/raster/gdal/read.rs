@@ -35,10 +35,13 @@ pub(super) fn window(opened: &Opened, request: &ReadRequest, into: &mut [u8]) ->
             rows_into(&band, PixelType::U8, request.window, row.wanted, mask).map_err(|e| failed(*idx, e))?;
         }
     }
-    let one_strip = opened.directory.as_ref().filter(|directory| directory.is_one_strip());
-    let is_blank = |probe: &PixelRect| match one_strip {
-        Some(directory) => bands.iter().all(|(idx, _)| !directory.is_stored(*idx as usize - 1)),
-        None => is_blank(&bands, *probe),
+    let is_blank = |probe: &PixelRect| match &opened.directory {
+        Some(directory) if directory.is_one_strip() => {
+            bands.iter().all(|(idx, _)| !directory.is_stored(*idx as usize - 1))
+        }
+        Some(_) => is_blank(&bands, *probe),
+        // It may be of one strip.
+        None => false,
     };
     let blank = request.probes.iter().map(is_blank).collect();
     Ok(ReadReply { blank, warnings: errors::take_warnings() })
