@@ -127,8 +127,8 @@ fn read(plan: &Plan, source: &Arc<dyn OpenSource>, chosen: &[(usize, usize)]) ->
     }
     graph.join()?;
     for (scene, failure) in (0..board.n_scenes()).filter_map(|scene| Some((scene, board.failure(scene)?))) {
-        let path = plan.path_of(scene as usize);
-        eprint_line(&format!("left out: {} ({}): {}", path.display(), failure.stage, failure.cause));
+        let label = plan.label_of(scene as usize);
+        eprint_line(&format!("left out: {label} ({}): {}", failure.stage, failure.cause));
     }
     if raw.is_empty() {
         return Err(Error::Usage("no tile of --data can be used: name other scenes".into()));

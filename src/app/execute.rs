@@ -58,6 +58,8 @@ pub struct RunOptions {
     pub fresh: bool,
     /// Whether the lock of another host is broken.
     pub break_lock: bool,
+    /// Whether scenes fail that their decoder warns of.
+    pub strict: bool,
     /// Discard the results of this stage and later ones.
     pub from: Option<StageName>,
     /// Stop after this stage.
@@ -92,6 +94,7 @@ impl RunOptions {
             pack_fake: false,
             fresh: false,
             break_lock: false,
+            strict: false,
             from: None,
             until: None,
             grace: Self::GRACE,

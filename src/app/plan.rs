@@ -55,6 +55,7 @@ fn scene(scene: &Scene, path: &Path) -> PlannedScene {
         PlanTotals { tiles: grid.n_tiles(), pixels: scene.header.size.area(), network_pixels: grid.network_pixels() };
     PlannedScene {
         file: path.display().to_string(),
+        page: scene.page,
         name: scene.name.clone(),
         size: [scene.header.size.width, scene.header.size.height],
         tiles: totals.tiles,

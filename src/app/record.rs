@@ -183,7 +183,7 @@ impl Record {
                 Ok(())
             }
             Err(failure) => {
-                let path = plan.path_of(verdict.scene as usize);
+                let path = plan.label_of(verdict.scene as usize).into();
                 for file in outputs.layout.files(&scene.name, &plan.pipeline) {
                     self.report.outputs.remove(&outputs.layout.relative(&file));
                 }
@@ -235,7 +235,7 @@ impl Record {
         for unit in concessions.units().into_iter().filter(|unit| *unit < plan.units.len()) {
             for scene in plan.units[unit].scenes() {
                 let entry = conceded.entry(scene).or_insert_with(|| ReducedScene {
-                    scene: plan.path_of(scene).display().to_string(),
+                    scene: plan.label_of(scene),
                     units: plan.units_of(scene).len() as u64,
                     single_tiles: Vec::new(),
                     members: BTreeMap::new(),
@@ -286,7 +286,7 @@ impl Record {
     pub(super) fn left_over(&mut self, board: &Board, scenes: &[u32]) {
         for idx in scenes.iter().filter(|idx| !board.has_failed(**idx)) {
             self.missing_names.insert(board.plan().scenes[*idx as usize].name.clone());
-            self.report.missing.push(board.plan().path_of(*idx as usize).display().to_string());
+            self.report.missing.push(board.plan().label_of(*idx as usize));
         }
     }
 
@@ -405,7 +405,7 @@ fn scene_report(plan: &Plan, scene: usize, facts: SceneFacts, done_before: bool)
         |label: &u8| facts.pixels.iter().filter(|(l, _)| l == label).map(|(_, n)| *n as f64 / area).sum::<f64>();
     let of_class = |class: &Class| (class.name.clone(), share(&class.id));
     SceneReport {
-        scene: plan.path_of(scene).display().to_string(),
+        scene: plan.label_of(scene),
         size: [header.size.width, header.size.height],
         bands: header.n_bands,
         pixel_type: header.dtype.to_string(),

@@ -50,6 +50,8 @@ pub struct Parts<'a> {
     pub journal: Arc<Mutex<Journal>>,
     /// How far it goes.
     pub extent: Extent,
+    /// Whether a scene that its decoder warns of fails.
+    pub strict: bool,
     /// The process that watches over this one.
     pub guard: Guard,
     /// Faults on purpose.
@@ -108,7 +110,8 @@ pub fn wire(
     let stitched = (parts.extent == Extent::Files).then(|| labels.clone());
 
     let (units, to_tile) = graph.link(LINK_CAPACITY);
-    let readers = (0..schedule.readers).map(|_| Read::new(Arc::clone(board), parts.source.open())).collect();
+    let reader = |_| Read::new(Arc::clone(board), parts.source.open(), parts.strict);
+    let readers = (0..schedule.readers).map(reader).collect();
     graph.spawn("read", readers, admission, AfterRead { units, labels: stitched })?;
 
     let groups = schedule.assignment.groups();
@@ -164,7 +167,7 @@ pub fn wire_tiles(
     let admission = Admission::new(units.iter().map(turn).collect(), budget, stop.clone());
     let mut graph = Graph::new(stop);
     let (units, to_tile) = graph.link(LINK_CAPACITY);
-    let reader = Read::new(Arc::clone(board), source.open());
+    let reader = Read::new(Arc::clone(board), source.open(), false);
     graph.spawn("read", vec![reader], admission, AfterRead { units, labels: None })?;
     let (batches, tiles) = graph.link(LINK_CAPACITY);
     graph.spawn("tile", vec![TileStage::new(Arc::clone(board))], to_tile, batches)?;

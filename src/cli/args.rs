@@ -318,6 +318,11 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(super) deadline: Option<Duration>,
 
+    /// Fail scenes whose decoder warns of their pixels (corrupt data that it read over), instead of reporting the warnings. Scenes that
+    /// an earlier run has done stay done: add --fresh to read them again.
+    #[arg(long)]
+    pub(super) strict: bool,
+
     /// Seconds that a run may take to finish what is under way when it is told to stop.
     #[arg(long, value_name = "SECONDS", default_value_t = RunOptions::GRACE.as_secs(), value_parser = clap::value_parser!(u64).range(..=86_400))]
     pub(super) grace: u64,
@@ -383,7 +388,7 @@ pub(super) struct JobArgs {
     /// The pipeline file (TOML).
     pub(super) pipeline: PathBuf,
 
-    /// A folder (searched through), a list file (.txt, one path a line), or files.
+    /// A folder (searched through), a list file (.txt, one path a line; behind a TAB page=2 for the second page of a TIFF), or files.
     #[arg(short, long, required = true, num_args = 1.., value_name = "INPUT")]
     pub(super) input: Vec<PathBuf>,
 

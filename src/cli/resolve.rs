@@ -57,6 +57,7 @@ pub(super) fn run(args: &RunArgs, arguments: Vec<String>, guard: Guard) -> RunOp
         pack_fake: args.pack_fake,
         fresh: args.fresh,
         break_lock: args.break_lock,
+        strict: args.strict,
         stall_timeout: (args.stall_timeout > 0).then(|| Duration::from_secs(args.stall_timeout)),
         guard,
         from: args.from.map(stage),

@@ -38,7 +38,8 @@ impl Keys {
         let reading = reading.value(&gdal).finish();
         let scene = |s: &super::Scene| {
             let lacking = (&s.header.nodata, s.header.mask);
-            KeyHasher::new("scene").value(&s.identity).value(&lacking).key(&reading).finish()
+            let key = KeyHasher::new("scene").value(&s.identity).value(&lacking).key(&reading);
+            s.page.iter().fold(key, KeyHasher::value).finish()
         };
         let n_classes = plan.n_classes();
         let combination = KeyHasher::new("combine").value(&plan.pipeline.combine).value(&plan.pipeline.shares());

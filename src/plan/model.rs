@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::scan::label;
 use super::unit::{Part, Unit};
 use super::{Footprint, Schedule};
 use crate::config::{Checkpoint, Member, Pipeline, Precision};
@@ -44,6 +45,9 @@ pub struct Scene {
     pub name: String,
     /// The file, relative to the plan's root.
     pub file: PathBuf,
+    /// The page of it, counted from 1, where one was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page: Option<u32>,
     /// What its header says.
     pub header: SceneHeader,
     /// Which file that was.
@@ -128,6 +132,11 @@ impl Plan {
     /// Where a scene's file is.
     pub fn path_of(&self, scene: usize) -> PathBuf {
         self.root.join(&self.scenes[scene].file)
+    }
+
+    /// What a scene is called where a person reads it: its file, and the page where one is named.
+    pub fn label_of(&self, scene: usize) -> String {
+        label(&self.path_of(scene), self.scenes[scene].page)
     }
 
     /// Sums over all scenes.

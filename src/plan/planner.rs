@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::model::batch_bytes;
+use super::scan::label;
 use super::unit::{Unit, admission_needs, units_of};
 use super::{BackendKind, MemberPlan, PLAN_FORMAT, Plan, Scanned, ScannedScene, Scene, Schedule};
 use crate::config::{ByteSize, Pipeline};
@@ -14,13 +15,16 @@ use crate::raster::{OpenSource, RasterError, RasterSource, SceneHeader};
 pub struct Refusal {
     /// Name of the outputs it would have had.
     pub name: String,
-    /// The file.
+    /// The file, and the page of it where one was named.
     pub file: PathBuf,
     /// Its size, where the header could be read.
     pub size: Option<Size>,
     /// Why, and what to do where something can be done.
     pub cause: String,
 }
+
+/// Tiles of one scene: a header may claim more pixels than a plan has room for.
+const MOST_TILES: u64 = 1 << 24;
 
 /// Why there is no plan at all.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -94,7 +98,9 @@ impl Planner<'_> {
             let path = scanned.root.join(&found.file);
             match self.scene(&found, &path, reader.as_mut()) {
                 Ok(scene) => scenes.push(scene),
-                Err(Trouble::Scene(size, cause)) => refused.push(Refusal { name: found.name, file: path, size, cause }),
+                Err(Trouble::Scene(size, cause)) => {
+                    refused.push(Refusal { name: found.name, file: label(&path, found.page).into(), size, cause })
+                }
                 Err(Trouble::Plan(error)) => return Err(error),
             }
         }
@@ -127,11 +133,17 @@ impl Planner<'_> {
     /// Looks at one scene.
     fn scene(&self, found: &ScannedScene, path: &Path, reader: &mut dyn RasterSource) -> Result<Scene, Trouble> {
         let identity = self.source.identify(path)?;
-        let header = reader.inspect(path)?;
+        let header = reader.inspect(path, found.page)?;
         let of_size = |cause: String| Trouble::Scene(Some(header.size), cause);
         self.check_input(&header).map_err(of_size)?;
         let grid = self.pipeline.tiling.grid(header.size).map_err(|e| of_size(e.to_string()))?;
-        Ok(Scene { name: found.name.clone(), file: found.file.clone(), header, identity, grid })
+        if grid.n_tiles() > MOST_TILES {
+            let n = grid.n_tiles();
+            return Err(of_size(format!(
+                "it would be cut into {n} tiles, and a plan holds {MOST_TILES}; choose a larger tiler.centre"
+            )));
+        }
+        Ok(Scene { name: found.name.clone(), file: found.file.clone(), page: found.page, header, identity, grid })
     }
 
     /// Whether the members can be fed from such a scene.
@@ -139,7 +151,10 @@ impl Planner<'_> {
         for member in &self.pipeline.members {
             let input = &member.input;
             if let Some(band) = input.bands.iter().find(|b| **b > header.n_bands) {
-                return Err(format!("the pipeline reads band {band} and the scene has {} band(s)", header.n_bands));
+                let has = if header.n_bands == 1 { "1 band".to_owned() } else { format!("{} bands", header.n_bands) };
+                return Err(format!(
+                    "the pipeline reads band {band} and the scene has {has}; change input.bands, or leave it out"
+                ));
             }
             if !input.divide.contains_key(&header.dtype) {
                 let known = input.divide.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
@@ -190,7 +205,7 @@ fn refuse_too_large(plan: &mut Plan, schedule: &Schedule, refused: &mut Vec<Refu
         };
         refused.push(Refusal {
             name: scene.name.clone(),
-            file: plan.path_of(*idx),
+            file: plan.label_of(*idx).into(),
             size: Some(scene.header.size),
             cause: format!("{layout} need --memory {} ({} given)", whole_mebibytes(*needed), ByteSize(schedule.memory)),
         });

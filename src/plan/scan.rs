@@ -26,6 +26,8 @@ pub struct ScannedScene {
     pub name: String,
     /// The file, relative to the root.
     pub file: PathBuf,
+    /// The page of it, counted from 1; `None` for the only one.
+    pub page: Option<u32>,
 }
 
 /// What the walk found.
@@ -134,7 +136,7 @@ fn walk(folder: &Path, options: &ScanOptions) -> Result<Scanned, ScanError> {
         let is_hidden = file.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'));
         let wanted = if options.include.is_empty() { is_geotiff_name(&file) } else { include.is_match(&file) };
         if wanted && !is_hidden && !exclude.is_match(&file) {
-            scanned.scenes.push(ScannedScene { name: stem_of(&file), file });
+            scanned.scenes.push(ScannedScene { name: stem_of(&file), file, page: None });
         } else {
             scanned.ignored += 1;
         }
@@ -150,21 +152,36 @@ fn is_list(path: &Path) -> bool {
     path.extension().is_some_and(|e| ["txt", "list", "lst", "tsv"].iter().any(|known| e.eq_ignore_ascii_case(known)))
 }
 
-/// A list: one path a line, relative to the list's folder. What follows a TAB is reserved for settings of that input.
+/// A list: one path a line, relative to the list's folder. Behind a TAB may follow `page=2`: the page of that file.
 fn read_list(list: &Path) -> Result<Scanned, ScanError> {
     let fail = |detail: String| ScanError::Input { path: list.into(), detail };
     let text = std::fs::read_to_string(list).map_err(|e| fail(e.to_string()))?;
     let mut scanned = Scanned { root: list.parent().unwrap_or(Path::new("")).to_owned(), ..Scanned::default() };
     for (line, text) in (1..).zip(text.lines()) {
         let (path, settings) = text.split_once('\t').unwrap_or((text, ""));
-        if !settings.trim().is_empty() {
-            return Err(fail(format!("line {line}: settings behind a TAB are reserved; this version knows none")));
+        if path.trim().is_empty() || path.starts_with('#') {
+            continue;
         }
-        if !path.trim().is_empty() && !path.starts_with('#') {
-            scanned.scenes.push(explicit(Path::new(path.trim_end())));
-        }
+        let page = page_in(settings.trim()).map_err(|detail| fail(format!("line {line}: {detail}")))?;
+        scanned.scenes.push(of_page(explicit(Path::new(path.trim_end())), page));
     }
     Ok(scanned)
+}
+
+/// The page that the settings of an input name.
+fn page_in(settings: &str) -> Result<Option<u32>, String> {
+    let page = settings.strip_prefix("page=").and_then(|number| number.parse().ok()).filter(|page| *page > 0);
+    match (settings, page) {
+        ("", _) => Ok(None),
+        (_, Some(page)) => Ok(Some(page)),
+        (_, None) => Err(format!("`{settings}` behind the TAB is not understood; write page=2 for the second page")),
+    }
+}
+
+/// The scene that is this page of a file. Its outputs tell the page.
+fn of_page(scene: ScannedScene, page: Option<u32>) -> ScannedScene {
+    let name = page.map_or_else(|| scene.name.clone(), |page| format!("{}.page{page}", scene.name));
+    ScannedScene { name, page, ..scene }
 }
 
 fn files_as_given(files: &[PathBuf]) -> Result<Scanned, ScanError> {
@@ -176,7 +193,7 @@ fn files_as_given(files: &[PathBuf]) -> Result<Scanned, ScanError> {
         if !path.exists() && !path.is_symlink() {
             return Err(ScanError::Input { path: path.clone(), detail: "there is no such file".into() });
         }
-        scanned.scenes.push(ScannedScene { name: file_stem(path), file: path.clone() });
+        scanned.scenes.push(ScannedScene { name: file_stem(path), file: path.clone(), page: None });
     }
     Ok(scanned)
 }
@@ -184,7 +201,7 @@ fn files_as_given(files: &[PathBuf]) -> Result<Scanned, ScanError> {
 /// A file named in a list is always a scene. It keeps its sub-folders where it lies below the list, else only its file name.
 fn explicit(path: &Path) -> ScannedScene {
     let below = path.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
-    ScannedScene { name: if below { stem_of(path) } else { file_stem(path) }, file: path.to_owned() }
+    ScannedScene { name: if below { stem_of(path) } else { file_stem(path) }, file: path.to_owned(), page: None }
 }
 
 /// The path without its last extension (`a.1.tif` is `a.1`), with `/` between folders.
@@ -209,10 +226,15 @@ fn check_names(scenes: &[ScannedScene]) -> Result<(), ScanError> {
         by_name.entry(scene.name.to_lowercase()).or_default().push(scene);
     }
     for twins in by_name.values().filter(|t| t.len() > 1) {
-        let files = twins.iter().map(|s| format!("`{}`", s.file.display())).collect::<Vec<_>>().join(" and ");
+        let files = twins.iter().map(|s| format!("`{}`", label(&s.file, s.page))).collect::<Vec<_>>().join(" and ");
         problems.push(format!("{files} would both be written to `{}.png`", twins[0].name));
     }
     if problems.is_empty() { Ok(()) } else { Err(ScanError::Names(problems)) }
+}
+
+/// What a scene is called where a person reads it: its file, and the page where one is named.
+pub(super) fn label(file: &Path, page: Option<u32>) -> String {
+    page.map_or_else(|| file.display().to_string(), |page| format!("{} (page {page})", file.display()))
 }
 
 fn unsafe_name(name: &str) -> Option<&'static str> {
@@ -280,14 +302,20 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_relative_to_itself_and_its_settings_are_reserved() {
+    fn a_list_is_relative_to_itself_and_may_name_pages() {
         let dir = folder(&["sub/a.tif", "b.bin"]);
         let list = dir.path().join("scenes.txt");
         crate::atomic::write(&list, b"sub/a.tif\n\n# comment\nb.bin\t\n/else/where.tif\n").unwrap();
         let options = ScanOptions { inputs: vec![list.clone()], ..ScanOptions::default() };
         assert_eq!(names(&options), ["b", "sub/a", "where"]);
-        crate::atomic::write(&list, b"sub/a.tif\tnodata=3\n").unwrap();
-        assert!(scan(&options).unwrap_err().to_string().contains("line 1"));
+        crate::atomic::write(&list, b"sub/a.tif\tpage=2\nb.bin\tpage=1\nb.bin\n").unwrap();
+        assert_eq!(names(&options), ["b", "b.page1", "sub/a.page2"]);
+        for settings in ["nodata=3", "page=0", "page=-1", "page=", "page=2 x", "page=5000000000"] {
+            crate::atomic::write(&list, format!("b.bin\nsub/a.tif\t{settings}\n").as_bytes()).unwrap();
+            assert!(scan(&options).unwrap_err().to_string().contains("line 2"), "{settings}");
+        }
+        crate::atomic::write(&list, b"b.bin\tpage=2\nb.bin\tpage=2\n").unwrap();
+        assert!(scan(&options).unwrap_err().to_string().contains("`b.bin (page 2)` and `b.bin (page 2)`"));
     }
 
     #[test]

@@ -35,7 +35,7 @@ impl OpenSource for Gdal {
 }
 
 impl RasterSource for Gdal {
-    fn inspect(&mut self, _path: &Path) -> Result<SceneHeader, RasterError> {
+    fn inspect(&mut self, _path: &Path, _page: Option<u32>) -> Result<SceneHeader, RasterError> {
         Err(RasterError::Open { detail: GdalError::NotBuilt.to_string() })
     }
 

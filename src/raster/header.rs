@@ -91,6 +91,7 @@ impl SceneHeader {
     pub fn block_row_bytes(&self, columns: u32, n_bands: usize) -> u64 {
         let bands = if self.interleaved { self.n_bands as usize } else { n_bands };
         let blocks = u64::from(columns.div_ceil(self.block.width)) + u64::from(self.is_tiled());
-        blocks * self.block.area() * (bands * self.dtype.bytes()) as u64
+        // What a header claims may be beyond any memory.
+        blocks.saturating_mul(self.block.area()).saturating_mul((bands * self.dtype.bytes()) as u64)
     }
 }

@@ -1,7 +1,7 @@
 //! Which file a path stood for: so that an input that changes under a run is noticed.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
@@ -32,7 +32,7 @@ impl Identity {
     /// When it is no regular file or cannot be read.
     pub fn of(path: &Path) -> Result<Self, RasterError> {
         let bytes = check_regular_file(path)?;
-        let fail = |e: std::io::Error| RasterError::Open { detail: e.to_string() };
+        let fail = |e: std::io::Error| RasterError::Open { detail: in_words(&e) };
         let mut file = File::open(path).map_err(fail)?;
         let modified = file.metadata().and_then(|m| m.modified()).map_err(fail)?;
         let mut hasher = Sha256::new();
@@ -79,10 +79,20 @@ pub fn check_regular_file(path: &Path) -> Result<u64, RasterError> {
     let refuse = |reason: &str| Err(RasterError::Refused { reason: reason.to_owned() });
     match std::fs::metadata(path) {
         _ if path.to_str().is_none() => refuse("its path is not UTF-8, which GDAL cannot open; rename it"),
-        Ok(meta) if meta.is_file() && meta.len() == 0 => refuse("the file is empty"),
+        Ok(meta) if meta.is_file() && meta.len() == 0 => refuse("the file is empty; fetch or write it again"),
         Ok(meta) if meta.is_file() => Ok(meta.len()),
-        Ok(_) => refuse("not a regular file"),
-        Err(_) if path.is_symlink() => refuse("a link to nothing"),
-        Err(e) => Err(RasterError::Open { detail: e.to_string() }),
+        Ok(_) => refuse("it is not a regular file"),
+        Err(_) if path.is_symlink() => refuse("it is a link to nothing; mend or remove it"),
+        Err(e) => Err(RasterError::Open { detail: in_words(&e) }),
     }
+}
+
+/// What the system said, without its number where it is a common thing.
+fn in_words(error: &std::io::Error) -> String {
+    let common = [
+        (ErrorKind::NotFound, "there is no such file"),
+        (ErrorKind::PermissionDenied, "permission denied; make it readable"),
+    ];
+    let known = common.into_iter().find(|(kind, _)| *kind == error.kind());
+    known.map_or_else(|| error.to_string(), |(_, words)| words.into())
 }

@@ -102,7 +102,7 @@ impl OpenSource for MemorySource {
 }
 
 impl RasterSource for MemorySource {
-    fn inspect(&mut self, path: &Path) -> Result<SceneHeader, RasterError> {
+    fn inspect(&mut self, path: &Path, _page: Option<u32>) -> Result<SceneHeader, RasterError> {
         self.scene(path).map(|s| s.header.clone())
     }
 
@@ -126,7 +126,7 @@ impl RasterSource for MemorySource {
             copy_window(&scene.mask, full, request, 1, &mut into[at..]);
         }
         self.rows_read.fetch_add(u64::from(window.size.height), Ordering::Relaxed);
-        Ok(ReadReply { blank: vec![false; request.probes.len()] })
+        Ok(ReadReply { blank: vec![false; request.probes.len()], ..ReadReply::default() })
     }
 }
 

@@ -15,6 +15,7 @@ mod isolated;
 mod memory;
 mod pixels;
 mod source;
+mod warnings;
 
 // Twins with one surface: the real decoder, or a stub that says the build has none.
 #[cfg(feature = "gdal")]
@@ -32,3 +33,4 @@ pub use isolated::{DecoderLimits, Isolated, STRIP_BYTES, serve};
 pub use memory::{MemoryRaster, MemorySource, ReadFault};
 pub use pixels::PixelBuf;
 pub use source::{OpenSource, RasterError, RasterSource, ReadReply, ReadRequest};
+pub use warnings::Warnings;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Identity, PixelType, SceneHeader};
+use super::{Identity, PixelType, SceneHeader, Warnings};
 use crate::geom::PixelRect;
 
 /// Asks for a window of a scene.
@@ -12,6 +12,8 @@ use crate::geom::PixelRect;
 pub struct ReadRequest {
     /// The file.
     pub path: PathBuf,
+    /// The page of it, counted from 1; `None` for the only one.
+    pub page: Option<u32>,
     /// Part of the scene, inside it.
     pub window: PixelRect,
     /// Bands counted from 1, in the order they are wanted.
@@ -41,6 +43,8 @@ impl ReadRequest {
 pub struct ReadReply {
     /// For each probe: the file stores no block of it.
     pub blank: Vec<bool>,
+    /// What the decoder warned of.
+    pub warnings: Warnings,
 }
 
 /// Why a scene cannot be read. The text names no path: whoever reports it does.
@@ -87,11 +91,11 @@ pub enum RasterError {
 
 /// Reads scenes. Owned by one thread; keeps the file it read last open.
 pub trait RasterSource: Send {
-    /// Reads and checks the header; allocates nothing that the file's numbers decide.
+    /// Reads and checks the header of a file, or of a page of it, counted from 1; allocates nothing that the file's numbers decide.
     ///
     /// # Errors
     /// When the file cannot be opened or the preflight refuses it.
-    fn inspect(&mut self, path: &Path) -> Result<SceneHeader, RasterError>;
+    fn inspect(&mut self, path: &Path, page: Option<u32>) -> Result<SceneHeader, RasterError>;
 
     /// Fills `into`, of [`ReadRequest::buffer_bytes`], and decodes each block of the window once.
     ///

@@ -61,6 +61,9 @@ pub struct PlanDocument {
 pub struct PlannedScene {
     /// The file.
     pub file: String,
+    /// The page of it, where one was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page: Option<u32>,
     /// Name of its outputs.
     pub name: String,
     /// Width and height.

@@ -9,7 +9,7 @@ use super::pace::Pace;
 use super::terms::{Ahead, Terms};
 use crate::journal::{Checkpoints, Conceded, Location, StageKey};
 use crate::plan::{Concessions, Keys, Plan, UnitGeometry};
-use crate::raster::{OpenSource, RasterError};
+use crate::raster::{OpenSource, RasterError, Warnings};
 
 /// Why a scene has no mask.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +72,7 @@ pub struct Board {
     failures: Mutex<Vec<Option<Failure>>>,
     /// When the first unit of each scene began.
     began: Vec<OnceLock<Instant>>,
+    warnings: Mutex<Vec<Warnings>>,
     progress: Progress,
     pace: Pace,
 }
@@ -102,6 +103,7 @@ impl Board {
             failed: (0..n).map(|_| AtomicBool::new(false)).collect(),
             failures: Mutex::new(vec![None; n]),
             began: (0..n).map(|_| OnceLock::new()).collect(),
+            warnings: Mutex::new(vec![Warnings::default(); n]),
             progress: Progress::default(),
             pace: Pace::new(plan.members.len()),
             plan,
@@ -300,6 +302,20 @@ impl Board {
     /// Why a scene has failed.
     pub fn failure(&self, scene: u32) -> Option<Failure> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)[scene as usize].clone()
+    }
+
+    fn all_warnings(&self) -> MutexGuard<'_, Vec<Warnings>> {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what the decoder warned of while it read a scene's pixels. The first few different ones of a scene are kept.
+    pub fn warn(&self, scene: u32, text: impl AsRef<str>) {
+        self.all_warnings()[scene as usize].add(text.as_ref());
+    }
+
+    /// What the decoder warned of.
+    pub fn warnings(&self, scene: u32) -> Vec<String> {
+        self.all_warnings()[scene as usize].to_vec()
     }
 
     /// How far the run is.

@@ -93,7 +93,7 @@ impl Commit {
             recorded.push(FileRecord { path: self.layout.relative(&path), bytes, sha256 });
         }
         let milliseconds = u64::try_from(self.board.time_of(scene).as_millis()).unwrap_or(u64::MAX);
-        let facts = SceneFacts { pixels: pixels.occurring(), milliseconds, warnings: Vec::new() };
+        let facts = SceneFacts { pixels: pixels.occurring(), milliseconds, warnings: self.board.warnings(scene) };
         let name = self.board.plan().scenes[scene as usize].name.clone();
         Ok(SceneRecord { name, key: self.board.scene_key(scene), files: recorded, facts })
     }
@@ -102,7 +102,7 @@ impl Commit {
         let plan = self.board.plan();
         FailureRecord {
             name: plan.scenes[scene as usize].name.clone(),
-            file: plan.path_of(scene as usize).display().to_string(),
+            file: plan.label_of(scene as usize),
             stage: failure.stage.to_owned(),
             cause: failure.cause.clone(),
         }

@@ -10,19 +10,20 @@ use crate::faults::Faults;
 use crate::flow::{Admitted, Outbox, Stage};
 use crate::geom::{PixelRect, Span};
 use crate::plan::{Part, UnitGeometry};
-use crate::raster::{Mask, PixelBuf, RasterError, RasterSource, ReadRequest};
+use crate::raster::{Mask, PixelBuf, RasterError, RasterSource, ReadRequest, Warnings};
 
 /// One reader.
 pub struct Read {
     board: Arc<Board>,
     source: Box<dyn RasterSource>,
+    strict: bool,
     faults: Faults,
 }
 
 impl Read {
-    /// A reader with a source of its own.
-    pub fn new(board: Arc<Board>, source: Box<dyn RasterSource>) -> Self {
-        Self { board, source, faults: Faults::at("scene") }
+    /// A reader with a source of its own; whether a scene that the decoder warns of fails.
+    pub fn new(board: Arc<Board>, source: Box<dyn RasterSource>, strict: bool) -> Self {
+        Self { board, source, strict, faults: Faults::at("scene") }
     }
 
     /// The pixels of a part, or `None` after noting why there are none.
@@ -59,6 +60,7 @@ impl Read {
         };
         let request = ReadRequest {
             path,
+            page: scene.page,
             window: part.window,
             bands: plan.bands.clone(),
             dtype: scene.header.dtype,
@@ -67,6 +69,7 @@ impl Read {
         };
         let mut pixels = PixelBuf::of_bytes(scene.header.dtype, request.buffer_bytes());
         let reply = self.source.read(&request, pixels.bytes_mut())?;
+        self.note(part.scene, &reply.warnings)?;
         let mask = pixels.split_tail(request.plane_bytes() * plan.bands.len());
         let valid = validity(&scene.header, &plan.bands, part.window, &pixels, mask, may_lack);
         let valid = valid.map_err(Trouble::Pixels)?;
@@ -74,6 +77,17 @@ impl Read {
         let mut blank = reply.blank;
         blank.resize(n_tiles, false);
         Ok(PartPixels { pixels, valid, blank })
+    }
+}
+
+impl Read {
+    /// Notes what the decoder warned of.
+    fn note(&self, scene: u32, warnings: &Warnings) -> Result<(), Trouble> {
+        warnings.to_vec().iter().for_each(|text| self.board.warn(scene, text));
+        match warnings.first().filter(|_| self.strict) {
+            Some(text) => Err(Trouble::Warned(text.to_owned())),
+            None => Ok(()),
+        }
     }
 }
 
@@ -86,6 +100,9 @@ enum Trouble {
     /// They are of no use.
     #[error("{0}")]
     Pixels(String),
+    /// The decoder is not sure of them, and nobody wants such.
+    #[error("the decoder warns: {0} (--strict)")]
+    Warned(String),
 }
 
 /// The part of a tile's crop that lies in the window.

@@ -50,13 +50,14 @@ fn speed(source: &mut dyn RasterSource, files: &[PathBuf]) -> f64 {
 
 /// Reads a scene; returns its bytes.
 fn read(source: &mut dyn RasterSource, path: &Path) -> usize {
-    let header = source.inspect(path).expect("the scene can be opened");
+    let header = source.inspect(path, None).expect("the scene can be opened");
     let columns = Span::new(0, header.size.width);
     let mut bytes = 0;
     for y in (0..header.size.height).step_by(ROWS as usize) {
         let rows = Span::new(y, (y + ROWS).min(header.size.height));
         let request = ReadRequest {
             path: path.into(),
+            page: None,
             window: PixelRect::from_spans(columns, rows),
             bands: (1..=header.n_bands).collect(),
             dtype: header.dtype,

@@ -142,8 +142,8 @@ fn bad_scenes_are_named_with_stage_and_cause_and_cost_only_themselves() {
     let text = run(&work, &["-v"]).expect(3);
     for (name, words) in [
         ("empty.tif", "the file is empty"),
-        ("html.tif", "cannot open"),
-        ("vrt.tif", "cannot open"),
+        ("html.tif", "it is a web page and no raster"),
+        ("vrt.tif", "it is a VRT, and swath reads GeoTIFF; convert it"),
         ("cut.tif", "cannot"),
         ("flipped.tif", "cannot read band 1, rows"),
         ("dangling.tif", "a link to nothing"),
@@ -167,7 +167,8 @@ fn a_scene_with_too_few_bands_or_another_type_is_refused_with_the_remedy() {
     let work = prepared(IDENTITY);
     let text = pipeline(FIXED, IDENTITY, 7, None);
     work.write("p.toml", text.replace("bands = [1]\n", "bands = [3]\n"));
-    run(&work, &[]).says(3, &["the pipeline reads band 3 and the scene has 1 band(s)", "0 done, 3 failed"]);
+    run(&work, &[])
+        .says(3, &["the pipeline reads band 3 and the scene has 1 band; change input.bands", "0 done, 3 failed"]);
     work.write("p.toml", text.replace("u8 = 1, ", ""));
     run(&work, &[]).says(3, &["the scene is u8 and the pipeline says how to scale", "add u8 to input.divide"]);
 }
@@ -210,7 +211,10 @@ fn wrong_commands_and_pipelines_exit_with_2_and_say_what_to_do() {
     run(&["run", "none.toml", "-i", "in", "-o", "out"], &["none.toml"]);
     run(&["run", "p.toml", "-i", "nowhere", "-o", "out"], &["nowhere", "there is no such file"]);
     work.write("in/settings.txt", "a.tif\tnodata=3\n");
-    run(&["run", "p.toml", "-i", "in/settings.txt", "-o", "out"], &["settings.txt", "line 1", "reserved"]);
+    run(
+        &["run", "p.toml", "-i", "in/settings.txt", "-o", "out"],
+        &["settings.txt", "line 1", "`nodata=3`", "write page=2"],
+    );
     run(&["run", "p.toml", "-i", "in", "-o", "p.toml"], &["is a file; name a folder"]);
     run(&["run", "p.toml", "-i", "in", "-o", "out", "--devices", "gpu"], &["write cpu or cuda:0"]);
     run(&["run", "p.toml", "-i", "in", "-o", "out", "--devices", "cpu,cuda:0"], &["mixes cpu and cuda"]);

@@ -29,6 +29,7 @@ fn read_whole(
             let window = PixelRect::from_spans(spans.0, spans.1);
             let request = ReadRequest {
                 path: path.into(),
+                page: None,
                 window,
                 bands: (1..=header.n_bands).collect(),
                 dtype: header.dtype,
@@ -64,10 +65,12 @@ fn real_files_of_many_kinds_decode_to_their_published_pixels_window_by_window() 
     for row in index(&folder.join("index.tsv")) {
         let (name, digest) = (&row["file"], &row["pixels_sha256_32"]);
         let path = folder.join(name);
-        let supported = ["uint8", "uint16", "int16", "float32"].contains(&row["dtype"].as_str());
+        // The index takes one file for unsigned whose tags say that it is signed.
+        let is_signed = name == "image-tiff__tiled-cmyk-i8.tif";
+        let supported = ["uint8", "uint16", "int16", "float32"].contains(&row["dtype"].as_str()) && !is_signed;
         // Lossy files decode differently in every build, and two are too large for a test.
         let comparable = !["JPEG", "WEBP"].contains(&row["compression"].as_str()) && !digest.starts_with('(');
-        let header = match source.inspect(&path) {
+        let header = match source.inspect(&path, None) {
             Ok(header) => header,
             Err(e) => {
                 refused.push(format!("{name}: {e}"));
@@ -96,7 +99,7 @@ fn real_files_of_many_kinds_decode_to_their_published_pixels_window_by_window() 
         }
     }
     assert!(compared > 40 && !refused.is_empty(), "{compared} compared, refused: {refused:#?}");
-    assert!(refused.iter().all(|r| r.contains("is not supported; convert the scene")), "{refused:#?}");
+    assert!(refused.iter().all(|r| r.contains("which swath does not read; convert the scene")), "{refused:#?}");
 }
 
 #[test]
@@ -105,7 +108,7 @@ fn no_broken_file_crashes_the_header_check_or_claims_memory() {
     let mut source = source();
     for row in index(&folder.join("index.tsv")) {
         let path = folder.join(&row["file"]);
-        if let Ok(header) = source.inspect(&path) {
+        if let Ok(header) = source.inspect(&path, None) {
             let bytes = std::fs::metadata(&path).unwrap().len();
             let planes = if header.interleaved { 1 } else { u64::from(header.n_bands) };
             let across = |side: u32, block: u32| u64::from(side.div_ceil(block));
@@ -120,15 +123,22 @@ fn no_broken_file_crashes_the_header_check_or_claims_memory() {
 fn a_sparse_file_of_forty_gigapixels_is_planned_and_its_holes_are_blank() {
     let Some(path) = shared("data/geotiffs/made__sparse_huge_200k.tif") else { return };
     let mut source = source();
-    let header = source.inspect(&path).unwrap();
+    let header = source.inspect(&path, None).unwrap();
     assert_eq!(header.size, Size::new(200_000, 200_000));
     let mut probes = Vec::new();
     for y in (0..200_000).step_by(20_480) {
         probes.extend((0..200_000).step_by(20_480).map(|x| PixelRect { x, y, size: Size::new(16, 16) }));
     }
     let window = PixelRect { x: 0, y: 0, size: Size::new(16, 16) };
-    let request =
-        ReadRequest { path, window, bands: vec![1], dtype: header.dtype, mask: false, probes: probes.clone() };
+    let request = ReadRequest {
+        path,
+        page: None,
+        window,
+        bands: vec![1],
+        dtype: header.dtype,
+        mask: false,
+        probes: probes.clone(),
+    };
     let reply = source.read(&request, &mut vec![0; 256]).unwrap();
     assert_eq!(reply.blank.len(), probes.len());
     assert!(reply.blank.iter().any(|b| *b));

@@ -29,6 +29,7 @@ impl Run<'_> {
                 layout: &self.outputs.layout,
                 journal: Arc::clone(&self.journal),
                 extent,
+                strict: self.options.strict,
                 guard: self.options.guard.clone(),
                 faults: self.options.faults.clone(),
             };
@@ -135,7 +136,7 @@ impl Run<'_> {
         let plan = self.board.plan();
         for idx in scenes {
             if let Some(failure) = self.board.failure(idx) {
-                let (name, path) = (&plan.scenes[idx as usize].name, plan.path_of(idx as usize));
+                let (name, path) = (&plan.scenes[idx as usize].name, plan.label_of(idx as usize).into());
                 self.record.fail(&self.outputs, &plan.pipeline, name, path, &failure, watch)?;
             }
         }

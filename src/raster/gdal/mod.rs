@@ -3,7 +3,10 @@
 //! One dataset handle per source, hence per thread. Errors that GDAL raises without failing the call are failures too. Only the
 //! allowed drivers are opened: a text VRT named `.tif` would otherwise read another file.
 
+mod directory;
 mod errors;
+mod foreign;
+mod pages;
 mod preflight;
 mod read;
 mod write;
@@ -11,7 +14,8 @@ mod write;
 use std::path::{Path, PathBuf};
 
 use gdal::Dataset;
-use gdal::raster::GdalDataType;
+
+use directory::Directory;
 
 use super::{GdalError, GdalReport, OpenSource, RasterError, RasterSource, ReadReply, ReadRequest, SceneHeader};
 
@@ -65,32 +69,55 @@ impl OpenSource for Gdal {
 
 /// One thread's reader.
 struct GdalSource {
-    current: Option<(PathBuf, Dataset)>,
+    current: Option<Opened>,
+}
+
+/// An image that is open.
+struct Opened {
+    path: PathBuf,
+    /// What GDAL calls it.
+    name: String,
+    page: Option<u32>,
+    dataset: Dataset,
+    /// What the file itself says of the image, where that can be understood.
+    directory: Option<Directory>,
+}
+
+impl Opened {
+    fn new(path: &Path, page: Option<u32>) -> Result<Self, RasterError> {
+        let (dataset, name) = preflight::open(path, page)?;
+        let directory = pages::offset_of(&dataset).and_then(|offset| Directory::read(path, offset));
+        let (width, height) = dataset.raster_size();
+        let is_it = |d: &Directory| (d.size.width as usize, d.size.height as usize) == (width, height);
+        let lacks_its_strip = directory.as_ref().is_some_and(|d| d.is_one_strip() && !d.is_all_stored());
+        let dataset = if lacks_its_strip { preflight::open_whole(&name)? } else { dataset };
+        Ok(Self { path: path.to_owned(), name, page, dataset, directory: directory.filter(is_it) })
+    }
 }
 
 impl GdalSource {
-    fn dataset(&mut self, path: &Path) -> Result<&Dataset, RasterError> {
-        if self.current.as_ref().is_none_or(|(open, _)| open != path) {
-            self.current = None;
-            self.current = Some((path.to_owned(), preflight::open(path)?));
-        }
-        match &self.current {
-            Some((_, dataset)) => Ok(dataset),
-            None => Err(RasterError::Open { detail: "no dataset".into() }),
-        }
+    fn opened(&mut self, path: &Path, page: Option<u32>) -> Result<&Opened, RasterError> {
+        let is_it = |open: &Opened| open.path == path && open.page == page;
+        let kept = self.current.take().filter(is_it);
+        let opened = match kept {
+            Some(kept) => kept,
+            None => Opened::new(path, page)?,
+        };
+        Ok(self.current.insert(opened))
     }
 }
 
 impl RasterSource for GdalSource {
-    fn inspect(&mut self, path: &Path) -> Result<SceneHeader, RasterError> {
+    fn inspect(&mut self, path: &Path, page: Option<u32>) -> Result<SceneHeader, RasterError> {
         let bytes = super::check_regular_file(path)?;
-        let header = preflight::header(self.dataset(path)?, bytes);
+        let header = self.opened(path, page).and_then(|opened| preflight::header(opened, bytes));
         self.current = None;
         header
     }
 
     fn read(&mut self, request: &ReadRequest, into: &mut [u8]) -> Result<ReadReply, RasterError> {
-        let reply = self.dataset(&request.path).and_then(|dataset| read::window(dataset, request, into));
+        let opened = self.opened(&request.path, request.page);
+        let reply = opened.and_then(|opened| read::window(opened, request, into));
         if reply.is_err() {
             // A handle that failed once is not asked again.
             self.current = None;
@@ -119,9 +146,4 @@ pub fn gdal_report() -> Result<GdalReport, GdalError> {
 fn compressions(options: &str) -> Vec<String> {
     let list = options.split("<Option").find(|o| o.contains("name='COMPRESS'")).unwrap_or_default();
     list.split("<Value").skip(1).filter_map(|v| v.split('>').nth(1)?.split('<').next()).map(str::to_owned).collect()
-}
-
-/// GDAL's name of a type, for messages.
-fn type_name(dtype: GdalDataType) -> String {
-    format!("{dtype:?}")
 }

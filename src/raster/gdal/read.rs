@@ -1,15 +1,16 @@
 //! Windowed reads that decode each block once.
 
+use gdal::Metadata;
 use gdal::raster::{GdalType, RasterBand};
-use gdal::{Dataset, Metadata};
 
-use super::errors;
+use super::{Opened, errors};
 use crate::geom::{PixelRect, Span};
 use crate::raster::{PixelType, RasterError, ReadReply, ReadRequest};
 
 /// Fills the caller's buffer with the window.
-pub(super) fn window(dataset: &Dataset, request: &ReadRequest, into: &mut [u8]) -> Result<ReadReply, RasterError> {
-    errors::clear();
+pub(super) fn window(opened: &Opened, request: &ReadRequest, into: &mut [u8]) -> Result<ReadReply, RasterError> {
+    errors::begin(&opened.name);
+    let dataset = &opened.dataset;
     let (width, height) = dataset.raster_size();
     let inside = request.window.xs().end as usize <= width && request.window.ys().end as usize <= height;
     if !inside || into.len() != request.buffer_bytes() {
@@ -34,8 +35,16 @@ pub(super) fn window(dataset: &Dataset, request: &ReadRequest, into: &mut [u8]) 
             rows_into(&band, PixelType::U8, request.window, row.wanted, mask).map_err(|e| failed(*idx, e))?;
         }
     }
-    let blank = request.probes.iter().map(|probe| is_blank(&bands, *probe)).collect();
-    Ok(ReadReply { blank })
+    let is_blank = |probe: &PixelRect| match &opened.directory {
+        Some(directory) if directory.is_one_strip() => {
+            bands.iter().all(|(idx, _)| !directory.is_stored(*idx as usize - 1))
+        }
+        Some(_) => is_blank(&bands, *probe),
+        // It may be of one strip.
+        None => false,
+    };
+    let blank = request.probes.iter().map(is_blank).collect();
+    Ok(ReadReply { blank, warnings: errors::take_warnings() })
 }
 
 /// A row of blocks.
@@ -105,7 +114,8 @@ fn blocks_of(band: &RasterBand<'_>, rect: PixelRect) -> (Span, Span) {
     (span(rect.xs(), width), span(rect.ys(), height))
 }
 
-/// Whether the file stores none of the blocks that the rectangle touches, in any of the bands.
+/// Whether the file stores none of the blocks that the rectangle touches, in any of the bands. Not to be asked about files of one strip:
+/// GDAL may hand that out row by row, and when it is asked about the rows it refuses to read them.
 fn is_blank(bands: &[(u32, RasterBand<'_>)], rect: PixelRect) -> bool {
     bands.iter().all(|(_, band)| {
         let (cols, rows) = blocks_of(band, rect);

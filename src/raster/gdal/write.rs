@@ -16,7 +16,7 @@ use crate::raster::{GdalError, GeoTiff};
 /// When GDAL or the file system refuses.
 pub fn write_geotiff(path: &Path, raster: &GeoTiff<'_>) -> Result<(), GdalError> {
     errors::install();
-    errors::clear();
+    errors::begin(&path.to_string_lossy());
     let file = AtomicFile::create(path).map_err(|e| failed("create the file", &e))?;
     write_dataset(file.temp_path(), raster).map_err(|e| {
         let detail = errors::explain(&e);

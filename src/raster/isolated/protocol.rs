@@ -21,7 +21,7 @@ pub(super) struct Question {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Ask {
     /// Looks at a header.
-    Inspect { path: PathBuf },
+    Inspect { path: PathBuf, page: Option<u32> },
     /// Reads a strip into the shared memory, from this byte on.
     Read { strip: ReadRequest, at: u64 },
 }

@@ -8,7 +8,7 @@ use super::DecoderLimits;
 use super::protocol::{Answer, Ask, ExactHeader, Question, Ready, Said};
 use crate::faults::{Fault, Faults};
 use crate::process::{FrameError, Frames, limit_files, limit_memory, limit_processor};
-use crate::raster::{RasterError, RasterSource, ReadReply, ReadRequest};
+use crate::raster::{RasterError, RasterSource, ReadRequest};
 
 /// Decodes for the process that started this one until that has no more questions. `open` makes the source with a cache of so many
 /// bytes.
@@ -60,18 +60,18 @@ impl Decoder {
             let Question { number, ask } = frames.recv(None)?;
             limit_processor(self.limits.timeout)?;
             let said = match ask {
-                Ask::Inspect { path } => self.inspect(&path),
+                Ask::Inspect { path, page } => self.inspect(&path, page),
                 Ask::Read { strip, at } => self.read(&strip, at),
             };
             frames.send(&Answer { number, said })?;
         }
     }
 
-    fn inspect(&mut self, path: &Path) -> Result<Said, RasterError> {
+    fn inspect(&mut self, path: &Path, page: Option<u32>) -> Result<Said, RasterError> {
         if strike(&self.faults, "open", path) {
             return Err(RasterError::Open { detail: "planted fault".into() });
         }
-        self.source.inspect(path).map(|header| Said::Header(Box::new(ExactHeader::from(header))))
+        self.source.inspect(path, page).map(|header| Said::Header(Box::new(ExactHeader::from(header))))
     }
 
     fn read(&mut self, strip: &ReadRequest, at: u64) -> Result<Said, RasterError> {
@@ -83,10 +83,10 @@ impl Decoder {
             self.buffer.resize(bytes.div_ceil(8), 0);
         }
         let pixels = &mut bytemuck::cast_slice_mut::<u64, u8>(&mut self.buffer)[..bytes];
-        let ReadReply { blank } = self.source.read(strip, pixels)?;
+        let reply = self.source.read(strip, pixels)?;
         let written = self.memory.write_all_at(pixels, at);
         written.map_err(|e| RasterError::Crashed { detail: format!("cannot pass pixels on: {e}") })?;
-        Ok(Said::Pixels(ReadReply { blank }))
+        Ok(Said::Pixels(reply))
     }
 }
 

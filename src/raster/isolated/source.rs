@@ -97,10 +97,10 @@ impl IsolatedSource {
 }
 
 impl RasterSource for IsolatedSource {
-    fn inspect(&mut self, path: &Path) -> Result<SceneHeader, RasterError> {
+    fn inspect(&mut self, path: &Path, page: Option<u32>) -> Result<SceneHeader, RasterError> {
         let timeout = self.settings.limits.timeout;
         self.ask("opened", |decoder| {
-            let number = decoder.send(Ask::Inspect { path: path.into() })?;
+            let number = decoder.send(Ask::Inspect { path: path.into(), page })?;
             match decoder.answer(number, timeout)? {
                 Said::Header(header) => header.into_header().ok_or_else(|| nonsense("an impossible header")),
                 Said::Pixels(_) => Err(nonsense("pixels instead of a header")),
@@ -124,8 +124,12 @@ impl RasterSource for IsolatedSource {
                     numbers.push(decoder.send(strips.ask(first + numbers.len()))?);
                 }
                 match decoder.answer(numbers[n_copied - first], limits.timeout)? {
-                    Said::Pixels(said) if n_copied == 0 => reply = said,
-                    Said::Pixels(_) => {}
+                    Said::Pixels(said) => {
+                        if n_copied == 0 {
+                            reply.blank = said.blank;
+                        }
+                        reply.warnings.add_all(&said.warnings);
+                    }
                     Said::Header(_) => return Err(nonsense("a header instead of pixels")),
                 }
                 strips.copy(n_copied, &decoder.memory, into).map_err(FrameError::System)?;

@@ -37,6 +37,7 @@ impl<'a> Strips<'a> {
         let probes = if idx == 0 { self.request.probes.clone() } else { Vec::new() };
         let strip = ReadRequest {
             path: self.request.path.clone(),
+            page: self.request.page,
             window,
             bands: self.request.bands.clone(),
             dtype: self.request.dtype,

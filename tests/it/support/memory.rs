@@ -73,7 +73,8 @@ impl Flow {
             source: &source,
             pipeline: pipeline.clone(),
         };
-        let scenes = self.scenes.iter().map(|(name, _)| ScannedScene { name: name.clone(), file: path(name) });
+        let scenes =
+            self.scenes.iter().map(|(name, _)| ScannedScene { name: name.clone(), file: path(name), page: None });
         let scanned = Scanned { root: PathBuf::new(), scenes: scenes.collect(), ignored: 0 };
         let planned = planner.plan(scanned, &self.schedule(pipeline.members.len()))?;
         Ok((planned, source))
