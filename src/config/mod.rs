@@ -7,12 +7,16 @@ mod bytes;
 pub mod classes;
 mod duration;
 mod file;
+mod names;
 mod pipeline;
 mod unknown_key;
+mod words;
 
 pub use bytes::{ByteSize, format_bytes};
 pub use duration::{format_duration, parse_duration};
+pub use names::name_fault;
 pub use pipeline::{
     Checkpoint, Combine, ConfigError, InputSpec, MaskDepth, Member, Outputs, Package, Pipeline, Post, Precision,
     Weights,
 };
+pub use words::{count, listed};

@@ -89,7 +89,7 @@ impl Planner<'_> {
     /// When the memory does not suffice although each scene alone would fit, or no decoder can be started.
     pub fn plan(self, scanned: Scanned, schedule: &Schedule) -> Result<Planned, PlanError> {
         let mut reader = self.source.open();
-        let (mut scenes, mut refused) = (Vec::new(), Vec::new());
+        let (mut scenes, mut refused) = (Vec::new(), scanned.refused);
         for found in scanned.scenes {
             let path = scanned.root.join(&found.file);
             match self.scene(&found, &path, reader.as_mut()) {

@@ -15,6 +15,7 @@ mod disturbed;
 mod faults;
 mod flow;
 mod fuzzed;
+mod inputs;
 mod isolated;
 mod kill;
 mod member;
