@@ -17,6 +17,7 @@ use crate::zoo::spec::{Attention, Backbone, Channels, Network, SpecTable, Varian
 #[serde(deny_unknown_fields)]
 pub(super) struct PipelineFile {
     pub(super) input: InputTable,
+    #[serde(default)]
     pub(super) tiler: TilerTable,
     #[serde(default)]
     pub(super) inference: InferenceTable,
@@ -83,25 +84,33 @@ pub(super) enum AdaptiveRule {
     MaxLast,
 }
 
-/// `[tiler]`.
+/// `[tiler]`. What is left out is as in `pipelines/single.toml`.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct TilerTable {
     pub(super) strategy: StrategyName,
-    #[serde(default)]
     pub(super) whole_max: u32,
-    pub(super) centres: Option<Vec<u32>>,
-    #[serde(default)]
+    pub(super) centres: Vec<u32>,
     pub(super) rule: AdaptiveRule,
+    /// Of `fixed`, which has no default: one size does not fit all.
     pub(super) centre: Option<u32>,
-    #[serde(default)]
+    /// The overlap. Its default does not follow the centre: how much of its surroundings a network needs is its own affair.
     pub(super) dilation: u32,
-    #[serde(default = "reflect")]
     pub(super) border: Border,
 }
 
-fn reflect() -> Border {
-    Border::Reflect
+impl Default for TilerTable {
+    fn default() -> Self {
+        Self {
+            strategy: StrategyName::Adaptive,
+            whole_max: 1280,
+            centres: (8..=16).rev().map(|n| 64 * n).collect(),
+            rule: AdaptiveRule::default(),
+            centre: None,
+            dilation: 128,
+            border: Border::Reflect,
+        }
+    }
 }
 
 /// `[inference]`.

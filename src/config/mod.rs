@@ -4,12 +4,14 @@
 //! workers, memory) are not here: they come from the command line and change no byte.
 
 mod bytes;
+mod check;
 pub mod classes;
 mod duration;
+mod fault;
 mod file;
 mod names;
 mod pipeline;
-mod unknown_key;
+mod source;
 mod words;
 
 pub use bytes::{ByteSize, format_bytes};

@@ -35,7 +35,8 @@ mod tests {
             assert_eq!(name_fault(name), None, "{name:?}");
         }
         let long = "a".repeat(70_000);
-        for name in ["", "/a", "a//b", "a/", "../a", "a/./b", "a\\b", "a\nb", "a<b", "a\"b", "c:a", "a\u{fffd}", &long] {
+        for name in ["", "/a", "a//b", "a/", "../a", "a/./b", "a\\b", "a\nb", "a<b", "a\"b", "c:a", "a\u{fffd}", &long]
+        {
             assert!(name_fault(name).is_some(), "{name:?}");
         }
     }

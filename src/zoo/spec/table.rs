@@ -67,7 +67,7 @@ pub struct SpecTable {
 
 /// One number or several.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "it must be a whole number or a list of them")]
 pub enum Channels {
     /// A decoder of one stage.
     One(u32),
