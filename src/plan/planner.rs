@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::model::batch_bytes;
 use super::unit::{Unit, admission_needs, units_of};
 use super::{BackendKind, MemberPlan, PLAN_FORMAT, Plan, Scanned, ScannedScene, Scene, Schedule};
-use crate::config::{ByteSize, Pipeline};
+use crate::config::{ByteSize, Pipeline, count};
 use crate::geom::Size;
 use crate::raster::{OpenSource, RasterError, RasterSource, SceneHeader};
 
@@ -62,6 +62,14 @@ pub struct Planned {
     pub refused: Vec<Refusal>,
     /// Files that are no scenes.
     pub ignored: u64,
+}
+
+impl Planned {
+    /// Names of all outputs: those of the plan, and those that its failed scenes would have had.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let planned = self.plan.scenes.iter().map(|scene| scene.name.as_str());
+        planned.chain(self.refused.iter().map(|refusal| refusal.name.as_str()))
+    }
 }
 
 /// Everything that a plan needs beside the scenes.
@@ -139,7 +147,10 @@ impl Planner<'_> {
         for member in &self.pipeline.members {
             let input = &member.input;
             if let Some(band) = input.bands.iter().find(|b| **b > header.n_bands) {
-                return Err(format!("the pipeline reads band {band} and the scene has {} band(s)", header.n_bands));
+                return Err(format!(
+                    "the pipeline reads band {band} and the scene has {}",
+                    count(header.n_bands.into(), "band")
+                ));
             }
             if !input.divide.contains_key(&header.dtype) {
                 let known = input.divide.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
