@@ -1,6 +1,6 @@
 //! `swath run`.
 
-use super::{Ended, Error, JobRequest, RunOptions, disk, execute, prepare};
+use super::{Ended, Error, JobRequest, RunOptions, execute, prepare};
 use crate::process::raise_file_limit;
 use crate::report;
 
@@ -12,8 +12,7 @@ pub fn run(request: &JobRequest, options: &RunOptions) -> Result<Ended, Error> {
     // Some hundred are enough, and what cannot be raised may be; a run that lacks them says so.
     raise_file_limit().unwrap_or_default();
     let job = prepare(request)?;
-    let room = disk::warning(disk::need(&job.planned.plan, |_| disk::Done::Nothing), disk::free(&options.out));
-    for warning in job.warnings.iter().chain(&room) {
+    for warning in &job.warnings {
         report::eprint_line(&format!("warning: {warning}"));
     }
     let plan = &job.planned.plan;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::PackageError;
 use super::manifest::MANIFEST;
-use crate::config::{MaskDepth, name_fault};
 use crate::config::classes::ClassTable;
+use crate::config::{MaskDepth, name_fault};
 use crate::geom::Size;
 
 /// One mask of the archive.

@@ -19,7 +19,7 @@ pub use document::{
     RunReport, RunState, StageLine, Totals,
 };
 pub use models::{CheckRow, LayerRow, ModelList, ModelRow, ModelSheet, PresetRow};
-pub use plan::{PlanDocument, PlannedMember, PlannedScene, RefusedScene};
+pub use plan::{EarlierWork, PlanDocument, PlannedMember, PlannedScene, RefusedScene};
 pub use print::{eprint_error, eprint_line, print, print_json};
 pub use standing::{Standing, Verified};
 pub use summary::{stage_table, summary};

@@ -95,7 +95,7 @@ fn bytes_of_real_networks_do_not_depend_on_devices_readers_or_memory() {
 fn a_scene_of_forty_gigapixels_is_planned_within_little_memory() {
     let Some(path) = shared("data/geotiffs/made__sparse_huge_200k.tif") else { return };
     let work = prepared(IDENTITY);
-    let text = pipeline("strategy = \"fixed\"\ncentre = 1024\ndilation = 128", IDENTITY, 7, Some(9));
+    let text = pipeline("strategy = \"fixed\"\ncentre = 1024\ndilation = 128\nwhole_max = 0", IDENTITY, 7, Some(9));
     work.write("p.toml", text + "[inference]\nunit_max = \"64MiB\"\n");
     let scene = path.to_str().unwrap();
     let arguments = ["plan", "p.toml", "-i", scene, "-o", "out", "--backend", "fake", "--memory", "512MiB", "--json"];
@@ -165,7 +165,7 @@ fn a_scene_with_too_few_bands_or_another_type_is_refused_with_the_remedy() {
     let work = prepared(IDENTITY);
     let text = pipeline(FIXED, IDENTITY, 7, None);
     work.write("p.toml", text.replace("bands = [1]\n", "bands = [3]\n"));
-    run(&work, &[]).says(3, &["the pipeline reads band 3 and the scene has 1 band(s)", "0 done, 3 failed"]);
+    run(&work, &[]).says(3, &["the pipeline reads band 3 and the scene has 1 band", "0 done, 3 failed"]);
     work.write("p.toml", text.replace("u8 = 1, ", ""));
     run(&work, &[]).says(3, &["the scene is u8 and the pipeline says how to scale", "add u8 to input.divide"]);
 }

@@ -66,7 +66,8 @@ fn a_folder_without_the_right_to_list_it_costs_itself() {
     if std::fs::read_dir(&closed).is_ok() {
         return skip("root may list every folder");
     }
-    swath(&work, "run", "in").says(3, &["1 done, 1 failed", "in/closed (plan): cannot list this folder", "ermission denied"]);
+    swath(&work, "run", "in")
+        .says(3, &["1 done, 1 failed", "in/closed (plan): cannot list this folder", "ermission denied"]);
 }
 
 #[expect(clippy::print_stderr, reason = "a test that skips says why")]
