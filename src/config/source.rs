@@ -126,10 +126,11 @@ fn deserialize(root: &Value) -> Result<PipelineFile, (String, String)> {
 fn check_shapes(root: &Value) -> Result<(), Fault> {
     let top = root.as_table().into_iter().flatten();
     for (key, value) in top {
-        match value {
-            Value::Table(_) if fault::is_list(key) => return Err(Fault::shape(key, true)),
-            Value::Array(_) if !fault::is_list(key) && key != "checkpoints" => return Err(Fault::shape(key, false)),
-            _ => {}
+        if value.is_table() && fault::is_list(key) {
+            return Err(Fault::shape(key, true));
+        }
+        if value.is_array() && !fault::is_list(key) && key != "checkpoints" {
+            return Err(Fault::shape(key, false));
         }
     }
     let members = root.get("members").and_then(Value::as_array).into_iter().flatten();

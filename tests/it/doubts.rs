@@ -93,7 +93,7 @@ fn a_tiler_that_is_left_out_overlaps_and_plan_says_by_how_much() {
     );
     let single = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/single.toml");
     let single: toml::Table = std::fs::read_to_string(single).unwrap().parse().unwrap();
-    let written = format!("tiler={}", toml::Value::from(single["tiler"].clone()));
+    let written = format!("tiler={}", single["tiler"]);
     let digest = |ran: Ran| ran.expect(0).lines().next().unwrap().to_owned();
     assert_eq!(digest(plan(&[])), digest(plan(&["--set", &written])), "the defaults are those of single.toml");
     plan(&["--set", "tiler.strategy=fixed", "--set", "tiler.centre=512"])

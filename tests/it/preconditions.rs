@@ -2,7 +2,7 @@
 #![cfg(all(feature = "gdal", target_os = "linux"))]
 
 use crate::support::command::{Workdir, with_scenes};
-use crate::support::files;
+use crate::support::{files, shared};
 
 /// `plan` and `run` refuse alike, and neither leaves anything behind.
 fn both_refuse(work: &Workdir, arguments: &[&str], code: i32, words: &[&str]) {
@@ -85,6 +85,23 @@ fn a_run_directory_without_the_right_to_write_is_not_told_as_a_lack_of_room() {
         return skip("root may write into every folder");
     }
     both_refuse(&work, &with(&[]), 13, &["cannot write into the folder `out`: Permission denied"]);
+}
+
+#[test]
+fn a_disk_that_may_be_too_small_is_a_warning_of_the_same_words() {
+    let Some(path) = shared("data/geotiffs/made__sparse_huge_200k.tif") else { return };
+    let work = with_scenes(&[]);
+    let arguments = ["p.toml", "-i", path.to_str().unwrap(), "-o", "out", "--backend", "fake", "--memory=512MiB"];
+    let planned = work.swath(&[&["plan"], &arguments[..], &["--json", "--set", "tiler.centre=1024"]].concat());
+    let document: serde_json::Value = serde_json::from_str(&planned.stdout).unwrap();
+    if document["disk"].as_u64() <= document["disk_free"].as_u64() {
+        return skip("this disk has room for the masks of 40 gigapixels");
+    }
+    let warnings: Vec<&str> = document["warnings"].as_array().unwrap().iter().filter_map(|w| w.as_str()).collect();
+    let words = |text: &str| text.split(" and ").next().unwrap().to_owned();
+    let warning = words(warnings.iter().find(|w| w.contains("are free on their disk")).unwrap());
+    let short = ["--set", "tiler.centre=1024", "--deadline", "1s"];
+    work.swath(&[&["run"], &arguments[..], &short].concat()).says(5, &[&format!("warning: {warning}")]);
 }
 
 #[test]
