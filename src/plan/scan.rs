@@ -155,7 +155,8 @@ fn walk(folder: &Path, options: &ScanOptions) -> Result<Scanned, ScanError> {
 
 /// A folder (or what cannot be told from one) whose scenes nobody knows.
 fn unlisted(folder: &Path, path: &Path, error: &walkdir::Error) -> Refusal {
-    let name = escaped(path.strip_prefix(folder).unwrap_or(path));
+    // With a slash at its end it is no scene's name: there may be a scene that is called like the folder.
+    let name = format!("{}/", escaped(path.strip_prefix(folder).unwrap_or(path)));
     let cause = format!("cannot list this folder, so nobody knows its scenes: {}", cause(error));
     Refusal { name, file: escaped(path).into(), size: None, cause }
 }
@@ -214,9 +215,8 @@ fn explicit(path: &Path) -> ScannedScene {
 
 /// The path without its last extension (`a.1.tif` is `a.1`), with `/` between folders.
 fn stem_of(file: &Path) -> String {
-    let parts = file.with_extension("");
-    let names = parts.components().filter(|c| matches!(c, Component::Normal(_)));
-    names.map(|c| c.as_os_str().to_string_lossy().into_owned()).collect::<Vec<_>>().join("/")
+    let parts = normal(&file.with_extension(""));
+    parts.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
 }
 
 fn file_stem(path: &Path) -> String {
@@ -230,13 +230,18 @@ fn refuse_names(scanned: &mut Scanned) {
         match name_fault(&scene.name) {
             None => scanned.scenes.push(scene),
             Some(fault) => scanned.refused.push(Refusal {
-                name: escaped(&scene.file.with_extension("")),
+                name: escaped(&normal(&scene.file.with_extension(""))),
                 file: escaped(&root.join(&scene.file)).into(),
                 size: None,
                 cause: format!("no output can be called after it: {fault}; rename the file"),
             }),
         }
     }
+}
+
+/// A path without its root and without what leads out of it.
+fn normal(path: &Path) -> PathBuf {
+    path.components().filter(|c| matches!(c, Component::Normal(_))).collect()
 }
 
 /// A path for people: line breaks and bytes that are no text are spelled out, so that it stays one line and no two look alike.
