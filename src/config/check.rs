@@ -140,8 +140,7 @@ fn member(
     classes: u32,
     folder: &Path,
 ) -> Result<Member, Fault> {
-    let about = |text: String| Fault::about(key, text);
-    let network = table.spec().map_err(about)?;
+    let network = table.spec(key)?;
     let weights = weights(&table, &network, key, folder)?;
     let is_digest = |text: &String| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
     if let Some(digest) = table.sha256.as_ref().filter(|digest| !is_digest(digest)) {
@@ -153,7 +152,10 @@ fn member(
     }
     let input = input(shared, table.input, key)?;
     let bands = u32::try_from(input.bands.len()).unwrap_or(u32::MAX);
-    let spec = network.resolve(bands, Some(classes)).map_err(|e| about(e.to_string()))?;
+    let spec = network.resolve(bands, Some(classes)).map_err(|e| {
+        let place = e.key.map_or_else(|| key.to_owned(), |own| format!("{key}.{own}"));
+        Fault::about(place, e)
+    })?;
     Ok(Member {
         name,
         spec,

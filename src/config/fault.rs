@@ -137,7 +137,7 @@ const SHOWN: usize = 60;
 
 /// A value as it is written, cut where it is long.
 fn show(value: &Value) -> String {
-    let text = value.to_string();
+    let text = value.to_string().trim_matches('\n').replace('\n', " ");
     match text.char_indices().nth(SHOWN) {
         Some((at, _)) => format!("{}...", &text[..at]),
         None => text,

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::bytes::ByteSize;
 use super::classes::{Class, Nodata};
+use super::fault::Fault;
 use super::pipeline::{Checkpoint, Combine, MaskDepth, Precision};
 use crate::raster::PixelType;
 use crate::tiler::Border;
@@ -166,18 +167,19 @@ pub(super) struct MemberTable {
 }
 
 impl MemberTable {
-    /// The network that the table names.
-    pub(super) fn spec(&self) -> Result<SpecTable, String> {
+    /// The network that the table names, which stands at `key`.
+    pub(super) fn spec(&self, key: &str) -> Result<SpecTable, Fault> {
+        let about = |text: &str| Fault::about(key, text);
         let network = match (&self.preset, self.network) {
             (None, Some(network)) => network,
-            (None, None) => return Err("it has neither `network` nor `preset`".to_owned()),
-            (Some(_), Some(_)) => return Err("it has both `network` and `preset`; keep one".to_owned()),
+            (None, None) => return Err(about("it has neither `network` nor `preset`")),
+            (Some(_), Some(_)) => return Err(about("it has both `network` and `preset`; keep one")),
             (Some(name), None) => {
-                let preset = SpecTable::named(name).map_err(|e| e.to_string())?;
+                let preset = SpecTable::named(name).map_err(|e| Fault::about(format!("{key}.preset"), e))?;
                 return match self.keys(preset.network) == SpecTable::new(preset.network) {
                     true => Ok(preset),
                     false => {
-                        Err("a `preset` says all about the network; name the `network` to change something".to_owned())
+                        Err(about("a `preset` says all about the network; name the `network` to change something"))
                     }
                 };
             }

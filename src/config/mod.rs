@@ -1,6 +1,7 @@
 //! Pipeline files: what can change a byte of output, as a person writes it and as the program runs it.
 //!
-//! `PipelineFile` is the file as written (serde, unknown keys refused); [`Pipeline`] is what it means, checked. Run-time facts (devices,
+//! `PipelineFile` is the file as written (serde, unknown keys refused); [`Pipeline`] is what it means, checked. What is
+//! wrong is told with its key, by its line or by the setting of the command line that brings it. Run-time facts (devices,
 //! workers, memory) are not here: they come from the command line and change no byte.
 
 mod bytes;

@@ -167,6 +167,8 @@ fn every_key_of_members_and_classes_too() {
             ("decoder_channels = 256", "decoder_channels = \"a\""),
             &["`members.1.decoder_channels`", "a whole number or a list"],
         ),
+        (("output_stride = 16", "output_stride = 12"), &["`members.1.output_stride`: ", "`12`; it takes `16`, `8`"]),
+        (("rates = [12, 24, 36]", "rates = [0, 24, 36]"), &["`members.1.rates`: ", "[0, 24, 36]; each is from 1"]),
         (("depth = 5", "depth = \"deep\""), &["`members.1.depth` is \"deep\"; it must be a whole number"]),
         (("trust = false", "trust = \"no\""), &["`members.1.trust` is \"no\"; it must be true or false"]),
         (("trust = false", "trust = true"), &["`members.1.trust`: ", "weights are data"]),
@@ -187,8 +189,6 @@ fn every_key_of_members_and_classes_too() {
         work.write("p.toml", FILE.replacen(old, new, 1));
         plan(&work, &[]).says(2, &[words, &["error: `p.toml`, line "]].concat());
     };
-    told(("output_stride = 16", "output_stride = 12"), &["`members.1`: ", "output_stride `12`; it takes `16`, `8`"]);
-    told(("rates = [12, 24, 36]", "rates = [0, 24, 36]"), &["`members.1`: rates are [0, 24, 36]; each is from 1"]);
     told(("seed = 1\n", ""), &["`members.1`: it has neither `weights` (a file) nor `seed`"]);
     told(("name = \"water\"\n", ""), &["`classes.0` lacks the key `name`"]);
     told(("mean = [0.5]\nstd", "std"), &["`input` lacks the key `mean`"]);
