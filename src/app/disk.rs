@@ -4,6 +4,8 @@ use std::error::Error as StdError;
 use std::io;
 use std::path::Path;
 
+use rustix::fs::Access;
+
 use super::Error;
 use crate::config::{Checkpoint, format_bytes};
 use crate::journal::is_disk_full;
@@ -69,17 +71,44 @@ pub(super) fn warning(needed: u64, free: Option<u64>) -> Option<String> {
     ))
 }
 
-/// Adds to an error about the outputs how much room the rest may need and how much there is.
+/// Whether files can be made in a folder.
+///
+/// # Errors
+/// When it is no folder, or the system would refuse.
+pub(super) fn check_folder(path: &Path) -> io::Result<()> {
+    if !path.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    Ok(rustix::fs::access(path, Access::WRITE_OK | Access::EXEC_OK)?)
+}
+
+/// Whether a file can be written.
+///
+/// # Errors
+/// When the system would refuse.
+pub(super) fn check_file(path: &Path) -> io::Result<()> {
+    Ok(rustix::fs::access(path, Access::WRITE_OK)?)
+}
+
+/// Says what an error about the outputs means: that there is no room, with how much the rest may need and how much there is; that the
+/// system refuses for another reason, which the error tells; or that nobody knows.
 pub(super) fn explain(error: Error, dir: &Path, needed: u64) -> Error {
     if !error.is_output_fault() {
         return error;
     }
     let free = free(dir).map_or_else(|| "an unknown number".to_owned(), format_bytes);
-    let (needed, is_about_room, source) = (format_bytes(needed), is_about_room(&error), Box::new(error));
-    match is_about_room {
-        true => Error::NoRoom { needed, free, source },
-        false => Error::Unwritable { needed, free, source },
+    let (needed, is_about_room, is_told) = (format_bytes(needed), is_about_room(&error), is_told(&error));
+    let source = Box::new(error);
+    match (is_about_room, is_told) {
+        (true, _) => Error::NoRoom { needed, free, source },
+        (false, true) => Error::OutputRefused { source },
+        (false, false) => Error::Unwritable { needed, free, source },
     }
+}
+
+/// Whether the system says why.
+fn is_told(error: &(dyn StdError + 'static)) -> bool {
+    error.is::<io::Error>() || error.source().is_some_and(is_told)
 }
 
 fn is_about_room(error: &(dyn StdError + 'static)) -> bool {
@@ -100,12 +129,12 @@ mod tests {
             let source = io::Error::from_raw_os_error(code);
             Error::Write(WriteError { operation: "write", path: "out/a.png".into(), source })
         };
-        let (no_space, over_quota, broken) = (28, 122, 5);
-        for (code, says) in [(no_space, true), (over_quota, true), (broken, false)] {
+        let (no_space, over_quota, broken, not_allowed) = (28, 122, 5, 13);
+        for (code, says) in [(no_space, true), (over_quota, true), (broken, false), (not_allowed, false)] {
             let error = explain(write(code), Path::new("."), 3 << 20);
             let text = format!("{error}: {}", error.source().unwrap());
-            assert!(text.contains("3.0 MiB") && text.contains("out/a.png"), "{text}");
-            assert_eq!(text.contains("no room"), says, "{text}");
+            assert!(text.contains("out/a.png"), "{text}");
+            assert_eq!((text.contains("no room"), text.contains("3.0 MiB")), (says, says), "{text}");
         }
         assert!(matches!(explain(Error::Usage("x".into()), Path::new("."), 1), Error::Usage(_)));
     }

@@ -133,7 +133,14 @@ pub enum Error {
         #[source]
         source: Box<Error>,
     },
-    /// The outputs cannot be written for another reason, or for one that is not told: SQLite says neither why it could not open or sync a
+    /// The outputs cannot be written for another reason, which the source tells.
+    #[error("the outputs cannot be written; see to the cause and run the same command")]
+    OutputRefused {
+        /// What could not be written, and why.
+        #[source]
+        source: Box<Error>,
+    },
+    /// The outputs cannot be written for a reason that is not told: SQLite says neither why it could not open or sync a
     /// file, nor that a quota is used up.
     #[error(
         "the outputs cannot be written: up to {needed} more are needed (uncompressed), {free} are free; see to the cause and run the same \
@@ -176,7 +183,7 @@ impl Error {
     /// Whether the disk or its permissions are to blame.
     pub fn is_output_fault(&self) -> bool {
         match self {
-            Self::Write(_) | Self::NoRoom { .. } | Self::Unwritable { .. } => true,
+            Self::Write(_) | Self::NoRoom { .. } | Self::OutputRefused { .. } | Self::Unwritable { .. } => true,
             Self::WeightsFile(WeightsError::Write(_) | WeightsError::Swz(SwzError::Write(_))) => true,
             Self::Mask(e) => e.is_output_fault(),
             Self::Package(e) => e.is_output_fault(),

@@ -14,17 +14,17 @@ use super::guard::{Guard, Orders};
 use super::lock::Lock;
 use super::outputs::Outputs;
 use super::record::{self, Record};
-use super::resume::{Found, StageName, look_back, needs_networks, remove_temporaries};
+use super::resume::{Found, StageName, holds, look_back, needs_networks, remove_temporaries};
 use super::signals::{Signals, leave};
 use super::supervisor::RESTART;
 use super::wire::Extent;
-use super::{Error, Job, Running, disk, machine, throughput};
-use crate::config::{Checkpoint, Pipeline};
+use super::{Error, Job, Running, disk, machine, preconditions, throughput};
+use crate::config::Checkpoint;
 use crate::faults::{FaultPlan, Faults};
 use crate::flow::{Closed, Graph, Stall, Stop, Watchdog, watch_over};
 use crate::geom::Size;
 use crate::infer::{Backend, BackendError, open_backends};
-use crate::journal::{self, Conceded, Journal, RunRecord, State};
+use crate::journal::{self, Journal, RunRecord, State};
 use crate::plan::{BackendKind, Concessions, Plan, Planned, Refusal, Schedule};
 use crate::report::{self, RunInfo, RunReport, RunState, Show, Snapshot, Watch, eprint_line};
 use crate::stages::{Board, Failure};
@@ -132,14 +132,8 @@ pub struct Ended {
 pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
     let once = !options.restarted;
     let options = &RunOptions { fresh: options.fresh && once, from: options.from.filter(|_| once), ..options.clone() };
-    check(options, &job.planned.plan.pipeline)?;
-    let outputs = Outputs::open(&options.out, options.fresh)?;
-    let names = job.planned.plan.scenes.iter().map(|s| s.name.as_str());
-    let names = names.chain(job.planned.refused.iter().map(|r| r.name.as_str()));
-    let foreign = outputs.foreign(names, &job.planned.plan.pipeline);
-    if !foreign.is_empty() && !options.overwrite {
-        return Err(Error::Foreign(foreign));
-    }
+    preconditions::of_job(&job, options)?;
+    let outputs = preconditions::of_outputs(&job, options)?;
     let needed = disk::need(&job.planned.plan, |_| Done::Nothing);
     let explain = |e| disk::explain(e, &options.out, needed);
     let _lock = Lock::take(&options.out, options.break_lock).map_err(explain)?;
@@ -159,27 +153,6 @@ pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
     done.map_err(explain)?;
     written.map_err(|e| explain(e.into()))?;
     Ok(Ended { report: run.record.report, out: options.out.clone() })
-}
-
-fn check(options: &RunOptions, pipeline: &Pipeline) -> Result<(), Error> {
-    let usage = |text: String| Err(Error::Usage(text));
-    let keeps = |kind| pipeline.checkpoints.contains(&kind);
-    match (options.partial, options.from, options.until) {
-        (Partial::Blank(value), _, _) if !pipeline.classes.holds(value) => usage(format!(
-            "--allow-partial=blank:{value}: no class of the pipeline has the value {value}; masks may hold only those"
-        )),
-        (_, Some(from), Some(until)) if from > until => {
-            usage("--from names a later stage than --until: nothing would be left to do".into())
-        }
-        (_, _, Some(StageName::Infer)) if !keeps(Checkpoint::MemberLogits) => usage(
-            "--until infer keeps the members' logits; in the pipeline: checkpoints = [\"labels\", \"member-logits\"]"
-                .into(),
-        ),
-        (_, _, Some(StageName::Average | StageName::Stitch | StageName::Post)) if !keeps(Checkpoint::Labels) => {
-            usage("--until average, stitch and post keep labels; in the pipeline: checkpoints = [\"labels\"]".into())
-        }
-        (_, _, _) => Ok(()),
-    }
 }
 
 /// Tells what does not move, with the stage table, and ends the process.
@@ -244,9 +217,7 @@ fn recall(options: &RunOptions, plan: &str) -> Result<State, Error> {
     }
     let state = Journal::look(&options.out)?.map(|journal| journal.state()).transpose()?;
     let mut state = state.unwrap_or_default();
-    // Without a deadline nobody is short of time: what was done with fewer members is done again.
-    let holds = |what: &Conceded| options.deadline.is_some() || !matches!(what, Conceded::FewerMembers { .. });
-    state.concessions.retain(|conceded| conceded.plan == plan && holds(&conceded.what));
+    state.concessions.retain(|conceded| holds(conceded, plan, options.deadline.is_some()));
     Ok(state)
 }
 
@@ -374,6 +345,9 @@ impl<'a> Run<'a> {
         for line in self.record.found_lines() {
             watch.line(&line);
         }
+        if let Some(warning) = disk::warning(self.outstanding_bytes(), disk::free(&self.options.out)) {
+            watch.line(&format!("warning: {warning}"));
+        }
         if self.record.report.totals.done < self.board.plan().scenes.len() as u64 || !self.refused.is_empty() {
             self.withdraw_archive()?;
         }
@@ -393,7 +367,7 @@ impl<'a> Run<'a> {
     /// Bytes that what is still to come may take on disk.
     fn outstanding_bytes(&self) -> u64 {
         let plan = self.board.plan();
-        let has_archive = self.record.report.package.is_some();
+        let has_archive = self.record.report.package.is_some() || self.record.archive.is_some();
         disk::need(plan, |scene| match self.record.is_done(&plan.scenes[scene].name) {
             false => Done::Nothing,
             true if has_archive => Done::All,

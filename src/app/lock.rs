@@ -83,6 +83,13 @@ impl Lock {
         let holder = holder_in(&mut file);
         matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)).then_some(holder).flatten()
     }
+
+    /// Who would keep a run off a run directory now: somebody alive on this host, or somebody on another one, who cannot be checked.
+    pub(super) fn in_the_way(dir: &Path) -> Option<Holder> {
+        let is_elsewhere = |holder: &Holder| holder.host != Holder::this().host;
+        let recorded = || File::open(dir.join(LOCK_FILE)).ok().and_then(|mut file| holder_in(&mut file));
+        Self::holder(dir).or_else(|| recorded().filter(is_elsewhere))
+    }
 }
 
 fn holder_in(file: &mut File) -> Option<Holder> {
@@ -140,6 +147,7 @@ mod tests {
         write(&Holder { pid: 1, ..Holder::this() });
         drop(Lock::take(dir.path(), false).unwrap());
         write(&Holder { pid: 1, host: "elsewhere".into() });
+        assert_eq!(Lock::in_the_way(dir.path()).map(|h| h.host), Some("elsewhere".into()));
         let text = Lock::take(dir.path(), false).unwrap_err().to_string();
         assert!(text.contains("process 1 on elsewhere") && text.contains("--break-lock"), "{text}");
         drop(Lock::take(dir.path(), true).unwrap());

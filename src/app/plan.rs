@@ -1,28 +1,106 @@
 //! `swath plan`: what `swath run` would do. Touches nothing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::disk::Done;
+use super::lock::Lock;
 use super::outputs::Outputs;
-use super::{Error, Job, JobRequest, disk, prepare, record, throughput};
+use super::resume::{Found, holds, look_back};
+use super::{Error, Job, JobRequest, Partial, RunOptions, disk, preconditions, prepare, record, throughput};
 use crate::infer;
-use crate::plan::{DeviceId, Plan, PlanTotals, Scene, Schedule};
-use crate::report::{PlanDocument, PlannedMember, PlannedScene, RefusedScene};
+use crate::journal::Journal;
+use crate::plan::{Concessions, DeviceId, Plan, PlanTotals, Scene, Schedule};
+use crate::report::{EarlierWork, PlanDocument, PlannedMember, PlannedScene, RefusedScene};
 
-/// Plans, checks the weights against their networks, and sums up.
-///
-/// # Errors
-/// As [`prepare`], and when weights do not fit.
-pub fn plan(request: &JobRequest, out: &Path) -> Result<PlanDocument, Error> {
-    let job = prepare(request)?;
-    infer::check_weights(&job.planned.plan)?;
-    document(&job, out)
+/// How the job would be carried out.
+#[derive(Clone, Debug, Default)]
+pub struct PlanOptions {
+    /// The run directory; without one nothing is told about outputs.
+    pub out: Option<PathBuf>,
+    /// Whether files that no earlier run wrote may be replaced.
+    pub overwrite: bool,
+    /// What becomes of the archive when scenes failed.
+    pub partial: Partial,
 }
 
-fn document(job: &Job, out: &Path) -> Result<PlanDocument, Error> {
+/// Plans, checks what `swath run` would check before any work, the weights against their networks too, and sums up.
+///
+/// # Errors
+/// As [`prepare`], when a precondition of a run does not hold, and when weights do not fit.
+pub fn plan(request: &JobRequest, options: &PlanOptions) -> Result<PlanDocument, Error> {
+    let job = prepare(request)?;
+    let PlanOptions { overwrite, partial, .. } = *options;
+    let as_run = RunOptions { overwrite, partial, ..RunOptions::into(options.out.clone().unwrap_or_default()) };
+    preconditions::of_job(&job, &as_run)?;
+    let there = match &options.out {
+        Some(dir) => There::look(dir, &job, preconditions::of_outputs(&job, &as_run)?)?,
+        None => There::unknown(&job),
+    };
+    infer::check_weights(&job.planned.plan)?;
+    document(&job, there)
+}
+
+/// What is in the run directory already.
+struct There {
+    earlier: Option<EarlierWork>,
+    /// By index of the scene.
+    done: Vec<Done>,
+    foreign: Vec<PathBuf>,
+    free: Option<u64>,
+    warnings: Vec<String>,
+}
+
+impl There {
+    /// Without a run directory.
+    fn unknown(job: &Job) -> Self {
+        let done = vec![Done::Nothing; job.planned.plan.scenes.len()];
+        Self { earlier: None, done, foreign: Vec::new(), free: None, warnings: Vec::new() }
+    }
+
+    /// Reads every recorded file again, as a run does.
+    fn look(dir: &Path, job: &Job, outputs: Outputs) -> Result<Self, Error> {
+        let plan = &job.planned.plan;
+        let foreign = outputs.foreign(job.planned.names(), &plan.pipeline);
+        let mut there = Self { foreign, free: disk::free(dir), ..Self::unknown(job) };
+        if let Some(mut state) = Journal::open_read_only(dir)?.map(|journal| journal.state()).transpose()? {
+            let digest = plan.digest().map_err(|e| Error::Internal(e.to_string()))?;
+            state.concessions.retain(|conceded| holds(conceded, &digest, false));
+            let concessions = Concessions::of(&std::mem::take(&mut state.concessions), &digest);
+            let Found { done, memory, archive, damaged, .. } =
+                look_back(plan, &concessions, state, &outputs.layout, None)?;
+            let n_done = done.iter().flatten().count();
+            // An archive of fewer scenes is made anew.
+            let whole = if archive.is_some() && n_done == done.len() { Done::All } else { Done::Files };
+            there.earlier = Some(EarlierWork {
+                done: n_done as u64,
+                outstanding: (done.len() - n_done) as u64,
+                damaged,
+                checkpoints: memory.entries.len() as u64,
+            });
+            there.done = done.iter().map(|scene| if scene.is_some() { whole } else { Done::Nothing }).collect();
+        }
+        there.warnings.extend(disk::warning(there.need(plan), there.free));
+        let in_use =
+            |holder| format!("`{}` is in use by {holder}: `swath run` has to wait until that ends", dir.display());
+        there.warnings.extend(Lock::in_the_way(dir).map(in_use));
+        Ok(there)
+    }
+
+    /// The most that what is left to do takes on disk.
+    fn need(&self, plan: &Plan) -> u64 {
+        disk::need(plan, |scene| self.done[scene])
+    }
+
+    /// Pixels that the networks are still to see.
+    fn network_pixels(&self, plan: &Plan) -> u64 {
+        let open = plan.scenes.iter().zip(&self.done).filter(|(_, done)| **done == Done::Nothing);
+        open.map(|(scene, _)| scene.grid.network_pixels()).sum()
+    }
+}
+
+fn document(job: &Job, there: There) -> Result<PlanDocument, Error> {
     let (plan, schedule) = (&job.planned.plan, &job.schedule);
     let totals = plan.totals();
-    let outputs = Outputs::open(out, false)?;
-    let foreign = outputs.foreign(plan.scenes.iter().map(|s| s.name.as_str()), &plan.pipeline);
     let refused = job.planned.refused.iter();
     let speed = throughput::recall(plan, schedule);
     Ok(PlanDocument {
@@ -41,11 +119,12 @@ fn document(job: &Job, out: &Path) -> Result<PlanDocument, Error> {
         readers: schedule.readers,
         memory: record::memory(&job.promise),
         gpu_memory: gpu_memory(job),
-        disk: disk::need(plan, |_| disk::Done::Nothing),
-        disk_free: disk::free(out),
-        seconds: speed.map(|mpx| totals.network_pixels as f64 / 1e6 / mpx),
-        foreign: foreign.iter().map(|p| p.display().to_string()).collect(),
-        warnings: job.warnings.clone(),
+        disk: there.need(plan),
+        disk_free: there.free,
+        seconds: speed.map(|mpx| there.network_pixels(plan) as f64 / 1e6 / mpx),
+        foreign: there.foreign.iter().map(|p| p.display().to_string()).collect(),
+        earlier: there.earlier,
+        warnings: job.warnings.iter().cloned().chain(there.warnings).collect(),
     })
 }
 

@@ -7,7 +7,8 @@ use super::{Error, machine};
 use crate::config::{ByteSize, Pipeline, Precision, Weights, format_bytes};
 use crate::infer;
 use crate::plan::{
-    Assignment, BackendKind, Decode, DeviceId, MemberPlan, Plan, Planned, Planner, Promise, ScanOptions, Schedule, scan,
+    Assignment, BackendKind, Decode, DeviceId, MemberPlan, Plan, Planned, Planner, Promise, ScanOptions, Schedule,
+    doubts, scan,
 };
 use crate::raster::{DecoderLimits, Gdal, Isolated, OpenSource, gdal_report};
 use crate::zoo::weights;
@@ -74,7 +75,8 @@ pub fn prepare(request: &JobRequest) -> Result<Job, Error> {
     }
     let source = reading_source(&planned.plan, &schedule)?;
     let promise = Promise::new(&planned.plan, &schedule);
-    let warnings = warnings(&planned, &promise);
+    let mut warnings = warnings(&planned, &promise);
+    warnings.extend(doubts(&planned.plan));
     Ok(Job { planned, schedule, promise, source, warnings })
 }
 

@@ -9,8 +9,8 @@ use chrono::DateTime;
 use super::Error;
 use super::execute::Partial;
 use super::outputs::Outputs;
-use crate::config::Pipeline;
 use crate::config::classes::{Class, NODATA_LABEL};
+use crate::config::{Pipeline, count};
 use crate::flow::StageReport;
 use crate::geom::Size;
 use crate::journal::{
@@ -21,7 +21,7 @@ use crate::package::{self, Content, Entry, Rules};
 use crate::plan::{Plan, Promise};
 use crate::report::{
     BudgetReport, DeadlineReport, DeadlineStep, FailedScene, OutputFile, PackageReport, REPORT_FORMAT, ReducedScene,
-    RunInfo, RunReport, RunState, SceneReport, Snapshot, StageLine, Totals, Watch, count, plural,
+    RunInfo, RunReport, RunState, SceneReport, Snapshot, StageLine, Totals, Watch, plural,
 };
 use crate::stages::{Board, Failure, OutputLayout, Verdict};
 

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use super::Error;
 use crate::atomic::{self, TEMP_PREFIX};
-use crate::journal::{ArchiveRecord, Checkpoints, FileRecord, SceneRecord, StageKey, State};
+use crate::journal::{
+    ArchiveRecord, Checkpoints, Conceded, ConcessionRecord, FileRecord, SceneRecord, StageKey, State,
+};
 use crate::plan::{Concessions, Keys, Plan, UnitGeometry};
 use crate::stages::{Memory, OutputLayout};
 
@@ -87,6 +89,12 @@ pub(super) fn look_back(
     let discarded = recorded.into_iter().filter(|key| !memory.entries.contains_key(key)).collect();
     let archive = state.archive.filter(|archive| from.is_none() && is_whole(&layout.dir, &archive.file));
     Ok(Found { memory, done, archive, damaged, stale: stale.into_iter().collect(), discarded })
+}
+
+/// Whether what was given up holds for this plan. Without a deadline nobody is short of time: what was done with fewer members is done
+/// again.
+pub(super) fn holds(conceded: &ConcessionRecord, plan: &str, has_deadline: bool) -> bool {
+    conceded.plan == plan && (has_deadline || !matches!(conceded.what, Conceded::FewerMembers { .. }))
 }
 
 /// Whether a recorded file is there with the recorded bytes.

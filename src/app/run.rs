@@ -1,7 +1,7 @@
 //! `swath run`.
 
-use super::{Ended, Error, Job, JobRequest, RunOptions, disk, execute, prepare};
-use crate::config::format_bytes;
+use super::{Ended, Error, Job, JobRequest, RunOptions, execute, prepare};
+use crate::config::{count, format_bytes};
 use crate::plan::BackendKind;
 use crate::process::raise_file_limit;
 use crate::report::{self, Detail, Event};
@@ -16,25 +16,24 @@ pub fn run(request: &JobRequest, options: &RunOptions) -> Result<Ended, Error> {
     let job = prepare(request)?;
     // Once: who is started again goes on where that was said.
     if !options.restarted && options.show.detail > Detail::Quiet {
-        introduce(&job, options);
+        introduce(&job);
     }
     execute(job, options)
 }
 
 /// Says what will be done and what a person should know before it is.
-fn introduce(job: &Job, options: &RunOptions) {
+fn introduce(job: &Job) {
     if job.planned.plan.backend == BackendKind::Fake {
         report::eprint_warning(report::FAKE);
     }
-    let room = disk::warning(disk::need(&job.planned.plan, |_| disk::Done::Nothing), disk::free(&options.out));
-    for warning in job.warnings.iter().chain(&room) {
+    for warning in &job.warnings {
         report::eprint_warning(warning);
     }
     let plan = &job.planned.plan;
     let (totals, devices, memory) = (plan.totals(), super::plan::devices(&job.schedule), job.promise.total());
     let n_scenes = plan.scenes.len() as u64;
     let members = plan.members.iter().map(|m| m.member.name.as_str()).collect::<Vec<_>>().join(" + ");
-    let (what, tiles) = (report::count(n_scenes, "scene"), report::count(totals.tiles, "tile"));
+    let (what, tiles) = (count(n_scenes, "scene"), count(totals.tiles, "tile"));
     let size = format!("{what}, {:.1} Mpx, {tiles}", totals.pixels as f64 / 1e6);
     let text = format!("{size}; {members} on {devices}; up to {} of memory reserved", format_bytes(memory));
     let started = Event::Started {

@@ -8,10 +8,10 @@ use super::lock::Lock;
 use super::resume::is_whole;
 use super::{Error, JobRequest, prepare};
 use crate::atomic::WriteError;
-use crate::config::format_bytes;
+use crate::config::{count, format_bytes};
 use crate::journal::{Checkpoints, FileRecord, Journal, JournalError, State};
 use crate::plan::{Concessions, Keys, Plan};
-use crate::report::{FailedScene, RunReport, count};
+use crate::report::{FailedScene, RunReport};
 pub use crate::report::{Standing, Verified};
 use crate::stages::OutputLayout;
 

@@ -25,8 +25,11 @@ pub(super) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Segment scenes and pack submit.zip.
+    #[command(override_usage = "swath run <PIPELINE> --input <INPUT>... --out <DIR> [OPTIONS]")]
     Run(RunArgs),
-    /// Show what `run` would do: scenes, tiles, memory, disk, time. Touches nothing.
+    /// Show what `run` would do: scenes, tiles, memory, disk, time, what earlier runs have done. Refuses what `run` would refuse. Touches
+    /// nothing.
+    #[command(override_usage = "swath plan <PIPELINE> --input <INPUT>... [--out <DIR>] [OPTIONS]")]
     Plan(PlanArgs),
     /// Show versions, formats, codecs and memory, and what is wrong.
     Doctor,
@@ -300,6 +303,10 @@ pub(super) struct RunArgs {
     #[command(flatten)]
     pub(super) job: JobArgs,
 
+    /// The run directory: masks, other layers, submit.zip and report.json go here.
+    #[arg(short, long, value_name = "DIR")]
+    pub(super) out: PathBuf,
+
     /// Forget what earlier runs into this folder recorded, and do everything anew.
     #[arg(long)]
     pub(super) fresh: bool,
@@ -374,6 +381,10 @@ pub(super) struct PlanArgs {
     #[command(flatten)]
     pub(super) job: JobArgs,
 
+    /// The run directory that `run` would write: what is there, what is left to do, and whether it can be written.
+    #[arg(short, long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+
     /// Print JSON instead of text.
     #[arg(long)]
     pub(super) json: bool,
@@ -386,15 +397,12 @@ pub(super) const DECODE_TIMEOUT: u64 = 60;
 #[derive(Debug, Args)]
 pub(super) struct JobArgs {
     /// The pipeline file (TOML).
-    pub(super) pipeline: PathBuf,
+    // It may have ended up among the inputs, which take all that follows them: `resolve` looks.
+    pub(super) pipeline: Option<PathBuf>,
 
     /// A folder (searched through), a list file (.txt, one path a line; behind a TAB page=2 for the second page of a TIFF), or files.
     #[arg(short, long, required = true, num_args = 1.., value_name = "INPUT")]
     pub(super) input: Vec<PathBuf>,
-
-    /// The run directory: masks, other layers, submit.zip and report.json go here.
-    #[arg(short, long, value_name = "DIR")]
-    pub(super) out: PathBuf,
 
     /// Change a value of the pipeline file, e.g. tiler.dilation=64 or members.0.weight=2.
     #[arg(long = "set", value_name = "KEY=VALUE")]

@@ -46,7 +46,8 @@ fn command(command: Command, arguments: &[OsString]) -> Result<u8, app::Error> {
     match command {
         Command::Run(args) => watched(args.watching, args.talk, arguments, |guard| run(&args, arguments, guard)),
         Command::Plan(args) => {
-            let document = app::plan(&resolve::job(&args.job)?, &args.job.out)?;
+            let job = resolve::job(&args.job, args.out.as_deref())?;
+            let document = app::plan(&job, &resolve::plan(&args))?;
             show(&document, args.json, document.text());
             Ok(if document.refused.is_empty() { exit::DONE } else { exit::SCENES_FAILED })
         }
@@ -94,7 +95,8 @@ fn command(command: Command, arguments: &[OsString]) -> Result<u8, app::Error> {
                 report::print(&app::collect_old_outputs(&dir)?);
                 return Ok(exit::DONE);
             }
-            let keep = if args.all { None } else { Some(resolve::job(&recorded(&dir)?.job)?) };
+            let last = if args.all { None } else { Some(recorded(&dir)?) };
+            let keep = last.map(|last| resolve::job(&last.job, Some(&last.out))).transpose()?;
             report::print(&app::collect_garbage(&dir, keep.as_ref())?);
             Ok(exit::DONE)
         }
@@ -211,15 +213,16 @@ fn run(args: &RunArgs, arguments: &[OsString], guard: Guard) -> Result<u8, app::
     // How this process is watched is its own affair.
     let own = arguments.iter().skip(1).filter(|a| *a != app::SUPERVISED);
     let arguments = own.map(|a| a.to_string_lossy().into_owned()).collect();
-    let ended = match app::run(&resolve::job(&args.job)?, &resolve::run(args, arguments, guard.clone())) {
-        Ok(ended) => ended,
-        Err(error) => {
-            let code = app::restart_code(&error, &guard);
-            let Some(code) = code else { return Err(error) };
-            report::eprint_error(&error);
-            return Ok(code);
-        }
-    };
+    let ended =
+        match app::run(&resolve::job(&args.job, Some(&args.out))?, &resolve::run(args, arguments, guard.clone())) {
+            Ok(ended) => ended,
+            Err(error) => {
+                let code = app::restart_code(&error, &guard);
+                let Some(code) = code else { return Err(error) };
+                report::eprint_error(&error);
+                return Ok(code);
+            }
+        };
     conclude(&ended, resolve::show(args.talk));
     Ok(exit::of(&ended.report))
 }

@@ -1,14 +1,15 @@
 //! From arguments to requests.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::args::{
-    BackendName, DECODE_TIMEOUT, DecodeName, DtypeName, EvalArgs, JobArgs, ProgressName, RunArgs, Stage, SynthArgs,
-    TalkArgs, WhichTensors,
+    BackendName, DECODE_TIMEOUT, DecodeName, DtypeName, EvalArgs, JobArgs, PlanArgs, ProgressName, RunArgs, Stage,
+    SynthArgs, TalkArgs, WhichTensors,
 };
 use crate::app::{
-    self, DamageRequest, EvalRequest, Guard, JobRequest, RunOptions, Selection, StageName, SynthRequest, Target,
+    self, DamageRequest, EvalRequest, Guard, JobRequest, PlanOptions, RunOptions, Selection, StageName, SynthRequest,
+    Target,
 };
 use crate::plan::{BackendKind, Decode, DeviceId, ScanOptions};
 use crate::report::{Detail, ProgressForm, Show};
@@ -16,19 +17,20 @@ use crate::report::{Detail, ProgressForm, Show};
 /// The job that `run` and `plan` are about.
 ///
 /// # Errors
-/// When the run directory is a file.
-pub(super) fn job(args: &JobArgs) -> Result<JobRequest, app::Error> {
-    if args.out.exists() && !args.out.is_dir() {
-        return Err(app::Error::Usage(format!("-o `{}` is a file; name a folder", args.out.display())));
+/// When no pipeline is named, or the run directory is a file.
+pub(super) fn job(args: &JobArgs, out: Option<&Path>) -> Result<JobRequest, app::Error> {
+    if let Some(file) = out.filter(|out| out.exists() && !out.is_dir()) {
+        return Err(app::Error::Usage(format!("-o `{}` is a file; name a folder", file.display())));
     }
+    let (pipeline, inputs) = pipeline_and_inputs(args)?;
     Ok(JobRequest {
-        pipeline: args.pipeline.clone(),
+        pipeline,
         settings: args.settings.clone(),
         scan: ScanOptions {
-            inputs: args.input.clone(),
+            inputs,
             include: args.include.clone(),
             exclude: args.exclude.clone(),
-            run_dir: Some(args.out.clone()),
+            run_dir: out.map(Path::to_owned),
         },
         backend: match args.backend {
             BackendName::Torch => BackendKind::Torch,
@@ -42,6 +44,29 @@ pub(super) fn job(args: &JobArgs) -> Result<JobRequest, app::Error> {
             DecodeName::InProcess => Decode::InProcess,
         },
     })
+}
+
+/// The pipeline file and the inputs. `-i` takes all that follows it, the pipeline too: one TOML file among the inputs is meant as that.
+fn pipeline_and_inputs(args: &JobArgs) -> Result<(PathBuf, Vec<PathBuf>), app::Error> {
+    if let Some(pipeline) = &args.pipeline {
+        return Ok((pipeline.clone(), args.input.clone()));
+    }
+    let is_toml = |path: &&PathBuf| path.extension().is_some_and(|e| e.eq_ignore_ascii_case("toml"));
+    let (found, inputs): (Vec<&PathBuf>, Vec<&PathBuf>) = args.input.iter().partition(is_toml);
+    let usage =
+        |what: &str| Err(app::Error::Usage(format!("{what}; name it first: swath run PIPELINE.toml -i INPUT -o DIR")));
+    match (found.as_slice(), inputs.is_empty()) {
+        ([pipeline], false) => Ok(((*pipeline).clone(), inputs.into_iter().cloned().collect())),
+        ([_], true) => usage("there is a pipeline file and no input"),
+        ([], _) => usage("no pipeline file is named"),
+        (_, _) => usage("more than one TOML file is among the inputs, and none is named as the pipeline"),
+    }
+}
+
+/// How `plan` looks at it.
+pub(super) fn plan(args: &PlanArgs) -> PlanOptions {
+    let (overwrite, partial) = (args.job.overwrite, args.job.allow_partial.unwrap_or_default());
+    PlanOptions { out: args.out.clone(), overwrite, partial }
 }
 
 /// How `run` carries it out. `arguments` are the command's own.
@@ -65,7 +90,7 @@ pub(super) fn run(args: &RunArgs, arguments: Vec<String>, guard: Guard) -> RunOp
         grace: Duration::from_secs(args.grace),
         arguments,
         deadline: args.deadline,
-        ..RunOptions::into(&args.job.out)
+        ..RunOptions::into(&args.out)
     }
 }
 

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::bytes::ByteSize;
 use super::classes::{Class, Nodata};
+use super::fault::Fault;
 use super::pipeline::{Checkpoint, Combine, MaskDepth, Precision};
 use crate::raster::PixelType;
 use crate::tiler::Border;
@@ -17,6 +18,7 @@ use crate::zoo::spec::{Attention, Backbone, Channels, Network, SpecTable, Varian
 #[serde(deny_unknown_fields)]
 pub(super) struct PipelineFile {
     pub(super) input: InputTable,
+    #[serde(default)]
     pub(super) tiler: TilerTable,
     #[serde(default)]
     pub(super) inference: InferenceTable,
@@ -83,25 +85,33 @@ pub(super) enum AdaptiveRule {
     MaxLast,
 }
 
-/// `[tiler]`.
+/// `[tiler]`. What is left out is as in `pipelines/single.toml`.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct TilerTable {
     pub(super) strategy: StrategyName,
-    #[serde(default)]
     pub(super) whole_max: u32,
-    pub(super) centres: Option<Vec<u32>>,
-    #[serde(default)]
+    pub(super) centres: Vec<u32>,
     pub(super) rule: AdaptiveRule,
+    /// Of `fixed`, which has no default: one size does not fit all.
     pub(super) centre: Option<u32>,
-    #[serde(default)]
+    /// The overlap. Its default does not follow the centre: how much of its surroundings a network needs is its own affair.
     pub(super) dilation: u32,
-    #[serde(default = "reflect")]
     pub(super) border: Border,
 }
 
-fn reflect() -> Border {
-    Border::Reflect
+impl Default for TilerTable {
+    fn default() -> Self {
+        Self {
+            strategy: StrategyName::Adaptive,
+            whole_max: 1280,
+            centres: (8..=16).rev().map(|n| 64 * n).collect(),
+            rule: AdaptiveRule::default(),
+            centre: None,
+            dilation: 128,
+            border: Border::Reflect,
+        }
+    }
 }
 
 /// `[inference]`.
@@ -157,18 +167,19 @@ pub(super) struct MemberTable {
 }
 
 impl MemberTable {
-    /// The network that the table names.
-    pub(super) fn spec(&self) -> Result<SpecTable, String> {
+    /// The network that the table names, which stands at `key`.
+    pub(super) fn spec(&self, key: &str) -> Result<SpecTable, Fault> {
+        let about = |text: &str| Fault::about(key, text);
         let network = match (&self.preset, self.network) {
             (None, Some(network)) => network,
-            (None, None) => return Err("it has neither `network` nor `preset`".to_owned()),
-            (Some(_), Some(_)) => return Err("it has both `network` and `preset`; keep one".to_owned()),
+            (None, None) => return Err(about("it has neither `network` nor `preset`")),
+            (Some(_), Some(_)) => return Err(about("it has both `network` and `preset`; keep one")),
             (Some(name), None) => {
-                let preset = SpecTable::named(name).map_err(|e| e.to_string())?;
+                let preset = SpecTable::named(name).map_err(|e| Fault::about(format!("{key}.preset"), e))?;
                 return match self.keys(preset.network) == SpecTable::new(preset.network) {
                     true => Ok(preset),
                     false => {
-                        Err("a `preset` says all about the network; name the `network` to change something".to_owned())
+                        Err(about("a `preset` says all about the network; name the `network` to change something"))
                     }
                 };
             }

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::check::check;
 use super::classes::ClassTable;
-use super::file::{InputTable, MemberInputTable, MemberTable, PipelineFile, StrategyName, TilerTable};
-use super::unknown_key;
+use super::fault::Fault;
+use super::source::{Source, tables};
 use crate::raster::PixelType;
-use crate::tiler::{Strategy, Tiling};
-use crate::zoo::spec::{Network, NetworkSpec};
+use crate::tiler::Tiling;
+use crate::zoo::spec::NetworkSpec;
 
 /// Why a pipeline file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +25,7 @@ pub enum ConfigError {
         #[source]
         source: std::io::Error,
     },
-    /// It is no TOML, or has a key or a value that it may not have.
+    /// It is no TOML, has a key or a value that it may not have, or values that do not fit together.
     #[error("`{}`{at}: {detail}", path.display())]
     Parse {
         /// The file.
@@ -40,14 +41,6 @@ pub enum ConfigError {
         /// As given.
         setting: String,
         /// What is wrong.
-        detail: String,
-    },
-    /// Values that do not fit together.
-    #[error("`{}`: {detail}", path.display())]
-    Check {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong and what would be right.
         detail: String,
     },
 }
@@ -227,11 +220,11 @@ impl Pipeline {
     /// # Errors
     /// When the file cannot be read, holds an unknown key or a value out of range, or its parts contradict each other.
     pub fn load(path: &Path, settings: &[String]) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
-        let text = apply(path, text, settings)?;
-        let file: PipelineFile = toml::from_str(&text).map_err(|e| parse_error(path, &text, settings, &e))?;
+        let source = Source::read(path)?;
         let folder = path.parent().unwrap_or(Path::new("."));
-        check(file, folder).map_err(|detail| ConfigError::Check { path: path.into(), detail })
+        let understood = |root: &toml::Value| -> Result<Self, Fault> { check(tables(root)?, folder) };
+        let (alone, root) = (source.with(&[])?, source.with(settings)?);
+        understood(&root).map_err(|fault| source.blame(fault, settings, understood(&alone).map(drop)))
     }
 
     /// Every band that some member needs, ascending: what is read from a scene.
@@ -251,207 +244,4 @@ impl Pipeline {
     pub fn n_classes(&self) -> usize {
         self.classes.classes().len()
     }
-}
-
-fn parse_error(path: &Path, text: &str, settings: &[String], error: &toml::de::Error) -> ConfigError {
-    let line = |at: usize| text.get(..at).map_or(0, |head| head.matches('\n').count()) + 1;
-    // With settings applied the text is no longer the file's.
-    let at = match error.span() {
-        Some(span) if settings.is_empty() => format!(", line {}", line(span.start)),
-        _ => String::new(),
-    };
-    ConfigError::Parse { path: path.into(), at, detail: unknown_key::explain(error.message()) }
-}
-
-/// The text with the settings written into it.
-fn apply(path: &Path, text: String, settings: &[String]) -> Result<String, ConfigError> {
-    if settings.is_empty() {
-        return Ok(text);
-    }
-    let mut root: toml::Value = toml::from_str(&text).map_err(|e| parse_error(path, &text, &[], &e))?;
-    for setting in settings {
-        set(&mut root, setting).map_err(|detail| ConfigError::Setting { setting: setting.clone(), detail })?;
-    }
-    toml::to_string(&root).map_err(|e| ConfigError::Check { path: path.into(), detail: e.to_string() })
-}
-
-fn set(root: &mut toml::Value, setting: &str) -> Result<(), String> {
-    let (key, value) = setting.split_once('=').ok_or("write key=value, e.g. tiler.dilation=64")?;
-    // A value is TOML; what is not (a bare word) is a string.
-    let parsed = toml::from_str::<toml::Table>(&format!("value = {value}")).ok().and_then(|mut t| t.remove("value"));
-    let value = parsed.unwrap_or_else(|| toml::Value::String(value.to_owned()));
-    let mut place = root;
-    let mut parts = key.trim().split('.').peekable();
-    while let Some(part) = parts.next() {
-        let last = parts.peek().is_none();
-        place = match place {
-            toml::Value::Table(table) if last => {
-                table.insert(part.to_owned(), value);
-                return Ok(());
-            }
-            toml::Value::Table(table) => table.entry(part).or_insert_with(|| toml::Value::Table(toml::Table::new())),
-            toml::Value::Array(items) => {
-                let n = items.len();
-                let idx = part.parse::<usize>().map_err(|_| format!("`{part}` is not a position in a list of {n}"))?;
-                let item = items.get_mut(idx).ok_or_else(|| format!("there is no entry {idx}; the list has {n}"))?;
-                if last {
-                    *item = value;
-                    return Ok(());
-                }
-                item
-            }
-            toml::Value::String(_)
-            | toml::Value::Integer(_)
-            | toml::Value::Float(_)
-            | toml::Value::Boolean(_)
-            | toml::Value::Datetime(_) => return Err(format!("there is nothing below `{part}`'s parent")),
-        };
-    }
-    Err("the key is empty".into())
-}
-
-fn check(file: PipelineFile, folder: &Path) -> Result<Pipeline, String> {
-    let classes = ClassTable::new(file.classes, file.nodata).map_err(|e| e.to_string())?;
-    if file.outputs.mask_bits == MaskDepth::Eight && classes.max_value() > 255 {
-        return Err(format!(
-            "a class has value {}, more than 8 bits hold; set outputs.mask_bits = 16",
-            classes.max_value()
-        ));
-    }
-    if file.members.is_empty() {
-        return Err("there are no [[members]]; an ensemble needs at least one".into());
-    }
-    if file.post.fill_holes > MAX_HOLE {
-        return Err(format!("post.fill_holes is {}; it may be up to {MAX_HOLE} pixels", file.post.fill_holes));
-    }
-    if file.inference.batch == 0 {
-        return Err("inference.batch is 0; it counts tiles per forward pass, from 1".into());
-    }
-    let mut members: Vec<Member> = Vec::new();
-    for (idx, table) in file.members.into_iter().enumerate() {
-        let name = table.name.clone().unwrap_or_else(|| format!("member{idx}"));
-        if members.iter().any(|m| m.name == name) {
-            return Err(format!("two members are called `{name}`"));
-        }
-        let n_classes = u32::try_from(classes.classes().len()).unwrap_or(u32::MAX);
-        members
-            .push(member(table, &name, &file.input, n_classes, folder).map_err(|e| format!("member `{name}`: {e}"))?);
-    }
-    if !members.iter().map(|m| m.weight).sum::<f64>().is_finite() {
-        return Err("the members' weights are too large to be summed".into());
-    }
-    if !members.iter().any(|m| m.weight > 0.0) {
-        return Err("all members have weight 0".into());
-    }
-    Ok(Pipeline {
-        tiling: tiling(file.tiler)?,
-        members,
-        combine: file.inference.combine,
-        batch: file.inference.batch,
-        unit_max: file.inference.unit_max.0,
-        classes,
-        post: Post { fill_holes: file.post.fill_holes },
-        outputs: Outputs { mask_depth: file.outputs.mask_bits, color: file.outputs.color },
-        package: Package { prefix: file.package.prefix, manifest: file.package.manifest },
-        checkpoints: file.checkpoints,
-    })
-}
-
-/// Holes up to here: every class holds that many rows back.
-const MAX_HOLE: u32 = 4096;
-
-/// Centres up to here; beyond, a crop's pixel count would not fit the arithmetic of any network.
-const MAX_CENTRE: u32 = 1 << 16;
-
-fn tiling(table: TilerTable) -> Result<Tiling, String> {
-    let in_range = |c: &u32| (1..=MAX_CENTRE).contains(c);
-    let strategy = match table.strategy {
-        StrategyName::Whole if table.whole_max == 0 => return Err("tiler: strategy `whole` needs whole_max".into()),
-        StrategyName::Whole => Strategy::Whole,
-        StrategyName::Adaptive => {
-            let super::file::AdaptiveRule::MaxLast = table.rule;
-            let centres = table.centres.ok_or("tiler: strategy `adaptive` needs centres, e.g. [1024, 960, 896]")?;
-            if centres.is_empty() || !centres.iter().all(in_range) {
-                return Err(format!("tiler: centres need one or more sizes of 1 to {MAX_CENTRE} pixels"));
-            }
-            Strategy::MaxLast { centres }
-        }
-        StrategyName::Fixed => {
-            let centre = table.centre.ok_or("tiler: strategy `fixed` needs centre, e.g. 512")?;
-            if !in_range(&centre) {
-                return Err(format!("tiler: centre is {centre}; it may be 1 to {MAX_CENTRE} pixels"));
-            }
-            Strategy::Fixed { centre }
-        }
-    };
-    if table.dilation > MAX_CENTRE || table.whole_max > MAX_CENTRE {
-        return Err(format!("tiler: dilation and whole_max may be up to {MAX_CENTRE} pixels"));
-    }
-    Ok(Tiling { whole_max: table.whole_max, strategy, dilation: table.dilation, border: table.border })
-}
-
-fn member(table: MemberTable, name: &str, shared: &InputTable, classes: u32, folder: &Path) -> Result<Member, String> {
-    let network = table.spec()?;
-    let input = input(shared, table.input)?;
-    let weights = match (table.weights, table.seed) {
-        (Some(path), None) => Weights::File(folder.join(path)),
-        (None, Some(seed)) => Weights::Seed(seed),
-        (Some(_), Some(_)) => return Err("it has both `weights` and `seed`; keep one".into()),
-        (None, None) if network.network == Network::Identity => Weights::Seed(0),
-        (None, None) => return Err("it has neither `weights` (a file) nor `seed` (random weights)".into()),
-    };
-    let is_program = network.network == Network::TorchScript;
-    match (is_program, &weights, table.trust, &table.sha256) {
-        (true, Weights::File(_), true, Some(_)) => {}
-        (true, Weights::Seed(_), ..) => return Err("a TorchScript program has weights of its own, no `seed`".into()),
-        (true, ..) => {
-            return Err("a TorchScript file is a program, which can do on this machine whatever you can; if you know where it comes \
-                        from, write trust = true and sha256 = \"...\" (sha256sum FILE)"
-                .into());
-        }
-        (false, _, true, _) => return Err("`trust` is for TorchScript programs; weights are data".into()),
-        (false, Weights::Seed(_), _, Some(_)) => return Err("`sha256` is that of a file, and `seed` names none".into()),
-        (false, ..) => {}
-    }
-    let is_digest = |text: &String| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
-    if !table.sha256.iter().all(is_digest) {
-        return Err("`sha256` has 64 hexadecimal digits, as `sha256sum FILE` prints them".into());
-    }
-    if !(table.weight.is_finite() && table.weight >= 0.0) {
-        return Err(format!("its weight is {}; it must be 0 or more", table.weight));
-    }
-    let bands = u32::try_from(input.bands.len()).unwrap_or(u32::MAX);
-    let spec = network.resolve(bands, Some(classes)).map_err(|e| e.to_string())?;
-    Ok(Member {
-        name: name.to_owned(),
-        spec,
-        weights,
-        sha256: table.sha256.map(|digest| digest.to_ascii_lowercase()),
-        weight: table.weight,
-        precision: table.precision,
-        input,
-    })
-}
-
-fn input(shared: &InputTable, own: MemberInputTable) -> Result<InputSpec, String> {
-    let spec = InputSpec {
-        bands: own.bands.unwrap_or_else(|| shared.bands.clone()),
-        divide: own.divide.unwrap_or_else(|| shared.divide.clone()),
-        mean: own.mean.unwrap_or_else(|| shared.mean.clone()),
-        std: own.std.unwrap_or_else(|| shared.std.clone()),
-    };
-    let n = spec.bands.len();
-    if n == 0 || spec.bands.contains(&0) {
-        return Err("input.bands counts bands from 1, e.g. [1, 2, 3]".into());
-    }
-    if spec.mean.len() != n || spec.std.len() != n {
-        return Err(format!("input has {n} bands, {} means and {} stds", spec.mean.len(), spec.std.len()));
-    }
-    if !spec.mean.iter().all(|m| m.is_finite()) || !spec.std.iter().all(|s| s.is_finite() && *s > 0.0) {
-        return Err("input.mean must be finite and input.std above 0".into());
-    }
-    if spec.divide.is_empty() || !spec.divide.values().all(|d| d.is_finite() && *d != 0.0) {
-        return Err("input.divide needs a pixel type with a number other than 0, e.g. { u8 = 255 }".into());
-    }
-    Ok(spec)
 }

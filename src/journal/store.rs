@@ -138,6 +138,29 @@ impl Journal {
         Ok(Some(journal))
     }
 
+    /// Opens the journal of a run directory to read it, and touches nothing; `None` when there is none, or an empty one.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_read_only(dir: &Path) -> Result<Option<Self>, JournalError> {
+        let path = dir.join(JOURNAL_FILE);
+        if !path.exists() {
+            return Ok(None);
+        }
+        // Without a log nobody is at work on it, and SQLite need not make the files by which processes agree.
+        let has_log = dir.join(format!("{JOURNAL_FILE}-wal")).exists();
+        let uri = format!("file:{}{}", percent_encoded(&path), if has_log { "" } else { "?immutable=1" });
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+        let connection = Connection::open_with_flags(uri, flags).map_err(sql("open", &path))?;
+        let journal = Self { connection, path };
+        be_patient(&journal.connection).map_err(sql("prepare", &journal.path))?;
+        if journal.is_empty()? {
+            return Ok(None);
+        }
+        journal.check_format()?;
+        Ok(Some(journal))
+    }
+
     /// Whether nothing is in it: it was being made when its run was killed.
     fn is_empty(&self) -> Result<bool, JournalError> {
         let tables = "SELECT count(*) FROM sqlite_master";
@@ -344,6 +367,15 @@ impl Journal {
 /// Lets it wait while another process holds the file.
 fn be_patient(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY)
+}
+
+/// A path as part of a URI.
+fn percent_encoded(path: &Path) -> String {
+    let encode = |byte: &u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => char::from(*byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    path.as_os_str().as_encoded_bytes().iter().map(encode).collect()
 }
 
 fn sql(operation: &'static str, path: &Path) -> impl FnOnce(rusqlite::Error) -> JournalError {

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::PackageError;
 use super::manifest::MANIFEST;
-use crate::config::MaskDepth;
 use crate::config::classes::ClassTable;
+use crate::config::{MaskDepth, name_fault};
 use crate::geom::Size;
 
 /// One mask of the archive.
@@ -71,17 +71,6 @@ pub(super) fn order(entries: Vec<Entry>, rules: &Rules<'_>) -> Result<Vec<Entry>
     Ok(entries)
 }
 
-fn name_fault(name: &str) -> Option<&'static str> {
-    if name.contains('\\') || name.chars().any(char::is_control) {
-        return Some("it holds a backslash or a control character");
-    }
-    name.split('/').find_map(|part| match part {
-        "" => Some("a folder or the file has no name"),
-        "." | ".." => Some("it leads out of its folder"),
-        _ => None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,7 +100,7 @@ mod tests {
             assert!(matches!(names(&[name], "", false), Err(PackageError::Name { .. })), "{name:?}");
         }
         let error = names(&["a.png"], "../out", false).unwrap_err().to_string();
-        assert_eq!(error, "`../out/a.png` cannot be a name in the archive: it leads out of its folder");
+        assert_eq!(error, "`../out/a.png` cannot be a name in the archive: the name leads out of its folder");
     }
 
     #[test]

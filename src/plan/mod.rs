@@ -11,6 +11,7 @@
 //! What a run must give up against its plan it writes down as [`Concessions`], and they say how a unit is really done.
 
 mod concessions;
+mod doubts;
 mod footprint;
 mod keys;
 mod model;
@@ -20,6 +21,7 @@ mod schedule;
 mod unit;
 
 pub use concessions::Concessions;
+pub use doubts::{declared_nodata, doubts};
 pub use footprint::Footprint;
 pub use keys::Keys;
 pub use model::{BackendKind, MemberPlan, PLAN_FORMAT, Plan, PlanTotals, Scene};

@@ -6,7 +6,7 @@ use super::model::batch_bytes;
 use super::scan::label;
 use super::unit::{Unit, admission_needs, units_of};
 use super::{BackendKind, MemberPlan, PLAN_FORMAT, Plan, Scanned, ScannedScene, Scene, Schedule};
-use crate::config::{ByteSize, Pipeline};
+use crate::config::{ByteSize, Pipeline, count};
 use crate::geom::Size;
 use crate::raster::{OpenSource, RasterError, RasterSource, SceneHeader};
 
@@ -68,6 +68,14 @@ pub struct Planned {
     pub ignored: u64,
 }
 
+impl Planned {
+    /// Names of all outputs: those of the plan, and those that its failed scenes would have had.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let planned = self.plan.scenes.iter().map(|scene| scene.name.as_str());
+        planned.chain(self.refused.iter().map(|refusal| refusal.name.as_str()))
+    }
+}
+
 /// Everything that a plan needs beside the scenes.
 pub struct Planner<'a> {
     /// The pipeline.
@@ -93,7 +101,7 @@ impl Planner<'_> {
     /// When the memory does not suffice although each scene alone would fit, or no decoder can be started.
     pub fn plan(self, scanned: Scanned, schedule: &Schedule) -> Result<Planned, PlanError> {
         let mut reader = self.source.open();
-        let (mut scenes, mut refused) = (Vec::new(), Vec::new());
+        let (mut scenes, mut refused) = (Vec::new(), scanned.refused);
         for found in scanned.scenes {
             let path = scanned.root.join(&found.file);
             match self.scene(&found, &path, reader.as_mut()) {
@@ -151,9 +159,9 @@ impl Planner<'_> {
         for member in &self.pipeline.members {
             let input = &member.input;
             if let Some(band) = input.bands.iter().find(|b| **b > header.n_bands) {
-                let has = if header.n_bands == 1 { "1 band".to_owned() } else { format!("{} bands", header.n_bands) };
                 return Err(format!(
-                    "the pipeline reads band {band} and the scene has {has}; change input.bands, or leave it out"
+                    "the pipeline reads band {band} and the scene has {}; change input.bands, or leave it out",
+                    count(header.n_bands.into(), "band")
                 ));
             }
             if !input.divide.contains_key(&header.dtype) {

@@ -1,10 +1,15 @@
 //! Selects the scenes and gives each the name of its outputs.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use walkdir::WalkDir;
+
+use super::Refusal;
+use crate::config::{count, name_fault};
 
 /// What to look at.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +42,8 @@ pub struct Scanned {
     pub root: PathBuf,
     /// The scenes by name.
     pub scenes: Vec<ScannedScene>,
+    /// Files whose names no output can have, and folders that cannot be listed.
+    pub refused: Vec<Refusal>,
     /// Files that are no scenes.
     pub ignored: u64,
 }
@@ -68,7 +75,8 @@ pub enum ScanError {
     },
     /// Nothing to do.
     #[error(
-        "no scene in {inputs} ({ignored} other files ignored); scenes are *.tif and *.tiff, or what --include says"
+        "no scene in {inputs} ({} ignored); scenes are *.tif and *.tiff, or what --include says",
+        count(*ignored, "other file")
     )]
     Nothing {
         /// The inputs.
@@ -76,28 +84,29 @@ pub enum ScanError {
         /// Files that were ignored.
         ignored: u64,
     },
-    /// Names that cannot be used.
-    #[error("output names that cannot be used:\n  {}", .0.join("\n  "))]
+    /// Scenes that would be written to one file.
+    #[error("output names that more than one input has:\n  {}", .0.join("\n  "))]
     Names(Vec<String>),
 }
 
 /// Selects the scenes.
 ///
 /// # Errors
-/// When an input cannot be read, there is no scene, two scenes map to one output, or a name is unsafe in an archive. All pairs
-/// and all unsafe names are listed together.
+/// When an input cannot be read, there is no scene, or two scenes map to one output; all such pairs are listed together. A name that
+/// no output can have costs its scene, a folder that cannot be listed costs itself.
 pub fn scan(options: &ScanOptions) -> Result<Scanned, ScanError> {
     let mut scanned = match options.inputs.as_slice() {
         [folder] if folder.is_dir() => walk(folder, options)?,
         [list] if is_list(list) => read_list(list)?,
         files => files_as_given(files)?,
     };
-    if scanned.scenes.is_empty() {
+    refuse_names(&mut scanned);
+    if scanned.scenes.is_empty() && scanned.refused.is_empty() {
         let inputs = options.inputs.iter().map(|p| format!("`{}`", p.display())).collect::<Vec<_>>().join(", ");
         return Err(ScanError::Nothing { inputs, ignored: scanned.ignored });
     }
     scanned.scenes.sort_by(|a, b| a.name.cmp(&b.name).then(a.file.cmp(&b.file)));
-    check_names(&scanned.scenes)?;
+    check_pairs(&scanned.scenes)?;
     Ok(scanned)
 }
 
@@ -121,17 +130,19 @@ fn walk(folder: &Path, options: &ScanOptions) -> Result<Scanned, ScanError> {
     };
     let walk = WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter();
     for entry in walk.filter_entry(|e| !(is_run_dir(e) || (hidden(e) && e.file_type().is_dir()))) {
-        let (path, is_dir) = match &entry {
-            Ok(entry) => (entry.path().to_owned(), entry.file_type().is_dir()),
+        let path = match entry {
+            Ok(entry) if entry.file_type().is_dir() => continue,
+            Ok(entry) => entry.into_path(),
             Err(e) => match e.path() {
                 // A link to nothing is still a name that somebody expects a mask for.
-                Some(path) if path.is_symlink() => (path.to_owned(), false),
-                _ => return Err(ScanError::Input { path: folder.into(), detail: e.to_string() }),
+                Some(path) if path.is_symlink() => path.to_owned(),
+                Some(path) if e.depth() > 0 => {
+                    scanned.refused.push(unlisted(folder, path, &e));
+                    continue;
+                }
+                _ => return Err(ScanError::Input { path: folder.into(), detail: cause(&e) }),
             },
         };
-        if is_dir {
-            continue;
-        }
         let file = path.strip_prefix(folder).unwrap_or(&path).to_owned();
         let is_hidden = file.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'));
         let wanted = if options.include.is_empty() { is_geotiff_name(&file) } else { include.is_match(&file) };
@@ -142,6 +153,19 @@ fn walk(folder: &Path, options: &ScanOptions) -> Result<Scanned, ScanError> {
         }
     }
     Ok(scanned)
+}
+
+/// A folder (or what cannot be told from one) whose scenes nobody knows.
+fn unlisted(folder: &Path, path: &Path, error: &walkdir::Error) -> Refusal {
+    // With a slash at its end it is no scene's name: there may be a scene that is called like the folder.
+    let name = format!("{}/", escaped(path.strip_prefix(folder).unwrap_or(path)));
+    let cause = format!("cannot list this folder, so nobody knows its scenes: {}", cause(error));
+    Refusal { name, file: escaped(path).into(), size: None, cause }
+}
+
+/// What the system said, without the path, which the message has already.
+fn cause(error: &walkdir::Error) -> String {
+    error.io_error().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 fn is_geotiff_name(file: &Path) -> bool {
@@ -155,15 +179,18 @@ fn is_list(path: &Path) -> bool {
 /// A list: one path a line, relative to the list's folder. Behind a TAB may follow `page=2`: the page of that file.
 fn read_list(list: &Path) -> Result<Scanned, ScanError> {
     let fail = |detail: String| ScanError::Input { path: list.into(), detail };
-    let text = std::fs::read_to_string(list).map_err(|e| fail(e.to_string()))?;
+    let bytes = std::fs::read(list).map_err(|e| fail(e.to_string()))?;
     let mut scanned = Scanned { root: list.parent().unwrap_or(Path::new("")).to_owned(), ..Scanned::default() };
-    for (line, text) in (1..).zip(text.lines()) {
-        let (path, settings) = text.split_once('\t').unwrap_or((text, ""));
-        if path.trim().is_empty() || path.starts_with('#') {
+    for (line, text) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
+        // Bytes, not text: a name that is not UTF-8 costs its scene, not the list.
+        let mut columns = text.splitn(2, |byte| *byte == b'\t');
+        let (path, settings) = (columns.next().unwrap_or_default(), columns.next().unwrap_or_default());
+        if path.trim_ascii().is_empty() || path.starts_with(b"#") {
             continue;
         }
+        let settings = String::from_utf8_lossy(settings);
         let page = page_in(settings.trim()).map_err(|detail| fail(format!("line {line}: {detail}")))?;
-        scanned.scenes.push(of_page(explicit(Path::new(path.trim_end())), page));
+        scanned.scenes.push(of_page(explicit(Path::new(OsStr::from_bytes(path.trim_ascii_end()))), page));
     }
     Ok(scanned)
 }
@@ -206,30 +233,28 @@ fn explicit(path: &Path) -> ScannedScene {
 
 /// The path without its last extension (`a.1.tif` is `a.1`), with `/` between folders.
 fn stem_of(file: &Path) -> String {
-    let parts = file.with_extension("");
-    let names = parts.components().filter(|c| matches!(c, Component::Normal(_)));
-    names.map(|c| c.as_os_str().to_string_lossy().into_owned()).collect::<Vec<_>>().join("/")
+    let parts = normal(&file.with_extension(""));
+    parts.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
 }
 
 fn file_stem(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Refuses unsafe names and every pair that would share an output, or would on a file system that ignores case.
-fn check_names(scenes: &[ScannedScene]) -> Result<(), ScanError> {
-    let mut problems = Vec::new();
-    let mut by_name: BTreeMap<String, Vec<&ScannedScene>> = BTreeMap::new();
-    for scene in scenes {
-        if let Some(reason) = unsafe_name(&scene.name) {
-            problems.push(format!("`{}`: {reason}", scene.file.display()));
+/// Sets aside the scenes whose names no output can have.
+fn refuse_names(scanned: &mut Scanned) {
+    let root = &scanned.root;
+    for scene in std::mem::take(&mut scanned.scenes) {
+        match name_fault(&scene.name) {
+            None => scanned.scenes.push(scene),
+            Some(fault) => scanned.refused.push(Refusal {
+                name: escaped(&normal(&scene.file.with_extension(""))),
+                file: escaped(&root.join(&scene.file)).into(),
+                size: None,
+                cause: format!("no output can be called after it: {fault}; rename the file"),
+            }),
         }
-        by_name.entry(scene.name.to_lowercase()).or_default().push(scene);
     }
-    for twins in by_name.values().filter(|t| t.len() > 1) {
-        let files = twins.iter().map(|s| format!("`{}`", label(&s.file, s.page))).collect::<Vec<_>>().join(" and ");
-        problems.push(format!("{files} would both be written to `{}.png`", twins[0].name));
-    }
-    if problems.is_empty() { Ok(()) } else { Err(ScanError::Names(problems)) }
 }
 
 /// What a scene is called where a person reads it: its file, and the page where one is named.
@@ -237,17 +262,35 @@ pub(super) fn label(file: &Path, page: Option<u32>) -> String {
     page.map_or_else(|| file.display().to_string(), |page| format!("{} (page {page})", file.display()))
 }
 
-fn unsafe_name(name: &str) -> Option<&'static str> {
-    let bad = |c: char| c.is_control() || matches!(c, '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|');
-    if name.is_empty() || name.split('/').any(|part| part.is_empty() || part == "..") {
-        Some("the name is empty or leaves its folder")
-    } else if name.contains('\u{fffd}') {
-        Some("the name is not UTF-8")
-    } else if name.contains(bad) {
-        Some("the name has a character that archives or other systems cannot hold")
-    } else {
-        None
+/// A path without its root and without what leads out of it.
+fn normal(path: &Path) -> PathBuf {
+    path.components().filter(|c| matches!(c, Component::Normal(_))).collect()
+}
+
+/// A path for people: line breaks and bytes that are no text are spelled out, so that it stays one line and no two look alike.
+fn escaped(path: &Path) -> String {
+    let mut text = String::new();
+    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if c.is_control() { text.extend(c.escape_default()) } else { text.push(c) }
+        }
+        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
     }
+    text
+}
+
+/// Refuses every pair that would share an output, or would on a file system that ignores case.
+fn check_pairs(scenes: &[ScannedScene]) -> Result<(), ScanError> {
+    let mut by_name: BTreeMap<String, Vec<&ScannedScene>> = BTreeMap::new();
+    for scene in scenes {
+        by_name.entry(scene.name.to_lowercase()).or_default().push(scene);
+    }
+    let problem = |twins: &Vec<&ScannedScene>| {
+        let files = twins.iter().map(|s| format!("`{}`", label(&s.file, s.page))).collect::<Vec<_>>().join(" and ");
+        format!("{files} would {} be written to `{}.png`", if twins.len() == 2 { "both" } else { "all" }, twins[0].name)
+    };
+    let problems: Vec<String> = by_name.values().filter(|twins| twins.len() > 1).map(problem).collect();
+    if problems.is_empty() { Ok(()) } else { Err(ScanError::Names(problems)) }
 }
 
 #[cfg(test)]
@@ -292,13 +335,28 @@ mod tests {
     }
 
     #[test]
-    fn all_collisions_and_unsafe_names_are_listed() {
+    fn all_pairs_are_listed_together() {
         let dir = folder(&["a.tif", "a.tiff", "B.tif", "b.tif", "c:d.tif"]);
         let error = scan(&ScanOptions { inputs: vec![dir.path().into()], ..ScanOptions::default() }).unwrap_err();
         let text = error.to_string();
-        for part in ["`a.tif` and `a.tiff`", "`B.tif` and `b.tif`", "`c:d.tif`"] {
+        for part in ["`a.tif` and `a.tiff`", "`B.tif` and `b.tif`"] {
             assert!(text.contains(part), "{part} is not in: {text}");
         }
+        assert!(!text.contains("c:d.tif"), "{text}");
+    }
+
+    #[test]
+    fn a_name_that_no_output_can_have_costs_its_scene_alone() {
+        use std::os::unix::ffi::OsStrExt;
+        let dir = folder(&["a.tif", "c:d.tif", "e\nf.tif"]);
+        for bytes in [&b"g\xff.tif"[..], b"g\xfe.tif"] {
+            crate::atomic::write(&dir.path().join(std::ffi::OsStr::from_bytes(bytes)), b"x").unwrap();
+        }
+        let scanned = scan(&ScanOptions { inputs: vec![dir.path().into()], ..ScanOptions::default() }).unwrap();
+        let mut names: Vec<&str> = scanned.refused.iter().map(|r| r.name.as_str()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["c:d", "e\\nf", "g\\xfe", "g\\xff"]);
+        assert_eq!(scanned.scenes.len(), 1);
     }
 
     #[test]
@@ -322,7 +380,7 @@ mod tests {
     fn an_empty_folder_and_a_missing_file_are_errors() {
         let dir = folder(&["a.txt"]);
         let error = scan(&ScanOptions { inputs: vec![dir.path().into()], ..ScanOptions::default() }).unwrap_err();
-        assert!(error.to_string().contains("1 other files ignored"), "{error}");
+        assert!(error.to_string().contains("1 other file ignored"), "{error}");
         let missing = dir.path().join("no.tif");
         let error = scan(&ScanOptions { inputs: vec![missing], ..ScanOptions::default() }).unwrap_err();
         assert!(error.to_string().contains("no.tif"), "{error}");

@@ -24,11 +24,11 @@ pub use document::{
 };
 pub use events::Event;
 pub use models::{CheckRow, LayerRow, ModelList, ModelRow, ModelSheet, PresetRow};
-pub use plan::{PlanDocument, PlannedMember, PlannedScene, RefusedScene};
+pub use plan::{EarlierWork, PlanDocument, PlannedMember, PlannedScene, RefusedScene};
 pub use print::{eprint_error, eprint_line, eprint_warning, print, print_json, say, speak_json, tell};
 pub use show::{Detail, Page, ProgressForm, Show};
 pub use standing::{Standing, Verified};
 pub use summary::{FAKE, stage_table, summary};
 pub use watch::{Snapshot, Watch};
 pub use weights::{CompressedFile, CompressedFiles, TensorRow, WeightsDiff, WeightsSheet};
-pub use words::{count, names, percent, plural, time};
+pub use words::{percent, plural, time};

@@ -1,15 +1,19 @@
 //! What `swath plan` shows.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde::Serialize;
 
 use super::BudgetReport;
 use super::words::time;
-use crate::config::format_bytes;
+use crate::config::{count, format_bytes};
 
 /// Refused scenes that the text lists; the JSON has all.
 const LISTED: usize = 20;
+
+/// Ways to cut a scene that the text lists; the JSON has each scene's.
+const WAYS: usize = 5;
 
 /// A plan and a schedule, summed up.
 #[derive(Clone, Debug, Serialize)]
@@ -50,10 +54,40 @@ pub struct PlanDocument {
     pub disk_free: Option<u64>,
     /// Seconds by the speed of the last such run on this machine; `None` where there was none.
     pub seconds: Option<f64>,
-    /// Existing files at output names that `--overwrite` would replace.
+    /// Existing files at output names that `--overwrite` lets the run replace.
     pub foreign: Vec<String>,
+    /// What earlier runs into the run directory have done of it; `None` where there was none, or no directory is named.
+    pub earlier: Option<EarlierWork>,
     /// What a person should know.
     pub warnings: Vec<String>,
+}
+
+/// What a run directory holds of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct EarlierWork {
+    /// Scenes whose recorded files are there, byte for byte.
+    pub done: u64,
+    /// Scenes that are left to do.
+    pub outstanding: u64,
+    /// Those among them whose recorded files are damaged or gone.
+    pub damaged: u64,
+    /// Stage results that need not be computed again.
+    pub checkpoints: u64,
+}
+
+impl EarlierWork {
+    fn text(self) -> String {
+        let Self { done, outstanding, damaged, checkpoints } = self;
+        let all = count(done + outstanding, "scene");
+        let damaged = match damaged {
+            0 => String::new(),
+            n => format!("; files of {} are damaged or gone", count(n, "scene")),
+        };
+        format!(
+            "{done} of {all} done and verified, {outstanding} to do, {} usable{damaged}",
+            count(checkpoints, "checkpoint")
+        )
+    }
 }
 
 /// A scene of a plan.
@@ -72,7 +106,7 @@ pub struct PlannedScene {
     pub tiles: u64,
     /// What each tile owns.
     pub centre: [u32; 2],
-    /// Ring around it.
+    /// Overlap with its neighbours: pixels that are seen beyond it, on each side.
     pub dilation: u32,
     /// Share of its network pixels that ends in no mask.
     pub waste_percent: f64,
@@ -112,11 +146,11 @@ impl PlanDocument {
         let mut line = |s: String| writeln!(text, "{s}").unwrap_or_default();
         line(format!("plan        {}", self.plan));
         line(format!(
-            "scenes      {} to segment ({:.1} Mpx), {} refused, {} other files ignored",
+            "scenes      {} to segment ({:.1} Mpx), {} refused, {} ignored",
             self.scenes.len(),
             self.pixels as f64 / 1e6,
             self.refused.len(),
-            self.ignored
+            count(self.ignored, "other file")
         ));
         for refused in self.refused.iter().take(LISTED) {
             line(format!("  refused   {}: {}", refused.file, refused.cause));
@@ -125,12 +159,15 @@ impl PlanDocument {
             line(format!("  ... and {} more: --json has all", self.refused.len() - LISTED));
         }
         line(format!(
-            "tiles       {} in {} units; {:.1} Mpx through each network, {:.1} % of it ring and padding",
+            "tiles       {} in {}; {:.1} Mpx through each network, {:.1} % of it overlap and padding",
             self.tiles,
-            self.units,
+            count(self.units, "unit"),
             self.network_pixels as f64 / 1e6,
             self.waste_percent
         ));
+        for cut in self.cuts() {
+            line(format!("  tiling    {cut}"));
+        }
         for m in &self.members {
             let millions = m.parameters as f64 / 1e6;
             let digest = m.digest.get(..12).unwrap_or(&m.digest);
@@ -139,13 +176,14 @@ impl PlanDocument {
                 m.name, m.network, m.precision, m.share
             ));
         }
-        line(format!("devices     {}; {} readers", self.devices.join(", "), self.readers));
+        line(format!("devices     {}; {}", self.devices.join(", "), count(self.readers as u64, "reader")));
         line(format!("RAM         {}", self.memory.reservation()));
         line(format!(
             "VRAM        {}",
             self.gpu_memory.map_or("none".into(), |b| format!("{} on each GPU", format_bytes(b)))
         ));
-        let free = self.disk_free.map_or_else(String::new, |free| format!(", {} free", format_bytes(free)));
+        let free =
+            self.disk_free.map_or_else(|| "; free: unknown".into(), |free| format!(", {} free", format_bytes(free)));
         line(format!("disk        {} at most{free}", format_bytes(self.disk)));
         line(match self.seconds {
             Some(seconds) => {
@@ -154,12 +192,36 @@ impl PlanDocument {
             None => "time        unknown: no such run on this machine yet; `swath run` with this pipeline measures it"
                 .into(),
         });
+        if let Some(earlier) = self.earlier {
+            line(format!("earlier     {}", earlier.text()));
+        }
         for file in &self.foreign {
-            line(format!("in the way  {file}: not written by an earlier run; --overwrite would replace it"));
+            line(format!("in the way  {file}: not written by an earlier run; --overwrite replaces it"));
         }
         for warning in &self.warnings {
             line(format!("warning     {warning}"));
         }
         text
+    }
+    /// How scenes are cut, the most frequent ways first.
+    fn cuts(&self) -> Vec<String> {
+        let mut whole = 0u64;
+        let mut ways: BTreeMap<([u32; 2], u32), u64> = BTreeMap::new();
+        for scene in &self.scenes {
+            match scene.tiles {
+                1 if scene.dilation == 0 => whole += 1,
+                _ => *ways.entry((scene.centre, scene.dilation)).or_default() += 1,
+            }
+        }
+        let mut ways: Vec<_> = ways.into_iter().collect();
+        ways.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+        let more = ways.len().saturating_sub(WAYS);
+        let cut = |(([width, height], overlap), n): (([u32; 2], u32), u64)| {
+            let sides = count(overlap.into(), "pixel");
+            format!("{} in centres of {width} x {height} with an overlap of {sides} on each side", count(n, "scene"))
+        };
+        let whole = (whole > 0).then(|| format!("{} whole, each one tile", count(whole, "scene")));
+        let more = (more > 0).then(|| format!("and {}: --json has all", count(more as u64, "other way")));
+        whole.into_iter().chain(ways.into_iter().take(WAYS).map(cut)).chain(more).collect()
     }
 }

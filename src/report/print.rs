@@ -45,7 +45,11 @@ pub fn eprint_warning(text: &str) {
 pub fn eprint_error(error: &dyn Error) {
     let (mut text, mut cause) = (error.to_string(), error.source());
     while let Some(source) = cause {
-        text = format!("{text}: {source}");
+        // Some errors of libraries tell their cause themselves.
+        let told = source.to_string();
+        if !text.contains(&told) {
+            text = format!("{text}: {told}");
+        }
         cause = source.source();
     }
     say(&format!("error: {text}"), &Event::Error { text: &text });

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::FailedScene;
-use super::words::{count, time};
-use crate::config::format_bytes;
+use super::words::time;
+use crate::config::{count, format_bytes};
 
 /// Lines that a list may have; the JSON has all.
 const LISTED: usize = 20;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::causes::by_cause;
 use super::show::{Detail, Page, Tone};
-use super::words::{count, names, percent, plural, time};
+use super::words::{percent, plural, time};
 use super::{PackageReport, RunReport, StageLine};
-use crate::config::format_bytes;
+use crate::config::{count, format_bytes, listed};
 
 /// Causes that the summary lists; report.json has every scene.
 const CAUSES: usize = 10;
@@ -74,7 +74,7 @@ fn failures(report: &RunReport, lines: &mut Lines) {
     let groups = by_cause(&report.failed);
     for group in groups.iter().take(CAUSES) {
         let first = group.first;
-        let (n, named) = (count(group.scenes.len() as u64, "scene"), names(&group.scenes, NAMED));
+        let (n, named) = (count(group.scenes.len() as u64, "scene"), listed(&group.scenes, NAMED));
         lines.add(Tone::Bad, "failed", &format!("{n} ({}): {}", first.stage, first.cause));
         let action = if first.action.is_empty() { String::new() } else { format!(" ({})", first.action) };
         lines.add(Tone::Plain, "", &format!("{named}{action}"));

@@ -4,11 +4,6 @@ use std::time::Duration;
 
 use crate::config::format_duration;
 
-/// "1 scene", "2 scenes".
-pub fn count(n: u64, one: &str) -> String {
-    plural(n, one, &format!("{one}s"))
-}
-
 /// A number with the form of a noun that goes with it.
 pub fn plural(n: u64, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
@@ -28,27 +23,14 @@ pub fn percent(share: f64) -> String {
     format!("{percent:.1} %")
 }
 
-/// The first names of a list, and how many more there are.
-pub fn names(all: &[&str], most: usize) -> String {
-    let first = all.iter().take(most).copied().collect::<Vec<_>>().join(", ");
-    match all.len().saturating_sub(most) {
-        0 => first,
-        more => format!("{first} and {more} more"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn numbers_read_well() {
-        assert_eq!(
-            [count(1, "scene"), count(0, "scene"), plural(2, "entry", "entries")],
-            ["1 scene", "0 scenes", "2 entries"]
-        );
+        assert_eq!([plural(1, "entry", "entries"), plural(2, "entry", "entries")], ["1 entry", "2 entries"]);
         assert_eq!([time(4.24), time(65.0), time(123_554.0)], ["4.2 s", "1m 05s", "34h 19m"]);
         assert_eq!([percent(0.99999), percent(1.0), percent(0.0)], ["99.9 %", "100.0 %", "0.0 %"]);
-        assert_eq!([names(&["a", "b"], 2), names(&["a", "b", "c"], 1)], ["a, b", "a and 2 more"]);
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::Board;
 use super::message::{Classified, Inferred, Outcome, Ticket, TileBatch};
+use super::suspicion;
 use super::validity::label_nodata;
 use crate::config::classes::ClassId;
 use crate::flow::{Outbox, Stage};
@@ -22,8 +23,11 @@ pub struct Average {
     n_groups: usize,
     waiting: BTreeMap<(usize, usize), Collected>,
     /// Labels of the units that are begun.
-    units: BTreeMap<usize, Vec<(usize, TileLabels)>>,
+    units: BTreeMap<usize, Vec<(usize, Told)>>,
 }
+
+/// Labels of a tile, or why there are none, in words.
+type Told = Result<Vec<ClassId>, String>;
 
 #[derive(Default)]
 struct Collected {
@@ -63,8 +67,17 @@ impl Average {
         Some(combine(&batch.raw, &in_order, &self.combiner, faults))
     }
 
+    /// The fault of a tile of a batch in words: as long as the batch is there, its pixels tell.
+    fn told(&self, fault: &TileFault, batch: &TileBatch, tile: usize) -> String {
+        let (plan, geometry) = (self.board.plan(), &batch.ticket.geometry);
+        let planned = geometry.tiles[batch.first_tile + tile];
+        let scene = &plan.scenes[geometry.parts[planned.part as usize].scene as usize];
+        let at = format!("{fault} (the tile at column {}, row {})", planned.centre.x, planned.centre.y);
+        suspicion::cause(fault, plan, scene, &batch.raw, tile).map_or(at.clone(), |more| format!("{at}; {more}"))
+    }
+
     /// Notes what faults cost, and lets go of the tiles that nobody waits for.
-    fn finished(&self, ticket: &Ticket, tiles: Vec<(usize, TileLabels)>) -> Vec<(usize, Option<Vec<ClassId>>)> {
+    fn finished(&self, ticket: &Ticket, tiles: Vec<(usize, Told)>) -> Vec<(usize, Option<Vec<ClassId>>)> {
         let put_off = self.board.is_put_off(ticket.unit);
         let mut finished = Vec::with_capacity(tiles.len());
         for (idx, labels) in tiles {
@@ -73,9 +86,8 @@ impl Average {
                 continue;
             }
             match labels {
-                Err(fault) if !put_off => {
-                    let at = format!("{fault} (the tile at column {}, row {})", tile.centre.x, tile.centre.y);
-                    self.board.fail(ticket.geometry.parts[tile.part as usize].scene, "infer", at);
+                Err(cause) if !put_off => {
+                    self.board.fail(ticket.geometry.parts[tile.part as usize].scene, "infer", cause);
                     finished.push((idx, None));
                 }
                 labels => finished.push((idx, labels.ok().filter(|_| !put_off))),
@@ -98,6 +110,8 @@ impl Stage for Average {
         let is_wanted = |idx: usize| ticket.tasks[ticket.geometry.tiles[idx].part as usize].is_classified();
         let wanted = (batch.first_tile..batch.first_tile + tiles.len()).filter(|idx| is_wanted(*idx)).count() as u64;
         self.board.progress().count_tiles(wanted, batch.raw.crop.area() * wanted);
+        let told = |(tile, labels): (usize, TileLabels)| labels.map_err(|fault| self.told(&fault, &batch, tile));
+        let tiles: Vec<Told> = tiles.into_iter().enumerate().map(told).collect();
         let unit = self.units.entry(ticket.unit).or_default();
         unit.extend((batch.first_tile..).zip(tiles));
         if unit.len() < ticket.geometry.tiles.len() {

@@ -30,6 +30,7 @@ mod pace;
 mod post;
 mod read;
 mod stitch;
+mod suspicion;
 mod terms;
 mod tile;
 mod validity;

@@ -96,7 +96,7 @@ fn bytes_of_real_networks_do_not_depend_on_devices_readers_or_memory() {
 fn a_scene_of_forty_gigapixels_is_planned_within_little_memory() {
     let Some(path) = shared("data/geotiffs/made__sparse_huge_200k.tif") else { return };
     let work = prepared(IDENTITY);
-    let text = pipeline("strategy = \"fixed\"\ncentre = 1024\ndilation = 128", IDENTITY, 7, Some(9));
+    let text = pipeline("strategy = \"fixed\"\ncentre = 1024\ndilation = 128\nwhole_max = 0", IDENTITY, 7, Some(9));
     work.write("p.toml", text + "[inference]\nunit_max = \"64MiB\"\n");
     let scene = path.to_str().unwrap();
     let arguments = ["plan", "p.toml", "-i", scene, "-o", "out", "--backend", "fake", "--memory", "512MiB", "--json"];

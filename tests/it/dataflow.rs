@@ -34,8 +34,8 @@ fn with_an_identity_network_the_mask_is_the_input_for_every_strategy() {
         "strategy = \"adaptive\"\nwhole_max = 20\ncentres = [32, 28, 24, 20, 16]\ndilation = 6",
         "strategy = \"adaptive\"\nwhole_max = 0\ncentres = [16, 15]\ndilation = 40\nborder = \"zero\"",
         FIXED,
-        "strategy = \"fixed\"\ncentre = 1\nwhole_max = 64",
-        "strategy = \"fixed\"\ncentre = 200\ndilation = 30\nborder = \"zero\"",
+        "strategy = \"fixed\"\ncentre = 1\ndilation = 0\nwhole_max = 64",
+        "strategy = \"fixed\"\ncentre = 200\ndilation = 30\nwhole_max = 0\nborder = \"zero\"",
     ];
     for tiler in tilers {
         for batch in [1, 3] {
@@ -153,7 +153,7 @@ fn wide() -> (String, MemoryRaster) {
 
 #[test]
 fn a_row_cut_into_many_units_runs_in_the_least_memory_that_planning_allows() {
-    let text = pipeline("strategy = \"fixed\"\ncentre = 64\ndilation = 8", IDENTITY, 7, None)
+    let text = pipeline("strategy = \"fixed\"\ncentre = 64\ndilation = 8\nwhole_max = 0", IDENTITY, 7, None)
         + "[inference]\nunit_max = \"32k\"\n";
     let flow = Flow::new(&text, vec![wide()]);
     let (planned, _) = flow.plan().unwrap();

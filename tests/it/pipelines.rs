@@ -53,7 +53,7 @@ fn a_wrong_pipeline_file_is_refused_with_the_remedy() {
         (("id = 3", "id = 4"), "ids count 0, 1, 2"),
         (("bands = [1, 2, 3]", "bands = [1, 2]"), "2 bands, 3 means"),
         (("bands = [1, 2, 3]", "bands = [0, 2, 3]"), "counts bands from 1"),
-        (("std = [0.229", "std = [0.0"), "std above 0"),
+        (("std = [0.229", "std = [0.0"), "every std above 0"),
         (("output_stride = 16", "output_stride = 32"), "it takes `16`, `8`"),
         (("weights = \"../data", "seed = 1\nweights = \"../data"), "both `weights` and `seed`"),
         (
@@ -66,7 +66,7 @@ fn a_wrong_pipeline_file_is_refused_with_the_remedy() {
         (("\"256MiB\"", "\"lots\""), "is not a size"),
         (("#2a6fb0", "blue"), "is not a colour"),
         (("weight = 1.0", "weight = -1.0"), "must be 0 or more"),
-        (("centres = [1024", "centres = [0"), "centres need"),
+        (("centres = [1024", "centres = [0"), "one or more sizes of 1 to 65536 pixels"),
     ];
     for (change, words) in cases {
         let text = refusal(change, &[]);

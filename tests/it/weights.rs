@@ -234,7 +234,10 @@ fn a_budget_is_spent_where_given_scenes_need_it_and_the_masks_are_compared() {
     let work = Workdir::new();
     save(&spec("naic/unet", 1, 3), &work.path("w.safetensors"));
     let member = "[[members]]\nnetwork = \"unet\"\nvariant = \"naic\"\nweights = \"w.safetensors\"\n";
-    work.write("p.toml", pipeline("strategy = \"fixed\"\ncentre = 32\ndilation = 8", member, 3, Some(9)));
+    work.write(
+        "p.toml",
+        pipeline("strategy = \"fixed\"\ncentre = 32\ndilation = 8\nwhole_max = 0", member, 3, Some(9)),
+    );
     for i in 0..2 {
         geotiff(&work.path(&format!("in/s{i}.tif")), Size::new(64, 48), &values(Size::new(64, 48), 7, i));
     }

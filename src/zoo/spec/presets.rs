@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 
+use super::catalogue::{ARCHITECTURES, Architecture};
 use super::names::{Backbone, Network, Variant};
 use super::table::{SpecError, SpecTable};
 
@@ -67,8 +68,10 @@ impl SpecTable {
         if let Some(preset) = presets().into_iter().find(|p| p.name == name) {
             return Ok(preset.table);
         }
-        let unknown =
-            || SpecError::new(format!("no network is called `{name}`; `swath models list` shows their names"));
+        let unknown = || {
+            let hint = nearest(name).map_or_else(String::new, |nearest| format!("; did you mean `{nearest}`?"));
+            SpecError::new(format!("no network is called `{name}`{hint}; `swath models list` shows their names"))
+        };
         let mut parts = name.split('/').peekable();
         let variant = parts.peek().and_then(|part| read::<Variant>(part));
         if variant.is_some() {
@@ -84,6 +87,19 @@ impl SpecTable {
         }
         Ok(Self { variant, backbone, ..Self::new(network) })
     }
+}
+
+/// The name of a network or a preset that is written most alike, if one is.
+fn nearest(name: &str) -> Option<String> {
+    let of = |a: &Architecture| {
+        let plain = format!("{}/{}", a.variant, a.network);
+        let on = a.backbones.iter().map(|backbone| format!("{plain}/{backbone}")).collect::<Vec<_>>();
+        std::iter::once(plain).chain(on)
+    };
+    let names = presets().into_iter().map(|p| p.name.to_owned()).chain(ARCHITECTURES.iter().flat_map(of));
+    let similarity = |known: &str| strsim::jaro_winkler(name, known);
+    let nearest = names.max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
+    nearest.filter(|known| similarity(known) > 0.85)
 }
 
 /// A name as it is written in files.
@@ -113,6 +129,12 @@ mod tests {
         for name in ["", "smp", "unet/vgg16", "smp/unet/resnet34/more", "identity/"] {
             let text = SpecTable::named(name).unwrap_err().to_string();
             assert!(text.contains(&format!("`{name}`")) && text.contains("models list"), "{text}");
+        }
+        for (name, meant) in
+            [("naic2020/danet-resnet110", "naic2020/danet-resnet101"), ("smp/unet/resnet43", "smp/unet/resnet34")]
+        {
+            let text = SpecTable::named(name).unwrap_err().to_string();
+            assert!(text.contains(&format!("did you mean `{meant}`?")), "{text}");
         }
     }
 }

@@ -67,7 +67,7 @@ pub struct SpecTable {
 
 /// One number or several.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "it must be a whole number or a list of them")]
 pub enum Channels {
     /// A decoder of one stage.
     One(u32),
@@ -77,12 +77,20 @@ pub enum Channels {
 
 /// Why a table names no network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct SpecError(String);
+#[error("{reason}")]
+pub struct SpecError {
+    /// The key that is at fault, if it is one.
+    pub key: Option<&'static str>,
+    reason: String,
+}
 
 impl SpecError {
     pub(super) fn new(reason: String) -> Self {
-        Self(reason)
+        Self { key: None, reason }
+    }
+
+    fn of(key: &'static str, reason: String) -> Self {
+        Self { key: Some(key), reason }
     }
 }
 
@@ -144,7 +152,10 @@ impl SpecTable {
         found.ok_or_else(|| {
             let known: Vec<_> = of_network().map(|a| format!("`{}`", a.variant)).collect();
             let variant = self.variant.map(|v| v.to_string()).unwrap_or_default();
-            SpecError(format!("there is no `{}` of `{variant}`; there is one of {}", self.network, known.join(", ")))
+            SpecError::of(
+                "variant",
+                format!("there is no `{}` of `{variant}`; there is one of {}", self.network, known.join(", ")),
+            )
         })
     }
 
@@ -179,8 +190,8 @@ impl SpecTable {
         }
     }
 
-    fn has_no(&self, key: &str, architecture: &Architecture) -> SpecError {
-        SpecError(format!("`{}` of `{}` has no `{key}`", self.network, architecture.variant))
+    fn has_no(&self, key: &'static str, architecture: &Architecture) -> SpecError {
+        SpecError::of(key, format!("`{}` of `{}` has no `{key}`", self.network, architecture.variant))
     }
 
     fn channels(&self, architecture: &Architecture, depth: u32) -> Result<Vec<u32>, SpecError> {
@@ -199,7 +210,10 @@ impl SpecTable {
         };
         if chosen.len() != n_stages || chosen.iter().any(|n| !(1..=MAX_CHANNELS).contains(n)) {
             let wanted = format!("{n_stages} numbers from 1 to {MAX_CHANNELS}");
-            return Err(SpecError(format!("decoder_channels is {chosen:?}; this network takes {wanted}")));
+            return Err(SpecError::of(
+                "decoder_channels",
+                format!("decoder_channels is {chosen:?}; this network takes {wanted}"),
+            ));
         }
         Ok(chosen)
     }
@@ -212,18 +226,21 @@ impl SpecTable {
                 ("bytes_per_pixel", bytes_per_pixel, 1 << 20),
             ];
             if let Some((key, number, most)) = numbers.into_iter().find(|(_, n, most)| !(1..=*most).contains(n)) {
-                return Err(SpecError(format!("{key} is {number}; it is from 1 to {most}")));
+                return Err(SpecError::of(key, format!("{key} is {number}; it is from 1 to {most}")));
             }
         }
         if spec.rates.iter().any(|r| !(1..=MAX_RATE).contains(r)) {
-            return Err(SpecError(format!("rates are {:?}; each is from 1 to {MAX_RATE}", spec.rates)));
+            return Err(SpecError::of("rates", format!("rates are {:?}; each is from 1 to {MAX_RATE}", spec.rates)));
         }
         if let Some(factor) = self.upsampling.filter(|&factor| factor != spec.logit_stride()) {
             let stride = spec.logit_stride();
-            return Err(SpecError(format!("upsampling is {factor}; the logits of `{spec}` have stride {stride}")));
+            return Err(SpecError::of(
+                "upsampling",
+                format!("upsampling is {factor}; the logits of `{spec}` have stride {stride}"),
+            ));
         }
         if !(1..=MAX_PLANES).contains(&spec.classes) || !(1..=MAX_PLANES).contains(&spec.bands) {
-            return Err(SpecError(format!("{} bands and {} classes are out of range", spec.bands, spec.classes)));
+            return Err(SpecError::new(format!("{} bands and {} classes are out of range", spec.bands, spec.classes)));
         }
         Ok(())
     }
@@ -231,7 +248,7 @@ impl SpecTable {
 
 /// The choice, or the first that is offered; `None` where there is none to make.
 fn pick<T: Copy + PartialEq + std::fmt::Display>(
-    key: &str,
+    key: &'static str,
     table: &SpecTable,
     chosen: Option<T>,
     offered: &[T],
@@ -242,7 +259,10 @@ fn pick<T: Copy + PartialEq + std::fmt::Display>(
         Some(choice) => {
             let offered: Vec<_> = offered.iter().map(|o| format!("`{o}`")).collect();
             let offered = if offered.is_empty() { "none".to_owned() } else { offered.join(", ") };
-            Err(SpecError(format!("`{}` does not take the {key} `{choice}`; it takes {offered}", table.network)))
+            Err(SpecError::of(
+                key,
+                format!("`{}` does not take the {key} `{choice}`; it takes {offered}", table.network),
+            ))
         }
     }
 }

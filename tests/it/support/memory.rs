@@ -75,7 +75,7 @@ impl Flow {
         };
         let scenes =
             self.scenes.iter().map(|(name, _)| ScannedScene { name: name.clone(), file: path(name), page: None });
-        let scanned = Scanned { root: PathBuf::new(), scenes: scenes.collect(), ignored: 0 };
+        let scanned = Scanned { scenes: scenes.collect(), ..Scanned::default() };
         let planned = planner.plan(scanned, &self.schedule(pipeline.members.len()))?;
         Ok((planned, source))
     }

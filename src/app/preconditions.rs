@@ -1,0 +1,85 @@
+//! What must hold before any work: one list, for `swath run` and for `swath plan`, so that the one approves of what the other does.
+//!
+//! That a disk may be too small stays a warning: what outputs take once they are compressed nobody knows before, a mask of one class takes
+//! a thousandth of its pixels, and a run that finds no more room stops and goes on later.
+
+use std::io;
+use std::path::Path;
+
+use super::outputs::Outputs;
+use super::{Error, Job, Partial, RunOptions, StageName, disk};
+use crate::atomic::WriteError;
+use crate::config::{Checkpoint, Pipeline};
+use crate::infer::{self, BackendError};
+use crate::journal::JOURNAL_FILE;
+use crate::plan::BackendKind;
+
+/// What needs no run directory: the options, and the devices that are asked for.
+///
+/// # Errors
+/// When options contradict each other or the pipeline, or a device is not there.
+pub(super) fn of_job(job: &Job, options: &RunOptions) -> Result<(), Error> {
+    check_options(options, &job.planned.plan.pipeline)?;
+    // A device that is gone when a run goes on by itself was lost on the way: the run counts that.
+    if options.restarted || job.planned.plan.backend == BackendKind::Fake {
+        return Ok(());
+    }
+    job.schedule.devices.iter().try_for_each(|device| match infer::torch_problem(*device) {
+        Some(detail) => Err(BackendError::Device { device: *device, detail }.into()),
+        None => Ok(()),
+    })
+}
+
+/// What a run directory must be like: it can be written, its journal can be read, and nobody else's files are in the way.
+///
+/// # Errors
+/// When it is not.
+pub(super) fn of_outputs(job: &Job, options: &RunOptions) -> Result<Outputs, Error> {
+    let plan = &job.planned.plan;
+    let needed = disk::need(plan, |_| disk::Done::Nothing);
+    check_writable(&options.out).map_err(|e| disk::explain(e, &options.out, needed))?;
+    let outputs = Outputs::open(&options.out, options.fresh)?;
+    let foreign = outputs.foreign(job.planned.names(), &plan.pipeline);
+    if foreign.is_empty() || options.overwrite { Ok(outputs) } else { Err(Error::Foreign(foreign)) }
+}
+
+fn check_options(options: &RunOptions, pipeline: &Pipeline) -> Result<(), Error> {
+    let usage = |text: String| Err(Error::Usage(text));
+    let keeps = |kind| pipeline.checkpoints.contains(&kind);
+    match (options.partial, options.from, options.until) {
+        (Partial::Blank(value), _, _) if !pipeline.classes.holds(value) => usage(format!(
+            "--allow-partial=blank:{value}: no class of the pipeline has the value {value}; masks may hold only those"
+        )),
+        (_, Some(from), Some(until)) if from > until => {
+            usage("--from names a later stage than --until: nothing would be left to do".into())
+        }
+        (_, _, Some(StageName::Infer)) if !keeps(Checkpoint::MemberLogits) => usage(
+            "--until infer keeps the members' logits; in the pipeline: checkpoints = [\"labels\", \"member-logits\"]"
+                .into(),
+        ),
+        (_, _, Some(StageName::Average | StageName::Stitch | StageName::Post)) if !keeps(Checkpoint::Labels) => {
+            usage("--until average, stitch and post keep labels; in the pipeline: checkpoints = [\"labels\"]".into())
+        }
+        (_, _, _) => Ok(()),
+    }
+}
+
+/// Whether files can be written into a run directory, or it can be made. Looks, and touches nothing.
+fn check_writable(dir: &Path) -> Result<(), Error> {
+    let fail = |operation, path: &Path| {
+        let path = path.to_owned();
+        move |source: io::Error| Error::Write(WriteError { operation, path, source })
+    };
+    if !dir.exists() {
+        let above = std::path::absolute(dir).map_err(fail("look at the folder", dir))?;
+        let above = above.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/")).to_owned();
+        return disk::check_folder(&above).map_err(fail("create the folder", dir));
+    }
+    for folder in [dir.to_owned(), dir.join("masks"), dir.join("color"), dir.join("checkpoints")] {
+        if folder.exists() {
+            disk::check_folder(&folder).map_err(fail("write into the folder", &folder))?;
+        }
+    }
+    let journal = dir.join(JOURNAL_FILE);
+    if journal.exists() { disk::check_file(&journal).map_err(fail("write", &journal)) } else { Ok(()) }
+}

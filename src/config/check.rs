@@ -1,0 +1,239 @@
+//! What the tables of a pipeline file mean together, checked.
+
+use std::path::Path;
+
+use super::classes::{ClassTable, ClassTableError};
+use super::fault::Fault;
+use super::file::{InputTable, MemberInputTable, MemberTable, PipelineFile, StrategyName, TilerTable};
+use super::names::name_fault;
+use super::pipeline::{InputSpec, MaskDepth, Member, Outputs, Package, Pipeline, Post, Weights};
+use crate::tiler::{Strategy, Tiling};
+use crate::zoo::spec::{Network, SpecTable};
+
+/// Holes up to here: every class holds that many rows back.
+const MAX_HOLE: u32 = 4096;
+
+/// Centres up to here; beyond, a crop's pixel count would not fit the arithmetic of any network.
+const MAX_CENTRE: u32 = 1 << 16;
+
+/// The pipeline that a file means; paths in it are relative to `folder`.
+///
+/// # Errors
+/// When a value is out of range, or parts contradict each other.
+pub(super) fn check(file: PipelineFile, folder: &Path) -> Result<Pipeline, Fault> {
+    let classes = ClassTable::new(file.classes, file.nodata).map_err(|e| class_fault(&e))?;
+    let max = classes.max_value();
+    if file.outputs.mask_bits == MaskDepth::Eight && max > 255 {
+        let text = format!("a class has value {max}, more than 8 bits hold; set outputs.mask_bits = 16");
+        return Err(Fault::about("classes", text));
+    }
+    if file.post.fill_holes > MAX_HOLE {
+        return Err(Fault::value("post.fill_holes", file.post.fill_holes, format!("0 to {MAX_HOLE} pixels")));
+    }
+    if file.inference.batch == 0 {
+        return Err(Fault::value("inference.batch", 0, "1 or more: it counts tiles per forward pass, from 1"));
+    }
+    check_prefix(&file.package.prefix)?;
+    Ok(Pipeline {
+        tiling: tiling(file.tiler)?,
+        members: members(file.members, &file.input, &classes, folder)?,
+        combine: file.inference.combine,
+        batch: file.inference.batch,
+        unit_max: file.inference.unit_max.0,
+        classes,
+        post: Post { fill_holes: file.post.fill_holes },
+        outputs: Outputs { mask_depth: file.outputs.mask_bits, color: file.outputs.color },
+        package: Package { prefix: file.package.prefix, manifest: file.package.manifest },
+        checkpoints: file.checkpoints,
+    })
+}
+
+fn class_fault(error: &ClassTableError) -> Fault {
+    let key = match error {
+        ClassTableError::Id { position, .. } => format!("classes.{position}.id"),
+        ClassTableError::Count(_) | ClassTableError::Value { .. } => "classes".to_owned(),
+    };
+    Fault::about(key, error)
+}
+
+/// The folder in the archive: what its masks would be called must be a name.
+fn check_prefix(prefix: &str) -> Result<(), Fault> {
+    let folder = prefix.trim_end_matches('/');
+    let fault = if folder.is_empty() && !prefix.is_empty() {
+        Some("a folder has no name")
+    } else {
+        name_fault(folder).filter(|_| !prefix.is_empty())
+    };
+    let refuse = |fault| {
+        let wanted = format!("a folder inside the archive, e.g. \"results\", or \"\" for none: {fault}");
+        Fault::value("package.prefix", format_args!("{prefix:?}"), wanted)
+    };
+    fault.map_or(Ok(()), |fault| Err(refuse(fault)))
+}
+
+fn tiling(table: TilerTable) -> Result<Tiling, Fault> {
+    let in_range = |c: &u32| (1..=MAX_CENTRE).contains(c);
+    let range = format!("1 to {MAX_CENTRE} pixels");
+    let strategy = match table.strategy {
+        StrategyName::Whole if table.whole_max == 0 => {
+            return Err(Fault::value("tiler.whole_max", 0, "1 or more for the strategy `whole`"));
+        }
+        StrategyName::Whole => Strategy::Whole,
+        StrategyName::Adaptive => {
+            let super::file::AdaptiveRule::MaxLast = table.rule;
+            let centres = table.centres;
+            if centres.is_empty() || !centres.iter().all(in_range) {
+                let wanted = format!("one or more sizes of {range}");
+                return Err(Fault::value("tiler.centres", format_args!("{centres:?}"), wanted));
+            }
+            Strategy::MaxLast { centres }
+        }
+        StrategyName::Fixed => {
+            let lacks = || Fault::about("tiler", "the strategy `fixed` needs the key `centre`, e.g. 512");
+            let centre = table.centre.ok_or_else(lacks)?;
+            if !in_range(&centre) {
+                return Err(Fault::value("tiler.centre", centre, range));
+            }
+            Strategy::Fixed { centre }
+        }
+    };
+    for (key, pixels) in [("tiler.dilation", table.dilation), ("tiler.whole_max", table.whole_max)] {
+        if pixels > MAX_CENTRE {
+            return Err(Fault::value(key, pixels, format!("0 to {MAX_CENTRE} pixels")));
+        }
+    }
+    Ok(Tiling { whole_max: table.whole_max, strategy, dilation: table.dilation, border: table.border })
+}
+
+fn members(
+    tables: Vec<MemberTable>,
+    shared: &InputTable,
+    classes: &ClassTable,
+    folder: &Path,
+) -> Result<Vec<Member>, Fault> {
+    if tables.is_empty() {
+        return Err(Fault::about("members", "there are no [[members]]; an ensemble needs at least one"));
+    }
+    let n_classes = u32::try_from(classes.classes().len()).unwrap_or(u32::MAX);
+    let mut members: Vec<Member> = Vec::new();
+    for (idx, table) in tables.into_iter().enumerate() {
+        let key = format!("members.{idx}");
+        let name = table.name.clone().unwrap_or_else(|| format!("member{idx}"));
+        if members.iter().any(|m| m.name == name) {
+            return Err(Fault::about(format!("{key}.name"), format!("two members are called `{name}`")));
+        }
+        members.push(member(table, &key, name, shared, n_classes, folder)?);
+    }
+    let total = members.iter().map(|m| m.weight).sum::<f64>();
+    match total {
+        total if !total.is_finite() => Err(Fault::about("members", "their weights are too large to be summed")),
+        total if total > 0.0 => Ok(members),
+        _ => Err(Fault::about("members", "all members have weight 0; give one of them more")),
+    }
+}
+
+fn member(
+    table: MemberTable,
+    key: &str,
+    name: String,
+    shared: &InputTable,
+    classes: u32,
+    folder: &Path,
+) -> Result<Member, Fault> {
+    let network = table.spec(key)?;
+    let weights = weights(&table, &network, key, folder)?;
+    let is_digest = |text: &String| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    if let Some(digest) = table.sha256.as_ref().filter(|digest| !is_digest(digest)) {
+        let wanted = "64 hexadecimal digits, as `sha256sum FILE` prints them";
+        return Err(Fault::value(format!("{key}.sha256"), format_args!("{digest:?}"), wanted));
+    }
+    if !(table.weight.is_finite() && table.weight >= 0.0) {
+        return Err(Fault::value(format!("{key}.weight"), table.weight, "0 or more"));
+    }
+    let input = input(shared, table.input, key)?;
+    let bands = u32::try_from(input.bands.len()).unwrap_or(u32::MAX);
+    let spec = network.resolve(bands, Some(classes)).map_err(|e| {
+        let place = e.key.map_or_else(|| key.to_owned(), |own| format!("{key}.{own}"));
+        Fault::about(place, e)
+    })?;
+    Ok(Member {
+        name,
+        spec,
+        weights,
+        sha256: table.sha256.map(|digest| digest.to_ascii_lowercase()),
+        weight: table.weight,
+        precision: table.precision,
+        input,
+    })
+}
+
+/// Where a member's weights come from, and whether that may be.
+fn weights(table: &MemberTable, network: &SpecTable, key: &str, folder: &Path) -> Result<Weights, Fault> {
+    let about = |text: &str| Fault::about(key, text);
+    let weights = match (&table.weights, table.seed) {
+        (Some(path), None) => Weights::File(folder.join(path)),
+        (None, Some(seed)) => Weights::Seed(seed),
+        (Some(_), Some(_)) => return Err(about("it has both `weights` and `seed`; keep one")),
+        (None, None) if network.network == Network::Identity => Weights::Seed(0),
+        (None, None) => return Err(about("it has neither `weights` (a file) nor `seed` (random weights)")),
+    };
+    let is_program = network.network == Network::TorchScript;
+    match (is_program, &weights, table.trust, &table.sha256) {
+        (true, Weights::File(_), true, Some(_)) => Ok(weights),
+        (true, Weights::Seed(_), ..) => Err(about("a TorchScript program has weights of its own, no `seed`")),
+        (true, ..) => Err(about(
+            "a TorchScript file is a program, which can do on this machine whatever you can; if you know where it comes from, write \
+             trust = true and sha256 = \"...\" (sha256sum FILE)",
+        )),
+        (false, _, true, _) => {
+            Err(Fault::about(format!("{key}.trust"), "`trust` is for TorchScript programs; weights are data"))
+        }
+        (false, Weights::Seed(_), _, Some(_)) => Err(about("`sha256` is that of a file, and `seed` names none")),
+        (false, ..) => Ok(weights),
+    }
+}
+
+/// How a member's pixels are normalised: its own keys, and the shared ones for the rest.
+fn input(shared: &InputTable, own: MemberInputTable, member: &str) -> Result<InputSpec, Fault> {
+    // Where to look: in the member's own table where it has one of the keys.
+    let key = |is_own: bool, key: &str| match is_own {
+        true => format!("{member}.input.{key}"),
+        false => format!("input.{key}"),
+    };
+    let keys = [("bands", own.bands.is_some()), ("mean", own.mean.is_some()), ("std", own.std.is_some())];
+    let [bands, mean, std] = keys.map(|(name, is_own)| key(is_own, name));
+    let divide = key(own.divide.is_some(), "divide");
+    let is_own = keys.iter().any(|(_, is_own)| *is_own);
+    let spec = InputSpec {
+        bands: own.bands.unwrap_or_else(|| shared.bands.clone()),
+        divide: own.divide.unwrap_or_else(|| shared.divide.clone()),
+        mean: own.mean.unwrap_or_else(|| shared.mean.clone()),
+        std: own.std.unwrap_or_else(|| shared.std.clone()),
+    };
+    let n = spec.bands.len();
+    if n == 0 || spec.bands.contains(&0) {
+        let wanted = "a list that counts bands from 1, e.g. [1, 2, 3]";
+        return Err(Fault::value(bands, format_args!("{:?}", spec.bands), wanted));
+    }
+    if spec.mean.len() != n || spec.std.len() != n {
+        let table = if is_own { format!("{member}.input") } else { "input".to_owned() };
+        let text = format!(
+            "it has {n} bands, {} means and {} stds; give a mean and a std for each band",
+            spec.mean.len(),
+            spec.std.len()
+        );
+        return Err(Fault::about(table, text));
+    }
+    if !spec.mean.iter().all(|m| m.is_finite()) {
+        return Err(Fault::value(mean, format_args!("{:?}", spec.mean), "finite numbers"));
+    }
+    if !spec.std.iter().all(|s| s.is_finite() && *s > 0.0) {
+        return Err(Fault::value(std, format_args!("{:?}", spec.std), "finite numbers, every std above 0"));
+    }
+    if spec.divide.is_empty() || !spec.divide.values().all(|d| d.is_finite() && *d != 0.0) {
+        let found = spec.divide.iter().map(|(dtype, by)| format!("{dtype} = {by}")).collect::<Vec<_>>().join(", ");
+        let wanted = "a pixel type with a number other than 0, e.g. { u8 = 255 }";
+        return Err(Fault::value(divide, format_args!("{{ {found} }}"), wanted));
+    }
+    Ok(spec)
+}
