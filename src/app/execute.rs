@@ -214,7 +214,7 @@ fn recall(options: &RunOptions, plan: &str) -> Result<State, Error> {
     if options.fresh {
         return Ok(State::default());
     }
-    let state = Journal::look(&options.out)?.map(|journal| journal.state()).transpose()?;
+    let state = Journal::open_read_only(&options.out)?.map(|journal| journal.state()).transpose()?;
     let mut state = state.unwrap_or_default();
     // Without a deadline nobody is short of time: what was done with fewer members is done again.
     let holds = |what: &Conceded| options.deadline.is_some() || !matches!(what, Conceded::FewerMembers { .. });

@@ -27,10 +27,11 @@ impl Outputs {
     pub(super) fn open(dir: &Path, fresh: bool) -> Result<Self, Error> {
         let layout = OutputLayout { dir: dir.to_owned() };
         let earlier = RunReport::read(&layout.report());
-        let state = match Journal::look(dir).and_then(|found| found.map(|journal| journal.state()).transpose()) {
-            Err(_) if fresh => None,
-            state => state?,
-        };
+        let state =
+            match Journal::open_read_only(dir).and_then(|found| found.map(|journal| journal.state()).transpose()) {
+                Err(_) if fresh => None,
+                state => state?,
+            };
         let files = state.iter().flat_map(|s| s.scenes.values()).flat_map(|scene| &scene.files);
         let recorded = files.map(|file| file.path.clone()).collect();
         Ok(Self { layout, earlier, recorded })

@@ -53,7 +53,7 @@ const OWNERS: [(&str, &[&str]); 15] = [
     ("indicatif", &["report/"]),
     ("clap", &["cli/"]),
     ("walkdir", &["plan/scan.rs", "eval/", "app/"]),
-    ("rusqlite", &["journal/store.rs"]),
+    ("rusqlite", &["journal/store"]),
     ("zstd", &["journal/artefact.rs"]),
 ];
 
