@@ -1,7 +1,7 @@
 //! What a person sees of a run, and the same as JSON: the only folder that prints.
 //!
 //! It takes plain values and knows nothing of stages or plans. A dead terminal or a closed pipe never stops a run: what cannot be
-//! printed is dropped.
+//! printed while it works is dropped. A command's answer that cannot be printed is an error.
 
 mod diagnosis;
 mod document;
@@ -20,7 +20,7 @@ pub use document::{
 };
 pub use models::{CheckRow, LayerRow, ModelList, ModelRow, ModelSheet, PresetRow};
 pub use plan::{PlanDocument, PlannedMember, PlannedScene, RefusedScene};
-pub use print::{eprint_error, eprint_line, print, print_json};
+pub use print::{PrintError, eprint_error, eprint_line, print, print_json, unless_closed};
 pub use standing::{Standing, Verified};
 pub use summary::{stage_table, summary};
 pub use watch::{Snapshot, Watch};

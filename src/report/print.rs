@@ -1,27 +1,55 @@
-//! The only place that prints. What nobody can read any more is dropped: a closed pipe or a dead terminal never stops a run.
+//! The only place that prints.
+//!
+//! What a person or a program reads goes to standard output, and a command whose answer did not arrive there has failed: a full disk is
+//! told. A reader that has gone away (a closed pipe) wanted no more, which is no failure. What accompanies the work goes to standard
+//! error; lost there, it stops nothing.
 
 use std::error::Error;
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
 
 use serde::Serialize;
 
+/// Standard output does not take what is written to it.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to standard output")]
+pub struct PrintError {
+    /// What the system said.
+    #[from]
+    source: io::Error,
+}
+
 /// Prints to standard output.
-pub fn print(text: &str) {
-    let mut out = std::io::stdout().lock();
-    drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+///
+/// # Errors
+/// When the system refuses, unless nobody reads any more.
+pub fn print(text: &str) -> Result<(), PrintError> {
+    let mut out = io::stdout().lock();
+    unless_closed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// What became of something that was written to standard output elsewhere.
+///
+/// # Errors
+/// As [`print`].
+pub fn unless_closed(written: io::Result<()>) -> Result<(), PrintError> {
+    match written {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(e.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Prints a document to standard output as JSON.
-pub fn print_json(document: &impl Serialize) {
-    match serde_json::to_string_pretty(document) {
-        Ok(text) => print(&format!("{text}\n")),
-        Err(e) => eprint_line(&format!("error: cannot write this as JSON: {e}")),
-    }
+///
+/// # Errors
+/// As [`print`], and when the document cannot be written as JSON.
+pub fn print_json(document: &impl Serialize) -> Result<(), PrintError> {
+    let text = serde_json::to_string_pretty(document).map_err(io::Error::from)?;
+    print(&format!("{text}\n"))
 }
 
 /// Prints a line to standard error.
 pub fn eprint_line(text: &str) {
-    drop(writeln!(std::io::stderr().lock(), "{text}"));
+    drop(writeln!(io::stderr().lock(), "{text}"));
 }
 
 /// Prints an error with its causes, joined once and here.
