@@ -32,7 +32,10 @@ pub(super) enum Command {
     Doctor,
     /// Draw georeferenced sample scenes with true masks over 15 classes.
     Synth(SynthArgs),
-    /// Score masks against true masks.
+    /// Compute IoU, precision and recall of masks against ground truth.
+    ///
+    /// All pixels of all pairs are pooled. The mIoU is the mean over the values that occur in masks or ground truth. Exit code 3 if masks
+    /// are missing or pairs cannot be compared.
     Eval(EvalArgs),
     /// Show what a run directory holds: scenes done, failed and outstanding, checkpoints.
     Status(DirArgs),
@@ -435,22 +438,23 @@ pub(super) struct SynthArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct EvalArgs {
-    /// Folder of masks (PNG).
+    /// A folder of masks, or one mask: PNG or GeoTIFF with one class value per pixel.
     pub(super) masks: PathBuf,
 
-    /// Folder of true masks with the same names.
+    /// The folder of ground truth: masks with the same relative paths, PNG or GeoTIFF (the extension may differ). Pixels that a GeoTIFF
+    /// declares as nodata are left out.
     #[arg(long, value_name = "DIR")]
     pub(super) truth: PathBuf,
 
-    /// A value of the true masks that is left out.
-    #[arg(long, value_name = "V")]
-    pub(super) ignore: Option<u16>,
+    /// Ground-truth values that are left out, such as 255 for unlabelled pixels. Give it again, or 0,255, for several.
+    #[arg(long, value_name = "VALUE", value_delimiter = ',')]
+    pub(super) ignore: Vec<u16>,
 
-    /// A pipeline file whose class table names the values.
+    /// The pipeline file of the masks: its class table gives the values names, and values without an entry are told.
     #[arg(long, value_name = "PIPELINE")]
     pub(super) pipeline: Option<PathBuf>,
 
-    /// Print JSON instead of text.
+    /// Print JSON instead of a table, the confusion matrix included.
     #[arg(long)]
     pub(super) json: bool,
 }

@@ -74,6 +74,9 @@ fn command(command: Command, arguments: &[OsString]) -> Result<u8, app::Error> {
         Command::Eval(args) => {
             let json = args.json;
             let (evaluation, classes) = app::eval(&resolve::eval(args))?;
+            if json {
+                evaluation.hints.iter().for_each(|hint| report::eprint_line(&format!("hint: {hint}")));
+            }
             show(&evaluation, json, evaluation.text(classes.as_ref()))?;
             let complete = evaluation.missing.is_empty() && evaluation.mismatched.is_empty();
             Ok(if complete { exit::DONE } else { exit::SCENES_FAILED })

@@ -21,7 +21,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
     ("post", &["config", "geom"]),
     ("masks", &["atomic", "config", "geom"]),
     ("package", &["atomic", "config", "geom", "masks"]),
-    ("eval", &["config", "geom", "masks"]),
+    ("eval", &["config", "geom", "masks", "raster"]),
     ("synth", &["config", "geom"]),
     (
         "stages",

@@ -256,7 +256,7 @@ fn the_sample_scenes_run_and_are_scored() {
             .join(std::fs::read_dir(work.path("out/masks")).unwrap().next().unwrap().unwrap().file_name()),
     )
     .unwrap();
-    work.swath(&["eval", "out/masks", "--truth", "data/masks"]).says(3, &["1 truth without a mask"]);
+    work.swath(&["eval", "out/masks", "--truth", "data/masks"]).says(3, &["1 true mask without a mask"]);
 }
 
 #[test]

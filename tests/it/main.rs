@@ -12,6 +12,7 @@ mod dataflow;
 mod deadline;
 mod devices;
 mod disturbed;
+mod eval;
 mod faults;
 mod flow;
 mod fuzzed;
