@@ -110,7 +110,8 @@ impl RasterLabels<'_> {
 
     /// Replaces the contents by the next row and by which of its pixels hold no data; `false` behind the last one.
     pub(super) fn next_row(&mut self, values: &mut Vec<u16>, is_nodata: &mut Vec<bool>) -> Result<bool, String> {
-        (values.clear(), is_nodata.clear());
+        values.clear();
+        is_nodata.clear();
         if self.next_row == self.header.size.height {
             return Ok(false);
         }

@@ -12,8 +12,8 @@ pub(super) const EXTENSIONS: [&str; 3] = ["png", "tif", "tiff"];
 
 /// A class mask being read.
 pub(super) enum Labels<'a> {
-    Png(MaskReader),
-    Raster(RasterLabels<'a>),
+    Png(Box<MaskReader>),
+    Raster(Box<RasterLabels<'a>>),
 }
 
 /// A row of a class mask.
@@ -30,8 +30,8 @@ impl<'a> Labels<'a> {
     pub(super) fn open(path: &Path, rasters: &'a mut Rasters) -> Result<Self, String> {
         let is_png = path.extension().is_none_or(|e| e.eq_ignore_ascii_case(EXTENSIONS[0]));
         match is_png {
-            true => MaskReader::open(path).map(Self::Png).map_err(|e| chain(&e)),
-            false => rasters.open(path).map(Self::Raster),
+            true => MaskReader::open(path).map(|png| Self::Png(Box::new(png))).map_err(|e| chain(&e)),
+            false => rasters.open(path).map(|raster| Self::Raster(Box::new(raster))),
         }
     }
 

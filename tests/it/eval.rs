@@ -6,31 +6,17 @@ use std::path::Path;
 use swath::geom::Size;
 
 use crate::support::command::{Workdir, geotiff, with_scenes};
+use crate::support::memory::{IDENTITY, pipeline};
 use crate::support::shared;
 
-/// Three classes whose values are not their ids.
-const PIPELINE: &str = r##"
-[input]
-bands = [1]
+/// A pipeline of two classes whose values are not their ids.
+fn two_classes() -> String {
+    let text = pipeline("strategy = \"whole\"\nwhole_max = 64", IDENTITY, 2, None);
+    text.replace("value = 0\n", "value = 10\n").replace("value = 1\n", "value = 20\n")
+}
 
-[input.divide]
-u8 = 1
-
-[[classes]]
-id = 0
-name = "water"
-value = 10
-color = "#0000ff"
-
-[[classes]]
-id = 1
-name = "forest"
-value = 20
-color = "#00ff00"
-
-[[members]]
-network = "identity"
-"##;
+/// Their colours.
+const COLORS: [[u8; 3]; 2] = [[0, 0x20, 0x30], [1, 0x20, 0x30]];
 
 fn grey(path: &Path, width: u32, values: &[u8]) {
     let height = u32::try_from(values.len()).unwrap() / width;
@@ -80,30 +66,30 @@ fn pictures_are_not_scored_as_masks() {
 #[test]
 fn a_palette_tells_a_picture_from_a_mask() {
     let work = Workdir::new();
-    work.write("p.toml", PIPELINE);
+    work.write("p.toml", two_classes());
     grey(&work.path("masks/a.png"), 2, &[10, 20, 20, 10]);
     // A picture somewhere else: class ids, with the class table's colours.
-    palette(&work.path("picture/a.png"), 2, &[0, 1, 1, 0], &[0, 0, 255, 0, 255, 0]);
+    palette(&work.path("picture/a.png"), 2, &[0, 1, 1, 0], &COLORS.concat());
     let ran = work.swath(&["eval", "masks", "--truth", "picture", "--pipeline", "p.toml"]);
     ran.says(2, &["`picture/a.png` is a picture of a mask", "the colours of the class table", "folder `masks`"]);
     work.swath(&["eval", "picture", "--truth", "masks", "--pipeline", "p.toml"]).says(2, &["is a picture of a mask"]);
     // Nobody knows the colours, but hardly anything agrees.
     let ran = work.swath(&["eval", "masks", "--truth", "picture"]);
-    ran.says(0, &["mIoU          0.00%", "hint: the true masks are PNGs with a palette", "are they pictures?"]);
+    ran.says(0, &["mIoU         0.00%", "hint: the true masks are PNGs with a palette", "are they pictures?"]);
     // Truth with a palette whose indices are values is truth like any other.
     let mut colors = vec![9; 21 * 3];
-    colors[30..33].copy_from_slice(&[0, 0, 255]);
-    colors[60..63].copy_from_slice(&[0, 255, 0]);
+    colors[30..33].copy_from_slice(&COLORS[0]);
+    colors[60..63].copy_from_slice(&COLORS[1]);
     palette(&work.path("voc/a.png"), 2, &[10, 20, 20, 10], &colors);
     let ran = work.swath(&["eval", "masks", "--truth", "voc", "--pipeline", "p.toml"]);
-    ran.says(0, &["mIoU        100.00%"]);
+    ran.says(0, &["mIoU       100.00%"]);
     assert!(!ran.stdout.contains("hint"), "{}", ran.stdout);
 }
 
 #[test]
 fn unlabelled_truth_and_values_that_are_no_class_are_told_with_the_remedy() {
     let work = Workdir::new();
-    work.write("p.toml", PIPELINE);
+    work.write("p.toml", two_classes());
     grey(&work.path("masks/a.png"), 2, &[10, 20, 20, 10]);
     grey(&work.path("truth/a.png"), 2, &[10, 20, 255, 10]);
     let remedy = "--ignore 255 leaves it out: the mIoU is then 100.00%";
@@ -116,7 +102,7 @@ fn unlabelled_truth_and_values_that_are_no_class_are_told_with_the_remedy() {
     // The hint is told to a person as well as to a program.
     work.swath(&[&known[..], &["--json"]].concat()).says(0, &["hint: value 255"]);
     let ran = work.swath(&[&known[..], &["--ignore", "255"]].concat());
-    ran.says(0, &["mIoU        100.00%", "3 counted, 1 ignored"]);
+    ran.says(0, &["mIoU       100.00%", "3 counted, 1 ignored"]);
     assert!(!ran.stdout.contains("hint"), "{}", ran.stdout);
     work.swath(&[&known[..], &["--ignore", "255,20"]].concat()).says(0, &["2 counted, 2 ignored"]);
     // Masks of something else.
@@ -131,18 +117,19 @@ fn truth_may_be_geotiff_and_its_nodata_is_left_out() {
     let values: Vec<u8> = (0..60_000u32).map(|i| if i % 7 == 0 { 10 } else { 20 }).collect();
     grey(&work.path("masks/sub/a.png"), 300, &values);
     geotiff(&work.path("truth/sub/a.tif"), size, &values);
-    work.swath(&["eval", "masks", "--truth", "truth"]).says(0, &["mIoU        100.00%", "60000 counted, 0 ignored"]);
+    work.swath(&["eval", "masks", "--truth", "truth"]).says(0, &["mIoU       100.00%", "60000 counted, 0 ignored"]);
     // 16 bits, a nodata value of its own.
     let mut wide: Vec<u16> = values.iter().copied().map(u16::from).collect();
     wide[..600].fill(999);
     tiff(&work.path("truth/sub/a.tif"), size, wide.clone(), Some(999.0));
-    let words = ["mIoU        100.00%", "59400 counted, 600 ignored", "nodata     truth of 999 is left out"];
+    let words = ["mIoU       100.00%", "59400 counted, 600 ignored", "nodata     truth of 999 is left out"];
     let ran = work.swath(&["eval", "masks", "--truth", "truth"]);
     ran.says(0, &words);
     assert!(!ran.stdout.contains("  999  "), "{}", ran.stdout);
     assert_eq!(json(&work, &["eval", "masks", "--truth", "truth"])["nodata"], serde_json::json!([999]));
-    // Masks may be GeoTIFF as well; two files need not be called alike.
-    work.swath(&["eval", "truth/sub/a.tif", "--truth", "masks/sub/a.png"]).says(0, &["59400", "100.00%"]);
+    // Masks may be GeoTIFF as well, and what they hold counts; two files need not be called alike.
+    let ran = work.swath(&["eval", "truth/sub/a.tif", "--truth", "masks/sub/a.png"]);
+    ran.says(0, &["60000 counted, 0 ignored", "  999    0.00%"]);
     // Of one name the PNG is taken, and that is told.
     grey(&work.path("truth/sub/a.png"), 300, &values);
     work.swath(&["eval", "masks", "--truth", "truth"]).says(0, &["60000 counted", "sub/a.tif beside sub/a.png"]);

@@ -91,7 +91,7 @@ fn what_a_killed_run_left_in_the_log_counts() {
 fn a_journal_that_cannot_be_read_is_named_with_the_cause() {
     let work = with_scenes(&[(30, 20)]);
     work.swath(&RUN).expect(0);
-    std::fs::set_permissions(work.path("out/run.db"), std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(work.path("out/run.db"), std::fs::Permissions::from_mode(0o000)).unwrap();
     let ran = swath_with_rights(&work, &["status", "out"]);
     ran.says(20, &["cannot read the journal `out/run.db`: Permission denied"]);
 }
