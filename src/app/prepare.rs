@@ -64,6 +64,7 @@ pub fn prepare(request: &JobRequest) -> Result<Job, Error> {
     let device_class = device_class(&schedule.devices)?;
     let members = members(&pipeline, request.backend, &device_class)?;
     let scanned = scan(&request.scan)?;
+    let of_scan = scanned.warnings.clone();
     let versions = versions()?;
     let source = planning_source(request.decode)?;
     let planner =
@@ -74,7 +75,7 @@ pub fn prepare(request: &JobRequest) -> Result<Job, Error> {
     }
     let source = reading_source(&planned.plan, &schedule)?;
     let promise = Promise::new(&planned.plan, &schedule);
-    let warnings = warnings(&planned, &promise);
+    let warnings = [of_scan, warnings(&planned, &promise)].concat();
     Ok(Job { planned, schedule, promise, source, warnings })
 }
 

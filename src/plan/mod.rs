@@ -14,6 +14,7 @@ mod concessions;
 mod footprint;
 mod keys;
 mod model;
+mod patterns;
 mod planner;
 mod scan;
 mod schedule;

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-use globset::{Glob, GlobSet, GlobSetBuilder};
 use walkdir::WalkDir;
+
+use super::patterns::Patterns;
 
 /// What to look at.
 #[derive(Clone, Debug, Default)]
@@ -13,7 +14,7 @@ pub struct ScanOptions {
     pub inputs: Vec<PathBuf>,
     /// Globs over paths relative to the folder; none means GeoTIFFs by name.
     pub include: Vec<String>,
-    /// Globs that take files out again.
+    /// Globs that take files out again, and folders with all that is in them.
     pub exclude: Vec<String>,
     /// The run directory: never scanned.
     pub run_dir: Option<PathBuf>,
@@ -37,6 +38,8 @@ pub struct Scanned {
     pub scenes: Vec<ScannedScene>,
     /// Files that are no scenes.
     pub ignored: u64,
+    /// What a person should know: patterns that match nothing.
+    pub warnings: Vec<String>,
 }
 
 /// Why the inputs cannot be planned.
@@ -87,11 +90,12 @@ pub enum ScanError {
 pub fn scan(options: &ScanOptions) -> Result<Scanned, ScanError> {
     let mut scanned = match options.inputs.as_slice() {
         [folder] if folder.is_dir() => walk(folder, options)?,
-        [list] if is_list(list) => read_list(list)?,
-        files => files_as_given(files)?,
+        [list] if is_list(list) => without_patterns(read_list(list)?, options),
+        files => without_patterns(files_as_given(files)?, options),
     };
     if scanned.scenes.is_empty() {
         let inputs = options.inputs.iter().map(|p| format!("`{}`", p.display())).collect::<Vec<_>>().join(", ");
+        let inputs = [&[inputs], scanned.warnings.as_slice()].concat().join("; ");
         return Err(ScanError::Nothing { inputs, ignored: scanned.ignored });
     }
     scanned.scenes.sort_by(|a, b| a.name.cmp(&b.name).then(a.file.cmp(&b.file)));
@@ -99,26 +103,31 @@ pub fn scan(options: &ScanOptions) -> Result<Scanned, ScanError> {
     Ok(scanned)
 }
 
-fn globs(patterns: &[String]) -> Result<GlobSet, ScanError> {
-    let mut builder = GlobSetBuilder::new();
-    let fail = |pattern: &str, e: globset::Error| ScanError::Pattern { pattern: pattern.into(), detail: e.to_string() };
-    for pattern in patterns {
-        builder.add(Glob::new(pattern).map_err(|e| fail(pattern, e))?);
+/// Says that patterns select nothing where every file is named.
+fn without_patterns(mut scanned: Scanned, options: &ScanOptions) -> Scanned {
+    if !(options.include.is_empty() && options.exclude.is_empty()) {
+        let text = "--include and --exclude select files in a folder; here each file is named, and all are taken";
+        scanned.warnings.push(text.to_owned());
     }
-    builder.build().map_err(|e| fail(&patterns.join(" "), e))
+    scanned
 }
 
 /// Every scene below a folder. Hidden files and folders, sidecars and all else are counted, never failed.
 fn walk(folder: &Path, options: &ScanOptions) -> Result<Scanned, ScanError> {
-    let (include, exclude) = (globs(&options.include)?, globs(&options.exclude)?);
+    let include = Patterns::new("--include", &options.include)?;
+    let exclude = Patterns::new("--exclude", &options.exclude)?;
     let run_dir = options.run_dir.as_ref().and_then(|d| d.canonicalize().ok());
     let mut scanned = Scanned { root: folder.to_owned(), ..Scanned::default() };
     let hidden = |e: &walkdir::DirEntry| e.depth() > 0 && e.file_name().to_string_lossy().starts_with('.');
     let is_run_dir = |e: &walkdir::DirEntry| {
         e.depth() > 0 && e.file_type().is_dir() && run_dir.is_some() && e.path().canonicalize().ok() == run_dir
     };
+    let is_left_out = |e: &walkdir::DirEntry| {
+        let inside = e.path().strip_prefix(folder).unwrap_or(e.path());
+        e.depth() > 0 && e.file_type().is_dir() && exclude.is_folder_match(inside)
+    };
     let walk = WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter();
-    for entry in walk.filter_entry(|e| !(is_run_dir(e) || (hidden(e) && e.file_type().is_dir()))) {
+    for entry in walk.filter_entry(|e| !(is_run_dir(e) || (hidden(e) && e.file_type().is_dir()) || is_left_out(e))) {
         let (path, is_dir) = match &entry {
             Ok(entry) => (entry.path().to_owned(), entry.file_type().is_dir()),
             Err(e) => match e.path() {
@@ -132,13 +141,14 @@ fn walk(folder: &Path, options: &ScanOptions) -> Result<Scanned, ScanError> {
         }
         let file = path.strip_prefix(folder).unwrap_or(&path).to_owned();
         let is_hidden = file.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'));
-        let wanted = if options.include.is_empty() { is_geotiff_name(&file) } else { include.is_match(&file) };
+        let wanted = if include.is_empty() { is_geotiff_name(&file) } else { include.is_match(&file) };
         if wanted && !is_hidden && !exclude.is_match(&file) {
             scanned.scenes.push(ScannedScene { name: stem_of(&file), file });
         } else {
             scanned.ignored += 1;
         }
     }
+    scanned.warnings = [include.unmatched(), exclude.unmatched()].concat();
     Ok(scanned)
 }
 
@@ -155,7 +165,9 @@ fn read_list(list: &Path) -> Result<Scanned, ScanError> {
     let fail = |detail: String| ScanError::Input { path: list.into(), detail };
     let text = std::fs::read_to_string(list).map_err(|e| fail(e.to_string()))?;
     let mut scanned = Scanned { root: list.parent().unwrap_or(Path::new("")).to_owned(), ..Scanned::default() };
-    for (line, text) in (1..).zip(text.lines()) {
+    // Some editors begin a file with a byte order mark.
+    let lines = text.strip_prefix('\u{feff}').unwrap_or(&text).lines();
+    for (line, text) in (1..).zip(lines) {
         let (path, settings) = text.split_once('\t').unwrap_or((text, ""));
         if !settings.trim().is_empty() {
             return Err(fail(format!("line {line}: settings behind a TAB are reserved; this version knows none")));

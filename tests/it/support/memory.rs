@@ -74,7 +74,7 @@ impl Flow {
             pipeline: pipeline.clone(),
         };
         let scenes = self.scenes.iter().map(|(name, _)| ScannedScene { name: name.clone(), file: path(name) });
-        let scanned = Scanned { root: PathBuf::new(), scenes: scenes.collect(), ignored: 0 };
+        let scanned = Scanned { root: PathBuf::new(), scenes: scenes.collect(), ..Scanned::default() };
         let planned = planner.plan(scanned, &self.schedule(pipeline.members.len()))?;
         Ok((planned, source))
     }
