@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 
 use super::names::{Backbone, Network, Variant};
+use super::nearest;
 use super::table::{SpecError, SpecTable};
 
 /// A network with a name of its own.
@@ -67,8 +68,7 @@ impl SpecTable {
         if let Some(preset) = presets().into_iter().find(|p| p.name == name) {
             return Ok(preset.table);
         }
-        let unknown =
-            || SpecError::new(format!("no network is called `{name}`; `swath models list` shows their names"));
+        let unknown = || SpecError::new(format!("no network is called `{name}`; {}", nearest::advice(name)));
         let mut parts = name.split('/').peekable();
         let variant = parts.peek().and_then(|part| read::<Variant>(part));
         if variant.is_some() {
