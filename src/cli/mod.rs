@@ -12,7 +12,7 @@ use std::path::Path;
 use clap::Parser;
 use serde::Serialize;
 
-use crate::app::{self, Amount, Ended, ExportForm, Guard};
+use crate::app::{self, Amount, Ended, ExportForm, Guard, Output};
 use crate::flow::panic_message;
 use crate::report::{self, CheckRow, PrintError};
 use args::{Arguments, Command, ModelsCommand, RunArgs, Watching, WeightsCommand};
@@ -120,11 +120,12 @@ fn models(command: ModelsCommand) -> Result<u8, app::Error> {
             Ok(exit::DONE)
         }
         ModelsCommand::Export { name, weights, out, classes: Some(classes), seed, .. } => {
+            let out = resolve::output(out);
             let started = app::start_model(&name, classes, &weights, seed, &out)?;
             let (spec, taken, n_fresh) = (&started.spec, started.taken, started.fresh.len());
             report::print(&format!(
                 "{}: {spec}, {classes} classes, {} bands; {taken} tensors are the file's, {n_fresh} start afresh\n",
-                out.display(),
+                out.path.display(),
                 spec.bands
             ))?;
             started.fresh.iter().take(FRESH).try_for_each(|name| report::print(&format!("  afresh: {name}\n")))?;
@@ -134,10 +135,11 @@ fn models(command: ModelsCommand) -> Result<u8, app::Error> {
             Ok(exit::DONE)
         }
         ModelsCommand::Export { name, weights, out, folded, .. } => {
+            let out = resolve::output(out);
             let form = if folded { ExportForm::Folded } else { ExportForm::Plain };
             let spec = app::export_model(&name, &weights, form, &out)?;
             let (classes, bands) = (spec.classes, spec.bands);
-            report::print(&format!("{}: {spec}, {classes} classes, {bands} bands\n", out.display()))?;
+            report::print(&format!("{}: {spec}, {classes} classes, {bands} bands\n", out.path.display()))?;
             Ok(exit::DONE)
         }
         ModelsCommand::Check { dir, names, trace, json } => {
@@ -161,17 +163,31 @@ fn models(command: ModelsCommand) -> Result<u8, app::Error> {
 
 fn weights(command: WeightsCommand) -> Result<u8, app::Error> {
     match command {
-        WeightsCommand::Inspect { file, which, json } => {
+        WeightsCommand::Inspect { file, all, which, json } => {
             let sheet = app::inspect_weights(&file, resolve::selection(which))?;
-            show(&sheet, json, sheet.text())?;
+            show(&sheet, json, if all { sheet.full_text() } else { sheet.text() })?;
             Ok(exit::DONE)
         }
         WeightsCommand::Convert { file, out, which, dtype } => {
+            let out = resolve::output(out);
             let n = app::convert_weights(&file, resolve::selection(which), resolve::target(dtype), &out)?;
-            report::print(&format!("{}: {n} tensors\n", out.display()))?;
+            report::print(&format!("{}: {n} tensors\n", out.path.display()))?;
             Ok(exit::DONE)
         }
-        WeightsCommand::Compress { files, out, budget, bits, lossless: _, data, pipeline, tiles, device, json } => {
+        WeightsCommand::Compress {
+            files,
+            out,
+            overwrite,
+            budget,
+            bits,
+            lossless: _,
+            data,
+            pipeline,
+            tiles,
+            device,
+            json,
+        } => {
+            let out = Output { path: out, overwrite };
             let amount = match (budget, bits) {
                 (Some(budget), _) => Amount::Budget(budget),
                 (None, Some(bits)) => Amount::Bits(bits),

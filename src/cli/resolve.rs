@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::args::{
-    BackendName, DECODE_TIMEOUT, DecodeName, DtypeName, EvalArgs, JobArgs, RunArgs, Stage, SynthArgs, WhichTensors,
+    BackendName, DECODE_TIMEOUT, DecodeName, DtypeName, EvalArgs, JobArgs, OutFile, RunArgs, Stage, SynthArgs,
+    WhichTensors,
 };
 use crate::app::{
-    self, DamageRequest, EvalRequest, Guard, JobRequest, RunOptions, Selection, StageName, SynthRequest, Target,
+    self, DamageRequest, EvalRequest, Guard, JobRequest, Output, RunOptions, Selection, StageName, SynthRequest, Target,
 };
 use crate::plan::{BackendKind, Decode, DeviceId, ScanOptions};
 
@@ -78,7 +79,12 @@ fn stage(name: Stage) -> StageName {
 
 /// What `synth` draws.
 pub(super) fn synth(args: SynthArgs) -> SynthRequest {
-    SynthRequest { seed: args.seed, out: args.out }
+    SynthRequest { seed: args.seed, out: Output { path: args.out, overwrite: args.overwrite } }
+}
+
+/// A file that is written.
+pub(super) fn output(file: OutFile) -> Output {
+    Output { path: file.out, overwrite: file.overwrite }
 }
 
 /// What `eval` scores.
