@@ -13,6 +13,7 @@ use crate::masks::MaskError;
 use crate::package::PackageError;
 use crate::plan::{PlanError, ScanError};
 use crate::raster::GdalError;
+use crate::report::PrintError;
 use crate::stages::{CommitError, InferError};
 use crate::zoo::weights::WeightsError;
 use crate::zoo::weights::swz::SwzError;
@@ -82,6 +83,9 @@ pub enum Error {
     /// A file could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// A command's answer could not be printed.
+    #[error(transparent)]
+    Print(#[from] PrintError),
     /// A mask could not be written.
     #[error(transparent)]
     Mask(#[from] MaskError),
@@ -183,7 +187,11 @@ impl Error {
     /// Whether the disk or its permissions are to blame.
     pub fn is_output_fault(&self) -> bool {
         match self {
-            Self::Write(_) | Self::NoRoom { .. } | Self::OutputRefused { .. } | Self::Unwritable { .. } => true,
+            Self::Write(_)
+            | Self::Print(_)
+            | Self::NoRoom { .. }
+            | Self::OutputRefused { .. }
+            | Self::Unwritable { .. } => true,
             Self::WeightsFile(WeightsError::Write(_) | WeightsError::Swz(SwzError::Write(_))) => true,
             Self::Mask(e) => e.is_output_fault(),
             Self::Package(e) => e.is_output_fault(),

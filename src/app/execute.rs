@@ -215,7 +215,7 @@ fn recall(options: &RunOptions, plan: &str) -> Result<State, Error> {
     if options.fresh {
         return Ok(State::default());
     }
-    let state = Journal::look(&options.out)?.map(|journal| journal.state()).transpose()?;
+    let state = Journal::open_read_only(&options.out)?.map(|journal| journal.state()).transpose()?;
     let mut state = state.unwrap_or_default();
     state.concessions.retain(|conceded| holds(conceded, plan, options.deadline.is_some()));
     Ok(state)

@@ -1,13 +1,17 @@
 //! `swath models`: which networks there are, what one is made of, and whether they compute what their references do.
 
 use super::Error;
-use crate::report::{ModelList, ModelRow, PresetRow};
+use crate::report::{ModelList, ModelRow, ModelSheet, PresetRow};
 use crate::zoo::spec::{ARCHITECTURES, Architecture, Network, NetworkSpec, SpecTable, presets};
 
 #[cfg(feature = "torch")]
-pub use with_torch::{check_models, show_model};
+pub use with_torch::check_models;
+#[cfg(feature = "torch")]
+use with_torch::sheet;
 #[cfg(not(feature = "torch"))]
-pub use without_torch::{check_models, show_model};
+pub use without_torch::check_models;
+#[cfg(not(feature = "torch"))]
+use without_torch::sheet;
 
 /// Bands and classes that sizes are told for.
 const BANDS: u32 = 3;
@@ -23,6 +27,15 @@ pub fn list_models() -> ModelList {
         about: p.about.to_owned(),
     };
     ModelList { networks, presets: presets().into_iter().map(describe).collect() }
+}
+
+/// What the network called `name` is made of, with the shapes that belong to an image of `side` x `side` pixels.
+///
+/// # Errors
+/// When there is no such network, or this build has none.
+pub fn show_model(name: &str, side: u32) -> Result<ModelSheet, Error> {
+    let table = SpecTable::named(name).map_err(|e| Error::Usage(e.to_string()))?;
+    sheet(&sized(&table)?, side)
 }
 
 /// The networks of an architecture at its default stride.
@@ -61,21 +74,15 @@ mod with_torch {
     use std::collections::BTreeMap;
     use std::path::Path;
 
-    use super::{Error, SpecTable, row, sized};
+    use super::{Error, NetworkSpec, row};
     use crate::report::{CheckRow, LayerRow, ModelSheet};
     use crate::zoo::census::{Census, census};
     use crate::zoo::check::{self, Folder, Verdict};
     use crate::zoo::layout::Role;
 
-    /// What the network called `name` is made of, with the shapes that belong to an image of `side` x `side` pixels.
-    ///
-    /// # Errors
-    /// When there is no such network.
-    pub fn show_model(name: &str, side: u32) -> Result<ModelSheet, Error> {
-        let usage = |e: String| Error::Usage(e);
-        let spec = sized(&SpecTable::named(name).map_err(|e| usage(e.to_string()))?)?;
-        let taken = census(&spec).map_err(|e| usage(e.to_string()))?;
-        Ok(ModelSheet { row: row(&spec), side, layers: layers(&taken, side) })
+    pub(super) fn sheet(spec: &NetworkSpec, side: u32) -> Result<ModelSheet, Error> {
+        let taken = census(spec).map_err(|e| Error::Usage(e.to_string()))?;
+        Ok(ModelSheet { row: row(spec), side, layers: layers(&taken, side) })
     }
 
     /// The layers in the order in which they run, then those that do not.
@@ -168,18 +175,14 @@ mod with_torch {
 mod without_torch {
     use std::path::Path;
 
-    use super::Error;
+    use super::{Error, NetworkSpec};
     use crate::report::{CheckRow, ModelSheet};
 
     fn refusal() -> Error {
         Error::Usage("this build has no networks: build with the feature `torch`".to_owned())
     }
 
-    /// What a network is made of.
-    ///
-    /// # Errors
-    /// Always: this build has no networks.
-    pub fn show_model(_name: &str, _side: u32) -> Result<ModelSheet, Error> {
+    pub(super) fn sheet(_: &NetworkSpec, _: u32) -> Result<ModelSheet, Error> {
         Err(refusal())
     }
 

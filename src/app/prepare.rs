@@ -65,6 +65,7 @@ pub fn prepare(request: &JobRequest) -> Result<Job, Error> {
     let device_class = device_class(&schedule.devices)?;
     let members = members(&pipeline, request.backend, &device_class)?;
     let scanned = scan(&request.scan)?;
+    let of_scan = scanned.warnings.clone();
     let versions = versions()?;
     let source = planning_source(request.decode)?;
     let planner =
@@ -75,8 +76,7 @@ pub fn prepare(request: &JobRequest) -> Result<Job, Error> {
     }
     let source = reading_source(&planned.plan, &schedule)?;
     let promise = Promise::new(&planned.plan, &schedule);
-    let mut warnings = warnings(&planned, &promise);
-    warnings.extend(doubts(&planned.plan));
+    let warnings = [of_scan, warnings(&planned, &promise), doubts(&planned.plan)].concat();
     Ok(Job { planned, schedule, promise, source, warnings })
 }
 

@@ -15,8 +15,9 @@ use crate::report::{FailedScene, RunReport};
 pub use crate::report::{Standing, Verified};
 use crate::stages::OutputLayout;
 
-fn open(dir: &Path) -> Result<(Journal, State), Error> {
-    let journal = Journal::look(dir)?;
+/// Looks at a run directory: nothing is written, so that it may be a folder without the right to write.
+fn look(dir: &Path) -> Result<(Journal, State), Error> {
+    let journal = Journal::open_read_only(dir)?;
     let journal =
         journal.ok_or_else(|| Error::Usage(format!("`{}` is no run directory: it has no run.db", dir.display())))?;
     let state = journal.state()?;
@@ -28,7 +29,7 @@ fn open(dir: &Path) -> Result<(Journal, State), Error> {
 /// # Errors
 /// When it is none, or its journal cannot be read.
 pub fn status(dir: &Path) -> Result<Standing, Error> {
-    let (_, state) = open(dir)?;
+    let (_, state) = look(dir)?;
     let scenes = state.run.as_ref().map_or(0, |r| r.scenes);
     let (done, failed) = (state.scenes.len() as u64, state.failures.len() as u64);
     let outstanding = scenes.saturating_sub(done + failed);
@@ -63,7 +64,7 @@ pub fn status(dir: &Path) -> Result<Standing, Error> {
 /// # Errors
 /// When the folder is no run directory, or its journal cannot be read or is damaged itself.
 pub fn verify(dir: &Path) -> Result<Verified, Error> {
-    let (journal, state) = open(dir)?;
+    let (journal, state) = look(dir)?;
     if !journal.is_sound()? {
         let reason = "SQLite finds it damaged".to_owned();
         return Err(JournalError::Format { path: dir.join(crate::journal::JOURNAL_FILE), reason }.into());
@@ -86,7 +87,7 @@ pub fn verify(dir: &Path) -> Result<Verified, Error> {
 /// # Errors
 /// When the folder is no run directory, was not made by a command, or that command's folder is gone.
 pub fn recorded_command(dir: &Path) -> Result<Vec<String>, Error> {
-    let (_, state) = open(dir)?;
+    let (_, state) = look(dir)?;
     let run = state.run.filter(|run| !run.arguments.is_empty());
     let run = run.ok_or_else(|| Error::Usage(format!("`{}` does not say which command made it", dir.display())))?;
     let folder = PathBuf::from(&run.folder);
@@ -104,9 +105,10 @@ pub fn recorded_command(dir: &Path) -> Result<Vec<String>, Error> {
 /// When the run directory is in use, the job cannot be planned, or a file cannot be removed.
 pub fn collect_garbage(dir: &Path, job: Option<&JobRequest>) -> Result<String, Error> {
     // Looked at once before the lock, so that a folder that is no run directory is left alone; what counts is what is there after.
-    drop(open(dir)?);
+    drop(look(dir)?);
     let _lock = Lock::take(dir, false)?;
-    let (mut journal, state) = open(dir)?;
+    let mut journal = Journal::open(dir)?;
+    let state = journal.state()?;
     let usable = match job {
         Some(job) => usable_paths(&state, &prepare(job)?.planned.plan)?,
         None => BTreeSet::new(),
@@ -127,7 +129,8 @@ pub fn collect_garbage(dir: &Path, job: Option<&JobRequest>) -> Result<String, E
     }
     let stray = remove_stray(dir, &state)?;
     let bytes = useless.iter().map(|file| file.bytes).sum::<u64>();
-    Ok(format!("{} checkpoint files removed ({}), {stray} unrecorded ones\n", paths.len(), format_bytes(bytes)))
+    let removed = count(paths.len() as u64, "checkpoint file");
+    Ok(format!("{removed} removed ({}), {stray} unrecorded\n", format_bytes(bytes)))
 }
 
 /// Removes the outputs of earlier commands that the last one did not make: its report lists them. Returns what was done, in words.
@@ -135,7 +138,7 @@ pub fn collect_garbage(dir: &Path, job: Option<&JobRequest>) -> Result<String, E
 /// # Errors
 /// When the run directory is in use or has no report, or a file cannot be removed.
 pub fn collect_old_outputs(dir: &Path) -> Result<String, Error> {
-    drop(open(dir)?);
+    drop(look(dir)?);
     let _lock = Lock::take(dir, false)?;
     let path = OutputLayout { dir: dir.to_owned() }.report();
     let no_report = || Error::Usage(format!("`{}` cannot be read: it tells which outputs are old", path.display()));

@@ -6,18 +6,20 @@ use std::path::{Path, PathBuf};
 
 #[cfg(feature = "torch")]
 use super::damage::Trial;
+use super::replace::Output;
 use super::{Error, JobRequest};
 use crate::infer::Damage;
 use crate::report::{self, CompressedFile, CompressedFiles, TensorRow, WeightsDiff, WeightsSheet};
+use crate::zoo::spec::{NetworkSpec, SpecTable};
 use crate::zoo::weights::{self, FileTensor};
 pub use crate::zoo::weights::{Amount, Selection, Target};
 
 #[cfg(feature = "torch")]
-pub use with_torch::{export_model, start_model};
+use with_torch as networks;
+#[cfg(not(feature = "torch"))]
+use without_torch as networks;
 #[cfg(not(feature = "torch"))]
 use without_torch::Trial;
-#[cfg(not(feature = "torch"))]
-pub use without_torch::{export_model, start_model};
 
 /// Where the damage that compression does is measured.
 #[derive(Clone, Debug)]
@@ -56,10 +58,25 @@ pub fn inspect_weights(path: &Path, selection: Selection) -> Result<WeightsSheet
         format: found.format.to_string(),
         digest: found.digest,
         notes: found.notes.iter().map(ToString::to_string).chain(duplicates).collect(),
+        bytes: size_of(path),
         values: known.map(n_values).sum(),
+        dtypes: dtypes(&found.tensors),
         fits: fits(&found.tensors),
         tensors: found.tensors.iter().map(row).collect(),
     })
+}
+
+/// Bytes of a file, or of the files of a folder; 0 where the system does not tell.
+fn size_of(path: &Path) -> u64 {
+    let files = walkdir::WalkDir::new(path).follow_links(true).into_iter().filter_map(Result::ok);
+    files.filter_map(|entry| entry.metadata().ok()).filter(std::fs::Metadata::is_file).map(|m| m.len()).sum()
+}
+
+/// How many tensors have each type.
+fn dtypes(tensors: &[FileTensor]) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    tensors.iter().for_each(|t| *counts.entry(format!("{:?}", t.dtype)).or_default() += 1);
+    counts
 }
 
 #[cfg(feature = "torch")]
@@ -76,32 +93,58 @@ fn fits(_tensors: &[FileTensor]) -> Option<Vec<String>> {
 /// Writes the tensors of `from` to the safetensors file `to`; returns how many.
 ///
 /// # Errors
-/// When `from` cannot be read or `to` not be written.
-pub fn convert_weights(from: &Path, selection: Selection, target: Target, to: &Path) -> Result<usize, Error> {
-    Ok(weights::convert(from, selection, target, to)?)
+/// When `from` cannot be read or `to` may not or cannot be written.
+pub fn convert_weights(from: &Path, selection: Selection, target: Target, to: &Output) -> Result<usize, Error> {
+    Ok(weights::convert(from, selection, target, to.safetensors(&[from])?)?)
+}
+
+/// Loads the weights file `from` into the network called `name` and writes them to the safetensors file `to`. Returns the network.
+///
+/// # Errors
+/// When there is no such network, the file does not fit it, or `to` may not or cannot be written.
+pub fn export_model(name: &str, from: &Path, form: ExportForm, to: &Output) -> Result<NetworkSpec, Error> {
+    check_name(name)?;
+    networks::export_model(name, from, form, to.safetensors(&[from])?)
+}
+
+/// Writes to the safetensors file `to` what training the network called `name` for `classes` classes starts from: the weights file `from`,
+/// of other classes or of the backbone alone, and seeded values for what that does not give.
+///
+/// # Errors
+/// When there is no such network, the file is neither, or `to` may not or cannot be written.
+pub fn start_model(name: &str, classes: u32, from: &Path, seed: u64, to: &Output) -> Result<networks::Started, Error> {
+    check_name(name)?;
+    networks::start_model(name, classes, from, seed, to.safetensors(&[from])?)
+}
+
+/// Refuses a name that no network has, in any build.
+fn check_name(name: &str) -> Result<(), Error> {
+    SpecTable::named(name).map(drop).map_err(|e| Error::Usage(e.to_string()))
 }
 
 /// Powers to which a measured sensitivity is raised, one after the other: 0 counts all tensors alike. Small errors say how much a tensor
 /// matters, but not how the large ones of a tight budget add up, so the power that does least damage is found by trying.
 const POWERS: [f64; 4] = [0.0, 0.25, 0.5, 1.0];
 
-/// Compresses `files` into the folder `out`. With `data`, what each tensor's error does to the answers is measured, the budget is spent in
+/// Compresses `files` into the folder `out`, each to a file of its own. With `data`, what each tensor's error does to the answers is measured, the budget is spent in
 /// several ways that follow from it, the best of which stays, and it is told what became of the masks.
 ///
 /// # Errors
-/// When a file cannot be read or written, no choice fits the budget, or the damage cannot be measured.
+/// When a file cannot be read, or may not or cannot be written, no choice fits the budget, or the damage cannot be measured.
 pub fn compress_weights(
     files: &[PathBuf],
     amount: Amount,
-    out: &Path,
+    out: &Output,
     data: Option<&DamageRequest>,
 ) -> Result<CompressedFiles, Error> {
+    let inputs: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
+    out.check(&weights::compressed_files(files, &out.path)?, &inputs)?;
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let compress = |known: &[BTreeMap<String, f64>], power: f64| {
         // What the network does not run with has no sensitivity.
         let of = |file: &BTreeMap<String, f64>, name: &str| file.get(name).map_or(0.0, |known| known.powf(power));
         let sensitivity = |file: usize, name: &str| known.get(file).map_or(1.0, |file| of(file, name));
-        weights::compress(files, amount, out, threads, sensitivity)
+        weights::compress(files, amount, &out.path, threads, sensitivity)
     };
     let row = |(c, damage): (weights::Compressed, Option<Damage>)| CompressedFile {
         path: c.path.display().to_string(),
@@ -157,15 +200,20 @@ pub fn diff_weights(first: &Path, second: &Path, selection: Selection) -> Result
     let shapes = found.shapes.iter().map(|(name, a, b)| format!("{name}: {a:?} and {b:?}")).collect();
     let dtypes = found.dtypes.iter().map(|(name, a, b)| format!("{name}: {a:?} and {b:?}")).collect();
     let value = |(name, d): &(String, weights::ValueDifference)| {
-        format!("{name}: {:.3e} at most, {:.3e} of the root mean square", d.largest, d.relative)
+        format!("{name}: largest absolute difference {:.3e}, RMS {:.3e} of the weights'", d.largest, d.relative)
     };
-    let differences = vec![
+    let mut stored: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, a, b) in found.stored {
+        stored.entry(format!("with the same values, stored as {a:?} and {b:?}")).or_default().push(name);
+    }
+    let mut differences = vec![
         (format!("only in {}", first.display()), found.only_first),
         (format!("only in {}", second.display()), found.only_second),
         ("of another shape".to_owned(), shapes),
         ("of another type".to_owned(), dtypes),
         ("with other values".to_owned(), found.values.iter().map(value).collect()),
     ];
+    differences.extend(stored);
     Ok((WeightsDiff { equal: found.equal, differences }, differs))
 }
 
@@ -176,13 +224,10 @@ mod with_torch {
     use super::{Error, ExportForm};
     use crate::zoo::export::{self, ExportError};
     use crate::zoo::spec::NetworkSpec;
-    use crate::zoo::start::{self, Started};
+    use crate::zoo::start;
+    pub(super) use crate::zoo::start::Started;
 
-    /// Loads the weights file `from` into the network called `name` and writes them to the safetensors file `to`. Returns the network.
-    ///
-    /// # Errors
-    /// When there is no such network, the file does not fit it, or `to` cannot be written.
-    pub fn export_model(name: &str, from: &Path, form: ExportForm, to: &Path) -> Result<NetworkSpec, Error> {
+    pub(super) fn export_model(name: &str, from: &Path, form: ExportForm, to: &Path) -> Result<NetworkSpec, Error> {
         let exported = match form {
             ExportForm::Plain => export::plain(name, from, to),
             ExportForm::Folded => export::folded(name, from, to),
@@ -190,12 +235,7 @@ mod with_torch {
         exported.map_err(failed)
     }
 
-    /// Writes to the safetensors file `to` what training the network called `name` for `classes` classes starts from: the weights file
-    /// `from`, of other classes or of the backbone alone, and seeded values for what that does not give.
-    ///
-    /// # Errors
-    /// When there is no such network, the file is neither, or `to` cannot be written.
-    pub fn start_model(name: &str, classes: u32, from: &Path, seed: u64, to: &Path) -> Result<Started, Error> {
+    pub(super) fn start_model(name: &str, classes: u32, from: &Path, seed: u64, to: &Path) -> Result<Started, Error> {
         start::without_classifier(name, classes, from, seed, to).map_err(failed)
     }
 
@@ -219,7 +259,7 @@ mod without_torch {
 
     /// Starting weights that were written: never in this build.
     #[derive(Debug)]
-    pub struct StartedModel {
+    pub struct Started {
         /// The network.
         pub spec: NetworkSpec,
         /// Tensors that the file had.
@@ -245,19 +285,11 @@ mod without_torch {
         }
     }
 
-    /// Loads weights into a network and writes them.
-    ///
-    /// # Errors
-    /// Always: this build has no networks.
-    pub fn export_model(_name: &str, _from: &Path, _form: ExportForm, _to: &Path) -> Result<NetworkSpec, Error> {
+    pub(super) fn export_model(_: &str, _: &Path, _: ExportForm, _: &Path) -> Result<NetworkSpec, Error> {
         Err(Error::Usage(NO_NETWORKS.to_owned()))
     }
 
-    /// Writes starting weights.
-    ///
-    /// # Errors
-    /// Always: this build has no networks.
-    pub fn start_model(_: &str, _: u32, _: &Path, _: u64, _: &Path) -> Result<StartedModel, Error> {
+    pub(super) fn start_model(_: &str, _: u32, _: &Path, _: u64, _: &Path) -> Result<Started, Error> {
         Err(Error::Usage(NO_NETWORKS.to_owned()))
     }
 }

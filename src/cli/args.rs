@@ -33,9 +33,12 @@ pub(super) enum Command {
     Plan(PlanArgs),
     /// Show versions, formats, codecs and memory, and what is wrong.
     Doctor,
-    /// Draw georeferenced sample scenes with true masks over 15 classes.
+    /// Generate six synthetic georeferenced scenes with ground-truth masks of 15 classes.
     Synth(SynthArgs),
-    /// Score masks against true masks.
+    /// Compute IoU, precision and recall of masks against ground truth.
+    ///
+    /// All pixels of all pairs are pooled. The mIoU is the mean over the values that occur in masks or ground truth. Exit code 3 if masks
+    /// are missing or pairs cannot be compared.
     Eval(EvalArgs),
     /// Show what a run directory holds: scenes done, failed and outstanding, checkpoints.
     Status(DirArgs),
@@ -45,10 +48,10 @@ pub(super) enum Command {
     Resume(ResumeArgs),
     /// Remove what the last command of a run directory cannot use any more: checkpoints, and outputs of earlier commands.
     Gc(GcArgs),
-    /// Show the networks, or compare them with their references.
+    /// List and show networks, export their weights, check them against reference implementations.
     #[command(subcommand)]
     Models(ModelsCommand),
-    /// Look at files of weights, convert and compare them.
+    /// Inspect, convert, compress and compare weights files.
     #[command(subcommand)]
     Weights(WeightsCommand),
     /// Decode scenes for another swath process, which starts this one.
@@ -58,18 +61,18 @@ pub(super) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ModelsCommand {
-    /// List the networks with their size, cost and source.
+    /// List the networks with their parameters, MACs and reference implementation.
     List {
-        /// Print JSON instead of text.
+        /// Print JSON instead of a table.
         #[arg(long)]
         json: bool,
     },
-    /// Show what a network is made of.
+    /// Show the layers of a network: parameters, output shapes, MACs.
     Show {
-        /// A name that `list` shows; the variant can be left out.
+        /// A name that `models list` shows; the variant can be left out.
         name: String,
 
-        /// Side of the image that output shapes and costs are told for.
+        /// Side of the square input image that output shapes and MACs are given for.
         #[arg(long, value_name = "PIXELS", default_value_t = 512, value_parser = clap::value_parser!(u32).range(64..=16_384))]
         size: u32,
 
@@ -77,42 +80,44 @@ pub(super) enum ModelsCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Write weights as the network's reference has them: PyTorch loads the file with strict=True. Or as training starts from them.
+    /// Write weights as a state_dict of the reference implementation.
+    ///
+    /// Tensor names, shapes and f32 values are those of the reference: load_state_dict(strict=True) in PyTorch takes the file. With
+    /// --drop-classifier, write a checkpoint from which training for other classes starts.
     Export {
-        /// A name that `list` shows; the variant can be left out.
+        /// A name that `models list` shows; the variant can be left out.
         name: String,
 
         /// A weights file of any format that fits the network.
         #[arg(long, value_name = "FILE")]
         weights: PathBuf,
 
-        /// The safetensors file to write.
-        #[arg(short, long, value_name = "FILE")]
-        out: PathBuf,
+        #[command(flatten)]
+        out: OutFile,
 
-        /// As the network runs: batch normalisation folded, without what only training uses.
+        /// Write the network as it runs: batch normalisation folded into the convolutions, without auxiliary heads.
         #[arg(long)]
         folded: bool,
 
-        /// As training starts with other classes: all but what depends on their number, which is seeded. FILE may also be a backbone's
-        /// alone, with ImageNet's classifier.
+        /// Leave out the layers whose shape depends on the number of classes and initialise them anew, for fine-tuning. --weights may then
+        /// also be an ImageNet checkpoint of the backbone alone.
         #[arg(long, requires = "classes", conflicts_with = "folded")]
         drop_classifier: bool,
 
-        /// With --drop-classifier: how many classes the network is to tell apart.
+        /// With --drop-classifier: the new number of classes.
         #[arg(long, value_name = "N", requires = "drop_classifier", value_parser = clap::value_parser!(u32).range(1..=65_535))]
         classes: Option<u32>,
 
-        /// With --drop-classifier: what the seeded values follow from.
+        /// With --drop-classifier: the random seed of the new layers.
         #[arg(long, value_name = "N", requires = "drop_classifier", default_value_t = 0)]
         seed: u64,
     },
-    /// Compare networks with what their reference implementations returned. Exit code 1 if one differs.
+    /// Compare networks with recorded outputs of their reference implementations. Exit code 1 if one differs.
     Check {
         /// A folder of fixtures: manifest.json, and for each network NAME.safetensors and NAME.keys.json.
         dir: PathBuf,
 
-        /// Fixtures of it; all if none is named.
+        /// Names of fixtures to check. Default: all.
         names: Vec<String>,
 
         /// Where a network differs, name the first layer that does (needs NAME.taps.json).
@@ -127,10 +132,14 @@ pub(super) enum ModelsCommand {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum WeightsCommand {
-    /// Show what a file holds: format, tensors, digest, and which networks it fits.
+    /// Show what a weights file holds: format, number of parameters, data types, digest, and which networks it fits.
     Inspect {
-        /// A safetensors file, a PyTorch checkpoint or a Huffman directory.
+        /// A safetensors file, a PyTorch checkpoint (.pth), compressed weights (.swz) or a Huffman directory.
         file: PathBuf,
+
+        /// List every tensor with its data type and shape. (JSON always has them.)
+        #[arg(long)]
+        all: bool,
 
         #[command(flatten)]
         which: WhichTensors,
@@ -139,47 +148,50 @@ pub(super) enum WeightsCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Write the tensors of a file of any format as safetensors.
+    /// Convert a weights file of any format to safetensors.
     Convert {
-        /// A safetensors file, a PyTorch checkpoint or a Huffman directory.
+        /// A safetensors file, a PyTorch checkpoint (.pth), compressed weights (.swz) or a Huffman directory.
         file: PathBuf,
 
-        /// The safetensors file to write.
-        #[arg(short, long, value_name = "FILE")]
-        out: PathBuf,
+        #[command(flatten)]
+        out: OutFile,
 
         #[command(flatten)]
         which: WhichTensors,
 
-        /// Type of the values; integers stay as they are.
+        /// Data type of the values. Integer tensors keep theirs.
         #[arg(long, value_enum, default_value_t = DtypeName::Same)]
         dtype: DtypeName,
     },
-    /// Compress files so that they fit a size limit. Pipelines take the results as they are.
+    /// Compress weights files to fit a size limit. Pipelines use the .swz files as they are.
     Compress {
-        /// Files of any format.
+        /// Weights files of any format.
         #[arg(required = true)]
         files: Vec<PathBuf>,
 
-        /// The folder for the compressed files: each keeps its name and ends in .swz.
+        /// The folder for the compressed files: NAME.pth becomes NAME.swz.
         #[arg(short, long, value_name = "DIR")]
         out: PathBuf,
 
-        /// All files together take this much at most (kB, MB, GB: powers of 1000; KiB, MiB, GiB: of 1024): bits are spent where they
-        /// avoid most damage.
+        /// Replace .swz files that exist. An input file is never replaced.
+        #[arg(long)]
+        overwrite: bool,
+
+        /// Upper limit for the size of all files together (kB, MB, GB: powers of 1000; KiB, MiB, GiB: of 1024). Tensors whose quantisation
+        /// error matters most get most bits.
         #[arg(long, value_name = "SIZE", value_parser = parse_budget, required_unless_present_any = ["bits", "lossless"])]
         budget: Option<u64>,
 
-        /// Instead: as many levels as this many bits tell apart, 1 to 8.
+        /// Instead of --budget: quantise every tensor to this many bits per weight, 1 to 8.
         #[arg(long, value_name = "N", conflicts_with_all = ["budget", "lossless"], value_parser = clap::value_parser!(u8).range(1..=8))]
         bits: Option<u8>,
 
-        /// Instead: bit for bit.
+        /// Instead of --budget: without loss, bit for bit.
         #[arg(long, conflicts_with = "budget")]
         lossless: bool,
 
-        /// Scenes (a folder, a list file, or files) on which it is measured what each tensor's error does to a member's answers: the budget
-        /// is spent accordingly, and it is told how far the masks agree.
+        /// Calibration scenes (a folder, a list file, or files). The effect of each tensor's error on the network's output is measured on
+        /// them and decides how --budget is spent; the agreement of the masks before and after is shown.
         #[arg(long, num_args = 1.., value_name = "INPUT", requires = "pipeline")]
         data: Vec<PathBuf>,
 
@@ -187,11 +199,11 @@ pub(super) enum WeightsCommand {
         #[arg(long, value_name = "FILE", requires = "data")]
         pipeline: Option<PathBuf>,
 
-        /// With --data: tiles that are run, from all over the scenes, to measure and then to compare the masks.
+        /// With --data: number of calibration tiles, spread over the scenes.
         #[arg(long, value_name = "N", requires = "data", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         tiles: u32,
 
-        /// With --data: the device that runs them. Default: the first GPU, or else a CPU.
+        /// With --data: the device that runs the networks. Default: the first GPU, or else a CPU.
         #[arg(long, value_name = "DEVICE", requires = "data")]
         device: Option<DeviceId>,
 
@@ -199,12 +211,14 @@ pub(super) enum WeightsCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Compare two files: names, shapes, types, values. Exit code 1 if they differ.
+    /// Compare two weights files: tensor names, shapes, data types, values. Exit code 1 if they differ.
+    ///
+    /// Values of different data types are compared too: they count as the same where rounding to the narrower type makes them equal.
     Diff {
-        /// The first.
+        /// A weights file of any format.
         first: PathBuf,
 
-        /// The second, of any format.
+        /// Another; its format may differ.
         second: PathBuf,
 
         #[command(flatten)]
@@ -216,14 +230,26 @@ pub(super) enum WeightsCommand {
     },
 }
 
+/// A safetensors file to write.
+#[derive(Clone, Debug, Args)]
+pub(super) struct OutFile {
+    /// The safetensors file to write; its name ends in .safetensors.
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) out: PathBuf,
+
+    /// Replace the file if it exists. The input file is never replaced.
+    #[arg(long)]
+    pub(super) overwrite: bool,
+}
+
 /// Which tensors of a checkpoint are meant.
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct WhichTensors {
-    /// The weights averaged over the training (EMA) instead of the last ones.
+    /// Take the exponential moving average (EMA) of the weights from a training checkpoint, not the last weights.
     #[arg(long, conflicts_with = "everything")]
     pub(super) average: bool,
 
-    /// All tensors under the names that they have in the file: nothing is unwrapped, renamed or left out.
+    /// Take all tensors under the names in the file: nothing is unwrapped, renamed or left out.
     #[arg(long)]
     pub(super) everything: bool,
 }
@@ -437,7 +463,7 @@ pub(super) struct JobArgs {
     #[arg(long, value_name = "GLOB")]
     pub(super) include: Vec<String>,
 
-    /// In a folder, leave out the files that match.
+    /// In a folder, leave out the files and folders that match: a path in it, or a folder's name.
     #[arg(long, value_name = "GLOB")]
     pub(super) exclude: Vec<String>,
 
@@ -473,33 +499,38 @@ pub(super) enum DecodeName {
 
 #[derive(Debug, Args)]
 pub(super) struct SynthArgs {
-    /// Decides every pixel.
+    /// The random seed: equal seeds give equal scenes.
     #[arg(long, default_value_t = 0)]
     pub(super) seed: u64,
 
-    /// Where the folders `images` and `masks` go.
+    /// The folder to write: images/NAME.tif and masks/NAME.png. Scenes that are there already are left as they are.
     #[arg(short, long, value_name = "DIR")]
     pub(super) out: PathBuf,
+
+    /// Replace files of these names that hold something else.
+    #[arg(long)]
+    pub(super) overwrite: bool,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct EvalArgs {
-    /// Folder of masks (PNG).
+    /// A folder of masks, or one mask: PNG or GeoTIFF with one class value per pixel.
     pub(super) masks: PathBuf,
 
-    /// Folder of true masks with the same names.
+    /// The folder of ground truth: masks with the same relative paths, PNG or GeoTIFF (the extension may differ). Pixels that a GeoTIFF
+    /// declares as nodata are left out.
     #[arg(long, value_name = "DIR")]
     pub(super) truth: PathBuf,
 
-    /// A value of the true masks that is left out.
-    #[arg(long, value_name = "V")]
-    pub(super) ignore: Option<u16>,
+    /// Ground-truth values that are left out, such as 255 for unlabelled pixels. Give it again, or 0,255, for several.
+    #[arg(long, value_name = "VALUE", value_delimiter = ',')]
+    pub(super) ignore: Vec<u16>,
 
-    /// A pipeline file whose class table names the values.
+    /// The pipeline file of the masks: its class table gives the values names, and values without an entry are told.
     #[arg(long, value_name = "PIPELINE")]
     pub(super) pipeline: Option<PathBuf>,
 
-    /// Print JSON instead of text.
+    /// Print JSON instead of a table, the confusion matrix included.
     #[arg(long)]
     pub(super) json: bool,
 }

@@ -55,7 +55,11 @@ pub(super) fn code(error: &Error) -> u8 {
         },
         Error::DeviceLost { .. } | Error::NoDevice { .. } => NO_DEVICE,
         Error::Journal(_) => UNREADABLE,
-        Error::Write(_) | Error::NoRoom { .. } | Error::OutputRefused { .. } | Error::Unwritable { .. } => OUTPUT,
+        Error::Write(_)
+        | Error::Print(_)
+        | Error::NoRoom { .. }
+        | Error::OutputRefused { .. }
+        | Error::Unwritable { .. } => OUTPUT,
         Error::Locked { .. } => LOCKED,
         Error::Stopped(signal) => signal.exit_code(),
         Error::Gdal(_)

@@ -12,9 +12,9 @@ use std::path::Path;
 use clap::Parser;
 use serde::Serialize;
 
-use crate::app::{self, Amount, Ended, ExportForm, Guard};
+use crate::app::{self, Amount, Ended, ExportForm, Guard, Output};
 use crate::flow::panic_message;
-use crate::report::{self, CheckRow, Detail, Event, Page, ProgressForm, RunReport, Show};
+use crate::report::{self, CheckRow, Detail, Event, Page, PrintError, ProgressForm, RunReport, Show};
 use args::{Arguments, Command, ModelsCommand, ProgressName, RunArgs, TalkArgs, Watching, WeightsCommand};
 
 /// Runs the program with the arguments that it was called with, and returns its exit code.
@@ -37,9 +37,15 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 
 /// Prints help, a version or a complaint.
 fn usage(error: &clap::Error) -> u8 {
-    // A closed pipe changes nothing.
-    drop(error.print());
-    if error.use_stderr() { exit::USAGE } else { exit::DONE }
+    let printed = report::unless_closed(error.print());
+    match (error.use_stderr(), printed) {
+        (true, _) => exit::USAGE,
+        (false, Ok(())) => exit::DONE,
+        (false, Err(refused)) => {
+            report::eprint_error(&refused);
+            exit::OUTPUT
+        }
+    }
 }
 
 fn command(command: Command, arguments: &[OsString]) -> Result<u8, app::Error> {
@@ -48,7 +54,7 @@ fn command(command: Command, arguments: &[OsString]) -> Result<u8, app::Error> {
         Command::Plan(args) => {
             let job = resolve::job(&args.job, args.out.as_deref())?;
             let document = app::plan(&job, &resolve::plan(&args))?;
-            show(&document, args.json, document.text());
+            show(&document, args.json, document.text())?;
             Ok(if document.refused.is_empty() { exit::DONE } else { exit::SCENES_FAILED })
         }
         Command::Decoder => {
@@ -57,30 +63,33 @@ fn command(command: Command, arguments: &[OsString]) -> Result<u8, app::Error> {
         }
         Command::Doctor => {
             let diagnosis = app::doctor();
-            report::print(&diagnosis.text());
+            report::print(&diagnosis.text())?;
             Ok(if diagnosis.problems().is_empty() { exit::DONE } else { exit::USAGE })
         }
         Command::Synth(args) => {
             for line in app::synth(&resolve::synth(args))? {
-                report::print(&format!("{line}\n"));
+                report::print(&format!("{line}\n"))?;
             }
             Ok(exit::DONE)
         }
         Command::Eval(args) => {
             let json = args.json;
             let (evaluation, classes) = app::eval(&resolve::eval(args))?;
-            show(&evaluation, json, evaluation.text(classes.as_ref()));
+            if json {
+                evaluation.hints.iter().for_each(|hint| report::eprint_line(&format!("hint: {hint}")));
+            }
+            show(&evaluation, json, evaluation.text(classes.as_ref()))?;
             let complete = evaluation.missing.is_empty() && evaluation.mismatched.is_empty();
             Ok(if complete { exit::DONE } else { exit::SCENES_FAILED })
         }
         Command::Status(args) => {
             let standing = app::status(&args.dir)?;
-            show(&standing, args.json, standing.text());
+            show(&standing, args.json, standing.text())?;
             Ok(exit::DONE)
         }
         Command::Verify(args) => {
             let verified = app::verify(&args.dir)?;
-            show(&verified, args.json, verified.text());
+            show(&verified, args.json, verified.text())?;
             Ok(if verified.damaged.is_empty() { exit::DONE } else { exit::SCENES_FAILED })
         }
         Command::Models(command) => models(command),
@@ -92,12 +101,12 @@ fn command(command: Command, arguments: &[OsString]) -> Result<u8, app::Error> {
             // Looking up the command changes the folder that relative paths are relative to.
             let dir = std::path::absolute(&args.dir).unwrap_or(args.dir);
             if args.outputs {
-                report::print(&app::collect_old_outputs(&dir)?);
+                report::print(&app::collect_old_outputs(&dir)?)?;
                 return Ok(exit::DONE);
             }
             let last = if args.all { None } else { Some(recorded(&dir)?) };
             let keep = last.map(|last| resolve::job(&last.job, Some(&last.out))).transpose()?;
-            report::print(&app::collect_garbage(&dir, keep.as_ref())?);
+            report::print(&app::collect_garbage(&dir, keep.as_ref())?)?;
             Ok(exit::DONE)
         }
     }
@@ -110,46 +119,50 @@ fn models(command: ModelsCommand) -> Result<u8, app::Error> {
     match command {
         ModelsCommand::List { json } => {
             let list = app::list_models();
-            show(&list, json, list.text());
+            show(&list, json, list.text())?;
             Ok(exit::DONE)
         }
         ModelsCommand::Show { name, size, json } => {
             let sheet = app::show_model(&name, size)?;
-            show(&sheet, json, sheet.text());
+            show(&sheet, json, sheet.text())?;
             Ok(exit::DONE)
         }
         ModelsCommand::Export { name, weights, out, classes: Some(classes), seed, .. } => {
+            let out = resolve::output(out);
             let started = app::start_model(&name, classes, &weights, seed, &out)?;
             let (spec, taken, n_fresh) = (&started.spec, started.taken, started.fresh.len());
             report::print(&format!(
                 "{}: {spec}, {classes} classes, {} bands; {taken} tensors are the file's, {n_fresh} start afresh\n",
-                out.display(),
+                out.path.display(),
                 spec.bands
-            ));
-            started.fresh.iter().take(FRESH).for_each(|name| report::print(&format!("  afresh: {name}\n")));
+            ))?;
+            started.fresh.iter().take(FRESH).try_for_each(|name| report::print(&format!("  afresh: {name}\n")))?;
             if n_fresh > FRESH {
-                report::print(&format!("  and {} more\n", n_fresh - FRESH));
+                report::print(&format!("  and {} more\n", n_fresh - FRESH))?;
             }
             Ok(exit::DONE)
         }
         ModelsCommand::Export { name, weights, out, folded, .. } => {
+            let out = resolve::output(out);
             let form = if folded { ExportForm::Folded } else { ExportForm::Plain };
             let spec = app::export_model(&name, &weights, form, &out)?;
             let (classes, bands) = (spec.classes, spec.bands);
-            report::print(&format!("{}: {spec}, {classes} classes, {bands} bands\n", out.display()));
+            report::print(&format!("{}: {spec}, {classes} classes, {bands} bands\n", out.path.display()))?;
             Ok(exit::DONE)
         }
         ModelsCommand::Check { dir, names, trace, json } => {
-            let mut rows = Vec::new();
+            let (mut rows, mut printed) = (Vec::new(), Ok(()));
             if !json {
-                report::print(&CheckRow::header());
+                report::print(&CheckRow::header())?;
             }
             let all = app::check_models(&dir, &names, trace, |row| match json {
                 true => rows.push(row.clone()),
-                false => report::print(&row.text()),
+                false if printed.is_ok() => printed = report::print(&row.text()),
+                false => {}
             })?;
+            printed?;
             if json {
-                report::print_json(&rows);
+                report::print_json(&rows)?;
             }
             Ok(if all { exit::DONE } else { exit::INTERNAL })
         }
@@ -158,17 +171,31 @@ fn models(command: ModelsCommand) -> Result<u8, app::Error> {
 
 fn weights(command: WeightsCommand) -> Result<u8, app::Error> {
     match command {
-        WeightsCommand::Inspect { file, which, json } => {
+        WeightsCommand::Inspect { file, all, which, json } => {
             let sheet = app::inspect_weights(&file, resolve::selection(which))?;
-            show(&sheet, json, sheet.text());
+            show(&sheet, json, if all { sheet.full_text() } else { sheet.text() })?;
             Ok(exit::DONE)
         }
         WeightsCommand::Convert { file, out, which, dtype } => {
+            let out = resolve::output(out);
             let n = app::convert_weights(&file, resolve::selection(which), resolve::target(dtype), &out)?;
-            report::print(&format!("{}: {n} tensors\n", out.display()));
+            report::print(&format!("{}: {n} tensors\n", out.path.display()))?;
             Ok(exit::DONE)
         }
-        WeightsCommand::Compress { files, out, budget, bits, lossless: _, data, pipeline, tiles, device, json } => {
+        WeightsCommand::Compress {
+            files,
+            out,
+            overwrite,
+            budget,
+            bits,
+            lossless: _,
+            data,
+            pipeline,
+            tiles,
+            device,
+            json,
+        } => {
+            let out = Output { path: out, overwrite };
             let amount = match (budget, bits) {
                 (Some(budget), _) => Amount::Budget(budget),
                 (None, Some(bits)) => Amount::Bits(bits),
@@ -176,19 +203,19 @@ fn weights(command: WeightsCommand) -> Result<u8, app::Error> {
             };
             let data = pipeline.map(|pipeline| resolve::damage(pipeline, data, tiles, device));
             let compressed = app::compress_weights(&files, amount, &out, data.as_ref())?;
-            show(&compressed, json, compressed.text());
+            show(&compressed, json, compressed.text())?;
             Ok(exit::DONE)
         }
         WeightsCommand::Diff { first, second, which, json } => {
             let (difference, differs) = app::diff_weights(&first, &second, resolve::selection(which))?;
-            show(&difference, json, difference.text());
+            show(&difference, json, difference.text())?;
             Ok(if differs { exit::INTERNAL } else { exit::DONE })
         }
     }
 }
 
 /// Prints a document for programs or for people.
-fn show(document: &impl Serialize, json: bool, text: String) {
+fn show(document: &impl Serialize, json: bool, text: String) -> Result<(), PrintError> {
     if json { report::print_json(document) } else { report::print(&text) }
 }
 
@@ -223,20 +250,30 @@ fn run(args: &RunArgs, arguments: &[OsString], guard: Guard) -> Result<u8, app::
                 return Ok(code);
             }
         };
-    conclude(&ended, resolve::show(args.talk));
-    Ok(exit::of(&ended.report))
+    let printed = conclude(&ended, resolve::show(args.talk));
+    Ok(summed_up(&ended, printed))
+}
+
+/// The exit code of a run whose summary was printed or not. What it did is recorded by now, and what its own code tells weighs more.
+fn summed_up(ended: &Ended, printed: Result<(), PrintError>) -> u8 {
+    let code = exit::of(&ended.report);
+    let Err(refused) = printed else { return code };
+    report::eprint_error(&refused);
+    report::eprint_line(&format!("what the run did is recorded in `{}`", ended.out.join("report.json").display()));
+    if code == exit::DONE { exit::OUTPUT } else { code }
 }
 
 /// Tells what became of a run.
-fn conclude(ended: &Ended, show: Show) {
+fn conclude(ended: &Ended, show: Show) -> Result<(), PrintError> {
     let dir = ended.out.display().to_string();
     let Show { progress, detail } = show;
     if progress == ProgressForm::Json {
         let RunReport { totals, package, .. } = &ended.report;
         report::tell(&Event::Finished { totals, archive: package.as_ref(), report: &format!("{dir}/report.json") });
     } else if detail > Detail::Quiet {
-        report::print(&report::summary(&ended.report, &dir, detail, Page::of_stdout()));
+        return report::print(&report::summary(&ended.report, &dir, detail, Page::of_stdout()));
     }
+    Ok(())
 }
 
 /// The command that a run directory was last made by, in the folder that it ran in.

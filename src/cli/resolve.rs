@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::args::{
-    BackendName, DECODE_TIMEOUT, DecodeName, DtypeName, EvalArgs, JobArgs, PlanArgs, ProgressName, RunArgs, Stage,
-    SynthArgs, TalkArgs, WhichTensors,
+    BackendName, DECODE_TIMEOUT, DecodeName, DtypeName, EvalArgs, JobArgs, OutFile, PlanArgs, ProgressName, RunArgs,
+    Stage, SynthArgs, TalkArgs, WhichTensors,
 };
 use crate::app::{
-    self, DamageRequest, EvalRequest, Guard, JobRequest, PlanOptions, RunOptions, Selection, StageName, SynthRequest,
-    Target,
+    self, DamageRequest, EvalRequest, Guard, JobRequest, Output, PlanOptions, RunOptions, Selection, StageName,
+    SynthRequest, Target,
 };
 use crate::plan::{BackendKind, Decode, DeviceId, ScanOptions};
 use crate::report::{Detail, ProgressForm, Show};
@@ -124,7 +124,12 @@ fn stage(name: Stage) -> StageName {
 
 /// What `synth` draws.
 pub(super) fn synth(args: SynthArgs) -> SynthRequest {
-    SynthRequest { seed: args.seed, out: args.out }
+    SynthRequest { seed: args.seed, out: Output { path: args.out, overwrite: args.overwrite } }
+}
+
+/// A file that is written.
+pub(super) fn output(file: OutFile) -> Output {
+    Output { path: file.out, overwrite: file.overwrite }
 }
 
 /// What `eval` scores.

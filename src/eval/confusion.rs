@@ -11,7 +11,7 @@ const UNSEEN: u16 = u16::MAX;
 
 /// The confusion matrix over the values that occurred, and what was left out of it.
 ///
-/// A pixel whose truth is the ignored value is left out: it is counted as ignored and for the agreement, nothing else.
+/// A pixel whose truth is an ignored value is left out: it is counted as ignored and for the agreement, nothing else.
 /// Where a mask holds that value on a counted pixel, the pixel is simply wrong.
 #[derive(Clone, Debug)]
 pub struct Confusion {
@@ -25,7 +25,7 @@ pub struct Confusion {
     ignored: u64,
     /// Ignored pixels where the mask holds the same value.
     ignored_equal: u64,
-    /// Values that were to be ignored, ascending; more than one only if calls differed.
+    /// Values that were to be ignored, ascending.
     ignore: Vec<u16>,
 }
 
@@ -49,24 +49,19 @@ impl Confusion {
         }
     }
 
-    /// Counts pixels; `ignore` is the truth value that is left out.
+    /// Counts pixels; `ignore` are the truth values that are left out.
     ///
     /// # Errors
     /// When the two are not equally long, or more values occur than there can be classes. The counts are not usable
     /// then.
-    pub fn add(&mut self, truth: &[u16], mask: &[u16], ignore: Option<u16>) -> Result<(), EvalError> {
+    pub fn add(&mut self, truth: &[u16], mask: &[u16], ignore: &[u16]) -> Result<(), EvalError> {
         if truth.len() != mask.len() {
             return Err(EvalError::Length { truth: truth.len(), mask: mask.len() });
         }
-        if let Some(value) = ignore
-            && let Err(at) = self.ignore.binary_search(&value)
-        {
-            self.ignore.insert(at, value);
-        }
+        ignore.iter().for_each(|value| self.no_class(*value));
         for (truth, mask) in truth.iter().zip(mask) {
-            if Some(*truth) == ignore {
-                self.ignored += 1;
-                self.ignored_equal += u64::from(truth == mask);
+            if ignore.contains(truth) {
+                self.leave_out(truth == mask);
                 continue;
             }
             let (mut row, mut column) = (self.index[usize::from(*truth)], self.index[usize::from(*mask)]);
@@ -76,6 +71,19 @@ impl Confusion {
             self.counts[usize::from(row) * self.stride + usize::from(column)] += 1;
         }
         Ok(())
+    }
+
+    /// Leaves a pixel out, which holds the same value on both sides or not.
+    pub fn leave_out(&mut self, is_equal: bool) {
+        self.ignored += 1;
+        self.ignored_equal += u64::from(is_equal);
+    }
+
+    /// Says that a value is no class where no counted truth holds it.
+    pub fn no_class(&mut self, value: u16) {
+        if let Err(at) = self.ignore.binary_search(&value) {
+            self.ignore.insert(at, value);
+        }
     }
 
     /// Adds what another one counted.
@@ -139,7 +147,7 @@ impl Confusion {
 mod tests {
     use super::*;
 
-    fn count(truth: &[u16], mask: &[u16], ignore: Option<u16>) -> Confusion {
+    fn count(truth: &[u16], mask: &[u16], ignore: &[u16]) -> Confusion {
         let mut confusion = Confusion::new();
         confusion.add(truth, mask, ignore).unwrap();
         confusion
@@ -147,7 +155,7 @@ mod tests {
 
     #[test]
     fn the_matrix_counts_by_truth_then_mask_in_order_of_value() {
-        let scores = count(&[7, 7, 7, 1, 1, 300], &[7, 1, 1, 1, 300, 300], None).scores();
+        let scores = count(&[7, 7, 7, 1, 1, 300], &[7, 1, 1, 1, 300, 300], &[]).scores();
         assert_eq!(scores.matrix.values, [1, 7, 300]);
         assert_eq!(scores.matrix.counts, [[1, 0, 1], [2, 1, 0], [0, 0, 1]]);
         assert_eq!((scores.counted, scores.ignored), (6, 0));
@@ -155,7 +163,7 @@ mod tests {
 
     #[test]
     fn ignored_truth_leaves_no_trace_in_the_matrix() {
-        let scores = count(&[0, 0, 5, 5], &[9, 0, 5, 0], Some(0)).scores();
+        let scores = count(&[0, 0, 5, 5], &[9, 0, 5, 0], &[0]).scores();
         assert_eq!(scores.matrix.values, [0, 5]);
         assert_eq!(scores.matrix.counts, [[0, 0], [1, 1]]);
         assert_eq!((scores.counted, scores.ignored), (2, 2));
@@ -166,7 +174,7 @@ mod tests {
         let all: Vec<u16> = (0..1024).map(|v| v * 64).collect();
         let mut confusion = Confusion::new();
         for value in &all {
-            confusion.add(&[*value, *value], &[*value, 0], None).unwrap();
+            confusion.add(&[*value, *value], &[*value, 0], &[]).unwrap();
         }
         let scores = confusion.scores();
         assert_eq!(scores.matrix.values, all);
@@ -174,12 +182,12 @@ mod tests {
             let diagonal = if i == 0 { 2 } else { 1 };
             assert_eq!((row[i], row[0], row.iter().sum::<u64>()), (diagonal, if i == 0 { 2 } else { 1 }, 2));
         }
-        assert!(matches!(confusion.add(&[1], &[0], None), Err(EvalError::TooManyValues)));
+        assert!(matches!(confusion.add(&[1], &[0], &[]), Err(EvalError::TooManyValues)));
     }
 
     #[test]
     fn the_largest_value_is_a_value_like_others() {
-        let scores = count(&[65535, 65535], &[65535, 0], None).scores();
+        let scores = count(&[65535, 65535], &[65535, 0], &[]).scores();
         assert_eq!((scores.matrix.values, scores.matrix.counts), (vec![0, 65535], vec![vec![0, 0], vec![1, 1]]));
     }
 
@@ -187,16 +195,16 @@ mod tests {
     fn merged_counts_equal_counts_made_at_once() {
         let truth: Vec<u16> = (0..1000u16).map(|i| i.wrapping_mul(i) % 37).collect();
         let mask: Vec<u16> = (0..1000u16).map(|i| i % 41).collect();
-        let mut merged = count(&truth[..300], &mask[..300], Some(4));
-        merged.merge(&count(&truth[300..], &mask[300..], Some(4))).unwrap();
-        let at_once = count(&truth, &mask, Some(4)).scores();
+        let mut merged = count(&truth[..300], &mask[..300], &[4]);
+        merged.merge(&count(&truth[300..], &mask[300..], &[4])).unwrap();
+        let at_once = count(&truth, &mask, &[4]).scores();
         assert_eq!(merged.scores(), at_once);
         assert_eq!(at_once.counted + at_once.ignored, 1000);
     }
 
     #[test]
     fn unequal_lengths_are_refused() {
-        let error = Confusion::new().add(&[1, 2], &[1], None).unwrap_err();
+        let error = Confusion::new().add(&[1, 2], &[1], &[]).unwrap_err();
         assert!(matches!(error, EvalError::Length { truth: 2, mask: 1 }));
     }
 }

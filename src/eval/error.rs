@@ -29,10 +29,12 @@ pub enum EvalError {
     },
     /// No name occurs on both sides.
     #[error(
-        "no file of `{}` ({n_masks} .png) has the name of one of `{}` ({n_truth} .png); \
-         masks and truth pair by relative path",
+        "no file of `{}` ({}) has the name of one of `{}` ({}); masks and truth (.png, .tif or .tiff) pair by relative path, extensions \
+         aside",
         masks.display(),
-        truth.display()
+        files(*n_masks),
+        truth.display(),
+        files(*n_truth)
     )]
     NoPair {
         /// The masks.
@@ -45,7 +47,7 @@ pub enum EvalError {
         n_truth: usize,
     },
     /// There are pairs, but none can be compared.
-    #[error("none of the {n} pairs can be compared; the first, `{name}`: {cause}")]
+    #[error("{}: `{name}`: {cause}", none_of(*n))]
     NoComparison {
         /// How many pairs there are.
         n: usize,
@@ -54,4 +56,15 @@ pub enum EvalError {
         /// What is wrong with it.
         cause: String,
     },
+}
+
+fn files(n: usize) -> String {
+    if n == 1 { "1 file".to_owned() } else { format!("{n} files") }
+}
+
+fn none_of(n: usize) -> String {
+    match n {
+        1 => "the only pair cannot be compared".to_owned(),
+        n => format!("none of the {n} pairs can be compared; the first"),
+    }
 }

@@ -1,17 +1,31 @@
 //! Two folders, file by file.
 
-use std::collections::BTreeMap;
-use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::Path;
 
 use serde::Serialize;
-use walkdir::{DirEntry, WalkDir};
 
-use super::{Confusion, EvalError, Scores};
-use crate::masks::{MaskError, MaskReader};
+use super::geotiff::Rasters;
+use super::labels::{Labels, Row};
+use super::listing::listings;
+use super::{Confusion, EvalError, Scores, hints, palette};
+use crate::config::classes::ClassTable;
+
+/// What is compared, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Comparison<'a> {
+    /// A folder of masks, or one.
+    pub masks: &'a Path,
+    /// A folder of true masks, or one.
+    pub truth: &'a Path,
+    /// Values of the truth that are left out.
+    pub ignore: &'a [u16],
+    /// What the values mean, where it is known.
+    pub classes: Option<&'a ClassTable>,
+}
 
 /// Masks compared with their truth.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Evaluation {
     /// Over all pixels of all pairs that could be compared.
     pub scores: Scores,
@@ -23,6 +37,16 @@ pub struct Evaluation {
     pub extra: Vec<String>,
     /// Pairs that could not be compared: no pixel of them counts.
     pub mismatched: Vec<Mismatch>,
+    /// Files that were not looked at: a PNG of the same name was taken.
+    pub beside: Vec<String>,
+    /// Values that files of the truth declare to be no data, which leaves them out.
+    pub nodata: Vec<u16>,
+    /// Values that occur and have no entry in the class table, where there is one.
+    pub unknown: Vec<u16>,
+    /// Files whose values are indices of a palette.
+    pub palettes: Palettes,
+    /// What is likely to be amiss, in words.
+    pub hints: Vec<String>,
 }
 
 /// A pair that cannot be compared.
@@ -34,102 +58,134 @@ pub struct Mismatch {
     pub cause: String,
 }
 
-/// Compares the `.png` files below two folders that have the same relative path, or two files. Hidden ones are no masks.
+/// Compared files whose values are indices of a palette.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Palettes {
+    /// Among the masks.
+    pub masks: u64,
+    /// Among the truth.
+    pub truth: u64,
+}
+
+/// Compares the PNGs and GeoTIFFs below two folders that have the same relative path, extensions aside, or two files. Hidden ones are no
+/// masks.
 ///
-/// Memory is one row of each side and the counts.
+/// Memory is some rows of each side and the counts.
 ///
 /// # Errors
 /// When a folder cannot be listed, no pair can be compared, or the files hold more values than there can be classes.
-pub fn evaluate(masks: &Path, truth: &Path, ignore: Option<u16>) -> Result<Evaluation, EvalError> {
-    let (mut mask_files, truth_files) = listings(masks, truth)?;
-    let (n_masks, n_truth) = (mask_files.len(), truth_files.len());
-    let (mut pooled, mut missing, mut mismatched, mut pairs) = (Confusion::new(), Vec::new(), Vec::new(), 0);
-    for (name, truth_file) in truth_files {
-        let Some(mask_file) = mask_files.remove(&name) else {
-            missing.push(slashed(&name));
+pub fn evaluate(comparison: &Comparison<'_>) -> Result<Evaluation, EvalError> {
+    let (mut masks, truth) = listings(comparison.masks, comparison.truth)?;
+    let (n_masks, n_truth) = (masks.files.len(), truth.files.len());
+    let (mut pooled, mut found) = (Confusion::new(), Evaluation::default());
+    let mut reader = Reader { comparison, masks: Rasters::new(), truth: Rasters::new() };
+    let mut nodata = BTreeSet::new();
+    for (stem, (name, file)) in truth.files {
+        let Some((_, mask)) = masks.files.remove(&stem) else {
+            found.missing.push(name);
             continue;
         };
-        match compare(&mask_file, &truth_file, ignore) {
-            Ok(counts) => {
-                pooled.merge(&counts)?;
-                pairs += 1;
+        match reader.compare(&mask, &file) {
+            Ok(pair) => {
+                pooled.merge(&pair.counts)?;
+                nodata.extend(pair.nodata);
+                found.pairs += 1;
+                found.palettes.masks += u64::from(pair.has_palette[0]);
+                found.palettes.truth += u64::from(pair.has_palette[1]);
             }
-            Err(cause) => mismatched.push(Mismatch { name: slashed(&name), cause }),
+            Err(cause) => found.mismatched.push(Mismatch { name, cause }),
         }
     }
-    let extra: Vec<String> = mask_files.keys().map(|name| slashed(name)).collect();
-    match mismatched.first() {
-        Some(Mismatch { name, cause }) if pairs == 0 => {
-            Err(EvalError::NoComparison { n: mismatched.len(), name: name.clone(), cause: cause.clone() })
+    found.extra = masks.files.into_values().map(|(name, _)| name).collect();
+    found.beside = [masks.beside, truth.beside].concat();
+    match found.mismatched.first() {
+        Some(Mismatch { name, cause }) if found.pairs == 0 => {
+            let (n, name, cause) = (found.mismatched.len(), name.clone(), cause.clone());
+            return Err(EvalError::NoComparison { n, name, cause });
         }
-        None if pairs == 0 => Err(EvalError::NoPair { masks: masks.into(), n_masks, truth: truth.into(), n_truth }),
-        _ => Ok(Evaluation { scores: pooled.scores(), pairs, missing, extra, mismatched }),
+        None if found.pairs == 0 => {
+            let (masks, truth) = (comparison.masks.into(), comparison.truth.into());
+            return Err(EvalError::NoPair { masks, n_masks, truth, n_truth });
+        }
+        _ => {}
     }
+    (found.scores, found.nodata) = (pooled.scores(), nodata.into_iter().collect());
+    hints::add(&mut found, comparison.classes);
+    Ok(found)
 }
 
-/// Files by relative path.
-type Listing = BTreeMap<PathBuf, PathBuf>;
-
-fn listings(masks: &Path, truth: &Path) -> Result<(Listing, Listing), EvalError> {
-    if masks.is_file() && truth.is_file() {
-        let name = PathBuf::from(truth.file_name().unwrap_or(truth.as_os_str()));
-        return Ok(([(name.clone(), masks.into())].into(), [(name, truth.into())].into()));
-    }
-    Ok((listing(masks)?, listing(truth)?))
+/// Reads pairs.
+struct Reader<'a> {
+    comparison: &'a Comparison<'a>,
+    masks: Rasters,
+    truth: Rasters,
 }
 
-fn listing(folder: &Path) -> Result<Listing, EvalError> {
-    let is_hidden = |e: &DirEntry| e.depth() > 0 && e.file_name().as_encoded_bytes().starts_with(b".");
-    let is_png = |e: &DirEntry| e.path().extension().is_some_and(|ext| ext.eq_ignore_ascii_case("png"));
-    let mut files = Listing::new();
-    for entry in WalkDir::new(folder).follow_links(true).into_iter().filter_entry(|e| !is_hidden(e)) {
-        let fail = |source: walkdir::Error| {
-            let path = source.path().unwrap_or(folder).to_owned();
-            EvalError::List { path, source }
-        };
-        let entry = entry.map_err(fail)?;
-        if entry.file_type().is_file() && is_png(&entry) {
-            let name = entry.path().strip_prefix(folder).unwrap_or(entry.path());
-            files.insert(name.to_owned(), entry.path().to_owned());
+/// A pair that was compared.
+struct Pair {
+    counts: Confusion,
+    /// The value that the truth declares to be no data.
+    nodata: Option<u16>,
+    /// Whether the mask, and the truth, have palettes.
+    has_palette: [bool; 2],
+}
+
+impl Reader<'_> {
+    /// Counts of one pair. On their own, because a file that turns out to be damaged must not leave half its pixels behind.
+    fn compare(&mut self, mask: &Path, truth: &Path) -> Result<Pair, String> {
+        let mut masks = Labels::open(mask, &mut self.masks)?;
+        let mut truths = Labels::open(truth, &mut self.truth)?;
+        if masks.size() != truths.size() {
+            return Err(format!("the mask has {} pixels and the truth {}", masks.size(), truths.size()));
+        }
+        let palettes = [masks.palette(), truths.palette()];
+        for (palette, file) in palettes.iter().zip([mask, truth]) {
+            refuse_picture(palette.as_deref(), self.comparison.classes, file)?;
+        }
+        let mut counts = Confusion::new();
+        truths.nodata().into_iter().for_each(|value| counts.no_class(value));
+        let (mut mask_row, mut truth_row) = (Row::default(), Row::default());
+        loop {
+            // Both are read to their end, so that both are known to be whole.
+            let more = [masks.next_row(&mut mask_row)?, truths.next_row(&mut truth_row)?];
+            if more == [false, false] {
+                let has_palette = palettes.map(|palette| palette.is_some());
+                return Ok(Pair { counts, nodata: truths.nodata(), has_palette });
+            }
+            without_nodata(&mut truth_row, &mut mask_row, &mut counts);
+            counts.add(&truth_row.values, &mask_row.values, self.comparison.ignore).map_err(|e| e.to_string())?;
         }
     }
-    Ok(files)
 }
 
-/// The name as people read it on every system.
-fn slashed(name: &Path) -> String {
-    let parts: Vec<_> = name.iter().map(|part| part.to_string_lossy()).collect();
-    parts.join("/")
-}
-
-/// Counts of one pair. On their own, because a file that turns out to be damaged must not leave half its pixels behind.
-fn compare(mask: &Path, truth: &Path, ignore: Option<u16>) -> Result<Confusion, String> {
-    let mut masks = MaskReader::open(mask).map_err(|e| chain(&e))?;
-    let mut truths = MaskReader::open(truth).map_err(|e| chain(&e))?;
-    if masks.size() != truths.size() {
-        return Err(format!("the mask has {} pixels and the truth {}", masks.size(), truths.size()));
-    }
-    let mut counts = Confusion::new();
-    let (mut mask_row, mut truth_row) = (Vec::new(), Vec::new());
-    loop {
-        let read = |reader: &mut MaskReader, row: &mut Vec<u16>| reader.next_row(row).map_err(|e: MaskError| chain(&e));
-        // Both are read to their end, so that both are known to be whole.
-        let more = [read(&mut masks, &mut mask_row)?, read(&mut truths, &mut truth_row)?];
-        if more == [false, false] {
-            return Ok(counts);
-        }
-        counts.add(&truth_row, &mask_row, ignore).map_err(|e| e.to_string())?;
+fn refuse_picture(palette: Option<&[[u8; 3]]>, classes: Option<&ClassTable>, file: &Path) -> Result<(), String> {
+    match (palette, classes) {
+        (Some(palette), Some(classes)) if palette::is_picture(palette, classes) => Err(format!(
+            "`{}` is a picture of a mask: its palette has the colours of the class table, and not at the values of the classes; give the \
+             mask itself, which `swath run` writes to the folder `masks`",
+            file.display()
+        )),
+        _ => Ok(()),
     }
 }
 
-/// The error and its causes.
-fn chain(error: &dyn Error) -> String {
-    let causes = std::iter::successors(error.source(), |e| (**e).source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+/// Takes the pixels out whose truth is no data by the file's own word.
+fn without_nodata(truth: &mut Row, mask: &mut Row, counts: &mut Confusion) {
+    if !truth.is_nodata.contains(&true) {
+        return;
+    }
+    let left_out = truth.values.iter().zip(&mask.values).zip(&truth.is_nodata).filter(|(_, is_nodata)| **is_nodata);
+    left_out.for_each(|((truth, mask), _)| counts.leave_out(truth == mask));
+    for values in [&mut truth.values, &mut mask.values] {
+        let mut is_nodata = truth.is_nodata.iter();
+        values.retain(|_| !is_nodata.next().copied().unwrap_or_default());
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
     use crate::config::MaskDepth;
     use crate::geom::Size;
@@ -137,6 +193,10 @@ mod tests {
 
     fn mask(path: PathBuf, size: Size, depth: MaskDepth, value: u16) {
         constant(&path, size, depth, value).unwrap().file.persist().unwrap();
+    }
+
+    fn compared(masks: &Path, truth: &Path, ignore: &[u16]) -> Result<Evaluation, EvalError> {
+        evaluate(&Comparison { masks, truth, ignore, classes: None })
     }
 
     struct Folders {
@@ -159,8 +219,8 @@ mod tests {
             mask(self.truth.join(name), size, MaskDepth::Sixteen, truth_value);
         }
 
-        fn evaluate(&self, ignore: Option<u16>) -> Result<Evaluation, EvalError> {
-            evaluate(&self.masks, &self.truth, ignore)
+        fn evaluate(&self, ignore: &[u16]) -> Result<Evaluation, EvalError> {
+            compared(&self.masks, &self.truth, ignore)
         }
     }
 
@@ -174,7 +234,7 @@ mod tests {
         folders.pair("a.png", Size::new(10, 3), 1, 1);
         folders.pair("sub/b.png", Size::new(5, 2), 1, 2);
         folders.pair("sub/c.PNG", Size::new(20, 1), 7, 0);
-        let e = folders.evaluate(Some(0)).unwrap();
+        let e = folders.evaluate(&[0]).unwrap();
         assert_eq!((e.pairs, e.scores.counted, e.scores.ignored), (3, 40, 20));
         assert_eq!((e.scores.accuracy, e.scores.agreement), (Some(0.75), Some(0.5)));
         assert_eq!(e.scores.miou, Some(0.375));
@@ -191,7 +251,7 @@ mod tests {
         mask(folders.truth.join(".hidden.png"), size, MaskDepth::Eight, 1);
         mask(folders.masks.join(".cache/x.png"), size, MaskDepth::Eight, 1);
         crate::atomic::write(&folders.masks.join("notes.txt"), b"x").unwrap();
-        let e = folders.evaluate(None).unwrap();
+        let e = folders.evaluate(&[]).unwrap();
         assert_eq!((e.missing, e.extra), (strings(&["only/truth.png"]), strings(&["only/mask.png"])));
     }
 
@@ -205,7 +265,7 @@ mod tests {
         let cut = folders.masks.join("cut.png");
         let bytes = std::fs::read(&cut).unwrap();
         crate::atomic::write(&cut, &bytes[..bytes.len() - 5]).unwrap();
-        let e = folders.evaluate(None).unwrap();
+        let e = folders.evaluate(&[]).unwrap();
         assert_eq!((e.pairs, e.scores.counted, e.scores.miou), (1, 16, Some(1.0)));
         assert_eq!(e.mismatched.iter().map(|m| m.name.as_str()).collect::<Vec<_>>(), ["cut.png", "size.png"]);
         assert!(e.mismatched[0].cause.starts_with("cannot decode the mask `"), "{}", e.mismatched[0].cause);
@@ -220,7 +280,7 @@ mod tests {
         folders.pair("photo.png", Size::new(64, 64), 1, 1);
         let picture = image::ImageBuffer::from_fn(64, 64, |x, y| image::Luma([u16::try_from(y * 64 + x).unwrap()]));
         picture.save(folders.masks.join("photo.png")).unwrap();
-        let e = folders.evaluate(None).unwrap();
+        let e = folders.evaluate(&[]).unwrap();
         assert_eq!((e.pairs, e.scores.counted), (1, 16));
         assert!(e.mismatched[0].cause.contains("more than 1024 different values"), "{}", e.mismatched[0].cause);
     }
@@ -228,14 +288,14 @@ mod tests {
     #[test]
     fn no_pair_at_all_is_an_error() {
         let folders = Folders::new();
-        assert!(matches!(folders.evaluate(None), Err(EvalError::NoPair { n_masks: 0, n_truth: 0, .. })));
+        assert!(matches!(folders.evaluate(&[]), Err(EvalError::NoPair { n_masks: 0, n_truth: 0, .. })));
         mask(folders.masks.join("a.png"), Size::new(1, 1), MaskDepth::Eight, 1);
-        let error = folders.evaluate(None).unwrap_err().to_string();
-        assert!(error.contains("masks` (1 .png) has the name of one of"), "{error}");
+        let error = folders.evaluate(&[]).unwrap_err().to_string();
+        assert!(error.contains("masks` (1 file) has the name of one of"), "{error}");
         mask(folders.truth.join("a.png"), Size::new(1, 2), MaskDepth::Eight, 1);
-        let error = folders.evaluate(None).unwrap_err().to_string();
-        assert!(error.contains("none of the 1 pairs can be compared; the first, `a.png`: the mask has"), "{error}");
-        let gone = evaluate(&folders.masks.join("no"), &folders.truth, None).unwrap_err();
+        let error = folders.evaluate(&[]).unwrap_err().to_string();
+        assert!(error.contains("the only pair cannot be compared: `a.png`: the mask has"), "{error}");
+        let gone = compared(&folders.masks.join("no"), &folders.truth, &[]).unwrap_err();
         assert!(matches!(gone, EvalError::List { .. }) && gone.to_string().contains("masks/no"), "{gone}");
     }
 
@@ -245,7 +305,7 @@ mod tests {
         let (a, b) = (folders.masks.join("a.png"), folders.truth.join("b.png"));
         mask(a.clone(), Size::new(3, 3), MaskDepth::Eight, 5);
         mask(b.clone(), Size::new(3, 3), MaskDepth::Eight, 5);
-        let e = evaluate(&a, &b, None).unwrap();
+        let e = compared(&a, &b, &[]).unwrap();
         assert_eq!((e.pairs, e.scores.miou), (1, Some(1.0)));
     }
 
@@ -253,7 +313,7 @@ mod tests {
     fn the_evaluation_becomes_json() {
         let folders = Folders::new();
         folders.pair("a.png", Size::new(2, 2), 1, 3);
-        let json = serde_json::to_value(folders.evaluate(None).unwrap()).unwrap();
+        let json = serde_json::to_value(folders.evaluate(&[]).unwrap()).unwrap();
         assert_eq!((&json["pairs"], &json["scores"]["miou"]), (&1.into(), &0.0.into()));
         assert_eq!(json["scores"]["matrix"]["counts"], serde_json::json!([[0, 0], [4, 0]]));
     }

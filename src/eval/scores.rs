@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 /// Scores over all counted pixels. A share of nothing is absent.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Scores {
-    /// Mean intersection over union of the values that occurred in truth or masks, the ignored one left out.
+    /// Mean intersection over union of the values that occurred in truth or masks, ignored ones left out.
     pub miou: Option<f64>,
     /// Share of counted pixels that are right.
     pub accuracy: Option<f64>,
@@ -13,9 +13,9 @@ pub struct Scores {
     pub agreement: Option<f64>,
     /// Pixels that count.
     pub counted: u64,
-    /// Pixels whose truth is the ignored value.
+    /// Pixels that are left out: their truth is ignored or no data.
     pub ignored: u64,
-    /// By value, ascending; the ignored one left out.
+    /// By value, ascending; ignored ones left out.
     pub values: Vec<ValueScore>,
     /// The counts.
     pub matrix: Matrix,
@@ -37,7 +37,7 @@ pub struct ValueScore {
 }
 
 /// The confusion matrix.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Matrix {
     /// The values of its rows and columns, ascending.
     pub values: Vec<u16>,
@@ -46,7 +46,7 @@ pub struct Matrix {
 }
 
 impl Scores {
-    /// From counts by truth and mask value; `ignore` are the values that are no class.
+    /// From counts by truth and mask value; `ignore` are the values that are no class unless the truth of a counted pixel is one.
     pub(super) fn of(
         values: Vec<u16>,
         counts: Vec<Vec<u64>>,
@@ -57,7 +57,8 @@ impl Scores {
         let matrix = Matrix { values, counts };
         let counted = matrix.counts.iter().flatten().sum::<u64>();
         let right: u64 = (0..matrix.values.len()).map(|i| matrix.counts[i][i]).sum();
-        let classes = (0..matrix.values.len()).filter(|i| !ignore.contains(&matrix.values[*i]));
+        let is_class = |i: &usize| !ignore.contains(&matrix.values[*i]) || matrix.in_truth(*i) > 0;
+        let classes = (0..matrix.values.len()).filter(is_class);
         let values: Vec<ValueScore> = classes.filter_map(|i| matrix.score(i, counted)).collect();
         #[expect(clippy::cast_precision_loss, reason = "at most 1024 values")]
         let mean = |sum: f64| (!values.is_empty()).then(|| sum / values.len() as f64);
@@ -74,11 +75,20 @@ impl Scores {
 }
 
 impl Matrix {
+    /// Counted pixels whose truth is the value at position `i`.
+    pub(super) fn in_truth(&self, i: usize) -> u64 {
+        self.counts[i].iter().sum()
+    }
+
+    /// Counted pixels where the masks hold it.
+    pub(super) fn in_masks(&self, i: usize) -> u64 {
+        self.counts.iter().map(|row| row[i]).sum()
+    }
+
     /// Scores of the value at position `i`; `None` if it occurs on neither side.
     fn score(&self, i: usize, counted: u64) -> Option<ValueScore> {
         let both = self.counts[i][i];
-        let truth: u64 = self.counts[i].iter().sum();
-        let mask: u64 = self.counts.iter().map(|row| row[i]).sum();
+        let (truth, mask) = (self.in_truth(i), self.in_masks(i));
         Some(ValueScore {
             value: self.values[i],
             iou: ratio(both, truth + mask - both)?,
@@ -99,7 +109,7 @@ mod tests {
     use super::*;
     use crate::eval::Confusion;
 
-    fn scores(truth: &[u16], mask: &[u16], ignore: Option<u16>) -> Scores {
+    fn scores(truth: &[u16], mask: &[u16], ignore: &[u16]) -> Scores {
         let mut confusion = Confusion::new();
         confusion.add(truth, mask, ignore).unwrap();
         confusion.scores()
@@ -115,7 +125,7 @@ mod tests {
 
     #[test]
     fn scores_are_those_computed_by_hand() {
-        let s = scores(&TRUTH, &MASK, None);
+        let s = scores(&TRUTH, &MASK, &[]);
         // 1: 3 of 4 + 5 - 3; 2: 2 of 4 + 4 - 2; 3: 0 of 2; 4: 0 of 1.
         let ious: Vec<f64> = s.values.iter().map(|v| v.iou).collect();
         assert_eq!(ious, [3.0 / 6.0, 2.0 / 6.0, 0.0, 0.0]);
@@ -131,7 +141,7 @@ mod tests {
     #[test]
     fn the_ignored_value_counts_for_agreement_only() {
         // Without truth 2, six pixels are left: 1 x4 (3 right), 3 x2 (none).
-        let s = scores(&TRUTH, &MASK, Some(2));
+        let s = scores(&TRUTH, &MASK, &[2]);
         assert_eq!((s.counted, s.ignored), (6, 4));
         assert_eq!(s.accuracy, Some(0.5));
         // Right on counted pixels: 3; equal on ignored ones: 2.
@@ -144,14 +154,14 @@ mod tests {
 
     #[test]
     fn perfect_masks_score_one() {
-        let s = scores(&TRUTH, &TRUTH, Some(9));
+        let s = scores(&TRUTH, &TRUTH, &[9]);
         assert_eq!((s.miou, s.accuracy, s.agreement), (Some(1.0), Some(1.0), Some(1.0)));
         assert!(s.values.iter().all(|v| v.precision == Some(1.0) && v.recall == Some(1.0)));
     }
 
     #[test]
     fn where_all_is_ignored_there_are_no_scores() {
-        let s = scores(&[0, 0], &[0, 1], Some(0));
+        let s = scores(&[0, 0], &[0, 1], &[0]);
         assert_eq!((s.miou, s.accuracy, s.agreement), (None, None, Some(0.5)));
         let empty = Confusion::new().scores();
         assert_eq!((empty.miou, empty.agreement), (None, None));

@@ -1,5 +1,7 @@
 //! Scores as a table for people.
 
+use std::error::Error;
+
 use super::{Evaluation, Scores};
 use crate::config::classes::ClassTable;
 
@@ -27,35 +29,55 @@ impl Scores {
 }
 
 impl Evaluation {
-    /// The scores' table, and below it the files that did not count.
+    /// The scores' table, below it the files that did not count, and what is likely to be amiss.
     pub fn text(&self, classes: Option<&ClassTable>) -> String {
         let mut text = self.scores.text(classes);
-        text.push_str(&format!("files      {} compared\n", self.pairs));
+        text.push_str(&format!("pairs      {} compared\n", self.pairs));
+        for value in &self.nodata {
+            text.push_str(&format!("nodata     truth of {value} is left out: its GeoTIFF declares it\n"));
+        }
         let mismatched: Vec<String> = self.mismatched.iter().map(|m| format!("{}: {}", m.name, m.cause)).collect();
-        list(&mut text, "truth without a mask", &self.missing);
-        list(&mut text, "masks without truth", &self.extra);
-        list(&mut text, "pairs that cannot be compared", &mismatched);
+        list(&mut text, ["true mask without a mask", "true masks without a mask"], &self.missing);
+        list(&mut text, ["mask without a true mask", "masks without a true mask"], &self.extra);
+        list(&mut text, ["file left out, a PNG has its name", "files left out, PNGs have their names"], &self.beside);
+        list(&mut text, ["pair that cannot be compared", "pairs that cannot be compared"], &mismatched);
+        if !self.hints.is_empty() {
+            text.push('\n');
+        }
+        self.hints.iter().for_each(|hint| text.push_str(&format!("hint: {hint}\n")));
         text
     }
+}
+
+/// An error and its causes.
+pub(super) fn chain(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |e| (**e).source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 fn name(classes: Option<&ClassTable>, value: u16) -> &str {
     let Some(classes) = classes else { return "" };
     let class = classes.classes().iter().find(|c| c.value == value);
-    let nodata = classes.nodata().filter(|n| n.value == value).map_or("", |_| "nodata");
-    class.map_or(nodata, |c| c.name.as_str())
+    let other = classes.nodata().filter(|n| n.value == value).map_or("(no class)", |_| "nodata");
+    class.map_or(other, |c| c.name.as_str())
 }
 
 fn percent(share: Option<f64>) -> String {
-    let text = share.map_or("-".to_owned(), |share| format!("{:.2}%", share * 100.0));
+    let text = share.map_or("-".to_owned(), percentage);
     format!("{text:>7}")
 }
 
-fn list(text: &mut String, title: &str, lines: &[String]) {
+/// A share for people.
+pub(super) fn percentage(share: f64) -> String {
+    format!("{:.2}%", share * 100.0)
+}
+
+/// Lists lines under a title for one, or for several.
+fn list(text: &mut String, title: [&str; 2], lines: &[String]) {
     if lines.is_empty() {
         return;
     }
-    text.push_str(&format!("\n{} {title}:\n", lines.len()));
+    text.push_str(&format!("\n{} {}:\n", lines.len(), title[usize::from(lines.len() > 1)]));
     for line in lines.iter().take(LISTED) {
         text.push_str(&format!("  {line}\n"));
     }
@@ -72,7 +94,7 @@ mod tests {
 
     fn scores() -> Scores {
         let mut confusion = Confusion::new();
-        confusion.add(&[1, 1, 1, 800, 0, 0], &[1, 1, 800, 9, 0, 1], Some(0)).unwrap();
+        confusion.add(&[1, 1, 1, 800, 0, 0], &[1, 1, 800, 9, 0, 1], &[0]).unwrap();
         confusion.scores()
     }
 
@@ -111,9 +133,9 @@ pixels     4 counted, 2 ignored
     fn files_that_do_not_count_are_listed_up_to_a_number() {
         let mismatched = vec![Mismatch { name: "a.png".into(), cause: "it is cut".into() }];
         let missing = (0..12).map(|i| format!("{i}.png")).collect();
-        let text = Evaluation { scores: scores(), pairs: 3, missing, extra: vec![], mismatched }.text(None);
-        assert!(text.contains("files      3 compared\n\n12 truth without a mask:\n  0.png\n"), "{text}");
-        assert!(text.contains("  9.png\n  and 2 more\n") && !text.contains("masks without truth"), "{text}");
-        assert!(text.ends_with("1 pairs that cannot be compared:\n  a.png: it is cut\n"), "{text}");
+        let text = Evaluation { scores: scores(), pairs: 3, missing, mismatched, ..Evaluation::default() }.text(None);
+        assert!(text.contains("pairs      3 compared\n\n12 true masks without a mask:\n  0.png\n"), "{text}");
+        assert!(text.contains("  9.png\n  and 2 more\n") && !text.contains("without a true mask"), "{text}");
+        assert!(text.ends_with("1 pair that cannot be compared:\n  a.png: it is cut\n"), "{text}");
     }
 }

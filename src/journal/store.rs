@@ -1,10 +1,12 @@
 //! The journal in SQLite.
 
+mod look;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -14,6 +16,7 @@ use super::record::{
 };
 use super::{EntryRecord, StageKey};
 use crate::atomic::WriteError;
+use look::View;
 
 /// Name of the journal in a run directory.
 pub const JOURNAL_FILE: &str = "run.db";
@@ -52,6 +55,15 @@ pub enum JournalError {
         /// What SQLite said.
         #[source]
         source: rusqlite::Error,
+    },
+    /// It is there, and the system does not let it be read.
+    #[error("cannot read the journal `{}`", path.display())]
+    Unreadable {
+        /// The journal, or what SQLite keeps beside it.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
     },
     /// It is of another format, or no journal at all.
     #[error("the journal `{}` is unreadable: {reason}; run with the version of swath that wrote it, or start over with --fresh", path.display())]
@@ -103,6 +115,8 @@ pub struct State {
 pub struct Journal {
     connection: Connection,
     path: PathBuf,
+    /// How it is seen, if it is only looked at.
+    view: Option<View>,
 }
 
 impl Journal {
@@ -113,52 +127,9 @@ impl Journal {
     pub fn open(dir: &Path) -> Result<Self, JournalError> {
         let path = dir.join(JOURNAL_FILE);
         let connection = Connection::open(&path).map_err(sql("open", &path))?;
-        let journal = Self { connection, path };
+        let journal = Self { connection, path, view: None };
         journal.prepare()?;
         Ok(journal)
-    }
-
-    /// Opens the journal of a run directory to look at it; `None` when there is none, or an empty one.
-    ///
-    /// # Errors
-    /// As [`Self::open`].
-    pub fn look(dir: &Path) -> Result<Option<Self>, JournalError> {
-        let path = dir.join(JOURNAL_FILE);
-        if !path.exists() {
-            return Ok(None);
-        }
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
-        let connection = Connection::open_with_flags(&path, flags).map_err(sql("open", &path))?;
-        let journal = Self { connection, path };
-        be_patient(&journal.connection).map_err(sql("prepare", &journal.path))?;
-        if journal.is_empty()? {
-            return Ok(None);
-        }
-        journal.check_format()?;
-        Ok(Some(journal))
-    }
-
-    /// Opens the journal of a run directory to read it, and touches nothing; `None` when there is none, or an empty one.
-    ///
-    /// # Errors
-    /// As [`Self::open`].
-    pub fn open_read_only(dir: &Path) -> Result<Option<Self>, JournalError> {
-        let path = dir.join(JOURNAL_FILE);
-        if !path.exists() {
-            return Ok(None);
-        }
-        // Without a log nobody is at work on it, and SQLite need not make the files by which processes agree.
-        let has_log = dir.join(format!("{JOURNAL_FILE}-wal")).exists();
-        let uri = format!("file:{}{}", percent_encoded(&path), if has_log { "" } else { "?immutable=1" });
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-        let connection = Connection::open_with_flags(uri, flags).map_err(sql("open", &path))?;
-        let journal = Self { connection, path };
-        be_patient(&journal.connection).map_err(sql("prepare", &journal.path))?;
-        if journal.is_empty()? {
-            return Ok(None);
-        }
-        journal.check_format()?;
-        Ok(Some(journal))
     }
 
     /// Whether nothing is in it: it was being made when its run was killed.
@@ -307,6 +278,10 @@ impl Journal {
     /// # Errors
     /// When SQLite refuses, or a record is of an unreadable format.
     pub fn state(&self) -> Result<State, JournalError> {
+        self.seen(self.read())
+    }
+
+    fn read(&self) -> Result<State, JournalError> {
         let scenes: Vec<SceneRecord> = self.records("SELECT record FROM scene")?;
         let failures: Vec<FailureRecord> = self.records("SELECT record FROM failure")?;
         let artefacts: Vec<FileRecord> = self.records("SELECT record FROM artefact")?;
@@ -367,15 +342,6 @@ impl Journal {
 /// Lets it wait while another process holds the file.
 fn be_patient(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY)
-}
-
-/// A path as part of a URI.
-fn percent_encoded(path: &Path) -> String {
-    let encode = |byte: &u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => char::from(*byte).to_string(),
-        byte => format!("%{byte:02X}"),
-    };
-    path.as_os_str().as_encoded_bytes().iter().map(encode).collect()
 }
 
 fn sql(operation: &'static str, path: &Path) -> impl FnOnce(rusqlite::Error) -> JournalError {
@@ -493,7 +459,7 @@ mod tests {
             entries: vec![EntryRecord { key: key("e"), offset: 8, bytes: 5 }],
         });
         Journal::open(dir.path()).unwrap().append(&[scene("a"), scene("b"), failure("b"), artefact]).unwrap();
-        let state = Journal::look(dir.path()).unwrap().unwrap().state().unwrap();
+        let state = Journal::open_read_only(dir.path()).unwrap().unwrap().state().unwrap();
         assert_eq!(state.scenes.keys().collect::<Vec<_>>(), ["a"]);
         assert_eq!(state.failures.keys().collect::<Vec<_>>(), ["b"]);
         assert_eq!(state.entries[&key("e")], Location { path: "checkpoints/a".into(), offset: 8, bytes: 5 });
@@ -511,7 +477,7 @@ mod tests {
     #[test]
     fn another_format_and_another_file_are_refused_by_name() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(Journal::look(dir.path()).unwrap().is_none());
+        assert!(Journal::open_read_only(dir.path()).unwrap().is_none());
         Journal::open(dir.path()).unwrap().connection.pragma_update(None, "user_version", 99).unwrap();
         let error = Journal::open(dir.path()).unwrap_err();
         assert!(matches!(error, JournalError::Format { .. }) && error.to_string().contains("format 99"), "{error}");

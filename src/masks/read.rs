@@ -90,6 +90,12 @@ impl<R: Read> MaskReader<R> {
         matches!(self.samples, Samples::Palette { .. })
     }
 
+    /// The palette's colours, if the values are indices of one.
+    pub fn palette(&self) -> Option<Vec<[u8; 3]>> {
+        let colors = self.png.info().palette.as_deref().unwrap_or_default();
+        self.is_palette().then(|| colors.as_chunks().0.to_vec())
+    }
+
     /// Replaces the content of `into` by the values of the next row; `false` behind the last one.
     ///
     /// Only who has come to `false` knows that the file is whole: the call that returns it has read the file to its

@@ -15,6 +15,7 @@ mod doubts;
 mod footprint;
 mod keys;
 mod model;
+mod patterns;
 mod planner;
 mod scan;
 mod schedule;

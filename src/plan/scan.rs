@@ -5,10 +5,10 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use globset::{Glob, GlobSet, GlobSetBuilder};
 use walkdir::WalkDir;
 
 use super::Refusal;
+use super::patterns::Patterns;
 use crate::config::{count, name_fault};
 
 /// What to look at.
@@ -18,7 +18,7 @@ pub struct ScanOptions {
     pub inputs: Vec<PathBuf>,
     /// Globs over paths relative to the folder; none means GeoTIFFs by name.
     pub include: Vec<String>,
-    /// Globs that take files out again.
+    /// Globs that take files out again, and folders with all that is in them.
     pub exclude: Vec<String>,
     /// The run directory: never scanned.
     pub run_dir: Option<PathBuf>,
@@ -46,6 +46,8 @@ pub struct Scanned {
     pub refused: Vec<Refusal>,
     /// Files that are no scenes.
     pub ignored: u64,
+    /// What a person should know: patterns that match nothing.
+    pub warnings: Vec<String>,
 }
 
 /// Why the inputs cannot be planned.
@@ -97,12 +99,13 @@ pub enum ScanError {
 pub fn scan(options: &ScanOptions) -> Result<Scanned, ScanError> {
     let mut scanned = match options.inputs.as_slice() {
         [folder] if folder.is_dir() => walk(folder, options)?,
-        [list] if is_list(list) => read_list(list)?,
-        files => files_as_given(files)?,
+        [list] if is_list(list) => without_patterns(read_list(list)?, options),
+        files => without_patterns(files_as_given(files)?, options),
     };
     refuse_names(&mut scanned);
     if scanned.scenes.is_empty() && scanned.refused.is_empty() {
         let inputs = options.inputs.iter().map(|p| format!("`{}`", p.display())).collect::<Vec<_>>().join(", ");
+        let inputs = [&[inputs], scanned.warnings.as_slice()].concat().join("; ");
         return Err(ScanError::Nothing { inputs, ignored: scanned.ignored });
     }
     scanned.scenes.sort_by(|a, b| a.name.cmp(&b.name).then(a.file.cmp(&b.file)));
@@ -110,26 +113,32 @@ pub fn scan(options: &ScanOptions) -> Result<Scanned, ScanError> {
     Ok(scanned)
 }
 
-fn globs(patterns: &[String]) -> Result<GlobSet, ScanError> {
-    let mut builder = GlobSetBuilder::new();
-    let fail = |pattern: &str, e: globset::Error| ScanError::Pattern { pattern: pattern.into(), detail: e.to_string() };
-    for pattern in patterns {
-        builder.add(Glob::new(pattern).map_err(|e| fail(pattern, e))?);
+/// Says that patterns select nothing where every file is named.
+fn without_patterns(mut scanned: Scanned, options: &ScanOptions) -> Scanned {
+    if !(options.include.is_empty() && options.exclude.is_empty()) {
+        let text = "--include and --exclude select files in a folder; here each file is named, and all are taken";
+        scanned.warnings.push(text.to_owned());
     }
-    builder.build().map_err(|e| fail(&patterns.join(" "), e))
+    scanned
 }
 
 /// Every scene below a folder. Hidden files and folders, sidecars and all else are counted, never failed.
 fn walk(folder: &Path, options: &ScanOptions) -> Result<Scanned, ScanError> {
-    let (include, exclude) = (globs(&options.include)?, globs(&options.exclude)?);
+    let include = Patterns::new("--include", &options.include)?;
+    let exclude = Patterns::new("--exclude", &options.exclude)?;
     let run_dir = options.run_dir.as_ref().and_then(|d| d.canonicalize().ok());
     let mut scanned = Scanned { root: folder.to_owned(), ..Scanned::default() };
     let hidden = |e: &walkdir::DirEntry| e.depth() > 0 && e.file_name().to_string_lossy().starts_with('.');
     let is_run_dir = |e: &walkdir::DirEntry| {
         e.depth() > 0 && e.file_type().is_dir() && run_dir.is_some() && e.path().canonicalize().ok() == run_dir
     };
+    let is_left_out = |e: &walkdir::DirEntry| {
+        let inside = e.path().strip_prefix(folder).unwrap_or(e.path());
+        e.depth() > 0 && e.file_type().is_dir() && exclude.is_folder_match(inside)
+    };
     let walk = WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter();
-    for entry in walk.filter_entry(|e| !(is_run_dir(e) || (hidden(e) && e.file_type().is_dir()))) {
+    let is_skipped = |e: &walkdir::DirEntry| is_run_dir(e) || (hidden(e) && e.file_type().is_dir()) || is_left_out(e);
+    for entry in walk.filter_entry(|e| !is_skipped(e)) {
         let path = match entry {
             Ok(entry) if entry.file_type().is_dir() => continue,
             Ok(entry) => entry.into_path(),
@@ -145,13 +154,14 @@ fn walk(folder: &Path, options: &ScanOptions) -> Result<Scanned, ScanError> {
         };
         let file = path.strip_prefix(folder).unwrap_or(&path).to_owned();
         let is_hidden = file.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'));
-        let wanted = if options.include.is_empty() { is_geotiff_name(&file) } else { include.is_match(&file) };
+        let wanted = if include.is_empty() { is_geotiff_name(&file) } else { include.is_match(&file) };
         if wanted && !is_hidden && !exclude.is_match(&file) {
             scanned.scenes.push(ScannedScene { name: stem_of(&file), file, page: None });
         } else {
             scanned.ignored += 1;
         }
     }
+    scanned.warnings = [include.unmatched(), exclude.unmatched()].concat();
     Ok(scanned)
 }
 
@@ -181,9 +191,11 @@ fn read_list(list: &Path) -> Result<Scanned, ScanError> {
     let fail = |detail: String| ScanError::Input { path: list.into(), detail };
     let bytes = std::fs::read(list).map_err(|e| fail(e.to_string()))?;
     let mut scanned = Scanned { root: list.parent().unwrap_or(Path::new("")).to_owned(), ..Scanned::default() };
-    for (line, text) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
+    // Some editors begin a file with a byte order mark.
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    for (line, row) in (1..).zip(text.split(|byte| *byte == b'\n')) {
         // Bytes, not text: a name that is not UTF-8 costs its scene, not the list.
-        let mut columns = text.splitn(2, |byte| *byte == b'\t');
+        let mut columns = row.splitn(2, |byte| *byte == b'\t');
         let (path, settings) = (columns.next().unwrap_or_default(), columns.next().unwrap_or_default());
         if path.trim_ascii().is_empty() || path.starts_with(b"#") {
             continue;

@@ -1,7 +1,7 @@
 //! What a person sees of a run, and the same as JSON: the only folder that prints.
 //!
 //! It takes plain values and knows nothing of stages or plans. A dead terminal or a closed pipe never stops a run: what cannot be
-//! printed is dropped.
+//! printed while it works is dropped. A command's answer that cannot be printed is an error.
 
 mod causes;
 mod diagnosis;
@@ -25,7 +25,9 @@ pub use document::{
 pub use events::Event;
 pub use models::{CheckRow, LayerRow, ModelList, ModelRow, ModelSheet, PresetRow};
 pub use plan::{EarlierWork, PlanDocument, PlannedMember, PlannedScene, RefusedScene};
-pub use print::{eprint_error, eprint_line, eprint_warning, print, print_json, say, speak_json, tell};
+pub use print::{
+    PrintError, eprint_error, eprint_line, eprint_warning, print, print_json, say, speak_json, tell, unless_closed,
+};
 pub use show::{Detail, Page, ProgressForm, Show};
 pub use standing::{Standing, Verified};
 pub use summary::{FAKE, stage_table, summary};

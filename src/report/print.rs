@@ -1,25 +1,53 @@
-//! The only place that prints. What nobody can read any more is dropped: a closed pipe or a dead terminal never stops a run.
+//! The only place that prints.
+//!
+//! What a person or a program reads goes to standard output, and a command whose answer did not arrive there has failed: a full disk is
+//! told. A reader that has gone away (a closed pipe) wanted no more, which is no failure. What accompanies the work goes to standard
+//! error; lost there, it stops nothing.
 
 use std::error::Error;
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
 use super::Event;
 
+/// Standard output does not take what is written to it.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to standard output")]
+pub struct PrintError {
+    /// What the system said.
+    #[from]
+    source: io::Error,
+}
+
 /// Prints to standard output.
-pub fn print(text: &str) {
-    let mut out = std::io::stdout().lock();
-    drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+///
+/// # Errors
+/// When the system refuses, unless nobody reads any more.
+pub fn print(text: &str) -> Result<(), PrintError> {
+    let mut out = io::stdout().lock();
+    unless_closed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// What became of something that was written to standard output elsewhere.
+///
+/// # Errors
+/// As [`print`].
+pub fn unless_closed(written: io::Result<()>) -> Result<(), PrintError> {
+    match written {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(e.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Prints a document to standard output as JSON.
-pub fn print_json(document: &impl Serialize) {
-    match serde_json::to_string_pretty(document) {
-        Ok(text) => print(&format!("{text}\n")),
-        Err(e) => eprint_line(&format!("error: cannot write this as JSON: {e}")),
-    }
+///
+/// # Errors
+/// As [`print`], and when the document cannot be written as JSON.
+pub fn print_json(document: &impl Serialize) -> Result<(), PrintError> {
+    let text = serde_json::to_string_pretty(document).map_err(io::Error::from)?;
+    print(&format!("{text}\n"))
 }
 
 /// Whether standard error is for programs: one JSON object per line, whoever says something.
@@ -58,7 +86,7 @@ pub fn eprint_error(error: &dyn Error) {
 /// Says something on standard error: in words, or as an event where programs listen.
 pub fn say(text: &str, event: &Event<'_>) {
     let json = JSON_LINES.load(Ordering::Relaxed).then(|| serde_json::to_string(event).unwrap_or_default());
-    drop(writeln!(std::io::stderr().lock(), "{}", json.as_deref().unwrap_or(text)));
+    drop(writeln!(io::stderr().lock(), "{}", json.as_deref().unwrap_or(text)));
 }
 
 /// Tells programs something that people see elsewhere.

@@ -1,6 +1,14 @@
 //! `swath weights`: what a file holds, and how two differ.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
+
+use super::models::thousands;
+use crate::config::format_bytes;
+
+/// Tensors that a summary names.
+const LARGEST: usize = 5;
 
 /// Lines that a text spends on one kind of difference.
 const LINES: usize = 20;
@@ -16,8 +24,12 @@ pub struct WeightsSheet {
     pub digest: String,
     /// What was unwrapped, renamed or left out.
     pub notes: Vec<String>,
+    /// Bytes of the file, or of the directory's files.
+    pub bytes: u64,
     /// Number of values.
     pub values: u64,
+    /// How many tensors have each type.
+    pub dtypes: BTreeMap<String, u64>,
     /// Networks with just these weights; `None` where the build has no networks.
     pub fits: Option<Vec<String>>,
     /// The tensors in the file's order.
@@ -107,39 +119,75 @@ impl CompressedFiles {
     }
 }
 
+impl TensorRow {
+    fn n_values(&self) -> u64 {
+        self.shape.iter().flatten().map(|&n| n as u64).product()
+    }
+
+    fn shape(&self) -> String {
+        self.shape.as_ref().map_or("shape not in the file".to_owned(), |shape| format!("{shape:?}"))
+    }
+}
+
 impl WeightsSheet {
-    /// The sheet as text.
+    /// The sheet as text, with its largest tensors.
     pub fn text(&self) -> String {
+        self.head() + &self.largest()
+    }
+
+    /// The sheet as text, with every tensor.
+    pub fn full_text(&self) -> String {
+        let width = self.tensors.iter().map(|t| t.name.chars().count()).max().unwrap_or(0);
+        let line = |t: &TensorRow| format!("{:<width$}  {:<5} {}\n", t.name, t.dtype, t.shape());
+        format!("{}\n{}", self.head(), self.tensors.iter().map(line).collect::<String>())
+    }
+
+    fn head(&self) -> String {
+        let n_tensors = match self.tensors.len() {
+            1 => "1 tensor".to_owned(),
+            n => format!("{n} tensors"),
+        };
+        let types: Vec<String> = self.dtypes.iter().map(|(dtype, n)| format!("{n} {dtype}")).collect();
         let mut text = format!(
-            "{}\nformat  {}\nsha256  {}\n{} tensors, {} values\n",
+            "{}\nformat  {}, {}\nsha256  {}\nholds   {n_tensors}, {} values ({})\n",
             self.path,
             self.format,
+            format_bytes(self.bytes),
             self.digest,
-            self.tensors.len(),
-            self.values
+            thousands(self.values),
+            types.join(", ")
         );
         for note in &self.notes {
             text += &format!("note    {note}\n");
         }
         match self.fits.as_deref() {
-            None => {}
+            None => text += "fits    unknown: this build has no networks\n",
             Some([]) => text += "fits    no network that this build knows\n",
             Some(fits) => text.extend(fits.iter().map(|fit| format!("fits    {fit}\n"))),
         }
-        text.push('\n');
-        let width = self.tensors.iter().map(|t| t.name.chars().count()).max().unwrap_or(0);
-        for TensorRow { name, dtype, shape } in &self.tensors {
-            let shape = shape.as_ref().map_or("shape not in the file".to_owned(), |s| format!("{s:?}"));
-            text += &format!("{name:<width$}  {dtype:<5} {shape}\n");
-        }
         text
+    }
+
+    /// The tensors with most values.
+    fn largest(&self) -> String {
+        let mut tensors: Vec<&TensorRow> = self.tensors.iter().collect();
+        tensors.sort_by_key(|tensor| std::cmp::Reverse(tensor.n_values()));
+        let line = |t: &&TensorRow| format!("  {} {} {}\n", t.name, t.dtype, t.shape());
+        let named: String = tensors.iter().take(LARGEST).map(line).collect();
+        match tensors.len() {
+            0..=LARGEST => named,
+            n => format!("largest tensors (--all lists all {n})\n{named}"),
+        }
     }
 }
 
 impl WeightsDiff {
     /// The differences as text.
     pub fn text(&self) -> String {
-        let mut text = format!("{} tensors are equal\n", self.equal);
+        let mut text = match self.equal {
+            1 => "1 tensor is equal\n".to_owned(),
+            n => format!("{n} tensors are equal\n"),
+        };
         for (kind, lines) in self.differences.iter().filter(|(_, lines)| !lines.is_empty()) {
             text += &format!("{} {kind}\n", lines.len());
             text.extend(lines.iter().take(LINES).map(|line| format!("  {line}\n")));

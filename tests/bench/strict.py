@@ -49,7 +49,8 @@ def check(program, name, build, folder):
     source = build().state_dict()
     made, exported = folder / "made.pth", folder / "exported.safetensors"
     torch.save(source, made)
-    subprocess.run([program, "models", "export", name, "--weights", made, "-o", exported], check=True, stdout=subprocess.DEVNULL)
+    command = [program, "models", "export", name, "--weights", made, "-o", exported, "--overwrite"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     tensors = safetensors.torch.load_file(exported)
     # As the file is: PyTorch makes up batch counters where a dictionary has none.
     build().load_state_dict(tensors, strict=True)

@@ -86,7 +86,7 @@ def main(program, out):
         folder = pathlib.Path(folder)
         safetensors.torch.save_file(floats, folder / "w.safetensors")
         for choice in (["--lossless"], ["--bits", "2"], ["--bits", "4"], ["--budget", "3kB"]):
-            command = [program, "weights", "compress", folder / "w.safetensors", "-o", folder / "z", *choice]
+            command = [program, "weights", "compress", folder / "w.safetensors", "-o", folder / "z", "--overwrite", *choice]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             seeds["swz"]["".join(choice).strip("-")] = (folder / "z/w.swz").read_bytes()
     for target, files in seeds.items():

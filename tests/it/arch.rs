@@ -21,7 +21,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
     ("post", &["config", "geom"]),
     ("masks", &["atomic", "config", "geom"]),
     ("package", &["atomic", "config", "geom", "masks"]),
-    ("eval", &["config", "geom", "masks"]),
+    ("eval", &["config", "geom", "masks", "raster"]),
     ("synth", &["config", "geom"]),
     (
         "stages",
@@ -56,7 +56,7 @@ const OWNERS: [(&str, &[&str]); 18] = [
     ("chrono", &["app/record.rs"]),
     ("clap", &["cli/"]),
     ("walkdir", &["plan/scan.rs", "eval/", "app/"]),
-    ("rusqlite", &["journal/store.rs"]),
+    ("rusqlite", &["journal/store"]),
     ("zstd", &["journal/artefact.rs"]),
 ];
 

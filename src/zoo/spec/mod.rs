@@ -6,6 +6,7 @@
 mod catalogue;
 mod measured;
 mod names;
+mod nearest;
 mod presets;
 mod table;
 

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 
-use super::catalogue::{ARCHITECTURES, Architecture};
 use super::names::{Backbone, Network, Variant};
+use super::nearest;
 use super::table::{SpecError, SpecTable};
 
 /// A network with a name of its own.
@@ -68,10 +68,7 @@ impl SpecTable {
         if let Some(preset) = presets().into_iter().find(|p| p.name == name) {
             return Ok(preset.table);
         }
-        let unknown = || {
-            let hint = nearest(name).map_or_else(String::new, |nearest| format!("; did you mean `{nearest}`?"));
-            SpecError::new(format!("no network is called `{name}`{hint}; `swath models list` shows their names"))
-        };
+        let unknown = || SpecError::new(format!("no network is called `{name}`; {}", nearest::advice(name)));
         let mut parts = name.split('/').peekable();
         let variant = parts.peek().and_then(|part| read::<Variant>(part));
         if variant.is_some() {
@@ -87,19 +84,6 @@ impl SpecTable {
         }
         Ok(Self { variant, backbone, ..Self::new(network) })
     }
-}
-
-/// The name of a network or a preset that is written most alike, if one is.
-fn nearest(name: &str) -> Option<String> {
-    let of = |a: &Architecture| {
-        let plain = format!("{}/{}", a.variant, a.network);
-        let on = a.backbones.iter().map(|backbone| format!("{plain}/{backbone}")).collect::<Vec<_>>();
-        std::iter::once(plain).chain(on)
-    };
-    let names = presets().into_iter().map(|p| p.name.to_owned()).chain(ARCHITECTURES.iter().flat_map(of));
-    let similarity = |known: &str| strsim::jaro_winkler(name, known);
-    let nearest = names.max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
-    nearest.filter(|known| similarity(known) > 0.85)
 }
 
 /// A name as it is written in files.

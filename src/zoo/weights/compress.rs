@@ -108,12 +108,19 @@ pub fn compress(
     written.map(|((source, name), content)| write(source, &out.join(name), &content, threads)).collect()
 }
 
+/// The files that [`compress`] writes into the folder `out`, in the order of `files`.
+///
+/// # Errors
+/// When two would have one name.
+pub fn compressed_files(files: &[PathBuf], out: &Path) -> Result<Vec<PathBuf>, WeightsError> {
+    Ok(names(files)?.into_iter().map(|name| out.join(name)).collect())
+}
+
 /// Refuses what [`compress`] would refuse whatever the amount, before anything is done.
 ///
 /// # Errors
-/// When a file cannot be read as what can be compressed, or two would have one name.
+/// When a file cannot be read as what can be compressed.
 pub fn check_compressible(files: &[PathBuf]) -> Result<(), WeightsError> {
-    names(files)?;
     files.iter().try_for_each(|path| Source::read(path).map(drop))
 }
 

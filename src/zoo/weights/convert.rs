@@ -135,8 +135,10 @@ pub struct Difference {
     pub only_second: Vec<String>,
     /// Names with both shapes, where they differ.
     pub shapes: Vec<(String, Vec<usize>, Vec<usize>)>,
-    /// Names with both types, where they differ.
+    /// Names with both types, where they differ and the values are not the same.
     pub dtypes: Vec<(String, Dtype, Dtype)>,
+    /// Names with both types, where only they differ: rounded to the narrower type, the values are the same.
+    pub stored: Vec<(String, Dtype, Dtype)>,
     /// Names with how far the values are apart, where they are: the greatest first.
     pub values: Vec<(String, ValueDifference)>,
     /// Tensors that are equal in everything.
@@ -156,7 +158,50 @@ impl Difference {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         let names = self.only_first.is_empty() && self.only_second.is_empty();
-        names && self.shapes.is_empty() && self.dtypes.is_empty() && self.values.is_empty()
+        let types = self.dtypes.is_empty() && self.stored.is_empty();
+        names && self.shapes.is_empty() && types && self.values.is_empty()
+    }
+}
+
+impl Difference {
+    /// Adds in what two tensors of one name differ.
+    fn compare(&mut self, files: &mut [WeightsFile; 2], a: &FileTensor, b: &FileTensor) -> Result<(), WeightsError> {
+        let types = || (a.name.clone(), a.dtype, b.dtype);
+        if a.shape != b.shape {
+            self.shapes.push((a.name.clone(), a.shape.clone(), b.shape.clone()));
+            self.dtypes.extend((a.dtype != b.dtype).then(types));
+            return Ok(());
+        }
+        let are_floats = a.is_readable() && b.is_readable();
+        match (a.dtype == b.dtype, are_floats) {
+            (false, true) if distance(files, a, b, narrower(a.dtype, b.dtype))?.is_none() => self.stored.push(types()),
+            (false, false) => self.dtypes.push(types()),
+            (is_same_type, _) => {
+                self.dtypes.extend((!is_same_type).then(types));
+                match distance(files, a, b, None)? {
+                    Some(distance) => self.values.push((a.name.clone(), distance)),
+                    None => self.equal += 1,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The type of fewer bits among two of floats, if one of them has more.
+fn narrower(a: Dtype, b: Dtype) -> Option<Dtype> {
+    match (a, b) {
+        (Dtype::F32, narrow) | (narrow, Dtype::F32) => Some(narrow),
+        _ => None,
+    }
+}
+
+/// A value as this type holds it.
+fn rounded(value: f32, to: Option<Dtype>) -> f32 {
+    match to {
+        Some(Dtype::F16) => f16::from_f32(value).to_f32(),
+        Some(Dtype::BF16) => bf16::from_f32(value).to_f32(),
+        _ => value,
     }
 }
 
@@ -191,26 +236,18 @@ pub fn diff(first: &Path, second: &Path, selection: Selection) -> Result<Differe
                 continue;
             }
         };
-        let before = (found.shapes.len(), found.dtypes.len(), found.values.len());
-        if a.dtype != b.dtype {
-            found.dtypes.push((name.clone(), a.dtype, b.dtype));
-        }
-        if a.shape != b.shape {
-            found.shapes.push((name.clone(), a.shape.clone(), b.shape.clone()));
-        } else if let Some(distance) = distance(&mut files, a, b)? {
-            found.values.push((name.clone(), distance));
-        }
-        found.equal += usize::from(before == (found.shapes.len(), found.dtypes.len(), found.values.len()));
+        found.compare(&mut files, a, b)?;
     }
     found.values.sort_by(|(_, a), (_, b)| b.relative.total_cmp(&a.relative));
     Ok(found)
 }
 
-/// `None` where the values are equal.
+/// `None` where the values are equal, rounded to a type or as they are.
 fn distance(
     files: &mut [WeightsFile; 2],
     a: &FileTensor,
     b: &FileTensor,
+    as_type: Option<Dtype>,
 ) -> Result<Option<ValueDifference>, WeightsError> {
     if !(a.is_readable() && b.is_readable()) {
         let differs = files[0].read_raw(a)? != files[1].read_raw(b)?;
@@ -218,7 +255,7 @@ fn distance(
     }
     let (first, second) = (files[0].read(a)?, files[1].read(b)?);
     let (mut largest, mut squares, mut own) = (0f64, 0f64, 0f64);
-    for (&x, &y) in first.iter().zip(&second) {
+    for (x, y) in first.into_iter().zip(second).map(|(x, y)| (rounded(x, as_type), rounded(y, as_type))) {
         let same = x == y || (x.is_nan() && y.is_nan());
         let difference = if same { 0.0 } else { (f64::from(x) - f64::from(y)).abs() };
         largest = if difference.is_nan() || largest.is_nan() { f64::NAN } else { largest.max(difference) };
@@ -251,13 +288,29 @@ mod tests {
         let out = dir.path().join("b");
         assert_eq!(convert(&path, Selection::Everything, Target::F16, &out).unwrap(), 2);
         let difference = diff(&path, &out, Selection::Everything).unwrap();
-        assert_eq!(difference.dtypes, [("w".to_owned(), Dtype::F32, Dtype::F16)]);
-        assert!(difference.values.is_empty());
+        assert_eq!(difference.stored, [("w".to_owned(), Dtype::F32, Dtype::F16)]);
+        assert!(difference.dtypes.is_empty() && difference.values.is_empty() && !difference.is_empty());
 
         let (_dir, large) = file("large", &[("w".to_owned(), Dtype::F32, vec![1], floats(&[7e4]))]);
         let text = convert(&large, Selection::Everything, Target::F16, &out).unwrap_err().to_string();
         assert!(text.contains("70000 of `w` is too large for f16"), "{text}");
         assert_eq!(convert(&large, Selection::Everything, Target::BF16, &out).unwrap(), 1);
+    }
+
+    #[test]
+    fn values_of_two_types_are_compared_in_the_narrower_one() {
+        let halves = |values: &[f32]| values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect::<Vec<u8>>();
+        let tensor = |dtype, bytes| ("w".to_owned(), dtype, vec![2], bytes);
+        let (_a, wide) = file("a", &[tensor(Dtype::F32, floats(&[0.1, 0.2]))]);
+        let (_b, narrow) = file("b", &[tensor(Dtype::F16, halves(&[0.1, 0.2]))]);
+        let (_c, other) = file("c", &[tensor(Dtype::F16, halves(&[0.1, 0.3]))]);
+        for (first, second) in [(&wide, &narrow), (&narrow, &wide)] {
+            let found = diff(first, second, Selection::Network).unwrap();
+            assert_eq!((found.stored.len(), found.dtypes.len(), found.values.len(), found.equal), (1, 0, 0, 0));
+        }
+        let found = diff(&wide, &other, Selection::Network).unwrap();
+        assert_eq!((found.stored.len(), found.dtypes.len(), found.values.len()), (0, 1, 1));
+        assert!((found.values[0].1.largest - 0.1).abs() < 1e-3, "{found:?}");
     }
 
     #[test]

@@ -30,7 +30,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use compress::{Amount, Compressed, check_compressible, compress};
+pub use compress::{Amount, Compressed, check_compressible, compress, compressed_files};
 pub use convert::{Difference, Target, ValueDifference, convert, diff, rewrite, write_f32};
 pub use file::{FileTensor, digest, digest_as};
 pub use format::Format;

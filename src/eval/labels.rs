@@ -1,0 +1,68 @@
+//! Class masks of either format, row by row.
+
+use std::path::Path;
+
+use super::geotiff::{RasterLabels, Rasters};
+use super::text::chain;
+use crate::geom::Size;
+use crate::masks::MaskReader;
+
+/// Extensions of class masks, the preferred one first.
+pub(super) const EXTENSIONS: [&str; 3] = ["png", "tif", "tiff"];
+
+/// A class mask being read.
+pub(super) enum Labels<'a> {
+    Png(Box<MaskReader>),
+    Raster(Box<RasterLabels<'a>>),
+}
+
+/// A row of a class mask.
+#[derive(Default)]
+pub(super) struct Row {
+    /// Its values.
+    pub(super) values: Vec<u16>,
+    /// Which of them hold no data by the file's own word; empty where the format has no word for it.
+    pub(super) is_nodata: Vec<bool>,
+}
+
+impl<'a> Labels<'a> {
+    /// Opens a file by its extension.
+    pub(super) fn open(path: &Path, rasters: &'a mut Rasters) -> Result<Self, String> {
+        let is_png = path.extension().is_none_or(|e| e.eq_ignore_ascii_case(EXTENSIONS[0]));
+        match is_png {
+            true => MaskReader::open(path).map(|png| Self::Png(Box::new(png))).map_err(|e| chain(&e)),
+            false => rasters.open(path).map(|raster| Self::Raster(Box::new(raster))),
+        }
+    }
+
+    pub(super) fn size(&self) -> Size {
+        match self {
+            Self::Png(png) => png.size(),
+            Self::Raster(raster) => raster.size(),
+        }
+    }
+
+    /// The colours of its palette, if its values are indices.
+    pub(super) fn palette(&self) -> Option<Vec<[u8; 3]>> {
+        match self {
+            Self::Png(png) => png.palette(),
+            Self::Raster(_) => None,
+        }
+    }
+
+    /// The value that it declares to be no data.
+    pub(super) fn nodata(&self) -> Option<u16> {
+        match self {
+            Self::Png(_) => None,
+            Self::Raster(raster) => raster.nodata(),
+        }
+    }
+
+    /// Replaces the row by the next one; `false` behind the last one, and then the file is known to be whole.
+    pub(super) fn next_row(&mut self, into: &mut Row) -> Result<bool, String> {
+        match self {
+            Self::Png(png) => png.next_row(&mut into.values).map_err(|e| chain(&e)),
+            Self::Raster(raster) => raster.next_row(&mut into.values, &mut into.is_nodata),
+        }
+    }
+}
