@@ -126,7 +126,7 @@ fn check_name(name: &str) -> Result<(), Error> {
 /// matters, but not how the large ones of a tight budget add up, so the power that does least damage is found by trying.
 const POWERS: [f64; 4] = [0.0, 0.25, 0.5, 1.0];
 
-/// Compresses `files` into the folder `out`, each to a file of its own. With `data`, what each tensor's error does to the answers is measured, the budget is spent in
+/// Compresses `files` into the folder `out`. With `data`, what each tensor's error does to the answers is measured, the budget is spent in
 /// several ways that follow from it, the best of which stays, and it is told what became of the masks.
 ///
 /// # Errors

@@ -13,7 +13,7 @@ use crate::plan::DeviceId;
 ///
 /// Exit codes: 0 done; 1 internal error; 2 usage, pipeline or plan; 3 done, some scenes failed; 4 done, some scenes with fewer
 /// members (--deadline); 5 the deadline left scenes over, the same command goes on; 11 the run directory is in use; 12 weights
-/// refused; 13 output could not be written; 14 no device; 20 a run directory of an unreadable format; 129, 130, 143 stopped by a
+/// refused; 13 output could not be written; 14 no device; 20 a run directory that cannot be read; 129, 130, 143 stopped by a
 /// signal.
 #[derive(Debug, Parser)]
 #[command(name = "swath", version, max_term_width = 110)]
@@ -213,7 +213,8 @@ pub(super) enum WeightsCommand {
     },
     /// Compare two weights files: tensor names, shapes, data types, values. Exit code 1 if they differ.
     ///
-    /// Values of different data types are compared too: they count as the same where rounding to the narrower type makes them equal.
+    /// Values of different data types are compared after rounding to the narrower type. Files of the same values in different data types
+    /// differ, too, and it is said that this is all.
     Diff {
         /// A weights file of any format.
         first: PathBuf,

@@ -25,7 +25,7 @@ pub(super) const OUTPUT: u8 = 13;
 /// A device that was asked for is not there, or was lost.
 pub(super) const NO_DEVICE: u8 = 14;
 
-/// The run directory is of a format that this version cannot read.
+/// The run directory cannot be read, by this version or at all.
 pub(super) const UNREADABLE: u8 = 20;
 
 /// The exit code of a run that came to its end.

@@ -43,13 +43,13 @@ fn truth_hint(scores: &Scores, classes: Option<&ClassTable>) -> Vec<String> {
     };
     let line = |&i: &usize| {
         let (value, share) = (matrix.values[i], share(matrix.in_truth(i), scores.counted));
-        format!("value {value}: {}; it is the truth of {share} of the pixels and counts as a class", why(value))
+        format!("value {value}: {}; {share} of the ground truth, and scored as a class", why(value))
     };
     let mut lines: Vec<String> = odd.iter().map(line).collect();
     if let Some(last) = lines.last_mut() {
         let list = odd.iter().map(|i| matrix.values[*i].to_string()).collect::<Vec<_>>().join(",");
         let miou = without(matrix, &odd)
-            .map_or_else(|| "no scores are left".to_owned(), |miou| format!("the mIoU is then {}", percentage(miou)));
+            .map_or_else(|| "no scores are left".to_owned(), |miou| format!("mIoU {}", percentage(miou)));
         let verb = if odd.len() == 1 { "leaves it out" } else { "leaves them out" };
         last.push_str(&format!("; --ignore {list} {verb}: {miou}"));
     }
@@ -135,8 +135,8 @@ mod tests {
     #[test]
     fn an_unlabelled_value_is_told_with_the_score_that_leaves_it_out() {
         let found = hints(&[1, 1, 2, 255], &[1, 1, 2, 2], None);
-        let wanted = "value 255: in no mask; often the mark of unlabelled pixels; it is the truth of 25.00% of the pixels and counts as a \
-                      class; --ignore 255 leaves it out: the mIoU is then 100.00%";
+        let wanted = "value 255: in no mask; often the mark of unlabelled pixels; 25.00% of the ground truth, and scored as a class; \
+                      --ignore 255 leaves it out: mIoU 100.00%";
         assert_eq!(found.hints, [wanted]);
         assert!(hints(&[1, 255], &[1, 255], None).hints.is_empty(), "a class like others");
         assert!(hints(&[1, 9], &[1, 1], None).hints.is_empty(), "nobody knows the classes");
@@ -146,8 +146,8 @@ mod tests {
     fn with_a_class_table_every_other_value_is_told() {
         let found = hints(&[1, 2, 7, 255], &[1, 13, 1, 1], Some(&table(None)));
         assert_eq!(found.unknown, [7, 13, 255]);
-        assert!(found.hints[0].starts_with("value 7: not in the class table; it is the truth of 25.00%"), "{found:?}");
-        assert!(found.hints[1].contains("; --ignore 7,255 leaves them out: the mIoU is then 33.33%"), "{found:?}");
+        assert!(found.hints[0].starts_with("value 7: not in the class table; 25.00% of the ground truth"), "{found:?}");
+        assert!(found.hints[1].contains("; --ignore 7,255 leaves them out: mIoU 33.33%"), "{found:?}");
         assert!(found.hints[2].starts_with("value 13 of the masks is not in the class table: 25.00%"), "{found:?}");
         let found = hints(&[1, 0], &[1, 0], Some(&table(Some(0))));
         assert!(found.hints[0].starts_with("value 0: nodata in the class table"), "{found:?}");
