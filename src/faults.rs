@@ -43,15 +43,17 @@ pub enum Fault {
     NonFinite,
     /// Memory is taken without end.
     Balloon,
-    /// Nothing more is let in, as after a signal.
+    /// Nothing more is let in.
     Drain,
+    /// What is queued is dropped as well, as after a signal.
+    Cut,
     /// Every worker is to leave at once, as when the grace after a signal is over.
     Trip,
     /// The place waits until somebody takes the file `SWATH_FAULTS_LOG` away: so that something else can be done meanwhile.
     Hold,
 }
 
-const KINDS: [(&str, Fault); 11] = [
+const KINDS: [(&str, Fault); 12] = [
     ("error", Fault::Error),
     ("panic", Fault::Panic),
     ("abort", Fault::Abort),
@@ -61,6 +63,7 @@ const KINDS: [(&str, Fault); 11] = [
     ("nan", Fault::NonFinite),
     ("balloon", Fault::Balloon),
     ("drain", Fault::Drain),
+    ("cut", Fault::Cut),
     ("trip", Fault::Trip),
     ("hold", Fault::Hold),
 ];
@@ -183,6 +186,7 @@ impl Faults {
             | Fault::NonFinite
             | Fault::Balloon
             | Fault::Drain
+            | Fault::Cut
             | Fault::Trip => Some(fault),
         }
     }

@@ -319,7 +319,7 @@ impl<'a> Run<'a> {
         leave_out(&board, options.guard.orders());
         let journal = Arc::new(Mutex::new(journal));
         let stop = Stop::new();
-        let signals = Signals::watch(stop.clone(), options.grace);
+        let signals = Signals::watch(stop.clone(), options.grace, &options.guard);
         let signals = signals.map_err(|source| Error::System { operation: "watch for signals", source })?;
         Ok(Self {
             stop,

@@ -102,13 +102,14 @@ pub fn wire(
     let budget = Budget::new(schedule.unit_budget(plan));
     let admission = Admission::new(turns(board), budget.clone(), stop.clone());
     let admission = Gate { admission, guard: parts.guard.clone(), board: Arc::clone(board) };
-    let mut graph = Graph::new(stop).with_faults(parts.faults.clone());
+    let mut graph = Graph::new(stop.clone()).with_faults(parts.faults.clone());
     let (finished, to_commit) = graph.link(LINK_CAPACITY);
     let (labels, to_stitch) = graph.link(LINK_CAPACITY);
     let stitched = (parts.extent == Extent::Files).then(|| labels.clone());
 
     let (units, to_tile) = graph.link(LINK_CAPACITY);
-    let readers = (0..schedule.readers).map(|_| Read::new(Arc::clone(board), parts.source.open())).collect();
+    let reader = |_| Read::new(Arc::clone(board), parts.source.open(), stop.clone());
+    let readers = (0..schedule.readers).map(reader).collect();
     graph.spawn("read", readers, admission, AfterRead { units, labels: stitched })?;
 
     let groups = schedule.assignment.groups();
@@ -124,7 +125,8 @@ pub fn wire(
         let complete = (group.members == all).then(|| combiner.clone());
         for &device in &group.devices {
             let Some(backend) = devices.get_mut(device).and_then(Option::take) else { continue };
-            let worker = Infer::new(Arc::clone(board), backend, keys_of(&group.members), complete.clone());
+            let keys = keys_of(&group.members);
+            let worker = Infer::new(Arc::clone(board), backend, keys, complete.clone(), stop.clone());
             workers.push((worker, inlet.clone()));
         }
     }
@@ -162,9 +164,9 @@ pub fn wire_tiles(
     let budget = Budget::new(units.iter().map(|unit| cost(*unit)).max().unwrap_or(0));
     let turn = |&unit: &usize| Waiting { work: Turn { unit, alone: None }, cost: cost(unit), alone: false };
     let admission = Admission::new(units.iter().map(turn).collect(), budget, stop.clone());
-    let mut graph = Graph::new(stop);
+    let mut graph = Graph::new(stop.clone());
     let (units, to_tile) = graph.link(LINK_CAPACITY);
-    let reader = Read::new(Arc::clone(board), source.open());
+    let reader = Read::new(Arc::clone(board), source.open(), stop);
     graph.spawn("read", vec![reader], admission, AfterRead { units, labels: None })?;
     let (batches, tiles) = graph.link(LINK_CAPACITY);
     graph.spawn("tile", vec![TileStage::new(Arc::clone(board))], to_tile, batches)?;

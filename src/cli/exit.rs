@@ -51,7 +51,7 @@ pub(super) fn code(error: &Error) -> u8 {
         Error::Backend(e) => match e {
             BackendError::Weights { .. } => WEIGHTS,
             BackendError::Device { .. } | BackendError::OutOfMemory { .. } | BackendError::Lost { .. } => NO_DEVICE,
-            BackendError::Forward { .. } => INTERNAL,
+            BackendError::Forward { .. } | BackendError::Halted => INTERNAL,
         },
         Error::DeviceLost { .. } | Error::NoDevice { .. } => NO_DEVICE,
         Error::Journal(_) => UNREADABLE,

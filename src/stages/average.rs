@@ -97,7 +97,9 @@ impl Stage for Average {
         let ticket = Arc::clone(&batch.ticket);
         let is_wanted = |idx: usize| ticket.tasks[ticket.geometry.tiles[idx].part as usize].is_classified();
         let wanted = (batch.first_tile..batch.first_tile + tiles.len()).filter(|idx| is_wanted(*idx)).count() as u64;
-        self.board.progress().count_tiles(wanted, batch.raw.crop.area() * wanted);
+        if !self.board.is_put_off(ticket.unit) {
+            self.board.progress().count_tiles(wanted, batch.raw.crop.area() * wanted);
+        }
         let unit = self.units.entry(ticket.unit).or_default();
         unit.extend((batch.first_tile..).zip(tiles));
         if unit.len() < ticket.geometry.tiles.len() {

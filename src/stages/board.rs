@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::message::Ticket;
 use super::pace::Pace;
 use super::terms::{Ahead, Terms};
 use crate::journal::{Checkpoints, Conceded, Location, StageKey};
@@ -181,12 +182,14 @@ impl Board {
         Ok(conceded)
     }
 
-    /// Scenes that this pass leaves without a verdict when nothing more begins: some unit of theirs has not begun, or they wait.
+    /// Scenes that this pass leaves without a verdict when nothing more begins: some unit of theirs has not begun, or they wait. Those
+    /// that have failed have their verdict as soon as all of their units have begun.
     pub fn left_over(&self) -> Vec<u32> {
         let terms = self.terms();
         let is_left = |scene: &u32| {
             let mut units = self.plan.units_of(*scene as usize);
-            !self.is_done(*scene) && (self.waits(*scene) || units.any(|unit| !terms.has_begun(unit)))
+            let waits = self.waits(*scene) && !self.has_failed(*scene);
+            !self.is_done(*scene) && (waits || units.any(|unit| !terms.has_begun(unit)))
         };
         (0..).zip(&self.plan.scenes).map(|(scene, _)| scene).filter(is_left).collect()
     }
@@ -234,11 +237,12 @@ impl Board {
         self.failed[scene as usize].load(Ordering::Acquire)
     }
 
-    /// Leaves a unit to a further pass: what this one makes of it counts for nothing, and its scenes get no verdict.
-    pub fn put_off(&self, unit: usize) {
-        self.put_off.units[unit].store(true, Ordering::Release);
-        for scene in self.plan.units[unit].scenes().filter(|scene| !self.memory.done[*scene]) {
-            self.put_off.scenes[scene].store(true, Ordering::Release);
+    /// Leaves a unit to a further pass: what the networks make of it in this one counts for nothing, and the scenes that they see get no
+    /// verdict. To be called while some part of the unit has not left the networks' stages.
+    pub(super) fn put_off(&self, ticket: &Ticket) {
+        self.put_off.units[ticket.unit].store(true, Ordering::Release);
+        for scene in ticket.classified() {
+            self.put_off.scenes[scene as usize].store(true, Ordering::Release);
         }
     }
 
