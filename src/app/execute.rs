@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::clock::Clock;
 use super::deadline::Deadline;
 use super::devices::{self, without_lost};
 use super::disk::Done;
@@ -77,6 +78,8 @@ pub struct RunOptions {
     pub begun: Instant,
     /// How long after that it is to be done, with fewer members if need be.
     pub deadline: Option<Duration>,
+    /// What watches the time until work begins.
+    pub clock: Clock,
 }
 
 impl RunOptions {
@@ -99,6 +102,7 @@ impl RunOptions {
             faults: FaultPlan::default(),
             begun: Instant::now(),
             deadline: None,
+            clock: Clock::default(),
         }
     }
 
@@ -139,6 +143,7 @@ pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
     let _lock = Lock::take(&options.out, options.break_lock).map_err(explain)?;
     let mut run = Run::begin(job, options, outputs).map_err(explain)?;
     let done = run.carry_out();
+    run.note_late();
     run.record.conceded(&run.board);
     let decoders = run.source.helpers_peak();
     let parent = if options.guard.is_watched() { machine::peak_of_parent() } else { 0 };
@@ -274,8 +279,9 @@ struct Run<'a> {
     journal: Arc<Mutex<Journal>>,
     /// The schedule's devices, where something is left for networks to do.
     backends: Vec<Box<dyn Backend>>,
-    /// What goes wrong with them on purpose, counted over all passes.
+    /// What goes wrong with them, and with the time, on purpose, counted over all passes.
     device_faults: Faults,
+    clock_faults: Faults,
     record: Record,
     deadline: Option<Deadline>,
 }
@@ -299,6 +305,7 @@ impl<'a> Run<'a> {
             true => open_backends(&plan, &schedule, &device_faults).map_err(|e| not_opened(e, options))?,
             false => Vec::new(),
         };
+        options.clock.stop();
         let mut journal = open_journal(options, &digest)?;
         // What no longer holds is forgotten for good: a run that is stopped must not find it again.
         journal.forget_stale(&stale, &discarded)?;
@@ -333,6 +340,7 @@ impl<'a> Run<'a> {
             journal,
             backends,
             device_faults,
+            clock_faults: options.faults.at("clock"),
             record,
             deadline,
         })

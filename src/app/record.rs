@@ -246,7 +246,7 @@ impl Record {
     /// Notes the deadline and what it has asked for before.
     pub(super) fn steps(&mut self, deadline: Option<Duration>, plan: &Plan, before: &[ConcessionRecord]) {
         let Some(limit) = deadline else { return };
-        self.report.deadline = Some(DeadlineReport { seconds: limit.as_secs_f64(), steps: Vec::new() });
+        self.report.deadline = Some(DeadlineReport { seconds: limit.as_secs_f64(), ..DeadlineReport::default() });
         for conceded in before.iter().map(|record| &record.what) {
             if let Conceded::FewerMembers { members, seconds, .. } = conceded {
                 let names: Vec<String> = plan.members.iter().map(|m| m.member.name.clone()).collect();

@@ -246,13 +246,7 @@ async fn next_call(calls: &mut Option<mpsc::Receiver<Signal>>) -> Signal {
     }
 }
 
-async fn listen(
-    mut heard: Heard,
-    stop: Stop,
-    grace: Duration,
-    caught: &AtomicI32,
-    mut ended: oneshot::Receiver<()>,
-) {
+async fn listen(mut heard: Heard, stop: Stop, grace: Duration, caught: &AtomicI32, mut ended: oneshot::Receiver<()>) {
     let (mut first, mut tripped): (Option<Instant>, Option<Instant>) = (None, None);
     loop {
         let left = |since: Option<Instant>, of: Duration| since.map_or(of, |since| of.saturating_sub(since.elapsed()));

@@ -101,7 +101,8 @@ pub fn wire(
     let (plan, schedule) = (board.plan(), parts.schedule);
     let budget = Budget::new(schedule.unit_budget(plan));
     let admission = Admission::new(turns(board), budget.clone(), stop.clone());
-    let admission = Gate { admission, guard: parts.guard.clone(), board: Arc::clone(board) };
+    let guard = parts.guard.clone();
+    let admission = Gate { admission, guard, board: Arc::clone(board), stop: stop.clone() };
     let mut graph = Graph::new(stop.clone()).with_faults(parts.faults.clone());
     let (finished, to_commit) = graph.link(LINK_CAPACITY);
     let (labels, to_stitch) = graph.link(LINK_CAPACITY);
@@ -197,17 +198,26 @@ fn turns(board: &Board) -> Vec<Waiting<Turn>> {
     turns
 }
 
-/// Tells the process that watches over this one what is under way.
+/// Lets units begin no further ahead of the networks than the time that is left allows, and tells the process that watches over this
+/// one what is under way.
 #[derive(Clone)]
 struct Gate {
     admission: Admission<Turn>,
     guard: Guard,
     board: Arc<Board>,
+    stop: Stop,
 }
 
 impl Source<Admitted<Turn>> for Gate {
     fn next(&self) -> Option<Admitted<Turn>> {
-        let mut admitted = self.admission.next()?;
+        let pace = self.board.pace();
+        if !pace.enter(|| self.stop.is_draining()) {
+            return None;
+        }
+        let Some(mut admitted) = self.admission.next() else {
+            pace.leave();
+            return None;
+        };
         let plan = self.board.plan();
         let Turn { unit, alone } = admitted.work;
         let is_meant = |scene: u32| alone.is_none_or(|alone| alone == scene);

@@ -93,6 +93,7 @@ impl Stage for Average {
     fn process(&mut self, inferred: Inferred, out: &Outbox<'_, Arc<Classified>>) -> Result<(), Infallible> {
         let Inferred { batch, outcome } = inferred;
         let Some(mut tiles) = self.collect(&batch, outcome) else { return Ok(()) };
+        self.board.pace().leave();
         label_nodata(&batch.raw, &mut tiles);
         let ticket = Arc::clone(&batch.ticket);
         let is_wanted = |idx: usize| ticket.tasks[ticket.geometry.tiles[idx].part as usize].is_classified();

@@ -144,21 +144,23 @@ impl Board {
         self.keys.scene(&self.plan, &self.terms().concessions, scene as usize)
     }
 
-    /// Finds out which units of this pass the networks must see: those that wait for them until they begin.
+    /// Finds out which units this pass is about, and which of them the networks must see: they wait until they begin.
     pub fn look_ahead(&self) {
         let concessions = self.concessions();
         let mut needs = vec![false; self.plan.units.len()];
+        let mut open_units = needs.clone();
         for (unit, _) in self.plan.units_with(|scene| !self.memory.done[scene]) {
             let geometry = concessions.geometry(&self.plan, unit);
             let open = (0..).zip(&geometry.parts).filter(|(_, part)| !self.is_done(part.scene));
             let is_stored =
                 |part| self.stored(&self.keys.labels(&geometry, part)).is_some() || self.has_logits(&geometry, part);
+            open_units[unit] = true;
             needs[unit] = open.into_iter().any(|(part, _)| self.memory.entries.is_empty() || !is_stored(part));
         }
-        self.terms().note_needs(needs);
+        self.terms().note_needs(open_units, needs);
     }
 
-    /// What waits for networks, as far as it was looked up.
+    /// What has not begun, as far as it was looked up.
     pub fn ahead(&self) -> Ahead {
         self.terms().ahead(&self.plan)
     }
@@ -243,6 +245,16 @@ impl Board {
         self.put_off.units[ticket.unit].store(true, Ordering::Release);
         for scene in ticket.classified() {
             self.put_off.scenes[scene as usize].store(true, Ordering::Release);
+        }
+    }
+
+    /// Leaves the scenes some of whose units have not begun, and will not, to another run: what is done about them already is in vain.
+    pub fn leave_unbegun(&self) {
+        let terms = self.terms();
+        for scene in (0..self.plan.scenes.len()).filter(|scene| !self.memory.done[*scene]) {
+            if self.plan.units_of(scene).any(|unit| !terms.has_begun(unit)) {
+                self.put_off.scenes[scene].store(true, Ordering::Release);
+            }
         }
     }
 

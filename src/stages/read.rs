@@ -181,11 +181,14 @@ impl Stage for Read {
         }
         if ticket.tasks.iter().any(|task| task.is_classified()) {
             let geometry = &ticket.geometry;
-            board.pace().begin(geometry.members, geometry.crop.area() * geometry.tiles.len() as u64);
+            let seen = geometry.crop.area() * geometry.tiles.len() as u64;
+            board.pace().begin(geometry.members, seen, geometry.batches().count());
             // Before anything else: parts that are not read are to wait as well.
             self.is_put_off(&ticket);
             let parts = (0..).zip(&ticket.tasks).map(|(idx, _)| self.part(&ticket, idx)).collect::<Result<_, _>>()?;
             out.put(Opened::Unit(ReadUnit { ticket: Arc::clone(&ticket), parts, credit: pixels }));
+        } else {
+            board.pace().leave();
         }
         Ok(())
     }

@@ -101,6 +101,7 @@ fn strike(faults: &Faults, doing: &str, path: &Path) -> bool {
             | Fault::NonFinite
             | Fault::Drain
             | Fault::Cut
+            | Fault::Late
             | Fault::Trip
             | Fault::Hold,
         ) => false,
