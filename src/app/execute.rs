@@ -298,7 +298,7 @@ impl<'a> Run<'a> {
         let concessions = Concessions::of(&conceded, &digest);
         let lost = std::mem::take(&mut state.device_faults);
         let schedule = without_lost(&schedule, if options.restarted { &lost } else { &[] })?;
-        let Found { mut memory, done, archive, damaged, stale, discarded } =
+        let Found { mut memory, done, archive, damaged, stale, discarded, usable } =
             look_back(&plan, &concessions, state, &outputs.layout, options.from)?;
         // Before anything is touched: weights that do not fit end the run here.
         let backends = match needs_networks(&plan, &concessions, &memory) {
@@ -314,7 +314,7 @@ impl<'a> Run<'a> {
         memory.keep_logits = plan.pipeline.checkpoints.contains(&Checkpoint::MemberLogits);
         let mut record = Record::begin(&plan, &promise, &outputs, ignored)?;
         record.report.deaths.clone_from(&options.guard.orders().deaths);
-        record.found(&plan, done, archive, damaged, memory.entries.len() as u64, n_temporaries);
+        record.found(&plan, done, archive, damaged, usable, n_temporaries);
         record.steps(options.deadline, &plan, &conceded);
         let deadline =
             options.deadline.map(|limit| Deadline::new(limit, &plan, schedule.devices.len(), options.partial));
@@ -454,7 +454,7 @@ impl<'a> Run<'a> {
             }
             let progress = self.board.progress();
             let (tiles, network_pixels) =
-                (known.tiles + progress.tiles(), known.network_pixels + progress.network_pixels());
+                (known.tiles + progress.tiles(), known.network_pixels + progress.seen_pixels());
             watch.show(Snapshot { scenes, tiles, network_pixels });
         }
     }

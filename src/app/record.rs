@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Error;
 use super::execute::Partial;
 use super::outputs::Outputs;
+use super::resume::Usable;
 use crate::config::Pipeline;
 use crate::flow::StageReport;
 use crate::geom::Size;
@@ -36,7 +37,7 @@ pub(super) struct Record {
 #[derive(Clone, Copy, Debug, Default)]
 struct FoundSummary {
     damaged: u64,
-    checkpoints: u64,
+    usable: Usable,
     temporaries: u64,
 }
 
@@ -80,7 +81,7 @@ impl Record {
         done: Vec<Option<SceneRecord>>,
         archive: Option<ArchiveRecord>,
         damaged: u64,
-        checkpoints: u64,
+        usable: Usable,
         temporaries: u64,
     ) {
         for (record, _) in done.into_iter().zip(&plan.scenes).filter_map(|(r, s)| Some((r?, s))) {
@@ -91,12 +92,12 @@ impl Record {
             }
         }
         self.archive = archive;
-        self.found = FoundSummary { damaged, checkpoints, temporaries };
+        self.found = FoundSummary { damaged, usable, temporaries };
     }
 
     /// The same in words.
     pub(super) fn found_lines(&self) -> Vec<String> {
-        let FoundSummary { damaged, checkpoints, temporaries } = self.found;
+        let FoundSummary { damaged, usable: Usable { checkpoints, .. }, temporaries } = self.found;
         let reused = self.report.totals.reused;
         let mut lines = Vec::new();
         if reused > 0 || checkpoints > 0 {
@@ -126,9 +127,9 @@ impl Record {
         self.report.outputs.get(&format!("masks/{name}.png")).is_some_and(Option::is_some)
     }
 
-    /// Scenes, tiles and pixels that were done before this run.
+    /// Scenes and tiles that were done before this run, and the pixels that the networks need not see any more.
     pub(super) fn known_extent(&self, plan: &Plan) -> Snapshot {
-        let mut known = Snapshot::default();
+        let mut known = Snapshot { network_pixels: self.found.usable.network_pixels, ..Snapshot::default() };
         for scene in plan.scenes.iter().filter(|s| self.is_done(&s.name)) {
             known.scenes += 1;
             known.tiles += scene.grid.n_tiles();
@@ -204,7 +205,7 @@ impl Record {
         let totals = &mut self.report.totals;
         totals.seconds = wall.as_secs_f64();
         totals.tiles = progress.tiles();
-        totals.network_pixels = progress.network_pixels();
+        totals.network_pixels = progress.seen_pixels();
         totals.forwards = progress.forwards();
         totals.decoded = progress.decoded();
         self.report.memory.peak_units = peak_units.max(self.report.memory.peak_units);

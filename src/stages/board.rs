@@ -27,8 +27,8 @@ pub struct Progress {
     network_pixels: AtomicU64,
     /// Of scenes that ended in an earlier pass.
     settled_tiles: AtomicU64,
-    settled_pixels: AtomicU64,
     recalled_pixels: AtomicU64,
+    seen_pixels: AtomicU64,
     forwards: AtomicU64,
     decoded: AtomicU64,
     records: AtomicU64,
@@ -291,9 +291,13 @@ impl Board {
             }
         }
         self.progress.settled_tiles.fetch_add(tiles, Ordering::Relaxed);
-        self.progress.settled_pixels.fetch_add(network_pixels, Ordering::Relaxed);
         self.progress.tiles.store(0, Ordering::Relaxed);
-        self.progress.network_pixels.store(0, Ordering::Relaxed);
+        let of_pass = self.progress.network_pixels.swap(0, Ordering::Relaxed);
+        if !self.memory.keep_labels && !self.memory.keep_logits {
+            // The rest is seen once more.
+            let seen = self.progress.seen_pixels().saturating_sub(of_pass.saturating_sub(network_pixels));
+            self.progress.seen_pixels.store(seen, Ordering::Relaxed);
+        }
         self.memory.entries = entries;
         self.put_off = PutOff::nothing(&self.plan);
         let mut concessions = self.concessions();
@@ -318,16 +322,29 @@ impl Board {
 }
 
 impl Progress {
-    /// Counts tiles whose labels are there, and the pixels that the networks see of them.
-    pub(super) fn count_tiles(&self, tiles: u64, pixels: u64) {
+    /// Counts tiles that the networks have seen, and their pixels.
+    pub(super) fn count_seen(&self, tiles: u64, pixels: u64) {
+        self.count_tiles(tiles, pixels);
+        self.seen_pixels.fetch_add(pixels, Ordering::Relaxed);
+    }
+
+    /// Counts tiles whose labels, or all of whose logits, were stored: they are as good as classified, and no network sees them.
+    pub(super) fn count_recalled(&self, tiles: u64, pixels: u64) {
+        self.count_tiles(tiles, pixels);
+        self.recalled_pixels.fetch_add(pixels, Ordering::Relaxed);
+    }
+
+    fn count_tiles(&self, tiles: u64, pixels: u64) {
         self.tiles.fetch_add(tiles, Ordering::Relaxed);
         self.network_pixels.fetch_add(pixels, Ordering::Relaxed);
     }
 
-    /// Counts tiles whose labels were stored: they are as good as classified, and no network sees them.
-    pub(super) fn count_recalled(&self, tiles: u64, pixels: u64) {
-        self.count_tiles(tiles, pixels);
-        self.recalled_pixels.fetch_add(pixels, Ordering::Relaxed);
+    /// Takes back tiles that were counted as seen, and others as recalled, and that count for nothing after all.
+    pub(super) fn uncount(&self, tiles: u64, seen: u64, recalled: u64) {
+        self.tiles.fetch_sub(tiles, Ordering::Relaxed);
+        self.network_pixels.fetch_sub(seen + recalled, Ordering::Relaxed);
+        self.seen_pixels.fetch_sub(seen, Ordering::Relaxed);
+        self.recalled_pixels.fetch_sub(recalled, Ordering::Relaxed);
     }
 
     /// Counts a forward pass.
@@ -355,12 +372,12 @@ impl Progress {
         self.settled_tiles.load(Ordering::Relaxed) + self.tiles.load(Ordering::Relaxed)
     }
 
-    /// Pixels of these tiles, as the networks see them.
-    pub fn network_pixels(&self) -> u64 {
-        self.settled_pixels.load(Ordering::Relaxed) + self.network_pixels.load(Ordering::Relaxed)
+    /// Pixels that the networks have seen in this run and need not see again.
+    pub fn seen_pixels(&self) -> u64 {
+        self.seen_pixels.load(Ordering::Relaxed)
     }
 
-    /// Those of them whose labels were stored.
+    /// Pixels of the tiles whose labels or logits were stored.
     pub fn recalled_pixels(&self) -> u64 {
         self.recalled_pixels.load(Ordering::Relaxed)
     }

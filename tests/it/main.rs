@@ -21,6 +21,7 @@ mod member;
 mod named;
 mod parity;
 mod pipelines;
+mod rates;
 mod reader;
 mod resume;
 mod script;
