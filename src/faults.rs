@@ -12,7 +12,8 @@
 //! | `~TEXT` | whenever what is at hand is called so (a scene, a file) |
 //!
 //! Places are the stages by name (`pack` is one), and `device`, where a forward pass is called `cuda:0 member1 n2 s1 y24 x0`: device,
-//! member, tiles in its batch, and the batch's first tile or its scenes.
+//! member, tiles in its batch, and the batch's first tile or its scenes. At `clock` a run with a deadline looks at the time; what is at
+//! hand is called `3 passes`, after the forward passes that have begun.
 //!
 //! A `!` at the end makes it strike once over all processes that share the file `SWATH_FAULTS_LOG`. Each strike adds a line to that
 //! file, so that a test can tell a fault that was survived from one that never came.
@@ -43,15 +44,19 @@ pub enum Fault {
     NonFinite,
     /// Memory is taken without end.
     Balloon,
-    /// Nothing more is let in, as after a signal.
+    /// Nothing more is let in.
     Drain,
+    /// What is queued is dropped as well, as after a signal.
+    Cut,
     /// Every worker is to leave at once, as when the grace after a signal is over.
     Trip,
+    /// The time of the deadline is over.
+    Late,
     /// The place waits until somebody takes the file `SWATH_FAULTS_LOG` away: so that something else can be done meanwhile.
     Hold,
 }
 
-const KINDS: [(&str, Fault); 11] = [
+const KINDS: [(&str, Fault); 13] = [
     ("error", Fault::Error),
     ("panic", Fault::Panic),
     ("abort", Fault::Abort),
@@ -61,7 +66,9 @@ const KINDS: [(&str, Fault); 11] = [
     ("nan", Fault::NonFinite),
     ("balloon", Fault::Balloon),
     ("drain", Fault::Drain),
+    ("cut", Fault::Cut),
     ("trip", Fault::Trip),
+    ("late", Fault::Late),
     ("hold", Fault::Hold),
 ];
 
@@ -183,6 +190,8 @@ impl Faults {
             | Fault::NonFinite
             | Fault::Balloon
             | Fault::Drain
+            | Fault::Cut
+            | Fault::Late
             | Fault::Trip => Some(fault),
         }
     }

@@ -64,7 +64,8 @@
 //! - A non-finite logit is never argmaxed, weights fit exactly or are refused, and a mask holds the class table's values only.
 //! - Files are data. A TorchScript program alone runs, and only under the digest that the pipeline names for it.
 //! - Nothing outside `report` prints.
-//! - `unsafe` code is in `infer/torch/cuda.rs` alone: it opens libtorch's CUDA library where there is one.
+//! - `unsafe` code is in two files: `infer/torch/cuda.rs` opens libtorch's CUDA library where there is one, and `process/leave.rs` ends a
+//!   process whose threads do not come back.
 
 pub mod app;
 pub mod atomic;

@@ -1,4 +1,5 @@
-//! Watches the time that is left: measures how fast the members are, and says when fewer of them must do.
+//! Watches the time that is left: measures how fast the members are, says when fewer of them must do, how far ahead of them units may
+//! begin, and when nothing more can be finished in time.
 
 use std::time::Duration;
 
@@ -14,6 +15,10 @@ const RESERVE: f64 = 0.02;
 const SEEN: f64 = 0.02;
 const PATIENCE: f64 = 0.01;
 const HALF_LIFE: f64 = 0.05;
+
+/// Share of the time that is left: no more than that many seconds of work begin ahead of the networks. What has begun is done with the
+/// members that it began with, however short time becomes.
+const AHEAD: f64 = 0.05;
 
 /// What the archive takes: pixels per second and seconds per scene. Measured on two CPU cores (2026-11-25): 1.3 s for one scene of 400
 /// megapixels, 6.3 s for 10 000 of 256 x 256; this is about half as much again.
@@ -33,8 +38,10 @@ pub(super) enum Step {
         /// Whether it is enough.
         fits: bool,
     },
-    /// That nothing more begins.
+    /// That no further unit begins.
     Over,
+    /// That no further forward pass begins: it would not end in time.
+    Cut,
 }
 
 /// A deadline, and what is known of the time that things take.
@@ -45,10 +52,12 @@ pub(super) struct Deadline {
     reserve: f64,
     /// And when some are left over: then there may be no archive to make.
     least_reserve: f64,
-    devices: f64,
+    devices: usize,
     speed: Speed,
     /// Pixels of the unit that the pass begins with.
     unit: u64,
+    /// Pixels of a batch, as far as is known.
+    batch: u64,
     /// Since when members have been too many, or a next unit has been.
     short_since: Option<f64>,
     looked: Option<Duration>,
@@ -79,12 +88,22 @@ impl Deadline {
         let limit = limit.as_secs_f64();
         let speed = Speed::new(HALF_LIFE * limit, n_members);
         let [reserve, least_reserve] = archive.map(|seconds| seconds.max(RESERVE * limit));
-        Self { limit, reserve, least_reserve, devices: devices as f64, speed, unit: 0, short_since: None, looked: None }
+        Self {
+            limit,
+            reserve,
+            least_reserve,
+            devices: devices.max(1),
+            speed,
+            unit: 0,
+            batch: 0,
+            short_since: None,
+            looked: None,
+        }
     }
 
     /// Begins a pass.
     pub(super) fn begin_pass(&mut self, ahead: &Ahead) {
-        self.unit = ahead.next;
+        (self.unit, self.batch) = (ahead.next, ahead.batch);
         self.short_since = None;
     }
 
@@ -97,29 +116,45 @@ impl Deadline {
         is_due
     }
 
-    /// What is to be done now that `elapsed` has passed since the command began.
-    pub(super) fn look(&mut self, elapsed: Duration, ran: Vec<MemberRan>, ahead: &Ahead) -> Option<Step> {
+    /// How many batches may be ahead of the networks: one for each device as long as nothing is known of their speed or a step is about
+    /// to be taken, and otherwise so many that nobody waits for pixels and little time is spoken for.
+    pub(super) fn batches_ahead(&self, elapsed: Duration, ahead: &Ahead) -> usize {
+        let seconds = self.speed.of_batch(self.batch, &ahead.pixels, self.devices as f64);
+        let Some(seconds) = seconds.filter(|_| self.short_since.is_none()) else { return self.devices };
+        let left = (self.limit - elapsed.as_secs_f64()).max(0.0);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the conversion saturates")]
+        let batches = (AHEAD * left / seconds) as usize;
+        batches.max(2 * self.devices)
+    }
+
+    /// What is to be done now that `elapsed` has passed since the command began; `draining` when no further unit begins as it is.
+    pub(super) fn look(
+        &mut self,
+        elapsed: Duration,
+        ran: Vec<MemberRan>,
+        ahead: &Ahead,
+        draining: bool,
+    ) -> Option<Step> {
         let now = elapsed.as_secs_f64();
-        let under_way = ran.iter().map(MemberRan::under_way).collect();
+        let under_way: Vec<u64> = ran.iter().map(MemberRan::under_way).collect();
         let is_seen = |(ran, ahead): (&MemberRan, &u64)| *ahead == 0 || ran.ran >= self.unit.max(1);
         let all_seen = ran.iter().zip(&ahead.pixels).all(is_seen);
         self.speed.note(now, ran);
-        if ahead.units == 0 {
-            return None;
+        self.batch = if ahead.units > 0 { ahead.batch } else { self.batch };
+        let is_idle = ahead.all == 0 && under_way.iter().all(|pixels| *pixels == 0);
+        if !is_idle && now + self.longest_pass() + self.least_reserve >= self.limit {
+            return Some(Step::Cut);
         }
-        if now + self.least_reserve >= self.limit {
-            return Some(Step::Over);
-        }
-        if !all_seen || self.speed.active < SEEN * self.limit {
+        if ahead.units == 0 || draining || !all_seen || self.speed.active < SEEN * self.limit {
             return None;
         }
         let outlook = Outlook {
             elapsed: now,
             deadline: self.limit,
             reserve: self.reserve,
-            devices: self.devices,
+            devices: self.devices as f64,
             rates: self.speed.rates(),
-            other: self.speed.other(self.devices),
+            other: self.speed.other(self.devices as f64),
             under_way,
             ahead: ahead.pixels.clone(),
             next: ahead.next,
@@ -132,6 +167,11 @@ impl Deadline {
             (false, false) => None,
         };
         self.after_patience(now, step)
+    }
+
+    /// Seconds that a forward pass takes at most, as far as is known.
+    fn longest_pass(&self) -> f64 {
+        self.speed.rates().into_iter().fold(0.0, f64::max) * self.batch as f64
     }
 
     /// The step, once some step has been due for a while.
@@ -187,6 +227,15 @@ impl Speed {
         self.busy.iter().zip(&self.ran).map(|(busy, ran)| if *ran > 0.0 { busy / ran } else { 0.0 }).collect()
     }
 
+    /// Seconds in which a batch passes, all devices together, by the members that have something ahead; `None` as long as one of them has
+    /// seen nothing.
+    fn of_batch(&self, pixels: u64, ahead: &[u64], devices: f64) -> Option<f64> {
+        let members = ahead.iter().take_while(|pixels| **pixels > 0).count();
+        let all_seen = self.pixels > 0.0 && self.ran[..members].iter().all(|ran| *ran > 0.0);
+        let networks = self.rates()[..members].iter().sum::<f64>() / devices;
+        all_seen.then(|| pixels as f64 * (networks + self.other(devices)))
+    }
+
     /// Seconds per pixel in which devices do something else.
     fn other(&self, devices: f64) -> f64 {
         let busy: f64 = self.busy.iter().sum();
@@ -235,7 +284,13 @@ mod tests {
     }
 
     fn ahead(units: usize, members: usize) -> Ahead {
-        Ahead { units, next: 10, pixels: (0..3).map(|m| if m < members { 10 * units as u64 } else { 0 }).collect() }
+        Ahead {
+            all: units,
+            units,
+            next: 10,
+            batch: 10,
+            pixels: (0..3).map(|m| if m < members { 10 * units as u64 } else { 0 }).collect(),
+        }
     }
 
     /// One unit of 10 pixels a second and member; a look every half second.
@@ -250,13 +305,13 @@ mod tests {
                 .map(|m| ran(done[m] * 10 + if m < members { 10 } else { 0 }, done[m] * 10, done[m] * 1000))
                 .collect();
             let at = Duration::from_secs_f64(now);
-            match deadline.look(at, current, &ahead(left, members)) {
+            match deadline.look(at, current, &ahead(left, members), false) {
                 Some(Step::Members { members: fewer, fits }) => {
                     assert!(fewer < members);
                     steps.push((now, fewer, fits));
                     members = fewer;
                 }
-                Some(Step::Over) => {
+                Some(Step::Over | Step::Cut) => {
                     steps.push((now, 0, false));
                     break;
                 }
@@ -273,15 +328,44 @@ mod tests {
     }
 
     #[test]
+    fn no_pass_begins_that_would_end_too_late() {
+        let mut deadline = Deadline::of(Duration::from_secs(100), [0.0; 2], 1, 1);
+        let ahead = Ahead { all: 1, units: 1, next: 40, batch: 10, pixels: vec![40] };
+        deadline.begin_pass(&ahead);
+        let mut look = |now: u64, passed: u64| {
+            let ran = vec![ran(40, passed, passed * 1000)];
+            deadline.look(Duration::from_secs(now), ran, &Ahead::default(), true)
+        };
+        assert_eq!([look(1, 0), look(11, 10), look(87, 10)], [None, None, None]);
+        assert_eq!(look(88, 10), Some(Step::Cut), "ten seconds for a batch, and two are kept");
+    }
+
+    #[test]
+    fn little_begins_ahead_of_networks_that_are_slow_or_of_which_nothing_is_known() {
+        let mut deadline = Deadline::of(Duration::from_secs(100), [0.0; 2], 2, 1);
+        let ahead = Ahead { all: 9, units: 9, next: 40, batch: 10, pixels: vec![360] };
+        deadline.begin_pass(&ahead);
+        deadline.look(Duration::ZERO, vec![ran(40, 0, 0)], &ahead, false);
+        assert_eq!(deadline.batches_ahead(Duration::ZERO, &ahead), 2);
+        // Two devices, a batch in a second.
+        deadline.look(Duration::from_secs(1), vec![ran(40, 20, 2000)], &ahead, false);
+        let batches = [1, 21, 61, 99].map(|now| deadline.batches_ahead(Duration::from_secs(now), &ahead));
+        assert_eq!(batches, [9, 7, 4, 4]);
+    }
+
+    #[test]
     fn without_a_measurement_nothing_is_given_up_before_the_time_is_over() {
         let mut deadline = Deadline::of(Duration::from_secs(100), [4.0; 2], 1, 3);
         deadline.begin_pass(&ahead(60, 3));
-        let mut look = |now, units| deadline.look(Duration::from_secs(now), vec![ran(10, 0, 0); 3], &ahead(units, 3));
+        let mut look =
+            |now, units| deadline.look(Duration::from_secs(now), vec![ran(10, 0, 0); 3], &ahead(units, 3), false);
         assert_eq!([look(1, 60), look(95, 60)], [None, None]);
-        assert_eq!(look(96, 60), Some(Step::Over), "the archive takes four seconds");
-        assert_eq!(look(99, 0), None, "nothing waits");
+        assert_eq!(look(96, 60), Some(Step::Cut), "the archive takes four seconds");
+        assert_eq!(look(99, 0), Some(Step::Cut), "something is under way");
+        let passed = vec![ran(10, 10, 0); 3];
+        assert_eq!(deadline.look(Duration::from_secs(99), passed, &ahead(0, 3), false), None, "nothing waits");
         let mut deadline = Deadline::of(Duration::from_secs(100), [4.0, 0.0], 1, 3);
-        let mut look = |now| deadline.look(Duration::from_secs(now), vec![ran(10, 0, 0); 3], &ahead(60, 3));
-        assert_eq!([look(97), look(98)], [None, Some(Step::Over)], "what is left over has no archive");
+        let mut look = |now| deadline.look(Duration::from_secs(now), vec![ran(10, 0, 0); 3], &ahead(60, 3), false);
+        assert_eq!([look(97), look(98)], [None, Some(Step::Cut)], "what is left over has no archive");
     }
 }

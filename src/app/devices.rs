@@ -56,6 +56,9 @@ pub(super) fn lost(error: &BackendError) -> Option<DeviceFaultRecord> {
         BackendError::Lost { device, detail } | BackendError::Device { device, detail } => {
             Some(DeviceFaultRecord { device: device.to_string(), detail: detail.clone() })
         }
-        BackendError::Weights { .. } | BackendError::Forward { .. } | BackendError::OutOfMemory { .. } => None,
+        BackendError::Weights { .. }
+        | BackendError::Forward { .. }
+        | BackendError::OutOfMemory { .. }
+        | BackendError::Halted => None,
     }
 }

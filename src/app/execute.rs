@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::clock::Clock;
 use super::deadline::Deadline;
 use super::devices::{self, without_lost};
 use super::disk::Done;
@@ -81,6 +82,8 @@ pub struct RunOptions {
     pub begun: Instant,
     /// How long after that it is to be done, with fewer members if need be.
     pub deadline: Option<Duration>,
+    /// What watches the time until work begins.
+    pub clock: Clock,
 }
 
 impl RunOptions {
@@ -105,6 +108,7 @@ impl RunOptions {
             faults: FaultPlan::default(),
             begun: Instant::now(),
             deadline: None,
+            clock: Clock::default(),
         }
     }
 
@@ -139,6 +143,7 @@ pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
     let _lock = Lock::take(&options.out, options.break_lock).map_err(explain)?;
     let mut run = Run::begin(job, options, outputs).map_err(explain)?;
     let done = run.carry_out();
+    run.note_late();
     run.record.conceded(&run.board);
     let decoders = run.source.helpers_peak();
     let parent = if options.guard.is_watched() { machine::peak_of_parent() } else { 0 };
@@ -273,8 +278,9 @@ struct Run<'a> {
     journal: Arc<Mutex<Journal>>,
     /// The schedule's devices, where something is left for networks to do.
     backends: Vec<Box<dyn Backend>>,
-    /// What goes wrong with them on purpose, counted over all passes.
+    /// What goes wrong with them, and with the time, on purpose, counted over all passes.
     device_faults: Faults,
+    clock_faults: Faults,
     record: Record,
     deadline: Option<Deadline>,
 }
@@ -291,13 +297,14 @@ impl<'a> Run<'a> {
         let concessions = Concessions::of(&conceded, &digest);
         let lost = std::mem::take(&mut state.device_faults);
         let schedule = without_lost(&schedule, if options.restarted { &lost } else { &[] })?;
-        let Found { mut memory, done, archive, damaged, stale, discarded } =
+        let Found { mut memory, done, archive, damaged, stale, discarded, usable } =
             look_back(&plan, &concessions, state, &outputs.layout, options.from)?;
         // Before anything is touched: weights that do not fit end the run here.
         let backends = match needs_networks(&plan, &concessions, &memory) {
             true => open_backends(&plan, &schedule, &device_faults).map_err(|e| not_opened(e, options))?,
             false => Vec::new(),
         };
+        options.clock.stop();
         let mut journal = open_journal(options, &digest)?;
         // What no longer holds is forgotten for good: a run that is stopped must not find it again.
         journal.forget_stale(&stale, &discarded)?;
@@ -306,7 +313,7 @@ impl<'a> Run<'a> {
         memory.keep_logits = plan.pipeline.checkpoints.contains(&Checkpoint::MemberLogits);
         let mut record = Record::begin(&plan, &promise, &outputs, ignored, run_info(&plan, &schedule, options))?;
         record.report.restarts.clone_from(&options.guard.orders().deaths);
-        record.found(&plan, done, archive, damaged, memory.entries.len() as u64, n_temporaries);
+        record.found(&plan, done, archive, damaged, usable, n_temporaries);
         record.steps(options.deadline, &plan, &conceded);
         let deadline =
             options.deadline.map(|limit| Deadline::new(limit, &plan, schedule.devices.len(), options.partial));
@@ -318,7 +325,7 @@ impl<'a> Run<'a> {
         leave_out(&board, options.guard.orders());
         let journal = Arc::new(Mutex::new(journal));
         let stop = Stop::new();
-        let signals = Signals::watch(stop.clone(), options.grace);
+        let signals = Signals::watch(stop.clone(), options.grace, &options.guard);
         let signals = signals.map_err(|source| Error::System { operation: "watch for signals", source })?;
         Ok(Self {
             stop,
@@ -332,6 +339,7 @@ impl<'a> Run<'a> {
             journal,
             backends,
             device_faults,
+            clock_faults: options.faults.at("clock"),
             record,
             deadline,
         })
@@ -451,7 +459,7 @@ impl<'a> Run<'a> {
             }
             let progress = self.board.progress();
             let (tiles, network_pixels) =
-                (known.tiles + progress.tiles(), known.network_pixels + progress.network_pixels());
+                (known.tiles + progress.tiles(), known.network_pixels + progress.seen_pixels());
             watch.show(Snapshot { scenes, tiles, network_pixels });
         }
     }

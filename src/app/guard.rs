@@ -1,4 +1,5 @@
-//! The run's end of the line to the process that watches over it: what is under way goes out, what earlier attempts died of comes in.
+//! The run's end of the line to the process that watches over it: what is under way goes out, what earlier attempts died of and the
+//! signals that the other one gets come in.
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,9 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
 
 use super::Error;
-use crate::process::Frames;
+use super::signals::{Signal, leave};
+use crate::process::{FrameError, Frames};
 
 /// What an attempt is told at its start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +27,13 @@ pub struct Orders {
     pub suspects: BTreeSet<String>,
     /// Scenes that an attempt died of although they ran alone, and how: they are not tried again.
     pub quarantined: BTreeMap<String, String>,
+}
+
+/// What an attempt is told later: a signal that the other process got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Call {
+    /// Which one.
+    pub(super) signal: Signal,
 }
 
 /// What an attempt tells.
@@ -60,6 +70,23 @@ pub struct Guard {
 struct Line {
     frames: Mutex<Frames>,
     turns: AtomicU64,
+    /// Who hears calls; as long as nobody does, the first one is the end.
+    listener: Arc<Mutex<Option<mpsc::Sender<Signal>>>>,
+}
+
+/// Hears calls until the other process is gone.
+fn hear(frames: &Frames, listener: &Mutex<Option<mpsc::Sender<Signal>>>) {
+    loop {
+        match frames.recv(None) {
+            Ok(Call { signal }) => match &*listener.lock().unwrap_or_else(PoisonError::into_inner) {
+                // One that has ended needs to know no more.
+                Some(listener) => listener.blocking_send(signal).unwrap_or_default(),
+                None => leave(signal.exit_code()),
+            },
+            Err(FrameError::Late) => {}
+            Err(FrameError::Closed | FrameError::System(_) | FrameError::Nonsense(_)) => return,
+        }
+    }
 }
 
 impl Line {
@@ -73,6 +100,9 @@ impl Line {
 /// The orders come at once or not at all.
 const ORDERS_WITHIN: Duration = Duration::from_secs(30);
 
+/// Signals that may wait to be heard: more than anybody sends.
+const CALLS: usize = 16;
+
 impl Guard {
     /// The line that the parent left.
     ///
@@ -82,7 +112,11 @@ impl Guard {
         let failed = |source| Error::System { operation: "talk to the process that started this one", source };
         let frames = Frames::of_parent().map_err(failed)?;
         let orders = frames.recv(Some(ORDERS_WITHIN)).map_err(|e| failed(std::io::Error::other(e)))?;
-        let line = Line { frames: Mutex::new(frames), turns: AtomicU64::new(0) };
+        let (calls, listener) = (frames.try_clone().map_err(failed)?, Arc::default());
+        let shared = Arc::clone(&listener);
+        // It is not joined: it waits for the other process as long as this one lives, and touches nothing but the listener.
+        std::thread::Builder::new().name("calls".into()).spawn(move || hear(&calls, &shared)).map_err(failed)?;
+        let line = Line { frames: Mutex::new(frames), turns: AtomicU64::new(0), listener };
         Ok(Self { orders: Arc::new(orders), line: Some(Arc::new(line)) })
     }
 
@@ -94,6 +128,14 @@ impl Guard {
     /// Whether somebody starts this process again when it dies.
     pub fn is_watched(&self) -> bool {
         self.line.is_some()
+    }
+
+    /// The signals that the other process passes on, from here on; none without one.
+    pub(super) fn calls(&self) -> Option<mpsc::Receiver<Signal>> {
+        let line = self.line.as_ref()?;
+        let (sender, receiver) = mpsc::channel(CALLS);
+        *line.listener.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        Some(receiver)
     }
 
     /// From here on an attempt after this one goes on where it ended.

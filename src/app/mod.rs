@@ -6,6 +6,7 @@
 //!
 //! The only folder that knows every other one, and the only one with tokio (signals).
 
+mod clock;
 #[cfg(feature = "torch")]
 mod damage;
 mod deadline;
@@ -37,6 +38,7 @@ mod throughput;
 mod weights;
 mod wire;
 
+pub use clock::{Clock, OUT_OF_TIME};
 pub use decoder::decoder;
 pub use doctor::doctor;
 pub use error::Error;

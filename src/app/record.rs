@@ -9,6 +9,7 @@ use chrono::DateTime;
 use super::Error;
 use super::execute::Partial;
 use super::outputs::Outputs;
+use super::resume::Usable;
 use crate::config::classes::{Class, NODATA_LABEL};
 use crate::config::{Pipeline, count};
 use crate::flow::StageReport;
@@ -40,7 +41,7 @@ pub(super) struct Record {
 #[derive(Clone, Copy, Debug, Default)]
 struct FoundSummary {
     damaged: u64,
-    checkpoints: u64,
+    usable: Usable,
     temporaries: u64,
 }
 
@@ -93,7 +94,7 @@ impl Record {
         done: Vec<Option<SceneRecord>>,
         archive: Option<ArchiveRecord>,
         damaged: u64,
-        checkpoints: u64,
+        usable: Usable,
         temporaries: u64,
     ) {
         for (idx, record) in done.into_iter().enumerate().filter_map(|(idx, record)| Some((idx, record?))) {
@@ -101,7 +102,7 @@ impl Record {
             self.done(plan, idx, record, true);
         }
         self.archive = archive;
-        self.found = FoundSummary { damaged, checkpoints, temporaries };
+        self.found = FoundSummary { damaged, usable, temporaries };
     }
 
     /// Notes a scene that has its mask.
@@ -116,7 +117,7 @@ impl Record {
 
     /// What was found, in words.
     pub(super) fn found_lines(&self) -> Vec<String> {
-        let FoundSummary { damaged, checkpoints, temporaries } = self.found;
+        let FoundSummary { damaged, usable: Usable { checkpoints, .. }, temporaries } = self.found;
         let reused = self.report.totals.reused;
         let mut lines = Vec::new();
         if reused > 0 || checkpoints > 0 {
@@ -146,9 +147,9 @@ impl Record {
         self.report.outputs.get(&format!("masks/{name}.png")).is_some_and(Option::is_some)
     }
 
-    /// Scenes, tiles and pixels that were done before this run.
+    /// Scenes and tiles that were done before this run, and the pixels that the networks need not see any more.
     pub(super) fn known_extent(&self, plan: &Plan) -> Snapshot {
-        let mut known = Snapshot::default();
+        let mut known = Snapshot { network_pixels: self.found.usable.network_pixels, ..Snapshot::default() };
         for scene in plan.scenes.iter().filter(|s| self.is_done(&s.name)) {
             known.scenes += 1;
             known.tiles += scene.grid.n_tiles();
@@ -220,7 +221,7 @@ impl Record {
         let totals = &mut self.report.totals;
         totals.seconds = wall.as_secs_f64();
         totals.tiles = progress.tiles();
-        totals.network_pixels = progress.network_pixels();
+        totals.network_pixels = progress.seen_pixels();
         totals.forwards = progress.forwards();
         totals.decoded = progress.decoded();
         let members = board.plan().members.iter().map(|m| m.member.name.clone());
@@ -264,7 +265,7 @@ impl Record {
     /// Notes the deadline and what it has asked for before.
     pub(super) fn steps(&mut self, deadline: Option<Duration>, plan: &Plan, before: &[ConcessionRecord]) {
         let Some(limit) = deadline else { return };
-        self.report.deadline = Some(DeadlineReport { seconds: limit.as_secs_f64(), steps: Vec::new() });
+        self.report.deadline = Some(DeadlineReport { seconds: limit.as_secs_f64(), ..DeadlineReport::default() });
         for conceded in before.iter().map(|record| &record.what) {
             if let Conceded::FewerMembers { members, seconds, .. } = conceded {
                 let names: Vec<String> = plan.members.iter().map(|m| m.member.name.clone()).collect();

@@ -42,6 +42,17 @@ pub(super) struct Found {
     pub(super) stale: Vec<String>,
     /// Stage results that are gone, damaged or to be discarded.
     pub(super) discarded: Vec<StageKey>,
+    /// Those that this plan takes.
+    pub(super) usable: Usable,
+}
+
+/// Stored results of scenes that are not done, as far as a plan takes them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Usable {
+    /// How many: labels of a unit's scene, or a tile's logits of a member.
+    pub(super) checkpoints: u64,
+    /// Pixels that the networks need not see because of them.
+    pub(super) network_pixels: u64,
 }
 
 /// Looks through a journal for what a plan can use under concessions: what was done otherwise is of no use. `from` discards the results
@@ -88,7 +99,8 @@ pub(super) fn look_back(
     }
     let discarded = recorded.into_iter().filter(|key| !memory.entries.contains_key(key)).collect();
     let archive = state.archive.filter(|archive| from.is_none() && is_whole(&layout.dir, &archive.file));
-    Ok(Found { memory, done, archive, damaged, stale: stale.into_iter().collect(), discarded })
+    let usable = work.usable(&memory);
+    Ok(Found { memory, done, archive, damaged, stale: stale.into_iter().collect(), discarded, usable })
 }
 
 /// Whether what was given up holds for this plan. Without a deadline nobody is short of time: what was done with fewer members is done
@@ -128,6 +140,32 @@ impl Work<'_> {
         }
         paths.retain(|path| !artefacts.get(path).is_some_and(|file| is_whole(dir, file)));
         memory.entries.retain(|_, location| !paths.contains(&location.path));
+    }
+
+    /// What is stored and will be taken.
+    fn usable(&self, memory: &Memory) -> Usable {
+        let mut usable = Usable::default();
+        if memory.entries.is_empty() {
+            return usable;
+        }
+        let has = |key: &StageKey| memory.entries.contains_key(key);
+        for geometry in self.open_units(memory) {
+            for (part, _) in (0..).zip(&geometry.parts).filter(|(_, part)| !memory.done[part.scene as usize]) {
+                let tiles = || (0..geometry.tiles.len()).filter(|tile| geometry.tiles[*tile].part == part);
+                let logits = |tile| {
+                    let is_known = has(&self.keys.validity(&geometry, tile));
+                    let members = (0..geometry.members).filter(|m| has(&self.keys.logits(&geometry, tile, *m)));
+                    if is_known { members.count() } else { 0 }
+                };
+                let has_labels = has(&self.keys.labels(&geometry, part));
+                let found = if has_labels { 1 } else { tiles().map(logits).sum::<usize>() };
+                usable.checkpoints += found as u64;
+                if has_labels || found == tiles().count() * geometry.members {
+                    usable.network_pixels += geometry.crop.area() * tiles().count() as u64;
+                }
+            }
+        }
+        usable
     }
 
     /// Forgets results of `from` and later stages, after making sure that those before it are there.

@@ -1,6 +1,6 @@
 //! `swath run`.
 
-use super::{Ended, Error, Job, JobRequest, RunOptions, execute, prepare};
+use super::{Clock, Ended, Error, Job, JobRequest, RunOptions, execute, prepare};
 use crate::config::{count, format_bytes};
 use crate::plan::BackendKind;
 use crate::process::raise_file_limit;
@@ -11,6 +11,13 @@ use crate::report::{self, Detail, Event};
 /// # Errors
 /// As [`prepare`] and [`execute`].
 pub fn run(request: &JobRequest, options: &RunOptions) -> Result<Ended, Error> {
+    let clock = Clock::start(options.begun, options.deadline);
+    let ended = prepared(request, &RunOptions { clock: clock.clone(), ..options.clone() });
+    clock.stop();
+    ended
+}
+
+fn prepared(request: &JobRequest, options: &RunOptions) -> Result<Ended, Error> {
     // Some hundred are enough, and what cannot be raised may be; a run that lacks them says so.
     raise_file_limit().unwrap_or_default();
     let job = prepare(request)?;

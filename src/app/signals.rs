@@ -1,4 +1,7 @@
 //! Ctrl-C and its relatives end a run in order; a second one ends it at once. The parent of a run only passes them on.
+//!
+//! A terminal sends a signal to the parent and to the run, a batch system to every process that it knows, a person to whichever of the two
+//! she finds. So the run counts what comes to itself and what its parent passes on apart, and the larger count is how often it was told.
 
 use std::io;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -6,15 +9,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
+use super::guard::{Call, Guard};
 use crate::flow::Stop;
-use crate::process;
+use crate::process::{Frames, exit_now};
 use crate::report::eprint_line;
 
 /// A signal that ends a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Signal {
     /// Ctrl-C.
     Interrupt,
@@ -33,11 +38,6 @@ impl Signal {
             Self::Terminate => 143,
         }
     }
-
-    /// Its number.
-    const fn number(self) -> i32 {
-        self.exit_code() as i32 - 128
-    }
 }
 
 impl std::fmt::Display for Signal {
@@ -52,10 +52,6 @@ impl std::fmt::Display for Signal {
 
 const NONE: i32 = 0;
 
-/// What comes within this time of a signal is the same one again: a terminal or a batch system has sent it to every process, and the
-/// parent has passed it on as well.
-const SAME: Duration = Duration::from_millis(500);
-
 /// When the grace is over nobody waits any more, and everybody leaves who can. After this long the process ends with those who cannot.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -68,18 +64,18 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// On the first signal lets nothing more in, and trips `stop` if what is under way has not ended after `grace`; if that does not help
-    /// either, or on a second signal, ends the process. From the return on no signal is missed.
+    /// On the first signal lets nothing more in and drops what is queued, and trips `stop` if what is under way has not ended after
+    /// `grace`; if that does not help either, or on a second signal, ends the process. From the return on no signal is missed.
     ///
     /// # Errors
     /// When the system gives no thread or no handler.
-    pub(super) fn watch(stop: Stop, grace: Duration) -> io::Result<Self> {
+    pub(super) fn watch(stop: Stop, grace: Duration, guard: &Guard) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let caught = Arc::new(AtomicI32::new(NONE));
         let (end, ended) = oneshot::channel();
         let seen = Arc::clone(&caught);
-        let streams = Streams::open(&runtime)?;
-        let body = move || runtime.block_on(listen(streams, stop, grace, &seen, ended));
+        let heard = Heard { streams: Streams::open(&runtime)?, calls: guard.calls(), own: 0, passed_on: 0 };
+        let body = move || runtime.block_on(listen(heard, stop, grace, &seen, ended));
         let thread = std::thread::Builder::new().name("signals".into()).spawn(body)?;
         Ok(Self { caught, end: Some(end), thread: Some(thread) })
     }
@@ -102,8 +98,17 @@ pub(super) struct Forwarding {
 /// Who is told, and what has come.
 #[derive(Debug, Default)]
 struct Line {
-    child: Option<u32>,
-    caught: Option<Signal>,
+    child: Option<Frames>,
+    caught: Vec<Signal>,
+}
+
+impl Line {
+    /// A child that is gone needs to be told nothing.
+    fn pass_on(&self, signal: Signal) {
+        if let Some(child) = &self.child {
+            drop(child.send(&Call { signal }));
+        }
+    }
 }
 
 impl Forwarding {
@@ -124,10 +129,8 @@ impl Forwarding {
                     _ = &mut ended => return,
                 };
                 let mut line = shared.lock().unwrap_or_else(PoisonError::into_inner);
-                line.caught = Some(signal);
-                if let Some(pid) = line.child {
-                    process::pass_on(signal.number(), pid);
-                }
+                line.caught.push(signal);
+                line.pass_on(signal);
             }
         };
         let thread = std::thread::Builder::new().name("signals".into()).spawn(move || runtime.block_on(forward))?;
@@ -138,20 +141,18 @@ impl Forwarding {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What comes goes to this process, and what came while there was none.
-    pub(super) fn to(&self, pid: u32) {
+    /// What comes goes to the process at the other end, and what came while there was none. It has its orders already.
+    pub(super) fn to(&self, child: Frames) {
         let mut line = self.line();
-        line.child = Some(pid);
-        if let Some(signal) = line.caught {
-            process::pass_on(signal.number(), pid);
-        }
+        line.child = Some(child);
+        line.caught.iter().for_each(|signal| line.pass_on(*signal));
     }
 
-    /// That process is gone, and its number may be another's. Says which signal came last, if one did.
+    /// That process is gone. Says which signal came last, if one did.
     pub(super) fn to_nobody(&self) -> Option<Signal> {
         let mut line = self.line();
         line.child = None;
-        line.caught
+        line.caught.last().copied()
     }
 }
 
@@ -208,19 +209,50 @@ async fn next(stream: &mut Option<tokio::signal::unix::Signal>) {
     }
 }
 
-async fn listen(
-    mut streams: Streams,
-    stop: Stop,
-    grace: Duration,
-    caught: &AtomicI32,
-    mut ended: oneshot::Receiver<()>,
-) {
+/// Where a run hears of signals, and how often it has.
+struct Heard {
+    streams: Streams,
+    calls: Option<mpsc::Receiver<Signal>>,
+    own: u32,
+    passed_on: u32,
+}
+
+impl Heard {
+    /// The next signal, and how often the run has been told to end by then.
+    async fn next(&mut self) -> (Signal, u32) {
+        let signal = tokio::select! {
+            signal = self.streams.next() => {
+                self.own += 1;
+                signal
+            }
+            signal = next_call(&mut self.calls) => {
+                self.passed_on += 1;
+                signal
+            }
+        };
+        (signal, self.own.max(self.passed_on))
+    }
+}
+
+/// The next signal that the parent passes on; never, where there is no parent.
+async fn next_call(calls: &mut Option<mpsc::Receiver<Signal>>) -> Signal {
+    let call = match calls {
+        Some(calls) => calls.recv().await,
+        None => None,
+    };
+    match call {
+        Some(signal) => signal,
+        None => std::future::pending().await,
+    }
+}
+
+async fn listen(mut heard: Heard, stop: Stop, grace: Duration, caught: &AtomicI32, mut ended: oneshot::Receiver<()>) {
     let (mut first, mut tripped): (Option<Instant>, Option<Instant>) = (None, None);
     loop {
         let left = |since: Option<Instant>, of: Duration| since.map_or(of, |since| of.saturating_sub(since.elapsed()));
         let patience = if tripped.is_some() { left(tripped, LEAVE_WITHIN) } else { left(first, grace) };
-        let came = tokio::select! {
-            came = streams.next() => came,
+        let (came, times) = tokio::select! {
+            came = heard.next() => came,
             _ = &mut ended => return,
             () = tokio::time::sleep(patience), if first.is_some() => {
                 if tripped.is_some() {
@@ -232,34 +264,23 @@ async fn listen(
                 continue;
             }
         };
-        match first {
-            Some(first) if first.elapsed() < SAME => continue,
-            Some(_) => leave(came.exit_code()),
-            None => first = Some(Instant::now()),
+        match (first, times) {
+            (_, 2..) => leave(came.exit_code()),
+            (Some(_), _) => continue,
+            (None, _) => first = Some(Instant::now()),
         }
         caught.store(i32::from(came.exit_code()), Ordering::Release);
-        stop.drain();
+        stop.cut();
         eprint_line(&format!(
-            "{came}: finishing what is under way, {} s at most; once more ends it at once",
+            "{came}: finishing what is under way, {} s at most; send it again to stop now",
             grace.as_secs()
         ));
     }
 }
 
 /// Ends the process now, whatever its threads are doing. What is recorded holds; the rest is made again.
-#[expect(
-    clippy::exit,
-    clippy::disallowed_methods,
-    reason = "a second signal means now, and a worker that does not come back cannot be joined"
-)]
 pub(super) fn leave(code: u8) -> ! {
-    let at_last = || {
-        std::thread::sleep(LEAVE_WITHIN);
-        process::end_itself();
-    };
-    // Libraries tidy up on the way out, and one whose thread is stuck may wait for it for ever.
-    drop(std::thread::Builder::new().name("leave".into()).spawn(at_last));
-    std::process::exit(i32::from(code))
+    exit_now(code)
 }
 
 impl Drop for Signals {

@@ -47,9 +47,9 @@ pub fn supervise(arguments: &[OsString]) -> Result<u8, Error> {
     loop {
         ward.orders.elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or_default();
         let mut child = Child::start(&arguments, false).map_err(failed("start the run's own process"))?;
-        forwarding.to(child.id());
         // A child that is gone already tells so by its end.
         drop(child.frames().send(&ward.orders));
+        forwarding.to(child.frames().try_clone().map_err(failed("talk to the run's own process"))?);
         while let Some(word) = listen(&mut child) {
             ward.hear(word);
         }

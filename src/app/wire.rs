@@ -103,14 +103,15 @@ pub fn wire(
     let (plan, schedule) = (board.plan(), parts.schedule);
     let budget = Budget::new(schedule.unit_budget(plan));
     let admission = Admission::new(turns(board), budget.clone(), stop.clone());
-    let admission = Gate { admission, guard: parts.guard.clone(), board: Arc::clone(board) };
-    let mut graph = Graph::new(stop).with_faults(parts.faults.clone());
+    let guard = parts.guard.clone();
+    let admission = Gate { admission, guard, board: Arc::clone(board), stop: stop.clone() };
+    let mut graph = Graph::new(stop.clone()).with_faults(parts.faults.clone());
     let (finished, to_commit) = graph.link(LINK_CAPACITY);
     let (labels, to_stitch) = graph.link(LINK_CAPACITY);
     let stitched = (parts.extent == Extent::Files).then(|| labels.clone());
 
     let (units, to_tile) = graph.link(LINK_CAPACITY);
-    let reader = |_| Read::new(Arc::clone(board), parts.source.open(), parts.strict);
+    let reader = |_| Read::new(Arc::clone(board), parts.source.open(), parts.strict, stop.clone());
     let readers = (0..schedule.readers).map(reader).collect();
     graph.spawn("read", readers, admission, AfterRead { units, labels: stitched })?;
 
@@ -127,7 +128,8 @@ pub fn wire(
         let complete = (group.members == all).then(|| combiner.clone());
         for &device in &group.devices {
             let Some(backend) = devices.get_mut(device).and_then(Option::take) else { continue };
-            let worker = Infer::new(Arc::clone(board), backend, keys_of(&group.members), complete.clone());
+            let keys = keys_of(&group.members);
+            let worker = Infer::new(Arc::clone(board), backend, keys, complete.clone(), stop.clone());
             workers.push((worker, inlet.clone()));
         }
     }
@@ -165,9 +167,9 @@ pub fn wire_tiles(
     let budget = Budget::new(units.iter().map(|unit| cost(*unit)).max().unwrap_or(0));
     let turn = |&unit: &usize| Waiting { work: Turn { unit, alone: None }, cost: cost(unit), alone: false };
     let admission = Admission::new(units.iter().map(turn).collect(), budget, stop.clone());
-    let mut graph = Graph::new(stop);
+    let mut graph = Graph::new(stop.clone());
     let (units, to_tile) = graph.link(LINK_CAPACITY);
-    let reader = Read::new(Arc::clone(board), source.open(), false);
+    let reader = Read::new(Arc::clone(board), source.open(), false, stop);
     graph.spawn("read", vec![reader], admission, AfterRead { units, labels: None })?;
     let (batches, tiles) = graph.link(LINK_CAPACITY);
     graph.spawn("tile", vec![TileStage::new(Arc::clone(board))], to_tile, batches)?;
@@ -198,17 +200,26 @@ fn turns(board: &Board) -> Vec<Waiting<Turn>> {
     turns
 }
 
-/// Tells the process that watches over this one what is under way.
+/// Lets units begin no further ahead of the networks than the time that is left allows, and tells the process that watches over this
+/// one what is under way.
 #[derive(Clone)]
 struct Gate {
     admission: Admission<Turn>,
     guard: Guard,
     board: Arc<Board>,
+    stop: Stop,
 }
 
 impl Source<Admitted<Turn>> for Gate {
     fn next(&self) -> Option<Admitted<Turn>> {
-        let mut admitted = self.admission.next()?;
+        let pace = self.board.pace();
+        if !pace.enter(|| self.stop.is_draining()) {
+            return None;
+        }
+        let Some(mut admitted) = self.admission.next() else {
+            pace.leave();
+            return None;
+        };
         let plan = self.board.plan();
         let Turn { unit, alone } = admitted.work;
         let is_meant = |scene: u32| alone.is_none_or(|alone| alone == scene);

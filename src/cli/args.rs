@@ -11,8 +11,8 @@ use crate::plan::DeviceId;
 
 /// Turns a directory of remote-sensing rasters into land-cover masks with an ensemble of segmentation networks.
 ///
-/// Exit codes: 0 done; 1 internal error; 2 usage, pipeline or plan; 3 done, some scenes failed; 4 done, some scenes with fewer
-/// members (--deadline); 5 the deadline left scenes over, the same command goes on; 11 the run directory is in use; 12 weights
+/// Exit codes: 0 done; 1 internal error; 2 usage, pipeline or plan; 3 done, some scenes failed; 4 done, but some scenes with fewer
+/// members or later than --deadline; 5 the deadline left scenes over, the same command goes on; 11 the run directory is in use; 12 weights
 /// refused; 13 output could not be written; 14 no device; 20 a run directory that cannot be read; 129, 130, 143 stopped by a
 /// signal.
 #[derive(Debug, Parser)]
@@ -347,8 +347,9 @@ pub(super) struct RunArgs {
     pub(super) until: Option<Stage>,
 
     /// Be done within this time of the start of the command, e.g. 12h, 90m, 45s. When time gets short, what has not begun is left to
-    /// fewer members, the last ones going first (exit code 4); when not even one member can do it, to another run (exit code 5). A run
-    /// without --deadline does in full what was done with fewer members.
+    /// fewer members, the last ones going first (exit code 4); when not even one member can do it, to another run (exit code 5). When
+    /// time is up, no further forward pass begins. A run that ends later says by how much, and never with exit code 0. A run without
+    /// --deadline does in full what was done with fewer members.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(super) deadline: Option<Duration>,
 
@@ -357,7 +358,8 @@ pub(super) struct RunArgs {
     #[arg(long)]
     pub(super) strict: bool,
 
-    /// Seconds that a run may take to finish what is under way when it is told to stop.
+    /// Seconds that a run may take to finish the forward passes under way, and the files of the scenes that are complete, when it is told
+    /// to stop (Ctrl-C); told again, it stops at once.
     #[arg(long, value_name = "SECONDS", default_value_t = RunOptions::GRACE.as_secs(), value_parser = clap::value_parser!(u64).range(..=86_400))]
     pub(super) grace: u64,
 

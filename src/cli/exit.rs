@@ -1,6 +1,6 @@
 //! Exit codes. The table stands in README as well.
 
-use crate::app::Error;
+use crate::app::{self, Error};
 use crate::infer::BackendError;
 use crate::report::RunReport;
 
@@ -12,10 +12,10 @@ pub(super) const INTERNAL: u8 = 1;
 pub(super) const USAGE: u8 = 2;
 /// Done, but some scenes have no mask.
 pub(super) const SCENES_FAILED: u8 = 3;
-/// Done, but time was too short for every member to see every scene.
+/// Done, but time was too short for every member to see every scene, or too short altogether.
 pub(super) const DEGRADED: u8 = 4;
 /// Time was up before all scenes were done.
-pub(super) const SCENES_MISSING: u8 = 5;
+pub(super) const SCENES_MISSING: u8 = app::OUT_OF_TIME;
 /// Another run is at work in the run directory.
 pub(super) const LOCKED: u8 = 11;
 /// Weights do not fit or cannot be read.
@@ -30,11 +30,12 @@ pub(super) const UNREADABLE: u8 = 20;
 
 /// The exit code of a run that came to its end.
 pub(super) fn of(report: &RunReport) -> u8 {
-    match (report.missing.is_empty(), report.failed.is_empty(), report.degraded()) {
+    let is_late = report.deadline.as_ref().is_some_and(|deadline| deadline.missed_by.is_some());
+    match (report.missing.is_empty(), report.failed.is_empty(), report.degraded() > 0 || is_late) {
         (false, _, _) => SCENES_MISSING,
         (true, false, _) => SCENES_FAILED,
-        (true, true, 0) => DONE,
-        (true, true, _) => DEGRADED,
+        (true, true, false) => DONE,
+        (true, true, true) => DEGRADED,
     }
 }
 
@@ -51,7 +52,7 @@ pub(super) fn code(error: &Error) -> u8 {
         Error::Backend(e) => match e {
             BackendError::Weights { .. } => WEIGHTS,
             BackendError::Device { .. } | BackendError::OutOfMemory { .. } | BackendError::Lost { .. } => NO_DEVICE,
-            BackendError::Forward { .. } => INTERNAL,
+            BackendError::Forward { .. } | BackendError::Halted => INTERNAL,
         },
         Error::DeviceLost { .. } | Error::NoDevice { .. } => NO_DEVICE,
         Error::Journal(_) => UNREADABLE,

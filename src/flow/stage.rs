@@ -146,6 +146,7 @@ fn live<S: Stage>(
                 match faults.pass("") {
                     None => {}
                     Some(Fault::Drain) => stop.drain(),
+                    Some(Fault::Cut) => stop.cut(),
                     Some(Fault::Trip) => stop.trip(),
                     Some(_) => return Err("planted fault".into()),
                 }

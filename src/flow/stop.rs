@@ -1,4 +1,4 @@
-//! How a graph is told to end: nothing new comes in, or every blocked worker returns at once.
+//! How a graph is told to end: nothing new comes in, what is queued is dropped as well, or every blocked worker returns at once.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,10 +9,11 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 #[derive(Debug)]
 pub(super) enum Never {}
 
-/// A stop signal shared by all workers of a graph. Draining and tripping are final.
+/// A stop signal shared by all workers of a graph. Draining, cutting and tripping are final.
 #[derive(Clone, Debug)]
 pub struct Stop {
     draining: Arc<AtomicBool>,
+    cut: Arc<AtomicBool>,
     armed: Arc<Mutex<Option<Sender<Never>>>>,
     signal: Receiver<Never>,
 }
@@ -21,7 +22,7 @@ impl Stop {
     /// A signal that has not been tripped.
     pub fn new() -> Self {
         let (sender, signal) = bounded(1);
-        Self { draining: Arc::default(), armed: Arc::new(Mutex::new(Some(sender))), signal }
+        Self { draining: Arc::default(), cut: Arc::default(), armed: Arc::new(Mutex::new(Some(sender))), signal }
     }
 
     /// Lets nothing more in; what is under way goes on to its end.
@@ -32,6 +33,18 @@ impl Stop {
     /// Whether nothing more may come in.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire) || self.is_tripped()
+    }
+
+    /// Lets nothing more in and drops what is queued: only what a worker is in the middle of goes on to its end. Items still travel, so
+    /// that every count stays exact; it is up to the stages to do no more work on them.
+    pub fn cut(&self) {
+        self.cut.store(true, Ordering::Release);
+        self.drain();
+    }
+
+    /// Whether what is queued is dropped.
+    pub fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Acquire) || self.is_tripped()
     }
 
     /// Trips it: every send and receive that waits returns.

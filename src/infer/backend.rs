@@ -71,6 +71,9 @@ pub enum BackendError {
         /// What the library said.
         detail: String,
     },
+    /// The run is about to end, and the pass has not begun.
+    #[error("the forward pass was not begun: the run is ending")]
+    Halted,
 }
 
 impl BackendError {
@@ -81,7 +84,11 @@ impl BackendError {
     fn into_fault(self, member: &str) -> Result<TileFault, Self> {
         match self {
             Self::Forward { detail } => Ok(TileFault::Forward { member: member.to_owned(), detail }),
-            Self::Weights { .. } | Self::Device { .. } | Self::OutOfMemory { .. } | Self::Lost { .. } => Err(self),
+            Self::Weights { .. }
+            | Self::Device { .. }
+            | Self::OutOfMemory { .. }
+            | Self::Lost { .. }
+            | Self::Halted => Err(self),
         }
     }
 }

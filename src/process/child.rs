@@ -7,7 +7,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
-use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 
 use super::Frames;
 
@@ -125,22 +125,9 @@ pub fn die_with_parent() -> io::Result<()> {
     }
 }
 
-/// Sends a signal, by its number, to a process. One that is gone needs none.
-pub fn pass_on(signal: i32, pid: u32) {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    if let (Some(pid), Some(signal)) = (pid, Signal::from_named_raw(signal)) {
-        kill_process(pid, signal).unwrap_or_default();
-    }
-}
-
 /// The process that started this one.
 pub fn own_parent() -> Option<u32> {
     getppid().and_then(|parent| u32::try_from(parent.as_raw_nonzero().get()).ok())
-}
-
-/// Ends this process as nothing can prevent.
-pub fn end_itself() {
-    kill_process(rustix::process::getpid(), Signal::KILL).unwrap_or_default();
 }
 
 /// How a process ended, in words: "was killed by SIGSEGV", "ended with exit code 1".

@@ -6,10 +6,12 @@
 
 mod child;
 mod frames;
+mod leave;
 mod limits;
 mod shared;
 
-pub use child::{Child, Start, die_with_parent, end_itself, ending, own_parent, pass_on};
+pub use child::{Child, Start, die_with_parent, ending, own_parent};
 pub use frames::{FrameError, Frames};
+pub use leave::exit_now;
 pub use limits::{limit_files, limit_memory, limit_processor, own_peak, raise_file_limit};
 pub use shared::shared_memory;

@@ -104,6 +104,9 @@ pub struct DeadlineReport {
     pub seconds: f64,
     /// What was given up, by earlier runs too where this one repeats it.
     pub steps: Vec<DeadlineStep>,
+    /// Seconds by which it was missed; none where it was kept.
+    #[serde(default)]
+    pub missed_by: Option<f64>,
 }
 
 /// One step.

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::ops::Range;
 use std::sync::Arc;
 
-use super::Board;
-use super::message::{Classified, Inferred, Outcome, Ticket, TileBatch};
+use super::message::{Classified, Inferred, Outcome, PartTask, Ticket, TileBatch};
 use super::suspicion;
 use super::validity::label_nodata;
+use super::{Board, Progress};
 use crate::config::classes::ClassId;
 use crate::flow::{Outbox, Stage};
 use crate::infer::{Combiner, ForwardKey, Logits, TileFault, TileLabels, combine};
@@ -28,6 +29,28 @@ pub struct Average {
 
 /// Labels of a tile, or why there are none, in words.
 type Told = Result<Vec<ClassId>, String>;
+/// Tiles of a unit by what was done for them.
+struct Counted {
+    seen: u64,
+    recalled: u64,
+}
+
+impl Counted {
+    fn of(ticket: &Ticket, tiles: Range<usize>) -> Self {
+        let task = |idx: usize| ticket.tasks[ticket.geometry.tiles[idx].part as usize];
+        let count = |wanted: PartTask| tiles.clone().filter(|idx| task(*idx) == wanted).count() as u64;
+        Self { seen: count(PartTask::Run), recalled: count(PartTask::Combine) }
+    }
+
+    fn count(&self, progress: &Progress, crop: u64) {
+        progress.count_seen(self.seen, self.seen * crop);
+        progress.count_recalled(self.recalled, self.recalled * crop);
+    }
+
+    fn uncount(&self, progress: &Progress, crop: u64) {
+        progress.uncount(self.seen + self.recalled, self.seen * crop, self.recalled * crop);
+    }
+}
 
 #[derive(Default)]
 struct Collected {
@@ -105,11 +128,11 @@ impl Stage for Average {
     fn process(&mut self, inferred: Inferred, out: &Outbox<'_, Arc<Classified>>) -> Result<(), Infallible> {
         let Inferred { batch, outcome } = inferred;
         let Some(mut tiles) = self.collect(&batch, outcome) else { return Ok(()) };
+        self.board.pace().leave();
         label_nodata(&batch.raw, &mut tiles);
         let ticket = Arc::clone(&batch.ticket);
-        let is_wanted = |idx: usize| ticket.tasks[ticket.geometry.tiles[idx].part as usize].is_classified();
-        let wanted = (batch.first_tile..batch.first_tile + tiles.len()).filter(|idx| is_wanted(*idx)).count() as u64;
-        self.board.progress().count_tiles(wanted, batch.raw.crop.area() * wanted);
+        let counted = Counted::of(&ticket, batch.first_tile..batch.first_tile + tiles.len());
+        counted.count(self.board.progress(), batch.raw.crop.area());
         let told = |(tile, labels): (usize, TileLabels)| labels.map_err(|fault| self.told(&fault, &batch, tile));
         let tiles: Vec<Told> = tiles.into_iter().enumerate().map(told).collect();
         let unit = self.units.entry(ticket.unit).or_default();
@@ -118,6 +141,9 @@ impl Stage for Average {
             return Ok(());
         }
         let mut tiles = self.units.remove(&ticket.unit).unwrap_or_default();
+        if self.board.is_put_off(ticket.unit) {
+            Counted::of(&ticket, 0..tiles.len()).uncount(self.board.progress(), batch.raw.crop.area());
+        }
         tiles.sort_unstable_by_key(|(idx, _)| *idx);
         let tiles = self.finished(&ticket, tiles);
         if !tiles.is_empty() {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::message::Ticket;
 use super::pace::Pace;
 use super::terms::{Ahead, Terms};
 use crate::journal::{Checkpoints, Conceded, Location, StageKey};
@@ -27,8 +28,8 @@ pub struct Progress {
     network_pixels: AtomicU64,
     /// Of scenes that ended in an earlier pass.
     settled_tiles: AtomicU64,
-    settled_pixels: AtomicU64,
     recalled_pixels: AtomicU64,
+    seen_pixels: AtomicU64,
     forwards: AtomicU64,
     decoded: AtomicU64,
     records: AtomicU64,
@@ -152,21 +153,23 @@ impl Board {
         self.keys.scene(&self.plan, &self.terms().concessions, scene as usize)
     }
 
-    /// Finds out which units of this pass the networks must see: those that wait for them until they begin.
+    /// Finds out which units this pass is about, and which of them the networks must see: they wait until they begin.
     pub fn look_ahead(&self) {
         let concessions = self.concessions();
         let mut needs = vec![false; self.plan.units.len()];
+        let mut open_units = needs.clone();
         for (unit, _) in self.plan.units_with(|scene| !self.memory.done[scene]) {
             let geometry = concessions.geometry(&self.plan, unit);
             let open = (0..).zip(&geometry.parts).filter(|(_, part)| !self.is_done(part.scene));
             let is_stored =
                 |part| self.stored(&self.keys.labels(&geometry, part)).is_some() || self.has_logits(&geometry, part);
+            open_units[unit] = true;
             needs[unit] = open.into_iter().any(|(part, _)| self.memory.entries.is_empty() || !is_stored(part));
         }
-        self.terms().note_needs(needs);
+        self.terms().note_needs(open_units, needs);
     }
 
-    /// What waits for networks, as far as it was looked up.
+    /// What has not begun, as far as it was looked up.
     pub fn ahead(&self) -> Ahead {
         self.terms().ahead(&self.plan)
     }
@@ -190,12 +193,14 @@ impl Board {
         Ok(conceded)
     }
 
-    /// Scenes that this pass leaves without a verdict when nothing more begins: some unit of theirs has not begun, or they wait.
+    /// Scenes that this pass leaves without a verdict when nothing more begins: some unit of theirs has not begun, or they wait. Those
+    /// that have failed have their verdict as soon as all of their units have begun.
     pub fn left_over(&self) -> Vec<u32> {
         let terms = self.terms();
         let is_left = |scene: &u32| {
             let mut units = self.plan.units_of(*scene as usize);
-            !self.is_done(*scene) && (self.waits(*scene) || units.any(|unit| !terms.has_begun(unit)))
+            let waits = self.waits(*scene) && !self.has_failed(*scene);
+            !self.is_done(*scene) && (waits || units.any(|unit| !terms.has_begun(unit)))
         };
         (0..).zip(&self.plan.scenes).map(|(scene, _)| scene).filter(is_left).collect()
     }
@@ -248,11 +253,22 @@ impl Board {
         self.failed[scene as usize].load(Ordering::Acquire)
     }
 
-    /// Leaves a unit to a further pass: what this one makes of it counts for nothing, and its scenes get no verdict.
-    pub fn put_off(&self, unit: usize) {
-        self.put_off.units[unit].store(true, Ordering::Release);
-        for scene in self.plan.units[unit].scenes().filter(|scene| !self.memory.done[*scene]) {
-            self.put_off.scenes[scene].store(true, Ordering::Release);
+    /// Leaves a unit to a further pass: what the networks make of it in this one counts for nothing, and the scenes that they see get no
+    /// verdict. To be called while some part of the unit has not left the networks' stages.
+    pub(super) fn put_off(&self, ticket: &Ticket) {
+        self.put_off.units[ticket.unit].store(true, Ordering::Release);
+        for scene in ticket.classified() {
+            self.put_off.scenes[scene as usize].store(true, Ordering::Release);
+        }
+    }
+
+    /// Leaves the scenes some of whose units have not begun, and will not, to another run: what is done about them already is in vain.
+    pub fn leave_unbegun(&self) {
+        let terms = self.terms();
+        for scene in (0..self.plan.scenes.len()).filter(|scene| !self.memory.done[*scene]) {
+            if self.plan.units_of(scene).any(|unit| !terms.has_begun(unit)) {
+                self.put_off.scenes[scene].store(true, Ordering::Release);
+            }
         }
     }
 
@@ -289,9 +305,13 @@ impl Board {
             }
         }
         self.progress.settled_tiles.fetch_add(tiles, Ordering::Relaxed);
-        self.progress.settled_pixels.fetch_add(network_pixels, Ordering::Relaxed);
         self.progress.tiles.store(0, Ordering::Relaxed);
-        self.progress.network_pixels.store(0, Ordering::Relaxed);
+        let of_pass = self.progress.network_pixels.swap(0, Ordering::Relaxed);
+        if !self.memory.keep_labels && !self.memory.keep_logits {
+            // The rest is seen once more.
+            let seen = self.progress.seen_pixels().saturating_sub(of_pass.saturating_sub(network_pixels));
+            self.progress.seen_pixels.store(seen, Ordering::Relaxed);
+        }
         self.memory.entries = entries;
         self.put_off = PutOff::nothing(&self.plan);
         let mut concessions = self.concessions();
@@ -330,16 +350,29 @@ impl Board {
 }
 
 impl Progress {
-    /// Counts tiles whose labels are there, and the pixels that the networks see of them.
-    pub(super) fn count_tiles(&self, tiles: u64, pixels: u64) {
+    /// Counts tiles that the networks have seen, and their pixels.
+    pub(super) fn count_seen(&self, tiles: u64, pixels: u64) {
+        self.count_tiles(tiles, pixels);
+        self.seen_pixels.fetch_add(pixels, Ordering::Relaxed);
+    }
+
+    /// Counts tiles whose labels, or all of whose logits, were stored: they are as good as classified, and no network sees them.
+    pub(super) fn count_recalled(&self, tiles: u64, pixels: u64) {
+        self.count_tiles(tiles, pixels);
+        self.recalled_pixels.fetch_add(pixels, Ordering::Relaxed);
+    }
+
+    fn count_tiles(&self, tiles: u64, pixels: u64) {
         self.tiles.fetch_add(tiles, Ordering::Relaxed);
         self.network_pixels.fetch_add(pixels, Ordering::Relaxed);
     }
 
-    /// Counts tiles whose labels were stored: they are as good as classified, and no network sees them.
-    pub(super) fn count_recalled(&self, tiles: u64, pixels: u64) {
-        self.count_tiles(tiles, pixels);
-        self.recalled_pixels.fetch_add(pixels, Ordering::Relaxed);
+    /// Takes back tiles that were counted as seen, and others as recalled, and that count for nothing after all.
+    pub(super) fn uncount(&self, tiles: u64, seen: u64, recalled: u64) {
+        self.tiles.fetch_sub(tiles, Ordering::Relaxed);
+        self.network_pixels.fetch_sub(seen + recalled, Ordering::Relaxed);
+        self.seen_pixels.fetch_sub(seen, Ordering::Relaxed);
+        self.recalled_pixels.fetch_sub(recalled, Ordering::Relaxed);
     }
 
     /// Counts a forward pass.
@@ -367,12 +400,12 @@ impl Progress {
         self.settled_tiles.load(Ordering::Relaxed) + self.tiles.load(Ordering::Relaxed)
     }
 
-    /// Pixels of these tiles, as the networks see them.
-    pub fn network_pixels(&self) -> u64 {
-        self.settled_pixels.load(Ordering::Relaxed) + self.network_pixels.load(Ordering::Relaxed)
+    /// Pixels that the networks have seen in this run and need not see again.
+    pub fn seen_pixels(&self) -> u64 {
+        self.seen_pixels.load(Ordering::Relaxed)
     }
 
-    /// Those of them whose labels were stored.
+    /// Pixels of the tiles whose labels or logits were stored.
     pub fn recalled_pixels(&self) -> u64 {
         self.recalled_pixels.load(Ordering::Relaxed)
     }

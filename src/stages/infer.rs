@@ -7,8 +7,8 @@ use super::Board;
 use super::message::{Inferred, Outcome, PartTask, Ran, TileBatch};
 use crate::atomic::WriteError;
 use crate::config::classes::NODATA_LABEL;
-use crate::flow::{Outbox, Stage};
-use crate::infer::{Backend, BackendError, Combiner, ForwardKey, Logits, PassTally, TileFault, combine};
+use crate::flow::{Outbox, Stage, Stop};
+use crate::infer::{Backend, BackendError, Combiner, ForwardKey, Logits, PassTally, RawBatch, TileFault, combine};
 use crate::journal::Artefact;
 
 /// Why a device cannot go on.
@@ -25,13 +25,35 @@ pub enum InferError {
 /// One device and the thread that owns it.
 pub struct Infer {
     board: Arc<Board>,
-    backend: Box<dyn Backend>,
+    backend: Metered,
     keys: Vec<ForwardKey>,
     names: Vec<String>,
     /// What combines the result, where the device holds every member.
     combiner: Option<Combiner>,
+    stop: Stop,
     /// What each of `keys` took of the batch at hand.
     tally: PassTally,
+}
+
+/// A device whose forward passes are counted, and none of which begins once the run leaves what is queued.
+struct Metered {
+    inner: Box<dyn Backend>,
+    board: Arc<Board>,
+    stop: Stop,
+}
+
+impl Backend for Metered {
+    fn forward(&mut self, batch: &RawBatch, key: ForwardKey) -> Result<Logits, BackendError> {
+        if self.stop.is_cut() {
+            return Err(BackendError::Halted);
+        }
+        self.board.progress().count_forward();
+        self.inner.forward(batch, key)
+    }
+
+    fn forward_f32(&mut self, batch: &RawBatch, key: ForwardKey) -> Option<Result<Logits, BackendError>> {
+        self.inner.forward_f32(batch, key)
+    }
 }
 
 /// Forward passes of a batch.
@@ -50,28 +72,45 @@ impl Infer {
         backend: Box<dyn Backend>,
         keys: Vec<ForwardKey>,
         combiner: Option<Combiner>,
+        stop: Stop,
     ) -> Self {
+        let backend = Metered { inner: backend, board: Arc::clone(&board), stop: stop.clone() };
         let names = board.plan().members.iter().map(|m| m.member.name.clone()).collect();
         let tally = PassTally::of(keys.len());
-        Self { board, backend, keys, names, combiner, tally }
+        Self { board, backend, keys, names, combiner, stop, tally }
     }
 
-    /// The result of a batch, and what is kept of it. A device that is out of memory gets a second chance, with nothing of the first
-    /// held; then the unit is put off, to be done with batches of one tile, so that what comes of it does not depend on which of its
-    /// batches did not fit. A tile that does not fit alone has no labels.
+    /// The result of a batch, and what is kept of it. A unit that is put off, or that the run leaves while it is queued or between two
+    /// forward passes, has none.
     fn attempt(&mut self, batch: &TileBatch) -> Result<(Outcome, Option<Artefact>), InferError> {
-        let unit = batch.ticket.unit;
-        if self.board.is_put_off(unit) {
+        let ticket = &batch.ticket;
+        if self.stop.is_cut() {
+            self.board.put_off(ticket);
+        }
+        if self.board.is_put_off(ticket.unit) {
             self.tally.clear();
             return Ok((self.blank(batch), None));
         }
+        match self.tries(batch) {
+            Err(InferError::Device(BackendError::Halted)) => {
+                self.board.put_off(ticket);
+                Ok((self.blank(batch), None))
+            }
+            done => done,
+        }
+    }
+
+    /// A device that is out of memory gets a second chance, with nothing of the first held; then the unit is put off, to be done with
+    /// batches of one tile, so that what comes of it does not depend on which of its batches did not fit. A tile that does not fit alone
+    /// has no labels.
+    fn tries(&mut self, batch: &TileBatch) -> Result<(Outcome, Option<Artefact>), InferError> {
         if let Ok(done) = unless_out_of_memory(self.run(batch))? {
             return Ok(done);
         }
         match unless_out_of_memory(self.run(batch))? {
             Ok(done) => Ok(done),
             Err(_) if batch.raw.len() > 1 => {
-                self.board.put_off(unit);
+                self.board.put_off(&batch.ticket);
                 Ok((self.blank(batch), None))
             }
             Err(detail) => {
@@ -113,11 +152,8 @@ impl Infer {
             && memory.entries.is_empty()
             && !memory.keep_logits
         {
-            keys.iter().for_each(|_| self.board.progress().count_forward());
-            return Ok((
-                Outcome::Complete(self.backend.classify(raw, &keys, combiner, &self.names, &mut self.tally)?),
-                None,
-            ));
+            let classified = self.backend.classify(raw, &keys, combiner, &self.names, &mut self.tally)?;
+            return Ok((Outcome::Complete(classified), None));
         }
         let passes = self.passes(batch, &keys)?;
         let artefact = self.keep(batch, &passes)?;
@@ -151,7 +187,6 @@ impl Infer {
                 let spec = &self.board.plan().members[key.member].member.spec;
                 Some(Logits::zeros(spec, batch.raw.crop, batch.raw.len()))
             } else {
-                self.board.progress().count_forward();
                 let name = &self.names[key.member];
                 let reruns = &mut self.tally.reruns[idx];
                 match self.backend.forward_checked(&batch.raw, key, name, &mut passes.faults, reruns)? {

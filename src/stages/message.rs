@@ -35,6 +35,14 @@ pub struct Ticket {
     pub credit: Credit,
 }
 
+impl Ticket {
+    /// The scenes whose labels the networks' stages give.
+    pub fn classified(&self) -> impl Iterator<Item = u32> + '_ {
+        let parts = self.geometry.parts.iter().zip(&self.tasks);
+        parts.filter(|(_, task)| task.is_classified()).map(|(part, _)| part.scene)
+    }
+}
+
 /// What a unit needs for one of its parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartTask {

@@ -12,7 +12,8 @@
 //!   noted on the [`Board`] with its cause; from there on its parts travel as blanks and its rows are dropped. So counts are exact
 //!   everywhere, each scene gets one [`Verdict`], and nobody waits for something that will not come.
 //! - A unit that a device cannot do in this pass is put off: its scenes travel on like those that fail, without a verdict, and a further
-//!   pass does them.
+//!   pass does them. So is a unit that the networks have not done when the run is to end ([`Stop::cut`](crate::flow::Stop::cut)): then
+//!   another run does them.
 //! - A stage knows the plan and its messages, no other stage. It neither spawns nor wires; `app` does.
 //! - An `Err` ends the run: only what makes all further work pointless (the output disk is full) is one.
 //! - Memory: raw pixels and labels are covered by the unit's credit, which travels with them; batches by the capacity of the links.

@@ -1,12 +1,22 @@
-//! How fast the members are, and how much has begun.
+//! How fast the members are, how much has begun, and how much more may.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Counters of every member. Pixels are those that the networks see.
 #[derive(Debug)]
 pub struct Pace {
     members: Vec<MemberPace>,
+    ahead: Mutex<BatchesAhead>,
+    changed: Condvar,
+}
+
+/// Batches of units that have begun and have not passed the networks. What has begun can no longer be given fewer members.
+#[derive(Debug)]
+struct BatchesAhead {
+    begun: usize,
+    most: usize,
 }
 
 #[derive(Debug, Default)]
@@ -39,11 +49,45 @@ impl MemberRan {
 impl Pace {
     /// Nothing has begun.
     pub(super) fn new(n_members: usize) -> Self {
-        Self { members: (0..n_members).map(|_| MemberPace::default()).collect() }
+        let ahead = Mutex::new(BatchesAhead { begun: 0, most: usize::MAX });
+        Self { members: (0..n_members).map(|_| MemberPace::default()).collect(), ahead, changed: Condvar::new() }
+    }
+
+    fn batches(&self) -> MutexGuard<'_, BatchesAhead> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on a unit begins only while fewer batches than this are ahead of the networks.
+    pub fn allow(&self, batches: usize) {
+        self.batches().most = batches.max(1);
+        self.changed.notify_all();
+    }
+
+    /// Waits until one more unit may begin, and counts it as one batch until it [begins](Self::begin). False once `give_up`.
+    pub fn enter(&self, give_up: impl Fn() -> bool) -> bool {
+        let mut ahead = self.batches();
+        while ahead.begun >= ahead.most {
+            if give_up() {
+                return false;
+            }
+            // The timeout only serves to ask whether to give up.
+            let wait = self.changed.wait_timeout(ahead, Duration::from_millis(50));
+            ahead = wait.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        ahead.begun += 1;
+        true
+    }
+
+    /// Counts a batch that has passed the networks, or a unit that has entered and does not need them.
+    pub fn leave(&self) {
+        let mut ahead = self.batches();
+        ahead.begun = ahead.begun.saturating_sub(1);
+        self.changed.notify_all();
     }
 
     /// Counts a unit that begins and that the first `members` will see.
-    pub(super) fn begin(&self, members: usize, pixels: u64) {
+    pub(super) fn begin(&self, members: usize, pixels: u64, batches: usize) {
+        self.batches().begun += batches.saturating_sub(1);
         for member in self.members.iter().take(members) {
             member.begun.fetch_add(pixels, Ordering::Relaxed);
         }

@@ -7,7 +7,7 @@ use super::message::{Classified, Opened, PartPixels, PartTask, ReadUnit, Ticket,
 use super::validity::validity;
 use crate::config::classes::{ClassId, NODATA_LABEL};
 use crate::faults::Faults;
-use crate::flow::{Admitted, Outbox, Stage};
+use crate::flow::{Admitted, Outbox, Stage, Stop};
 use crate::geom::{PixelRect, Span};
 use crate::plan::{Part, UnitGeometry};
 use crate::raster::{Mask, PixelBuf, RasterError, RasterSource, ReadRequest, Warnings};
@@ -17,24 +17,26 @@ pub struct Read {
     board: Arc<Board>,
     source: Box<dyn RasterSource>,
     strict: bool,
+    stop: Stop,
     faults: Faults,
 }
 
 impl Read {
     /// A reader with a source of its own; whether a scene that the decoder warns of fails.
-    pub fn new(board: Arc<Board>, source: Box<dyn RasterSource>, strict: bool) -> Self {
-        Self { board, source, strict, faults: Faults::at("scene") }
+    pub fn new(board: Arc<Board>, source: Box<dyn RasterSource>, strict: bool, stop: Stop) -> Self {
+        Self { board, source, strict, stop, faults: Faults::at("scene") }
     }
 
-    /// The pixels of a part, or `None` after noting why there are none.
+    /// The pixels of a part of a unit; `None` where there is nothing to read, or after noting why there are none.
     ///
     /// # Errors
     /// When nothing more can be decoded, whatever the scene.
-    fn part(&mut self, geometry: &UnitGeometry, idx: u32, part: &Part) -> Result<Option<PartPixels>, RasterError> {
-        if self.board.has_failed(part.scene) {
+    fn part(&mut self, ticket: &Ticket, idx: u32) -> Result<Option<PartPixels>, RasterError> {
+        let part = &ticket.geometry.parts[idx as usize];
+        if ticket.tasks[idx as usize] != PartTask::Run || self.board.has_failed(part.scene) || self.is_put_off(ticket) {
             return Ok(None);
         }
-        match self.read(geometry, idx, part) {
+        match self.read(&ticket.geometry, idx, part) {
             Ok(pixels) => Ok(Some(pixels)),
             Err(Trouble::Raster(error @ RasterError::NoDecoder { .. })) => Err(error),
             Err(cause) => {
@@ -42,6 +44,15 @@ impl Read {
                 Ok(None)
             }
         }
+    }
+
+    /// Whether a unit is left to a further pass: what comes of it would be dropped.
+    fn is_put_off(&self, ticket: &Ticket) -> bool {
+        // Also where an earlier turn of other scenes has put the unit off: these are to wait as well.
+        if self.stop.is_cut() || self.board.is_put_off(ticket.unit) {
+            self.board.put_off(ticket);
+        }
+        self.board.is_put_off(ticket.unit)
     }
 
     fn read(&mut self, geometry: &UnitGeometry, idx: u32, part: &Part) -> Result<PartPixels, Trouble> {
@@ -187,13 +198,14 @@ impl Stage for Read {
         }
         if ticket.tasks.iter().any(|task| task.is_classified()) {
             let geometry = &ticket.geometry;
-            board.pace().begin(geometry.members, geometry.crop.area() * geometry.tiles.len() as u64);
-            let parts = (0..).zip(&ticket.geometry.parts).zip(&ticket.tasks);
-            let read = |((idx, part), task): ((u32, &Part), &PartTask)| {
-                if *task == PartTask::Run { self.part(&ticket.geometry, idx, part) } else { Ok(None) }
-            };
-            let parts = parts.map(read).collect::<Result<_, _>>()?;
+            let seen = geometry.crop.area() * geometry.tiles.len() as u64;
+            board.pace().begin(geometry.members, seen, geometry.batches().count());
+            // Before anything else: parts that are not read are to wait as well.
+            self.is_put_off(&ticket);
+            let parts = (0..).zip(&ticket.tasks).map(|(idx, _)| self.part(&ticket, idx)).collect::<Result<_, _>>()?;
             out.put(Opened::Unit(ReadUnit { ticket: Arc::clone(&ticket), parts, credit: pixels }));
+        } else {
+            board.pace().leave();
         }
         Ok(())
     }

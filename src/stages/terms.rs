@@ -3,13 +3,17 @@
 use crate::journal::Conceded;
 use crate::plan::{Concessions, Plan, UnitGeometry};
 
-/// What waits for networks.
+/// What has not begun.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ahead {
-    /// Number of units.
+    /// Number of units, those that need no network included.
+    pub all: usize,
+    /// Number of those that wait for networks; what follows is about them.
     pub units: usize,
     /// Pixels of the first of them.
     pub next: u64,
+    /// Pixels of its first batch.
+    pub batch: u64,
     /// Pixels that each member will see.
     pub pixels: Vec<u64>,
 }
@@ -20,7 +24,8 @@ pub(super) struct Terms {
     pub(super) concessions: Concessions,
     /// Units that have begun in this pass.
     begun: Vec<bool>,
-    /// Units that the networks must see, as far as somebody wants to know. They wait until they begin.
+    /// Units that are to be done, and those that the networks must see, as far as somebody wants to know. They wait until they begin.
+    open: Vec<bool>,
     needs_networks: Vec<bool>,
 }
 
@@ -28,7 +33,7 @@ impl Terms {
     /// No unit has begun.
     pub(super) fn new(plan: &Plan, concessions: Concessions) -> Self {
         let none = || vec![false; plan.units.len()];
-        Self { concessions, begun: none(), needs_networks: none() }
+        Self { concessions, begun: none(), open: none(), needs_networks: none() }
     }
 
     /// Begins a unit: from here on its terms stand.
@@ -37,9 +42,9 @@ impl Terms {
         self.concessions.geometry(plan, unit)
     }
 
-    /// Says which units the networks must see.
-    pub(super) fn note_needs(&mut self, needs_networks: Vec<bool>) {
-        self.needs_networks = needs_networks;
+    /// Says which units are to be done, and which of them the networks must see.
+    pub(super) fn note_needs(&mut self, open: Vec<bool>, needs_networks: Vec<bool>) {
+        (self.open, self.needs_networks) = (open, needs_networks);
     }
 
     /// Whether a unit has begun.
@@ -54,12 +59,17 @@ impl Terms {
 
     /// The same in figures.
     pub(super) fn ahead(&self, plan: &Plan) -> Ahead {
-        let mut ahead = Ahead { pixels: vec![0; plan.members.len()], ..Ahead::default() };
+        let all = self.open.iter().zip(&self.begun).filter(|(open, begun)| **open && !**begun).count();
+        let mut ahead = Ahead { all, pixels: vec![0; plan.members.len()], ..Ahead::default() };
         for unit in self.waiting() {
             let cost = plan.units[unit].cost(plan);
             let members = self.concessions.members_of(unit, ahead.pixels.len());
             ahead.pixels[..members].iter_mut().for_each(|sum| *sum += cost);
-            ahead.next = if ahead.units == 0 { cost } else { ahead.next };
+            if ahead.units == 0 {
+                let geometry = self.concessions.geometry(plan, unit);
+                ahead.next = cost;
+                ahead.batch = geometry.crop.area() * geometry.batch_len(0) as u64;
+            }
             ahead.units += 1;
         }
         ahead

@@ -51,6 +51,8 @@ impl TileStage {
 
     fn cut(&self, ticket: &Ticket, first: usize, tiles: &[Tile], parts: &[Option<PartPixels>]) -> RawBatch {
         let (plan, geometry) = (self.board.plan(), &ticket.geometry);
+        // Nobody will look at such tiles.
+        let put_off = self.board.is_put_off(ticket.unit);
         let (crop, n_bands, border) = (geometry.crop, plan.bands.len(), plan.pipeline.tiling.border);
         let dtype = parts.iter().flatten().map(|p| p.pixels.dtype()).next().unwrap_or(PixelType::U8);
         let mut raw = RawBatch {
@@ -73,9 +75,10 @@ impl TileStage {
         for (idx, tile) in tiles.iter().enumerate() {
             let part = geometry.parts[tile.part as usize];
             let scene = plan.scenes[part.scene as usize].header.size;
-            let stored = parts[tile.part as usize].as_ref().filter(|p| !p.blank[position_in_part(geometry, tile)]);
+            let stored = parts[tile.part as usize].as_ref().filter(|_| !put_off);
+            let stored = stored.filter(|p| !p.blank[position_in_part(geometry, tile)]);
             let Some(stored) = stored else {
-                let combine = ticket.tasks[tile.part as usize] == PartTask::Combine;
+                let combine = !put_off && ticket.tasks[tile.part as usize] == PartTask::Combine;
                 raw.blank[idx] = !combine || !self.recall_validity(geometry, first + idx, idx, &mut raw);
                 continue;
             };

@@ -172,6 +172,8 @@ fn a_deadline_that_is_over_at_once_leaves_all_to_another_run() {
 
 #[cfg(feature = "gdal")]
 mod command {
+    use std::io::{BufRead, BufReader, Read};
+
     use super::*;
     use crate::support::command::{Ran, Workdir, geotiff};
     use crate::support::memory::values;
@@ -209,7 +211,8 @@ mod command {
             let (delay, limit) = (50 * factor, format!("{}s", 6 * factor));
             let ran = swath(&work, "out", delay, &["--deadline", &limit]);
             if ran.code == Some(5) {
-                std::fs::remove_dir_all(work.path("out")).unwrap();
+                // Where not even the first pass began, there is none.
+                drop(std::fs::remove_dir_all(work.path("out")));
                 return None;
             }
             ran.says(4, &["deadline: after", "60 done, 0 failed", "fewer members", "submit.zip"]);
@@ -227,7 +230,7 @@ mod command {
         let said = swath(&work, "out", delay, &limit).expect(4);
         let again = work.report("out");
         assert_eq!((&again["totals"]["reused"], &again["totals"]["forwards"]), (&60.into(), &0.into()), "{said}");
-        assert_eq!((&again["reduced"], &again["deadline"]), (&report["reduced"], &report["deadline"]));
+        assert_eq!((&again["reduced"], &again["deadline"]["steps"]), (&report["reduced"], steps));
         assert!(outputs(&work.path("out")) == degraded);
 
         swath(&work, "out", 0, &[]).expect(0);
@@ -242,9 +245,9 @@ mod command {
         let work = prepared();
         swath(&work, "quiet", 0, &[]).expect(0);
         // One member would take 12 s.
-        let limit = ["--deadline", "2s"];
+        let limit = ["--deadline", "4s"];
         let said = swath(&work, "out", 200, &limit).expect(5);
-        assert!(said.contains("nothing more begins") && said.contains("the same command"), "{said}");
+        assert!(said.contains("deadline: after") && said.contains("the same command"), "{said}");
         let report = work.report("out");
         let missing = report["missing"].as_array().unwrap().len();
         assert_eq!((missing > 0, &report["state"]), (true, &"stopped".into()));
@@ -258,5 +261,65 @@ mod command {
         assert!(matches!(code, Some(0 | 4)), "{code:?}: done, with the steps of the first run");
         swath(&work, "out", 0, &[]).expect(0);
         assert!(outputs(&work.path("out")) == outputs(&work.path("quiet")));
+    }
+
+    /// Starts a run whose networks, or whose clock, a test has in its hand.
+    fn planned(work: &Workdir, faults: &str, deadline: &str) -> std::process::Command {
+        let mut command = work.command(&["run", "p.toml", "-i", "in", "-o", "out", "--backend", "fake"]);
+        command.args(["--devices", "cpu", "--deadline", deadline]);
+        command.env("SWATH_FAULTS", faults).env("SWATH_FAULTS_LOG", work.path("faults.log"));
+        command
+    }
+
+    #[test]
+    fn when_time_is_up_what_no_network_has_begun_is_dropped_and_the_lateness_is_told() {
+        let work = prepared();
+        swath(&work, "quiet", 0, &[]).expect(0);
+        // The first of three members is at the first unit for as long as it takes.
+        let mut command = planned(&work, "device:hold@1!,clock:late~1 passes", "1h");
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
+        let mut run = command.spawn().unwrap();
+        let mut said = BufReader::new(run.stderr.take().unwrap());
+        let mut text = String::new();
+        while !text.contains("time is up") {
+            assert!(said.read_line(&mut text).unwrap() > 0, "{text}");
+        }
+        assert!(text.contains("59 units are left over"), "{text}");
+        std::fs::remove_file(work.path("faults.log")).unwrap();
+        said.read_to_string(&mut text).unwrap();
+        assert_eq!(run.wait().unwrap().code(), Some(5), "{text}");
+        assert!(text.contains("deadline missed by 21 s"), "{text}");
+        let report = work.report("out");
+        let totals = &report["totals"];
+        // As long as nothing is known of the networks, no second unit begins.
+        assert_eq!((&totals["forwards"], &totals["decoded"], &totals["tiles"]), (&1.into(), &1.into(), &0.into()));
+        assert_eq!(report["missing"].as_array().unwrap().len(), 60);
+        assert_eq!(report["deadline"]["missed_by"], 21.0);
+        assert!(outputs(&work.path("out")).is_empty());
+        swath(&work, "out", 0, &[]).expect(0);
+        assert!(outputs(&work.path("out")) == outputs(&work.path("quiet")));
+    }
+
+    #[test]
+    fn a_run_that_is_complete_and_late_says_so_and_is_not_done() {
+        let work = prepared();
+        let output = planned(&work, "clock:late~180 passes", "1h").output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        let ran = Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) };
+        ran.says(4, &["60 done, 0 failed", "deadline missed by 21 s", "submit.zip"]);
+        assert_eq!(work.report("out")["totals"]["forwards"], 180);
+        // The same in time is done.
+        swath(&work, "out", 0, &["--deadline", "1h"]).expect(0);
+        assert!(work.report("out")["deadline"]["missed_by"].is_null());
+    }
+
+    #[test]
+    fn a_deadline_that_is_over_before_work_begins_ends_the_command_and_touches_nothing() {
+        let work = prepared();
+        let output = planned(&work, "decode:stall~open s07", "1s").output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(5), "{said}");
+        assert!(said.contains("before work could begin") && said.contains("--deadline"), "{said}");
+        assert!(!work.path("out").exists());
     }
 }

@@ -1,4 +1,5 @@
-//! Every stage is disturbed at every item: by an error, a panic, a signal that drains and one whose grace is over. Whatever happens,
+//! Every stage is disturbed at every item: by an error, a panic, an end of admission, a signal that drops what is
+//! queued and one whose grace is over. Whatever happens,
 //! the run ends, what is recorded is there, and the next run does exactly the rest.
 //!
 //! Every third item or so is tried with every test; `SWATH_DISTURB=all` tries every one, in three arrangements of workers.
@@ -17,7 +18,7 @@ use crate::support::outputs;
 
 const STAGES: [&str; 10] =
     ["read", "tile", "infer", "average", "keep", "stitch", "post", "encode", "commit", "nowhere"];
-const KINDS: [&str; 4] = ["error", "panic", "drain", "trip"];
+const KINDS: [&str; 5] = ["error", "panic", "drain", "cut", "trip"];
 
 /// A run that has not ended after this long hangs.
 const DEADLINE: Duration = Duration::from_secs(60);

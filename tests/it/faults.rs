@@ -57,8 +57,10 @@
 //!   `supervisor::a_stage_that_does_not_come_back_does_not_keep_another_ones_error_from_ending_the_run`,
 //!   `supervisor::an_archive_that_is_not_finished_is_a_stall_like_any_other`. All stages waiting for each other:
 //!   `src/flow/watchdog.rs`, for the links leave no way to plan it.
-//! - Signals: what is under way ends, or is left when the grace is over; a second one ends it at once; nothing starts it again; no process
-//!   stays behind. `supervisor::signals_reach_the_run_through_its_parent_and_the_second_one_ends_it_at_once`,
+//! - Signals: the pass under way ends and what is queued is dropped, or all is left when the grace is over; a second one ends it at once;
+//!   nothing starts it again; no process stays behind.
+//!   `supervisor::a_signal_reaches_the_run_twice_and_counts_once_and_the_second_one_ends_it_at_once`,
+//!   `supervisor::a_signal_leaves_what_no_network_has_begun_and_finishes_the_pass_under_way`,
 //!   `supervisor::when_the_grace_is_over_what_does_not_come_back_is_left`,
 //!   `supervisor::a_run_that_was_told_to_end_is_not_started_again_whatever_it_dies_of_on_the_way`,
 //!   `isolated::a_killed_run_leaves_no_decoder_behind`.

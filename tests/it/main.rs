@@ -29,6 +29,7 @@ mod parity;
 mod pipelines;
 mod preconditions;
 mod printed;
+mod rates;
 mod reader;
 mod replace;
 mod resume;

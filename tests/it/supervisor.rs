@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -190,18 +189,15 @@ fn when_the_grace_is_over_what_does_not_come_back_is_left() {
 fn a_run_that_was_told_to_end_is_not_started_again_whatever_it_dies_of_on_the_way() {
     let work = prepared();
     let expected = reference(&work);
-    for death in ["device:lost@2", "encode:abort@1", "encode:stall@1"] {
+    // The pass under way is finished, and so its batch is averaged.
+    for death in ["average:abort@1", "average:stall@1"] {
         let mut command = faulty(&work, &format!("device:hold@1!,{death}"), &["--stall-timeout", "2"]);
         command.args(["--devices", "cpu", "--grace", "600"]);
         let mut parent = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         wait_until(|| strikes(&work) > 0);
         kill(Pid::from_raw(i32::try_from(parent.id()).unwrap()), Signal::SIGTERM).unwrap();
         let mut said = std::io::BufReader::new(parent.stderr.take().unwrap());
-        let mut line = String::new();
-        while !line.contains("finishing what is under way") {
-            line.clear();
-            assert!(std::io::BufRead::read_line(&mut said, &mut line).unwrap() > 0);
-        }
+        hear(&mut said, "finishing what is under way");
         std::fs::remove_file(work.path("faults.log")).unwrap();
         let mut rest = String::new();
         std::io::Read::read_to_string(&mut said, &mut rest).unwrap();
@@ -269,34 +265,78 @@ fn is_ignored(signal: Signal) -> bool {
     is_ignored
 }
 
+/// Reads what a program says until a line holds these words.
+fn hear(said: &mut impl std::io::BufRead, words: &str) -> String {
+    let mut line = String::new();
+    while !line.contains(words) {
+        line.clear();
+        assert!(said.read_line(&mut line).unwrap() > 0, "`{words}` is not said");
+    }
+    line
+}
+
+/// Sends a signal to every process of a group, as a terminal does.
+fn send_to_group(leader: &std::process::Child, signal: Signal) {
+    kill(Pid::from_raw(-i32::try_from(leader.id()).unwrap()), signal).unwrap();
+}
+
 #[test]
-fn signals_reach_the_run_through_its_parent_and_the_second_one_ends_it_at_once() {
+fn a_signal_reaches_the_run_twice_and_counts_once_and_the_second_one_ends_it_at_once() {
     use std::os::unix::process::CommandExt;
     let work = prepared();
     let expected = reference(&work);
     for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143), (Signal::SIGHUP, 129)] {
-        if is_ignored(signal) {
-            continue;
+        for more in [&["--grace", "600"][..], &["--grace", "600", "--no-supervise"]] {
+            if is_ignored(signal) {
+                continue;
+            }
+            let mut command = faulty(&work, "infer:stall@2", more);
+            command.process_group(0).stdout(Stdio::null()).stderr(Stdio::piped());
+            let mut parent = command.spawn().unwrap();
+            wait_until(|| strikes(&work) > 0);
+            let processes = children(parent.id());
+            // To everybody in the group. With what the parent passes on, that is still one signal: only the first one is answered.
+            send_to_group(&parent, signal);
+            let mut said = std::io::BufReader::new(parent.stderr.take().unwrap());
+            let line = hear(&mut said, "finishing what is under way");
+            assert!(line.contains("send it again to stop now"), "{line}");
+            send_to_group(&parent, signal);
+            assert_eq!(parent.wait().unwrap().code(), Some(code));
+            let mut rest = String::new();
+            std::io::Read::read_to_string(&mut said, &mut rest).unwrap();
+            assert_eq!(rest, "");
+            wait_until(|| processes.iter().all(|process| !is_alive(*process)));
+            std::fs::remove_file(work.path("faults.log")).unwrap();
+            work.swath(&RUN).expect(0);
+            assert!(outputs(&work.path("out")) == expected);
+            std::fs::remove_dir_all(work.path("out")).unwrap();
         }
-        let mut command = work.command(&[&RUN[..], &["--grace", "600"]].concat());
-        command.env("SWATH_FAULTS", "infer:stall@2").env("SWATH_FAULTS_LOG", work.path("faults.log")).process_group(0);
-        let mut parent = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    }
+}
+
+#[test]
+fn a_signal_leaves_what_no_network_has_begun_and_finishes_the_pass_under_way() {
+    let work = prepared();
+    let expected = reference(&work);
+    for more in [&[][..], &["--no-supervise"]] {
+        // The first member is at its first batch, and everything else waits behind it.
+        let mut command = faulty(&work, "device:hold@1!", more);
+        command.args(["--devices", "cpu", "--grace", "600"]).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut run = command.spawn().unwrap();
         wait_until(|| strikes(&work) > 0);
-        let worker = children(parent.id())[0];
-        // As a terminal does: to everybody in the group. With what the parent passes on, that is still one signal.
-        kill(Pid::from_raw(-i32::try_from(parent.id()).unwrap()), signal).unwrap();
-        let mut said = std::io::BufReader::new(parent.stderr.take().unwrap());
-        let mut line = String::new();
-        while !line.contains("finishing what is under way") {
-            line.clear();
-            assert!(std::io::BufRead::read_line(&mut said, &mut line).unwrap() > 0);
-        }
-        std::thread::sleep(Duration::from_millis(700));
-        assert!(parent.try_wait().unwrap().is_none());
-        kill(Pid::from_raw(i32::try_from(parent.id()).unwrap()), signal).unwrap();
-        assert_eq!(parent.wait().unwrap().code(), Some(code));
-        wait_until(|| !is_alive(worker));
+        kill(Pid::from_raw(i32::try_from(run.id()).unwrap()), Signal::SIGTERM).unwrap();
+        let mut said = std::io::BufReader::new(run.stderr.take().unwrap());
+        hear(&mut said, "finishing what is under way");
         std::fs::remove_file(work.path("faults.log")).unwrap();
+        let mut rest = String::new();
+        std::io::Read::read_to_string(&mut said, &mut rest).unwrap();
+        assert_eq!(run.wait().unwrap().code(), Some(143), "{rest}");
+        assert!(rest.contains("stopped by SIGTERM"), "{rest}");
+        let report = work.report("out");
+        let totals = &report["totals"];
+        assert_eq!((&totals["forwards"], &totals["done"], &totals["tiles"]), (&1.into(), &0.into(), &0.into()));
+        assert_eq!(report["state"], "stopped");
+        assert!(outputs(&work.path("out")).is_empty());
         work.swath(&RUN).expect(0);
         assert!(outputs(&work.path("out")) == expected);
         std::fs::remove_dir_all(work.path("out")).unwrap();

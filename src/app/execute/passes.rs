@@ -1,17 +1,21 @@
 //! Passes over what is not done, and what a run gives up on the way so that it comes to its end.
 
 use std::sync::{Arc, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::super::deadline::Step;
 use super::super::wire::Parts;
 use super::super::{devices, wire};
 use super::{Error, Extent, Run};
 use crate::config::format_duration;
+use crate::faults::Fault;
 use crate::flow::{GraphError, StageReport};
 use crate::infer::{BackendError, open_backends};
 use crate::journal::{Conceded, ConcessionRecord, DeviceFaultRecord, Journal, JournalError, Record};
-use crate::report::Watch;
+use crate::report::{Watch, eprint_line};
+
+/// How late it is when a test says that the deadline is over.
+const PLANTED_LATENESS: Duration = Duration::from_secs(21);
 
 impl Run<'_> {
     /// One pass over all that is not done, and one more as long as scenes were put off.
@@ -21,7 +25,9 @@ impl Run<'_> {
         loop {
             if let Some(deadline) = &mut self.deadline {
                 self.board.look_ahead();
-                deadline.begin_pass(&self.board.ahead());
+                let ahead = self.board.ahead();
+                deadline.begin_pass(&ahead);
+                self.board.pace().allow(deadline.batches_ahead(self.options.begun.elapsed(), &ahead));
             }
             let parts = Parts {
                 schedule: &self.schedule,
@@ -78,22 +84,56 @@ impl Run<'_> {
         Ok(true)
     }
 
+    /// Time since the command began.
+    fn elapsed(&self) -> Duration {
+        let name = format!("{} passes", self.board.progress().forwards());
+        let is_late = self.clock_faults.strike(&name) == Some(Fault::Late);
+        let planted = self.options.deadline.filter(|_| is_late).map(|limit| limit + PLANTED_LATENESS);
+        planted.unwrap_or_default().max(self.options.begun.elapsed())
+    }
+
+    /// Says by how much the deadline is missed, if it is.
+    pub(super) fn note_late(&mut self) {
+        let Some(limit) = self.options.deadline else { return };
+        let late = self.elapsed().saturating_sub(limit).as_secs_f64();
+        if let Some(deadline) = self.record.report.deadline.as_mut().filter(|_| late > 0.0) {
+            deadline.missed_by = Some(late);
+            eprint_line(&format!("deadline missed by {:.0} s", late.ceil()));
+        }
+    }
+
     /// Does what the deadline asks for, if it asks for something.
     pub(super) fn look_at_clock(&mut self, watch: &Watch) -> Result<(), Error> {
-        let elapsed = self.options.begun.elapsed();
+        if self.stop.is_cut() {
+            self.board.leave_unbegun();
+            return Ok(());
+        }
+        let (elapsed, draining) = (self.elapsed(), self.stop.is_draining());
         let Some(deadline) = &mut self.deadline else { return Ok(()) };
-        if self.stop.is_draining() || !deadline.is_due(elapsed) {
+        if !deadline.is_due(elapsed) {
             return Ok(());
         }
         let (pace, ahead) = (self.board.pace().read(), self.board.ahead());
-        let line = match deadline.look(elapsed, pace, &ahead) {
+        let step = deadline.look(elapsed, pace, &ahead, draining);
+        self.board.pace().allow(deadline.batches_ahead(elapsed, &ahead));
+        let line = match step {
             None => return Ok(()),
             Some(Step::Over) => {
                 self.stop.drain();
                 self.record.step(elapsed, ahead.units, &[]);
                 format!(
-                    "the next unit does not fit into what is left: nothing more begins, and {} units are left over",
-                    ahead.units
+                    "the next unit does not fit into what is left: nothing more begins, and {} left over",
+                    are(ahead.units)
+                )
+            }
+            Some(Step::Cut) => {
+                self.stop.cut();
+                if !draining {
+                    self.record.step(elapsed, ahead.all, &[]);
+                }
+                format!(
+                    "time is up: no further forward pass begins, and {} left over that had not begun",
+                    are(ahead.all)
                 )
             }
             Some(Step::Members { members, fits }) => {
@@ -109,7 +149,7 @@ impl Run<'_> {
                 let units = conceded.n_units();
                 self.record.step(elapsed, units, &names[..members]);
                 let few = if fits { "as many members as fit" } else { "one member, and even that may not fit" };
-                format!("{units} units that have not begun are left to {few}: {}", names[..members].join(" + "))
+                format!("what has not begun, {}, is left to {few}: {}", n_units(units), names[..members].join(" + "))
             }
         };
         let limit = self.options.deadline.unwrap_or_default();
@@ -143,6 +183,16 @@ impl Run<'_> {
         let records = self.record.failure_records();
         Ok(self.journal.lock().unwrap_or_else(PoisonError::into_inner).append(&records)?)
     }
+}
+
+/// A number of units.
+fn n_units(n: usize) -> String {
+    format!("{n} {}", if n == 1 { "unit" } else { "units" })
+}
+
+/// The same as the subject of a sentence.
+fn are(n: usize) -> String {
+    format!("{} {}", n_units(n), if n == 1 { "is" } else { "are" })
 }
 
 /// Writes concessions down.

@@ -94,9 +94,17 @@ impl Decoder {
 fn strike(faults: &Faults, doing: &str, path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     match faults.strike(&format!("{doing} {name}")) {
-        None | Some(Fault::OutOfMemory | Fault::Lost | Fault::NonFinite | Fault::Drain | Fault::Trip | Fault::Hold) => {
-            false
-        }
+        None
+        | Some(
+            Fault::OutOfMemory
+            | Fault::Lost
+            | Fault::NonFinite
+            | Fault::Drain
+            | Fault::Cut
+            | Fault::Late
+            | Fault::Trip
+            | Fault::Hold,
+        ) => false,
         Some(Fault::Error) => true,
         Some(Fault::Panic) => panic!("planted fault"),
         Some(Fault::Abort) => std::process::abort(),
