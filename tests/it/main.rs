@@ -22,6 +22,7 @@ mod named;
 mod parity;
 mod pipelines;
 mod reader;
+mod readme;
 mod resume;
 mod script;
 mod supervisor;
