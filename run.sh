@@ -20,8 +20,7 @@ SWATH="$CARGO_TARGET_DIR/release/swath"
 # A toolchain that was just installed is not yet on the path of an older shell.
 command -v cargo >/dev/null 2>&1 || export PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
 export CARGO_TARGET_DIR LIBTORCH
-quiet=(--quiet)
-[ ! -t 2 ] || quiet=()
+quiet=(); [ -t 2 ] || quiet=(--quiet)
 
 say() { printf 'run.sh: %s\n' "$*" >&2; }
 die() { printf 'run.sh: error: %s\n' "$@" >&2; exit 1; }
@@ -96,7 +95,7 @@ need_libtorch() {
 # Its temporary files lie where those of an interrupted call are removed.
 pip() {
     TMPDIR="$CACHE/tmp" python3 -m pip --disable-pip-version-check "${quiet[@]}" "$@" >&2 \
-        || die "the download failed (it takes a connection and Python 3.10 or newer): try again, or set LIBTORCH to a libtorch $TORCH of your own"
+        || die "the download failed (it takes a connection and Python 3.10 or newer): try again, or set LIBTORCH"
 }
 
 fetch_cuda() {
@@ -115,32 +114,17 @@ fetch_cpu() {
             "torch==$TORCH" "nvidia-cuda-runtime>=13,<14" "nvidia-cuda-cupti>=13,<14"
         mv "$wheels.partial" "$wheels"
     fi
-    python3 - "$wheels" "$1" <<'PYTHON'
-import pathlib, shutil, sys, zipfile
-wheels, root = map(pathlib.Path, sys.argv[1:])
-libraries = {"libtorch_cpu.so", "libc10.so", "libgomp.so.1", "libcudart.so.13", "libcupti.so.13"}
-
-def unpack(archive):
-    for name in archive.namelist():
-        path = pathlib.PurePosixPath(name)
-        if path.name in libraries:
-            target = root / "lib" / path.name
-        elif name.startswith("torch/include/") and not name.endswith("/"):
-            target = root / path.relative_to("torch")
-        else:
-            continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with archive.open(name) as source, open(target, "wb") as sink:
-            shutil.copyfileobj(source, sink)    # compares checksums on the way
-
-try:
-    for wheel in wheels.glob("*.whl"):
-        with zipfile.ZipFile(wheel) as archive:
-            unpack(archive)
-except (zipfile.BadZipFile, EOFError):
-    shutil.rmtree(wheels)
-    sys.exit(f"run.sh: error: {wheel.name} was damaged and is removed: try again")
+    python3 - "$wheels" "$1/wheel" <<'PYTHON' || { rm -rf "$wheels"; die "the download cannot be unpacked and is removed: try again"; }
+import glob, re, sys, zipfile
+wanted = re.compile(r"torch/include/.|.*/(libtorch_cpu\.so|libc10\.so|libgomp\.so\.1|libcudart\.so\.13|libcupti\.so\.13)$")
+for wheel in glob.glob(sys.argv[1] + "/*.whl"):
+    with zipfile.ZipFile(wheel) as archive:     # compares checksums on the way
+        archive.extractall(sys.argv[2], filter(wanted.match, archive.namelist()))
 PYTHON
+    mkdir "$1/lib"
+    find "$1/wheel" -name 'lib*.so*' -exec mv -t "$1/lib" {} +
+    mv "$1/wheel/torch/include" "$1/include"
+    rm -rf "$1/wheel"
     printf '%s\n' "$TORCH" > "$1/build-version"
     ln -s libgomp.so.1 "$1/lib/libgomp.so"
     c++ -shared -o "$1/lib/libtorch.so" -Wl,--no-as-needed -L"$1/lib" -ltorch_cpu -Wl,-rpath,'$ORIGIN'
