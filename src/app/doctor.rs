@@ -34,7 +34,7 @@ pub fn doctor() -> Diagnosis {
 }
 
 fn torch(diagnosis: &mut Diagnosis) {
-    diagnosis.fact("libtorch", &infer::libtorch_version().unwrap_or_else(|| "none".into()));
+    diagnosis.fact("libtorch", &libtorch().unwrap_or_else(|| "none".into()));
     if let Some(problem) = infer::torch_problem(DeviceId::Cpu) {
         diagnosis.problem(&problem);
     }
@@ -42,6 +42,13 @@ fn torch(diagnosis: &mut Diagnosis) {
         None => diagnosis.fact("GPUs", &infer::cuda_devices().to_string()),
         Some(why) => diagnosis.fact("GPUs", &format!("none ({why})")),
     }
+}
+
+/// The version of libtorch, and which of those on this machine was found.
+fn libtorch() -> Option<String> {
+    let version = infer::libtorch_version()?;
+    let file = machine::library("libtorch_cpu.so");
+    Some(file.map_or(version.clone(), |file| format!("{version}, {}", file.display())))
 }
 
 fn gdal(diagnosis: &mut Diagnosis) {

@@ -17,6 +17,7 @@ mod flow;
 mod fuzzed;
 mod isolated;
 mod kill;
+mod launcher;
 mod member;
 mod named;
 mod parity;
