@@ -137,13 +137,8 @@ build() {
     cargo build --release --locked "${quiet[@]}"
 }
 
-# The samples are drawn once: so the second time finds everything done.
 main_job() {
-    if [ ! -e data/scenes ]; then
-        rm -rf data/scenes.partial
-        "$SWATH" synth --seed 2020 -o data/scenes.partial
-        mv data/scenes.partial data/scenes
-    fi
+    "$SWATH" synth --seed 2020 -o data/scenes
     "$SWATH" run pipelines/demo.toml -i data/scenes/images -o submit
 }
 
