@@ -2,107 +2,139 @@
 # Sets up what swath needs, builds it and runs it. Nothing else is needed beside a Rust toolchain and python3 with pip.
 #
 #   bash run.sh                  draw the sample scenes and segment them: submit/submit.zip
-#   bash run.sh test             run every test
+#   bash run.sh test             run every test; `bash run.sh test -- NAME`: those whose name contains NAME
 #   bash run.sh swath ARGS...    run the program itself, e.g. `bash run.sh swath doctor`
 #   bash run.sh env              print the settings, for `eval "$(bash run.sh env)"` before calling cargo yourself
 #
 # Downloads and build products live in the user's cache directory and are reused. Settings that are respected:
 # LIBTORCH (a libtorch 2.11.0 of your own), CARGO_TARGET_DIR, XDG_CACHE_HOME.
 set -euo pipefail
+CALLER="$PWD"
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-TORCH=2.11.0
-CACHE="${XDG_CACHE_HOME:-$HOME/.cache}/swath"
-export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$CACHE/target}"
+TORCH=2.11.0 RUST=1.89 GDAL=3.6
+absolute() { case "$1" in /*) printf '%s' "$1" ;; *) printf '%s' "$CALLER/$1" ;; esac; }
+CACHE="$(absolute "${XDG_CACHE_HOME:-$HOME/.cache}")/swath"
+CARGO_TARGET_DIR="$(absolute "${CARGO_TARGET_DIR:-$CACHE/target}")"
+SWATH="$CARGO_TARGET_DIR/release/swath"
+# A toolchain that was just installed is not yet on the path of an older shell.
+command -v cargo >/dev/null 2>&1 || export PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
+export CARGO_TARGET_DIR LIBTORCH
+quiet=(); [ -t 2 ] || quiet=(--quiet)
 
 say() { printf 'run.sh: %s\n' "$*" >&2; }
-die() { printf 'run.sh: error: %s\n' "$*" >&2; exit 1; }
+die() { printf 'run.sh: error: %s\n' "$@" >&2; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
+have_gdal() { have pkg-config && pkg-config --atleast-version="$GDAL" gdal; }
+have_pip() { have python3 && python3 -m pip --version >/dev/null 2>&1; }
+have_rust() { printf '%s\n' "rustc $RUST" "$(rustc --version 2>&1)" | sort -V -C; }
 
+# Installs what it may. Of the rest it names everything, each with the way to get it, so that nobody comes back for the next.
 need_tools() {
-    have cargo || die "no cargo: install a Rust toolchain (1.89 or newer) from https://rustup.rs or your distribution"
-    have python3 || die "no python3: apt-get install python3 python3-pip"
-    local packages=()
-    have c++ || packages+=(g++)
+    local packages=() problems=()
+    { have cc && have c++; } || packages+=(g++)
     have pkg-config || packages+=(pkg-config)
-    pkg-config --atleast-version=3.6 gdal 2>/dev/null || packages+=(libgdal-dev)
-    [ ${#packages[@]} -eq 0 ] && return
-    have apt-get || die "missing: ${packages[*]} (Debian's names); install them with your package manager"
-    [ "$(id -u)" -eq 0 ] || die "missing: ${packages[*]}; run: sudo apt-get install ${packages[*]}"
-    say "installing ${packages[*]}"
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
-    pkg-config --atleast-version=3.6 gdal || die "GDAL 3.6 or newer is needed, this system has $(pkg-config --modversion gdal)"
+    have_gdal || packages+=(libgdal-dev)
+    has_libtorch || have_pip || packages+=(python3 python3-pip)
+    if [ ${#packages[@]} -gt 0 ] && have apt-get && [ "$(id -u)" -eq 0 ]; then
+        say "installing ${packages[*]}"
+        apt-get update -qq || say "apt-get update failed; going on with what it knows"
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null \
+            || die "apt-get could not install ${packages[*]}: it says above why"
+        packages=()
+    fi
+    if ! have cargo; then
+        problems+=("no cargo: install Rust $RUST or newer, for your user alone, as https://rustup.rs says")
+    elif ! have_rust; then
+        problems+=("Rust $RUST or newer is needed, not $(rustc --version 2>&1 | head -n 1): rustup update stable")
+    fi
+    if have pkg-config && pkg-config --exists gdal && ! have_gdal; then
+        problems+=("GDAL $GDAL or newer is needed, not $(pkg-config --modversion gdal): Debian 12 and Ubuntu 24.04 have it")
+        packages=("${packages[@]/libgdal-dev/}")
+    fi
+    local how="sudo apt-get install ${packages[*]}"
+    have apt-get || how="install them with your package manager; these are Debian's names"
+    [ -z "${packages[*]// /}" ] || problems+=("missing: ${packages[*]}; $how")
+    [ ${#problems[@]} -eq 0 ] || die "${problems[@]}"
 }
 
-# Sets LIBTORCH: the user's own; the whole wheel with its CUDA libraries where there is an NVIDIA driver; else the CPU parts of the wheel.
+# Sets LIBTORCH and says whether it is there: the user's own; else in the cache the whole wheel with its CUDA libraries where there is
+# an NVIDIA driver, or its CPU parts.
+has_libtorch() {
+    if [ -n "${LIBTORCH:-}" ] && [[ "$LIBTORCH" != "$CACHE"/* ]]; then
+        LIBTORCH="$(absolute "$LIBTORCH")"
+        [ -e "$LIBTORCH/lib/libtorch_cpu.so" ] \
+            || die "LIBTORCH=$LIBTORCH holds no lib/libtorch_cpu.so: point it at a libtorch $TORCH or unset it"
+        return 0
+    fi
+    KIND=cpu
+    [ ! -e /proc/driver/nvidia/version ] || KIND=cuda
+    ROOT="$CACHE/libtorch-$TORCH-$KIND"
+    LIBTORCH="$ROOT"
+    [ "$KIND" = cpu ] || LIBTORCH="$ROOT/torch"
+    [ -e "$ROOT/complete" ]
+}
+
+# What is interrupted leaves nothing under a final name: the next call does it again, but fetches no finished wheel a second time.
 need_libtorch() {
-    if [ -n "${LIBTORCH:-}" ]; then
-        [ -e "$LIBTORCH/lib/libtorch_cpu.so" ] || die "LIBTORCH=$LIBTORCH holds no lib/libtorch_cpu.so: point it at a libtorch $TORCH or unset it"
-        return
+    ! has_libtorch || return 0
+    mkdir -p "$CACHE"
+    exec 9>"$CACHE/lock"
+    ! have flock || flock 9                     # two at once: the second waits, and finds it done
+    if ! has_libtorch; then
+        rm -rf "$ROOT" "$ROOT.partial" "$CACHE/tmp"
+        mkdir -p "$ROOT.partial" "$CACHE/tmp"
+        "fetch_$KIND" "$ROOT.partial"
+        touch "$ROOT.partial/complete"
+        mv "$ROOT.partial" "$ROOT"
+        rm -rf "$CACHE"/wheels* "$CACHE/tmp"
     fi
-    if [ -e /proc/driver/nvidia/version ]; then
-        export LIBTORCH="$CACHE/libtorch-$TORCH-cuda/torch"
-        [ -e "$CACHE/libtorch-$TORCH-cuda/complete" ] || fetch_cuda "$CACHE/libtorch-$TORCH-cuda"
-    else
-        export LIBTORCH="$CACHE/libtorch-$TORCH-cpu"
-        [ -e "$LIBTORCH/complete" ] || fetch_cpu "$LIBTORCH"
-    fi
+    exec 9>&-
 }
 
+# Its temporary files lie where those of an interrupted call are removed.
 pip() {
-    python3 -m pip --version >/dev/null 2>&1 || die "python3 has no pip: apt-get install python3-pip"
-    python3 -m pip --disable-pip-version-check --quiet "$@"
+    TMPDIR="$CACHE/tmp" python3 -m pip --disable-pip-version-check "${quiet[@]}" "$@" >&2 \
+        || die "the download failed (it takes a connection and Python 3.10 or newer): try again, or set LIBTORCH"
 }
 
 fetch_cuda() {
     say "fetching torch $TORCH with its CUDA libraries (about 2.7 GB, once)"
-    rm -rf "$1"
     pip install --target "$1" "torch==$TORCH"
-    touch "$1/complete"
 }
 
 # The wheel's CPU libraries and headers. libtorch_cpu.so itself asks for two small CUDA runtime libraries; torch-sys links
 # -ltorch, which in the wheel would pull in all of CUDA, so an empty libtorch.so that depends on libtorch_cpu.so stands in.
 fetch_cpu() {
-    local wheels="$CACHE/wheels"
-    say "fetching the CPU parts of torch $TORCH (about 550 MB, once)"
-    pip download --no-deps --dest "$wheels" "torch==$TORCH" "nvidia-cuda-runtime>=13,<14" "nvidia-cuda-cupti>=13,<14"
-    rm -rf "$1"
-    python3 - "$wheels" "$1" <<'PYTHON'
-import pathlib, shutil, sys, zipfile
-wheels, root = map(pathlib.Path, sys.argv[1:])
-libraries = {"libtorch_cpu.so", "libc10.so", "libgomp.so.1", "libcudart.so.13", "libcupti.so.13"}
-for wheel in wheels.glob("*.whl"):
-    with zipfile.ZipFile(wheel) as archive:
-        for name in archive.namelist():
-            path = pathlib.PurePosixPath(name)
-            if path.name in libraries:
-                target = root / "lib" / path.name
-            elif name.startswith("torch/include/") and not name.endswith("/"):
-                target = root / path.relative_to("torch")
-            else:
-                continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with archive.open(name) as source, open(target, "wb") as sink:
-                shutil.copyfileobj(source, sink)
+    local wheels="$CACHE/wheels-$TORCH"
+    if [ ! -e "$wheels" ]; then
+        say "fetching the CPU parts of torch $TORCH (about 550 MB, once)"
+        # A wheel that an interrupted call left here counts only if it has the digest that the index states.
+        pip download --no-deps --dest "$wheels.partial" \
+            "torch==$TORCH" "nvidia-cuda-runtime>=13,<14" "nvidia-cuda-cupti>=13,<14"
+        mv "$wheels.partial" "$wheels"
+    fi
+    python3 - "$wheels" "$1/wheel" <<'PYTHON' || { rm -rf "$wheels"; die "the download cannot be unpacked and is removed: try again"; }
+import glob, re, sys, zipfile
+wanted = re.compile(r"torch/include/.|.*/(libtorch_cpu\.so|libc10\.so|libgomp\.so\.1|libcudart\.so\.13|libcupti\.so\.13)$")
+for wheel in glob.glob(sys.argv[1] + "/*.whl"):
+    with zipfile.ZipFile(wheel) as archive:     # compares checksums on the way
+        archive.extractall(sys.argv[2], filter(wanted.match, archive.namelist()))
 PYTHON
+    mkdir "$1/lib"
+    find "$1/wheel" -name 'lib*.so*' -exec mv -t "$1/lib" {} +
+    mv "$1/wheel/torch/include" "$1/include"
+    rm -rf "$1/wheel"
     printf '%s\n' "$TORCH" > "$1/build-version"
     ln -s libgomp.so.1 "$1/lib/libgomp.so"
     c++ -shared -o "$1/lib/libtorch.so" -Wl,--no-as-needed -L"$1/lib" -ltorch_cpu -Wl,-rpath,'$ORIGIN'
-    touch "$1/complete"
-    rm -rf "$wheels"
 }
 
-set_up() {
-    need_tools
-    need_libtorch
-}
+set_up() { need_tools; need_libtorch; }
 
 build() {
-    say "building (the first time takes some minutes)"
-    cargo build --release --locked --quiet
-    SWATH="$CARGO_TARGET_DIR/release/swath"
+    [ -e "$SWATH" ] || say "building (some minutes, once)"
+    cargo build --release --locked "${quiet[@]}"
 }
 
 main_job() {
@@ -110,10 +142,16 @@ main_job() {
     "$SWATH" run pipelines/demo.toml -i data/scenes/images -o submit
 }
 
+# For tests by name only what can hold them is built.
+run_tests() {
+    [ "${1:-}" != -- ] || shift
+    if [ $# -eq 0 ]; then cargo test --release --locked; else cargo test --release --locked --lib --test it -- "$@"; fi
+}
+
 case "${1:-}" in
     "") set_up; build; main_job ;;
-    test) set_up; cargo test --release --locked -- "${@:2}" ;;
-    swath) set_up; build; exec "$SWATH" "${@:2}" ;;
+    test) set_up; run_tests "${@:2}" ;;
+    swath) set_up; build; cd "$CALLER"; exec "$SWATH" "${@:2}" ;;
     env) set_up; printf 'export LIBTORCH=%q CARGO_TARGET_DIR=%q\n' "$LIBTORCH" "$CARGO_TARGET_DIR" ;;
     *) die "unknown command '$1': see the head of this file" ;;
 esac

@@ -1,8 +1,13 @@
-//! The program: everything is in the library.
+//! `swath`: the program proper, or, where that needs libtorch, what finds libtorch first.
 
-use std::process::ExitCode;
+#[cfg(feature = "torch")]
+#[path = "launcher.rs"]
+mod start;
 
-fn main() -> ExitCode {
-    swath::flow::quiet_panics();
-    ExitCode::from(swath::cli::main(std::env::args_os()))
+#[cfg(not(feature = "torch"))]
+#[path = "program.rs"]
+mod start;
+
+fn main() -> std::process::ExitCode {
+    start::main()
 }

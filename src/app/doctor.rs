@@ -34,7 +34,7 @@ pub fn doctor() -> Diagnosis {
 }
 
 fn torch(diagnosis: &mut Diagnosis) {
-    diagnosis.fact("libtorch", &infer::libtorch_version().unwrap_or_else(|| "none".into()));
+    diagnosis.fact("libtorch", &libtorch().unwrap_or_else(|| "none".into()));
     if let Some(problem) = infer::torch_problem(DeviceId::Cpu) {
         diagnosis.problem(&problem);
     }
@@ -47,6 +47,13 @@ fn torch(diagnosis: &mut Diagnosis) {
             }
         }
     }
+}
+
+/// The version of libtorch, and which of those on this machine was found.
+fn libtorch() -> Option<String> {
+    let version = infer::libtorch_version()?;
+    let file = machine::library("libtorch_cpu.so");
+    Some(file.map_or(version.clone(), |file| format!("{version}, {}", file.display())))
 }
 
 fn gdal(diagnosis: &mut Diagnosis) {

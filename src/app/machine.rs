@@ -29,6 +29,13 @@ pub(super) fn memory() -> Option<Memory> {
     Some(Memory { total: machine.total.min(limit), available: machine.available.min(limit.saturating_sub(used)) })
 }
 
+/// The file of a library that this process has loaded, by its name.
+pub(super) fn library(name: &str) -> Option<std::path::PathBuf> {
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
+    let mut files = maps.lines().filter_map(|line| line.find('/').map(|at| std::path::Path::new(&line[at..])));
+    files.find(|file| file.file_name().is_some_and(|n| n == name)).map(Into::into)
+}
+
 /// Limit and use of the control group (version 2, then 1), where there is a limit.
 fn control_group() -> Option<(u64, u64)> {
     let read = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();

@@ -89,6 +89,9 @@ fn warnings(report: &RunReport, lines: &mut Lines) {
     for restart in &report.restarts {
         lines.add(Tone::Warning, "restarted", &format!("the run {restart}"));
     }
+    if let Some(late) = report.deadline.as_ref().and_then(|deadline| deadline.missed_by) {
+        lines.add(Tone::Bad, "deadline", &format!("missed by {}", time(late)));
+    }
     if report.degraded() > 0 {
         let (few, them) =
             (count(report.degraded() as u64, "scene"), if report.degraded() == 1 { "it" } else { "them" });

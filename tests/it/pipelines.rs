@@ -6,7 +6,8 @@ use swath::config::Pipeline;
 
 fn shipped() -> Vec<std::path::PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines");
-    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    let all = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
+    let mut files: Vec<_> = all.filter(|file| file.extension().is_some_and(|e| e == "toml")).collect();
     files.sort();
     files
 }

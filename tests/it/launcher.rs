@@ -1,0 +1,107 @@
+//! A build with libtorch, taken to another place: what is found there, and what a person is told when nothing is.
+#![cfg(all(feature = "gdal", feature = "torch"))]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crate::support::command::Workdir;
+use crate::support::command::with_scenes;
+
+/// The built program, in the folder `app`.
+fn moved(work: &Workdir) {
+    std::fs::create_dir_all(work.path("app")).unwrap();
+    for program in [env!("CARGO_BIN_EXE_swath"), env!("CARGO_BIN_EXE_swath-torch")] {
+        let name = Path::new(program).file_name().unwrap();
+        std::fs::copy(program, work.path("app").join(name)).unwrap();
+    }
+}
+
+/// The moved program, with this in place of what says where libtorch is.
+fn start(work: &Workdir, libtorch: Option<&Path>, arguments: &[&str]) -> Output {
+    let mut command = Command::new(work.path("app/swath"));
+    command.args(arguments).current_dir(work.path(".")).env_remove("LD_LIBRARY_PATH").env_remove("LIBTORCH");
+    command.envs(libtorch.map(|path| ("LIBTORCH", path)));
+    command.output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// The file of libtorch that the program says it uses.
+fn used(output: &Output) -> PathBuf {
+    let line = text(&output.stdout).lines().find(|line| line.starts_with("libtorch")).unwrap();
+    PathBuf::from(line.split(", ").nth(1).unwrap_or_else(|| panic!("{line}")))
+}
+
+/// The libtorch of this build, as the program where it was built tells.
+fn libraries() -> PathBuf {
+    let output = Command::new(env!("CARGO_BIN_EXE_swath")).arg("doctor").output().unwrap();
+    used(&output).parent().unwrap().to_owned()
+}
+
+/// Makes `folder` hold libtorch's libraries, as files of its own.
+fn install(folder: &Path) {
+    std::fs::create_dir_all(folder).unwrap();
+    for file in std::fs::read_dir(libraries()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file())
+    {
+        let to = folder.join(file.file_name().unwrap());
+        let file = file.canonicalize().unwrap();
+        std::fs::hard_link(&file, &to).or_else(|_| std::fs::copy(&file, &to).map(drop)).unwrap();
+    }
+}
+
+#[test]
+fn the_version_is_told_without_libtorch_and_all_else_says_where_it_was_looked_for() {
+    let work = Workdir::new();
+    moved(&work);
+    let nowhere = work.path("nowhere");
+    for flag in ["--version", "-V"] {
+        let output = start(&work, Some(&nowhere), &[flag]);
+        assert!(output.status.success());
+        let itself = Command::new(env!("CARGO_BIN_EXE_swath-torch")).arg(flag).output().unwrap();
+        assert_eq!(text(&output.stdout), text(&itself.stdout));
+    }
+    let output = start(&work, Some(&nowhere), &["doctor"]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    for word in ["no libtorch 2.11.0", "nowhere/lib", "no such folder", "unset it"] {
+        assert!(said.contains(word), "{said}");
+    }
+    work.write("other/lib/libtorch_cpu.so", "");
+    work.write("other/lib/libc10.so", "");
+    work.write("other/build-version", "2.5.1+cpu\n");
+    let output = start(&work, Some(&work.path("other")), &["doctor"]);
+    assert!(text(&output.stderr).contains("it is libtorch 2.5.1+cpu"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn libtorch_is_found_near_the_program_or_where_it_is_said_to_be() {
+    let work = with_scenes(&[(70, 50)]);
+    moved(&work);
+    for near in ["lib/swath", "lib", "app/libtorch/lib", "app/lib"] {
+        install(&work.path(near));
+        let found = used(&start(&work, None, &["doctor"]));
+        assert_eq!(found.parent().unwrap(), work.path(near).canonicalize().unwrap());
+    }
+    let named = start(&work, Some(&work.path("app/libtorch")), &["doctor"]);
+    assert_eq!(used(&named).parent().unwrap(), work.path("app/libtorch/lib").canonicalize().unwrap());
+    // Its decoders and the run that its parent watches are started from there, too.
+    let run = ["run", "p.toml", "-i", "in", "-o", "out", "--backend", "fake"];
+    let output = start(&work, None, &run);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_launcher_without_its_program_says_so_and_usage_is_told_by_the_typed_name() {
+    let work = Workdir::new();
+    moved(&work);
+    let libtorch = libraries();
+    let output = start(&work, libtorch.parent(), &["run"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("Usage: swath run"), "{}", text(&output.stderr));
+    std::fs::remove_file(work.path("app/swath-torch")).unwrap();
+    let output = start(&work, None, &["doctor"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("swath-torch` is missing"), "{}", text(&output.stderr));
+}
