@@ -23,7 +23,7 @@ pub(super) fn device_count() -> Result<i64, String> {
 fn open() -> Result<Library, String> {
     // SAFETY: libtorch_cuda.so belongs to the libtorch that this program is linked with; its initialisers only register kernels.
     let library = unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_GLOBAL) };
-    library.map_err(|e| explain(&e.to_string()))
+    library.map_err(|e| explain(&super::explain(&e)))
 }
 
 /// Why there is no CUDA: the usual reason in three words, any other one as the system tells it.

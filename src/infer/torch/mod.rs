@@ -15,7 +15,7 @@ use super::input::InputPlan;
 use super::logits::Logits;
 use crate::config::{Precision, Weights};
 use crate::geom::Size;
-use crate::plan::{BackendKind, DeviceId, MemberPlan, Plan};
+use crate::plan::{DeviceId, MemberPlan, Plan};
 use crate::zoo::identify;
 use crate::zoo::layers::scope::Purpose;
 use crate::zoo::registry::{self, Built};
