@@ -23,9 +23,9 @@
 //!   `isolated::a_decoder_that_somebody_kills_once_is_replaced_and_costs_nothing`.
 //! - A file that changes while the run is at work: the scene fails, and the next run does it anew.
 //!   `named::a_scene_that_changes_while_the_run_is_at_work_is_named_and_gets_no_mask`, `resume::a_replaced_input_costs_itself`.
-//! - Two scenes of one output, names that an archive or another system cannot hold: all of them are listed, nothing runs.
-//!   `cli::two_inputs_of_one_output_are_all_listed_and_nothing_runs`,
-//!   `named::a_name_that_is_unsafe_in_an_archive_is_an_error_before_anything_runs`.
+//! - Two scenes of one output: all of them are listed, nothing runs. `cli::two_inputs_of_one_output_are_all_listed_and_nothing_runs`.
+//! - A name that an archive or another system cannot hold, a folder that cannot be listed: costs itself.
+//!   `inputs::a_name_that_no_archive_can_hold_costs_its_scene_alone`, `inputs::a_folder_that_cannot_be_listed_costs_itself`.
 //!
 //! **Networks and devices**
 //! - Out of memory on a device: another try, then tile by tile, recorded and repeated. `devices::*`,
@@ -73,8 +73,9 @@
 //! - Time that is short: fewer members, then scenes left over, each step told and repeated. `deadline::*`.
 //!
 //! **The system**
-//! - A disk that is full, broken or read-only, a quota, at any call, once or for ever: no wrong done, exit code 13 with the path, the bytes
-//!   that are needed and those that are free. `kill::a_change_that_fails_once_or_for_ever_never_makes_a_wrong_done`,
+//! - A disk that is full, broken or read-only, a quota, at any call, once or for ever: no wrong done, exit code 13 with the path; where it is
+//!   about room, or nobody tells, the bytes that are needed and those that are free. What can be seen before any work is refused then, by
+//!   `plan` too: `preconditions::*`. `kill::a_change_that_fails_once_or_for_ever_never_makes_a_wrong_done`,
 //!   `faults::an_output_folder_that_cannot_be_written_ends_the_run_with_its_path`. A sync that fails is not tried again (the rows are not
 //!   kept, and the system may have dropped them): the run ends, and the next one makes the file anew.
 //! - A write that takes only a part: the rest is written too. `kill::a_write_that_takes_only_half_of_the_bytes_loses_none`.
@@ -85,7 +86,7 @@
 //! - A clock that jumps, a machine that sleeps: all time is measured by the monotonic clock, and a stop counts no longer than a look at it
 //!   takes; there is no test, for the clock of a machine is not a test's to set.
 
-use swath::app::{Error, Partial};
+use swath::app::{Error, Partial, RunOptions};
 use swath::geom::Size;
 use swath::raster::{MemoryRaster, PixelBuf, PixelType, ReadFault};
 
@@ -236,10 +237,10 @@ fn foreign_files_at_output_names_stop_the_run_before_it_touches_anything() {
 #[test]
 fn an_output_folder_that_cannot_be_written_ends_the_run_with_its_path() {
     let dir = tempfile::tempdir().unwrap();
-    // A file where the folder of masks should be: refused to root too.
-    let in_the_way = dir.path().join("masks");
-    std::fs::write(&in_the_way, b"").unwrap();
-    let error = flow(Partial::Omit).run(dir.path()).unwrap_err();
+    // A folder where a mask should be: refused to root too.
+    std::fs::create_dir_all(dir.path().join("masks/s3.png")).unwrap();
+    let options = RunOptions { overwrite: true, partial: Partial::Omit, ..RunOptions::into(dir.path()) };
+    let error = flow(Partial::Omit).run_with(options).unwrap_err();
     let text = std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source()).map(ToString::to_string);
     let text = text.collect::<Vec<_>>().join(": ");
     assert!(text.contains("masks/s"), "{text}");

@@ -99,17 +99,6 @@ fn a_scene_that_changes_while_the_run_is_at_work_is_named_and_gets_no_mask() {
 }
 
 #[test]
-fn a_name_that_is_unsafe_in_an_archive_is_an_error_before_anything_runs() {
-    let work = prepared();
-    for name in ["a:b.tif", "a\\b.tif"] {
-        std::fs::copy(work.path("in/s3.tif"), work.path("in").join(name)).unwrap();
-    }
-    let text = work.swath(&RUN).expect(2);
-    assert!(["`a:b.tif`", "`a\\b.tif`"].iter().all(|name| text.contains(name)), "{text}");
-    assert!(!work.path("out").exists());
-}
-
-#[test]
 fn a_run_directory_that_cannot_be_understood_is_left_alone_and_named() {
     let work = prepared();
     work.write("out/run.db", "no journal");

@@ -65,6 +65,8 @@ fn a_run_directory_below_a_file_or_on_a_file_system_that_cannot_be_written() {
     let refusal =
         ["the outputs cannot be written; see to the cause", "cannot create the folder `p.toml/out`: not a directory"];
     both_refuse(&work, &below("p.toml/out"), 13, &refusal);
+    work.write("full/masks", "a file where a folder should be");
+    both_refuse(&work, &below("full"), 13, &["cannot write into the folder `full/masks`: not a directory"]);
     // Not even root can write here, where it is mounted as containers have it.
     if std::fs::create_dir("/sys/swath-test").is_err_and(|e| e.kind() == std::io::ErrorKind::ReadOnlyFilesystem) {
         let words = ["cannot create the folder `/sys/swath-test`: Read-only file system"];
