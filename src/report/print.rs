@@ -26,10 +26,38 @@ pub fn eprint_line(text: &str) {
 
 /// Prints an error with its causes, joined once and here.
 pub fn eprint_error(error: &dyn Error) {
+    eprint_line(&format!("error: {}", chain(error)));
+}
+
+/// An error with its causes. What an error has said of its cause is not said again.
+fn chain(error: &dyn Error) -> String {
     let (mut text, mut cause) = (error.to_string(), error.source());
     while let Some(source) = cause {
-        text = format!("{text}: {source}");
+        let words = source.to_string();
+        if !text.ends_with(&words) {
+            text = format!("{text}: {words}");
+        }
         cause = source.source();
     }
-    eprint_line(&format!("error: {text}"));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{text}")]
+    struct Told {
+        text: &'static str,
+        source: std::io::Error,
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let of = |text| chain(&Told { text, source: std::io::Error::from_raw_os_error(2) });
+        let cause = "No such file or directory (os error 2)";
+        assert_eq!(of("cannot open `a`"), format!("cannot open `a`: {cause}"));
+        assert_eq!(of("cannot open `a`: No such file or directory (os error 2)"), format!("cannot open `a`: {cause}"));
+    }
 }
