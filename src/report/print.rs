@@ -71,16 +71,21 @@ pub fn eprint_warning(text: &str) {
 
 /// Prints an error with its causes, joined once and here.
 pub fn eprint_error(error: &dyn Error) {
+    let text = chain(error);
+    say(&format!("error: {text}"), &Event::Error { text: &text });
+}
+
+/// An error with its causes. What an error has said of its cause is not said again.
+fn chain(error: &dyn Error) -> String {
     let (mut text, mut cause) = (error.to_string(), error.source());
     while let Some(source) = cause {
-        // Some errors of libraries tell their cause themselves.
-        let told = source.to_string();
-        if !text.contains(&told) {
-            text = format!("{text}: {told}");
+        let words = source.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
         }
         cause = source.source();
     }
-    say(&format!("error: {text}"), &Event::Error { text: &text });
+    text
 }
 
 /// Says something on standard error: in words, or as an event where programs listen.
@@ -93,5 +98,25 @@ pub fn say(text: &str, event: &Event<'_>) {
 pub fn tell(event: &Event<'_>) {
     if JSON_LINES.load(Ordering::Relaxed) {
         say("", event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{text}")]
+    struct Told {
+        text: &'static str,
+        source: std::io::Error,
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let of = |text| chain(&Told { text, source: std::io::Error::from_raw_os_error(2) });
+        let cause = "No such file or directory (os error 2)";
+        assert_eq!(of("cannot open `a`"), format!("cannot open `a`: {cause}"));
+        assert_eq!(of("cannot open `a`: No such file or directory (os error 2)"), format!("cannot open `a`: {cause}"));
     }
 }

@@ -88,7 +88,7 @@ impl Directory {
 
     /// Whether the first blocks of all planes that have one block are stored.
     pub(super) fn is_all_stored(&self) -> bool {
-        self.first_blocks.iter().all(|offset| *offset != 0)
+        !self.first_blocks.is_empty() && self.first_blocks.iter().all(|offset| *offset != 0)
     }
 
     /// Number of strips or tiles.

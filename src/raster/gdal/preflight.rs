@@ -137,7 +137,9 @@ fn unread(dtype: GdalDataType, directory: Option<&Directory>) -> String {
         "UInt64" => ("64-bit unsigned integers", "UInt16, or Float32 if they are larger"),
         "Int64" => ("64-bit integers", "Int16, or Float32 if they are larger"),
         "Float64" => ("64-bit floats", "Float32"),
-        _ => ("complex numbers or of another rare type", "Float32"),
+        _ => {
+            return "complex numbers or of another type that swath does not read; write what the pipeline means as Float32".into();
+        }
     };
     format!("{words}, which swath does not read; convert the scene to {to} (gdal_translate -ot)")
 }
