@@ -240,29 +240,6 @@ mod command {
         assert!(outputs(&work.path("out")) == outputs(&work.path("quiet")));
     }
 
-    #[test]
-    fn a_deadline_that_is_too_short_for_one_member_leaves_scenes_over_and_the_same_command_goes_on() {
-        let work = prepared();
-        swath(&work, "quiet", 0, &[]).expect(0);
-        // One member would take 12 s.
-        let limit = ["--deadline", "4s"];
-        let said = swath(&work, "out", 200, &limit).expect(5);
-        assert!(said.contains("deadline: after") && said.contains("the same command"), "{said}");
-        let report = work.report("out");
-        let missing = report["missing"].as_array().unwrap().len();
-        assert_eq!((missing > 0, &report["state"]), (true, &"stopped".into()));
-        assert_eq!(missing + usize::try_from(report["totals"]["done"].as_u64().unwrap()).unwrap(), 60);
-        assert!(!work.path("out/submit.zip").exists());
-
-        swath(&work, "out", 200, &[&limit[..], &["--allow-partial=blank:0"]].concat()).expect(5);
-        assert_eq!(crate::support::archive(&work.path("out/submit.zip")).len(), 60);
-
-        let code = swath(&work, "out", 0, &["--deadline", "1h"]).code;
-        assert!(matches!(code, Some(0 | 4)), "{code:?}: done, with the steps of the first run");
-        swath(&work, "out", 0, &[]).expect(0);
-        assert!(outputs(&work.path("out")) == outputs(&work.path("quiet")));
-    }
-
     /// Starts a run whose networks, or whose clock, a test has in its hand.
     fn planned(work: &Workdir, faults: &str, deadline: &str) -> std::process::Command {
         let mut command = work.command(&["run", "p.toml", "-i", "in", "-o", "out", "--backend", "fake"]);
@@ -271,24 +248,51 @@ mod command {
         command
     }
 
-    #[test]
-    fn when_time_is_up_what_no_network_has_begun_is_dropped_and_the_lateness_is_told() {
-        let work = prepared();
-        swath(&work, "quiet", 0, &[]).expect(0);
-        // The first of three members is at the first unit for as long as it takes.
-        let mut command = planned(&work, "device:hold@1!,clock:late~1 passes", "1h");
-        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
+    /// A run that is at its `pass`th forward pass when its time is up; what it says on standard error.
+    fn out_of_time(work: &Workdir, pass: u32, more: &[&str]) -> String {
+        let mut command = planned(work, &format!("device:hold@{pass}!,clock:late~{pass} passes"), "1h");
+        command.args(more).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
         let mut run = command.spawn().unwrap();
         let mut said = BufReader::new(run.stderr.take().unwrap());
         let mut text = String::new();
         while !text.contains("time is up") {
             assert!(said.read_line(&mut text).unwrap() > 0, "{text}");
         }
-        assert!(text.contains("59 units are left over"), "{text}");
+        // The pass ends.
         std::fs::remove_file(work.path("faults.log")).unwrap();
         said.read_to_string(&mut text).unwrap();
         assert_eq!(run.wait().unwrap().code(), Some(5), "{text}");
         assert!(text.contains("deadline missed by 21 s"), "{text}");
+        drop(std::fs::remove_file(work.path("faults.log")));
+        text
+    }
+
+    #[test]
+    fn a_time_that_is_up_leaves_scenes_over_and_the_same_command_goes_on() {
+        let work = prepared();
+        swath(&work, "quiet", 0, &[]).expect(0);
+        // Three members have seen two scenes.
+        out_of_time(&work, 7, &[]);
+        let report = work.report("out");
+        let missing = report["missing"].as_array().unwrap().len();
+        assert_eq!((missing, &report["totals"]["done"], &report["state"]), (58, &2.into(), &"stopped".into()));
+        assert!(!work.path("out/submit.zip").exists());
+
+        out_of_time(&work, 7, &["--allow-partial=blank:0"]);
+        assert_eq!(work.report("out")["totals"]["reused"], 2);
+        assert_eq!(crate::support::archive(&work.path("out/submit.zip")).len(), 60);
+
+        swath(&work, "out", 0, &["--deadline", "1h"]).expect(0);
+        assert!(outputs(&work.path("out")) == outputs(&work.path("quiet")));
+    }
+
+    #[test]
+    fn when_time_is_up_what_no_network_has_begun_is_dropped_and_the_lateness_is_told() {
+        let work = prepared();
+        swath(&work, "quiet", 0, &[]).expect(0);
+        // The first of three members is at the first unit.
+        let text = out_of_time(&work, 1, &[]);
+        assert!(text.contains("59 units are left over"), "{text}");
         let report = work.report("out");
         let totals = &report["totals"];
         // As long as nothing is known of the networks, no second unit begins.
