@@ -26,6 +26,7 @@ mod reader;
 mod readme;
 mod resume;
 mod script;
+mod set_up;
 mod supervisor;
 mod support;
 mod weights;
