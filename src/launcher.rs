@@ -97,8 +97,10 @@ fn find(places: &[Place]) -> Result<PathBuf, String> {
 
 /// Why a folder's libraries will not do.
 fn lacks(folder: &Path) -> Option<String> {
-    if !folder.is_dir() {
-        return Some("no such folder".into());
+    match folder.metadata() {
+        Ok(_) => {}
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Some("no such folder".into()),
+        Err(e) => return Some(e.to_string()),
     }
     if let Some(missing) = LIBRARIES.iter().find(|name| !folder.join(name).is_file()) {
         return Some(format!("no {missing}"));

@@ -1,5 +1,5 @@
 //! swath turns a directory of remote-sensing rasters into land-cover masks with an ensemble of segmentation networks. This is its
-//! architecture; `README.md` says how to use it.
+//! architecture; `README.md` says how to use it, and names where the references lie.
 //!
 //! # Bird's eye
 //!
@@ -15,6 +15,7 @@
 //! read in one pass, its batches never mix with another's, and the bytes it holds are credited from a [`flow::Budget`] before it
 //! is read and given back as it goes.
 //!
+//! With libtorch, `swath` itself is only a launcher (`src/launcher.rs`): it finds libtorch and becomes `swath-torch`, the program proper.
 //! Three kinds of processes, all this program. The one that a person starts only watches ([`app::supervise()`]): it starts the run again
 //! when that dies. The run holds the models and the dataflow. Whatever parses a raster sits in children of the run, one per reader
 //! ([`raster::Isolated`]), which answer over a socket and pass pixels through shared memory.
@@ -63,7 +64,7 @@
 //! - A file has its final name only when it is complete and synced. `commit` alone gives final names to scenes' files.
 //! - A non-finite logit is never argmaxed, weights fit exactly or are refused, and a mask holds the class table's values only.
 //! - Files are data. A TorchScript program alone runs, and only under the digest that the pipeline names for it.
-//! - Nothing outside `report` prints.
+//! - Nothing outside `report` prints, but the launcher, which runs before this library can be loaded.
 //! - `unsafe` code is in two files: `infer/torch/cuda.rs` opens libtorch's CUDA library where there is one, and `process/leave.rs` ends a
 //!   process whose threads do not come back.
 

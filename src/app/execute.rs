@@ -354,7 +354,7 @@ impl<'a> Run<'a> {
             watch.line(&line);
         }
         if let Some(warning) = disk::warning(self.outstanding_bytes(), disk::free(&self.options.out)) {
-            watch.line(&format!("warning: {warning}"));
+            watch.warning(&warning);
         }
         if self.record.report.totals.done < self.board.plan().scenes.len() as u64 || !self.refused.is_empty() {
             self.withdraw_archive()?;

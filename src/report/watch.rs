@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Event;
-use super::print::{eprint_line, say, tell};
+use super::print::{eprint_line, eprint_warning, say, tell};
 use super::show::{Detail, ProgressForm, Show};
 use super::words::time;
 
@@ -90,6 +90,13 @@ impl Watch {
     pub fn line(&self, text: &str) {
         if self.detail > Detail::Quiet {
             self.aside(|| eprint_line(text));
+        }
+    }
+
+    /// Says what a person should know without tearing the bar.
+    pub fn warning(&self, text: &str) {
+        if self.detail > Detail::Quiet {
+            self.aside(|| eprint_warning(text));
         }
     }
 

@@ -75,7 +75,11 @@ fn run_into(faults: &str, units: &[(&str, usize)], checkpoints: &str, devices: u
     assert_eq!((tile_by_tile(&first).as_slice(), first.report.totals.done), (units, 7), "{what}");
     let planned = flow.plan().unwrap().0.plan.totals();
     let ran = &first.report.totals;
-    assert_eq!((ran.tiles, ran.network_pixels), (planned.tiles, planned.network_pixels), "{what}");
+    assert_eq!(ran.tiles, planned.tiles, "{what}");
+    // Logits that another device had kept before the unit was put off are brought back, and no network sees these tiles again.
+    let are_kept = checkpoints.contains("member-logits");
+    let (seen, planned) = (ran.network_pixels, planned.network_pixels);
+    assert!(seen == planned || (are_kept && seen < planned), "{what}: {seen} of {planned}");
     assert!(outputs(dir.path()) == *expected, "{what}");
 
     // What was conceded is known: the same command reuses all of it, without a device that could fail.

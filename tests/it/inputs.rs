@@ -11,7 +11,9 @@ use crate::support::memory::values;
 
 /// The command on these inputs.
 fn swath(work: &Workdir, command: &str, input: &str) -> Ran {
-    work.swath(&[command, "p.toml", "-i", input, "-o", "out", "--backend", "fake", "--devices", "cpu"])
+    let told = if command == "run" { &["-v"][..] } else { &[] };
+    let job = ["p.toml", "-i", input, "-o", "out", "--backend", "fake", "--devices", "cpu"];
+    work.swath(&[&[command], &job[..], told].concat())
 }
 
 fn scene(work: &Workdir, name: &[u8]) {

@@ -15,7 +15,7 @@ use crate::support::command::{Workdir, children, geotiff, is_alive, wait_until};
 use crate::support::memory::{TWO, pipeline, values};
 use crate::support::{outputs, shared};
 
-const RUN: [&str; 8] = ["run", "p.toml", "-i", "in", "-o", "out", "--backend", "fake"];
+const RUN: [&str; 9] = ["run", "p.toml", "-i", "in", "-o", "out", "--backend", "fake", "-v"];
 
 fn isolated() -> Box<dyn RasterSource> {
     let limits = DecoderLimits::reading(16 << 20, 0, 16 << 20, Duration::from_secs(60));

@@ -36,6 +36,7 @@ mod readme;
 mod replace;
 mod resume;
 mod script;
+mod set_up;
 mod standing;
 mod supervisor;
 mod support;

@@ -244,7 +244,7 @@ fn a_pipeline_behind_the_inputs_is_the_pipeline() {
     let work = prepared();
     let swath = |arguments: &[&str]| work.swath(&[arguments, &["--backend", "fake", "--devices", "cpu"]].concat());
     swath(&["run", "-i", "in", "p.toml", "-o", "out"]).says(0, &["1 done, 0 failed"]);
-    work.swath(&["retry", "out", "--failed"]).says(0, &["1 of 1 scene"]);
+    work.swath(&["resume", "out"]).says(0, &["1 of 1 scene"]);
     swath(&["plan", "-i", "in/s0.tif", "p.toml"]).says(0, &["1 to segment"]);
     swath(&["plan", "-i", "in"]).says(2, &["no pipeline file is named", "swath run PIPELINE.toml -i"]);
     swath(&["plan", "-i", "p.toml"]).says(2, &["there is a pipeline file and no input"]);

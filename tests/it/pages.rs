@@ -65,7 +65,7 @@ fn prepared() -> Workdir {
 }
 
 fn run(work: &Workdir, input: &str, more: &[&str]) -> Ran {
-    work.swath(&[&["run", "p.toml", "-o", "out", "--backend", "fake", "-i", input], more].concat())
+    work.swath(&[&["run", "p.toml", "-o", "out", "--backend", "fake", "-v", "-i", input], more].concat())
 }
 
 fn mask(work: &Workdir, name: &str) -> (u32, u32, Vec<u16>) {
@@ -213,7 +213,7 @@ fn what_the_decoder_warns_of_fails_a_scene_under_strict_and_does_not_change_the_
     let work = prepared();
     let arguments = |more: &[&str]| {
         let scenes = [scene.to_str().unwrap(), good.to_str().unwrap()];
-        let base = ["run", "p.toml", "-o", "out", "--backend", "fake", "--fresh"];
+        let base = ["run", "p.toml", "-o", "out", "--backend", "fake", "--fresh", "-v"];
         work.swath(&[&base[..], more, &["-i"], &scenes].concat())
     };
     arguments(&[]).says(0, &["2 done, 0 failed"]);

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use crate::support::command::{Workdir, with_scenes};
 
-const RUN: [&str; 7] = ["run", "p.toml", "-i", "in", "-o", "out", "--backend=fake"];
+const RUN: [&str; 8] = ["run", "p.toml", "-i", "in", "-o", "out", "--backend", "fake"];
 
 /// Every command whose answer goes to standard output, and needs no network.
 const ANSWERS: [&str; 15] = [
@@ -78,7 +78,7 @@ fn a_run_whose_summary_cannot_be_printed_has_done_its_work_and_says_so() {
     assert_eq!(code, Some(13), "{stderr}");
     assert!(stderr.contains("No space left") && stderr.contains("recorded in `out/report.json`"), "{stderr}");
     assert_eq!(work.report("out")["state"], "finished");
-    work.swath(&["status", "out"]).says(0, &["2 done", "archive     made"]);
+    work.swath(&["status", "out"]).says(0, &["2 done", "submit.zip is made"]);
     work.swath(&RUN).says(0, &["2 of 2 scenes are done and verified"]);
     // What the run has to say itself weighs more.
     work.write("in/bad.tif", "no scene");

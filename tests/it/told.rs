@@ -47,7 +47,7 @@ fn failures_are_told_once_by_cause_with_the_first_names() {
     let ran = run(&work, &[]);
     let text = ran.expect(3);
     assert_eq!(text.matches("cut0.tif").count(), 1, "{text}");
-    assert!(ran.stdout.contains("5 scenes (plan): refused: the file is empty\n"), "{text}");
+    assert!(ran.stdout.contains("5 scenes (plan): refused: the file is empty; "), "{text}");
     assert!(ran.stdout.contains("in/cut0.tif, in/cut1.tif, in/cut2.tif and 2 more (not in submit.zip)\n"), "{text}");
     assert!(ran.stdout.contains("2 done, 6 failed") && ran.stdout.contains("1 scene (plan"), "{text}");
     let text = run(&work, &["-v"]).expect(3);
@@ -88,7 +88,7 @@ fn programs_are_told_one_json_object_per_line() {
     assert_eq!((of("started")["scenes"].as_u64(), of("started")["backend"].as_str()), (Some(2), Some("fake")));
     assert_eq!(
         (of("failed")["stage"].as_str(), of("failed")["cause"].as_str()),
-        (Some("plan"), Some("refused: the file is empty"))
+        (Some("plan"), Some("refused: the file is empty; fetch or write it again"))
     );
     assert_eq!(of("finished")["totals"]["done"], 2);
     let ran = work.swath(&["run", "gone.toml", "-i", "in", "-o", "out", "--progress", "json"]);
