@@ -40,6 +40,9 @@ impl Fault {
         if let Some((name, _)) = named(message, "missing field ") {
             return Self::missing(key, &name);
         }
+        if let Some((dtype, value)) = no_divisor(key, found) {
+            return Self::value(format!("{key}.{dtype}"), show(value), "a number");
+        }
         let shown = found.map_or_else(|| "missing".to_owned(), show);
         let variants = variants();
         if !variants.is_empty() {
@@ -85,6 +88,12 @@ impl Fault {
         };
         Self { key: key.to_owned(), detail }
     }
+}
+
+/// The entry of a table of divisors that is none: its keys are an enumeration, and serde's path ends above those.
+fn no_divisor<'a>(key: &str, found: Option<&'a Value>) -> Option<(&'a String, &'a Value)> {
+    let table = found.filter(|_| key.rsplit('.').next() == Some("divide"))?.as_table()?;
+    table.iter().find(|(_, value)| !value.is_integer() && !value.is_float())
 }
 
 /// Whether a key at the top is a list of tables.
