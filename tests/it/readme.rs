@@ -94,6 +94,10 @@ fn every_line_to_type_works_or_is_listed_with_the_reason() {
             continue;
         }
         let mut arguments = of_swath(line).unwrap_or_else(|| panic!("`{line}` is neither run nor listed"));
+        if arguments[0] == "models" && !cfg!(feature = "torch") {
+            // Such a build has no networks to show.
+            continue;
+        }
         if ["run", "plan"].contains(&arguments[0]) {
             arguments.extend(["--backend", "fake"]);
         }
