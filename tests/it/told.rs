@@ -4,9 +4,9 @@
 use serde_json::Value;
 use swath::geom::Size;
 
-use crate::support::archive;
 use crate::support::command::{Ran, UNPACKED, Workdir, geotiff};
 use crate::support::memory::{IDENTITY, TWO, pipeline, values};
+use crate::support::{archive, shared};
 
 const FIXED: &str = "strategy = \"fixed\"\ncentre = 64\ndilation = 16\nwhole_max = 60";
 
@@ -205,4 +205,21 @@ fn old_layers_are_told_and_removed_on_request() {
     let text = run(&work, &["--exclude", "a.tif"]).expect(0);
     assert!(!text.contains("earlier runs are still there"), "{text}");
     work.swath(&["verify", "out"]).says(0, &["0 do not"]);
+}
+
+#[test]
+fn what_the_decoder_warns_of_is_told_with_its_scene() {
+    let Some(scene) = shared("data/broken/open/made_real_cog_jpeg_bitflips.tif") else { return };
+    let work = prepared(IDENTITY);
+    let scene = scene.to_str().unwrap();
+    let arguments = ["run", "p.toml", "-i", scene, "-o", "out", "--backend", "fake"];
+    let words = ["1 scene is done, with warnings of the decoder", "bitflips.tif: Corrupt JPEG data", "--strict"];
+    work.swath(&arguments).says(0, &words);
+    let name = "made_real_cog_jpeg_bitflips";
+    let told =
+        |report: &Value| report["scenes"][name]["warnings"][0].as_str().unwrap().starts_with("Corrupt JPEG data");
+    assert!(told(&work.report("out")));
+    // A run that has nothing to do tells it all the same.
+    work.swath(&arguments).says(0, &words);
+    assert!(told(&work.report("out")));
 }
