@@ -66,7 +66,7 @@ impl There {
             let digest = plan.digest().map_err(|e| Error::Internal(e.to_string()))?;
             state.concessions.retain(|conceded| holds(conceded, &digest, false));
             let concessions = Concessions::of(&std::mem::take(&mut state.concessions), &digest);
-            let Found { done, memory, archive, damaged, .. } =
+            let Found { done, usable, archive, damaged, .. } =
                 look_back(plan, &concessions, state, &outputs.layout, None)?;
             let n_done = done.iter().flatten().count();
             // An archive of fewer scenes is made anew.
@@ -75,7 +75,7 @@ impl There {
                 done: n_done as u64,
                 outstanding: (done.len() - n_done) as u64,
                 damaged,
-                checkpoints: memory.entries.len() as u64,
+                checkpoints: usable.checkpoints,
             });
             there.done = done.iter().map(|scene| if scene.is_some() { whole } else { Done::Nothing }).collect();
         }
@@ -106,6 +106,7 @@ fn document(job: &Job, there: There) -> Result<PlanDocument, Error> {
     Ok(PlanDocument {
         plan: plan.digest().map_err(|e| Error::Internal(e.to_string()))?,
         versions: plan.versions.clone(),
+        backend: plan.backend.name(),
         scenes: plan.scenes.iter().map(|s| scene(s, &plan.root.join(&s.file))).collect(),
         refused: refused.map(|r| RefusedScene { file: r.file.display().to_string(), cause: r.cause.clone() }).collect(),
         ignored: job.planned.ignored,

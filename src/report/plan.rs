@@ -5,8 +5,8 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::BudgetReport;
 use super::words::time;
+use super::{BudgetReport, FAKE};
 use crate::config::{count, format_bytes};
 
 /// Refused scenes that the text lists; the JSON has all.
@@ -22,6 +22,8 @@ pub struct PlanDocument {
     pub plan: String,
     /// Versions of what can change a byte.
     pub versions: Vec<(&'static str, String)>,
+    /// What runs the networks: "torch", or "fake" for the stand-in whose masks mean nothing.
+    pub backend: &'static str,
     /// Scenes that will be segmented.
     pub scenes: Vec<PlannedScene>,
     /// Scenes that will not.
@@ -159,9 +161,8 @@ impl PlanDocument {
             line(format!("  ... and {} more: --json has all", self.refused.len() - LISTED));
         }
         line(format!(
-            "tiles       {} in {}; {:.1} Mpx through each network, {:.1} % of it overlap and padding",
+            "tiles       {}; {:.1} Mpx through each network, {:.1} % of it overlap and padding",
             self.tiles,
-            count(self.units, "unit"),
             self.network_pixels as f64 / 1e6,
             self.waste_percent
         ));
@@ -200,6 +201,9 @@ impl PlanDocument {
         }
         for warning in &self.warnings {
             line(format!("warning     {warning}"));
+        }
+        if self.backend == "fake" {
+            line(format!("fake        {FAKE}"));
         }
         text
     }

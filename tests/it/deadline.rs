@@ -292,7 +292,7 @@ mod command {
         swath(&work, "quiet", 0, &[]).expect(0);
         // The first of three members is at the first unit.
         let text = out_of_time(&work, 1, &[]);
-        assert!(text.contains("59 units are left over"), "{text}");
+        assert!(text.contains("59 parts of the work are left over"), "{text}");
         let report = work.report("out");
         let totals = &report["totals"];
         // As long as nothing is known of the networks, no second unit begins.

@@ -12,7 +12,7 @@ use crate::faults::Fault;
 use crate::flow::{GraphError, StageReport};
 use crate::infer::{BackendError, open_backends};
 use crate::journal::{Conceded, ConcessionRecord, DeviceFaultRecord, Journal, JournalError, Record};
-use crate::report::{Watch, eprint_line};
+use crate::report::{Watch, eprint_line, plural};
 
 /// How late it is when a test says that the deadline is over.
 const PLANTED_LATENESS: Duration = Duration::from_secs(21);
@@ -67,9 +67,9 @@ impl Run<'_> {
         let single = |unit: &usize| Conceded::SingleTiles { unit: u32::try_from(*unit).unwrap_or(u32::MAX) };
         let conceded: Vec<Conceded> = units.iter().map(single).collect();
         watch.line(&format!(
-            "out of memory on a device: {} of {} units are done again, tile by tile",
+            "out of memory on a device: {} of {} are done again, tile by tile",
             units.len(),
-            self.board.plan().units.len()
+            n_units(self.board.plan().units.len())
         ));
         let entries = {
             let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
@@ -122,7 +122,7 @@ impl Run<'_> {
                 self.stop.drain();
                 self.record.step(elapsed, ahead.units, &[]);
                 format!(
-                    "the next unit does not fit into what is left: nothing more begins, and {} left over",
+                    "no further part of the work fits into what is left: nothing more begins, and {} left over",
                     are(ahead.units)
                 )
             }
@@ -185,9 +185,9 @@ impl Run<'_> {
     }
 }
 
-/// A number of units.
+/// A number of units, as people are told of them: a row of tiles, or a group of small scenes.
 fn n_units(n: usize) -> String {
-    format!("{n} {}", if n == 1 { "unit" } else { "units" })
+    plural(n as u64, "part of the work", "parts of the work")
 }
 
 /// The same as the subject of a sentence.
