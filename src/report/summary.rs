@@ -180,8 +180,10 @@ fn speed(report: &RunReport, detail: Detail, lines: &mut Lines) {
 }
 
 fn files(report: &RunReport, dir: &str, lines: &mut Lines) {
-    lines.add(Tone::Plain, "masks", &format!("{dir}/masks"));
-    if report.outputs.keys().any(|name| name.starts_with("color/")) {
+    if report.totals.done > 0 {
+        lines.add(Tone::Plain, "masks", &format!("{dir}/masks"));
+    }
+    if report.totals.done > 0 && report.outputs.keys().any(|name| name.starts_with("color/")) {
         lines.add(Tone::Plain, "pictures", &format!("{dir}/color"));
     }
     match archive(report) {

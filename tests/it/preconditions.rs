@@ -85,9 +85,8 @@ fn a_run_directory_without_the_right_to_write_is_not_told_as_a_lack_of_room() {
     let work = with_scenes(&[(40, 30)]);
     std::fs::create_dir(work.path("out")).unwrap();
     std::fs::set_permissions(work.path("out"), std::fs::Permissions::from_mode(0o555)).unwrap();
-    if std::fs::write(work.path("out/x"), "").is_ok() {
-        std::fs::remove_file(work.path("out/x")).unwrap();
-        return skip("root may write into every folder");
+    if !work.heeds_rights() {
+        return;
     }
     both_refuse(&work, &with(&[]), 13, &["cannot write into the folder `out`: Permission denied"]);
 }

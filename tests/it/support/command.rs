@@ -1,7 +1,9 @@
 //! The program as a person runs it.
 #![cfg(feature = "gdal")]
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -12,7 +14,13 @@ use super::outputs;
 /// A folder of its own for a test, and the program in it.
 pub(crate) struct Workdir {
     dir: tempfile::TempDir,
+    /// What the program is started by, if not by itself.
+    through: Cell<&'static [&'static str]>,
 }
+
+/// Starts a program of root without what sets root above the rights of files (util-linux).
+const AS_ANYBODY: [&str; 3] =
+    ["setpriv", "--inh-caps=-dac_override,-dac_read_search", "--bounding-set=-dac_override,-dac_read_search"];
 
 /// What the program did.
 #[derive(Debug)]
@@ -24,7 +32,7 @@ pub(crate) struct Ran {
 
 impl Workdir {
     pub(crate) fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap() }
+        Self { dir: tempfile::tempdir().unwrap(), through: Cell::new(&[]) }
     }
 
     pub(crate) fn path(&self, relative: &str) -> PathBuf {
@@ -38,10 +46,30 @@ impl Workdir {
         path
     }
 
+    /// From here on the rights of files hold for the program, also where root runs the tests. False, with a printed reason, where that
+    /// cannot be had.
+    #[expect(clippy::print_stderr, reason = "a test that skips says why")]
+    pub(crate) fn heeds_rights(&self) -> bool {
+        let is_root = std::fs::metadata(self.path(".")).unwrap().uid() == 0;
+        let can_drop =
+            || Command::new(AS_ANYBODY[0]).args(&AS_ANYBODY[1..]).arg("true").status().is_ok_and(|s| s.success());
+        if is_root && !can_drop() {
+            eprintln!("skipped: root may do everything, and there is no setpriv (util-linux) that gives it up");
+            return false;
+        }
+        self.through.set(if is_root { &AS_ANYBODY } else { &[] });
+        true
+    }
+
     /// The program with these arguments, here, with a cache of its own.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_swath"));
-        command.args(packing(arguments)).current_dir(self.dir.path()).env("XDG_CACHE_HOME", self.path("cache"));
+        let words = [self.through.get(), &[env!("CARGO_BIN_EXE_swath")]].concat();
+        let mut command = Command::new(words[0]);
+        command
+            .args(&words[1..])
+            .args(packing(arguments))
+            .current_dir(self.dir.path())
+            .env("XDG_CACHE_HOME", self.path("cache"));
         command.env_remove("RUST_BACKTRACE");
         command
     }
