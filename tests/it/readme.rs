@@ -68,8 +68,7 @@ fn prepared() -> Workdir {
         page("pipelines/single.toml").replace("../data/weights/deeplabv3plus_resnet34.safetensors", "my.safetensors");
     assert!(own.contains("\"my.safetensors\""), "single.toml names other weights");
     work.write("my.toml", own);
-    let tensor = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![1], &[0; 4]).unwrap();
-    work.write("my.safetensors", safetensors::serialize([("weight", tensor)], None).unwrap());
+    own_weights(&work);
     let size = Size::new(70, 50);
     for seed in 0..2 {
         let planes: Vec<u8> = (0..3).flat_map(|band| values(size, 200, seed * 3 + band)).collect();
@@ -79,6 +78,20 @@ fn prepared() -> Workdir {
         truth.save(work.path(&format!("truth/s{seed}.png"))).unwrap();
     }
     work
+}
+
+/// Weights for `my.toml`: also where its networks are fake they must fit.
+#[cfg(feature = "torch")]
+fn own_weights(work: &Workdir) {
+    let pipeline = swath::config::Pipeline::load(&work.path("my.toml"), &[]).unwrap();
+    crate::support::save_weights(&pipeline.members[0].spec, &work.path("my.safetensors"));
+}
+
+/// A build without networks compares nothing.
+#[cfg(not(feature = "torch"))]
+fn own_weights(work: &Workdir) {
+    let tensor = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![1], &[0; 4]).unwrap();
+    work.write("my.safetensors", safetensors::serialize([("weight", tensor)], None).unwrap());
 }
 
 #[test]

@@ -124,7 +124,7 @@ fn a_fake_run_refuses_the_weights_that_a_real_one_would() {
     file.extend_from_slice(header);
     file.extend_from_slice(&1.0f32.to_le_bytes());
     work.write("w.safetensors", file);
-    run(&work, &[]).says(12, &["w.safetensors", "`x`"]);
+    run(&work, &[]).says(12, &["w.safetensors", "extra: x [1]"]);
     assert!(!work.path("out/masks").exists());
 }
 

@@ -1,35 +1,25 @@
 //! `swath weights` and `swath models`, as a person uses them.
 #![cfg(all(feature = "torch", feature = "gdal"))]
 
-use std::path::Path;
-
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use swath::geom::Size;
 use swath::zoo::layers::scope::Purpose;
 use swath::zoo::spec::{NetworkSpec, SpecTable};
 use swath::zoo::{registry, weights};
-use tch::Device;
 
 use crate::support::command::{Workdir, geotiff};
 use crate::support::memory::{pipeline, values};
-use crate::support::shared;
+use crate::support::{save_weights, shared};
 
 fn spec(name: &str, bands: u32, classes: u32) -> NetworkSpec {
     SpecTable::named(name).unwrap().resolve(bands, Some(classes)).unwrap()
 }
 
-/// Seeded weights of a network in a file.
-fn save(spec: &NetworkSpec, path: &Path) {
-    let built = registry::build(spec, Purpose::Training, Device::Cpu).unwrap();
-    weights::seeded(&built.store, &built.layout, 5).unwrap();
-    weights::save(&built.store, &built.layout, path).unwrap();
-}
-
 #[test]
 fn a_file_is_shown_with_what_it_holds_and_which_network_it_fits() {
     let work = Workdir::new();
-    save(&spec("unet/resnet18", 4, 7), &work.path("u.safetensors"));
+    save_weights(&spec("unet/resnet18", 4, 7), &work.path("u.safetensors"));
     let ran = work.swath(&["weights", "inspect", "u.safetensors", "--all"]);
     let fits = "fits    smp/unet/resnet18, 7 classes, 4 bands";
     ran.says(0, &["format  safetensors", "sha256", fits, "encoder.conv1.weight", "[64, 4, 7, 7]"]);
@@ -43,7 +33,7 @@ fn a_file_is_shown_with_what_it_holds_and_which_network_it_fits() {
 #[test]
 fn what_is_converted_is_what_it_was_and_what_differs_is_told() {
     let work = Workdir::new();
-    save(&spec("unet/resnet18", 3, 2), &work.path("u.safetensors"));
+    save_weights(&spec("unet/resnet18", 3, 2), &work.path("u.safetensors"));
     work.swath(&["weights", "convert", "u.safetensors", "-o", "half.safetensors", "--dtype", "f16"]).expect(0);
     work.swath(&["weights", "diff", "u.safetensors", "u.safetensors"]).says(0, &["tensors are equal"]);
     let ran = work.swath(&["weights", "diff", "u.safetensors", "half.safetensors"]);
@@ -75,7 +65,7 @@ fn somebody_elses_checkpoint_converts_bit_for_bit() {
 fn an_exported_file_has_the_references_names_or_the_folded_ones() {
     let work = Workdir::new();
     let danet = spec("naic/danet/resnet50", 3, 4);
-    save(&danet, &work.path("d.safetensors"));
+    save_weights(&danet, &work.path("d.safetensors"));
     let ran =
         work.swath(&["models", "export", "naic/danet/resnet50", "--weights", "d.safetensors", "-o", "e.safetensors"]);
     ran.says(0, &["e.safetensors: naic/danet/resnet50, 4 classes, 3 bands"]);
@@ -98,7 +88,7 @@ fn an_exported_file_has_the_references_names_or_the_folded_ones() {
 #[test]
 fn training_with_other_classes_starts_from_all_but_the_classifier() {
     let work = Workdir::new();
-    save(&spec("deeplabv3plus/resnet18", 4, 5), &work.path("five.pth"));
+    save_weights(&spec("deeplabv3plus/resnet18", 4, 5), &work.path("five.pth"));
     let start = |name: &str, file: &str, more: &[&str]| {
         let export = ["models", "export", name, "--weights", file, "-o", "s.safetensors", "--overwrite"];
         let export = [&export[..], &["--drop-classifier"]].concat();
@@ -148,7 +138,7 @@ fn changed(work: &Workdir, to: &str, change: impl FnOnce(&mut Vec<(String, Tenso
 #[test]
 fn every_way_in_which_a_file_does_not_fit_is_told_with_what_to_do() {
     let work = Workdir::new();
-    save(&spec("unet/resnet18", 1, 3), &work.path("w.safetensors"));
+    save_weights(&spec("unet/resnet18", 1, 3), &work.path("w.safetensors"));
     let size = Size::new(64, 64);
     geotiff(&work.path("in/s.tif"), size, &values(size, 7, 1));
     let member = "[[members]]\nnetwork = \"unet\"\nbackbone = \"resnet18\"\nweights = \"x\"\n";
@@ -197,11 +187,11 @@ fn every_way_in_which_a_file_does_not_fit_is_told_with_what_to_do() {
     // The rest is told by what all mismatches together say.
     changed(&work, "x", |t| t.iter_mut().for_each(|t| t.0 = format!("net.{}", t.0)));
     refused(&["begin with `net.`: save it again without that prefix"]);
-    save(&spec("unet/resnet18", 1, 19), &work.path("x"));
+    save_weights(&spec("unet/resnet18", 1, 19), &work.path("x"));
     refused(&["the file has 19 classes, the pipeline 3", "models export --drop-classifier"]);
-    save(&spec("unet/resnet18", 4, 3), &work.path("x"));
+    save_weights(&spec("unet/resnet18", 4, 3), &work.path("x"));
     refused(&["the file is for 4 bands, the pipeline has 1"]);
-    save(&spec("unet/resnet34", 1, 3), &work.path("x"));
+    save_weights(&spec("unet/resnet34", 1, 3), &work.path("x"));
     refused(&["missing", "extra", "the file fits `smp/unet/resnet34` with 3 classes and 1 bands"][1..]);
 }
 
@@ -209,7 +199,7 @@ fn every_way_in_which_a_file_does_not_fit_is_told_with_what_to_do() {
 fn compressed_weights_fit_their_budget_and_run_as_they_are() {
     let work = Workdir::new();
     let member = "[[members]]\nnetwork = \"deeplabv3plus\"\nbackbone = \"resnet18\"\nweights = \"w.safetensors\"\n";
-    save(&spec("deeplabv3plus/resnet18", 1, 3), &work.path("w.safetensors"));
+    save_weights(&spec("deeplabv3plus/resnet18", 1, 3), &work.path("w.safetensors"));
     let compress = |more: &[&str]| {
         work.swath(&[&["weights", "compress", "w.safetensors", "-o", "z", "--overwrite"], more].concat())
     };
@@ -238,7 +228,7 @@ fn compressed_weights_fit_their_budget_and_run_as_they_are() {
 #[test]
 fn a_budget_is_spent_where_given_scenes_need_it_and_the_masks_are_compared() {
     let work = Workdir::new();
-    save(&spec("naic/unet", 1, 3), &work.path("w.safetensors"));
+    save_weights(&spec("naic/unet", 1, 3), &work.path("w.safetensors"));
     let member = "[[members]]\nnetwork = \"unet\"\nvariant = \"naic\"\nweights = \"w.safetensors\"\n";
     work.write(
         "p.toml",

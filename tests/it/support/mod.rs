@@ -21,6 +21,15 @@ pub(crate) fn shared(relative: &str) -> Option<PathBuf> {
     Some(path)
 }
 
+/// Seeded weights of a network in a file.
+#[cfg(feature = "torch")]
+pub(crate) fn save_weights(spec: &swath::zoo::spec::NetworkSpec, path: &Path) {
+    use swath::zoo::{layers::scope::Purpose, registry, weights};
+    let built = registry::build(spec, Purpose::Training, tch::Device::Cpu).unwrap();
+    weights::seeded(&built.store, &built.layout, 5).unwrap();
+    weights::save(&built.store, &built.layout, path).unwrap();
+}
+
 /// Memory that a process has for reading small files, in KiB: far more than the test program itself takes.
 const MEMORY_KIB: u64 = 1 << 20;
 /// Set in the process that has no more.
