@@ -27,7 +27,8 @@
 //! | [`geom`] | sizes, spans, rectangles, the map to the ground |
 //! | [`tiler`] | a scene's size in, its grid of tiles out: pure arithmetic |
 //! | [`raster`] | scenes behind [`raster::RasterSource`]: GDAL, or in memory; the only place that parses what it does not trust |
-//! | [`zoo`] | the networks: facts as data, layers, backbones, models, weights files |
+//! | [`weights`] | weights files: formats, readers, writers, compression; which tensors a file must hold |
+//! | [`zoo`] | the networks: facts as data, layers, backbones, models |
 //! | [`config`] | pipeline files: as written, and as checked |
 //! | [`journal`] | what a run directory remembers: the journal, stage results by key |
 //! | [`plan`] | the selection of scenes, the plan, the schedule and the memory it takes |
@@ -88,6 +89,7 @@ pub mod report;
 pub mod stages;
 pub mod synth;
 pub mod tiler;
+pub mod weights;
 pub mod zoo;
 
 /// Bytes as lower-case hexadecimal.

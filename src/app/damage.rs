@@ -13,8 +13,8 @@ use crate::plan::{Concessions, DeviceId, Plan, Planned};
 use crate::raster::OpenSource;
 use crate::report::eprint_line;
 use crate::stages::{Board, Memory};
-use crate::zoo::weights::WeightsFile;
-use crate::zoo::weights::swz::is_kept_exact;
+use crate::weights::WeightsFile;
+use crate::weights::swz::is_kept_exact;
 
 /// Distance of the levels that a tensor is rounded to, relative to its root mean square: about what two bits per weight leave.
 const STEP: f64 = 1.5;

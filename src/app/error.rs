@@ -15,8 +15,8 @@ use crate::plan::{PlanError, ScanError};
 use crate::raster::GdalError;
 use crate::report::PrintError;
 use crate::stages::{CommitError, InferError};
-use crate::zoo::weights::WeightsError;
-use crate::zoo::weights::swz::SwzError;
+use crate::weights::WeightsError;
+use crate::weights::swz::SwzError;
 
 /// What an interrupted run is told.
 const GOES_ON: &str = "the same command (without --fresh or --from) goes on from here";

@@ -76,9 +76,9 @@ mod with_torch {
 
     use super::{Error, NetworkSpec, row};
     use crate::report::{CheckRow, LayerRow, ModelSheet};
+    use crate::weights::layout::Role;
     use crate::zoo::census::{Census, census};
     use crate::zoo::check::{self, Folder, Verdict};
-    use crate::zoo::layout::Role;
 
     pub(super) fn sheet(spec: &NetworkSpec, side: u32) -> Result<ModelSheet, Error> {
         let taken = census(spec).map_err(|e| Error::Usage(e.to_string()))?;

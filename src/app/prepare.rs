@@ -11,7 +11,7 @@ use crate::plan::{
     doubts, scan,
 };
 use crate::raster::{DecoderLimits, Gdal, Isolated, OpenSource, gdal_report};
-use crate::zoo::weights;
+use crate::weights;
 
 /// What `swath run` and `swath plan` are asked.
 #[derive(Clone, Debug)]

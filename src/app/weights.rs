@@ -10,9 +10,9 @@ use super::replace::Output;
 use super::{Error, JobRequest};
 use crate::infer::Damage;
 use crate::report::{self, CompressedFile, CompressedFiles, TensorRow, WeightsDiff, WeightsSheet};
+use crate::weights::{self, FileTensor};
+pub use crate::weights::{Amount, Selection, Target};
 use crate::zoo::spec::{NetworkSpec, SpecTable};
-use crate::zoo::weights::{self, FileTensor};
-pub use crate::zoo::weights::{Amount, Selection, Target};
 
 #[cfg(feature = "torch")]
 use with_torch as networks;

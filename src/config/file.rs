@@ -149,7 +149,7 @@ pub(super) struct MemberTable {
     pub(super) multiple: Option<u32>,
     pub(super) align_corners: Option<bool>,
     pub(super) bytes_per_pixel: Option<u32>,
-    /// A weights file of any format that [`crate::zoo::weights`] reads; of `torchscript` the program.
+    /// A weights file of any format that [`crate::weights`] reads; of `torchscript` the program.
     pub(super) weights: Option<PathBuf>,
     /// What the file's SHA-256 must be.
     pub(super) sha256: Option<String>,

@@ -10,9 +10,9 @@ use tch::{Device, Kind, Tensor};
 
 use super::layers::scope::Purpose;
 use super::layers::trace::observed;
-use super::layout::Layout;
 use super::registry::{self, UnknownNetwork};
 use super::spec::{Network, NetworkSpec};
+use crate::weights::layout::Layout;
 
 /// Sides of the two images: every network takes both.
 const SIDES: [i64; 2] = [64, 128];

@@ -8,7 +8,8 @@ use super::identify::identify;
 use super::layers::scope::Purpose;
 use super::registry::{self, UnknownNetwork};
 use super::spec::{NetworkSpec, SpecError, SpecTable};
-use super::weights::{self, WeightsError, WeightsFile};
+use super::store;
+use crate::weights::{WeightsError, WeightsFile};
 
 /// Bands and classes of a network whose file does not tell.
 const PLANES: (u32, u32) = (3, 15);
@@ -46,8 +47,8 @@ pub fn plain(name: &str, from: &Path, to: &Path) -> Result<NetworkSpec, ExportEr
 pub fn folded(name: &str, from: &Path, to: &Path) -> Result<NetworkSpec, ExportError> {
     let spec = spec_of(name, from)?;
     let built = registry::build(&spec, Purpose::Inference, Device::Cpu)?;
-    weights::load(&built.store, &built.layout, from)?;
-    weights::save_variables(&built.store, to)?;
+    store::load(&built.store, &built.layout, from)?;
+    store::save_variables(&built.store, to)?;
     Ok(spec)
 }
 

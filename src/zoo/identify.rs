@@ -2,12 +2,10 @@
 
 use std::path::Path;
 
-use super::layout::Layout;
 use super::registry;
-use super::spec::{
-    ARCHITECTURES, Architecture, Attention, Backbone, CLASSIFIER_WEIGHTS, Choice, NetworkSpec, STEM_WEIGHTS, SpecTable,
-};
-use super::weights::{FileTensor, Mismatch, WeightsFile, compare, is_ending};
+use super::spec::{ARCHITECTURES, Architecture, Attention, Backbone, Choice, NetworkSpec, SpecTable};
+use crate::weights::layout::Layout;
+use crate::weights::{FileTensor, Mismatch, WeightsFile, compare, hints, is_ending};
 
 /// Every network whose reference has just these names, with these shapes but for classes and bands, which the file tells.
 ///
@@ -68,10 +66,10 @@ fn planes(layout: &Layout, tensors: &[FileTensor], spec: &NetworkSpec) -> Option
             Mismatch::Missing { .. } | Mismatch::Extra { .. } => return None,
             Mismatch::Shape { name, found, .. } => {
                 let ends = |list: &[&str]| list.iter().any(|end| is_ending(&name, end));
-                if ends(&CLASSIFIER_WEIGHTS) {
+                if ends(&hints::CLASSIFIER) {
                     classes = u32::try_from(*found.first()?).ok()?;
                 }
-                if ends(&STEM_WEIGHTS) {
+                if ends(&hints::STEM) {
                     bands = u32::try_from(*found.get(1)?).ok()?;
                 }
             }

@@ -1,18 +1,15 @@
-//! The networks: what they are as data, their layers in libtorch, and their weights.
+//! The networks: what they are as data, and their layers in libtorch. [`crate::weights`] reads the files that fill them.
 //!
-//! [`spec`], [`seed`] and the pure half of [`weights`] know no tensor and are always compiled, so that a plan can be made
-//! and a weights file be looked at without libtorch. Names of variables are those of the reference implementations, so a
+//! [`spec`] and [`seed`] know no tensor and are always compiled, so that a plan can be made without libtorch. Names of variables are those of the reference implementations, so a
 //! checkpoint saved from there loads as it is.
 //!
 //! To add a network: one file in `models` (and perhaps one in `backbone`), its entry in [`spec`]'s catalogue, one line in `registry`, one
-//! parity fixture. `layout` says which tensors a network has by its reference, `check` compares it with that,
+//! parity fixture. `store` fills its variables from a weights file, `check` compares it with that,
 //! `census` counts it, `identify` tells from a file which one it belongs to, `export` writes it for its reference, `start` for
 //! training with other classes. A network that comes as a program has none of all that: `script` runs it.
 
-pub mod layout;
 pub mod seed;
 pub mod spec;
-pub mod weights;
 
 #[cfg(feature = "torch")]
 pub mod backbone;
@@ -36,3 +33,5 @@ pub mod script;
 pub mod segmenter;
 #[cfg(feature = "torch")]
 pub mod start;
+#[cfg(feature = "torch")]
+pub mod store;

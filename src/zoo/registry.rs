@@ -5,9 +5,9 @@ use std::cell::RefCell;
 use tch::Device;
 use tch::nn::VarStore;
 
+use crate::weights::layout::Layout;
 use crate::zoo::backbone::{self, Extractor};
 use crate::zoo::layers::scope::{Purpose, Scope};
-use crate::zoo::layout::Layout;
 use crate::zoo::models::basnet::BasNet;
 use crate::zoo::models::danet::DaNet;
 use crate::zoo::models::deeplabv3plus::DeepLabV3Plus;
@@ -42,7 +42,7 @@ pub struct Built<N: ?Sized> {
     pub network: Box<N>,
 }
 
-/// Builds the network that `spec` describes on `device`, for `purpose`. [`super::weights`] fills it.
+/// Builds the network that `spec` describes on `device`, for `purpose`. [`super::store`] fills it.
 ///
 /// # Errors
 /// When the spec names a backbone alone, or a network without tensors.

@@ -8,8 +8,8 @@ use tch::{CModule, Device, IValue, Kind, TchError, Tensor};
 
 use super::segmenter::{Segmented, Segmenter, caught};
 use super::spec::{NetworkSpec, Upsample};
-use super::weights::WeightsError;
 use crate::hex;
+use crate::weights::WeightsError;
 
 /// Why a program cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -10,10 +10,11 @@ use tch::Device;
 use super::export::ExportError;
 use super::identify::identify;
 use super::layers::scope::Purpose;
-use super::layout::Layout;
 use super::registry;
-use super::spec::{NetworkSpec, STEM_WEIGHTS, SpecTable};
-use super::weights::{self, FileTensor, Mismatch, Unfit, WeightsError, WeightsFile, is_counter, is_ending};
+use super::spec::{NetworkSpec, SpecTable};
+use super::store;
+use crate::weights::layout::Layout;
+use crate::weights::{self, FileTensor, Mismatch, Unfit, WeightsError, WeightsFile, hints, is_counter, is_ending};
 
 /// First parts of the names that only ImageNet's classes need: torchvision's, ResNeSt's and HRNet's classifiers.
 const IMAGENET_CLASSIFIERS: [&str; 6] =
@@ -72,7 +73,7 @@ pub fn without_classifier(name: &str, classes: u32, from: &Path, seed: u64, to: 
             None => {
                 fresh.push(name.clone());
                 match initial.get(name) {
-                    Some(tensor) => weights::to_host(name, tensor)?,
+                    Some(tensor) => store::to_host(name, tensor)?,
                     None => vec![0.0; declared.shape.iter().product()],
                 }
             }
@@ -89,7 +90,7 @@ pub fn without_classifier(name: &str, classes: u32, from: &Path, seed: u64, to: 
 /// Bands of the file, if it is one network's, or as many as its stem has.
 fn bands(tensors: &[FileTensor]) -> u32 {
     let of_stem = || {
-        let is_stem = |t: &&FileTensor| STEM_WEIGHTS.iter().any(|end| is_ending(&t.name, end)) && t.shape.len() == 4;
+        let is_stem = |t: &&FileTensor| hints::STEM.iter().any(|end| is_ending(&t.name, end)) && t.shape.len() == 4;
         tensors.iter().find(is_stem).and_then(|t| u32::try_from(t.shape[1]).ok())
     };
     identify(tensors).first().map(|s| s.bands).or_else(of_stem).unwrap_or(3)

@@ -9,8 +9,8 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use swath::zoo::weights::swz::SwzFile;
-use swath::zoo::weights::{Format, WeightsFile};
+use swath::weights::swz::SwzFile;
+use swath::weights::{Format, WeightsFile};
 
 const ROUNDS: usize = 5;
 

@@ -20,7 +20,7 @@ use std::sync::LazyLock;
 use std::time::Instant;
 
 use half::f16;
-use swath::zoo::weights::swz::{
+use swath::weights::swz::{
     Allocator, Coding, Plan, Scaling, SourceTensor, SwzFile, compress, is_kept_exact, measure, save,
 };
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What each folder (or file) of `src` may use of the others.
-const ARROWS: [(&str, &[&str]); 21] = [
+const ARROWS: [(&str, &[&str]); 22] = [
     ("geom", &[]),
     ("tiler", &["geom"]),
     ("faults", &[]),
@@ -13,11 +13,12 @@ const ARROWS: [(&str, &[&str]); 21] = [
     ("flow", &["faults"]),
     ("atomic", &[]),
     ("raster", &["atomic", "faults", "geom", "process"]),
-    ("zoo", &["atomic", "geom"]),
+    ("weights", &["atomic"]),
+    ("zoo", &["atomic", "geom", "weights"]),
     ("config", &["raster", "tiler", "zoo"]),
     ("journal", &["atomic"]),
     ("plan", &["config", "geom", "journal", "post", "raster", "tiler", "zoo"]),
-    ("infer", &["config", "faults", "geom", "plan", "raster", "tiler", "zoo"]),
+    ("infer", &["config", "faults", "geom", "plan", "raster", "tiler", "weights", "zoo"]),
     ("post", &["config", "geom"]),
     ("masks", &["atomic", "config", "geom"]),
     ("package", &["atomic", "config", "geom", "masks"]),
@@ -32,7 +33,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
         "app",
         &[
             "atomic", "config", "eval", "faults", "flow", "geom", "infer", "journal", "masks", "package", "plan",
-            "process", "raster", "report", "stages", "synth", "zoo",
+            "process", "raster", "report", "stages", "synth", "weights", "zoo",
         ],
     ),
     ("cli", &["app", "atomic", "config", "flow", "infer", "journal", "masks", "plan", "report", "stages", "zoo"]),
@@ -51,7 +52,7 @@ const OWNERS: [(&str, &[&str]); 19] = [
     ("gdal_sys", &["raster/gdal/"]),
     ("tokio", &["app/"]),
     ("crossbeam_channel", &["flow/"]),
-    ("zip", &["package/", "zoo/weights/pth/"]),
+    ("zip", &["package/", "weights/pth/"]),
     ("png", &["masks/"]),
     ("image", &["synth/"]),
     ("indicatif", &["report/"]),

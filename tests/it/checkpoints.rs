@@ -10,10 +10,12 @@ use std::path::Path;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use safetensors::Dtype;
+use swath::weights;
 #[cfg(feature = "torch")]
-use swath::zoo::layout::{Layout, Role};
-use swath::zoo::weights;
-use swath::zoo::weights::{Format, Selection, WeightsFile, inspect};
+use swath::weights::layout::{Layout, Role};
+use swath::weights::{Format, Selection, WeightsFile, inspect};
+#[cfg(feature = "torch")]
+use swath::zoo::store;
 
 use crate::support::{files, shared, within_bounded_memory};
 
@@ -121,7 +123,7 @@ fn a_network_takes_its_variables_from_checkpoints_and_huffman_directories() {
             layout.declare(name.clone(), shape.clone(), Role::Parameter);
         }
         weights::check(&layout, &folder.join(file)).unwrap();
-        weights::load(&store, &layout, &folder.join(file)).unwrap();
+        store::load(&store, &layout, &folder.join(file)).unwrap();
         for (name, variable) in store.variables() {
             let values = Vec::<f32>::try_from(variable.flatten(0, -1)).unwrap();
             let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();

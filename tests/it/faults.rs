@@ -39,7 +39,7 @@
 //! - A forward pass that fails: its scenes do. `named::a_pass_that_fails_costs_its_scenes_and_names_them_with_what_the_library_said`.
 //! - Weights that do not fit, that are damaged or hold a name twice: refused before the first scene with all differences.
 //!   `member::weights_that_do_not_fit_are_refused_before_work_starts`,
-//!   `weights::every_way_in_which_a_file_does_not_fit_is_told_with_what_to_do`, `fuzzed::*`, `src/zoo/weights`.
+//!   `weights::every_way_in_which_a_file_does_not_fit_is_told_with_what_to_do`, `fuzzed::*`, `src/weights`.
 //! - A program that nobody trusts, another one than is meant, one that returns something else: refused before the first scene. `script::*`.
 //! - A class table that is none, a value that no class has: refused, naming it.
 //!   `pipelines::a_wrong_pipeline_file_is_refused_with_the_remedy`, `src/config/classes.rs`; no archive holds another value:

@@ -14,7 +14,7 @@ mod weights;
 
 use std::path::Path;
 
-use swath::zoo::weights::Format;
+use swath::weights::Format;
 
 use crate::support::within_bounded_memory;
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use swath::geom::Size;
 use swath::zoo::layers::scope::Purpose;
 use swath::zoo::spec::SpecTable;
-use swath::zoo::{registry, weights};
+use swath::zoo::{registry, store};
 use tch::{CModule, Device, Kind, Tensor};
 
 use crate::support::command::{Workdir, geotiff};
@@ -29,7 +29,7 @@ fn program(work: &Workdir, name: &str, mut network: impl FnMut(&Tensor) -> Tenso
 fn seeded(name: &str) -> impl Fn(&Tensor) -> Tensor {
     let spec = SpecTable::named(name).unwrap().resolve(1, Some(3)).unwrap();
     let mut built = registry::build(&spec, Purpose::Inference, Device::Cpu).unwrap();
-    weights::seeded(&built.store, &built.layout, 5).unwrap();
+    store::seeded(&built.store, &built.layout, 5).unwrap();
     built.store.freeze();
     move |image| built.network.forward(image, false).values
 }
@@ -154,7 +154,7 @@ fn weights_may_be_named_by_their_digest_too() {
     let work = prepared();
     let spec = SpecTable::named("unet/resnet18").unwrap().resolve(1, Some(3)).unwrap();
     let built = registry::build(&spec, Purpose::Training, Device::Cpu).unwrap();
-    weights::save(&built.store, &built.layout, &work.path("w.safetensors")).unwrap();
+    store::save(&built.store, &built.layout, &work.path("w.safetensors")).unwrap();
     let digest = weights::digest(&work.path("w.safetensors")).unwrap();
     let with = |digest: &str| {
         let member = "[[members]]\nnetwork = \"unet\"\nbackbone = \"resnet18\"\nweights = \"w.safetensors\"\n";

@@ -6,7 +6,7 @@ use safetensors::{Dtype, SafeTensors};
 use swath::geom::Size;
 use swath::zoo::layers::scope::Purpose;
 use swath::zoo::spec::{NetworkSpec, SpecTable};
-use swath::zoo::{registry, weights};
+use swath::zoo::{registry, store};
 
 use crate::support::command::{Workdir, geotiff};
 use crate::support::memory::{pipeline, values};
@@ -106,15 +106,15 @@ fn training_with_other_classes_starts_from_all_but_the_classifier() {
     // A backbone with ImageNet's classifier, which the encoder does not have.
     let backbone = spec("torchvision/backbone/resnet18", 3, 1000);
     let built = registry::build_backbone(&backbone, Purpose::Training).unwrap();
-    weights::seeded(&built.store, &built.layout, 6).unwrap();
-    weights::save(&built.store, &built.layout, &work.path("imagenet.pth")).unwrap();
+    store::seeded(&built.store, &built.layout, 6).unwrap();
+    store::save(&built.store, &built.layout, &work.path("imagenet.pth")).unwrap();
     let ran = start(name, "imagenet.pth", &["--classes", "7", "--seed", "3"]);
     ran.says(0, &["7 classes, 3 bands; 100 tensors are the file's", "afresh: decoder.", "more"]);
     assert!(!ran.stdout.contains("afresh: encoder."), "{ran:?}");
     // The entry's networks hold it under other names: as sequences, or with the classifier.
     let backbone = spec("torchvision/backbone/resnet50", 3, 1000);
     let built = registry::build_backbone(&backbone, Purpose::Training).unwrap();
-    weights::save(&built.store, &built.layout, &work.path("50.pth")).unwrap();
+    store::save(&built.store, &built.layout, &work.path("50.pth")).unwrap();
     for (name, taken) in
         [("naic/deeplabv3plus/resnet50", 265), ("naic/danet/resnet50", 267), ("naic/pspnet/resnet50", 265)]
     {

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
+use swath::weights::layout::{Layout, Role};
 use swath::zoo::census::census;
 use swath::zoo::layers::scope::Purpose;
-use swath::zoo::layout::{Layout, Role};
 use swath::zoo::registry::{self, Built};
 use swath::zoo::segmenter::{Segmented, Segmenter, run};
 use swath::zoo::spec::{ARCHITECTURES, Architecture, Attention, Backbone, Choice, Network, NetworkSpec, SpecTable};
-use swath::zoo::{seed, weights};
+use swath::zoo::{seed, store};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
@@ -61,7 +61,7 @@ fn built(spec: &NetworkSpec, purpose: Purpose) -> Built<dyn Segmenter> {
 fn fill(store: &VarStore, layout: &Layout, seed: u64) {
     let repeated = ["layer", "stage", "block", "encoder", "features", "mflow", "adapt", "resb", "branches"];
     let exponent = |name: &str| if repeated.iter().any(|part| name.contains(part)) { -1 } else { 0 };
-    weights::assign(store, layout, |name, shape| seed::fill(seed, name, shape, exponent(name))).unwrap();
+    store::assign(store, layout, |name, shape| seed::fill(seed, name, shape, exponent(name))).unwrap();
 }
 
 /// An image that depends on nothing but its shape.
@@ -170,17 +170,17 @@ fn weights_survive_save_and_load_and_the_folded_form_computes_the_same() {
     for spec in segmenters() {
         let net = built(&spec, Purpose::Training);
         let path = dir.path().join("w.safetensors");
-        weights::save(&net.store, &net.layout, &path).unwrap();
+        store::save(&net.store, &net.layout, &path).unwrap();
         let side = i64::from(spec.size_rule().multiple).max(64);
         let input = image(1, spec.bands, side, side);
         let expected = run(&*net.network, &input).unwrap().values;
 
         let again = registry::build(&spec, Purpose::Training, Device::Cpu).unwrap();
-        weights::load(&again.store, &again.layout, &path).unwrap();
+        store::load(&again.store, &again.layout, &path).unwrap();
         assert!(run(&*again.network, &input).unwrap().values.equal(&expected), "{spec}");
 
         let folded = registry::build(&spec, Purpose::Inference, Device::Cpu).unwrap();
-        weights::load(&folded.store, &folded.layout, &path).unwrap();
+        store::load(&folded.store, &folded.layout, &path).unwrap();
         let names = folded.store.variables();
         assert!(names.keys().all(|n| !n.contains("running_")), "{spec} is not folded");
         let out = run(&*folded.network, &input).unwrap().values;

@@ -16,13 +16,14 @@ use super::logits::Logits;
 use crate::config::{Precision, Weights};
 use crate::geom::Size;
 use crate::plan::{DeviceId, MemberPlan, Plan};
+use crate::weights::{self, WeightsError};
 use crate::zoo::identify;
 use crate::zoo::layers::scope::Purpose;
 use crate::zoo::registry::{self, Built};
 use crate::zoo::script::Program;
 use crate::zoo::segmenter::{Segmenter, run};
 use crate::zoo::spec::NetworkSpec;
-use crate::zoo::weights::{self, WeightsError};
+use crate::zoo::store;
 
 /// One device that holds every member of the plan.
 struct TorchBackend {
@@ -55,8 +56,8 @@ impl Body {
         let built = registry::build(&member.spec, Purpose::Inference, device);
         let Built { mut store, layout, network } = built.map_err(|e| e.to_string())?;
         match &member.weights {
-            Weights::File(path) => weights::load(&store, &layout, path).map_err(|e| refused(&e))?,
-            Weights::Seed(seed) => weights::seeded(&store, &layout, *seed).map_err(|e| explain(&e))?,
+            Weights::File(path) => store::load(&store, &layout, path).map_err(|e| refused(&e))?,
+            Weights::Seed(seed) => store::seeded(&store, &layout, *seed).map_err(|e| explain(&e))?,
         }
         store.freeze();
         convert(&store, planned.resolved_precision).map_err(|e| e.to_string())?;

@@ -14,10 +14,10 @@ use crate::infer::failure::failure;
 use crate::infer::input::InputPlan;
 use crate::infer::logits::Logits;
 use crate::plan::{DeviceId, Plan};
+use crate::weights::layout::Layout;
 use crate::zoo::layers::scope::Purpose;
-use crate::zoo::layout::Layout;
 use crate::zoo::registry::{self, Built};
-use crate::zoo::weights;
+use crate::zoo::store;
 
 /// A member on some tiles, whose answers with its own weights are known.
 pub struct Probe {
@@ -49,7 +49,7 @@ impl Probe {
         };
         let built = registry::build(spec, Purpose::Inference, target(device)).map_err(|e| failed(e.to_string()))?;
         let Built { mut store, layout, network } = built;
-        let values = weights::values(&layout, path).map_err(|e| failed(refused(&e)))?;
+        let values = store::values(&layout, path).map_err(|e| failed(refused(&e)))?;
         store.freeze();
         let input = InputPlan::new(&planned.member.input, &plan.bands, spec.size_rule(), plan.pipeline.tiling.border);
         let precision = planned.resolved_precision;
@@ -96,7 +96,7 @@ impl Probe {
     fn set(&mut self, mut changed: impl FnMut(&str) -> Option<Vec<f32>>) -> Result<(), BackendError> {
         let Body::Known { store, .. } = &self.member.body else { return Ok(()) };
         let own = &self.weights;
-        let set = weights::assign(store, &self.layout, |name, _| {
+        let set = store::assign(store, &self.layout, |name, _| {
             changed(name).unwrap_or_else(|| own.get(name).cloned().unwrap_or_default())
         });
         set.map_err(|e| failure(self.device, &explain(&e)))

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use safetensors::Dtype;
 
-use crate::zoo::weights::WeightsFile;
+use crate::weights::WeightsFile;
 
 /// Batch counters, which old files lack.
 const COUNTER: &str = "num_batches_tracked";
@@ -45,7 +45,7 @@ fn read(path: &Path, shapes: &[(String, Vec<usize>)]) -> Result<Tensors, String>
     let mut file = WeightsFile::open(path).map_err(|e| e.to_string())?;
     file.adopt_shapes(shapes).map_err(|e| e.to_string())?;
     let tensors = file.tensors().to_vec();
-    let one = |tensor: crate::zoo::weights::FileTensor| {
+    let one = |tensor: crate::weights::FileTensor| {
         let bytes = file.read_raw(&tensor).map_err(|e| e.to_string())?;
         Ok((tensor.name, (tensor.dtype, tensor.shape, bytes)))
     };

@@ -22,11 +22,12 @@ use self::fixture::Fixture;
 use self::outputs::Outputs;
 use self::tolerance::Tolerance;
 use super::layers::scope::Purpose;
-use super::layout::Layout;
 use super::registry::{self, Built};
 use super::segmenter;
 use super::spec::{Network, NetworkSpec};
-use super::weights::{self, compare_shapes};
+use super::store;
+use crate::weights::compare_shapes;
+use crate::weights::layout::Layout;
 
 /// What came of a fixture.
 #[derive(Clone, Debug)]
@@ -146,7 +147,7 @@ fn fill(fixture: &Fixture, store: &tch::nn::VarStore, layout: &Layout) -> Result
         return Err(format!("{} names or shapes of weights differ, the first: {first}", mismatches.len()));
     }
     let seed = fixture.seed();
-    weights::assign(store, layout, |name, shape| crate::zoo::seed::fill(seed, name, shape, fixture.exponent(name)))
+    store::assign(store, layout, |name, shape| crate::zoo::seed::fill(seed, name, shape, fixture.exponent(name)))
         .map_err(|e| e.to_string())
 }
 

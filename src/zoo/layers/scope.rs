@@ -6,7 +6,7 @@ use std::ops::Div;
 use tch::nn::{self, Init};
 use tch::{Device, Kind, Tensor};
 
-use crate::zoo::layout::{Fold, Layout, Role};
+use crate::weights::layout::{Fold, Layout, Role};
 
 /// What a network is built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ mod folder;
 mod weights;
 
 use libfuzzer_sys::fuzz_target;
-use swath::zoo::weights::Format;
+use swath::weights::Format;
 
 fuzz_target!(|data: &[u8]| {
     let _is_sound = weights::weights(data, &[Format::Safetensors]);

@@ -24,10 +24,10 @@ pub(crate) fn shared(relative: &str) -> Option<PathBuf> {
 /// Seeded weights of a network in a file.
 #[cfg(feature = "torch")]
 pub(crate) fn save_weights(spec: &swath::zoo::spec::NetworkSpec, path: &Path) {
-    use swath::zoo::{layers::scope::Purpose, registry, weights};
+    use swath::zoo::{layers::scope::Purpose, registry, store};
     let built = registry::build(spec, Purpose::Training, tch::Device::Cpu).unwrap();
-    weights::seeded(&built.store, &built.layout, 5).unwrap();
-    weights::save(&built.store, &built.layout, path).unwrap();
+    store::seeded(&built.store, &built.layout, 5).unwrap();
+    store::save(&built.store, &built.layout, path).unwrap();
 }
 
 /// Memory that a process has for reading small files, in KiB: far more than the test program itself takes.

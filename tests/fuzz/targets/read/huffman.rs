@@ -1,6 +1,6 @@
 //! A Huffman directory: it is read or refused.
 
-use swath::zoo::weights::WeightsFile;
+use swath::weights::WeightsFile;
 
 use super::folder::folder;
 

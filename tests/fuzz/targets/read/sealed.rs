@@ -1,6 +1,6 @@
 //! Compressed weights with the right checksums: they are read or refused.
 
-use swath::zoo::weights::Format;
+use swath::weights::Format;
 
 use super::weights::weights;
 

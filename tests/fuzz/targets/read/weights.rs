@@ -1,6 +1,6 @@
 //! A file of weights: it is read or refused.
 
-use swath::zoo::weights::{Format, Selection, WeightsFile};
+use swath::weights::{Format, Selection, WeightsFile};
 
 use super::folder::folder;
 

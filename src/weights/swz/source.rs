@@ -8,7 +8,7 @@ use safetensors::Dtype;
 use super::SwzError;
 use super::fields::Broken;
 use super::header::{Entry, Layout, width};
-use crate::zoo::weights::file::widen;
+use crate::weights::file::widen;
 
 /// A tensor that is to be compressed: its values are bytes of its type, little-endian, row-major.
 #[derive(Clone, Debug)]

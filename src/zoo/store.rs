@@ -7,10 +7,9 @@ use safetensors::Dtype;
 use tch::nn::VarStore;
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::convert::{self, Content};
-use super::{FileTensor, Mismatch, Unfit, WeightsError, WeightsFile, compare};
-use crate::zoo::layout::{Fold, Layout, Role};
-use crate::zoo::seed;
+use super::seed;
+use crate::weights::layout::{Fold, Layout, Role};
+use crate::weights::{self, Content, FileTensor, Mismatch, Unfit, WeightsError, WeightsFile, compare};
 
 /// Sets every variable of a network from the weights file `path` (any format of [`WeightsFile`]), or none.
 ///
@@ -114,7 +113,7 @@ pub fn save(store: &VarStore, layout: &Layout, path: &Path) -> Result<(), Weight
         };
         contents.push(content(name, &declared.shape, &values));
     }
-    convert::write(path, &contents)
+    weights::write(path, &contents)
 }
 
 /// Writes the variables themselves, those of a network for inference, as f32 to the safetensors file `path`.
@@ -130,7 +129,7 @@ pub fn save_variables(store: &VarStore, path: &Path) -> Result<(), WeightsError>
         let shape: Vec<usize> = tensor.size().into_iter().map(|n| usize::try_from(n).unwrap_or_default()).collect();
         contents.push(content(name, &shape, &values));
     }
-    convert::write(path, &contents)
+    weights::write(path, &contents)
 }
 
 fn content(name: &str, shape: &[usize], values: &[f32]) -> Content {

@@ -13,15 +13,15 @@ mod convert;
 mod file;
 mod flaw;
 mod format;
+pub mod hints;
 mod huffman;
 mod inspect;
+pub mod layout;
 mod names;
 mod notes;
 mod open;
 mod pickle;
 mod pth;
-#[cfg(feature = "torch")]
-mod store;
 mod strided;
 pub mod swz;
 
@@ -37,12 +37,11 @@ pub use format::Format;
 pub use inspect::{Inspection, inspect};
 pub use notes::Note;
 pub use open::{Selection, WeightsFile};
-#[cfg(feature = "torch")]
-pub use store::{assign, load, save, save_variables, seeded, to_host, values};
 
 use crate::atomic::WriteError;
-use crate::zoo::layout::Layout;
-use crate::zoo::spec::{CLASSIFIER_WEIGHTS, STEM_WEIGHTS};
+#[cfg(feature = "torch")]
+pub(crate) use convert::{Content, write};
+use layout::Layout;
 
 /// Lines that an error message spends on one kind of mismatch.
 const LINES_PER_KIND: usize = 20;
@@ -315,7 +314,7 @@ fn advice(mismatches: &[Mismatch]) -> Vec<String> {
     for mismatch in mismatches {
         let Mismatch::Shape { name, expected, found } = mismatch else { continue };
         let ends = |list: &[&str]| list.iter().any(|end| is_ending(name, end));
-        if ends(&CLASSIFIER_WEIGHTS) && found.first() != expected.first() {
+        if ends(&hints::CLASSIFIER) && found.first() != expected.first() {
             lines.push(format!(
                 "the file has {} classes, the pipeline {}: use the class table that the weights were trained with, or start training from \
                  them (swath models export --drop-classifier)",
@@ -323,7 +322,7 @@ fn advice(mismatches: &[Mismatch]) -> Vec<String> {
                 count(expected.first())
             ));
         }
-        if ends(&STEM_WEIGHTS) && found.get(1) != expected.get(1) {
+        if ends(&hints::STEM) && found.get(1) != expected.get(1) {
             lines.push(format!(
                 "the file is for {} bands, the pipeline has {}: select the bands that the weights were trained with",
                 count(found.get(1)),

@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 use super::fields::{Broken, Fields};
 use super::header::{self, DIGEST_BYTES, Entry, Layout, MAX_HEADER_BYTES, PREFIX_BYTES};
 use super::{SwzError, exact, levels, parallel, source, trellis};
-use crate::zoo::weights::FileTensor;
-use crate::zoo::weights::file::widen;
+use crate::weights::FileTensor;
+use crate::weights::file::widen;
 
 /// What to do with a file that has changed.
 const COPY_AGAIN: &str = "copy the file again";

@@ -7,9 +7,9 @@ use half::{bf16, f16};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
+use super::layout::Layout;
 use super::{FileTensor, Mismatch, Selection, Unfit, WeightsError, WeightsFile};
 use crate::atomic;
-use crate::zoo::layout::Layout;
 
 /// The type of converted values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,13 +85,13 @@ pub fn write_f32(path: &Path, tensors: &[(String, Vec<usize>, Vec<f32>)]) -> Res
 }
 
 /// Name, type, shape, and the values in that type, row-major.
-pub(super) type Content = (String, Dtype, Vec<usize>, Vec<u8>);
+pub(crate) type Content = (String, Dtype, Vec<usize>, Vec<u8>);
 
 /// Writes tensors to the safetensors file `path`, which appears whole or not at all.
 ///
 /// # Errors
 /// When a tensor's values are not as many as its shape says, or the file cannot be written.
-pub(super) fn write(path: &Path, contents: &[Content]) -> Result<(), WeightsError> {
+pub(crate) fn write(path: &Path, contents: &[Content]) -> Result<(), WeightsError> {
     let unwritable =
         |e: safetensors::SafeTensorError| WeightsError::Malformed { path: path.to_owned(), reason: e.to_string() };
     let mut views = Vec::with_capacity(contents.len());
