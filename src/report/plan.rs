@@ -196,17 +196,20 @@ impl PlanDocument {
         if let Some(earlier) = self.earlier {
             line(format!("earlier     {}", earlier.text()));
         }
-        for file in &self.foreign {
-            line(format!("in the way  {file}: not written by an earlier run; --overwrite replaces it"));
-        }
-        for warning in &self.warnings {
-            line(format!("warning     {warning}"));
-        }
-        if self.backend == "fake" {
-            line(format!("fake        {FAKE}"));
-        }
+        self.doubts().into_iter().for_each(line);
         text
     }
+
+    /// What may keep a run from being what was meant, a line each.
+    fn doubts(&self) -> Vec<String> {
+        let foreign = self.foreign.iter();
+        let foreign =
+            foreign.map(|file| format!("in the way  {file}: not written by an earlier run; --overwrite replaces it"));
+        let warnings = self.warnings.iter().map(|warning| format!("warning     {warning}"));
+        let fake = (self.backend == "fake").then(|| format!("fake        {FAKE}"));
+        foreign.chain(warnings).chain(fake).collect()
+    }
+
     /// How scenes are cut, the most frequent ways first.
     fn cuts(&self) -> Vec<String> {
         let mut whole = 0u64;

@@ -33,7 +33,7 @@ pub fn print(text: &str) -> Result<(), PrintError> {
 /// What became of something that was written to standard output elsewhere.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn unless_closed(written: io::Result<()>) -> Result<(), PrintError> {
     match written {
         Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(e.into()),
@@ -44,7 +44,7 @@ pub fn unless_closed(written: io::Result<()>) -> Result<(), PrintError> {
 /// Prints a document to standard output as JSON.
 ///
 /// # Errors
-/// As [`print`], and when the document cannot be written as JSON.
+/// As [`print()`], and when the document cannot be written as JSON.
 pub fn print_json(document: &impl Serialize) -> Result<(), PrintError> {
     let text = serde_json::to_string_pretty(document).map_err(io::Error::from)?;
     print(&format!("{text}\n"))

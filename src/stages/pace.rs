@@ -63,7 +63,7 @@ impl Pace {
         self.changed.notify_all();
     }
 
-    /// Waits until one more unit may begin, and counts it as one batch until it [begins](Self::begin). False once `give_up`.
+    /// Waits until one more unit may begin, and counts it as one batch until it begins. False once `give_up`.
     pub fn enter(&self, give_up: impl Fn() -> bool) -> bool {
         let mut ahead = self.batches();
         while ahead.begun >= ahead.most {

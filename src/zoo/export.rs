@@ -9,7 +9,7 @@ use super::layers::scope::Purpose;
 use super::registry::{self, UnknownNetwork};
 use super::spec::{NetworkSpec, SpecError, SpecTable};
 use super::store;
-use crate::weights::{WeightsError, WeightsFile};
+use crate::weights::{self, WeightsError, WeightsFile};
 
 /// Bands and classes of a network whose file does not tell.
 const PLANES: (u32, u32) = (3, 15);

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use swath::geom::Size;
+use swath::weights;
 use swath::zoo::layers::scope::Purpose;
 use swath::zoo::spec::SpecTable;
 use swath::zoo::{registry, store};
