@@ -21,7 +21,7 @@ fi
 run_once() {
     rm -rf "$dir/out"
     local TIMEFORMAT='%R %U %S'
-    { time "$bin/swath" run pipelines/demo.toml -i "$dir/$1" -o "$dir/out" --backend fake --memory 512MiB --decode "$2" \
+    { time "$bin/swath" run pipelines/demo.toml -i "$dir/$1" -o "$dir/out" --backend fake --pack-fake --memory 512MiB --decode "$2" \
         >/dev/null 2>"$dir/log"; } 2>&1 | awk '{ print $1, $2 + $3 }'
 }
 

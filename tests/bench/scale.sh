@@ -13,5 +13,5 @@ cargo build --release --locked --quiet
 for kind in large small; do
     printf '\n== %s\n' "$kind"
     rm -rf "$dir/out"
-    "$CARGO_TARGET_DIR/release/swath" run pipelines/demo.toml -i "$dir/$kind" -o "$dir/out" --backend fake --memory 512MiB
+    "$CARGO_TARGET_DIR/release/swath" run pipelines/demo.toml -i "$dir/$kind" -o "$dir/out" --backend fake --pack-fake --memory 512MiB
 done
