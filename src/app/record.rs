@@ -402,8 +402,7 @@ fn partial_value(partial: Partial) -> Option<u16> {
 fn scene_report(plan: &Plan, scene: usize, facts: SceneFacts, done_before: bool) -> SceneReport {
     let (planned, classes) = (&plan.scenes[scene], plan.pipeline.classes.classes());
     let (header, area) = (&planned.header, planned.header.size.area().max(1) as f64);
-    let share =
-        |label: &u8| facts.pixels.iter().filter(|(l, _)| l == label).map(|(_, n)| *n as f64 / area).sum::<f64>();
+    let share = |label: &u8| facts.pixels.iter().find(|(l, _)| l == label).map_or(0.0, |(_, n)| *n as f64 / area);
     let of_class = |class: &Class| (class.name.clone(), share(&class.id));
     SceneReport {
         scene: plan.label_of(scene),

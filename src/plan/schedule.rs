@@ -177,8 +177,8 @@ const BASE_DECODER: u64 = if cfg!(feature = "torch") { 72 << 20 } else { 12 << 2
 /// The parent that watches over a run: 63 MiB and 5 MiB, measured likewise.
 const BASE_PARENT: u64 = if cfg!(feature = "torch") { 64 << 20 } else { 8 << 20 };
 
-/// Plan, names, report lines and verdict of a scene.
-const PER_SCENE: u64 = 4 << 10;
+/// Plan, names, verdict of a scene, and what the report says of it: with fifteen classes some 2 KiB of this.
+const PER_SCENE: u64 = 6 << 10;
 
 /// Key and place of a checkpoint, twice while a run looks for what still holds: two texts of 64 and some 40 bytes, and their slots.
 const PER_CHECKPOINT: u64 = 512;

@@ -160,6 +160,7 @@ fn the_report_tells_of_each_scene_and_how_the_run_was_made() {
             (&scene["classes"], &scene["nodata"]),
             (&serde_json::json!({"c3": 0.25, "c5": 0.75}), &Value::from(0.0))
         );
+        assert!(scene["nodata"].as_f64().unwrap().is_sign_positive(), "{scene}");
         assert!(
             scene["seconds"].as_f64().is_some() && scene["scene"].as_str().unwrap().ends_with("in/c.tif"),
             "{scene}"
