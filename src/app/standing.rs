@@ -8,7 +8,7 @@ use super::lock::Lock;
 use super::resume::is_whole;
 use super::{Error, JobRequest, prepare};
 use crate::atomic::WriteError;
-use crate::config::{count, format_bytes};
+use crate::config::{count, format_bytes, name_fault};
 use crate::journal::{Checkpoints, FileRecord, Journal, JournalError, State};
 use crate::plan::{Concessions, Keys, Plan};
 use crate::report::{FailedScene, RunReport};
@@ -144,7 +144,9 @@ pub fn collect_old_outputs(dir: &Path) -> Result<String, Error> {
     let no_report = || Error::Usage(format!("`{}` cannot be read: it tells which outputs are old", path.display()));
     let mut report = RunReport::read(&path).ok_or_else(no_report)?;
     let mut removed: u64 = 0;
-    for name in std::mem::take(&mut report.earlier) {
+    // A report that somebody else has written may name anything; what no run writes is not for us to remove.
+    let is_output = |name: &String| name_fault(name).is_none();
+    for name in std::mem::take(&mut report.earlier).into_iter().filter(is_output) {
         let path = dir.join(&name);
         match std::fs::remove_file(&path) {
             Ok(()) => removed += 1,

@@ -199,7 +199,13 @@ fn old_layers_are_told_and_removed_on_request() {
     work.write("p.toml", plain);
     let words = ["3 files of earlier runs are still there", "swath gc out --outputs"];
     run(&work, &["--exclude", "a.tif"]).says(0, &words);
+    // Whatever the report names, nothing outside of the run directory is touched.
+    let mut report = work.report("out");
+    let outside = [work.write("precious", "x"), work.write("also", "x")];
+    report["earlier"].as_array_mut().unwrap().extend([Value::from("../precious"), outside[1].to_str().unwrap().into()]);
+    work.write("out/report.json", report.to_string());
     work.swath(&["gc", "out", "--outputs"]).says(0, &["3 old outputs removed"]);
+    assert!(outside.iter().all(|path| path.exists()));
     assert!(!work.path("out/color").exists() && !work.path("out/masks/a.png").exists());
     assert!(work.path("out/masks/sub/b.png").exists());
     work.swath(&["gc", "out", "--outputs"]).says(0, &["0 old outputs removed"]);
