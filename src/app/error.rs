@@ -69,7 +69,7 @@ pub enum Error {
     #[error(
         "no device is left: {} lost {} times each, the last time with: {cause}; see to them, then {GOES_ON}",
         were(devices),
-        super::devices::MOST_FAULTS
+        super::run::devices::MOST_FAULTS
     )]
     NoDevice {
         /// Those that were asked for.

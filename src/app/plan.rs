@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::disk::Done;
 use super::lock::Lock;
-use super::outputs::Outputs;
-use super::resume::{Found, holds, look_back};
-use super::{Error, Job, JobRequest, Partial, RunOptions, disk, preconditions, prepare, record, throughput};
+use super::run::disk::{self, Done};
+use super::run::outputs::Outputs;
+use super::run::resume::{Found, holds, look_back};
+use super::run::{preconditions, record, throughput};
+use super::{Error, Job, JobRequest, Partial, RunOptions, prepare};
 use crate::infer;
 use crate::journal::Journal;
 use crate::plan::{Concessions, DeviceId, Plan, PlanTotals, Scene, Schedule};

@@ -1,6 +1,27 @@
-//! `swath run`.
+//! `swath run`, and the machinery of a run below it.
+//!
+//! [`prepare()`] turns a request into a [`Job`], [`execute()`] carries it out: what earlier runs left is looked up (`resume`), the stages
+//! are joined ([`wire()`]) and followed, and what becomes of scenes goes into the report (`record`).
 
-use super::{Clock, Ended, Error, Job, JobRequest, RunOptions, execute, prepare};
+mod deadline;
+pub(super) mod devices;
+pub(super) mod disk;
+mod execute;
+mod outlook;
+pub(super) mod outputs;
+pub(super) mod preconditions;
+mod prepare;
+pub(super) mod record;
+pub(super) mod resume;
+pub(super) mod throughput;
+mod wire;
+
+pub use execute::{Ended, Partial, RunOptions, execute};
+pub use prepare::{Job, JobRequest, prepare, schedule};
+pub use resume::StageName;
+pub use wire::{Extent, Parts, Running, wire, wire_tiles};
+
+use super::{Clock, Error};
 use crate::config::{count, format_bytes};
 use crate::plan::BackendKind;
 use crate::process::raise_file_limit;

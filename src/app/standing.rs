@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::lock::Lock;
-use super::resume::is_whole;
+use super::run::resume::is_whole;
 use super::{Error, JobRequest, prepare};
 use crate::atomic::WriteError;
 use crate::config::{count, format_bytes, name_fault};

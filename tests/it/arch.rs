@@ -45,7 +45,7 @@ const OUTSIDE: [&str; 5] = ["lib", "main", "program", "launcher", "build"];
 /// Crates that only some places know.
 const OWNERS: [(&str, &[&str]); 19] = [
     ("libc", &["process/leave.rs"]),
-    ("rustix", &["process/", "app/disk.rs"]),
+    ("rustix", &["process/", "app/run/disk.rs"]),
     ("tch", &["zoo/", "infer/torch/"]),
     ("libloading", &["infer/torch/cuda.rs"]),
     ("gdal", &["raster/gdal/"]),
@@ -58,7 +58,7 @@ const OWNERS: [(&str, &[&str]); 19] = [
     ("indicatif", &["report/"]),
     ("console", &["report/"]),
     ("textwrap", &["report/"]),
-    ("chrono", &["app/record.rs"]),
+    ("chrono", &["app/run/record.rs"]),
     ("clap", &["cli/"]),
     ("walkdir", &["plan/scan.rs", "eval/", "app/"]),
     ("rusqlite", &["journal/store"]),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::Error;
+use crate::app::Error;
 use crate::atomic::WriteError;
 use crate::config::Pipeline;
 use crate::journal::Journal;
@@ -12,8 +12,8 @@ use crate::stages::OutputLayout;
 
 /// The run directory as an earlier run left it.
 #[derive(Debug)]
-pub(super) struct Outputs {
-    pub(super) layout: OutputLayout,
+pub(in crate::app) struct Outputs {
+    pub(in crate::app) layout: OutputLayout,
     earlier: Option<RunReport>,
     /// Files that the journal knows.
     recorded: BTreeSet<String>,
@@ -24,7 +24,7 @@ impl Outputs {
     ///
     /// # Errors
     /// When it has a journal that cannot be read.
-    pub(super) fn open(dir: &Path, fresh: bool) -> Result<Self, Error> {
+    pub(in crate::app) fn open(dir: &Path, fresh: bool) -> Result<Self, Error> {
         let layout = OutputLayout { dir: dir.to_owned() };
         let earlier = RunReport::read(&layout.report());
         let state =
@@ -38,7 +38,11 @@ impl Outputs {
     }
 
     /// Files at names that this run will write and that no earlier run into this directory wrote.
-    pub(super) fn foreign<'a>(&self, names: impl Iterator<Item = &'a str>, pipeline: &Pipeline) -> Vec<PathBuf> {
+    pub(in crate::app) fn foreign<'a>(
+        &self,
+        names: impl Iterator<Item = &'a str>,
+        pipeline: &Pipeline,
+    ) -> Vec<PathBuf> {
         let mut wanted: Vec<PathBuf> = names.flat_map(|name| self.layout.files(name, pipeline)).collect();
         wanted.extend([self.layout.archive(), self.layout.report()]);
         wanted.retain(|path| path.symlink_metadata().is_ok() && !self.is_ours(path));
@@ -53,7 +57,10 @@ impl Outputs {
     }
 
     /// Files that earlier runs wrote, that are still there and that this run does not write.
-    pub(super) fn left_over(&self, planned: &BTreeMap<String, Option<crate::report::OutputFile>>) -> Vec<String> {
+    pub(in crate::app) fn left_over(
+        &self,
+        planned: &BTreeMap<String, Option<crate::report::OutputFile>>,
+    ) -> Vec<String> {
         let Some(earlier) = &self.earlier else { return Vec::new() };
         let mut names: Vec<String> = earlier.outputs.keys().chain(&earlier.earlier).cloned().collect();
         names.retain(|name| !planned.contains_key(name) && self.layout.dir.join(name).exists());
@@ -63,12 +70,12 @@ impl Outputs {
     }
 
     /// Takes an old archive away: from now on it would not match the masks.
-    pub(super) fn withdraw_archive(&self) -> Result<(), Error> {
+    pub(in crate::app) fn withdraw_archive(&self) -> Result<(), Error> {
         remove(&self.layout.archive())
     }
 
     /// Takes away what an earlier run made of a scene that failed in this one.
-    pub(super) fn withdraw_scene(&self, name: &str, pipeline: &Pipeline) -> Result<(), Error> {
+    pub(in crate::app) fn withdraw_scene(&self, name: &str, pipeline: &Pipeline) -> Result<(), Error> {
         let files = self.layout.files(name, pipeline);
         files.iter().filter(|path| self.is_ours(path)).try_for_each(|path| remove(path))
     }

@@ -31,12 +31,12 @@ fn key(plan: &Plan, schedule: &Schedule) -> String {
 }
 
 /// The last measurement of such a run, in megapixels per second.
-pub(super) fn recall(plan: &Plan, schedule: &Schedule) -> Option<f64> {
+pub(in crate::app) fn recall(plan: &Plan, schedule: &Schedule) -> Option<f64> {
     stored().get(&key(plan, schedule)).copied().filter(|speed| *speed > 0.0)
 }
 
 /// Keeps a measurement. What cannot be kept is not worth an error: the next plan says "unknown".
-pub(super) fn remember(plan: &Plan, schedule: &Schedule, network_pixels: u64, seconds: f64) {
+pub(in crate::app) fn remember(plan: &Plan, schedule: &Schedule, network_pixels: u64, seconds: f64) {
     let Some(file) = file().filter(|_| seconds >= SHORTEST_SECONDS) else { return };
     let mut speeds = stored();
     speeds.insert(key(plan, schedule), network_pixels as f64 / 1e6 / seconds);

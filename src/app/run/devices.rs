@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Error;
+use crate::app::Error;
 use crate::flow::GraphError;
 use crate::infer::BackendError;
 use crate::journal::{DeviceFaultRecord, Journal, Record};
@@ -14,13 +14,13 @@ use crate::plan::{DeviceId, Schedule};
 use crate::stages::InferError;
 
 /// A device is left out after this many faults.
-pub(super) const MOST_FAULTS: usize = 3;
+pub(in crate::app) const MOST_FAULTS: usize = 3;
 
 /// What is left of a schedule after these faults.
 ///
 /// # Errors
 /// When no device is.
-pub(super) fn without_lost(schedule: &Schedule, faults: &[DeviceFaultRecord]) -> Result<Schedule, Error> {
+pub(in crate::app) fn without_lost(schedule: &Schedule, faults: &[DeviceFaultRecord]) -> Result<Schedule, Error> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for fault in faults {
         *counts.entry(fault.device.as_str()).or_default() += 1;
@@ -36,13 +36,13 @@ pub(super) fn without_lost(schedule: &Schedule, faults: &[DeviceFaultRecord]) ->
 }
 
 /// Counts a lost device. Returns the error that ends the run.
-pub(super) fn count(journal: &mut Journal, fault: DeviceFaultRecord) -> Error {
+pub(in crate::app) fn count(journal: &mut Journal, fault: DeviceFaultRecord) -> Error {
     let DeviceFaultRecord { device, detail } = fault.clone();
     journal.append(&[Record::DeviceFault(fault)]).map_or_else(Error::from, |()| Error::DeviceLost { device, detail })
 }
 
 /// The device that an early end is owed to, if it is.
-pub(super) fn lost_in(error: &GraphError) -> Option<DeviceFaultRecord> {
+pub(in crate::app) fn lost_in(error: &GraphError) -> Option<DeviceFaultRecord> {
     let GraphError::Stage { source, .. } = error else { return None };
     match source.downcast_ref::<InferError>()? {
         InferError::Device(error) => lost(error),
@@ -51,7 +51,7 @@ pub(super) fn lost_in(error: &GraphError) -> Option<DeviceFaultRecord> {
 }
 
 /// The device that could not be opened, where it is known to have been there.
-pub(super) fn lost(error: &BackendError) -> Option<DeviceFaultRecord> {
+pub(in crate::app) fn lost(error: &BackendError) -> Option<DeviceFaultRecord> {
     match error {
         BackendError::Lost { device, detail } | BackendError::Device { device, detail } => {
             Some(DeviceFaultRecord { device: device.to_string(), detail: detail.clone() })

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 
-use super::Error;
+use crate::app::Error;
 use crate::atomic::{self, TEMP_PREFIX};
 use crate::journal::{
     ArchiveRecord, Checkpoints, Conceded, ConcessionRecord, FileRecord, SceneRecord, StageKey, State,
@@ -29,30 +29,30 @@ pub enum StageName {
 }
 
 /// What was found.
-pub(super) struct Found {
+pub(in crate::app) struct Found {
     /// For the stages.
-    pub(super) memory: Memory,
+    pub(in crate::app) memory: Memory,
     /// Records of the scenes that are done, by index.
-    pub(super) done: Vec<Option<SceneRecord>>,
+    pub(in crate::app) done: Vec<Option<SceneRecord>>,
     /// The archive, if it is whole.
-    pub(super) archive: Option<ArchiveRecord>,
+    pub(in crate::app) archive: Option<ArchiveRecord>,
     /// Scenes whose files were recorded and are damaged or gone.
-    pub(super) damaged: u64,
+    pub(in crate::app) damaged: u64,
     /// Recorded scenes that this plan cannot use.
-    pub(super) stale: Vec<String>,
+    pub(in crate::app) stale: Vec<String>,
     /// Stage results that are gone, damaged or to be discarded.
-    pub(super) discarded: Vec<StageKey>,
+    pub(in crate::app) discarded: Vec<StageKey>,
     /// Those that this plan takes.
-    pub(super) usable: Usable,
+    pub(in crate::app) usable: Usable,
 }
 
 /// Stored results of scenes that are not done, as far as a plan takes them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Usable {
+pub(in crate::app) struct Usable {
     /// How many: labels of a unit's scene, or a tile's logits of a member.
-    pub(super) checkpoints: u64,
+    pub(in crate::app) checkpoints: u64,
     /// Pixels that the networks need not see because of them.
-    pub(super) network_pixels: u64,
+    pub(in crate::app) network_pixels: u64,
 }
 
 /// Looks through a journal for what a plan can use under concessions: what was done otherwise is of no use. `from` discards the results
@@ -60,7 +60,7 @@ pub(super) struct Usable {
 ///
 /// # Errors
 /// When `from` needs results that are not stored.
-pub(super) fn look_back(
+pub(in crate::app) fn look_back(
     plan: &Plan,
     concessions: &Concessions,
     mut state: State,
@@ -105,12 +105,12 @@ pub(super) fn look_back(
 
 /// Whether what was given up holds for this plan. Without a deadline nobody is short of time: what was done with fewer members is done
 /// again.
-pub(super) fn holds(conceded: &ConcessionRecord, plan: &str, has_deadline: bool) -> bool {
+pub(in crate::app) fn holds(conceded: &ConcessionRecord, plan: &str, has_deadline: bool) -> bool {
     conceded.plan == plan && (has_deadline || !matches!(conceded.what, Conceded::FewerMembers { .. }))
 }
 
 /// Whether a recorded file is there with the recorded bytes.
-pub(super) fn is_whole(dir: &Path, file: &FileRecord) -> bool {
+pub(in crate::app) fn is_whole(dir: &Path, file: &FileRecord) -> bool {
     let path = dir.join(&file.path);
     let has_length = std::fs::metadata(&path).is_ok_and(|meta| meta.is_file() && meta.len() == file.bytes);
     has_length && atomic::sha256_of(&path).is_ok_and(|found| found == file.sha256)
@@ -229,7 +229,7 @@ impl Work<'_> {
 }
 
 /// Whether some scene that is not done needs a network to run.
-pub(super) fn needs_networks(plan: &Plan, concessions: &Concessions, memory: &Memory) -> bool {
+pub(in crate::app) fn needs_networks(plan: &Plan, concessions: &Concessions, memory: &Memory) -> bool {
     let keys = Keys::new(plan);
     plan.units_with(|scene| !memory.done[scene]).any(|(unit, _)| {
         let geometry = concessions.geometry(plan, unit);
@@ -239,7 +239,7 @@ pub(super) fn needs_networks(plan: &Plan, concessions: &Concessions, memory: &Me
 }
 
 /// Removes what attempts that were cut off left under temporary names; returns how many files that were.
-pub(super) fn remove_temporaries(dir: &Path) -> u64 {
+pub(in crate::app) fn remove_temporaries(dir: &Path) -> u64 {
     let is_temporary = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with(TEMP_PREFIX);
     let files = walkdir::WalkDir::new(dir).into_iter().filter_map(Result::ok);
     let leftovers = files.filter(|entry| entry.file_type().is_file() && is_temporary(entry.file_name()));

@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use chrono::DateTime;
 
-use super::Error;
 use super::execute::Partial;
 use super::outputs::Outputs;
 use super::resume::Usable;
+use crate::app::Error;
 use crate::config::classes::{Class, NODATA_LABEL};
 use crate::config::{Pipeline, count};
 use crate::flow::StageReport;
@@ -27,10 +27,10 @@ use crate::report::{
 use crate::stages::{Board, Failure, OutputLayout, Verdict};
 
 /// The report in the making.
-pub(super) struct Record {
-    pub(super) report: RunReport,
+pub(in crate::app) struct Record {
+    pub(in crate::app) report: RunReport,
     /// The archive of an earlier run, as long as it still holds.
-    pub(super) archive: Option<ArchiveRecord>,
+    pub(in crate::app) archive: Option<ArchiveRecord>,
     failed_names: Vec<String>,
     /// Names of the scenes that are left to another run.
     missing_names: BTreeSet<String>,
@@ -47,7 +47,7 @@ struct FoundSummary {
 
 impl Record {
     /// Writes the report of a run that has begun, so that whatever it leaves is known as its own.
-    pub(super) fn begin(
+    pub(in crate::app) fn begin(
         plan: &Plan,
         promise: &Promise,
         outputs: &Outputs,
@@ -88,7 +88,7 @@ impl Record {
     }
 
     /// Notes what earlier runs have done.
-    pub(super) fn found(
+    pub(in crate::app) fn found(
         &mut self,
         plan: &Plan,
         done: Vec<Option<SceneRecord>>,
@@ -116,7 +116,7 @@ impl Record {
     }
 
     /// What was found, in words.
-    pub(super) fn found_lines(&self) -> Vec<String> {
+    pub(in crate::app) fn found_lines(&self) -> Vec<String> {
         let FoundSummary { damaged, usable: Usable { checkpoints, .. }, temporaries } = self.found;
         let reused = self.report.totals.reused;
         let mut lines = Vec::new();
@@ -143,12 +143,12 @@ impl Record {
     }
 
     /// Whether a scene has its mask.
-    pub(super) fn is_done(&self, name: &str) -> bool {
+    pub(in crate::app) fn is_done(&self, name: &str) -> bool {
         self.report.outputs.get(&format!("masks/{name}.png")).is_some_and(Option::is_some)
     }
 
     /// Scenes and tiles that were done before this run, and the pixels that the networks need not see any more.
-    pub(super) fn known_extent(&self, plan: &Plan) -> Snapshot {
+    pub(in crate::app) fn known_extent(&self, plan: &Plan) -> Snapshot {
         let mut known = Snapshot { network_pixels: self.found.usable.network_pixels, ..Snapshot::default() };
         for scene in plan.scenes.iter().filter(|s| self.is_done(&s.name)) {
             known.scenes += 1;
@@ -159,7 +159,7 @@ impl Record {
     }
 
     /// Records of the scenes that have failed so far.
-    pub(super) fn failure_records(&self) -> Vec<journal::Record> {
+    pub(in crate::app) fn failure_records(&self) -> Vec<journal::Record> {
         let record = |(name, failed): (&String, &FailedScene)| {
             let FailedScene { scene, stage, cause, .. } = failed.clone();
             journal::Record::Failure(FailureRecord { name: name.clone(), file: scene, stage, cause })
@@ -168,7 +168,7 @@ impl Record {
     }
 
     /// Notes the end of a scene.
-    pub(super) fn take(
+    pub(in crate::app) fn take(
         &mut self,
         verdict: Verdict,
         board: &Board,
@@ -194,7 +194,7 @@ impl Record {
     }
 
     /// Notes a scene without a mask.
-    pub(super) fn fail(
+    pub(in crate::app) fn fail(
         &mut self,
         outputs: &Outputs,
         pipeline: &Pipeline,
@@ -216,7 +216,7 @@ impl Record {
         Ok(())
     }
 
-    pub(super) fn measure(&mut self, board: &Board, wall: Duration, peak_units: u64) {
+    pub(in crate::app) fn measure(&mut self, board: &Board, wall: Duration, peak_units: u64) {
         let progress = board.progress();
         let totals = &mut self.report.totals;
         totals.seconds = wall.as_secs_f64();
@@ -230,7 +230,7 @@ impl Record {
     }
 
     /// Notes which scenes are not done as planned.
-    pub(super) fn conceded(&mut self, board: &Board) {
+    pub(in crate::app) fn conceded(&mut self, board: &Board) {
         let (plan, concessions) = (board.plan(), board.concessions());
         let mut conceded: BTreeMap<usize, ReducedScene> = BTreeMap::new();
         for unit in concessions.units().into_iter().filter(|unit| *unit < plan.units.len()) {
@@ -263,7 +263,7 @@ impl Record {
     }
 
     /// Notes the deadline and what it has asked for before.
-    pub(super) fn steps(&mut self, deadline: Option<Duration>, plan: &Plan, before: &[ConcessionRecord]) {
+    pub(in crate::app) fn steps(&mut self, deadline: Option<Duration>, plan: &Plan, before: &[ConcessionRecord]) {
         let Some(limit) = deadline else { return };
         self.report.deadline = Some(DeadlineReport { seconds: limit.as_secs_f64(), ..DeadlineReport::default() });
         for conceded in before.iter().map(|record| &record.what) {
@@ -276,7 +276,7 @@ impl Record {
     }
 
     /// Notes a step that the deadline asks for.
-    pub(super) fn step(&mut self, elapsed: Duration, units: usize, members: &[String]) {
+    pub(in crate::app) fn step(&mut self, elapsed: Duration, units: usize, members: &[String]) {
         if let Some(deadline) = &mut self.report.deadline {
             let (seconds, units) = (elapsed.as_secs_f64(), units as u64);
             deadline.steps.push(DeadlineStep { seconds, units, members: members.to_vec() });
@@ -284,7 +284,7 @@ impl Record {
     }
 
     /// Notes scenes without a verdict: those of them that have not failed are left to another run.
-    pub(super) fn left_over(&mut self, board: &Board, scenes: &[u32]) {
+    pub(in crate::app) fn left_over(&mut self, board: &Board, scenes: &[u32]) {
         for idx in scenes.iter().filter(|idx| !board.has_failed(**idx)) {
             self.missing_names.insert(board.plan().scenes[*idx as usize].name.clone());
             self.report.missing.push(board.plan().label_of(*idx as usize));
@@ -292,7 +292,7 @@ impl Record {
     }
 
     /// Notes what the stages did with their time, all passes together. The busiest one sets the pace.
-    pub(super) fn stages(&mut self, stages: &[StageReport], wall: Duration) {
+    pub(in crate::app) fn stages(&mut self, stages: &[StageReport], wall: Duration) {
         let busy = |s: &StageReport| s.percent(s.busy, wall);
         let busiest = stages.iter().max_by(|a, b| busy(a).total_cmp(&busy(b)));
         self.report.bottleneck = busiest.map(|s| s.name.clone());
@@ -308,7 +308,7 @@ impl Record {
     }
 
     /// Every scene must have ended one way or the other, or be left over.
-    pub(super) fn check_complete(&self, board: &Board) -> Result<(), Error> {
+    pub(in crate::app) fn check_complete(&self, board: &Board) -> Result<(), Error> {
         let planned = board.plan().scenes.len() as u64;
         let refused = self.report.failed.iter().filter(|f| f.stage == "plan").count() as u64;
         let ended = self.report.totals.done + self.report.totals.failed + self.missing_names.len() as u64 - refused;
@@ -317,7 +317,7 @@ impl Record {
 
     /// Makes the archive, unless scenes have no mask and it is withheld, or it is there already; its record if it is new. `alive` is
     /// called again and again meanwhile.
-    pub(super) fn pack(
+    pub(in crate::app) fn pack(
         &mut self,
         outputs: &Outputs,
         partial: Partial,
@@ -418,14 +418,14 @@ fn scene_report(plan: &Plan, scene: usize, facts: SceneFacts, done_before: bool)
 }
 
 /// The time now, as reports have it.
-pub(super) fn now() -> String {
+pub(in crate::app) fn now() -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let time = i64::try_from(now).ok().and_then(|now| DateTime::from_timestamp(now, 0));
     time.map(|time| time.format("%Y-%m-%dT%H:%M:%SZ").to_string()).unwrap_or_default()
 }
 
 /// The promise as reports have it.
-pub(super) fn memory(promise: &Promise) -> BudgetReport {
+pub(in crate::app) fn memory(promise: &Promise) -> BudgetReport {
     BudgetReport {
         budget: promise.budget,
         decoder_cache: promise.decoder_cache,

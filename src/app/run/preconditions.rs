@@ -7,7 +7,8 @@ use std::io;
 use std::path::Path;
 
 use super::outputs::Outputs;
-use super::{Error, Job, Partial, RunOptions, StageName, disk};
+use super::{Job, Partial, RunOptions, StageName, disk};
+use crate::app::Error;
 use crate::atomic::WriteError;
 use crate::config::{Checkpoint, Pipeline};
 use crate::infer::{self, BackendError};
@@ -18,7 +19,7 @@ use crate::plan::BackendKind;
 ///
 /// # Errors
 /// When options contradict each other or the pipeline, or a device is not there.
-pub(super) fn of_job(job: &Job, options: &RunOptions) -> Result<(), Error> {
+pub(in crate::app) fn of_job(job: &Job, options: &RunOptions) -> Result<(), Error> {
     check_options(options, &job.planned.plan.pipeline)?;
     // A device that is gone when a run goes on by itself was lost on the way: the run counts that.
     if options.restarted || job.planned.plan.backend == BackendKind::Fake {
@@ -34,7 +35,7 @@ pub(super) fn of_job(job: &Job, options: &RunOptions) -> Result<(), Error> {
 ///
 /// # Errors
 /// When it is not.
-pub(super) fn of_outputs(job: &Job, options: &RunOptions) -> Result<Outputs, Error> {
+pub(in crate::app) fn of_outputs(job: &Job, options: &RunOptions) -> Result<Outputs, Error> {
     let plan = &job.planned.plan;
     let needed = disk::need(plan, |_| disk::Done::Nothing);
     check_writable(&options.out).map_err(|e| disk::explain(e, &options.out, needed))?;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Error, machine};
+use crate::app::{Error, machine};
 use crate::config::{ByteSize, Pipeline, Precision, Weights, format_bytes};
 use crate::infer;
 use crate::plan::{

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::fs::Access;
 
-use super::Error;
+use crate::app::Error;
 use crate::config::{Checkpoint, format_bytes};
 use crate::journal::is_disk_full;
 use crate::plan::{Plan, Scene};
@@ -16,7 +16,7 @@ const RECORDS: u64 = 4 << 10;
 
 /// How much of what is wanted of a scene is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Done {
+pub(in crate::app) enum Done {
     /// Nothing.
     Nothing,
     /// Its files: the archive is not made yet.
@@ -27,7 +27,7 @@ pub(super) enum Done {
 
 /// Bytes that the scenes of a plan take at most beyond what is there: raw sizes of every output, the mask twice (beside the files there is
 /// the archive), the checkpoints and the records. Compression makes it less, often much less.
-pub(super) fn need(plan: &Plan, done: impl Fn(usize) -> Done) -> u64 {
+pub(in crate::app) fn need(plan: &Plan, done: impl Fn(usize) -> Done) -> u64 {
     let needs = |(idx, scene): (usize, &Scene)| match done(idx) {
         Done::Nothing => need_of(plan, scene),
         Done::Files => RECORDS + mask_bytes(plan, scene),
@@ -54,14 +54,14 @@ fn need_of(plan: &Plan, scene: &Scene) -> u64 {
 }
 
 /// Bytes that are free where a run directory is or will be; `None` where the system does not tell.
-pub(super) fn free(dir: &Path) -> Option<u64> {
+pub(in crate::app) fn free(dir: &Path) -> Option<u64> {
     let there = std::path::absolute(dir).ok()?.ancestors().find(|path| path.exists())?.to_owned();
     let stat = rustix::fs::statvfs(&there).ok()?;
     Some(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 /// What a person should know before a run whose outputs may not fit.
-pub(super) fn warning(needed: u64, free: Option<u64>) -> Option<String> {
+pub(in crate::app) fn warning(needed: u64, free: Option<u64>) -> Option<String> {
     let free = free.filter(|free| *free < needed)?;
     Some(format!(
         "the outputs may take up to {} (uncompressed; often a tenth of it) and {} are free on their disk; a run that finds no more room \
@@ -75,7 +75,7 @@ pub(super) fn warning(needed: u64, free: Option<u64>) -> Option<String> {
 ///
 /// # Errors
 /// When it is no folder, or the system would refuse.
-pub(super) fn check_folder(path: &Path) -> io::Result<()> {
+pub(in crate::app) fn check_folder(path: &Path) -> io::Result<()> {
     if !path.is_dir() {
         return Err(io::ErrorKind::NotADirectory.into());
     }
@@ -86,13 +86,13 @@ pub(super) fn check_folder(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// When the system would refuse.
-pub(super) fn check_file(path: &Path) -> io::Result<()> {
+pub(in crate::app) fn check_file(path: &Path) -> io::Result<()> {
     Ok(rustix::fs::access(path, Access::WRITE_OK)?)
 }
 
 /// Says what an error about the outputs means: that there is no room, with how much the rest may need and how much there is; that the
 /// system refuses for another reason, which the error tells; or that nobody knows.
-pub(super) fn explain(error: Error, dir: &Path, needed: u64) -> Error {
+pub(in crate::app) fn explain(error: Error, dir: &Path, needed: u64) -> Error {
     if !error.is_output_fault() {
         return error;
     }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::guard::Guard;
+use crate::app::guard::Guard;
 use crate::faults::FaultPlan;
 
 use crate::flow::{
