@@ -11,6 +11,7 @@ use crate::atomic::FinishedFile;
 use crate::config::classes::ClassId;
 use crate::flow::{Outbox, Stage};
 use crate::masks::{ColorWriter, MaskError, MaskWriter};
+use crate::plan::Plane;
 
 /// One encoder. All rows of a scene come to the same one, in order.
 pub struct Encode {
@@ -46,8 +47,9 @@ impl Encode {
             Some(writers) => writers,
             None => self.begin(rows.scene)?,
         };
+        let labels = self.board.plan().position(Plane::Labels);
         for y in 0..rows.rows.len() {
-            rows.rows.row(y, &mut self.row);
+            rows.rows.row(labels, y, &mut self.row);
             writers.pixels.add(&self.row);
             writers.mask.write_rows(&self.row)?;
             if let Some(color) = &mut writers.color {
