@@ -127,7 +127,11 @@ impl Infer {
         let in_flight = std::mem::take(&mut self.in_flight);
         self.device.abandon();
         match error {
-            DeviceError::OutOfMemory { .. } => in_flight.into_iter().try_for_each(|begun| self.alone(begun.batch, out)),
+            // The oldest has had a try.
+            DeviceError::OutOfMemory { .. } => {
+                (in_flight.into_iter().zip(std::iter::once(1).chain(std::iter::repeat(2))))
+                    .try_for_each(|(begun, tries)| self.alone(&begun.batch, tries, out))
+            }
             DeviceError::Halted => in_flight.into_iter().try_for_each(|begun| self.leave(begun.batch, out)),
             error @ (DeviceError::Lost { .. }
             | DeviceError::Missing { .. }
@@ -136,14 +140,18 @@ impl Infer {
         }
     }
 
-    /// A second chance, with nothing else held. Without success the unit is put off, to be done with batches of one tile, so that what
+    /// Another chance, with nothing else held. Without success the unit is put off, to be done with batches of one tile, so that what
     /// comes of it does not depend on which of its batches did not fit. A tile that does not fit alone has no result.
-    fn alone(&mut self, batch: Arc<TileBatch>, out: &Outbox<'_, Ran>) -> Result<(), InferError> {
-        match self.submit(Arc::clone(&batch)).and_then(|()| self.device.collect()) {
+    fn alone(&mut self, batch: &Arc<TileBatch>, tries: usize, out: &Outbox<'_, Ran>) -> Result<(), InferError> {
+        match self.submit(Arc::clone(batch)).and_then(|()| self.device.collect()) {
             Ok(done) => self.done(done, out),
             Err(DeviceError::OutOfMemory { detail }) => {
                 self.in_flight.clear();
                 self.device.abandon();
+                if tries > 1 {
+                    return self.alone(batch, tries - 1, out);
+                }
+                let batch = Arc::clone(batch);
                 if batch.raw.len() > 1 {
                     return self.leave(batch, out);
                 }
