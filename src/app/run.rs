@@ -3,6 +3,7 @@
 //! [`prepare()`] turns a request into a [`Job`], [`execute()`] carries it out: what earlier runs left is looked up (`resume`), the stages
 //! are joined ([`wire()`]) and followed, and what becomes of scenes goes into the report (`record`).
 
+mod assign;
 mod deadline;
 pub(super) mod devices;
 pub(super) mod disk;
@@ -16,6 +17,7 @@ pub(super) mod resume;
 pub(super) mod throughput;
 mod wire;
 
+pub use assign::Assign;
 pub use execute::{Ended, Partial, RunOptions, execute};
 pub use prepare::{Job, JobRequest, prepare, schedule};
 pub use resume::StageName;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::app::{Partial, RunOptions};
+use crate::app::{Assign, Partial, RunOptions};
 use crate::config::{ByteSize, parse_duration};
 use crate::plan::DeviceId;
 
@@ -444,6 +444,11 @@ pub(super) struct JobArgs {
     /// Devices, one worker each: cpu,cpu or cuda:0,cuda:1. Default: all GPUs, or else a worker per core.
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     pub(super) devices: Option<Vec<DeviceId>>,
+
+    /// Which device holds which members: all hold all (replicate), each as few as possible, for members that do not fit on one device
+    /// together (partition), or a TOML file with [[device]] tables (id, members).
+    #[arg(long, value_name = "replicate|partition|FILE", default_value = "replicate", hide_default_value = true)]
+    pub(super) assign: Assign,
 
     /// Reader threads.
     #[arg(long, value_name = "N")]

@@ -8,7 +8,7 @@ use super::args::{
     Stage, SynthArgs, TalkArgs, WhichTensors,
 };
 use crate::app::{
-    self, DamageRequest, EvalRequest, Guard, JobRequest, Output, PlanOptions, RunOptions, Selection, StageName,
+    self, Assign, DamageRequest, EvalRequest, Guard, JobRequest, Output, PlanOptions, RunOptions, Selection, StageName,
     SynthRequest, Target,
 };
 use crate::plan::{BackendKind, Decode, DeviceId, ScanOptions};
@@ -37,6 +37,7 @@ pub(super) fn job(args: &JobArgs, out: Option<&Path>) -> Result<JobRequest, app:
             BackendName::Fake => BackendKind::Fake,
         },
         devices: args.devices.clone(),
+        assign: args.assign.clone(),
         readers: args.readers,
         memory: args.memory,
         decode: match args.decode {
@@ -145,6 +146,7 @@ pub(super) fn damage(pipeline: PathBuf, inputs: Vec<PathBuf>, tiles: u32, device
         scan: ScanOptions { inputs, include: Vec::new(), exclude: Vec::new(), run_dir: None },
         backend: BackendKind::Torch,
         devices: device.map(|device| vec![device]),
+        assign: Assign::default(),
         readers: Some(1),
         memory: None,
         decode: Decode::Isolated { timeout: Duration::from_secs(DECODE_TIMEOUT) },

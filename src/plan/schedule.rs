@@ -68,6 +68,30 @@ impl Assignment {
         Self { holds: vec![vec![true; n_members]; n_devices] }
     }
 
+    /// Members spread so that each device holds as few as possible: as many groups as there are devices, or members if these are fewer,
+    /// about equally costly. Devices that are left help where a device has most to do. `costs` are the members'.
+    pub fn partition(n_devices: usize, costs: &[u64]) -> Self {
+        let n_groups = n_devices.min(costs.len()).max(1);
+        let mut by_cost: Vec<usize> = (0..costs.len()).collect();
+        by_cost.sort_by_key(|member| std::cmp::Reverse(costs[*member]));
+        // Each member, the costliest first, goes to the group with the least to do.
+        let mut groups = vec![(0, Vec::new(), 1); n_groups];
+        for member in by_cost {
+            if let Some((cost, members, _)) = groups.iter_mut().min_by_key(|(cost, ..)| *cost) {
+                *cost += costs[member];
+                members.push(member);
+            }
+        }
+        for _ in n_groups..n_devices {
+            if let Some((.., n)) = groups.iter_mut().max_by_key(|(cost, _, n)| *cost / *n) {
+                *n += 1;
+            }
+        }
+        let row = |members: &Vec<usize>| (0..costs.len()).map(|member| members.contains(&member)).collect();
+        let rows = groups.iter().flat_map(|(_, members, n)| (0..*n).map(move |_| row(members)));
+        Self { holds: rows.collect() }
+    }
+
     /// Any matrix in which the sets of two devices are equal or have no member in common, and every member is held.
     ///
     /// Returns `None` for another matrix: a batch would be run twice or not at all.
@@ -234,5 +258,24 @@ impl Promise {
         [self.decoder_cache, self.decoders, self.weights, self.activations, self.post, self.base]
             .iter()
             .fold(self.budget, |sum, part| sum.saturating_add(*part))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_spreads_costs_and_gives_every_member_a_device() {
+        let held = |n_devices: usize, costs: &[u64]| {
+            let assignment = Assignment::partition(n_devices, costs);
+            assert_eq!(Assignment::from_matrix(assignment.holds.clone()).as_ref(), Some(&assignment));
+            (0..n_devices).map(|device| assignment.held_by(device)).collect::<Vec<_>>()
+        };
+        assert_eq!(held(1, &[5, 7]), [[0, 1]]);
+        assert_eq!(held(2, &[9, 2, 3, 4]), [vec![0], vec![1, 2, 3]]);
+        assert_eq!(held(4, &[9, 2, 3, 4]), [[0], [3], [2], [1]]);
+        // Two more for the member that takes longest.
+        assert_eq!(held(4, &[2, 9]), [[1], [1], [1], [0]]);
     }
 }

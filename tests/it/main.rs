@@ -6,6 +6,7 @@
 )]
 
 mod arch;
+mod assign;
 mod checkpoints;
 mod cli;
 mod dataflow;

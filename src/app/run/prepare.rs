@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::Assign;
 use crate::app::{Error, machine};
 use crate::config::{ByteSize, Pipeline, Precision, Weights, format_bytes};
 use crate::infer;
 use crate::plan::{
-    Assignment, BackendKind, Decode, DeviceId, MemberPlan, Plan, Planned, Planner, Promise, ScanOptions, Schedule,
-    doubts, scan,
+    BackendKind, Decode, DeviceId, MemberPlan, Plan, Planned, Planner, Promise, ScanOptions, Schedule, doubts, scan,
 };
 use crate::raster::{DecoderLimits, Gdal, Isolated, OpenSource, gdal_report};
 use crate::weights;
@@ -26,6 +26,8 @@ pub struct JobRequest {
     pub backend: BackendKind,
     /// Devices; `None` for all GPUs, or else one worker per core.
     pub devices: Option<Vec<DeviceId>>,
+    /// Which of them holds which members.
+    pub assign: Assign,
     /// Reader threads; `None` for a few.
     pub readers: Option<usize>,
     /// Bytes for pixels and labels in flight; `None` for a share of what is free.
@@ -61,7 +63,7 @@ const READERS_DEFAULT: usize = 4;
 /// be planned is no error.
 pub fn prepare(request: &JobRequest) -> Result<Job, Error> {
     let pipeline = Pipeline::load(&request.pipeline, &request.settings)?;
-    let mut schedule = schedule(request, pipeline.members.len())?;
+    let mut schedule = schedule(request, &pipeline)?;
     let device_class = device_class(&schedule.devices)?;
     let members = members(&pipeline, request.backend, &device_class)?;
     let scanned = scan(&request.scan)?;
@@ -71,8 +73,8 @@ pub fn prepare(request: &JobRequest) -> Result<Job, Error> {
     let planner =
         Planner { pipeline, members, backend: request.backend, device_class, versions, source: source.as_ref() };
     let planned = planner.plan(scanned, &schedule)?;
-    if request.devices.is_none() {
-        fit_workers(&mut schedule, &planned);
+    if request.devices.is_none() && !matches!(request.assign, Assign::File(_)) {
+        fit_workers(&mut schedule, &planned, &request.assign)?;
     }
     let source = reading_source(&planned.plan, &schedule)?;
     let promise = Promise::new(&planned.plan, &schedule);
@@ -100,18 +102,22 @@ fn reading_source(plan: &Plan, schedule: &Schedule) -> Result<Arc<dyn OpenSource
     })
 }
 
-/// Devices, workers and memory for a number of members.
+/// Devices, workers and memory for a pipeline's members.
 ///
 /// # Errors
-/// When there are no devices or no readers.
-pub fn schedule(request: &JobRequest, n_members: usize) -> Result<Schedule, Error> {
+/// When there are no devices or no readers, or the members cannot be assigned as asked.
+pub fn schedule(request: &JobRequest, pipeline: &Pipeline) -> Result<Schedule, Error> {
     let cores = machine::cores();
-    let devices = match &request.devices {
-        Some(devices) if devices.is_empty() => {
+    let devices = match (&request.devices, request.assign.devices()?) {
+        (Some(_), Some(_)) => {
+            return Err(Error::Usage("the file of --assign names the devices: leave --devices out".into()));
+        }
+        (Some(devices), None) if devices.is_empty() => {
             return Err(Error::Usage("--devices names no device; write cpu or cuda:0".into()));
         }
-        Some(devices) => devices.clone(),
-        None => default_devices(request.backend, cores),
+        (Some(devices), None) => devices.clone(),
+        (None, Some(devices)) => devices,
+        (None, None) => default_devices(request.backend, cores),
     };
     let readers = request.readers.unwrap_or_else(|| cores.clamp(1, READERS_DEFAULT));
     if readers == 0 {
@@ -120,7 +126,7 @@ pub fn schedule(request: &JobRequest, n_members: usize) -> Result<Schedule, Erro
     let free = machine::memory().map_or(*MEMORY_DEFAULT.end(), |m| m.available);
     let share = (free / 4).clamp(*MEMORY_DEFAULT.start(), *MEMORY_DEFAULT.end());
     Ok(Schedule {
-        assignment: Assignment::replicate(devices.len(), n_members),
+        assignment: request.assign.assignment(devices.len(), pipeline)?,
         devices,
         readers,
         encoders: cores.div_ceil(2).clamp(1, 8),
@@ -177,13 +183,13 @@ fn versions() -> Result<Vec<(&'static str, String)>, Error> {
 }
 
 /// One worker less, and again, until the promise fits into what is free: a worker per core is only the default.
-fn fit_workers(schedule: &mut Schedule, planned: &Planned) {
-    let Some(memory) = machine::memory() else { return };
-    let n_members = planned.plan.members.len();
+fn fit_workers(schedule: &mut Schedule, planned: &Planned, assign: &Assign) -> Result<(), Error> {
+    let Some(memory) = machine::memory() else { return Ok(()) };
     while schedule.devices.len() > 1 && Promise::new(&planned.plan, schedule).total() > memory.available {
         schedule.devices.pop();
-        schedule.assignment = Assignment::replicate(schedule.devices.len(), n_members);
+        schedule.assignment = assign.assignment(schedule.devices.len(), &planned.plan.pipeline)?;
     }
+    Ok(())
 }
 
 fn warnings(planned: &Planned, promise: &Promise) -> Vec<String> {
