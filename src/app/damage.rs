@@ -121,8 +121,9 @@ fn read(plan: &Plan, source: &Arc<dyn OpenSource>, chosen: &[(usize, usize)]) ->
         if let Some(tile) = Arc::into_inner(tile)
             && chosen.contains(&(tile.ticket.unit, tile.first_tile))
             && !tile.raw.is_blank()
+            && let Some(batch) = Arc::into_inner(tile.raw)
         {
-            raw.push(tile.raw);
+            raw.push(batch);
         }
     }
     graph.join()?;
