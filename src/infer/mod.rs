@@ -11,12 +11,12 @@
 mod backend;
 mod batch;
 mod combine;
-mod damage;
 mod failure;
 mod fake;
 mod faulty;
 mod input;
 mod logits;
+mod output_drift;
 
 #[cfg(feature = "torch")]
 #[path = "torch/mod.rs"]
@@ -28,9 +28,9 @@ mod torch_backend;
 pub use backend::{Backend, BackendError, ForwardKey, PassTally, View, combine, keys_of, open_backends};
 pub use batch::{RawBatch, TileFault, TileLabels};
 pub use combine::Combiner;
-pub use damage::Damage;
 pub use input::InputPlan;
 pub use logits::Logits;
+pub use output_drift::OutputDrift;
 #[cfg(feature = "torch")]
 pub use torch_backend::Probe;
 pub use torch_backend::{check_weights, cuda_devices, libtorch_version, torch_problem};
