@@ -8,8 +8,6 @@
 //! The only folder that knows every other one, and the only one with tokio (signals).
 
 mod clock;
-#[cfg(feature = "torch")]
-mod damage;
 mod decoder;
 mod doctor;
 mod error;
@@ -18,6 +16,8 @@ mod guard;
 mod lock;
 mod machine;
 mod models;
+#[cfg(feature = "torch")]
+mod output_drift;
 mod plan;
 mod replace;
 mod run;
@@ -44,6 +44,6 @@ pub use standing::{Standing, Verified, collect_garbage, collect_old_outputs, rec
 pub use supervisor::{SUPERVISED, restart_code, supervise};
 pub use synth::{SynthRequest, synth};
 pub use weights::{
-    Amount, DamageRequest, ExportForm, Selection, Target, compress_weights, convert_weights, diff_weights,
-    export_model, inspect_weights, start_model,
+    Amount, DriftRequest, ExportForm, Selection, Target, compress_weights, convert_weights, diff_weights, export_model,
+    inspect_weights, start_model,
 };

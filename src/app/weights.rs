@@ -5,10 +5,10 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 #[cfg(feature = "torch")]
-use super::damage::Trial;
+use super::output_drift::Trial;
 use super::replace::Output;
 use super::{Error, JobRequest};
-use crate::infer::Damage;
+use crate::infer::OutputDrift;
 use crate::report::{self, CompressedFile, CompressedFiles, TensorRow, WeightsDiff, WeightsSheet};
 use crate::weights::{self, FileTensor};
 pub use crate::weights::{Amount, Selection, Target};
@@ -21,9 +21,9 @@ use without_torch as networks;
 #[cfg(not(feature = "torch"))]
 use without_torch::Trial;
 
-/// Where the damage that compression does is measured.
+/// Where the drift of the outputs is measured that compression causes.
 #[derive(Clone, Debug)]
-pub struct DamageRequest {
+pub struct DriftRequest {
     /// A job whose members' weights are the files to compress; its scenes are looked at, and nothing is written.
     pub job: JobRequest,
     /// Tiles that are run, taken from all over the job.
@@ -123,19 +123,19 @@ fn check_name(name: &str) -> Result<(), Error> {
 }
 
 /// Powers to which a measured sensitivity is raised, one after the other: 0 counts all tensors alike. Small errors say how much a tensor
-/// matters, but not how the large ones of a tight budget add up, so the power that does least damage is found by trying.
+/// matters, but not how the large ones of a tight budget add up, so the power that drifts least is found by trying.
 const POWERS: [f64; 4] = [0.0, 0.25, 0.5, 1.0];
 
 /// Compresses `files` into the folder `out`. With `data`, what each tensor's error does to the answers is measured, the budget is spent in
 /// several ways that follow from it, the best of which stays, and it is told what became of the masks.
 ///
 /// # Errors
-/// When a file cannot be read, or may not or cannot be written, no choice fits the budget, or the damage cannot be measured.
+/// When a file cannot be read, or may not or cannot be written, no choice fits the budget, or the drift cannot be measured.
 pub fn compress_weights(
     files: &[PathBuf],
     amount: Amount,
     out: &Output,
-    data: Option<&DamageRequest>,
+    data: Option<&DriftRequest>,
 ) -> Result<CompressedFiles, Error> {
     let inputs: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
     out.check(&weights::compressed_files(files, &out.path)?, &inputs)?;
@@ -146,18 +146,18 @@ pub fn compress_weights(
         let sensitivity = |file: usize, name: &str| known.get(file).map_or(1.0, |file| of(file, name));
         weights::compress(files, amount, &out.path, threads, sensitivity)
     };
-    let row = |(c, damage): (weights::Compressed, Option<Damage>)| CompressedFile {
+    let row = |(c, drift): (weights::Compressed, Option<OutputDrift>)| CompressedFile {
         path: c.path.display().to_string(),
         bytes: c.bytes,
         values: c.values,
         relative_error: c.relative_error,
         worst: c.worst,
         left_out: c.left_out,
-        answers_error: damage.map(|damage| damage.relative.sqrt()),
-        masks_agree: damage.map(|damage| damage.agreement),
+        answers_error: drift.map(|drift| drift.relative.sqrt()),
+        masks_agree: drift.map(|drift| drift.agreement),
     };
-    let rows = |files: Vec<weights::Compressed>, damages: Vec<Option<Damage>>| CompressedFiles {
-        files: files.into_iter().zip(damages).map(row).collect(),
+    let rows = |files: Vec<weights::Compressed>, drifts: Vec<Option<OutputDrift>>| CompressedFiles {
+        files: files.into_iter().zip(drifts).map(row).collect(),
     };
     let Some(data) = data else {
         let files = compress(&[], 0.0)?;
@@ -169,25 +169,25 @@ pub fn compress_weights(
     let trial = Trial::new(data, files)?;
     let attempt = |known: &[BTreeMap<String, f64>], power: f64| -> Result<_, Error> {
         let files = compress(known, power)?;
-        let damage = |(idx, file): (usize, &weights::Compressed)| trial.damage(idx, &file.path);
-        let damages = files.iter().enumerate().map(damage).collect::<Result<Vec<Damage>, Error>>()?;
-        Ok((files, damages))
+        let drift = |(idx, file): (usize, &weights::Compressed)| trial.drift(idx, &file.path);
+        let drifts = files.iter().enumerate().map(drift).collect::<Result<Vec<OutputDrift>, Error>>()?;
+        Ok((files, drifts))
     };
     if !matches!(amount, Amount::Budget(_)) {
-        let (files, damages) = attempt(&[], 0.0)?;
-        return Ok(rows(files, damages.into_iter().map(Some).collect()));
+        let (files, drifts) = attempt(&[], 0.0)?;
+        return Ok(rows(files, drifts.into_iter().map(Some).collect()));
     }
     let known = (0..files.len()).map(|file| trial.sensitivities(file)).collect::<Result<Vec<_>, Error>>()?;
     let mut tried = Vec::new();
     for power in POWERS {
-        let (_, damages) = attempt(&known, power)?;
-        let sum: f64 = damages.iter().map(|damage| damage.relative).sum();
+        let (_, drifts) = attempt(&known, power)?;
+        let sum: f64 = drifts.iter().map(|drift| drift.relative).sum();
         report::eprint_line(&format!("sensitivity to the power of {power}: answers {:.2} % off", sum.sqrt() * 100.0));
         tried.push((sum, power));
     }
     let best = tried.into_iter().min_by(|a, b| a.0.total_cmp(&b.0)).map_or(0.0, |(_, power)| power);
-    let (files, damages) = attempt(&known, best)?;
-    Ok(rows(files, damages.into_iter().map(Some).collect()))
+    let (files, drifts) = attempt(&known, best)?;
+    Ok(rows(files, drifts.into_iter().map(Some).collect()))
 }
 
 /// How two files differ, and whether they do.
@@ -252,7 +252,7 @@ mod without_torch {
     use std::collections::BTreeMap;
     use std::path::{Path, PathBuf};
 
-    use super::{Damage, DamageRequest, Error, ExportForm};
+    use super::{DriftRequest, Error, ExportForm, OutputDrift};
     use crate::zoo::spec::NetworkSpec;
 
     const NO_NETWORKS: &str = "this build has no networks: build with the feature `torch`";
@@ -272,7 +272,7 @@ mod without_torch {
     pub(super) enum Trial {}
 
     impl Trial {
-        pub(super) fn new(_: &DamageRequest, _: &[PathBuf]) -> Result<Self, Error> {
+        pub(super) fn new(_: &DriftRequest, _: &[PathBuf]) -> Result<Self, Error> {
             Err(Error::Usage(NO_NETWORKS.to_owned()))
         }
 
@@ -280,7 +280,7 @@ mod without_torch {
             match *self {}
         }
 
-        pub(super) fn damage(&self, _: usize, _: &Path) -> Result<Damage, Error> {
+        pub(super) fn drift(&self, _: usize, _: &Path) -> Result<OutputDrift, Error> {
             match *self {}
         }
     }

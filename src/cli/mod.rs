@@ -201,7 +201,7 @@ fn weights(command: WeightsCommand) -> Result<u8, app::Error> {
                 (None, Some(bits)) => Amount::Bits(bits),
                 (None, None) => Amount::Lossless,
             };
-            let data = pipeline.map(|pipeline| resolve::damage(pipeline, data, tiles, device));
+            let data = pipeline.map(|pipeline| resolve::drift(pipeline, data, tiles, device));
             let compressed = app::compress_weights(&files, amount, &out, data.as_ref())?;
             show(&compressed, json, compressed.text())?;
             Ok(exit::DONE)

@@ -8,7 +8,7 @@ use super::args::{
     Stage, SynthArgs, TalkArgs, WhichTensors,
 };
 use crate::app::{
-    self, Assign, DamageRequest, EvalRequest, Guard, JobRequest, Output, PlanOptions, RunOptions, Selection, StageName,
+    self, Assign, DriftRequest, EvalRequest, Guard, JobRequest, Output, PlanOptions, RunOptions, Selection, StageName,
     SynthRequest, Target,
 };
 use crate::plan::{BackendKind, Decode, DeviceId, ScanOptions};
@@ -138,8 +138,8 @@ pub(super) fn eval(args: EvalArgs) -> EvalRequest {
     EvalRequest { masks: args.masks, truth: args.truth, ignore: args.ignore, pipeline: args.pipeline }
 }
 
-/// Where the damage of compression is measured.
-pub(super) fn damage(pipeline: PathBuf, inputs: Vec<PathBuf>, tiles: u32, device: Option<DeviceId>) -> DamageRequest {
+/// Where it is measured how far compression moves the outputs.
+pub(super) fn drift(pipeline: PathBuf, inputs: Vec<PathBuf>, tiles: u32, device: Option<DeviceId>) -> DriftRequest {
     let job = JobRequest {
         pipeline,
         settings: Vec::new(),
@@ -151,7 +151,7 @@ pub(super) fn damage(pipeline: PathBuf, inputs: Vec<PathBuf>, tiles: u32, device
         memory: None,
         decode: Decode::Isolated { timeout: Duration::from_secs(DECODE_TIMEOUT) },
     };
-    DamageRequest { job, tiles: tiles as usize }
+    DriftRequest { job, tiles: tiles as usize }
 }
 
 /// Which tensors of a checkpoint are meant.

@@ -9,7 +9,6 @@
 
 mod batch;
 mod combine;
-mod damage;
 mod device;
 mod engine;
 mod failure;
@@ -18,6 +17,7 @@ mod faulty;
 mod host;
 mod input;
 mod logits;
+mod output_drift;
 
 #[cfg(feature = "torch")]
 #[path = "torch/mod.rs"]
@@ -27,9 +27,9 @@ mod torch_engine;
 mod torch_engine;
 
 pub use batch::{RawBatch, TileFault, TileResult};
-pub use damage::Damage;
 pub use device::{Device, DeviceError, Done, Known, PassRan, PassWork, Wanted, Work, open_combiner, open_devices};
 pub use logits::Logits;
+pub use output_drift::OutputDrift;
 #[cfg(feature = "torch")]
 pub use torch_engine::Probe;
 pub use torch_engine::{check_weights, cuda_devices, libtorch_version, torch_problem};

@@ -8,11 +8,11 @@ use crate::config::classes::ClassId;
 use crate::config::{Combine, Weights};
 use crate::infer::batch::RawBatch;
 use crate::infer::combine::Combiner;
-use crate::infer::damage::Damage;
 use crate::infer::device::DeviceError;
 use crate::infer::failure::failure;
 use crate::infer::input::InputPlan;
 use crate::infer::logits::Logits;
+use crate::infer::output_drift::OutputDrift;
 use crate::plan::{DeviceId, Plan, Plane};
 use crate::weights::layout::Layout;
 use crate::zoo::layers::scope::Purpose;
@@ -81,7 +81,7 @@ impl Probe {
     ///
     /// # Errors
     /// When the device or libtorch fails.
-    pub fn damage(&mut self, changed: impl FnMut(&str) -> Option<Vec<f32>>) -> Result<Damage, DeviceError> {
+    pub fn drift(&mut self, changed: impl FnMut(&str) -> Option<Vec<f32>>) -> Result<OutputDrift, DeviceError> {
         self.set(changed)?;
         let mut sums = Sums::default();
         for (idx, tile) in Arc::clone(&self.tiles).iter().enumerate() {
@@ -91,7 +91,7 @@ impl Probe {
             let labels = is_finite(tile, &logits).then(|| labels(tile, &logits));
             sums.count(own_labels, labels.as_deref());
         }
-        Ok(sums.damage())
+        Ok(sums.drift())
     }
 
     fn set(&mut self, mut changed: impl FnMut(&str) -> Option<Vec<f32>>) -> Result<(), DeviceError> {
@@ -156,9 +156,9 @@ impl Sums {
         self.agreeing += pairs.into_iter().flatten().filter(|(a, b)| a == b).count() as u64;
     }
 
-    fn damage(&self) -> Damage {
+    fn drift(&self) -> OutputDrift {
         let relative = self.difference / self.own;
-        Damage {
+        OutputDrift {
             relative: match self.difference == 0.0 {
                 true => 0.0,
                 false if relative.is_finite() => relative,
@@ -180,21 +180,21 @@ mod tests {
     }
 
     #[test]
-    fn what_all_classes_of_a_pixel_have_in_common_does_no_damage() {
+    fn what_all_classes_of_a_pixel_have_in_common_is_no_drift() {
         // [class][pixel]: each pixel is shifted by another number.
         let (own, shifted) = (logits(&[1.0, 4.0, -1.0, 0.0]), logits(&[4.0, 5.0, 2.0, 1.0]));
         let mut sums = Sums::default();
         sums.add(&own, &shifted);
-        assert_eq!(sums.damage(), Damage { relative: 0.0, agreement: 1.0 });
+        assert_eq!(sums.drift(), OutputDrift { relative: 0.0, agreement: 1.0 });
         // Halved: a quarter of the square.
         let mut sums = Sums::default();
         sums.add(&own, &logits(&[0.5, 2.0, -0.5, 0.0]));
         sums.count(&[vec![0, 1, 1]], Some(&[vec![0, 1, 0]]));
-        let damage = sums.damage();
-        assert!((damage.relative - 0.25).abs() < 1e-12 && (damage.agreement - 2.0 / 3.0).abs() < 1e-12, "{damage:?}");
+        let drift = sums.drift();
+        assert!((drift.relative - 0.25).abs() < 1e-12 && (drift.agreement - 2.0 / 3.0).abs() < 1e-12, "{drift:?}");
         // What is no number is as bad as can be, and agrees with nothing.
         sums.add(&own, &logits(&[f32::NAN, 2.0, -0.5, 0.0]));
         sums.count(&[vec![0, 1, 1]], None);
-        assert_eq!(sums.damage(), Damage { relative: f64::INFINITY, agreement: 2.0 / 6.0 });
+        assert_eq!(sums.drift(), OutputDrift { relative: f64::INFINITY, agreement: 2.0 / 6.0 });
     }
 }

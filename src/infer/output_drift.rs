@@ -1,8 +1,8 @@
-//! What becomes of a member's answers with other weights.
+//! How far a member's outputs drift when it runs with other weights.
 
-/// What other weights change.
+/// How far outputs with other weights are from those with the member's own.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Damage {
+pub struct OutputDrift {
     /// Squared difference of the logits, relative to their square; what all classes of a pixel have in common does not count. Infinite
     /// where an answer is no number any more.
     pub relative: f64,

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{DamageRequest, Error, Job, machine, prepare, wire_tiles};
+use super::{DriftRequest, Error, Job, machine, prepare, wire_tiles};
 use crate::config::{Weights, format_bytes};
 use crate::flow::Stop;
-use crate::infer::{Damage, Logits, Probe, RawBatch};
+use crate::infer::{Logits, OutputDrift, Probe, RawBatch};
 use crate::journal::Checkpoints;
 use crate::plan::{Concessions, DeviceId, Plan, Planned};
 use crate::raster::OpenSource;
@@ -33,7 +33,7 @@ impl Trial {
     ///
     /// # Errors
     /// When the job cannot be planned, a file is no member's, no tile can be read, or the memory does not suffice for so many.
-    pub(super) fn new(request: &DamageRequest, files: &[PathBuf]) -> Result<Self, Error> {
+    pub(super) fn new(request: &DriftRequest, files: &[PathBuf]) -> Result<Self, Error> {
         let mut job = request.job.clone();
         job.settings.push("inference.batch=1".to_owned());
         let Job { planned, schedule, source, .. } = prepare(&job)?;
@@ -73,9 +73,9 @@ impl Trial {
         for name in coded {
             let own = probe.tensors().find(|(own, ..)| *own == name).map(|(_, _, own)| rounded(own));
             let Some((rounded, error)) = own.filter(|(_, error)| *error > 0.0) else { continue };
-            let damage = probe.damage(|changed| (changed == name).then(|| rounded.clone()))?;
+            let drift = probe.drift(|changed| (changed == name).then(|| rounded.clone()))?;
             // An answer that is no number any more is as bad as can be.
-            let relative = if damage.relative.is_finite() { damage.relative } else { 1.0 };
+            let relative = if drift.relative.is_finite() { drift.relative } else { 1.0 };
             sensitivities.insert(name, relative / error);
         }
         Ok(sensitivities)
@@ -85,12 +85,12 @@ impl Trial {
     ///
     /// # Errors
     /// As [`Self::probe`], and when the compressed file cannot be read.
-    pub(super) fn damage(&self, file: usize, path: &Path) -> Result<Damage, Error> {
+    pub(super) fn drift(&self, file: usize, path: &Path) -> Result<OutputDrift, Error> {
         let mut compressed = WeightsFile::open(path)?;
         let tensors = compressed.tensors().to_vec();
         let values = compressed.read_many(&tensors)?;
         let mut values: BTreeMap<String, Vec<f32>> = tensors.into_iter().map(|t| t.name).zip(values).collect();
-        Ok(self.probe(file)?.damage(|name| values.remove(name))?)
+        Ok(self.probe(file)?.drift(|name| values.remove(name))?)
     }
 }
 
