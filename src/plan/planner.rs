@@ -6,9 +6,10 @@ use super::model::batch_bytes;
 use super::scan::label;
 use super::unit::{Unit, admission_needs, units_of};
 use super::{BackendKind, MemberPlan, PLAN_FORMAT, Plan, Scanned, ScannedScene, Scene, Schedule};
-use crate::config::{ByteSize, Pipeline, count};
+use crate::config::{ByteSize, Pipeline};
 use crate::geom::Size;
 use crate::raster::{OpenSource, RasterError, RasterSource, SceneHeader};
+use crate::words::count;
 
 /// A scene that was left out in planning.
 #[derive(Clone, Debug, PartialEq, Eq)]

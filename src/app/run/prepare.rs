@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::app::{Error, machine};
-use crate::config::{ByteSize, Pipeline, Precision, Weights, format_bytes};
+use crate::config::{ByteSize, Pipeline, Precision, Weights};
 use crate::infer;
 use crate::plan::{
     Assignment, BackendKind, Decode, DeviceId, MemberPlan, Plan, Planned, Planner, Promise, ScanOptions, Schedule,
@@ -12,6 +12,7 @@ use crate::plan::{
 };
 use crate::raster::{DecoderLimits, Gdal, Isolated, OpenSource, gdal_report};
 use crate::weights;
+use crate::words::format_bytes;
 
 /// What `swath run` and `swath plan` are asked.
 #[derive(Clone, Debug)]
