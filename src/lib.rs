@@ -44,6 +44,7 @@
 //! | [`app`] | the commands: request in, outcome out; wiring, run state, signals |
 //! | [`cli`] | arguments to requests, outcomes to exit codes |
 //! | [`atomic`] | the one way to write a file |
+//! | [`words`] | numbers, sizes, times and lists as people say them |
 //! | [`process`] | this program again as a child, and messages between the two |
 //! | [`faults`] | faults on purpose, for tests through the command line |
 //!
@@ -90,6 +91,7 @@ pub mod stages;
 pub mod synth;
 pub mod tiler;
 pub mod weights;
+pub mod words;
 pub mod zoo;
 
 /// Bytes as lower-case hexadecimal.

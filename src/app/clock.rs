@@ -7,8 +7,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::signals::leave;
-use crate::config::format_duration;
 use crate::report::eprint_line;
+use crate::words::format_duration;
 
 /// Exit code of a run that leaves scenes to another one because its time is up.
 pub const OUT_OF_TIME: u8 = 5;

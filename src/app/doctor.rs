@@ -1,11 +1,11 @@
 //! `swath doctor`: what this build and this machine can do, and what is wrong.
 
 use super::machine;
-use crate::config::format_bytes;
 use crate::infer;
 use crate::plan::DeviceId;
 use crate::raster::gdal_report;
 use crate::report::Diagnosis;
+use crate::words::format_bytes;
 
 /// Less free memory than this will not carry a usual ensemble.
 const LITTLE_MEMORY: u64 = 2 << 30;

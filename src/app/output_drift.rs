@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{DriftRequest, Error, Job, machine, prepare, wire_tiles};
-use crate::config::{Weights, format_bytes};
+use crate::config::Weights;
 use crate::flow::Stop;
 use crate::infer::{Logits, OutputDrift, Probe, RawBatch};
 use crate::journal::Checkpoints;
@@ -15,6 +15,7 @@ use crate::report::eprint_line;
 use crate::stages::{Board, Memory};
 use crate::weights::WeightsFile;
 use crate::weights::swz::is_kept_exact;
+use crate::words::format_bytes;
 
 /// Distance of the levels that a tensor is rounded to, relative to its root mean square: about what two bits per weight leave.
 const STEP: f64 = 1.5;

@@ -24,10 +24,10 @@ pub use resume::StageName;
 pub use wire::{Extent, Parts, Running, wire, wire_tiles};
 
 use super::{Clock, Error};
-use crate::config::{count, format_bytes};
 use crate::plan::BackendKind;
 use crate::process::raise_file_limit;
 use crate::report::{self, Detail, Event};
+use crate::words::{count, format_bytes};
 
 /// Plans and carries out.
 ///

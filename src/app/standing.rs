@@ -8,12 +8,13 @@ use super::lock::Lock;
 use super::run::resume::is_whole;
 use super::{Error, JobRequest, prepare};
 use crate::atomic::WriteError;
-use crate::config::{count, format_bytes, name_fault};
+use crate::config::name_fault;
 use crate::journal::{Checkpoints, FileRecord, Journal, JournalError, State};
 use crate::plan::{Concessions, Keys, Plan};
 use crate::report::{FailedScene, RunReport};
 pub use crate::report::{Standing, Verified};
 use crate::stages::OutputLayout;
+use crate::words::{count, format_bytes};
 
 /// Looks at a run directory: nothing is written, so that it may be a folder without the right to write.
 fn look(dir: &Path) -> Result<(Journal, State), Error> {

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand};
 
-use crate::app::{Assign, Partial, RunOptions};
-use crate::config::{ByteSize, parse_duration};
-use crate::plan::DeviceId;
+use crate::app::{Assign, Partial, RunOptions, StageName, Target};
+use crate::config::{ByteSize, Span};
+use crate::plan::{BackendKind, Decode, DeviceId};
+use crate::report::ProgressForm;
 
 /// Turns a directory of remote-sensing rasters into land-cover masks with an ensemble of segmentation networks.
 ///
@@ -160,8 +162,8 @@ pub(super) enum WeightsCommand {
         which: WhichTensors,
 
         /// Data type of the values. Integer tensors keep theirs.
-        #[arg(long, value_enum, default_value_t = DtypeName::Same)]
-        dtype: DtypeName,
+        #[arg(long, default_value = "same", value_parser = one_of(Target::NAMED))]
+        dtype: Target,
     },
     /// Compress weights files to fit a size limit. Pipelines use the .swz files as they are.
     Compress {
@@ -179,8 +181,8 @@ pub(super) enum WeightsCommand {
 
         /// Upper limit for the size of all files together (kB, MB, GB: powers of 1000; KiB, MiB, GiB: of 1024). Tensors whose quantisation
         /// error matters most get most bits.
-        #[arg(long, value_name = "SIZE", value_parser = parse_budget, required_unless_present_any = ["bits", "lossless"])]
-        budget: Option<u64>,
+        #[arg(long, value_name = "SIZE", required_unless_present_any = ["bits", "lossless"])]
+        budget: Option<ByteSize>,
 
         /// Instead of --budget: quantise every tensor to this many bits per weight, 1 to 8.
         #[arg(long, value_name = "N", conflicts_with_all = ["budget", "lossless"], value_parser = clap::value_parser!(u8).range(1..=8))]
@@ -255,14 +257,6 @@ pub(super) struct WhichTensors {
     pub(super) everything: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum DtypeName {
-    Same,
-    F32,
-    F16,
-    Bf16,
-}
-
 #[derive(Debug, Args)]
 pub(super) struct DirArgs {
     /// The run directory.
@@ -289,8 +283,8 @@ pub(super) struct ResumeArgs {
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct TalkArgs {
     /// How progress is shown on standard error: bars on a terminal and lines elsewhere (auto), or one JSON object per line.
-    #[arg(long, value_enum, default_value_t = ProgressName::Auto, value_name = "FORM")]
-    pub(super) progress: ProgressName,
+    #[arg(long, default_value = "auto", value_name = "FORM", value_parser = one_of(ProgressForm::NAMED))]
+    pub(super) progress: ProgressForm,
 
     /// Say nothing but errors; the exit code and report.json tell the rest.
     #[arg(short, long, conflicts_with = "verbose")]
@@ -299,16 +293,6 @@ pub(super) struct TalkArgs {
     /// Also name each scene that fails as it happens, and show what each stage did with its time and what memory is for.
     #[arg(short, long)]
     pub(super) verbose: bool,
-}
-
-/// Names of forms of progress.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum ProgressName {
-    Auto,
-    Bars,
-    Plain,
-    Json,
-    None,
 }
 
 #[derive(Debug, Args)]
@@ -339,33 +323,33 @@ pub(super) struct RunArgs {
     pub(super) fresh: bool,
 
     /// Discard the stored results of this stage and later ones, and use those before it.
-    #[arg(long, value_enum, value_name = "STAGE")]
-    pub(super) from: Option<Stage>,
+    #[arg(long, value_name = "STAGE", value_parser = one_of(StageName::NAMED))]
+    pub(super) from: Option<StageName>,
 
     /// Stop after this stage: no submit.zip.
-    #[arg(long, value_enum, value_name = "STAGE")]
-    pub(super) until: Option<Stage>,
+    #[arg(long, value_name = "STAGE", value_parser = one_of(StageName::NAMED))]
+    pub(super) until: Option<StageName>,
 
     /// Be done within this time of the start of the command, e.g. 12h, 90m, 45s. When time gets short, what has not begun is left to
     /// fewer members, the last ones going first (exit code 4); when not even one member can do it, to another run (exit code 5). When
     /// time is up, no further forward pass begins. A run that ends later says by how much, and never with exit code 0. A run without
     /// --deadline does in full what was done with fewer members.
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    pub(super) deadline: Option<Duration>,
+    #[arg(long, value_name = "DURATION", value_parser = deadline)]
+    pub(super) deadline: Option<Span>,
 
     /// Fail scenes whose decoder warns of their pixels (corrupt data that it read over), instead of reporting the warnings. Scenes that
     /// an earlier run has done stay done: add --fresh to read them again.
     #[arg(long)]
     pub(super) strict: bool,
 
-    /// Seconds that a run may take to finish the forward passes under way, and the files of the scenes that are complete, when it is told
-    /// to stop (Ctrl-C); told again, it stops at once.
-    #[arg(long, value_name = "SECONDS", default_value_t = RunOptions::GRACE.as_secs(), value_parser = clap::value_parser!(u64).range(..=86_400))]
-    pub(super) grace: u64,
+    /// How long a run may take to finish the forward passes under way, and the files of the scenes that are complete, when it is told to
+    /// stop (Ctrl-C); told again, it stops at once. A number alone counts seconds.
+    #[arg(long, value_name = "DURATION", default_value_t = Span(RunOptions::GRACE), value_parser = up_to_a_day(Duration::ZERO))]
+    pub(super) grace: Span,
 
-    /// Seconds that nothing may move before the run gives itself up and is started again; 0 for never.
-    #[arg(long, value_name = "SECONDS", default_value_t = RunOptions::STALL_TIMEOUT.as_secs())]
-    pub(super) stall_timeout: u64,
+    /// How long nothing may move before the run gives itself up and is started again; 0 for never. A number alone counts seconds.
+    #[arg(long, value_name = "DURATION", default_value_t = Span(RunOptions::STALL_TIMEOUT))]
+    pub(super) stall_timeout: Span,
 
     #[command(flatten)]
     pub(super) talk: TalkArgs,
@@ -394,17 +378,6 @@ pub(super) struct Watching {
     pub(super) supervised: bool,
 }
 
-/// Names of stages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Stage {
-    Infer,
-    Average,
-    Stitch,
-    Post,
-    Encode,
-    Pack,
-}
-
 #[derive(Debug, Args)]
 pub(super) struct PlanArgs {
     #[command(flatten)]
@@ -418,9 +391,6 @@ pub(super) struct PlanArgs {
     #[arg(long)]
     pub(super) json: bool,
 }
-
-/// Seconds that a decoder may take where nobody says otherwise.
-pub(super) const DECODE_TIMEOUT: u64 = 60;
 
 /// What `run` and `plan` have in common.
 #[derive(Debug, Args)]
@@ -438,8 +408,8 @@ pub(super) struct JobArgs {
     pub(super) settings: Vec<String>,
 
     /// What runs the networks; `fake` is a deterministic stand-in without libtorch.
-    #[arg(long, value_enum, default_value_t = BackendName::Torch)]
-    pub(super) backend: BackendName,
+    #[arg(long, default_value = "torch", value_parser = one_of(BackendKind::NAMED))]
+    pub(super) backend: BackendKind,
 
     /// Devices, one worker each: cpu,cpu or cuda:0,cuda:1. Default: all GPUs, or else a worker per core.
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
@@ -454,18 +424,20 @@ pub(super) struct JobArgs {
     #[arg(long, value_name = "N")]
     pub(super) readers: Option<usize>,
 
-    /// Memory for pixels and labels in flight, e.g. 512MiB. Default: a quarter of what is free.
+    /// Memory for pixels and labels in flight, e.g. 512MiB (kB, MB, GB: powers of 1000; KiB, MiB, GiB: of 1024). Default: a quarter of
+    /// what is free.
     #[arg(long, value_name = "SIZE")]
     pub(super) memory: Option<ByteSize>,
 
     /// Where scenes are decoded: each reader in a process of its own, so that a file that crashes or hangs it costs only itself, or all in
     /// this process.
-    #[arg(long, value_enum, default_value_t = DecodeName::Isolated, value_name = "WHERE")]
-    pub(super) decode: DecodeName,
+    #[arg(long, default_value = "isolated", value_name = "WHERE", value_parser = one_of(Decode::NAMED))]
+    pub(super) decode: Decode,
 
-    /// Seconds that a decoder may take for an answer (some rows of a scene) before it is killed and the scene given up.
-    #[arg(long, value_name = "SECONDS", default_value_t = DECODE_TIMEOUT, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pub(super) decode_timeout: u64,
+    /// How long a decoder may take for an answer (some rows of a scene) before it is killed and the scene given up. A number alone counts
+    /// seconds.
+    #[arg(long, value_name = "DURATION", default_value_t = Span(Decode::TIMEOUT), value_parser = up_to_a_day(Duration::from_secs(1)))]
+    pub(super) decode_timeout: Span,
 
     /// In a folder, take the files that match (relative path) instead of *.tif and *.tiff.
     #[arg(long, value_name = "GLOB")]
@@ -480,29 +452,8 @@ pub(super) struct JobArgs {
     pub(super) overwrite: bool,
 
     /// Pack submit.zip although scenes failed: without them (omit) or with a mask of one value in their place (blank:VALUE).
-    #[arg(
-        long,
-        value_name = "HOW",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "omit",
-        value_parser = partial
-    )]
+    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "omit")]
     pub(super) allow_partial: Option<Partial>,
-}
-
-/// Names of backends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum BackendName {
-    Torch,
-    Fake,
-}
-
-/// Where scenes are decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum DecodeName {
-    Isolated,
-    InProcess,
 }
 
 #[derive(Debug, Args)]
@@ -543,32 +494,31 @@ pub(super) struct EvalArgs {
     pub(super) json: bool,
 }
 
-/// A size as size limits are written: decimal units, binary ones with an `i`.
-fn parse_budget(text: &str) -> Result<u64, String> {
-    let bad = || format!("`{text}` is not a size; write e.g. 500MB or 476MiB");
-    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let number: f64 = text[..split].parse().map_err(|_| bad())?;
-    let unit = match text[split..].trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1.0,
-        "k" | "kb" => 1e3,
-        "m" | "mb" => 1e6,
-        "g" | "gb" => 1e9,
-        "kib" => 1024.0,
-        "mib" => 1_048_576.0,
-        "gib" => 1_073_741_824.0,
-        _ => return Err(bad()),
-    };
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "digits make no negative number")]
-    let bytes = (number * unit).floor() as u64;
-    if bytes > 0 { Ok(bytes) } else { Err(bad()) }
+/// One of the words of a table.
+fn one_of<T: Copy + Send + Sync + 'static, const N: usize>(
+    named: [(&'static str, T); N],
+) -> impl TypedValueParser<Value = T> {
+    let find = move |word: String| named.iter().find(|(name, _)| *name == word).map(|(_, value)| *value);
+    PossibleValuesParser::new(named.map(|(name, _)| name)).try_map(move |word| find(word).ok_or("it is none of them"))
 }
 
-fn partial(text: &str) -> Result<Partial, String> {
-    let bad = || format!("`{text}` is neither omit nor blank:VALUE");
-    match text.split_once(':') {
-        None if text == "omit" => Ok(Partial::Omit),
-        Some(("blank", value)) => value.parse().map(Partial::Blank).map_err(|_| bad()),
-        _ => Err(bad()),
+/// A span of time up to a day, and at least so long.
+fn up_to_a_day(least: Duration) -> impl Fn(&str) -> Result<Span, String> + Clone {
+    let most = Duration::from_secs(86_400);
+    move |text| match text.parse()? {
+        Span(time) if (least..=most).contains(&time) => Ok(Span(time)),
+        _ => Err(format!("it must be {} to {}", Span(least), Span(most))),
+    }
+}
+
+/// A span of time with its unit: whoever writes 12 may mean hours.
+fn deadline(text: &str) -> Result<Span, String> {
+    match text.trim().parse::<u64>() {
+        Ok(number) => Err(format!("`{text}` has no unit; write e.g. {number}h, {number}m or {number}s")),
+        Err(_) => text.parse().and_then(|span: Span| match span.0 {
+            Duration::ZERO => Err("it must be more than nothing".to_owned()),
+            _ => Ok(span),
+        }),
     }
 }
 
@@ -605,17 +555,27 @@ mod tests {
             let Command::Run(args) = parsed.command else { panic!("not run") };
             Ok::<_, clap::Error>(args.deadline)
         };
-        assert_eq!(deadline("--deadline 12h").unwrap(), Some(Duration::from_secs(43_200)));
+        assert_eq!(deadline("--deadline 12h").unwrap(), Some(Span::of_seconds(43_200)));
         assert_eq!(deadline("").unwrap(), None);
         let error = deadline("--deadline 12").unwrap_err().to_string();
-        assert!(error.contains("`12` is not a span of time") && error.contains("90m"), "{error}");
+        assert!(error.contains("`12` has no unit; write e.g. 12h"), "{error}");
+        assert!(deadline("--deadline 0s").is_err() && deadline("--deadline soon").is_err());
     }
 
     #[test]
-    fn a_budget_is_decimal_unless_it_says_otherwise() {
-        let sizes = ["500MB", "0.5GB", "476MiB", "12"].map(parse_budget).map(Result::unwrap);
-        assert_eq!(sizes, [500_000_000, 500_000_000, 476 << 20, 12]);
-        assert!(["", "MB", "1.2.3MB", "5 parsecs", "0"].into_iter().all(|text| parse_budget(text).is_err()));
+    fn times_to_wait_have_units_or_count_seconds_and_what_is_left_out_is_what_the_run_takes() {
+        let times = |flags: &str| {
+            let parsed = parse(&format!("swath run p.toml -i in -o out {flags}"))?;
+            let Command::Run(args) = parsed.command else { panic!("not run") };
+            Ok::<_, clap::Error>([args.grace, args.stall_timeout, args.job.decode_timeout].map(|span| span.0))
+        };
+        assert_eq!(times("").unwrap(), [RunOptions::GRACE, RunOptions::STALL_TIMEOUT, Decode::TIMEOUT]);
+        let given = times("--grace 20s --stall-timeout 0 --decode-timeout 2m").unwrap();
+        assert_eq!(given, [20, 0, 120].map(Duration::from_secs));
+        assert_eq!(times("--grace 1").unwrap()[0], Duration::from_secs(1));
+        for flags in ["--grace 25h", "--decode-timeout 0", "--decode-timeout 1d", "--stall-timeout=-1"] {
+            assert!(times(flags).is_err(), "{flags}");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::app::{self, Amount, Ended, ExportForm, Guard, Output};
 use crate::flow::panic_message;
 use crate::report::{self, CheckRow, Detail, Event, Page, PrintError, ProgressForm, RunReport, Show};
-use args::{Arguments, Command, ModelsCommand, ProgressName, RunArgs, TalkArgs, Watching, WeightsCommand};
+use args::{Arguments, Command, ModelsCommand, RunArgs, TalkArgs, Watching, WeightsCommand};
 
 /// Runs the program with the arguments that it was called with, and returns its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
@@ -178,7 +178,7 @@ fn weights(command: WeightsCommand) -> Result<u8, app::Error> {
         }
         WeightsCommand::Convert { file, out, which, dtype } => {
             let out = resolve::output(out);
-            let n = app::convert_weights(&file, resolve::selection(which), resolve::target(dtype), &out)?;
+            let n = app::convert_weights(&file, resolve::selection(which), dtype, &out)?;
             report::print(&format!("{}: {n} tensors\n", out.path.display()))?;
             Ok(exit::DONE)
         }
@@ -197,7 +197,7 @@ fn weights(command: WeightsCommand) -> Result<u8, app::Error> {
         } => {
             let out = Output { path: out, overwrite };
             let amount = match (budget, bits) {
-                (Some(budget), _) => Amount::Budget(budget),
+                (Some(budget), _) => Amount::Budget(budget.0),
                 (None, Some(bits)) => Amount::Bits(bits),
                 (None, None) => Amount::Lossless,
             };
@@ -226,7 +226,7 @@ fn watched(
     arguments: &[OsString],
     work: impl FnOnce(Guard) -> Result<u8, app::Error>,
 ) -> Result<u8, app::Error> {
-    if talk.progress == ProgressName::Json {
+    if talk.progress == ProgressForm::Json {
         report::speak_json();
     }
     match watching {

@@ -3,16 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::args::{
-    BackendName, DECODE_TIMEOUT, DecodeName, DtypeName, EvalArgs, JobArgs, OutFile, PlanArgs, ProgressName, RunArgs,
-    Stage, SynthArgs, TalkArgs, WhichTensors,
-};
+use super::args::{EvalArgs, JobArgs, OutFile, PlanArgs, RunArgs, SynthArgs, TalkArgs, WhichTensors};
 use crate::app::{
-    self, Assign, DriftRequest, EvalRequest, Guard, JobRequest, Output, PlanOptions, RunOptions, Selection, StageName,
-    SynthRequest, Target,
+    self, Assign, DriftRequest, EvalRequest, Guard, JobRequest, Output, PlanOptions, RunOptions, Selection,
+    SynthRequest,
 };
 use crate::plan::{BackendKind, Decode, DeviceId, ScanOptions};
-use crate::report::{Detail, ProgressForm, Show};
+use crate::report::{Detail, Show};
 
 /// The job that `run` and `plan` are about.
 ///
@@ -32,17 +29,14 @@ pub(super) fn job(args: &JobArgs, out: Option<&Path>) -> Result<JobRequest, app:
             exclude: args.exclude.clone(),
             run_dir: out.map(Path::to_owned),
         },
-        backend: match args.backend {
-            BackendName::Torch => BackendKind::Torch,
-            BackendName::Fake => BackendKind::Fake,
-        },
+        backend: args.backend,
         devices: args.devices.clone(),
         assign: args.assign.clone(),
         readers: args.readers,
         memory: args.memory,
         decode: match args.decode {
-            DecodeName::Isolated => Decode::Isolated { timeout: Duration::from_secs(args.decode_timeout) },
-            DecodeName::InProcess => Decode::InProcess,
+            Decode::Isolated { .. } => Decode::Isolated { timeout: args.decode_timeout.0 },
+            Decode::InProcess => Decode::InProcess,
         },
     })
 }
@@ -84,43 +78,25 @@ pub(super) fn run(args: &RunArgs, arguments: Vec<String>, guard: Guard) -> RunOp
         fresh: args.fresh,
         break_lock: args.break_lock,
         strict: args.strict,
-        stall_timeout: (args.stall_timeout > 0).then(|| Duration::from_secs(args.stall_timeout)),
+        stall_timeout: Some(args.stall_timeout.0).filter(|time| !time.is_zero()),
         guard,
-        from: args.from.map(stage),
-        until: args.until.map(stage),
-        grace: Duration::from_secs(args.grace),
+        from: args.from,
+        until: args.until,
+        grace: args.grace.0,
         arguments,
-        deadline: args.deadline,
+        deadline: args.deadline.map(|span| span.0),
         ..RunOptions::into(&args.out)
     }
 }
 
 /// What is shown of a run.
 pub(super) fn show(talk: TalkArgs) -> Show {
-    let progress = match talk.progress {
-        ProgressName::Auto => ProgressForm::Auto,
-        ProgressName::Bars => ProgressForm::Bars,
-        ProgressName::Plain => ProgressForm::Plain,
-        ProgressName::Json => ProgressForm::Json,
-        ProgressName::None => ProgressForm::Nothing,
-    };
     let detail = match talk {
         TalkArgs { quiet: true, .. } => Detail::Quiet,
         TalkArgs { verbose: true, .. } => Detail::Verbose,
         TalkArgs { .. } => Detail::Normal,
     };
-    Show { progress, detail }
-}
-
-fn stage(name: Stage) -> StageName {
-    match name {
-        Stage::Infer => StageName::Infer,
-        Stage::Average => StageName::Average,
-        Stage::Stitch => StageName::Stitch,
-        Stage::Post => StageName::Post,
-        Stage::Encode => StageName::Encode,
-        Stage::Pack => StageName::Pack,
-    }
+    Show { progress: talk.progress, detail }
 }
 
 /// What `synth` draws.
@@ -149,7 +125,7 @@ pub(super) fn drift(pipeline: PathBuf, inputs: Vec<PathBuf>, tiles: u32, device:
         assign: Assign::default(),
         readers: Some(1),
         memory: None,
-        decode: Decode::Isolated { timeout: Duration::from_secs(DECODE_TIMEOUT) },
+        decode: Decode::Isolated { timeout: Decode::TIMEOUT },
     };
     DriftRequest { job, tiles: tiles as usize }
 }
@@ -160,15 +136,5 @@ pub(super) fn selection(which: WhichTensors) -> Selection {
         WhichTensors { everything: true, .. } => Selection::Everything,
         WhichTensors { average: true, .. } => Selection::Average,
         WhichTensors { .. } => Selection::Network,
-    }
-}
-
-/// The type of converted values.
-pub(super) fn target(dtype: DtypeName) -> Target {
-    match dtype {
-        DtypeName::Same => Target::Same,
-        DtypeName::F32 => Target::F32,
-        DtypeName::F16 => Target::F16,
-        DtypeName::Bf16 => Target::BF16,
     }
 }

@@ -4,7 +4,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A number of bytes, written `"512MiB"`, `"4G"` or as a plain number. All units are powers of 1024.
+use crate::words::format_bytes;
+
+/// A number of bytes, written `512MiB`, `1.5GB` or as a plain number. kB, MB, GB and TB, or their first letters alone, are powers of
+/// 1000; KiB, MiB, GiB and TiB are of 1024.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "u64")]
 pub struct ByteSize(pub u64);
@@ -27,19 +30,28 @@ impl FromStr for ByteSize {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let bad = || format!("`{text}` is not a size; write a number with KiB, MiB or GiB, e.g. \"512MiB\"");
-        let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        let (digits, unit) = (&text[..split], text[split..].trim().to_ascii_lowercase());
-        let number: u64 = digits.parse().map_err(|_| bad())?;
-        let shift = match unit.trim_end_matches('b').trim_end_matches('i') {
-            "" => 0,
-            "k" => 10,
-            "m" => 20,
-            "g" => 30,
-            "t" => 40,
+        let bad =
+            || format!("`{text}` is not a size; write e.g. 512MiB or 500MB (KiB, MiB, GiB: 1024; kB, MB, GB: 1000)");
+        let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+        let number: f64 = text[..split].parse().map_err(|_| bad())?;
+        let unit = text[split..].trim().to_ascii_lowercase();
+        let unit = unit.strip_suffix('b').unwrap_or(&unit);
+        let (prefix, base) = unit.strip_suffix('i').map_or((unit, 1000_f64), |prefix| (prefix, 1024_f64));
+        let power = match prefix {
+            "" if unit.is_empty() => 0,
+            "k" => 1,
+            "m" => 2,
+            "g" => 3,
+            "t" => 4,
             _ => return Err(bad()),
         };
-        number.checked_shl(shift).filter(|n| n >> shift == number).map(Self).ok_or_else(bad)
+        let bytes = number * base.powi(power);
+        // Of 2^53 and more an f64 has not every byte, and no machine has so many.
+        if bytes >= 9.0e15 {
+            return Err(bad());
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "digits make no negative number")]
+        Ok(Self(bytes as u64))
     }
 }
 
@@ -49,37 +61,32 @@ impl std::fmt::Display for ByteSize {
     }
 }
 
-/// Bytes in the largest unit that leaves at least one digit, e.g. "1.5 GiB".
-pub fn format_bytes(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut unit = 0;
-    let mut value = bytes as f64;
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    let digits = if unit == 0 || value >= 100.0 { 0 } else { 1 };
-    format!("{value:.digits$} {}", UNITS[unit])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn sizes_parse_in_powers_of_1024() {
-        for (text, bytes) in [("7", 7), ("1k", 1024), ("512MiB", 512 << 20), ("4GB", 4 << 30), ("2 TiB", 2 << 40)] {
+    fn units_are_decimal_unless_they_have_an_i() {
+        let cases = [
+            ("7", 7),
+            ("1k", 1000),
+            ("1KiB", 1024),
+            ("512MiB", 512 << 20),
+            ("512Mi", 512 << 20),
+            ("4GB", 4_000_000_000),
+            ("4G", 4_000_000_000),
+            ("2 TiB", 2 << 40),
+            ("1.5GiB", 3 << 29),
+            ("0.5GB", 500_000_000),
+            ("12 B", 12),
+            ("0", 0),
+        ];
+        for (text, bytes) in cases {
             assert_eq!(text.parse(), Ok(ByteSize(bytes)), "{text}");
+            assert_eq!(text.to_lowercase().parse(), Ok(ByteSize(bytes)), "{text}");
         }
-        for text in ["", "GiB", "1.5G", "-1", "1 parsec", "99999999999T"] {
+        for text in ["", "GiB", ".", "1.2.3MB", "-1", "1 parsec", "1i", "1iB", "1bB", "99999999999T", "nan", "1e9"] {
             assert!(text.parse::<ByteSize>().is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn sizes_print_short() {
-        assert_eq!(format_bytes(1536 << 20), "1.5 GiB");
-        assert_eq!(format_bytes(17), "17 B");
-        assert_eq!(format_bytes(256 << 20), "256 MiB");
     }
 }

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use super::classes::{ClassTable, ClassTableError};
 use super::fault::Fault;
-use super::file::{InputTable, MemberInputTable, MemberTable, PipelineFile, StrategyName, TilerTable};
+use super::file::{AdaptiveRule, MemberInputTable, MemberTable, PipelineFile, StrategyName, TilerTable};
 use super::names::name_fault;
-use super::pipeline::{InputSpec, MaskDepth, Member, Outputs, Package, Pipeline, Post, Weights};
+use super::pipeline::{InputSpec, MaskDepth, Member, Pipeline, Weights};
+use super::source::{ConfigError, Source, tables};
 use crate::tiler::{Strategy, Tiling};
 use crate::zoo::spec::{Network, SpecTable};
 
@@ -16,14 +17,28 @@ const MAX_HOLE: u32 = 4096;
 /// Centres up to here; beyond, a crop's pixel count would not fit the arithmetic of any network.
 const MAX_CENTRE: u32 = 1 << 16;
 
+impl Pipeline {
+    /// Reads and checks a pipeline file, with `key=value` settings applied on top (`tiler.dilation=64`, `members.0.weight=2`).
+    ///
+    /// # Errors
+    /// When the file cannot be read, holds an unknown key or a value out of range, or its parts contradict each other.
+    pub fn load(path: &Path, settings: &[String]) -> Result<Self, ConfigError> {
+        let source = Source::read(path)?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let understood = |root: &toml::Value| -> Result<Self, Fault> { check(tables(root)?, folder) };
+        let (alone, root) = (source.with(&[])?, source.with(settings)?);
+        understood(&root).map_err(|fault| source.blame(fault, settings, understood(&alone).map(drop)))
+    }
+}
+
 /// The pipeline that a file means; paths in it are relative to `folder`.
 ///
 /// # Errors
 /// When a value is out of range, or parts contradict each other.
-pub(super) fn check(file: PipelineFile, folder: &Path) -> Result<Pipeline, Fault> {
+fn check(file: PipelineFile, folder: &Path) -> Result<Pipeline, Fault> {
     let classes = ClassTable::new(file.classes, file.nodata).map_err(|e| class_fault(&e))?;
     let max = classes.max_value();
-    if file.outputs.mask_bits == MaskDepth::Eight && max > 255 {
+    if file.outputs.mask_depth == MaskDepth::Eight && max > 255 {
         let text = format!("a class has value {max}, more than 8 bits hold; set outputs.mask_bits = 16");
         return Err(Fault::about("classes", text));
     }
@@ -41,9 +56,9 @@ pub(super) fn check(file: PipelineFile, folder: &Path) -> Result<Pipeline, Fault
         batch: file.inference.batch,
         unit_max: file.inference.unit_max.0,
         classes,
-        post: Post { fill_holes: file.post.fill_holes },
-        outputs: Outputs { mask_depth: file.outputs.mask_bits, color: file.outputs.color },
-        package: Package { prefix: file.package.prefix, manifest: file.package.manifest },
+        post: file.post,
+        outputs: file.outputs,
+        package: file.package,
         checkpoints: file.checkpoints,
     })
 }
@@ -80,7 +95,7 @@ fn tiling(table: TilerTable) -> Result<Tiling, Fault> {
         }
         StrategyName::Whole => Strategy::Whole,
         StrategyName::Adaptive => {
-            let super::file::AdaptiveRule::MaxLast = table.rule;
+            let AdaptiveRule::MaxLast = table.rule;
             let centres = table.centres;
             if centres.is_empty() || !centres.iter().all(in_range) {
                 let wanted = format!("one or more sizes of {range}");
@@ -107,7 +122,7 @@ fn tiling(table: TilerTable) -> Result<Tiling, Fault> {
 
 fn members(
     tables: Vec<MemberTable>,
-    shared: &InputTable,
+    shared: &InputSpec,
     classes: &ClassTable,
     folder: &Path,
 ) -> Result<Vec<Member>, Fault> {
@@ -136,7 +151,7 @@ fn member(
     table: MemberTable,
     key: &str,
     name: String,
-    shared: &InputTable,
+    shared: &InputSpec,
     classes: u32,
     folder: &Path,
 ) -> Result<Member, Fault> {
@@ -194,7 +209,7 @@ fn weights(table: &MemberTable, network: &SpecTable, key: &str, folder: &Path) -
 }
 
 /// How a member's pixels are normalised: its own keys, and the shared ones for the rest.
-fn input(shared: &InputTable, own: MemberInputTable, member: &str) -> Result<InputSpec, Fault> {
+fn input(shared: &InputSpec, own: MemberInputTable, member: &str) -> Result<InputSpec, Fault> {
     // Where to look: in the member's own table where it has one of the keys.
     let key = |is_own: bool, key: &str| match is_own {
         true => format!("{member}.input.{key}"),

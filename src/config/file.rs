@@ -1,4 +1,4 @@
-//! The pipeline file as written. Every key is here; what they mean together is checked in `pipeline.rs`.
+//! The pipeline file as written, where that is another thing than what it means; `check.rs` makes the one of the other.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::bytes::ByteSize;
 use super::classes::{Class, Nodata};
 use super::fault::Fault;
-use super::pipeline::{Checkpoint, Combine, MaskDepth, Precision};
+use super::pipeline::{Checkpoint, Combine, InputSpec, Outputs, Package, Post, Precision};
 use crate::raster::PixelType;
 use crate::tiler::Border;
 use crate::zoo::spec::{Attention, Backbone, Channels, Network, SpecTable, Variant};
@@ -17,7 +17,7 @@ use crate::zoo::spec::{Attention, Backbone, Channels, Network, SpecTable, Varian
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PipelineFile {
-    pub(super) input: InputTable,
+    pub(super) input: InputSpec,
     #[serde(default)]
     pub(super) tiler: TilerTable,
     #[serde(default)]
@@ -28,33 +28,18 @@ pub(super) struct PipelineFile {
     pub(super) classes: Vec<Class>,
     pub(super) nodata: Option<Nodata>,
     #[serde(default)]
-    pub(super) post: PostTable,
+    pub(super) post: Post,
     #[serde(default)]
-    pub(super) outputs: OutputsTable,
+    pub(super) outputs: Outputs,
     #[serde(default)]
-    pub(super) package: PackageTable,
+    pub(super) package: Package,
 }
 
 fn labels() -> Vec<Checkpoint> {
     vec![Checkpoint::Labels]
 }
 
-/// `[input]`: how pixels become what a network was trained on; members may overrule each key.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct InputTable {
-    /// Bands counted from 1, in the network's order.
-    pub(super) bands: Vec<u32>,
-    /// Pixel values are divided by this, by pixel type; types that are not listed are refused.
-    #[serde(default = "divide_u8")]
-    pub(super) divide: BTreeMap<PixelType, f64>,
-    /// Subtracted after the division, per band.
-    pub(super) mean: Vec<f64>,
-    /// Divided by at last, per band.
-    pub(super) std: Vec<f64>,
-}
-
-/// A member's own `input` table.
+/// A member's own `input` table: what it leaves out is as in `[input]`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MemberInputTable {
@@ -62,10 +47,6 @@ pub(super) struct MemberInputTable {
     pub(super) divide: Option<BTreeMap<PixelType, f64>>,
     pub(super) mean: Option<Vec<f64>>,
     pub(super) std: Option<Vec<f64>>,
-}
-
-fn divide_u8() -> BTreeMap<PixelType, f64> {
-    BTreeMap::from([(PixelType::U8, 255.0)])
 }
 
 /// How large scenes are cut.
@@ -129,7 +110,8 @@ impl Default for InferenceTable {
     }
 }
 
-/// `[[members]]`.
+/// `[[members]]`. The network's keys are those of [`SpecTable`]; flattened in, serde could neither refuse unknown ones nor say where a
+/// wrong one is.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MemberTable {
@@ -208,28 +190,4 @@ impl MemberTable {
 
 fn one() -> f64 {
     1.0
-}
-
-/// `[post]`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct PostTable {
-    /// Components of "not this class" with fewer pixels take the class.
-    pub(super) fill_holes: u32,
-}
-
-/// `[outputs]`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct OutputsTable {
-    pub(super) mask_bits: MaskDepth,
-    pub(super) color: bool,
-}
-
-/// `[package]`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct PackageTable {
-    pub(super) prefix: String,
-    pub(super) manifest: bool,
 }

@@ -1,7 +1,7 @@
 //! Pipeline files: what can change a byte of output, as a person writes it and as the program runs it.
 //!
-//! `PipelineFile` is the file as written (serde, unknown keys refused); [`Pipeline`] is what it means, checked. What is
-//! wrong is told with its key, by its line or by the setting of the command line that brings it. Run-time facts (devices,
+//! `PipelineFile` is the file as written (serde, unknown keys refused); [`Pipeline`] is what it means, checked; where both are the same,
+//! there is one type. What is wrong is told with its key, by its line or by the setting of the command line that brings it. Run-time facts (devices,
 //! workers, memory) are not here: they come from the command line and change no byte.
 
 mod bytes;
@@ -13,13 +13,11 @@ mod file;
 mod names;
 mod pipeline;
 mod source;
-mod words;
 
-pub use bytes::{ByteSize, format_bytes};
-pub use duration::{format_duration, parse_duration};
+pub use bytes::ByteSize;
+pub use duration::Span;
 pub use names::name_fault;
 pub use pipeline::{
-    Checkpoint, Combine, ConfigError, InputSpec, MaskDepth, Member, Outputs, Package, Pipeline, Post, Precision,
-    Weights,
+    Checkpoint, Combine, InputSpec, MaskDepth, Member, Outputs, Package, Pipeline, Post, Precision, Weights,
 };
-pub use words::{count, listed};
+pub use source::ConfigError;

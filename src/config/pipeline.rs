@@ -1,49 +1,15 @@
-//! What a pipeline file means, checked: the part of a plan that a person wrote.
+//! What a pipeline file means: the part of a plan that a person wrote. Tables that mean what they say are read as they are here; the
+//! others are in `file.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::check::check;
 use super::classes::ClassTable;
-use super::fault::Fault;
-use super::source::{Source, tables};
 use crate::raster::PixelType;
 use crate::tiler::Tiling;
 use crate::zoo::spec::NetworkSpec;
-
-/// Why a pipeline file cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read the pipeline file `{}`", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
-    /// It is no TOML, has a key or a value that it may not have, or values that do not fit together.
-    #[error("`{}`{at}: {detail}", path.display())]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// ", line 12", where known.
-        at: String,
-        /// What is wrong.
-        detail: String,
-    },
-    /// A `--set` that does not apply.
-    #[error("--set {setting}: {detail}")]
-    Setting {
-        /// As given.
-        setting: String,
-        /// What is wrong.
-        detail: String,
-    },
-}
 
 /// How members are combined.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,16 +70,22 @@ impl From<MaskDepth> for u8 {
 }
 
 /// How pixels become a network's input: `(pixel / divide - mean) / std` for each band.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct InputSpec {
     /// Bands counted from 1, in the network's order.
     pub bands: Vec<u32>,
     /// Divisor by pixel type; types that are not listed are refused.
+    #[serde(default = "divide_u8")]
     pub divide: BTreeMap<PixelType, f64>,
     /// Per band.
     pub mean: Vec<f64>,
     /// Per band.
     pub std: Vec<f64>,
+}
+
+fn divide_u8() -> BTreeMap<PixelType, f64> {
+    BTreeMap::from([(PixelType::U8, 255.0)])
 }
 
 /// Where a member's weights come from.
@@ -147,9 +119,11 @@ pub struct Member {
 }
 
 /// What is written per scene.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Outputs {
     /// Depth of the mask.
+    #[serde(rename(deserialize = "mask_bits"))]
     pub mask_depth: MaskDepth,
     /// Whether a colour PNG is written beside it.
     pub color: bool,
@@ -166,7 +140,8 @@ pub enum Checkpoint {
 }
 
 /// What is done to a label map before it is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Post {
     /// Class by class, every component of other labels with fewer pixels takes the class; 0 or 1 leaves all as it is.
     pub fill_holes: u32,
@@ -180,7 +155,8 @@ impl Post {
 }
 
 /// submit.zip.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Package {
     /// Folder inside the archive, empty for none.
     pub prefix: String,
@@ -215,18 +191,6 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Reads and checks a pipeline file, with `key=value` settings applied on top (`tiler.dilation=64`, `members.0.weight=2`).
-    ///
-    /// # Errors
-    /// When the file cannot be read, holds an unknown key or a value out of range, or its parts contradict each other.
-    pub fn load(path: &Path, settings: &[String]) -> Result<Self, ConfigError> {
-        let source = Source::read(path)?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let understood = |root: &toml::Value| -> Result<Self, Fault> { check(tables(root)?, folder) };
-        let (alone, root) = (source.with(&[])?, source.with(settings)?);
-        understood(&root).map_err(|fault| source.blame(fault, settings, understood(&alone).map(drop)))
-    }
-
     /// Every band that some member needs, ascending: what is read from a scene.
     pub fn bands(&self) -> Vec<u32> {
         let all: BTreeSet<u32> = self.members.iter().flat_map(|m| m.input.bands.iter().copied()).collect();

@@ -1,14 +1,45 @@
 //! The text of a pipeline file with the settings of the command line on top, and which of the two is to blame for a fault.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use toml::Value;
 use toml::de::{DeTable, DeValue};
 
-use super::ConfigError;
 use super::fault::{self, Fault};
 use super::file::PipelineFile;
+
+/// Why a pipeline file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the pipeline file `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It is no TOML, has a key or a value that it may not have, or values that do not fit together.
+    #[error("`{}`{at}: {detail}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// ", line 12", where known.
+        at: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// A `--set` that does not apply.
+    #[error("--set {setting}: {detail}")]
+    Setting {
+        /// As given.
+        setting: String,
+        /// What is wrong.
+        detail: String,
+    },
+}
 
 /// A pipeline file as text.
 pub(super) struct Source<'a> {
@@ -166,8 +197,7 @@ fn overlap(a: &str, b: &str) -> bool {
 fn set(root: &mut Value, setting: &str) -> Result<(), String> {
     let (key, value) = setting.split_once('=').ok_or("write key=value, e.g. tiler.dilation=64")?;
     // A value is TOML; what is not (a bare word) is a string.
-    let parsed = toml::from_str::<toml::Table>(&format!("value = {value}")).ok().and_then(|mut t| t.remove("value"));
-    let value = parsed.unwrap_or_else(|| Value::String(value.to_owned()));
+    let value = value.trim().parse().unwrap_or_else(|_| Value::String(value.to_owned()));
     let mut place = root;
     let mut so_far: Vec<&str> = Vec::new();
     let mut parts = key.trim().split('.').peekable();

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::{Plan, Scene};
-use crate::config::{InputSpec, count, listed};
+use crate::config::InputSpec;
 use crate::raster::{Mask, PixelType};
+use crate::words::{count, listed};
 
 /// Everything doubtful about a plan, a sentence each.
 pub fn doubts(plan: &Plan) -> Vec<String> {

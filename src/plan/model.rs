@@ -29,6 +29,9 @@ pub enum BackendKind {
 }
 
 impl BackendKind {
+    /// All of them.
+    pub const NAMED: [(&'static str, Self); 2] = [("torch", Self::Torch), ("fake", Self::Fake)];
+
     /// Its name on the command line and in reports.
     pub const fn name(self) -> &'static str {
         match self {

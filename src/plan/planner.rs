@@ -7,9 +7,10 @@ use super::passes::{dispensable, passes};
 use super::scan::label;
 use super::unit::{Unit, admission_needs, units_of};
 use super::{BackendKind, MemberPlan, PLAN_FORMAT, Plan, Plane, Scanned, ScannedScene, Scene, Schedule};
-use crate::config::{ByteSize, Pipeline, count};
+use crate::config::{ByteSize, Pipeline};
 use crate::geom::Size;
 use crate::raster::{OpenSource, RasterError, RasterSource, SceneHeader};
+use crate::words::count;
 
 /// A scene that was left out in planning.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,7 +9,8 @@ use walkdir::WalkDir;
 
 use super::Refusal;
 use super::patterns::Patterns;
-use crate::config::{count, name_fault};
+use crate::config::name_fault;
+use crate::words::count;
 
 /// What to look at.
 #[derive(Clone, Debug, Default)]

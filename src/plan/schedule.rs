@@ -137,6 +137,15 @@ pub enum Decode {
     InProcess,
 }
 
+impl Decode {
+    /// What a decoder may take where nobody says otherwise.
+    pub const TIMEOUT: Duration = Duration::from_secs(60);
+
+    /// All of them.
+    pub const NAMED: [(&'static str, Self); 2] =
+        [("isolated", Self::Isolated { timeout: Self::TIMEOUT }), ("in-process", Self::InProcess)];
+}
+
 /// Devices, workers and memory of one run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Schedule {

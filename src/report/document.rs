@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::atomic::{self, WriteError};
-use crate::config::format_bytes;
+use crate::words::format_bytes;
 
 /// Version of the document.
 pub const REPORT_FORMAT: u32 = 2;

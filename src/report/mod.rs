@@ -15,7 +15,6 @@ mod standing;
 mod summary;
 mod watch;
 mod weights;
-mod words;
 
 pub use diagnosis::Diagnosis;
 pub use document::{
@@ -33,4 +32,3 @@ pub use standing::{Standing, Verified};
 pub use summary::{FAKE, stage_table, summary};
 pub use watch::{Snapshot, Watch};
 pub use weights::{CompressedFile, CompressedFiles, TensorRow, WeightsDiff, WeightsSheet};
-pub use words::{percent, plural, time};

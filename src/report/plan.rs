@@ -5,9 +5,8 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::words::time;
 use super::{BudgetReport, FAKE};
-use crate::config::{count, format_bytes};
+use crate::words::{count, format_bytes, time};
 
 /// Refused scenes that the text lists; the JSON has all.
 const LISTED: usize = 20;

@@ -18,6 +18,17 @@ pub enum ProgressForm {
     Nothing,
 }
 
+impl ProgressForm {
+    /// All of them.
+    pub const NAMED: [(&'static str, Self); 5] = [
+        ("auto", Self::Auto),
+        ("bars", Self::Bars),
+        ("plain", Self::Plain),
+        ("json", Self::Json),
+        ("none", Self::Nothing),
+    ];
+}
+
 /// How much is said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Detail {

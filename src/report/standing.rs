@@ -5,8 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::FailedScene;
-use super::words::time;
-use crate::config::{count, format_bytes};
+use crate::words::{count, format_bytes, time};
 
 /// Lines that a list may have; the JSON has all.
 const LISTED: usize = 20;

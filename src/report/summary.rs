@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use super::causes::by_cause;
 use super::show::{Detail, Page, Tone};
-use super::words::{percent, plural, time};
 use super::{PackageReport, RunReport, StageLine};
-use crate::config::{count, format_bytes, listed};
+use crate::words::{count, format_bytes, listed, percent, plural, time};
 
 /// Causes that the summary lists; report.json has every scene.
 const CAUSES: usize = 10;

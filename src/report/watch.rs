@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::Event;
 use super::print::{eprint_line, eprint_warning, say, tell};
 use super::show::{Detail, ProgressForm, Show};
-use super::words::time;
+use crate::words::time;
 
 /// Where a run is.
 #[derive(Clone, Copy, Debug, Default)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::models::thousands;
-use crate::config::format_bytes;
+use crate::words::format_bytes;
 
 /// Tensors that a summary names.
 const LARGEST: usize = 5;

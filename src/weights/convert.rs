@@ -24,6 +24,12 @@ pub enum Target {
     BF16,
 }
 
+impl Target {
+    /// All of them.
+    pub const NAMED: [(&'static str, Self); 4] =
+        [("same", Self::Same), ("f32", Self::F32), ("f16", Self::F16), ("bf16", Self::BF16)];
+}
+
 /// Writes the tensors of `from` that `selection` asks for to the safetensors file `to`, which appears whole or not at all. Returns how many
 /// there are.
 ///

@@ -5,19 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What each folder (or file) of `src` may use of the others.
-const ARROWS: [(&str, &[&str]); 22] = [
+const ARROWS: [(&str, &[&str]); 23] = [
     ("geom", &[]),
     ("tiler", &["geom"]),
     ("faults", &[]),
     ("process", &[]),
     ("flow", &["faults"]),
     ("atomic", &[]),
+    ("words", &[]),
     ("raster", &["atomic", "faults", "geom", "process"]),
     ("weights", &["atomic"]),
     ("zoo", &["atomic", "geom", "weights"]),
-    ("config", &["raster", "tiler", "zoo"]),
+    ("config", &["raster", "tiler", "words", "zoo"]),
     ("journal", &["atomic"]),
-    ("plan", &["config", "geom", "journal", "post", "raster", "tiler", "zoo"]),
+    ("plan", &["config", "geom", "journal", "post", "raster", "tiler", "words", "zoo"]),
     ("infer", &["config", "faults", "geom", "plan", "raster", "tiler", "weights", "zoo"]),
     ("post", &["config", "geom"]),
     ("masks", &["atomic", "config", "geom"]),
@@ -28,15 +29,15 @@ const ARROWS: [(&str, &[&str]); 22] = [
         "stages",
         &["atomic", "config", "faults", "flow", "geom", "infer", "journal", "masks", "plan", "post", "raster", "tiler"],
     ),
-    ("report", &["atomic", "config"]),
+    ("report", &["atomic", "words"]),
     (
         "app",
         &[
             "atomic", "config", "eval", "faults", "flow", "geom", "infer", "journal", "masks", "package", "plan",
-            "process", "raster", "report", "stages", "synth", "weights", "zoo",
+            "process", "raster", "report", "stages", "synth", "weights", "words", "zoo",
         ],
     ),
-    ("cli", &["app", "atomic", "config", "flow", "infer", "journal", "masks", "plan", "report", "stages", "zoo"]),
+    ("cli", &["app", "config", "flow", "infer", "plan", "report", "weights", "words"]),
 ];
 
 /// What is no part of the library.

@@ -7,8 +7,9 @@ use std::str::FromStr;
 use serde::Deserialize;
 
 use crate::app::Error;
-use crate::config::{Pipeline, listed};
+use crate::config::Pipeline;
 use crate::plan::{Assignment, DeviceId};
+use crate::words::listed;
 
 /// How members are spread over devices.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

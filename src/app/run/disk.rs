@@ -7,9 +7,10 @@ use std::path::Path;
 use rustix::fs::Access;
 
 use crate::app::Error;
-use crate::config::{Checkpoint, format_bytes};
+use crate::config::Checkpoint;
 use crate::journal::is_disk_full;
 use crate::plan::{Plan, Scene};
+use crate::words::format_bytes;
 
 /// What the journal and the report say of a scene.
 const RECORDS: u64 = 4 << 10;

@@ -43,6 +43,16 @@ pub enum Partial {
     Blank(u16),
 }
 
+impl std::str::FromStr for Partial {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let blank = text.strip_prefix("blank:").and_then(|value| value.parse().ok()).map(Self::Blank);
+        let named = if text == "omit" { Some(Self::Omit) } else { blank };
+        named.ok_or_else(|| format!("`{text}` is neither omit nor blank:VALUE"))
+    }
+}
+
 /// How a job is carried out.
 #[derive(Clone, Debug)]
 pub struct RunOptions {

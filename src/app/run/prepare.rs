@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use super::Assign;
 use crate::app::{Error, machine};
-use crate::config::{ByteSize, Pipeline, Precision, Weights, format_bytes};
+use crate::config::{ByteSize, Pipeline, Precision, Weights};
 use crate::infer;
 use crate::plan::{
     BackendKind, Decode, DeviceId, MemberPlan, Plan, Planned, Planner, Promise, ScanOptions, Schedule, doubts, scan,
 };
 use crate::raster::{DecoderLimits, Gdal, Isolated, OpenSource, gdal_report};
 use crate::weights;
+use crate::words::format_bytes;
 
 /// What `swath run` and `swath plan` are asked.
 #[derive(Clone, Debug)]

@@ -10,8 +10,8 @@ use super::execute::Partial;
 use super::outputs::Outputs;
 use super::resume::Usable;
 use crate::app::Error;
+use crate::config::Pipeline;
 use crate::config::classes::{Class, NODATA_LABEL};
-use crate::config::{Pipeline, count};
 use crate::flow::StageReport;
 use crate::geom::Size;
 use crate::journal::{
@@ -22,9 +22,10 @@ use crate::package::{self, Content, Entry, Rules};
 use crate::plan::{Plan, Promise};
 use crate::report::{
     BudgetReport, DeadlineReport, DeadlineStep, FailedScene, OutputFile, PackageReport, REPORT_FORMAT, ReducedScene,
-    RunInfo, RunReport, RunState, SceneReport, Snapshot, StageLine, Totals, Watch, plural,
+    RunInfo, RunReport, RunState, SceneReport, Snapshot, StageLine, Totals, Watch,
 };
 use crate::stages::{Board, Failure, OutputLayout, Verdict};
+use crate::words::{count, plural};
 
 /// The report in the making.
 pub(in crate::app) struct Record {

@@ -28,6 +28,18 @@ pub enum StageName {
     Pack,
 }
 
+impl StageName {
+    /// All of them.
+    pub const NAMED: [(&'static str, Self); 6] = [
+        ("infer", Self::Infer),
+        ("average", Self::Average),
+        ("stitch", Self::Stitch),
+        ("post", Self::Post),
+        ("encode", Self::Encode),
+        ("pack", Self::Pack),
+    ];
+}
+
 /// What was found.
 pub(in crate::app) struct Found {
     /// For the stages.

@@ -7,12 +7,12 @@ use super::super::deadline::Step;
 use super::super::wire::Parts;
 use super::super::{devices, wire};
 use super::{Error, Extent, Run};
-use crate::config::format_duration;
 use crate::faults::Fault;
 use crate::flow::{GraphError, StageReport};
 use crate::infer::{DeviceError, open_devices};
 use crate::journal::{Conceded, ConcessionRecord, DeviceFaultRecord, Journal, JournalError, Record};
-use crate::report::{Watch, eprint_line, plural};
+use crate::report::{Watch, eprint_line};
+use crate::words::{format_duration, plural};
 
 /// How late it is when a test says that the deadline is over.
 const PLANTED_LATENESS: Duration = Duration::from_secs(21);
