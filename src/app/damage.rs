@@ -12,7 +12,7 @@ use crate::journal::Checkpoints;
 use crate::plan::{Concessions, DeviceId, Plan, Planned};
 use crate::raster::OpenSource;
 use crate::report::eprint_line;
-use crate::stages::{Board, Memory};
+use crate::stages::{Board, PriorResults};
 use crate::weights::WeightsFile;
 use crate::weights::swz::is_kept_exact;
 
@@ -111,7 +111,7 @@ fn check_memory(plan: &Plan, n_tiles: usize) -> Result<(), Error> {
 
 /// The chosen tiles, through the stages of a run.
 fn read(plan: &Plan, source: &Arc<dyn OpenSource>, chosen: &[(usize, usize)]) -> Result<Vec<RawBatch>, Error> {
-    let nothing = Memory::nothing(plan.scenes.len(), Checkpoints::of(Path::new("")));
+    let nothing = PriorResults::nothing(plan.scenes.len(), Checkpoints::of(Path::new("")));
     let board = Arc::new(Board::new(plan.clone(), Concessions::default(), nothing, Arc::clone(source)));
     let mut units: Vec<usize> = chosen.iter().map(|(unit, _)| *unit).collect();
     units.dedup();

@@ -9,11 +9,11 @@ use super::run::resume::is_whole;
 use super::{Error, JobRequest, prepare};
 use crate::atomic::WriteError;
 use crate::config::{count, format_bytes, name_fault};
-use crate::journal::{Checkpoints, FileRecord, Journal, JournalError, State};
+use crate::journal::{Checkpoints, FileRecord, Journal, JournalError, SceneRecord, State};
+use crate::outputs::OutputLayout;
 use crate::plan::{Concessions, Keys, Plan};
 use crate::report::{FailedScene, RunReport};
 pub use crate::report::{Standing, Verified};
-use crate::stages::OutputLayout;
 
 /// Looks at a run directory: nothing is written, so that it may be a folder without the right to write.
 fn look(dir: &Path) -> Result<(Journal, State), Error> {
@@ -31,7 +31,8 @@ fn look(dir: &Path) -> Result<(Journal, State), Error> {
 pub fn status(dir: &Path) -> Result<Standing, Error> {
     let (_, state) = look(dir)?;
     let scenes = state.run.as_ref().map_or(0, |r| r.scenes);
-    let (done, failed) = (state.scenes.len() as u64, state.failures.len() as u64);
+    let done = state.scenes.values().filter(|scene| scene.complete).count() as u64;
+    let failed = state.failures.len() as u64;
     let outstanding = scenes.saturating_sub(done + failed);
     let running = Lock::holder(dir).map(|h| h.to_string());
     let started = state.run.as_ref().map_or(0, |r| r.started);
@@ -69,7 +70,7 @@ pub fn verify(dir: &Path) -> Result<Verified, Error> {
         let reason = "SQLite finds it damaged".to_owned();
         return Err(JournalError::Format { path: dir.join(crate::journal::JOURNAL_FILE), reason }.into());
     }
-    let outputs = state.scenes.values().flat_map(|scene| &scene.files);
+    let outputs = state.scenes.values().flat_map(SceneRecord::files);
     let archive = state.archive.iter().map(|archive| &archive.file);
     let mut verified = Verified::default();
     for file in outputs.chain(state.artefacts.values()).chain(archive) {

@@ -7,6 +7,7 @@ use super::show::{Detail, Page, Tone};
 use super::words::{percent, plural, time};
 use super::{PackageReport, RunReport, StageLine};
 use crate::config::{count, format_bytes, listed};
+use crate::outputs::KINDS;
 
 /// Causes that the summary lists; report.json has every scene.
 const CAUSES: usize = 10;
@@ -180,11 +181,9 @@ fn speed(report: &RunReport, detail: Detail, lines: &mut Lines) {
 }
 
 fn files(report: &RunReport, dir: &str, lines: &mut Lines) {
-    if report.totals.done > 0 {
-        lines.add(Tone::Plain, "masks", &format!("{dir}/masks"));
-    }
-    if report.totals.done > 0 && report.outputs.keys().any(|name| name.starts_with("color/")) {
-        lines.add(Tone::Plain, "pictures", &format!("{dir}/color"));
+    let made = |folder: &str| report.outputs.keys().any(|name| name.split('/').next() == Some(folder));
+    for kind in KINDS.iter().filter(|kind| report.totals.done > 0 && made(kind.folder())) {
+        lines.add(Tone::Plain, kind.title(), &format!("{dir}/{}", kind.folder()));
     }
     match archive(report) {
         Archive::Made(package) => {

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use super::Failure;
 use super::counts::LabelCounts;
-use crate::atomic::FinishedFile;
+use crate::atomic::WrittenFile;
 use crate::config::classes::ClassId;
 use crate::flow::Credit;
 use crate::geom::Span;
 use crate::infer::{ForwardKey, Logits, RawBatch, TileFault, TileLabels};
 use crate::journal::{Artefact, SceneRecord};
+use crate::outputs::OutputKind;
 use crate::plan::UnitGeometry;
 use crate::raster::PixelBuf;
 
@@ -261,10 +262,19 @@ pub enum Finished {
 pub struct Encoded {
     /// Index of the scene.
     pub scene: u32,
-    /// Its files, the mask first; none when the scene is dropped.
-    pub files: Vec<(FinishedFile, String)>,
+    /// Its outputs, as far as they had to be made; none when the scene is dropped.
+    pub outputs: Vec<EncodedOutput>,
     /// Pixels of each label in its mask.
     pub pixels: LabelCounts,
+}
+
+/// One kind of output of a scene.
+#[derive(Debug)]
+pub struct EncodedOutput {
+    /// The kind.
+    pub kind: &'static dyn OutputKind,
+    /// Its files.
+    pub files: Vec<WrittenFile>,
 }
 
 /// commit -> app: the end of a scene, on disk and in the journal.

@@ -17,26 +17,29 @@ const ARROWS: [(&str, &[&str]); 22] = [
     ("zoo", &["atomic", "geom", "weights"]),
     ("config", &["raster", "tiler", "zoo"]),
     ("journal", &["atomic"]),
-    ("plan", &["config", "geom", "journal", "post", "raster", "tiler", "zoo"]),
+    ("plan", &["config", "geom", "journal", "outputs", "post", "raster", "tiler", "zoo"]),
     ("infer", &["config", "faults", "geom", "plan", "raster", "tiler", "weights", "zoo"]),
     ("post", &["config", "geom"]),
-    ("masks", &["atomic", "config", "geom"]),
-    ("package", &["atomic", "config", "geom", "masks"]),
-    ("eval", &["config", "geom", "masks", "raster"]),
+    ("outputs", &["atomic", "config", "geom", "journal"]),
+    ("package", &["atomic", "config", "geom", "outputs"]),
+    ("eval", &["config", "geom", "outputs", "raster"]),
     ("synth", &["config", "geom"]),
     (
         "stages",
-        &["atomic", "config", "faults", "flow", "geom", "infer", "journal", "masks", "plan", "post", "raster", "tiler"],
+        &[
+            "atomic", "config", "faults", "flow", "geom", "infer", "journal", "outputs", "plan", "post", "raster",
+            "tiler",
+        ],
     ),
-    ("report", &["atomic", "config"]),
+    ("report", &["atomic", "config", "outputs"]),
     (
         "app",
         &[
-            "atomic", "config", "eval", "faults", "flow", "geom", "infer", "journal", "masks", "package", "plan",
+            "atomic", "config", "eval", "faults", "flow", "geom", "infer", "journal", "outputs", "package", "plan",
             "process", "raster", "report", "stages", "synth", "weights", "zoo",
         ],
     ),
-    ("cli", &["app", "atomic", "config", "flow", "infer", "journal", "masks", "plan", "report", "stages", "zoo"]),
+    ("cli", &["app", "atomic", "config", "flow", "infer", "journal", "outputs", "plan", "report", "stages", "zoo"]),
 ];
 
 /// What is no part of the library.
@@ -53,7 +56,7 @@ const OWNERS: [(&str, &[&str]); 19] = [
     ("tokio", &["app/"]),
     ("crossbeam_channel", &["flow/"]),
     ("zip", &["package/", "weights/pth/"]),
-    ("png", &["masks/"]),
+    ("png", &["outputs/"]),
     ("image", &["synth/"]),
     ("indicatif", &["report/"]),
     ("console", &["report/"]),

@@ -25,6 +25,7 @@ mod layouts;
 mod member;
 mod messages;
 mod named;
+mod outputs;
 mod pages;
 mod parity;
 mod pipelines;

@@ -16,15 +16,15 @@ use crate::flow::StageReport;
 use crate::geom::Size;
 use crate::journal::{
     self, ArchiveRecord, Conceded, ConcessionRecord, FailureRecord, FileRecord, KeyHasher, SceneFacts, SceneRecord,
-    StageKey,
 };
+use crate::outputs::{OutputLayout, kinds_of};
 use crate::package::{self, Content, Entry, Rules};
 use crate::plan::{Plan, Promise};
 use crate::report::{
     BudgetReport, DeadlineReport, DeadlineStep, FailedScene, OutputFile, PackageReport, REPORT_FORMAT, ReducedScene,
     RunInfo, RunReport, RunState, SceneReport, Snapshot, StageLine, Totals, Watch, plural,
 };
-use crate::stages::{Board, Failure, OutputLayout, Verdict};
+use crate::stages::{Board, Failure, Verdict};
 
 /// The report in the making.
 pub(in crate::app) struct Record {
@@ -54,8 +54,8 @@ impl Record {
         ignored: u64,
         run: RunInfo,
     ) -> Result<Self, Error> {
-        let files = plan.scenes.iter().flat_map(|s| outputs.layout.files(&s.name, &plan.pipeline));
-        let planned = files.map(|path| (outputs.layout.relative(&path), None)).collect();
+        let files = plan.scenes.iter().flat_map(|s| OutputLayout::files(&s.name, &plan.pipeline));
+        let planned = files.map(|file| (file, None)).collect();
         let report = RunReport {
             format: REPORT_FORMAT,
             swath: env!("CARGO_PKG_VERSION").to_owned(),
@@ -108,20 +108,20 @@ impl Record {
     /// Notes a scene that has its mask.
     fn done(&mut self, plan: &Plan, scene: usize, record: SceneRecord, done_before: bool) {
         self.report.totals.done += 1;
-        let SceneRecord { name, files, facts, .. } = record;
-        for file in files {
+        let SceneRecord { name, outputs, facts, .. } = record;
+        for file in outputs.into_iter().flat_map(|output| output.files) {
             self.report.outputs.insert(file.path, Some(OutputFile { bytes: file.bytes, sha256: file.sha256 }));
         }
         self.report.scenes.insert(name, scene_report(plan, scene, facts, done_before));
     }
 
     /// What was found, in words.
-    pub(in crate::app) fn found_lines(&self) -> Vec<String> {
+    pub(in crate::app) fn found_lines(&self, plan: &Plan) -> Vec<String> {
         let FoundSummary { damaged, usable: Usable { checkpoints, .. }, temporaries } = self.found;
         let reused = self.report.totals.reused;
         let mut lines = Vec::new();
         if reused > 0 || checkpoints > 0 {
-            let planned = self.report.outputs.keys().filter(|name| name.starts_with("masks/")).count();
+            let planned = plan.scenes.len();
             let stored = count(checkpoints, "checkpoint");
             lines.push(format!("earlier runs: {reused} of {planned} scenes are done and verified, {stored} usable"));
         }
@@ -142,9 +142,9 @@ impl Record {
         lines
     }
 
-    /// Whether a scene has its mask.
+    /// Whether a scene has its outputs.
     pub(in crate::app) fn is_done(&self, name: &str) -> bool {
-        self.report.outputs.get(&format!("masks/{name}.png")).is_some_and(Option::is_some)
+        self.report.scenes.contains_key(name)
     }
 
     /// Scenes and tiles that were done before this run, and the pixels that the networks need not see any more.
@@ -185,8 +185,8 @@ impl Record {
             }
             Err(failure) => {
                 let path = plan.label_of(verdict.scene as usize).into();
-                for file in outputs.layout.files(&scene.name, &plan.pipeline) {
-                    self.report.outputs.remove(&outputs.layout.relative(&file));
+                for file in OutputLayout::files(&scene.name, &plan.pipeline) {
+                    self.report.outputs.remove(&file);
                 }
                 self.fail(outputs, &plan.pipeline, &scene.name, path, &failure, watch)
             }
@@ -322,17 +322,17 @@ impl Record {
         outputs: &Outputs,
         partial: Partial,
         sizes: &[(String, Option<Size>)],
-        keys: &[StageKey],
-        plan: &Plan,
+        board: &Board,
         alive: &dyn Fn(),
     ) -> Result<Option<ArchiveRecord>, Error> {
         let complete = self.failed_names.is_empty() && self.missing_names.is_empty();
         if (partial == Partial::Withhold && !complete) || self.report.totals.done == 0 {
             return Ok(None);
         }
-        let entries = self.entries(outputs, partial, sizes)?;
-        let pipeline = &plan.pipeline;
-        let key = keys.iter().fold(KeyHasher::new("pack"), KeyHasher::key).value(&pipeline.package).finish();
+        let pipeline = &board.plan().pipeline;
+        let entries = self.entries(outputs, pipeline, partial, sizes)?;
+        let key = board.packed_keys().iter().fold(KeyHasher::new("pack"), KeyHasher::key);
+        let key = key.value(&pipeline.package).finish();
         let key = entries.iter().fold(KeyHasher::new("pack").key(&key), |key, entry| {
             let blank = matches!(entry.content, Content::Blank(_)).then_some(&entry.size);
             key.text(&entry.name).value(&blank).value(&partial_value(partial))
@@ -363,6 +363,7 @@ impl Record {
     fn entries(
         &mut self,
         outputs: &Outputs,
+        pipeline: &Pipeline,
         partial: Partial,
         sizes: &[(String, Option<Size>)],
     ) -> Result<Vec<Entry>, Error> {
@@ -370,20 +371,24 @@ impl Record {
         for (name, size) in sizes {
             let failed = self.failed_names.iter().position(|f| f == name);
             let lacks = failed.is_some() || self.missing_names.contains(name);
-            let (content, action) = match (lacks, partial, size) {
-                (false, _, _) => (Some(Content::File(outputs.layout.mask(name))), String::new()),
-                (true, Partial::Blank(value), Some(_)) => {
-                    (Some(Content::Blank(value)), format!("blank mask of {value}"))
-                }
-                (true, Partial::Blank(_), None) => (None, "left out of submit.zip: its size is unknown".into()),
-                (true, Partial::Omit | Partial::Withhold, _) => (None, "left out of submit.zip".into()),
+            let (is_packed, action) = match (lacks, partial, size) {
+                (false, _, _) => (true, String::new()),
+                (true, Partial::Blank(value), Some(_)) => (true, format!("blank mask of {value}")),
+                (true, Partial::Blank(_), None) => (false, "left out of submit.zip: its size is unknown".into()),
+                (true, Partial::Omit | Partial::Withhold, _) => (false, "left out of submit.zip".into()),
             };
             if let Some(failed) = failed {
                 self.report.failed[failed].action = action;
             }
-            if let Some(content) = content {
+            let packed = kinds_of(pipeline).filter_map(|kind| Some((kind, kind.packed(name)?)));
+            for (kind, packed) in packed.filter(|_| is_packed) {
                 let size = size.ok_or_else(|| Error::Internal(format!("`{name}` has no size")))?;
-                entries.push(Entry { name: format!("{name}.png"), size, content });
+                let file = || kind.files(name).into_iter().next().unwrap_or_default();
+                let content = match partial_value(partial).filter(|_| lacks) {
+                    Some(value) => Content::Blank(value),
+                    None => Content::File(outputs.layout.dir.join(file())),
+                };
+                entries.push(Entry { name: packed, size, content });
             }
         }
         Ok(entries)
