@@ -38,7 +38,7 @@ impl Trial {
         job.settings.push("inference.batch=1".to_owned());
         let Job { planned, schedule, source, .. } = prepare(&job)?;
         let Planned { plan, refused, .. } = planned;
-        refused.iter().for_each(|r| eprint_line(&format!("left out: {}: {}", r.file.display(), r.cause)));
+        refused.iter().for_each(|r| eprint_line(&format!("left out: {}: {}", r.failure.file, r.failure.cause)));
         let members = files.iter().map(|file| member_of(&plan, file)).collect::<Result<_, _>>()?;
         let chosen = evenly(&tiles(&plan), request.tiles);
         if chosen.is_empty() {
@@ -126,9 +126,8 @@ fn read(plan: &Plan, source: &Arc<dyn OpenSource>, chosen: &[(usize, usize)]) ->
         }
     }
     graph.join()?;
-    for (scene, failure) in (0..board.n_scenes()).filter_map(|scene| Some((scene, board.failure(scene)?))) {
-        let label = plan.label_of(scene as usize);
-        eprint_line(&format!("left out: {label} ({}): {}", failure.stage, failure.cause));
+    for failure in (0..board.n_scenes()).filter_map(|scene| board.failure(scene)) {
+        eprint_line(&format!("left out: {} ({}): {}", failure.file, failure.stage, failure.cause));
     }
     if raw.is_empty() {
         return Err(Error::Usage("no tile of --data can be used: name other scenes".into()));

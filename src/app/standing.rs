@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::lock::Lock;
+use super::run::record::failed_scene;
 use super::run::resume::is_whole;
 use super::{Error, JobRequest, prepare};
 use crate::atomic::WriteError;
@@ -12,7 +13,7 @@ use crate::config::{count, format_bytes, name_fault};
 use crate::journal::{Checkpoints, FileRecord, Journal, JournalError, SceneRecord, State};
 use crate::outputs::OutputLayout;
 use crate::plan::{Concessions, Keys, Plan};
-use crate::report::{FailedScene, RunReport};
+use crate::report::RunReport;
 pub use crate::report::{Standing, Verified};
 
 /// Looks at a run directory: nothing is written, so that it may be a folder without the right to write.
@@ -40,16 +41,10 @@ pub fn status(dir: &Path) -> Result<Standing, Error> {
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs().saturating_sub(started));
     let done_now = done.saturating_sub(state.run.as_ref().map_or(0, |r| r.done_before));
     let pace = (running.is_some() && done_now > 0).then(|| elapsed as f64 / done_now as f64);
-    let failure = |f: crate::journal::FailureRecord| FailedScene {
-        scene: f.file,
-        stage: f.stage,
-        cause: f.cause,
-        action: String::new(),
-    };
     Ok(Standing {
         scenes,
         done,
-        failed: state.failures.into_values().map(failure).collect(),
+        failed: state.failures.into_values().map(|failure| failed_scene(failure, "")).collect(),
         outstanding,
         checkpoints: state.entries.len() as u64,
         checkpoint_bytes: state.artefacts.values().map(|a| a.bytes).sum(),

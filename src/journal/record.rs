@@ -83,7 +83,7 @@ pub struct SceneFacts {
 pub struct FailureRecord {
     /// Name of the outputs it would have had.
     pub name: String,
-    /// The input.
+    /// The file, and the page of it where one was named.
     pub file: String,
     /// The stage that noticed.
     pub stage: String,

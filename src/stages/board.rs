@@ -8,19 +8,10 @@ use std::time::{Duration, Instant};
 use super::message::Ticket;
 use super::pace::Pace;
 use super::terms::{Ahead, Terms};
-use crate::journal::{Checkpoints, Conceded, Location, SceneRecord, StageKey};
+use crate::journal::{Checkpoints, Conceded, FailureRecord, Location, SceneRecord, StageKey};
 use crate::outputs::kinds_of;
 use crate::plan::{Concessions, Keys, Plan, UnitGeometry, output_key};
 use crate::raster::{OpenSource, RasterError, Warnings};
-
-/// Why a scene has no mask.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// The stage that noticed.
-    pub stage: &'static str,
-    /// What happened.
-    pub cause: String,
-}
 
 /// Counters for whoever watches.
 #[derive(Debug, Default)]
@@ -73,7 +64,7 @@ pub struct Board {
     put_off: PutOff,
     source: Arc<dyn OpenSource>,
     failed: Vec<AtomicBool>,
-    failures: Mutex<Vec<Option<Failure>>>,
+    failures: Mutex<Vec<Option<FailureRecord>>>,
     /// When the first unit of each scene began.
     began: Vec<OnceLock<Instant>>,
     warnings: Mutex<Vec<Warnings>>,
@@ -257,7 +248,12 @@ impl Board {
     /// Notes a failure. The first one of a scene counts.
     pub fn fail(&self, scene: u32, stage: &'static str, cause: impl Into<String>) {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures[scene as usize].get_or_insert(Failure { stage, cause: cause.into() });
+        failures[scene as usize].get_or_insert_with(|| FailureRecord {
+            name: self.plan.scenes[scene as usize].name.clone(),
+            file: self.plan.label_of(scene as usize),
+            stage: stage.to_owned(),
+            cause: cause.into(),
+        });
         self.failed[scene as usize].store(true, Ordering::Release);
     }
 
@@ -337,7 +333,7 @@ impl Board {
     }
 
     /// Why a scene has failed.
-    pub fn failure(&self, scene: u32) -> Option<Failure> {
+    pub fn failure(&self, scene: u32) -> Option<FailureRecord> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)[scene as usize].clone()
     }
 

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::Board;
 use super::counts::LabelCounts;
 use super::message::{Encoded, EncodedOutput, Finished, Verdict};
-use super::{Board, Failure};
 use crate::atomic::{WriteError, WrittenFile, sync_dir};
 use crate::flow::{Outbox, Stage};
-use crate::journal::{FailureRecord, FileRecord, Journal, JournalError, OutputRecord, Record, SceneFacts, SceneRecord};
+use crate::journal::{FileRecord, Journal, JournalError, OutputRecord, Record, SceneFacts, SceneRecord};
 use crate::outputs::OutputLayout;
 use crate::plan::output_key;
 use crate::raster::RasterError;
@@ -72,7 +72,7 @@ impl Commit {
         };
         let record = match &outcome {
             Ok(done) => Record::Scene(done.clone()),
-            Err(failure) => Record::Failure(self.failed(scene, failure)),
+            Err(failure) => Record::Failure(failure.clone()),
         };
         self.group.records.push(record);
         self.group.verdicts.push(Verdict { scene, outcome });
@@ -108,16 +108,6 @@ impl Commit {
         let path = file.persist()?;
         self.note_folders(&path);
         Ok(FileRecord { path: self.layout.relative(&path), bytes, sha256 })
-    }
-
-    fn failed(&self, scene: u32, failure: &Failure) -> FailureRecord {
-        let plan = self.board.plan();
-        FailureRecord {
-            name: plan.scenes[scene as usize].name.clone(),
-            file: plan.label_of(scene as usize),
-            stage: failure.stage.to_owned(),
-            cause: failure.cause.clone(),
-        }
     }
 
     /// The folders that hold the new name, up to the run directory: some of them may be new as well.

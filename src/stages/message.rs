@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use super::Failure;
 use super::counts::LabelCounts;
 use crate::atomic::WrittenFile;
 use crate::config::classes::ClassId;
 use crate::flow::Credit;
 use crate::geom::Span;
 use crate::infer::{ForwardKey, Logits, RawBatch, TileFault, TileLabels};
-use crate::journal::{Artefact, SceneRecord};
+use crate::journal::{Artefact, FailureRecord, SceneRecord};
 use crate::outputs::OutputKind;
 use crate::plan::UnitGeometry;
 use crate::raster::PixelBuf;
@@ -283,5 +282,5 @@ pub struct Verdict {
     /// Index of the scene.
     pub scene: u32,
     /// Its record, or why it has no files.
-    pub outcome: Result<SceneRecord, Failure>,
+    pub outcome: Result<SceneRecord, FailureRecord>,
 }

@@ -36,7 +36,7 @@ mod tile;
 mod validity;
 
 pub use average::Average;
-pub use board::{Board, Failure, PriorResults, Progress};
+pub use board::{Board, PriorResults, Progress};
 pub use commit::{Commit, CommitError};
 pub use counts::LabelCounts;
 pub use encode::Encode;

@@ -29,7 +29,7 @@ use crate::infer::{Backend, BackendError, open_backends};
 use crate::journal::{self, Journal, RunRecord, State};
 use crate::plan::{BackendKind, Concessions, Plan, Planned, Refusal, Schedule};
 use crate::report::{self, RunInfo, RunReport, RunState, Show, Snapshot, Watch, eprint_line};
-use crate::stages::{Board, Failure};
+use crate::stages::Board;
 
 /// What becomes of the archive when scenes failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -419,13 +419,12 @@ impl<'a> Run<'a> {
 
     fn note_refused(&mut self, watch: &Watch) -> Result<(), Error> {
         let pipeline = &self.board.plan().pipeline;
-        for scene in &self.refused {
-            let failure = Failure { stage: "plan", cause: scene.cause.clone() };
-            self.record.fail(&self.outputs, pipeline, &scene.name, scene.file.clone(), &failure, watch)?;
+        let mut records = Vec::new();
+        for Refusal { failure, .. } in &self.refused {
+            self.record.fail(&self.outputs, pipeline, failure.clone(), watch)?;
+            records.push(journal::Record::Failure(failure.clone()));
         }
-        let records = self.record.failure_records();
-        self.journal.lock().unwrap_or_else(PoisonError::into_inner).append(&records)?;
-        Ok(())
+        Ok(self.journal.lock().unwrap_or_else(PoisonError::into_inner).append(&records)?)
     }
 
     /// Takes verdicts and shows progress until the dataflow has ended.
@@ -477,7 +476,7 @@ impl<'a> Run<'a> {
     fn pack(&mut self) -> Result<(), Error> {
         let planned = self.board.plan().scenes.iter().map(|s| (s.name.clone(), Some(s.header.size)));
         let sizes: Vec<(String, Option<Size>)> =
-            planned.chain(self.refused.iter().map(|r| (r.name.clone(), r.size))).collect();
+            planned.chain(self.refused.iter().map(|r| (r.failure.name.clone(), r.size))).collect();
         let table = report::stage_table(&self.record.report.stages);
         let faults = self.options.faults.at("pack");
         let is_watched = self.options.guard.is_watched();

@@ -1,7 +1,6 @@
 //! The report of a run in the making, and what follows from it: the archive.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use chrono::DateTime;
@@ -15,23 +14,22 @@ use crate::config::{Pipeline, count};
 use crate::flow::StageReport;
 use crate::geom::Size;
 use crate::journal::{
-    self, ArchiveRecord, Conceded, ConcessionRecord, FailureRecord, FileRecord, KeyHasher, SceneFacts, SceneRecord,
+    ArchiveRecord, Conceded, ConcessionRecord, FailureRecord, FileRecord, KeyHasher, SceneFacts, SceneRecord,
 };
 use crate::outputs::{OutputLayout, kinds_of};
-use crate::package::{self, Content, Entry, Rules};
-use crate::plan::{Plan, Promise};
+use crate::package::{self, Content, Entry, Packed, Rules};
+use crate::plan::{Plan, Promise, Refusal};
 use crate::report::{
     BudgetReport, DeadlineReport, DeadlineStep, FailedScene, OutputFile, PackageReport, REPORT_FORMAT, ReducedScene,
     RunInfo, RunReport, RunState, SceneReport, Snapshot, StageLine, Totals, Watch, plural,
 };
-use crate::stages::{Board, Failure, Verdict};
+use crate::stages::{Board, Verdict};
 
 /// The report in the making.
 pub(in crate::app) struct Record {
     pub(in crate::app) report: RunReport,
     /// The archive of an earlier run, as long as it still holds.
     pub(in crate::app) archive: Option<ArchiveRecord>,
-    failed_names: Vec<String>,
     /// Names of the scenes that are left to another run.
     missing_names: BTreeSet<String>,
     found: FoundSummary,
@@ -78,13 +76,7 @@ impl Record {
             memory: memory(promise),
         };
         report.write(&outputs.layout.report())?;
-        Ok(Self {
-            report,
-            archive: None,
-            failed_names: Vec::new(),
-            missing_names: BTreeSet::new(),
-            found: FoundSummary::default(),
-        })
+        Ok(Self { report, archive: None, missing_names: BTreeSet::new(), found: FoundSummary::default() })
     }
 
     /// Notes what earlier runs have done.
@@ -158,15 +150,6 @@ impl Record {
         known
     }
 
-    /// Records of the scenes that have failed so far.
-    pub(in crate::app) fn failure_records(&self) -> Vec<journal::Record> {
-        let record = |(name, failed): (&String, &FailedScene)| {
-            let FailedScene { scene, stage, cause, .. } = failed.clone();
-            journal::Record::Failure(FailureRecord { name: name.clone(), file: scene, stage, cause })
-        };
-        self.failed_names.iter().zip(&self.report.failed).map(record).collect()
-    }
-
     /// Notes the end of a scene.
     pub(in crate::app) fn take(
         &mut self,
@@ -184,11 +167,10 @@ impl Record {
                 Ok(())
             }
             Err(failure) => {
-                let path = plan.label_of(verdict.scene as usize).into();
                 for file in OutputLayout::files(&scene.name, &plan.pipeline) {
                     self.report.outputs.remove(&file);
                 }
-                self.fail(outputs, &plan.pipeline, &scene.name, path, &failure, watch)
+                self.fail(outputs, &plan.pipeline, failure, watch)
             }
         }
     }
@@ -198,21 +180,13 @@ impl Record {
         &mut self,
         outputs: &Outputs,
         pipeline: &Pipeline,
-        name: &str,
-        file: PathBuf,
-        failure: &Failure,
+        failure: FailureRecord,
         watch: &Watch,
     ) -> Result<(), Error> {
-        outputs.withdraw_scene(name, pipeline)?;
-        watch.failed(&file.display().to_string(), failure.stage, &failure.cause);
+        outputs.withdraw_scene(&failure.name, pipeline)?;
+        watch.failed(&failure.file, &failure.stage, &failure.cause);
         self.report.totals.failed += 1;
-        self.failed_names.push(name.to_owned());
-        self.report.failed.push(FailedScene {
-            scene: file.display().to_string(),
-            stage: failure.stage.to_owned(),
-            cause: failure.cause.clone(),
-            action: "not in submit.zip".to_owned(),
-        });
+        self.report.failed.push(failed_scene(failure, "not in submit.zip"));
         Ok(())
     }
 
@@ -310,7 +284,7 @@ impl Record {
     /// Every scene must have ended one way or the other, or be left over.
     pub(in crate::app) fn check_complete(&self, board: &Board) -> Result<(), Error> {
         let planned = board.plan().scenes.len() as u64;
-        let refused = self.report.failed.iter().filter(|f| f.stage == "plan").count() as u64;
+        let refused = self.report.failed.iter().filter(|f| f.stage == Refusal::STAGE).count() as u64;
         let ended = self.report.totals.done + self.report.totals.failed + self.missing_names.len() as u64 - refused;
         if ended == planned { Ok(()) } else { Err(Error::Internal(format!("{ended} of {planned} scenes have ended"))) }
     }
@@ -325,7 +299,7 @@ impl Record {
         board: &Board,
         alive: &dyn Fn(),
     ) -> Result<Option<ArchiveRecord>, Error> {
-        let complete = self.failed_names.is_empty() && self.missing_names.is_empty();
+        let complete = self.report.failed.is_empty() && self.missing_names.is_empty();
         if (partial == Partial::Withhold && !complete) || self.report.totals.done == 0 {
             return Ok(None);
         }
@@ -339,9 +313,7 @@ impl Record {
         });
         let key = key.finish();
         if let Some(archive) = self.archive.take().filter(|archive| archive.key == key) {
-            let FileRecord { bytes, sha256, .. } = archive.file;
-            let path = outputs.layout.archive().display().to_string();
-            self.report.package = Some(PackageReport { path, entries: archive.entries, bytes, sha256 });
+            self.report.package = Some(package_report(outputs, archive));
             return Ok(None);
         }
         outputs.withdraw_archive()?;
@@ -351,11 +323,10 @@ impl Record {
             prefix: &pipeline.package.prefix,
             manifest: pipeline.package.manifest,
         };
-        let packed = packed(&outputs.layout, entries, &rules, alive)?;
-        let path = outputs.layout.relative(&outputs.layout.archive());
-        let file = FileRecord { path, bytes: packed.bytes, sha256: packed.sha256.clone() };
-        let record = ArchiveRecord { key, file, entries: packed.entries };
-        self.report.package = Some(packed);
+        let Packed { path, entries, bytes, sha256 } = package::pack(&outputs.layout.archive(), entries, &rules, alive)?;
+        let file = FileRecord { path: outputs.layout.relative(&path), bytes, sha256 };
+        let record = ArchiveRecord { key, file, entries };
+        self.report.package = Some(package_report(outputs, record.clone()));
         Ok(Some(record))
     }
 
@@ -369,7 +340,7 @@ impl Record {
     ) -> Result<Vec<Entry>, Error> {
         let mut entries = Vec::new();
         for (name, size) in sizes {
-            let failed = self.failed_names.iter().position(|f| f == name);
+            let failed = self.report.failed.iter_mut().find(|failed| failed.name == *name);
             let lacks = failed.is_some() || self.missing_names.contains(name);
             let (is_packed, action) = match (lacks, partial, size) {
                 (false, _, _) => (true, String::new()),
@@ -378,7 +349,7 @@ impl Record {
                 (true, Partial::Omit | Partial::Withhold, _) => (false, "left out of submit.zip".into()),
             };
             if let Some(failed) = failed {
-                self.report.failed[failed].action = action;
+                failed.action = action;
             }
             let packed = kinds_of(pipeline).filter_map(|kind| Some((kind, kind.packed(name)?)));
             for (kind, packed) in packed.filter(|_| is_packed) {
@@ -393,6 +364,12 @@ impl Record {
         }
         Ok(entries)
     }
+}
+
+/// A failure as reports have it.
+pub(in crate::app) fn failed_scene(failure: FailureRecord, action: &str) -> FailedScene {
+    let FailureRecord { name, file, stage, cause } = failure;
+    FailedScene { name, scene: file, stage, cause, action: action.to_owned() }
 }
 
 /// The value of blank masks.
@@ -444,17 +421,8 @@ pub(in crate::app) fn memory(promise: &Promise) -> BudgetReport {
     }
 }
 
-fn packed(
-    layout: &OutputLayout,
-    entries: Vec<Entry>,
-    rules: &Rules<'_>,
-    alive: &dyn Fn(),
-) -> Result<PackageReport, Error> {
-    let packed = package::pack(&layout.archive(), entries, rules, alive)?;
-    Ok(PackageReport {
-        path: packed.path.display().to_string(),
-        entries: packed.entries,
-        bytes: packed.bytes,
-        sha256: packed.sha256,
-    })
+/// The archive as reports have it.
+fn package_report(outputs: &Outputs, archive: ArchiveRecord) -> PackageReport {
+    let ArchiveRecord { file: FileRecord { path, bytes, sha256 }, entries, .. } = archive;
+    PackageReport { path: outputs.layout.dir.join(path).display().to_string(), entries, bytes, sha256 }
 }
