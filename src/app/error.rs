@@ -7,7 +7,7 @@ use crate::atomic::WriteError;
 use crate::config::ConfigError;
 use crate::eval::EvalError;
 use crate::flow::GraphError;
-use crate::infer::BackendError;
+use crate::infer::DeviceError;
 use crate::journal::JournalError;
 use crate::outputs::OutputError;
 use crate::package::PackageError;
@@ -56,7 +56,7 @@ pub enum Error {
     WeightsFile(#[from] WeightsError),
     /// A device or a member's weights.
     #[error(transparent)]
-    Backend(#[from] BackendError),
+    Device(#[from] DeviceError),
     /// A device was lost in the middle of the work.
     #[error("the device {device} is lost: {detail}; {GOES_ON}")]
     DeviceLost {
@@ -208,7 +208,7 @@ impl Error {
             | Self::Gdal(_)
             | Self::Weights { .. }
             | Self::WeightsFile(_)
-            | Self::Backend(_)
+            | Self::Device(_)
             | Self::DeviceLost { .. }
             | Self::NoDevice { .. }
             | Self::Foreign(_)

@@ -1,7 +1,7 @@
 //! Exit codes. The table stands in README as well.
 
 use crate::app::{self, Error};
-use crate::infer::BackendError;
+use crate::infer::DeviceError;
 use crate::report::RunReport;
 
 /// All that was asked is done.
@@ -49,10 +49,10 @@ pub(super) fn code(error: &Error) -> u8 {
             USAGE
         }
         Error::Weights { .. } | Error::WeightsFile(_) => WEIGHTS,
-        Error::Backend(e) => match e {
-            BackendError::Weights { .. } => WEIGHTS,
-            BackendError::Device { .. } | BackendError::OutOfMemory { .. } | BackendError::Lost { .. } => NO_DEVICE,
-            BackendError::Forward { .. } | BackendError::Halted => INTERNAL,
+        Error::Device(e) => match e {
+            DeviceError::Weights { .. } => WEIGHTS,
+            DeviceError::Missing { .. } | DeviceError::OutOfMemory { .. } | DeviceError::Lost { .. } => NO_DEVICE,
+            DeviceError::Forward { .. } | DeviceError::Halted => INTERNAL,
         },
         Error::DeviceLost { .. } | Error::NoDevice { .. } => NO_DEVICE,
         Error::Journal(_) => UNREADABLE,

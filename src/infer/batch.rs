@@ -1,7 +1,7 @@
-//! What goes into a backend and what comes out.
+//! What goes into a device and what comes out.
 
-use crate::config::classes::ClassId;
 use crate::geom::{PixelRect, Size};
+use crate::plan::TilePlanes;
 use crate::raster::PixelBuf;
 
 /// Raw crops of equal size: `[tile][band][row][column]`, in the scene's own pixel type.
@@ -46,10 +46,10 @@ impl RawBatch {
     }
 }
 
-/// Labels of what a tile owns, row by row, or why there are none.
-pub type TileLabels = Result<Vec<ClassId>, TileFault>;
+/// What comes of a tile, or why nothing does.
+pub type TileResult = Result<TilePlanes, TileFault>;
 
-/// Why a tile has no labels.
+/// Why nothing comes of a tile.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TileFault {
     /// A member returned infinities or NaN, in f32 too.
@@ -73,7 +73,7 @@ pub enum TileFault {
          dilation, in the pipeline's [tiler]) or another device"
     )]
     OutOfMemory {
-        /// What the backend said.
+        /// What the library said.
         detail: String,
     },
     /// The forward pass failed.
@@ -81,7 +81,7 @@ pub enum TileFault {
     Forward {
         /// The member.
         member: String,
-        /// What the backend said.
+        /// What the library said.
         detail: String,
     },
 }

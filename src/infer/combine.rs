@@ -1,4 +1,4 @@
-//! Combines the members' logits into labels: weighted sum in the plan's order, bilinear up-sampling and argmax, fused row by row.
+//! Combines the passes' logits into planes: weighted sum in the plan's order, bilinear up-sampling and argmax, fused row by row.
 //!
 //! Up-sampling is linear, so members that share resolution and convention are summed at their own resolution and up-sampled once.
 //! Softmax is not, so `probabilities` up-samples each (member, view), takes its softmax and then adds, row by row: nothing of the
@@ -10,42 +10,53 @@ use super::logits::Logits;
 use crate::config::Combine;
 use crate::config::classes::ClassId;
 use crate::geom::PixelRect;
+use crate::plan::{Plan, Plane, TilePlanes};
 use crate::zoo::spec::Upsample;
 
-/// Combines logits under one rule with one share per forward pass, in the plan's order.
+/// Combines logits under one rule with one share per forward pass of the plan.
 #[derive(Clone, Debug)]
-pub struct Combiner {
+pub(super) struct Combiner {
     rule: Combine,
     shares: Vec<f32>,
+    planes: Vec<Plane>,
 }
 
 impl Combiner {
-    /// `shares` are the weights of the forward passes, summing to 1.
-    pub fn new(rule: Combine, shares: Vec<f32>) -> Self {
-        Self { rule, shares }
+    /// That of a plan.
+    pub(super) fn of(plan: &Plan) -> Self {
+        Self::new(plan.pipeline.combine, plan.shares(), plan.planes.clone())
     }
 
-    /// Labels of the kept part of one tile, row by row. `forwards` are in the plan's order, all finite, one per share or fewer: then
-    /// the first shares are used as they are, for a factor that all sums have in common moves no argmax.
-    pub fn labels(&self, forwards: &[&Logits], tile: usize, kept: PixelRect) -> Vec<ClassId> {
-        let weighted = forwards.iter().copied().zip(self.shares.iter().copied());
+    /// `shares` are the weights of the forward passes, summing to 1.
+    pub(super) fn new(rule: Combine, shares: Vec<f32>, planes: Vec<Plane>) -> Self {
+        Self { rule, shares, planes }
+    }
+
+    /// The planes of the kept part of one tile. `forwards` come with the index of their pass, in the order of summation, all finite.
+    /// They may be fewer than all: a factor that all sums have in common moves no argmax.
+    pub(super) fn planes(&self, forwards: &[(usize, Logits)], tile: usize, kept: PixelRect) -> TilePlanes {
+        let weighted = forwards.iter().map(|(pass, logits)| (logits, self.shares[*pass]));
         let layers: Vec<Layer<'_>> = match self.rule {
             Combine::Logits => group(weighted, tile),
             Combine::Probabilities => weighted.map(|(logits, share)| Layer::plain(logits, tile, share)).collect(),
         };
-        let n_classes = forwards.first().map_or(0, |l| l.n_classes);
+        let n_classes = forwards.first().map_or(0, |(_, logits)| logits.n_classes);
         let width = kept.size.width as usize;
         let mut rows = Rows { sum: vec![0.0; n_classes * width], row: vec![0.0; n_classes * width], n_classes, width };
         let axes: Vec<Vec<Blend>> = layers.iter().map(|l| blends(l.logits, Axis::X, kept.x, kept.size.width)).collect();
-        let mut labels = Vec::with_capacity(kept.size.len());
+        let mut planes = vec![Vec::with_capacity(kept.size.len()); self.planes.len()];
         for y in kept.ys().start..kept.ys().end {
             rows.sum.fill(0.0);
             for (layer, xs) in layers.iter().zip(&axes) {
                 rows.add(layer, y, xs, self.rule);
             }
-            rows.argmax_into(&mut labels);
+            for (plane, pixels) in self.planes.iter().zip(&mut planes) {
+                match plane {
+                    Plane::Labels => rows.argmax_into(pixels),
+                }
+            }
         }
-        labels
+        TilePlanes(planes)
     }
 }
 
@@ -201,7 +212,7 @@ mod tests {
     fn logits(seed: u32, n_classes: usize, size: Size, full: Size, upsample: Option<Upsample>) -> Logits {
         let n = u32::try_from(n_classes * size.len()).unwrap();
         let value = |i: u32| ((i.wrapping_mul(2_654_435_761) ^ seed.wrapping_mul(97)) >> 8) as f32 / 65536.0 - 128.0;
-        Logits { values: (0..n).map(value).collect(), n_tiles: 1, n_classes, size, full, upsample }
+        Logits::of_f32((0..n).map(value).collect(), 1, n_classes, size, full, upsample)
     }
 
     /// Up-samples the naive way, whole map, f64.
@@ -231,13 +242,15 @@ mod tests {
 
     fn check(forwards: &[Logits], rule: Combine, kept: PixelRect) {
         let shares: Vec<f32> = (1..=forwards.len()).map(|i| i as f32 / 10.0).collect();
-        let combiner = Combiner::new(rule, shares.clone());
-        let labels = combiner.labels(&forwards.iter().collect::<Vec<_>>(), 0, kept);
+        let combiner = Combiner::new(rule, shares.clone(), vec![Plane::Labels]);
+        let forwards: Vec<(usize, Logits)> = forwards.iter().cloned().enumerate().collect();
+        let TilePlanes(planes) = combiner.planes(&forwards, 0, kept);
+        let labels = &planes[0];
         let mut i = 0;
         for y in kept.ys().start..kept.ys().end {
             for x in kept.xs().start..kept.xs().end {
-                let mut sums = vec![0.0; forwards[0].n_classes];
-                for (l, share) in forwards.iter().zip(&shares) {
+                let mut sums = vec![0.0; forwards[0].1.n_classes];
+                for ((_, l), share) in forwards.iter().zip(&shares) {
                     let values: Vec<f64> = (0..l.n_classes).map(|c| naive(l, x, y, c)).collect();
                     let max = values.iter().copied().fold(f64::MIN, f64::max);
                     let total: f64 = values.iter().map(|v| (v - max).exp()).sum();
@@ -278,8 +291,8 @@ mod tests {
     #[test]
     fn of_equal_classes_the_first_wins() {
         let size = Size::new(2, 1);
-        let l = Logits { values: vec![1.0, 0.0, 1.0, 3.0], n_tiles: 1, n_classes: 2, size, full: size, upsample: None };
-        let combiner = Combiner::new(Combine::Logits, vec![1.0]);
-        assert_eq!(combiner.labels(&[&l], 0, PixelRect::whole(size)), [0, 1]);
+        let l = Logits::of_f32(vec![1.0, 0.0, 1.0, 3.0], 1, 2, size, size, None);
+        let combiner = Combiner::new(Combine::Logits, vec![1.0], vec![Plane::Labels]);
+        assert_eq!(combiner.planes(&[(0, l)], 0, PixelRect::whole(size)), TilePlanes(vec![vec![0, 1]]));
     }
 }

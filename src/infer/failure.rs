@@ -1,6 +1,6 @@
 //! What a failed pass says about its device.
 
-use super::backend::BackendError;
+use super::device::DeviceError;
 use crate::plan::DeviceId;
 
 /// What libtorch says when there is not enough memory, the device's or the machine's. cuDNN and cuBLAS say it in their own words: the
@@ -58,12 +58,12 @@ pub(super) fn names_device(text: &str) -> bool {
 
 /// The failure of a pass on a device by the text that came with it. What is not known has lost a GPU, whose context may be broken, and
 /// cost a CPU the one batch.
-pub(super) fn failure(device: DeviceId, text: &str) -> BackendError {
+pub(super) fn failure(device: DeviceId, text: &str) -> DeviceError {
     let detail = message(text);
     match (class(&detail), device) {
-        (Some(Class::OutOfMemory), _) => BackendError::OutOfMemory { detail },
-        (Some(Class::Lost), _) | (None, DeviceId::Cuda(_)) => BackendError::Lost { device, detail },
-        (None, DeviceId::Cpu) => BackendError::Forward { detail },
+        (Some(Class::OutOfMemory), _) => DeviceError::OutOfMemory { detail },
+        (Some(Class::Lost), _) | (None, DeviceId::Cuda(_)) => DeviceError::Lost { device, detail },
+        (None, DeviceId::Cpu) => DeviceError::Forward { detail },
     }
 }
 
@@ -94,10 +94,10 @@ mod tests {
         ];
         for device in [DeviceId::Cpu, DeviceId::Cuda(1)] {
             for text in memory {
-                assert!(matches!(failure(device, text), BackendError::OutOfMemory { .. }), "{text}");
+                assert!(matches!(failure(device, text), DeviceError::OutOfMemory { .. }), "{text}");
             }
             for text in lost {
-                assert!(matches!(failure(device, text), BackendError::Lost { .. }), "{text}");
+                assert!(matches!(failure(device, text), DeviceError::Lost { .. }), "{text}");
             }
         }
     }
@@ -110,7 +110,7 @@ mod tests {
         let detail =
             "Internal torch error: The size of tensor a (3) must match the size of tensor b (4) at dimension 1"
                 .to_owned();
-        assert_eq!(failure(DeviceId::Cpu, text), BackendError::Forward { detail: detail.clone() });
-        assert_eq!(failure(DeviceId::Cuda(0), text), BackendError::Lost { device: DeviceId::Cuda(0), detail });
+        assert_eq!(failure(DeviceId::Cpu, text), DeviceError::Forward { detail: detail.clone() });
+        assert_eq!(failure(DeviceId::Cuda(0), text), DeviceError::Lost { device: DeviceId::Cuda(0), detail });
     }
 }

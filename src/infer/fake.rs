@@ -9,72 +9,69 @@
 
 use std::time::Duration;
 
-use super::backend::{Backend, BackendError, ForwardKey};
 use super::batch::RawBatch;
-use super::input::InputPlan;
+use super::device::DeviceError;
+use super::engine::{Engine, Input};
 use super::logits::Logits;
+use crate::config::Precision;
 use crate::geom::Size;
-use crate::plan::{MemberPlan, Plan};
+use crate::plan::{MemberPlan, Pass, Plan};
 use crate::raster::{PixelBuf, PixelType};
 use crate::zoo::seed;
 use crate::zoo::spec::{Network, NetworkSpec};
 
-/// The fake device.
+/// The fake engine. It holds every member, whatever is asked of it: it weighs nothing.
 #[derive(Debug)]
-pub(super) struct FakeBackend {
+pub(super) struct FakeEngine {
     members: Vec<FakeMember>,
-    input: Vec<f32>,
     delay: Duration,
 }
 
 #[derive(Debug)]
 struct FakeMember {
     spec: NetworkSpec,
-    input: InputPlan,
     /// One direction in the space of band means and one offset per class.
     directions: Vec<Vec<f32>>,
 }
 
-impl FakeBackend {
-    /// A device that holds every member of the plan.
+impl FakeEngine {
+    /// That of a plan.
     pub(super) fn new(plan: &Plan) -> Self {
         let member = |m: &MemberPlan| {
             let spec = m.member.spec.clone();
-            let input = InputPlan::new(&m.member.input, &plan.bands, spec.size_rule(), plan.pipeline.tiling.border);
-            FakeMember { directions: directions(&spec, &m.digest), spec, input }
+            FakeMember { directions: directions(&spec, &m.digest), spec }
         };
         let delay = std::env::var("SWATH_FAKE_DELAY_MS").ok().and_then(|ms| ms.parse().ok());
         let delay = delay.map_or(Duration::ZERO, Duration::from_millis);
-        Self { members: plan.members.iter().map(member).collect(), input: Vec::new(), delay }
+        Self { members: plan.members.iter().map(member).collect(), delay }
     }
 }
 
-impl Backend for FakeBackend {
-    fn forward(&mut self, batch: &RawBatch, key: ForwardKey) -> Result<Logits, BackendError> {
+impl Engine for FakeEngine {
+    fn forward(&mut self, pass: Pass, input: Input<'_>, _precision: Precision) -> Result<Logits, DeviceError> {
         if !self.delay.is_zero() {
             std::thread::sleep(self.delay);
         }
-        let member = &self.members[key.member];
+        let member = &self.members[pass.member];
         let n_classes = member.spec.classes as usize;
         if member.spec.network == Network::Identity {
-            return Ok(one_hot(batch, n_classes));
+            return Ok(one_hot(input.batch, n_classes));
         }
-        member.input.fill(batch, &mut self.input);
-        let full = member.input.padded(batch.crop);
+        let (batch, full) = (input.batch, input.size);
         let stride = member.spec.logit_stride();
         let size = member.spec.logit_size(batch.crop);
         let n_bands = member.spec.bands as usize;
         let mut values = vec![0.0; batch.len() * n_classes * size.len()];
-        let inputs = self.input.chunks_exact((n_bands * full.len()).max(1));
+        let inputs = input.values.chunks_exact((n_bands * full.len()).max(1));
         for (input, logits) in inputs.zip(values.chunks_exact_mut((n_classes * size.len()).max(1))) {
             local_network(input, full, stride as usize, &member.directions, size, logits);
         }
         let upsample = member.spec.upsample();
-        Ok(Logits { values, n_tiles: batch.len(), n_classes, size, full, upsample })
+        Ok(Logits::of_f32(values, batch.len(), n_classes, size, full, upsample))
     }
 
-    fn forward_f32(&mut self, _batch: &RawBatch, _key: ForwardKey) -> Option<Result<Logits, BackendError>> {
-        None
+    fn can_widen(&self, _pass: Pass, _precision: Precision) -> bool {
+        false
     }
 }
 
@@ -88,8 +85,7 @@ fn one_hot(batch: &RawBatch, n_classes: usize) -> Logits {
             values[(tile * n_classes + if class < n_classes { class } else { 0 }) * area + at] = 1.0;
         }
     }
-    let (size, full) = (batch.crop, batch.crop);
-    Logits { values, n_tiles: batch.len(), n_classes, size, full, upsample: None }
+    Logits::of_f32(values, batch.len(), n_classes, batch.crop, batch.crop, None)
 }
 
 /// A pixel's value as a class; what is no whole number from 0 on is no class.

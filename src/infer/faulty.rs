@@ -1,21 +1,23 @@
-//! A backend with faults on purpose: another one's faulty twin.
+//! An engine with faults on purpose: another one's faulty twin.
 
-use super::backend::{Backend, BackendError, ForwardKey};
 use super::batch::RawBatch;
+use super::device::DeviceError;
+use super::engine::{Engine, Input};
 use super::failure::failure;
 use super::logits::Logits;
+use crate::config::Precision;
 use crate::faults::{Fault, Faults};
-use crate::plan::{DeviceId, Plan};
+use crate::plan::{DeviceId, Pass, Plan};
 
 /// What CUDA says through libtorch.
 const OUT_OF_MEMORY: &str = "CUDA out of memory. Tried to allocate 2.50 GiB (planted fault)";
 const LOST: &str = "CUDA error: an illegal memory access was encountered (planted fault)";
 
-/// Passes a backend's results on, and the faults planned for the place `device`.
+/// Passes an engine's results on, and the faults planned for the place `device`.
 ///
 /// A forward pass is called `DEVICE MEMBER nTILES WHAT`, with the name of its batch at the end: `cuda:0 member1 n2 s1 y24 x0`.
-pub(super) struct FaultyBackend {
-    inner: Box<dyn Backend>,
+pub(super) struct FaultyEngine {
+    inner: Box<dyn Engine>,
     device: DeviceId,
     names: Vec<String>,
     faults: Faults,
@@ -24,25 +26,25 @@ pub(super) struct FaultyBackend {
     spoilt: bool,
 }
 
-impl FaultyBackend {
-    /// The twin of a device that holds every member of the plan.
-    pub(super) fn new(inner: Box<dyn Backend>, plan: &Plan, device: DeviceId, faults: Faults) -> Self {
+impl FaultyEngine {
+    /// The twin of an engine that runs on `device`.
+    pub(super) fn new(inner: Box<dyn Engine>, plan: &Plan, device: DeviceId, faults: Faults) -> Self {
         let names = plan.members.iter().map(|m| m.member.name.clone()).collect();
         Self { inner, device, names, faults, lost: false, spoilt: false }
     }
 
-    fn strike(&mut self, batch: &RawBatch, key: ForwardKey) -> Option<Fault> {
+    fn strike(&mut self, batch: &RawBatch, pass: Pass) -> Option<Fault> {
         if self.lost {
             return Some(Fault::Lost);
         }
-        self.faults.pass(&format!("{} {} n{} {}", self.device, self.names[key.member], batch.len(), batch.name))
+        self.faults.pass(&format!("{} {} n{} {}", self.device, self.names[pass.member], batch.len(), batch.name))
     }
 }
 
-impl Backend for FaultyBackend {
-    fn forward(&mut self, batch: &RawBatch, key: ForwardKey) -> Result<Logits, BackendError> {
+impl Engine for FaultyEngine {
+    fn forward(&mut self, pass: Pass, input: Input<'_>, precision: Precision) -> Result<Logits, DeviceError> {
         self.spoilt = false;
-        match self.strike(batch, key) {
+        match self.strike(input.batch, pass) {
             Some(Fault::OutOfMemory) => Err(failure(self.device, OUT_OF_MEMORY)),
             Some(Fault::Lost) => {
                 self.lost = true;
@@ -50,15 +52,15 @@ impl Backend for FaultyBackend {
             }
             Some(Fault::NonFinite) => {
                 self.spoilt = true;
-                self.inner.forward(batch, key).map(|logits| spoil(batch, logits))
+                self.inner.forward(pass, input, precision).map(|logits| spoil(input.batch, logits))
             }
-            Some(_) => Err(BackendError::Forward { detail: "planted fault".into() }),
-            None => self.inner.forward(batch, key),
+            Some(_) => Err(DeviceError::Forward { detail: "planted fault".into() }),
+            None => self.inner.forward(pass, input, precision),
         }
     }
 
-    fn forward_f32(&mut self, batch: &RawBatch, key: ForwardKey) -> Option<Result<Logits, BackendError>> {
-        if self.spoilt { Some(self.forward(batch, key)) } else { self.inner.forward_f32(batch, key) }
+    fn can_widen(&self, pass: Pass, precision: Precision) -> bool {
+        self.spoilt || self.inner.can_widen(pass, precision)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::zoo::spec::SizeRule;
 
 /// Prepares one member's input.
 #[derive(Clone, Debug)]
-pub struct InputPlan {
+pub(super) struct InputPlan {
     /// Position of each of the member's bands among those that were read.
     planes: Vec<usize>,
     spec: InputSpec,
@@ -26,19 +26,19 @@ struct Affine {
 
 impl InputPlan {
     /// `read` are the bands that a raw batch holds, ascending; it must hold all of the member's.
-    pub fn new(spec: &InputSpec, read: &[u32], rule: SizeRule, border: Border) -> Self {
+    pub(super) fn new(spec: &InputSpec, read: &[u32], rule: SizeRule, border: Border) -> Self {
         let planes = spec.bands.iter().filter_map(|b| read.iter().position(|r| r == b)).collect();
         Self { planes, spec: spec.clone(), rule, border }
     }
 
     /// The size of the network's input for a crop.
-    pub fn padded(&self, crop: Size) -> Size {
+    pub(super) fn padded(&self, crop: Size) -> Size {
         self.rule.padded(crop)
     }
 
     /// Fills `into` with `[tile][band][row][column]`, f32, of the padded size: `(pixel / divide - mean) / std`, 0 where there is no
     /// data; what the padding adds at the right and bottom follows the border rule.
-    pub fn fill(&self, batch: &RawBatch, into: &mut Vec<f32>) {
+    pub(super) fn fill(&self, batch: &RawBatch, into: &mut Vec<f32>) {
         match batch.pixels.dtype() {
             PixelType::U8 => self.fill_as::<u8>(batch, into, f32::from),
             PixelType::U16 => self.fill_as::<u16>(batch, into, f32::from),

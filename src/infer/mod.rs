@@ -1,36 +1,35 @@
 //! From a batch of raw crops to class labels.
 //!
-//! A [`Backend`] is one device with its members. It normalises and pads the raw pixels (`network_input`), runs a member and returns
-//! [`Logits`] at the network's own resolution. [`Combiner`] sums them in the plan's order, up-samples once and takes the argmax,
-//! fused; it is the one implementation for the class of device whose logits end in host memory.
+//! Two seams. A [`Device`] takes [`Work`] and gives it back: it normalises and pads the raw pixels, runs forward passes, sums their
+//! [`Logits`] in the plan's order, up-samples once and takes the argmax. An *engine* only runs a network: torch, or the stand-in. The sum
+//! (`combine`) is the device's, and a plan has one: stored logits and those of other devices go through it like a device's own.
 //!
-//! What a failed pass says about its device, `failure` reads from the text that comes with it; `faulty` fails on purpose.
-//!
-//! A forward pass is known by its [`ForwardKey`]: member and view.
+//! `host` is the device whose logits end in the machine's own memory. What a failed pass says about its device, `failure` reads from the
+//! text that comes with it; `faulty` fails on purpose.
 
-mod backend;
 mod batch;
 mod combine;
 mod damage;
+mod device;
+mod engine;
 mod failure;
 mod fake;
 mod faulty;
+mod host;
 mod input;
 mod logits;
 
 #[cfg(feature = "torch")]
 #[path = "torch/mod.rs"]
-mod torch_backend;
+mod torch_engine;
 #[cfg(not(feature = "torch"))]
 #[path = "torch_stub.rs"]
-mod torch_backend;
+mod torch_engine;
 
-pub use backend::{Backend, BackendError, ForwardKey, PassTally, View, combine, keys_of, open_backends};
-pub use batch::{RawBatch, TileFault, TileLabels};
-pub use combine::Combiner;
+pub use batch::{RawBatch, TileFault, TileResult};
 pub use damage::Damage;
-pub use input::InputPlan;
+pub use device::{Device, DeviceError, Done, Known, PassRan, PassWork, Wanted, Work, open_combiner, open_devices};
 pub use logits::Logits;
 #[cfg(feature = "torch")]
-pub use torch_backend::Probe;
-pub use torch_backend::{check_weights, cuda_devices, libtorch_version, torch_problem};
+pub use torch_engine::Probe;
+pub use torch_engine::{check_weights, cuda_devices, libtorch_version, torch_problem};

@@ -1,13 +1,14 @@
 //! Stands in for the torch backend in builds without it.
 
-use super::backend::{Backend, BackendError};
+use super::device::DeviceError;
+use super::engine::Engine;
 use crate::plan::{DeviceId, Plan};
 
 const MISSING: &str = "this build of swath has no libtorch; build it with the feature `torch`, or use --backend fake";
 
 /// Fails: there is no libtorch.
-pub(super) fn open(_plan: &Plan, device: DeviceId) -> Result<Box<dyn Backend>, BackendError> {
-    Err(BackendError::Device { device, detail: MISSING.into() })
+pub(super) fn open(_plan: &Plan, device: DeviceId, _held: &[usize]) -> Result<Box<dyn Engine>, DeviceError> {
+    Err(DeviceError::Missing { device, detail: MISSING.into() })
 }
 
 /// There is none.
@@ -29,6 +30,6 @@ pub fn cuda_devices() -> usize {
 ///
 /// # Errors
 /// Never.
-pub fn check_weights(_plan: &Plan) -> Result<(), BackendError> {
+pub fn check_weights(_plan: &Plan) -> Result<(), DeviceError> {
     Ok(())
 }

@@ -173,12 +173,12 @@ pub enum Conceded {
         /// Index of the unit.
         unit: u32,
     },
-    /// Time was short: only the first members of the plan see these units.
-    FewerMembers {
+    /// Time was short: only these of the plan's passes run on these units.
+    FewerPasses {
         /// First unit and the one behind the last, of each run of units, ascending.
         units: Vec<[u32; 2]>,
-        /// How many members.
-        members: u32,
+        /// Indices of the passes, ascending.
+        passes: Vec<u32>,
         /// Seconds since the command began.
         seconds: f64,
     },
@@ -189,7 +189,7 @@ impl Conceded {
     pub fn n_units(&self) -> usize {
         match self {
             Self::SingleTiles { .. } => 1,
-            Self::FewerMembers { units, .. } => units.iter().map(|[start, end]| (end - start) as usize).sum(),
+            Self::FewerPasses { units, .. } => units.iter().map(|[start, end]| (end - start) as usize).sum(),
         }
     }
 }

@@ -212,12 +212,12 @@ impl Journal {
         self.connection.execute("DELETE FROM archive", []).map_err(sql("write", &self.path)).map(|_| ())
     }
 
-    /// Forgets that fewer members see units of this plan.
+    /// Forgets that fewer passes run on units of this plan.
     ///
     /// # Errors
     /// When SQLite refuses.
-    pub fn forget_fewer_members(&mut self, plan: &str) -> Result<(), JournalError> {
-        let query = "DELETE FROM concession WHERE json_extract(record, '$.conceded') = 'fewer-members'
+    pub fn forget_fewer_passes(&mut self, plan: &str) -> Result<(), JournalError> {
+        let query = "DELETE FROM concession WHERE json_extract(record, '$.conceded') = 'fewer-passes'
                      AND json_extract(record, '$.plan') = ?1";
         self.connection.execute(query, [plan]).map_err(sql("write", &self.path)).map(|_| ())
     }

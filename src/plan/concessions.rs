@@ -14,16 +14,16 @@ use crate::journal::{Conceded, ConcessionRecord};
 pub struct Concessions {
     /// Units whose batches hold one tile.
     single: BTreeSet<usize>,
-    /// Units that fewer members see. Where several hold, the fewest members count.
+    /// Units on which fewer passes run. Where several hold, what all of them leave counts.
     fewer: Vec<Fewer>,
 }
 
-/// Units that only the first of the plan's members see.
+/// Units on which only these of the plan's passes run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Fewer {
     /// The units, ascending and apart.
     units: Vec<Span>,
-    members: usize,
+    passes: BTreeSet<usize>,
 }
 
 impl Concessions {
@@ -40,9 +40,9 @@ impl Concessions {
             Conceded::SingleTiles { unit } => {
                 self.single.insert(*unit as usize);
             }
-            Conceded::FewerMembers { units, members, .. } => {
+            Conceded::FewerPasses { units, passes, .. } => {
                 let units = units.iter().map(|[start, end]| Span::new(*start, *end)).collect();
-                self.fewer.push(Fewer { units, members: (*members).max(1) as usize });
+                self.fewer.push(Fewer { units, passes: passes.iter().map(|pass| *pass as usize).collect() });
             }
         }
     }
@@ -57,22 +57,23 @@ impl Concessions {
         if self.single.contains(&unit) { 1 } else { planned }
     }
 
-    /// How many of the plan's members a unit sees, of `planned`: a prefix of their order.
+    /// The passes that run on a unit, of the `planned` number.
     ///
     /// Their shares stay as they are. They no longer sum to 1, but a common factor moves no argmax, of logits or of probabilities.
-    pub fn members_of(&self, unit: usize, planned: usize) -> usize {
+    pub fn passes_of(&self, unit: usize, planned: usize) -> Vec<usize> {
         let holds = |fewer: &&Fewer| {
             let at = fewer.units.partition_point(|span| span.end as usize <= unit);
             fewer.units.get(at).is_some_and(|span| span.start as usize <= unit)
         };
-        self.fewer.iter().filter(holds).map(|fewer| fewer.members).fold(planned, usize::min)
+        let fewer: Vec<&Fewer> = self.fewer.iter().filter(holds).collect();
+        (0..planned).filter(|pass| fewer.iter().all(|fewer| fewer.passes.contains(pass))).collect()
     }
 
     /// A unit spelled out as it is really done.
     pub fn geometry(&self, plan: &Plan, unit: usize) -> UnitGeometry {
         let planned = plan.units[unit].geometry(plan);
         let batch = self.batch_of(unit, planned.batch);
-        UnitGeometry { batch, members: self.members_of(unit, planned.members), ..planned }
+        UnitGeometry { batch, passes: self.passes_of(unit, plan.passes.len()), ..planned }
     }
 
     /// Units that are done otherwise than planned, ascending.
@@ -92,17 +93,20 @@ mod tests {
 
     #[test]
     fn units_run_as_recorded_for_their_plan_and_others_as_planned() {
-        let fewer =
-            |units: &[[u32; 2]], members| Conceded::FewerMembers { units: units.to_vec(), members, seconds: 1.0 };
+        let fewer = |units: &[[u32; 2]], passes: &[u32]| Conceded::FewerPasses {
+            units: units.to_vec(),
+            passes: passes.to_vec(),
+            seconds: 1.0,
+        };
         let records = [
             record("a", Conceded::SingleTiles { unit: 4 }),
-            record("a", fewer(&[[3, 5], [8, 20]], 2)),
-            record("a", fewer(&[[9, 20]], 1)),
-            record("b", fewer(&[[0, 20]], 1)),
+            record("a", fewer(&[[3, 5], [8, 20]], &[0, 2])),
+            record("a", fewer(&[[9, 20]], &[0, 1])),
+            record("b", fewer(&[[0, 20]], &[0])),
         ];
         let concessions = Concessions::of(&records, "a");
-        let members: Vec<usize> = (0..12).map(|unit| concessions.members_of(unit, 3)).collect();
-        assert_eq!(members, [3, 3, 3, 2, 2, 3, 3, 3, 2, 1, 1, 1]);
+        let passes = [2, 3, 5, 8, 9].map(|unit| concessions.passes_of(unit, 3));
+        assert_eq!(passes, [vec![0, 1, 2], vec![0, 2], vec![0, 1, 2], vec![0, 2], vec![0]]);
         assert_eq!((concessions.batch_of(4, 8), concessions.batch_of(5, 8)), (1, 8));
         assert!(Concessions::of(&records, "c").is_empty());
         assert_eq!(concessions.units().into_iter().take(4).collect::<Vec<_>>(), [3, 4, 8, 9]);

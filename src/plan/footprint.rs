@@ -12,8 +12,8 @@ use crate::raster::{Mask, SceneHeader};
 pub struct Footprint {
     /// Raw pixels and their validity: given back when the last tile is cut.
     pub pixels: u64,
-    /// Labels of its tiles: given back when the rows they belong to are encoded.
-    pub labels: u64,
+    /// Planes of its tiles, the labels for one: given back when the rows they belong to are encoded.
+    pub planes: u64,
 }
 
 impl Footprint {
@@ -22,17 +22,17 @@ impl Footprint {
         let mask = u64::from(header.mask == Mask::Dataset);
         let valid = u64::from(header.can_lack_data());
         let per_pixel = (n_bands * header.dtype.bytes()) as u64 + mask + valid;
-        Self { pixels: window.area() * per_pixel, labels: 0 }
+        Self { pixels: window.area() * per_pixel, planes: 0 }
     }
 
-    /// The labels of what tiles own. They stay as they arrive until their rows are written.
-    pub fn labels(centres: impl IntoIterator<Item = Size>) -> Self {
-        Self { pixels: 0, labels: centres.into_iter().map(Size::area).sum() }
+    /// The planes of what tiles own. They stay as they arrive until their rows are written.
+    pub fn planes(centres: impl IntoIterator<Item = Size>, n_planes: usize) -> Self {
+        Self { pixels: 0, planes: centres.into_iter().map(Size::area).sum::<u64>() * n_planes as u64 }
     }
 
     /// All of it.
     pub const fn total(self) -> u64 {
-        self.pixels + self.labels
+        self.pixels + self.planes
     }
 }
 
@@ -40,6 +40,6 @@ impl Add for Footprint {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self { pixels: self.pixels + other.pixels, labels: self.labels + other.labels }
+        Self { pixels: self.pixels + other.pixels, planes: self.planes + other.planes }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Concessions, MemberPlan, Plan, Tile, Unit, UnitGeometry};
+use super::{Concessions, MemberPlan, Pass, Plan, Plane, Tile, Unit, UnitGeometry, View};
 use crate::geom::{PixelRect, Size};
 use crate::journal::{KeyHasher, StageKey};
 use crate::outputs::OutputKind;
@@ -12,10 +12,11 @@ use crate::outputs::OutputKind;
 pub struct Keys {
     /// Per scene: which file it is and how its pixels are read.
     scenes: Vec<StageKey>,
-    /// Per member: network, weights, input, arithmetic and where it runs.
-    members: Vec<StageKey>,
-    /// How members are combined.
+    /// Per pass: network, weights, input, arithmetic, where it runs, and the view.
+    passes: Vec<StageKey>,
+    /// How passes are combined.
     combination: StageKey,
+    planes: Vec<Plane>,
 }
 
 /// What a tile's result depends on beside its scene and the members.
@@ -43,17 +44,23 @@ impl Keys {
             s.page.iter().fold(key, KeyHasher::value).finish()
         };
         let n_classes = plan.n_classes();
-        let combination = KeyHasher::new("combine").value(&plan.pipeline.combine).value(&plan.pipeline.shares());
+        let combination = KeyHasher::new("combine").value(&plan.pipeline.combine).value(&plan.shares());
         Self {
             scenes: plan.scenes.iter().map(scene).collect(),
-            members: plan.members.iter().map(|m| member(plan, m)).collect(),
+            passes: plan.passes.iter().map(|p| pass(plan, *p)).collect(),
             combination: combination.value(&n_classes).finish(),
+            planes: plan.planes.clone(),
         }
     }
 
-    /// What one member returns for one tile.
-    pub fn logits(&self, geometry: &UnitGeometry, tile: usize, member: usize) -> StageKey {
-        self.tile("logits", geometry, tile).key(&self.members[member]).finish()
+    /// What one pass returns for one tile.
+    pub fn logits(&self, geometry: &UnitGeometry, tile: usize, pass: usize) -> StageKey {
+        self.tile("logits", geometry, tile).key(&self.passes[pass]).finish()
+    }
+
+    /// What every pass that runs on a tile returns for it.
+    pub fn all_logits<'a>(&'a self, geometry: &'a UnitGeometry, tile: usize) -> impl Iterator<Item = StageKey> + 'a {
+        geometry.passes.iter().map(move |pass| self.logits(geometry, tile, *pass))
     }
 
     /// Which of a tile's pixels are data.
@@ -61,11 +68,16 @@ impl Keys {
         self.tile("validity", geometry, tile).finish()
     }
 
-    /// The labels of one part of a unit, by the members that see it.
-    pub fn labels(&self, geometry: &UnitGeometry, part: u32) -> StageKey {
+    /// Every plane of one part of a unit, in the plan's order.
+    pub fn planes<'a>(&'a self, geometry: &'a UnitGeometry, part: u32) -> impl Iterator<Item = StageKey> + 'a {
+        self.planes.iter().map(move |plane| self.plane(geometry, part, *plane))
+    }
+
+    /// One plane of one part of a unit, by the passes that run on it.
+    pub fn plane(&self, geometry: &UnitGeometry, part: u32, plane: Plane) -> StageKey {
         let tiles = (0..geometry.tiles.len()).filter(|&t| geometry.tiles[t].part == part);
-        let key = KeyHasher::new("labels").key(&self.combination);
-        let key = self.members.iter().take(geometry.members).fold(key, KeyHasher::key);
+        let key = KeyHasher::new(plane.name()).key(&self.combination);
+        let key = geometry.passes.iter().fold(key, |key, pass| key.key(&self.passes[*pass]));
         tiles.fold(key, |key, tile| key.key(&self.tile("tile", geometry, tile).finish())).finish()
     }
 
@@ -77,7 +89,7 @@ impl Keys {
             for (idx, part) in (0..).zip(&geometry.parts) {
                 let scene = part.scene as usize;
                 let key = std::mem::replace(&mut keys[scene], KeyHasher::new(""));
-                keys[scene] = key.key(&self.labels(&geometry, idx));
+                keys[scene] = self.planes(&geometry, idx).fold(key, |key, plane| key.key(&plane));
             }
         }
         keys.into_iter().map(KeyHasher::finish).collect()
@@ -89,7 +101,7 @@ impl Keys {
         for unit in plan.units_of(scene) {
             let geometry = concessions.geometry(plan, unit);
             let own = (0..).zip(&geometry.parts).filter(|(_, part)| part.scene as usize == scene);
-            key = own.fold(key, |key, (idx, _)| key.key(&self.labels(&geometry, idx)));
+            key = own.fold(key, |key, (idx, _)| self.planes(&geometry, idx).fold(key, |key, plane| key.key(&plane)));
         }
         key.finish()
     }
@@ -112,6 +124,14 @@ fn map(plan: &Plan) -> KeyHasher {
 pub fn output_key(plan: &Plan, scene: usize, map: &StageKey, kind: &dyn OutputKind) -> StageKey {
     let key = KeyHasher::new("output").text(kind.folder()).text(&plan.scenes[scene].name).key(map);
     kind.key(key, &plan.pipeline).finish()
+}
+
+/// A member as it is needs no word about its view.
+fn pass(plan: &Plan, pass: Pass) -> StageKey {
+    let member = member(plan, &plan.members[pass.member]);
+    match pass.view {
+        View::Identity => member,
+    }
 }
 
 fn member(plan: &Plan, planned: &MemberPlan) -> StageKey {

@@ -1,6 +1,6 @@
 //! From a pipeline and a set of inputs to the exact work.
 //!
-//! A [`Plan`] is everything that can change a byte of output: scenes, tiles, units, batches, members, weights, precision. It is
+//! A [`Plan`] is everything that can change a byte of output: scenes, tiles, units, batches, forward passes, weights, precision. It is
 //! computed first and it is data. A [`Schedule`] is how the work is done here and now: devices, readers, memory. It decides when,
 //! never what.
 //!
@@ -15,7 +15,9 @@ mod doubts;
 mod footprint;
 mod keys;
 mod model;
+mod passes;
 mod patterns;
+mod planes;
 mod planner;
 mod scan;
 mod schedule;
@@ -26,6 +28,8 @@ pub use doubts::{declared_nodata, doubts};
 pub use footprint::Footprint;
 pub use keys::{Keys, output_key};
 pub use model::{BackendKind, MemberPlan, PLAN_FORMAT, Plan, PlanTotals, Scene};
+pub use passes::{Pass, View};
+pub use planes::{Plane, TilePlanes};
 pub use planner::{PlanError, Planned, Planner, Refusal};
 pub use scan::{ScanError, ScanOptions, Scanned, ScannedScene, scan};
 pub use schedule::{Assignment, Decode, DeviceGroup, DeviceId, LINK_CAPACITY, Promise, Schedule};

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::scan::label;
 use super::unit::{Part, Unit};
-use super::{Footprint, Schedule};
+use super::{Footprint, Pass, Plane, Schedule};
 use crate::config::{Checkpoint, Member, Pipeline, Precision};
 use crate::geom::Size;
 use crate::post::FillHoles;
@@ -16,7 +16,7 @@ use crate::raster::{DecoderLimits, Identity, Mask, SceneHeader};
 use crate::tiler::Grid;
 
 /// Version of the plan's serialised form.
-pub const PLAN_FORMAT: u32 = 1;
+pub const PLAN_FORMAT: u32 = 2;
 
 /// Which implementation of the networks runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -94,8 +94,14 @@ pub struct Plan {
     pub intra_op_threads: u32,
     /// The pipeline.
     pub pipeline: Pipeline,
-    /// The members, in the order of summation.
+    /// The members.
     pub members: Vec<MemberPlan>,
+    /// The forward passes, in the order of summation.
+    pub passes: Vec<Pass>,
+    /// The passes again, in the order in which a deadline gives them up.
+    pub dispensable: Vec<usize>,
+    /// What comes of a tile.
+    pub planes: Vec<Plane>,
     /// Bands that are read from every scene, counted from 1, ascending.
     pub bands: Vec<u32>,
     /// The folder that scene files are relative to; empty when they are as given. No part of the digest.
@@ -212,8 +218,9 @@ impl Plan {
     /// Results of stages that a run of the plan keeps.
     pub fn n_checkpoints(&self) -> u64 {
         let keeps = |kind| u64::from(self.pipeline.checkpoints.contains(&kind));
-        let labels = self.units.iter().map(|unit| unit.scenes().len() as u64).sum::<u64>();
-        let logits = self.totals().tiles * (1 + self.members.len() as u64);
+        let parts = self.units.iter().map(|unit| unit.scenes().len() as u64).sum::<u64>();
+        let labels = parts * self.planes.len() as u64;
+        let logits = self.totals().tiles * (1 + self.passes.len() as u64);
         keeps(Checkpoint::Labels) * labels + keeps(Checkpoint::MemberLogits) * logits
     }
 

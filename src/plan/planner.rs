@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use super::model::batch_bytes;
+use super::passes::{dispensable, passes};
 use super::scan::label;
 use super::unit::{Unit, admission_needs, units_of};
-use super::{BackendKind, MemberPlan, PLAN_FORMAT, Plan, Scanned, ScannedScene, Scene, Schedule};
+use super::{BackendKind, MemberPlan, PLAN_FORMAT, Plan, Plane, Scanned, ScannedScene, Scene, Schedule};
 use crate::config::{ByteSize, Pipeline, count};
 use crate::geom::Size;
 use crate::journal::FailureRecord;
@@ -125,6 +126,7 @@ impl Planner<'_> {
             key(a).cmp(&key(b)).then_with(|| a.name.cmp(&b.name))
         });
         let bands = self.pipeline.bands();
+        let passes = passes(&self.members);
         let mut plan = Plan {
             format: PLAN_FORMAT,
             versions: self.versions,
@@ -133,6 +135,9 @@ impl Planner<'_> {
             intra_op_threads: 1,
             pipeline: self.pipeline,
             members: self.members,
+            dispensable: dispensable(&passes),
+            passes,
+            planes: vec![Plane::Labels],
             bands,
             root: scanned.root,
             scenes,

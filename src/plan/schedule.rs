@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{BackendKind, MemberPlan, Plan};
+use super::{BackendKind, Plan};
 
 /// A device that runs networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -14,6 +14,16 @@ pub enum DeviceId {
     Cpu,
     /// A GPU by number.
     Cuda(usize),
+}
+
+impl DeviceId {
+    /// Batches that it has at a time: a GPU never waits for the next one, a core has no use for a second.
+    pub const fn in_flight(self) -> usize {
+        match self {
+            Self::Cpu => 1,
+            Self::Cuda(_) => 2,
+        }
+    }
 }
 
 impl std::str::FromStr for DeviceId {
@@ -70,11 +80,17 @@ impl Assignment {
         (held == n_members && all.len() == n_members).then_some(assignment)
     }
 
+    /// The members that a device holds, ascending.
+    pub fn held_by(&self, device: usize) -> Vec<usize> {
+        let holds = &self.holds[device];
+        (0..holds.len()).filter(|member| holds[*member]).collect()
+    }
+
     /// The devices grouped by what they hold. A batch goes once to every group.
     pub fn groups(&self) -> Vec<DeviceGroup> {
         let mut groups: Vec<DeviceGroup> = Vec::new();
-        for (device, holds) in self.holds.iter().enumerate() {
-            let members: Vec<usize> = (0..holds.len()).filter(|&m| holds[m]).collect();
+        for device in 0..self.holds.len() {
+            let members = self.held_by(device);
             match groups.iter_mut().find(|g| g.members == members) {
                 Some(group) => group.devices.push(device),
                 None => groups.push(DeviceGroup { devices: vec![device], members }),
@@ -118,10 +134,11 @@ pub struct Schedule {
 pub const LINK_CAPACITY: usize = 2;
 
 impl Schedule {
-    /// Batches of raw crops that can exist at once: one being cut, those in the links to and from the devices, one in the hands of
-    /// each device and of the averager.
+    /// Batches of raw crops that can exist at once: one being cut, those in the links to and from the devices, those in the hands of
+    /// each device, and one in the averager's.
     pub fn batches_in_flight(&self) -> u64 {
-        (1 + self.assignment.groups().len() * LINK_CAPACITY + self.devices.len() + LINK_CAPACITY + 1) as u64
+        let devices: usize = self.devices.iter().map(|device| device.in_flight()).sum();
+        (1 + self.assignment.groups().len() * LINK_CAPACITY + devices + LINK_CAPACITY + 1) as u64
     }
 
     /// The same without these devices; `None` when none is left. Members that only those held, all others hold.
@@ -188,7 +205,8 @@ impl Promise {
     pub fn new(plan: &Plan, schedule: &Schedule) -> Self {
         let devices = schedule.devices.len() as u64;
         let torch = plan.backend == BackendKind::Torch;
-        let weights = plan.members.iter().map(MemberPlan::weights_bytes).sum::<u64>();
+        let held = (0..schedule.devices.len()).flat_map(|device| schedule.assignment.held_by(device));
+        let weights = held.map(|member| plan.members[member].weights_bytes()).sum::<u64>();
         let readers = schedule.readers as u64;
         let (decoder_cache, decoders) = match schedule.decode {
             Decode::InProcess => (plan.decoder_cache(schedule.readers), 0),
@@ -201,7 +219,7 @@ impl Promise {
             budget: schedule.memory,
             decoder_cache,
             decoders,
-            weights: if torch { weights * devices } else { 0 },
+            weights: if torch { weights } else { 0 },
             activations: plan.activation_bytes() * devices,
             post: plan.post_bytes(schedule),
             base: if torch { BASE_TORCH } else { BASE_FAKE }

@@ -61,8 +61,8 @@ pub struct UnitGeometry {
     pub crop: Size,
     /// Tiles per batch; the last batch holds the rest.
     pub batch: u32,
-    /// How many of the plan's members see it: those that come first in the order of summation.
-    pub members: usize,
+    /// The plan's passes that run on it, ascending: the order of summation.
+    pub passes: Vec<usize>,
 }
 
 impl UnitGeometry {
@@ -89,7 +89,7 @@ impl Unit {
 
     /// Its reads and tiles as planned. How it is really done, [`Concessions::geometry`](super::Concessions::geometry) says.
     pub fn geometry(&self, plan: &Plan) -> UnitGeometry {
-        let (batch, members) = (plan.pipeline.batch, plan.members.len());
+        let (batch, passes) = (plan.pipeline.batch, (0..plan.passes.len()).collect());
         match *self {
             Self::Band { scene, row, cols } => {
                 let grid = plan.scenes[scene as usize].grid;
@@ -98,7 +98,7 @@ impl Unit {
                 let xs = sources.reduce(Span::union).unwrap_or(Span::new(0, 0));
                 let part = Part { scene, window: PixelRect::from_spans(xs, grid.y.source(row, border)) };
                 let tiles = (cols.start..cols.end).map(|col| tile(&plan.scenes[scene as usize], 0, col, row)).collect();
-                UnitGeometry { parts: vec![part], tiles, crop: grid.crop(), batch, members }
+                UnitGeometry { parts: vec![part], tiles, crop: grid.crop(), batch, passes }
             }
             Self::Group { scenes } => {
                 let all = &plan.scenes[scenes.start as usize..scenes.end as usize];
@@ -106,7 +106,7 @@ impl Unit {
                 let parts = parts.map(|(scene, s)| Part { scene, window: PixelRect::whole(s.header.size) }).collect();
                 let tiles = (0..).zip(all).map(|(part, s)| tile(s, part, 0, 0)).collect();
                 let crop = all.first().map_or(Size::new(0, 0), |s| s.grid.crop());
-                UnitGeometry { parts, tiles, crop, batch, members }
+                UnitGeometry { parts, tiles, crop, batch, passes }
             }
         }
     }
@@ -125,7 +125,8 @@ impl Unit {
         let parts = (0..).zip(&geometry.parts).filter(|(_, part)| part.scene as usize == scene);
         parts.fold(Footprint::default(), |sum, (idx, part)| {
             let tiles = geometry.tiles.iter().filter(|t| t.part == idx).map(|t| t.centre.size);
-            sum + Footprint::pixels(header, part.window.size, plan.bands.len()) + Footprint::labels(tiles)
+            sum + Footprint::pixels(header, part.window.size, plan.bands.len())
+                + Footprint::planes(tiles, plan.planes.len())
         })
     }
 
@@ -145,7 +146,7 @@ impl Unit {
         geometry.parts.iter().fold(Footprint::default(), |sum, part| {
             let header = &plan.scenes[part.scene as usize].header;
             sum + Footprint::pixels(header, part.window.size, n_bands)
-        }) + Footprint::labels(geometry.tiles.iter().map(|t| t.centre.size))
+        }) + Footprint::planes(geometry.tiles.iter().map(|t| t.centre.size), plan.planes.len())
     }
 }
 
@@ -165,7 +166,7 @@ pub fn admission_needs(plan: &Plan) -> Vec<u64> {
             (row, held) = (row_of(unit), 0);
         }
         let need = held + footprint.total();
-        held += footprint.labels;
+        held += footprint.planes;
         need
     };
     plan.units.iter().map(&mut need).collect()

@@ -1,34 +1,34 @@
-//! Brings the members' results of a batch together, and the batches of a unit.
+//! Brings the results of a batch from several groups of devices together, and the batches of a unit.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::message::{Classified, Inferred, Outcome, PartTask, Ticket, TileBatch};
 use super::suspicion;
-use super::validity::label_nodata;
+use super::validity::mark_nodata;
 use super::{Board, Progress};
-use crate::config::classes::ClassId;
 use crate::flow::{Outbox, Stage};
-use crate::infer::{Combiner, ForwardKey, Logits, TileFault, TileLabels, combine};
+use crate::infer::{Device, DeviceError, Known, Logits, PassWork, TileFault, TileResult, Wanted, Work};
+use crate::plan::TilePlanes;
 
-/// The averager: takes complete results as they are, and collects partial ones until every group of devices has answered.
+/// The averager: takes complete results as they are; where groups of devices each run a part, it collects theirs and has them combined by
+/// a device of its own, of the plan's class.
 ///
-/// A unit leaves it as a whole: a batch that cannot be run puts the unit off, and then none of its labels may be in any file. The labels
+/// A unit leaves it as a whole: a batch that cannot be run puts the unit off, and then none of its planes may be in any file. The planes
 /// are covered by the unit's credit, wherever they wait.
 pub struct Average {
     board: Arc<Board>,
-    combiner: Combiner,
-    keys: Vec<ForwardKey>,
-    n_groups: usize,
+    /// What combines, where nobody else does, and how many groups of devices answer.
+    combiner: Option<(Box<dyn Device>, usize)>,
     waiting: BTreeMap<(usize, usize), Collected>,
-    /// Labels of the units that are begun.
+    /// Planes of the units that are begun.
     units: BTreeMap<usize, Vec<(usize, Told)>>,
 }
 
-/// Labels of a tile, or why there are none, in words.
-type Told = Result<Vec<ClassId>, String>;
+/// Planes of a tile, or why there are none, in words.
+type Told = Result<TilePlanes, String>;
+
 /// Tiles of a unit by what was done for them.
 struct Counted {
     seen: u64,
@@ -54,21 +54,21 @@ impl Counted {
 
 #[derive(Default)]
 struct Collected {
-    forwards: BTreeMap<ForwardKey, Logits>,
+    forwards: BTreeMap<usize, Logits>,
     faults: Vec<Option<TileFault>>,
     answers: usize,
 }
 
 impl Average {
-    /// An averager of these forward passes, in the plan's order, of which `n_groups` groups of devices each run a part.
-    pub fn new(board: Arc<Board>, combiner: Combiner, keys: Vec<ForwardKey>, n_groups: usize) -> Self {
-        Self { board, combiner, keys, n_groups, waiting: BTreeMap::new(), units: BTreeMap::new() }
+    /// An averager; with a device where `n_groups` groups of devices each run a part of the passes.
+    pub fn new(board: Arc<Board>, combiner: Option<(Box<dyn Device>, usize)>) -> Self {
+        Self { board, combiner, waiting: BTreeMap::new(), units: BTreeMap::new() }
     }
 
-    /// The labels of the batch, once nothing is missing.
-    fn collect(&mut self, batch: &TileBatch, outcome: Outcome) -> Option<Vec<TileLabels>> {
+    /// The planes of the batch, once nothing is missing.
+    fn collect(&mut self, batch: &TileBatch, outcome: Outcome) -> Result<Option<Vec<TileResult>>, DeviceError> {
         let (forwards, faults) = match outcome {
-            Outcome::Complete(tiles) => return Some(tiles),
+            Outcome::Complete(tiles) => return Ok(Some(tiles)),
             Outcome::Partial { forwards, faults } => (forwards, faults),
         };
         let key = (batch.ticket.unit, batch.first_tile);
@@ -79,15 +79,24 @@ impl Average {
         for (all, new) in collected.faults.iter_mut().zip(faults) {
             *all = all.take().or(new);
         }
-        if collected.answers < self.n_groups {
-            return None;
+        let Some((combiner, n_groups)) = &mut self.combiner else {
+            return Ok(Some(vec![Err(TileFault::Missing); batch.raw.len()]));
+        };
+        if collected.answers < *n_groups {
+            return Ok(None);
         }
-        let Collected { forwards, faults, .. } = self.waiting.remove(&key)?;
+        let Collected { forwards, mut faults, .. } = self.waiting.remove(&key).unwrap_or_default();
         if self.board.is_put_off(batch.ticket.unit) {
-            return Some(batch.raw.kept.iter().map(|_| Ok(Vec::new())).collect());
+            return Ok(Some(vec![Ok(TilePlanes(Vec::new())); batch.raw.len()]));
         }
-        let in_order: Vec<&Logits> = self.keys.iter().filter_map(|k| forwards.get(k)).collect();
-        Some(combine(&batch.raw, &in_order, &self.combiner, faults))
+        let is_complete = batch.ticket.geometry.passes.iter().all(|pass| forwards.contains_key(pass));
+        if !is_complete && !batch.raw.is_blank() {
+            faults.iter_mut().for_each(|fault| *fault = fault.take().or(Some(TileFault::Missing)));
+        }
+        let passes = forwards.into_iter().map(|(pass, logits)| PassWork { pass, known: Known::All(logits) }).collect();
+        let may_begin = Arc::new(|| true);
+        combiner.submit(Work { batch: Arc::clone(&batch.raw), passes, faults, wanted: Wanted::Planes, may_begin })?;
+        Ok(combiner.collect()?.map(|done| done.tiles))
     }
 
     /// The fault of a tile of a batch in words: as long as the batch is there, its pixels tell.
@@ -100,20 +109,20 @@ impl Average {
     }
 
     /// Notes what faults cost, and lets go of the tiles that nobody waits for.
-    fn finished(&self, ticket: &Ticket, tiles: Vec<(usize, Told)>) -> Vec<(usize, Option<Vec<ClassId>>)> {
+    fn finished(&self, ticket: &Ticket, tiles: Vec<(usize, Told)>) -> Vec<(usize, Option<TilePlanes>)> {
         let put_off = self.board.is_put_off(ticket.unit);
         let mut finished = Vec::with_capacity(tiles.len());
-        for (idx, labels) in tiles {
+        for (idx, planes) in tiles {
             let tile = ticket.geometry.tiles[idx];
             if !ticket.tasks[tile.part as usize].is_classified() {
                 continue;
             }
-            match labels {
+            match planes {
                 Err(cause) if !put_off => {
                     self.board.fail(ticket.geometry.parts[tile.part as usize].scene, "infer", cause);
                     finished.push((idx, None));
                 }
-                labels => finished.push((idx, labels.ok().filter(|_| !put_off))),
+                planes => finished.push((idx, planes.ok().filter(|_| !put_off))),
             }
         }
         finished
@@ -123,17 +132,17 @@ impl Average {
 impl Stage for Average {
     type In = Inferred;
     type Out = Arc<Classified>;
-    type Error = Infallible;
+    type Error = DeviceError;
 
-    fn process(&mut self, inferred: Inferred, out: &Outbox<'_, Arc<Classified>>) -> Result<(), Infallible> {
+    fn process(&mut self, inferred: Inferred, out: &Outbox<'_, Arc<Classified>>) -> Result<(), DeviceError> {
         let Inferred { batch, outcome } = inferred;
-        let Some(mut tiles) = self.collect(&batch, outcome) else { return Ok(()) };
+        let Some(mut tiles) = self.collect(&batch, outcome)? else { return Ok(()) };
         self.board.pace().leave();
-        label_nodata(&batch.raw, &mut tiles);
+        mark_nodata(&batch.raw, &self.board.plan().planes, &mut tiles);
         let ticket = Arc::clone(&batch.ticket);
         let counted = Counted::of(&ticket, batch.first_tile..batch.first_tile + tiles.len());
         counted.count(self.board.progress(), batch.raw.crop.area());
-        let told = |(tile, labels): (usize, TileLabels)| labels.map_err(|fault| self.told(&fault, &batch, tile));
+        let told = |(tile, planes): (usize, TileResult)| planes.map_err(|fault| self.told(&fault, &batch, tile));
         let tiles: Vec<Told> = tiles.into_iter().enumerate().map(told).collect();
         let unit = self.units.entry(ticket.unit).or_default();
         unit.extend((batch.first_tile..).zip(tiles));

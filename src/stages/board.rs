@@ -100,7 +100,7 @@ impl Board {
             began: (0..n).map(|_| OnceLock::new()).collect(),
             warnings: Mutex::new(vec![Warnings::default(); n]),
             progress: Progress::default(),
-            pace: Pace::new(plan.members.len()),
+            pace: Pace::new(&plan),
             plan,
         }
     }
@@ -165,8 +165,7 @@ impl Board {
         for (unit, _) in self.plan.units_with(|scene| !self.memory.done[scene]) {
             let geometry = concessions.geometry(&self.plan, unit);
             let open = (0..).zip(&geometry.parts).filter(|(_, part)| !self.is_done(part.scene));
-            let is_stored =
-                |part| self.stored(&self.keys.labels(&geometry, part)).is_some() || self.has_logits(&geometry, part);
+            let is_stored = |part| self.has_planes(&geometry, part) || self.has_logits(&geometry, part);
             open_units[unit] = true;
             needs[unit] = open.into_iter().any(|(part, _)| self.memory.entries.is_empty() || !is_stored(part));
         }
@@ -178,18 +177,19 @@ impl Board {
         self.terms().ahead(&self.plan)
     }
 
-    /// Lets only the first members see the units that wait. `record` writes it down first, and no unit begins meanwhile.
+    /// Lets only the first `n_passes` of those that are kept run on the units that wait. `record` writes it down first, and no unit begins
+    /// meanwhile.
     ///
     /// # Errors
     /// When `record` fails; nothing is given up then.
-    pub fn concede_members<E>(
+    pub fn concede_passes<E>(
         &self,
-        members: usize,
+        n_passes: usize,
         seconds: f64,
         record: impl FnOnce(&Conceded) -> Result<(), E>,
     ) -> Result<Conceded, E> {
         let mut terms = self.terms();
-        let conceded = terms.fewer_members(members, seconds);
+        let conceded = terms.fewer_passes(&self.plan, n_passes, seconds);
         if conceded.n_units() > 0 {
             record(&conceded)?;
             terms.concessions.add(&conceded);
@@ -219,12 +219,16 @@ impl Board {
         self.memory.entries.get(key)
     }
 
-    /// Whether every member's logits of every tile of a part are stored, and which of its pixels are data.
+    /// Whether every plane of a part is stored.
+    fn has_planes(&self, geometry: &UnitGeometry, part: u32) -> bool {
+        self.keys.planes(geometry, part).all(|key| self.stored(&key).is_some())
+    }
+
+    /// Whether every pass's logits of every tile of a part are stored, and which of its pixels are data.
     pub fn has_logits(&self, geometry: &UnitGeometry, part: u32) -> bool {
         let is_stored = |key: StageKey| self.stored(&key).is_some();
         let has = |tile: usize| {
-            is_stored(self.keys.validity(geometry, tile))
-                && (0..geometry.members).all(|m| is_stored(self.keys.logits(geometry, tile, m)))
+            is_stored(self.keys.validity(geometry, tile)) && self.keys.all_logits(geometry, tile).all(is_stored)
         };
         (0..geometry.tiles.len()).filter(|&tile| geometry.tiles[tile].part == part).all(has)
     }
@@ -356,7 +360,7 @@ impl Board {
         &self.progress
     }
 
-    /// How fast the members are.
+    /// How fast the passes are.
     pub fn pace(&self) -> &Pace {
         &self.pace
     }

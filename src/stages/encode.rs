@@ -9,6 +9,7 @@ use super::message::{Encoded, EncodedOutput, SceneRows, StitchedScene};
 use crate::config::classes::ClassId;
 use crate::flow::{Outbox, Stage};
 use crate::outputs::{OutputError, OutputKind, OutputLayout, RowWriter, kinds_of};
+use crate::plan::Plane;
 
 /// One encoder. All rows of a scene come to the same one, in order.
 pub struct Encode {
@@ -36,8 +37,9 @@ impl Encode {
             Some(open) => open,
             None => self.begin(rows.scene)?,
         };
+        let labels = self.board.plan().position(Plane::Labels);
         for y in 0..rows.rows.len() {
-            rows.rows.row(y, &mut self.row);
+            rows.rows.row(labels, y, &mut self.row);
             open.pixels.add(&self.row);
             open.writers.iter_mut().try_for_each(|(_, writer)| writer.push(&self.row))?;
         }

@@ -1,15 +1,16 @@
-//! Runs the members that a device holds, as far as their results are not stored.
+//! Runs the passes that a device holds, as far as their results are not stored.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 use super::Board;
 use super::message::{Inferred, Outcome, PartTask, Ran, TileBatch};
 use crate::atomic::WriteError;
-use crate::config::classes::NODATA_LABEL;
 use crate::flow::{Outbox, Stage, Stop};
-use crate::infer::{Backend, BackendError, Combiner, ForwardKey, Logits, PassTally, RawBatch, TileFault, combine};
-use crate::journal::Artefact;
+use crate::infer::{Device, DeviceError, Done, Known, Logits, PassRan, PassWork, TileFault, Wanted, Work};
+use crate::journal::{Artefact, StageKey};
+use crate::plan::TilePlanes;
 
 /// Why a device cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -17,246 +18,252 @@ pub enum InferError {
     /// Logits cannot be kept.
     #[error(transparent)]
     Write(#[from] WriteError),
-    /// The device is lost, or out of memory for a batch that may be tried again.
+    /// The device is lost.
     #[error(transparent)]
-    Device(#[from] BackendError),
+    Device(#[from] DeviceError),
 }
 
 /// One device and the thread that owns it.
 pub struct Infer {
     board: Arc<Board>,
-    backend: Metered,
-    keys: Vec<ForwardKey>,
-    names: Vec<String>,
-    /// What combines the result, where the device holds every member.
-    combiner: Option<Combiner>,
+    device: Box<dyn Device>,
+    /// The plan's passes that it runs, ascending.
+    passes: Vec<usize>,
     stop: Stop,
-    /// What each of `keys` took of the batch at hand.
-    tally: PassTally,
+    /// Asked before each forward pass: counts it, or gives up what is in flight.
+    may_begin: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// What the device has, oldest first.
+    in_flight: VecDeque<Begun>,
 }
 
-/// A device whose forward passes are counted, and none of which begins once the run leaves what is queued.
-struct Metered {
-    inner: Box<dyn Backend>,
-    board: Arc<Board>,
-    stop: Stop,
+/// A batch that a device has taken.
+struct Begun {
+    batch: Arc<TileBatch>,
+    /// Tiles whose logits are computed now, for each of the passes.
+    fresh: Vec<Vec<usize>>,
 }
 
-impl Backend for Metered {
-    fn forward(&mut self, batch: &RawBatch, key: ForwardKey) -> Result<Logits, BackendError> {
-        if self.stop.is_cut() {
-            return Err(BackendError::Halted);
-        }
-        self.board.progress().count_forward();
-        self.inner.forward(batch, key)
-    }
-
-    fn forward_f32(&mut self, batch: &RawBatch, key: ForwardKey) -> Option<Result<Logits, BackendError>> {
-        self.inner.forward_f32(batch, key)
-    }
-}
-
-/// Forward passes of a batch.
-#[derive(Default)]
-struct Passes {
-    forwards: Vec<(ForwardKey, Logits)>,
-    faults: Vec<Option<TileFault>>,
-    /// Slots whose logits were computed now, per forward pass.
-    fresh: Vec<(ForwardKey, Vec<usize>)>,
-}
+/// How long a worker waits for a further batch before it sees to what is in flight.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 impl Infer {
-    /// A device that runs `keys`; with a combiner they are all of the plan's.
-    pub fn new(
-        board: Arc<Board>,
-        backend: Box<dyn Backend>,
-        keys: Vec<ForwardKey>,
-        combiner: Option<Combiner>,
-        stop: Stop,
-    ) -> Self {
-        let backend = Metered { inner: backend, board: Arc::clone(&board), stop: stop.clone() };
-        let names = board.plan().members.iter().map(|m| m.member.name.clone()).collect();
-        let tally = PassTally::of(keys.len());
-        Self { board, backend, keys, names, combiner, stop, tally }
-    }
-
-    /// The result of a batch, and what is kept of it. A unit that is put off, or that the run leaves while it is queued or between two
-    /// forward passes, has none.
-    fn attempt(&mut self, batch: &TileBatch) -> Result<(Outcome, Option<Artefact>), InferError> {
-        let ticket = &batch.ticket;
-        if self.stop.is_cut() {
-            self.board.put_off(ticket);
-        }
-        if self.board.is_put_off(ticket.unit) {
-            self.tally.clear();
-            return Ok((self.blank(batch), None));
-        }
-        match self.tries(batch) {
-            Err(InferError::Device(BackendError::Halted)) => {
-                self.board.put_off(ticket);
-                Ok((self.blank(batch), None))
+    /// A device that runs these passes.
+    pub fn new(board: Arc<Board>, device: Box<dyn Device>, passes: Vec<usize>, stop: Stop) -> Self {
+        let (halt, counted) = (stop.clone(), Arc::clone(&board));
+        let may_begin = Arc::new(move || {
+            let goes_on = !halt.is_cut() && !halt.is_tripped();
+            if goes_on {
+                counted.progress().count_forward();
             }
-            done => done,
-        }
+            goes_on
+        });
+        Self { board, device, passes, stop, may_begin, in_flight: VecDeque::new() }
     }
 
-    /// A device that is out of memory gets a second chance, with nothing of the first held; then the unit is put off, to be done with
-    /// batches of one tile, so that what comes of it does not depend on which of its batches did not fit. A tile that does not fit alone
-    /// has no labels.
-    fn tries(&mut self, batch: &TileBatch) -> Result<(Outcome, Option<Artefact>), InferError> {
-        if let Ok(done) = unless_out_of_memory(self.run(batch))? {
-            return Ok(done);
-        }
-        match unless_out_of_memory(self.run(batch))? {
-            Ok(done) => Ok(done),
-            Err(_) if batch.raw.len() > 1 => {
-                self.board.put_off(&batch.ticket);
-                Ok((self.blank(batch), None))
-            }
-            Err(detail) => {
-                let fault = TileFault::OutOfMemory { detail };
-                let outcome = match self.combiner {
-                    Some(_) => Outcome::Complete(vec![Err(fault)]),
-                    None => Outcome::Partial { forwards: Vec::new(), faults: vec![Some(fault)] },
-                };
-                Ok((outcome, None))
-            }
-        }
+    /// Whether it runs all of the plan's passes, so that its results are complete.
+    fn is_complete(&self) -> bool {
+        self.passes.len() == self.board.plan().passes.len()
     }
 
-    /// What stands for the result of a batch that is not run.
-    fn blank(&self, batch: &TileBatch) -> Outcome {
-        let kept = &batch.raw.kept;
-        match self.combiner {
-            Some(_) => Outcome::Complete(kept.iter().map(|k| Ok(vec![NODATA_LABEL; k.size.len()])).collect()),
-            None => Outcome::Partial { forwards: Vec::new(), faults: vec![None; kept.len()] },
-        }
+    /// The passes of a batch: those that run on its unit.
+    fn passes_of(&self, batch: &TileBatch) -> Vec<usize> {
+        self.passes.iter().filter(|pass| batch.ticket.geometry.passes.contains(pass)).copied().collect()
     }
 
-    /// The forward passes of a batch: those of the members that see its unit.
-    fn keys(&self, batch: &TileBatch) -> Vec<ForwardKey> {
-        let members = batch.ticket.geometry.members;
-        self.keys.iter().filter(|key| key.member < members).copied().collect()
-    }
-
-    /// Runs what is not stored.
-    fn run(&mut self, batch: &TileBatch) -> Result<(Outcome, Option<Artefact>), InferError> {
+    /// Gives a batch to the device, with what is stored of it.
+    fn submit(&mut self, batch: Arc<TileBatch>) -> Result<(), DeviceError> {
         let raw = &batch.raw;
-        self.tally.clear();
-        if raw.is_blank() {
-            return Ok((self.blank(batch), self.keep(batch, &Passes::default())?));
-        }
-        let keys = self.keys(batch);
-        let memory = self.board.memory();
-        if let Some(combiner) = &self.combiner
-            && memory.entries.is_empty()
-            && !memory.keep_logits
-        {
-            let classified = self.backend.classify(raw, &keys, combiner, &self.names, &mut self.tally)?;
-            return Ok((Outcome::Complete(classified), None));
-        }
-        let passes = self.passes(batch, &keys)?;
-        let artefact = self.keep(batch, &passes)?;
-        let Passes { forwards, faults, .. } = passes;
-        let outcome = match &self.combiner {
-            Some(combiner) if forwards.len() == keys.len() => {
-                let forwards: Vec<&Logits> = forwards.iter().map(|(_, logits)| logits).collect();
-                Outcome::Complete(combine(raw, &forwards, combiner, faults))
+        // A tile that was not decoded has no pixels: the network must not see it.
+        let undecoded: Vec<bool> = (0..raw.len()).map(|slot| task_of(&batch, slot) == PartTask::Combine).collect();
+        let mut faults: Vec<Option<TileFault>> = vec![None; raw.len()];
+        let (mut passes, mut fresh) = (Vec::new(), Vec::new());
+        for pass in self.passes_of(&batch) {
+            let stored: Vec<Option<Logits>> = (0..raw.len()).map(|slot| self.recall(&batch, slot, pass)).collect();
+            let missing: Vec<usize> =
+                (0..raw.len()).filter(|slot| !raw.blank[*slot] && stored[*slot].is_none()).collect();
+            for slot in missing.iter().filter(|slot| undecoded[**slot]) {
+                faults[*slot].get_or_insert_with(|| TileFault::Lost { member: self.member(pass) });
             }
-            Some(_) => Outcome::Complete(faults.into_iter().map(|f| Err(f.unwrap_or(TileFault::Missing))).collect()),
-            None => Outcome::Partial { forwards, faults },
+            fresh.push(missing);
+            let is_known = stored.iter().any(Option::is_some);
+            passes.push(PassWork { pass, known: if is_known { Known::Tiles(stored) } else { Known::Nothing } });
+        }
+        let wanted = match (self.is_complete(), self.board.memory().keep_logits) {
+            (false, _) => Wanted::Logits,
+            (true, true) => Wanted::Both,
+            (true, false) => Wanted::Planes,
         };
-        Ok((outcome, artefact))
+        let may_begin = Arc::clone(&self.may_begin);
+        let work = Work { batch: Arc::clone(raw), passes, faults, wanted, may_begin };
+        self.in_flight.push_back(Begun { batch, fresh });
+        self.device.submit(work)
     }
 
-    /// Every forward pass: stored, run, or for some tiles the one and for others the other.
-    fn passes(&mut self, batch: &TileBatch, keys: &[ForwardKey]) -> Result<Passes, BackendError> {
-        let mut passes = Passes { faults: vec![None; batch.raw.len()], ..Passes::default() };
-        for (idx, &key) in keys.iter().enumerate() {
-            let began = Instant::now();
-            let stored: Vec<Option<Logits>> = (0..batch.raw.len()).map(|slot| self.recall(batch, slot, key)).collect();
-            let missing = |slot: &usize| !batch.raw.blank[*slot] && stored[*slot].is_none();
-            // A tile that was not decoded has no pixels: the network must not see it.
-            let (lost, fresh): (Vec<usize>, Vec<usize>) =
-                (0..batch.raw.len()).filter(missing).partition(|slot| task_of(batch, *slot) == PartTask::Combine);
-            for slot in lost {
-                let member = self.names[key.member].clone();
-                passes.faults[slot].get_or_insert(TileFault::Lost { member });
-            }
-            let ran = if fresh.is_empty() {
-                let spec = &self.board.plan().members[key.member].member.spec;
-                Some(Logits::zeros(spec, batch.raw.crop, batch.raw.len()))
-            } else {
-                let name = &self.names[key.member];
-                let reruns = &mut self.tally.reruns[idx];
-                match self.backend.forward_checked(&batch.raw, key, name, &mut passes.faults, reruns)? {
-                    Ok(logits) => Some(logits),
-                    Err(fault) => {
-                        passes.faults.fill(Some(fault));
-                        None
-                    }
-                }
-            };
-            self.tally.times[idx] = began.elapsed();
-            let Some(mut logits) = ran else { continue };
-            for (slot, stored) in stored.iter().enumerate() {
-                if let Some(stored) = stored {
-                    logits.copy_tile(slot, stored, 0);
-                }
-            }
-            passes.forwards.push((key, logits));
-            passes.fresh.push((key, fresh));
+    fn member(&self, pass: usize) -> String {
+        let plan = self.board.plan();
+        plan.members[plan.passes[pass].member].member.name.clone()
+    }
+
+    /// Passes the oldest result on. What a device that is out of memory had in flight is tried again, one batch at a time.
+    fn collect(&mut self, out: &Outbox<'_, Ran>) -> Result<(), InferError> {
+        match self.device.collect() {
+            Ok(done) => self.done(done, out),
+            Err(error) => self.failed(error, out),
         }
-        Ok(passes)
+    }
+
+    fn done(&mut self, done: Option<Done>, out: &Outbox<'_, Ran>) -> Result<(), InferError> {
+        let (Some(done), Some(Begun { batch, fresh })) = (done, self.in_flight.pop_front()) else { return Ok(()) };
+        let kept = self.kept(&batch, &done, &fresh);
+        let outcome = match self.is_complete() {
+            true => Outcome::Complete(done.tiles),
+            false => Outcome::Partial { forwards: done.logits, faults: done.faults },
+        };
+        self.put(batch, outcome, kept, &done.ran, out)
+    }
+
+    /// What follows from an error of the device for all that it had in flight.
+    fn failed(&mut self, error: DeviceError, out: &Outbox<'_, Ran>) -> Result<(), InferError> {
+        let in_flight = std::mem::take(&mut self.in_flight);
+        self.device.abandon();
+        match error {
+            // The oldest has had a try.
+            DeviceError::OutOfMemory { .. } => {
+                (in_flight.into_iter().zip(std::iter::once(1).chain(std::iter::repeat(2))))
+                    .try_for_each(|(begun, tries)| self.alone(&begun.batch, tries, out))
+            }
+            DeviceError::Halted => in_flight.into_iter().try_for_each(|begun| self.leave(begun.batch, out)),
+            error @ (DeviceError::Lost { .. }
+            | DeviceError::Missing { .. }
+            | DeviceError::Forward { .. }
+            | DeviceError::Weights { .. }) => Err(error.into()),
+        }
+    }
+
+    /// Another chance, with nothing else held. Without success the unit is put off, to be done with batches of one tile, so that what
+    /// comes of it does not depend on which of its batches did not fit. A tile that does not fit alone has no result.
+    fn alone(&mut self, batch: &Arc<TileBatch>, tries: usize, out: &Outbox<'_, Ran>) -> Result<(), InferError> {
+        match self.submit(Arc::clone(batch)).and_then(|()| self.device.collect()) {
+            Ok(done) => self.done(done, out),
+            Err(DeviceError::OutOfMemory { detail }) => {
+                self.in_flight.clear();
+                self.device.abandon();
+                if tries > 1 {
+                    return self.alone(batch, tries - 1, out);
+                }
+                let batch = Arc::clone(batch);
+                if batch.raw.len() > 1 {
+                    return self.leave(batch, out);
+                }
+                let fault = TileFault::OutOfMemory { detail };
+                let outcome = match self.is_complete() {
+                    true => Outcome::Complete(vec![Err(fault)]),
+                    false => Outcome::Partial { forwards: Vec::new(), faults: vec![Some(fault)] },
+                };
+                self.put(batch, outcome, Vec::new(), &[], out)
+            }
+            Err(error) => self.failed(error, out),
+        }
+    }
+
+    /// Leaves a batch to a further pass over its unit, or to another run.
+    fn leave(&self, batch: Arc<TileBatch>, out: &Outbox<'_, Ran>) -> Result<(), InferError> {
+        self.board.put_off(&batch.ticket);
+        self.blank(batch, Vec::new(), out)
+    }
+
+    /// Passes on what stands for the result of a batch that no network sees.
+    fn blank(
+        &self,
+        batch: Arc<TileBatch>,
+        kept: Vec<(StageKey, Vec<u8>)>,
+        out: &Outbox<'_, Ran>,
+    ) -> Result<(), InferError> {
+        let (planes, areas) = (&self.board.plan().planes, batch.raw.kept.iter().map(|kept| kept.size.len()));
+        let outcome = match self.is_complete() {
+            true => Outcome::Complete(areas.map(|area| Ok(TilePlanes::void(planes, area))).collect()),
+            false => Outcome::Partial { forwards: Vec::new(), faults: vec![None; batch.raw.len()] },
+        };
+        self.put(batch, outcome, kept, &[], out)
+    }
+
+    /// Counts a batch, and passes on what came of it and what is kept.
+    fn put(
+        &self,
+        batch: Arc<TileBatch>,
+        outcome: Outcome,
+        kept: Vec<(StageKey, Vec<u8>)>,
+        ran: &[PassRan],
+        out: &Outbox<'_, Ran>,
+    ) -> Result<(), InferError> {
+        let pixels = batch.raw.crop.area() * batch.raw.len() as u64;
+        for (idx, pass) in self.passes_of(&batch).into_iter().enumerate() {
+            self.board.pace().ran(pass, pixels, ran.get(idx).copied().unwrap_or_default());
+        }
+        if let Some(artefact) = self.write(kept)? {
+            out.put(Ran::Kept(artefact));
+        }
+        out.put(Ran::Inferred(Inferred { batch, outcome }));
+        Ok(())
     }
 
     /// The stored logits of one tile, if they are there and whole.
-    fn recall(&self, batch: &TileBatch, slot: usize, key: ForwardKey) -> Option<Logits> {
+    fn recall(&self, batch: &TileBatch, slot: usize, pass: usize) -> Option<Logits> {
         if batch.raw.blank[slot] || self.board.memory().entries.is_empty() {
             return None;
         }
-        let name = self.board.keys().logits(&batch.ticket.geometry, batch.first_tile + slot, key.member);
+        let name = self.board.keys().logits(&batch.ticket.geometry, batch.first_tile + slot, pass);
         let location = self.board.stored(&name)?;
-        let spec = &self.board.plan().members[key.member].member.spec;
+        let plan = self.board.plan();
+        let member = &plan.members[plan.passes[pass].member];
+        let spec = &member.member.spec;
         let limit = Logits::stored_len(spec, batch.raw.crop);
-        Logits::from_stored(spec, batch.raw.crop, &self.board.memory().checkpoints.read(location, limit).ok()?)
+        let bytes = self.board.memory().checkpoints.read(location, limit).ok()?;
+        Logits::from_stored(spec, batch.raw.crop, member.resolved_precision, &bytes)
     }
 
-    /// Keeps what was computed now, and which pixels are data.
-    fn keep(&self, batch: &TileBatch, passes: &Passes) -> Result<Option<Artefact>, WriteError> {
+    /// What is kept of a batch: which pixels are data, and the logits that were computed now.
+    fn kept(&self, batch: &TileBatch, done: &Done, fresh: &[Vec<usize>]) -> Vec<(StageKey, Vec<u8>)> {
         if !self.board.memory().keep_logits {
-            return Ok(None);
+            return Vec::new();
         }
+        let is_sound = |slot: &usize| done.faults.get(*slot).is_none_or(Option::is_none);
+        let mut entries = self.kept_validity(batch, is_sound);
         let (keys, geometry) = (self.board.keys(), &batch.ticket.geometry);
-        let is_wanted = |slot: &usize| {
-            let part = geometry.tiles[batch.first_tile + slot].part as usize;
-            // A tile of a failed scene is blank because it was not read, which says nothing about its pixels.
-            let failed = self.board.has_failed(geometry.parts[part].scene);
-            batch.ticket.tasks[part] == PartTask::Run && !failed && passes.faults.get(*slot).is_none_or(Option::is_none)
-        };
+        for ((pass, logits), fresh) in done.logits.iter().zip(fresh) {
+            for slot in fresh.iter().filter(|slot| is_sound(slot) && self.may_keep(batch, **slot)) {
+                let name = keys.logits(geometry, batch.first_tile + slot, *pass);
+                entries.push((name, logits.stored(*slot)));
+            }
+        }
+        entries
+    }
+
+    /// A tile of a failed scene is blank because it was not read, which says nothing about its pixels.
+    fn may_keep(&self, batch: &TileBatch, slot: usize) -> bool {
+        let geometry = &batch.ticket.geometry;
+        let part = geometry.tiles[batch.first_tile + slot].part as usize;
+        batch.ticket.tasks[part] == PartTask::Run && !self.board.has_failed(geometry.parts[part].scene)
+    }
+
+    fn kept_validity(&self, batch: &TileBatch, is_sound: impl Fn(&usize) -> bool) -> Vec<(StageKey, Vec<u8>)> {
+        let (keys, geometry, raw) = (self.board.keys(), &batch.ticket.geometry, &batch.raw);
         let mut entries = Vec::new();
-        for slot in (0..batch.raw.len()).filter(is_wanted) {
-            let tile = batch.first_tile + slot;
-            let void = batch.raw.blank[slot];
-            let valid = if void {
-                vec![0; batch.raw.crop.len()]
-            } else {
-                batch.raw.valid_of(slot).unwrap_or_default().to_vec()
-            };
+        for slot in (0..raw.len()).filter(|slot| is_sound(slot) && self.may_keep(batch, *slot)) {
+            let (tile, void) = (batch.first_tile + slot, raw.blank[slot]);
+            let valid = if void { vec![0; raw.crop.len()] } else { raw.valid_of(slot).unwrap_or_default().to_vec() };
             entries.push((keys.validity(geometry, tile), valid));
             if void {
-                // No member runs it; that they have nothing to say is kept, so that nothing seems to be missing.
-                entries
-                    .extend(self.keys(batch).iter().map(|key| (keys.logits(geometry, tile, key.member), Vec::new())));
+                // No pass runs on it; that they have nothing to say is kept, so that nothing seems to be missing.
+                let none = |pass: usize| (keys.logits(geometry, tile, pass), Vec::new());
+                entries.extend(self.passes_of(batch).into_iter().map(none));
             }
         }
         entries.retain(|(key, _)| self.board.stored(key).is_none());
-        for ((key, logits), (_, fresh)) in passes.forwards.iter().zip(&passes.fresh) {
-            for slot in fresh.iter().filter(|slot| is_wanted(slot)) {
-                let name = keys.logits(geometry, batch.first_tile + slot, key.member);
-                entries.push((name, bytemuck::cast_slice(logits.tile(*slot)).to_vec()));
-            }
-        }
+        entries
+    }
+
+    fn write(&self, entries: Vec<(StageKey, Vec<u8>)>) -> Result<Option<Artefact>, WriteError> {
         if entries.is_empty() {
             return Ok(None);
         }
@@ -265,15 +272,6 @@ impl Infer {
             writer.add(key, &[&content])?;
         }
         writer.finish().map(Some)
-    }
-}
-
-/// A result; or what a device said that was out of memory; or an error that ends the run.
-fn unless_out_of_memory<T>(ran: Result<T, InferError>) -> Result<Result<T, String>, InferError> {
-    match ran {
-        Ok(done) => Ok(Ok(done)),
-        Err(InferError::Device(BackendError::OutOfMemory { detail })) => Ok(Err(detail)),
-        Err(error) => Err(error),
     }
 }
 
@@ -289,17 +287,39 @@ impl Stage for Infer {
     type Error = InferError;
 
     fn process(&mut self, batch: Arc<TileBatch>, out: &Outbox<'_, Ran>) -> Result<(), InferError> {
-        let (outcome, artefact) = self.attempt(&batch)?;
-        let pixels = batch.raw.crop.area() * batch.raw.len() as u64;
-        let PassTally { times, reruns } = &self.tally;
-        for ((key, time), reruns) in self.keys(&batch).iter().zip(times).zip(reruns) {
-            self.board.pace().pass(key.member, pixels, *time);
-            self.board.pace().rerun(key.member, *reruns);
+        if self.stop.is_cut() {
+            self.board.put_off(&batch.ticket);
         }
-        if let Some(artefact) = artefact {
-            out.put(Ran::Kept(artefact));
+        if self.board.is_put_off(batch.ticket.unit) {
+            return self.blank(batch, Vec::new(), out);
         }
-        out.put(Ran::Inferred(Inferred { batch, outcome }));
+        if batch.raw.is_blank() {
+            let keeps = self.board.memory().keep_logits;
+            let kept = if keeps { self.kept_validity(&batch, |_| true) } else { Vec::new() };
+            return self.blank(batch, kept, out);
+        }
+        if let Err(error) = self.submit(batch) {
+            return self.failed(error, out);
+        }
+        while self.in_flight.len() >= self.device.depth() {
+            self.collect(out)?;
+        }
+        Ok(())
+    }
+
+    /// Results leave when they are ready: whoever waits for them may hold the memory that a further batch needs.
+    fn patience(&self) -> Option<Duration> {
+        (!self.in_flight.is_empty()).then_some(LOOK_AGAIN)
+    }
+
+    fn idle(&mut self, out: &Outbox<'_, Ran>) -> Result<(), InferError> {
+        if self.device.is_ready() { self.collect(out) } else { Ok(()) }
+    }
+
+    fn finish(&mut self, out: &Outbox<'_, Ran>) -> Result<(), InferError> {
+        while !self.in_flight.is_empty() {
+            self.collect(out)?;
+        }
         Ok(())
     }
 }

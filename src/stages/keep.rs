@@ -1,11 +1,10 @@
-//! Keeps labels as checkpoints: one artefact file per unit, one entry per scene in it.
+//! Keeps planes as checkpoints: one artefact file per unit, one entry per scene and plane in it.
 
 use std::sync::Arc;
 
 use super::Board;
 use super::message::Classified;
 use crate::atomic::WriteError;
-use crate::config::classes::ClassId;
 use crate::flow::{Outbox, Stage};
 use crate::journal::{Artefact, StageKey};
 
@@ -28,14 +27,18 @@ impl Keep {
             ticket.tasks[part as usize].is_classified() && !self.board.has_failed(scene)
         };
         let parts = (0..).zip(&geometry.parts).map(|(part, _)| part).filter(|part| fine(*part));
-        let keys: Vec<(u32, StageKey)> = parts.map(|part| (part, self.board.keys().labels(geometry, part))).collect();
+        let of_part = |part: u32| {
+            let keys = self.board.keys().planes(geometry, part);
+            keys.enumerate().map(move |(plane, key)| (part, plane, key))
+        };
+        let keys: Vec<(u32, usize, StageKey)> = parts.flat_map(of_part).collect();
         if keys.is_empty() || self.board.is_put_off(ticket.unit) {
             return Ok(None);
         }
-        let mut writer = self.board.memory().checkpoints.create(keys.iter().map(|(_, key)| key))?;
-        for (part, key) in keys {
+        let mut writer = self.board.memory().checkpoints.create(keys.iter().map(|(_, _, key)| key))?;
+        for (part, plane, key) in keys {
             let own = classified.tiles.iter().filter(|(idx, _)| geometry.tiles[*idx].part == part);
-            let pieces: Vec<&[ClassId]> = own.filter_map(|(_, labels)| labels.as_deref()).collect();
+            let pieces: Vec<&[u8]> = own.filter_map(|(_, planes)| Some(planes.as_ref()?.0[plane].as_slice())).collect();
             writer.add(key, &pieces)?;
         }
         writer.finish().map(Some)

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use super::counts::LabelCounts;
 use crate::atomic::WrittenFile;
-use crate::config::classes::ClassId;
 use crate::flow::Credit;
 use crate::geom::Span;
-use crate::infer::{ForwardKey, Logits, RawBatch, TileFault, TileLabels};
+use crate::infer::{Logits, RawBatch, TileFault, TileResult};
 use crate::journal::{Artefact, FailureRecord, SceneRecord};
 use crate::outputs::OutputKind;
-use crate::plan::UnitGeometry;
+use crate::plan::{TilePlanes, UnitGeometry};
 use crate::raster::PixelBuf;
 
 /// A unit's turn to be read.
@@ -22,7 +21,7 @@ pub struct Turn {
     pub alone: Option<u32>,
 }
 
-/// A unit on its way; its label credit is given back when the last message about it is gone.
+/// A unit on its way; the credit of its planes is given back when the last message about it is gone.
 #[derive(Debug)]
 pub struct Ticket {
     /// Index of the unit.
@@ -31,12 +30,12 @@ pub struct Ticket {
     pub geometry: UnitGeometry,
     /// Per part: what is to be done.
     pub tasks: Vec<PartTask>,
-    /// Bytes for its labels.
+    /// Bytes for its planes.
     pub credit: Credit,
 }
 
 impl Ticket {
-    /// The scenes whose labels the networks' stages give.
+    /// The scenes whose planes the networks' stages give.
     pub fn classified(&self) -> impl Iterator<Item = u32> + '_ {
         let parts = self.geometry.parts.iter().zip(&self.tasks);
         parts.filter(|(_, task)| task.is_classified()).map(|(part, _)| part.scene)
@@ -48,16 +47,16 @@ impl Ticket {
 pub enum PartTask {
     /// Nothing: the scene is done.
     Skip,
-    /// Its labels are stored.
+    /// Its planes are stored.
     Recall,
-    /// Every member's logits of every tile are stored: nothing is decoded.
+    /// Every pass's logits of every tile are stored: nothing is decoded.
     Combine,
     /// It is read and run.
     Run,
 }
 
 impl PartTask {
-    /// Whether the networks' stages give its labels.
+    /// Whether the networks' stages give its planes.
     pub fn is_classified(self) -> bool {
         matches!(self, Self::Combine | Self::Run)
     }
@@ -79,7 +78,7 @@ pub struct PartPixels {
 pub enum Opened {
     /// read -> tile.
     Unit(ReadUnit),
-    /// read -> stitch: labels that were stored.
+    /// read -> stitch: planes that were stored.
     Recalled(Arc<Classified>),
 }
 
@@ -102,18 +101,18 @@ pub struct TileBatch {
     /// Index of its first tile within the unit.
     pub first_tile: usize,
     /// The crops.
-    pub raw: RawBatch,
+    pub raw: Arc<RawBatch>,
 }
 
 /// What one device made of a batch.
 #[derive(Debug)]
 pub enum Outcome {
-    /// It holds every member: the result.
-    Complete(Vec<TileLabels>),
-    /// It holds some: their logits, and the tiles for which they are useless.
+    /// It runs every pass: the result.
+    Complete(Vec<TileResult>),
+    /// It runs some: their logits, and the tiles for which they are useless.
     Partial {
-        /// Logits by forward pass.
-        forwards: Vec<(ForwardKey, Logits)>,
+        /// Logits by index of the pass.
+        forwards: Vec<(usize, Logits)>,
         /// Per tile.
         faults: Vec<Option<TileFault>>,
     },
@@ -137,13 +136,13 @@ pub enum Ran {
     Kept(Artefact),
 }
 
-/// average -> stitch and keep: the labels of a unit that the networks give, nodata in place. read -> stitch: those that were stored.
+/// average -> stitch and keep: the planes of a unit that the networks give, nodata in place. read -> stitch: those that were stored.
 #[derive(Debug)]
 pub struct Classified {
     /// The unit.
     pub ticket: Arc<Ticket>,
-    /// Indices of tiles within the unit and their labels, row by row; none where a fault has cost the scene or the unit is put off.
-    pub tiles: Vec<(usize, Option<Vec<ClassId>>)>,
+    /// Indices of tiles within the unit and their planes; none where a fault has cost the scene or the unit is put off.
+    pub tiles: Vec<(usize, Option<TilePlanes>)>,
 }
 
 /// stitch -> post -> encode: what a scene's file is made of, top down.
@@ -169,7 +168,7 @@ pub struct SceneRows {
     pub last: bool,
 }
 
-/// The labels of rows.
+/// The planes of rows.
 #[derive(Debug)]
 pub enum Rows {
     /// Tiles that lie side by side, from left to right: nothing is copied until a row is looked at.
@@ -181,8 +180,8 @@ pub enum Rows {
     },
     /// Row by row.
     Plain {
-        /// The rows.
-        rows: Vec<Vec<ClassId>>,
+        /// The rows, each with every plane.
+        rows: Vec<Vec<Vec<u8>>>,
         /// Keep the units' credit while the rows live.
         tickets: Vec<Arc<Ticket>>,
     },
@@ -193,7 +192,7 @@ pub enum Rows {
 pub struct RowTile {
     /// Its columns.
     pub xs: Span,
-    /// What its labels came with.
+    /// What its planes came with.
     pub classified: Arc<Classified>,
     /// Where they are among its tiles.
     pub at: usize,
@@ -213,7 +212,7 @@ impl Rows {
         self.len() == 0
     }
 
-    /// Lets the labels go and keeps what their memory was credited to.
+    /// Lets the planes go and keeps what their memory was credited to.
     pub fn into_tickets(self) -> Vec<Arc<Ticket>> {
         match self {
             Self::Plain { tickets, .. } => tickets,
@@ -221,16 +220,17 @@ impl Rows {
         }
     }
 
-    /// Puts together the row that lies `y` below the first.
-    pub fn row(&self, y: usize, into: &mut Vec<ClassId>) {
+    /// Puts together a plane's row that lies `y` below the first.
+    pub fn row(&self, plane: usize, y: usize, into: &mut Vec<u8>) {
         into.clear();
         match self {
-            Self::Plain { rows, .. } => into.extend_from_slice(&rows[y]),
+            Self::Plain { rows, .. } => into.extend_from_slice(&rows[y][plane]),
             Self::Tiles { tiles, .. } => {
                 for tile in tiles {
                     let width = tile.xs.len() as usize;
-                    let labels = tile.classified.tiles[tile.at].1.as_deref().unwrap_or_default();
-                    into.extend_from_slice(&labels[y * width..(y + 1) * width]);
+                    let planes = tile.classified.tiles[tile.at].1.as_ref();
+                    let row = planes.map(|planes| planes.pixels(plane, y * width..(y + 1) * width));
+                    into.extend_from_slice(row.unwrap_or_default());
                 }
             }
         }

@@ -46,7 +46,7 @@ pub use message::{
     Classified, Encoded, EncodedOutput, Finished, Inferred, Opened, Ran, ReadUnit, SceneRows, StitchedScene, TileBatch,
     Turn, Verdict,
 };
-pub use pace::{MemberRan, Pace};
+pub use pace::{Pace, PassTotals};
 pub use post::Post;
 pub use read::Read;
 pub use stitch::Stitch;

@@ -1,18 +1,23 @@
-//! How fast the members are, how much has begun, and how much more may.
+//! How fast the passes are, how much has begun, and how much more may.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Counters of every member. Pixels are those that the networks see.
+use crate::infer::PassRan;
+use crate::plan::Plan;
+
+/// Counters of every forward pass. Pixels are those that the networks see.
 #[derive(Debug)]
 pub struct Pace {
-    members: Vec<MemberPace>,
+    passes: Vec<PassPace>,
+    /// The passes in the order in which a deadline keeps them.
+    kept_first: Vec<usize>,
     ahead: Mutex<BatchesAhead>,
     changed: Condvar,
 }
 
-/// Batches of units that have begun and have not passed the networks. What has begun can no longer be given fewer members.
+/// Batches of units that have begun and have not passed the networks. What has begun can no longer be given fewer passes.
 #[derive(Debug)]
 struct BatchesAhead {
     begun: usize,
@@ -20,7 +25,7 @@ struct BatchesAhead {
 }
 
 #[derive(Debug, Default)]
-struct MemberPace {
+struct PassPace {
     begun: AtomicU64,
     ran: AtomicU64,
     ran_ns: AtomicU64,
@@ -28,10 +33,10 @@ struct MemberPace {
     reruns: AtomicU64,
 }
 
-/// What a member has done so far.
+/// How far a pass is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct MemberRan {
-    /// Pixels of the units that have begun and that it sees.
+pub struct PassTotals {
+    /// Pixels of the units that have begun and on which it runs.
     pub begun: u64,
     /// Those of them that have passed it: run, brought back, or without data.
     pub ran: u64,
@@ -39,7 +44,7 @@ pub struct MemberRan {
     pub time: Duration,
 }
 
-impl MemberRan {
+impl PassTotals {
     /// Pixels of units that have begun and have not passed it.
     pub fn under_way(&self) -> u64 {
         self.begun.saturating_sub(self.ran)
@@ -48,9 +53,10 @@ impl MemberRan {
 
 impl Pace {
     /// Nothing has begun.
-    pub(super) fn new(n_members: usize) -> Self {
+    pub(super) fn new(plan: &Plan) -> Self {
         let ahead = Mutex::new(BatchesAhead { begun: 0, most: usize::MAX });
-        Self { members: (0..n_members).map(|_| MemberPace::default()).collect(), ahead, changed: Condvar::new() }
+        let passes = plan.passes.iter().map(|_| PassPace::default()).collect();
+        Self { passes, kept_first: plan.kept_first().collect(), ahead, changed: Condvar::new() }
     }
 
     fn batches(&self) -> MutexGuard<'_, BatchesAhead> {
@@ -85,38 +91,34 @@ impl Pace {
         self.changed.notify_all();
     }
 
-    /// Counts a unit that begins and that the first `members` will see.
-    pub(super) fn begin(&self, members: usize, pixels: u64, batches: usize) {
+    /// Counts a unit that begins and on which these passes will run.
+    pub(super) fn begin(&self, passes: &[usize], pixels: u64, batches: usize) {
         self.batches().begun += batches.saturating_sub(1);
-        for member in self.members.iter().take(members) {
-            member.begun.fetch_add(pixels, Ordering::Relaxed);
+        for pass in passes {
+            self.passes[*pass].begun.fetch_add(pixels, Ordering::Relaxed);
         }
     }
 
-    /// Counts a batch that has passed a member.
-    pub(super) fn pass(&self, member: usize, pixels: u64, time: Duration) {
-        let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        self.members[member].ran_ns.fetch_add(ns, Ordering::Relaxed);
-        self.members[member].ran.fetch_add(pixels, Ordering::Relaxed);
+    /// Counts a batch that has gone through a pass.
+    pub(super) fn ran(&self, pass: usize, pixels: u64, ran: PassRan) {
+        let ns = u64::try_from(ran.time.as_nanos()).unwrap_or(u64::MAX);
+        self.passes[pass].ran_ns.fetch_add(ns, Ordering::Relaxed);
+        self.passes[pass].ran.fetch_add(pixels, Ordering::Relaxed);
+        self.passes[pass].reruns.fetch_add(ran.reruns, Ordering::Relaxed);
     }
 
-    /// Counts tiles that ran again in f32.
-    pub(super) fn rerun(&self, member: usize, tiles: u64) {
-        self.members[member].reruns.fetch_add(tiles, Ordering::Relaxed);
-    }
-
-    /// Tiles that ran again in f32, member by member: their logits in half precision were not finite.
+    /// Tiles that ran again in f32, pass by pass: their logits in half precision were not finite.
     pub fn reruns(&self) -> Vec<u64> {
-        self.members.iter().map(|m| m.reruns.load(Ordering::Relaxed)).collect()
+        self.passes.iter().map(|m| m.reruns.load(Ordering::Relaxed)).collect()
     }
 
-    /// Reads the counters, member by member.
-    pub fn read(&self) -> Vec<MemberRan> {
-        let read = |m: &MemberPace| {
+    /// Reads the counters of every pass, in the order in which a deadline keeps them.
+    pub fn read(&self) -> Vec<PassTotals> {
+        let read = |m: &PassPace| {
             // In this order: what has run has begun.
             let (ran, begun) = (m.ran.load(Ordering::Relaxed), m.begun.load(Ordering::Relaxed));
-            MemberRan { begun, ran, time: Duration::from_nanos(m.ran_ns.load(Ordering::Relaxed)) }
+            PassTotals { begun, ran, time: Duration::from_nanos(m.ran_ns.load(Ordering::Relaxed)) }
         };
-        self.members.iter().map(read).collect()
+        self.kept_first.iter().map(|pass| read(&self.passes[*pass])).collect()
     }
 }

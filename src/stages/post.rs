@@ -1,18 +1,26 @@
 //! What is done to a whole label map: small holes are filled, row by row.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 
 use super::Board;
 use super::message::{Rows, SceneRows, StitchedScene};
 use crate::flow::{Outbox, Stage};
+use crate::plan::Plane;
 use crate::post::FillHoles;
 
 /// One worker. All rows of a scene come to the same one, in order.
 pub struct Post {
     board: Arc<Board>,
-    open: BTreeMap<u32, FillHoles>,
+    open: BTreeMap<u32, Open>,
+}
+
+/// A scene at hand.
+struct Open {
+    filter: FillHoles,
+    /// Rows of every plane whose labels the filter holds.
+    held: VecDeque<Vec<Vec<u8>>>,
 }
 
 impl Post {
@@ -21,23 +29,40 @@ impl Post {
         Self { board, open: BTreeMap::new() }
     }
 
-    fn fill(&mut self, rows: &SceneRows) -> Vec<Vec<crate::config::classes::ClassId>> {
+    fn fill(&mut self, rows: &SceneRows) -> Vec<Vec<Vec<u8>>> {
         let plan = self.board.plan();
         let size = plan.scenes[rows.scene as usize].header.size;
-        let begin = || FillHoles::new(size, plan.pipeline.n_classes(), plan.pipeline.post.fill_holes);
-        let mut filter = self.open.remove(&rows.scene).unwrap_or_else(begin);
-        let mut ready = Vec::new();
+        let begin = || Open {
+            filter: FillHoles::new(size, plan.pipeline.n_classes(), plan.pipeline.post.fill_holes),
+            held: VecDeque::new(),
+        };
+        let Open { mut filter, mut held } = self.open.remove(&rows.scene).unwrap_or_else(begin);
+        let (labels, mut ready) = (plan.position(Plane::Labels), Vec::new());
         for y in 0..rows.rows.len() {
-            let mut row = Vec::with_capacity(size.width as usize);
-            rows.rows.row(y, &mut row);
-            filter.push(row, &mut ready);
+            let mut row = vec![Vec::with_capacity(size.width as usize); plan.planes.len()];
+            row.iter_mut().enumerate().for_each(|(plane, into)| rows.rows.row(plane, y, into));
+            // The filter has its labels until it is sure of them.
+            filter.push(std::mem::take(&mut row[labels]), &mut ready);
+            held.push_back(row);
         }
-        if rows.last {
+        let kept = if rows.last {
             filter.finish(&mut ready);
+            None
         } else {
-            self.open.insert(rows.scene, filter);
+            Some(filter)
+        };
+        let whole = |own: Vec<u8>| {
+            let mut row = held.pop_front().unwrap_or_default();
+            if let Some(place) = row.get_mut(labels) {
+                *place = own;
+            }
+            row
+        };
+        let whole = ready.into_iter().map(whole).collect();
+        if let Some(filter) = kept {
+            self.open.insert(rows.scene, Open { filter, held });
         }
-        ready
+        whole
     }
 }
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::Board;
 use super::message::{Classified, Opened, PartPixels, PartTask, ReadUnit, Ticket, Turn};
 use super::validity::validity;
-use crate::config::classes::{ClassId, NODATA_LABEL};
 use crate::faults::Faults;
 use crate::flow::{Admitted, Outbox, Stage, Stop};
 use crate::geom::{PixelRect, Span};
-use crate::plan::{Part, UnitGeometry};
+use crate::journal::StageKey;
+use crate::plan::{Part, Plane, TilePlanes, UnitGeometry};
 use crate::raster::{Mask, PixelBuf, RasterError, RasterSource, ReadRequest, Warnings};
 
 /// One reader.
@@ -129,8 +129,8 @@ fn crop_inside(tile: &crate::plan::Tile, window: PixelRect) -> PixelRect {
 }
 
 impl Read {
-    /// What a part needs, and its labels where they are stored.
-    fn task(&self, turn: Turn, geometry: &UnitGeometry, idx: u32, scene: u32) -> (PartTask, Option<Vec<ClassId>>) {
+    /// What a part needs, and its planes where they are stored.
+    fn task(&self, turn: Turn, geometry: &UnitGeometry, idx: u32, scene: u32) -> (PartTask, Option<Vec<Vec<u8>>>) {
         let has_another_turn = match turn.alone {
             Some(alone) => scene != alone,
             None => self.board.memory().suspects.contains(&scene),
@@ -144,32 +144,36 @@ impl Read {
         }
         // Where a test plans the end of the process for a scene.
         self.faults.pass(&self.board.plan().scenes[scene as usize].name);
-        if let Some(labels) = self.recall(geometry, idx) {
-            return (PartTask::Recall, Some(labels));
+        if let Some(planes) = self.recall(geometry, idx) {
+            return (PartTask::Recall, Some(planes));
         }
         (if self.board.has_logits(geometry, idx) { PartTask::Combine } else { PartTask::Run }, None)
     }
 
-    /// The stored labels of a part, if they are there, whole, and labels.
-    fn recall(&self, geometry: &UnitGeometry, idx: u32) -> Option<Vec<ClassId>> {
-        let location = self.board.stored(&self.board.keys().labels(geometry, idx))?;
+    /// The stored planes of a part, if all are there, whole, and hold what they can.
+    fn recall(&self, geometry: &UnitGeometry, idx: u32) -> Option<Vec<Vec<u8>>> {
+        let plan = self.board.plan();
         let len = geometry.tiles.iter().filter(|t| t.part == idx).map(|t| t.centre.size.len()).sum();
-        let labels = self.board.memory().checkpoints.read(location, len).ok()?;
-        let n_classes = self.board.plan().pipeline.n_classes();
-        let is_label = |l: &ClassId| usize::from(*l) < n_classes || *l == NODATA_LABEL;
-        (labels.len() == len && labels.iter().all(is_label)).then_some(labels)
+        let plane = |(plane, key): (&Plane, StageKey)| {
+            let location = self.board.stored(&key)?;
+            let pixels = self.board.memory().checkpoints.read(location, len).ok()?;
+            (pixels.len() == len && plane.may_hold(&pixels, plan.pipeline.n_classes())).then_some(pixels)
+        };
+        plan.planes.iter().zip(self.board.keys().planes(geometry, idx)).map(plane).collect()
     }
 }
 
-/// Cuts the stored labels of parts into tiles.
-fn recalled(ticket: &Arc<Ticket>, labels: &[Option<Vec<ClassId>>]) -> Option<Arc<Classified>> {
-    let mut rest: Vec<Option<&[ClassId]>> = labels.iter().map(Option::as_deref).collect();
+/// Cuts the stored planes of parts into tiles.
+fn recalled(ticket: &Arc<Ticket>, parts: &[Option<Vec<Vec<u8>>>]) -> Option<Arc<Classified>> {
+    let mut begins = vec![0; parts.len()];
     let mut tiles = Vec::new();
     for (at, tile) in ticket.geometry.tiles.iter().enumerate() {
-        let rest = &mut rest[tile.part as usize];
-        if let Some((own, behind)) = rest.and_then(|labels| labels.split_at_checked(tile.centre.size.len())) {
-            tiles.push((at, Some(own.to_vec())));
-            *rest = Some(behind);
+        let (part, begin) = (&parts[tile.part as usize], &mut begins[tile.part as usize]);
+        let own = *begin..*begin + tile.centre.size.len();
+        *begin = own.end;
+        if let Some(planes) = part {
+            let of_tile = |plane: &Vec<u8>| plane[own.clone()].to_vec();
+            tiles.push((at, Some(TilePlanes(planes.iter().map(of_tile).collect()))));
         }
     }
     (!tiles.is_empty()).then(|| Arc::new(Classified { ticket: Arc::clone(ticket), tiles }))
@@ -188,18 +192,18 @@ impl Stage for Read {
         let geometry = board.begin_unit(unit);
         let pixels = credit.split(plan.units[unit].footprint(plan).pixels);
         let tasks = (0..).zip(&geometry.parts).map(|(idx, part)| self.task(turn, &geometry, idx, part.scene));
-        let (tasks, labels): (Vec<PartTask>, Vec<_>) = tasks.unzip();
+        let (tasks, planes): (Vec<PartTask>, Vec<_>) = tasks.unzip();
         let ticket = Arc::new(Ticket { unit, geometry, tasks, credit });
-        if let Some(classified) = recalled(&ticket, &labels) {
+        if let Some(classified) = recalled(&ticket, &planes) {
             let pixels = ticket.geometry.crop.area() * classified.tiles.len() as u64;
             board.progress().count_recalled(classified.tiles.len() as u64, pixels);
-            drop(labels);
+            drop(planes);
             out.put(Opened::Recalled(classified));
         }
         if ticket.tasks.iter().any(|task| task.is_classified()) {
             let geometry = &ticket.geometry;
             let seen = geometry.crop.area() * geometry.tiles.len() as u64;
-            board.pace().begin(geometry.members, seen, geometry.batches().count());
+            board.pace().begin(&geometry.passes, seen, geometry.batches().count());
             // Before anything else: parts that are not read are to wait as well.
             self.is_put_off(&ticket);
             let parts = (0..).zip(&ticket.tasks).map(|(idx, _)| self.part(&ticket, idx)).collect::<Result<_, _>>()?;

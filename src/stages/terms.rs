@@ -14,7 +14,7 @@ pub struct Ahead {
     pub next: u64,
     /// Pixels of its first batch.
     pub batch: u64,
-    /// Pixels that each member will see.
+    /// Pixels on which each pass will run, in the order in which a deadline keeps them.
     pub pixels: Vec<u64>,
 }
 
@@ -60,11 +60,12 @@ impl Terms {
     /// The same in figures.
     pub(super) fn ahead(&self, plan: &Plan) -> Ahead {
         let all = self.open.iter().zip(&self.begun).filter(|(open, begun)| **open && !**begun).count();
-        let mut ahead = Ahead { all, pixels: vec![0; plan.members.len()], ..Ahead::default() };
+        let mut pixels = vec![0; plan.passes.len()];
+        let mut ahead = Ahead { all, ..Ahead::default() };
         for unit in self.waiting() {
             let cost = plan.units[unit].cost(plan);
-            let members = self.concessions.members_of(unit, ahead.pixels.len());
-            ahead.pixels[..members].iter_mut().for_each(|sum| *sum += cost);
+            let passes = self.concessions.passes_of(unit, pixels.len());
+            passes.into_iter().for_each(|pass| pixels[pass] += cost);
             if ahead.units == 0 {
                 let geometry = self.concessions.geometry(plan, unit);
                 ahead.next = cost;
@@ -72,11 +73,12 @@ impl Terms {
             }
             ahead.units += 1;
         }
+        ahead.pixels = plan.kept_first().map(|pass| pixels[pass]).collect();
         ahead
     }
 
-    /// What it is to let only the first members see the units that wait.
-    pub(super) fn fewer_members(&self, members: usize, seconds: f64) -> Conceded {
+    /// What it is to let only the first `n_passes` of those that are kept run on the units that wait.
+    pub(super) fn fewer_passes(&self, plan: &Plan, n_passes: usize, seconds: f64) -> Conceded {
         let mut units: Vec<[u32; 2]> = Vec::new();
         for unit in self.waiting().filter_map(|unit| u32::try_from(unit).ok()) {
             match units.last_mut() {
@@ -84,6 +86,9 @@ impl Terms {
                 _ => units.push([unit, unit + 1]),
             }
         }
-        Conceded::FewerMembers { units, members: u32::try_from(members).unwrap_or(u32::MAX), seconds }
+        let mut passes: Vec<u32> =
+            plan.kept_first().take(n_passes.max(1)).filter_map(|p| u32::try_from(p).ok()).collect();
+        passes.sort_unstable();
+        Conceded::FewerPasses { units, passes, seconds }
     }
 }

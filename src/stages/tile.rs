@@ -28,7 +28,7 @@ impl TileStage {
         let mut first_tile = 0;
         for tiles in geometry.batches() {
             let raw = self.cut(&unit.ticket, first_tile, tiles, &unit.parts);
-            if !out.put(Arc::new(TileBatch { ticket: Arc::clone(&unit.ticket), first_tile, raw })) {
+            if !out.put(Arc::new(TileBatch { ticket: Arc::clone(&unit.ticket), first_tile, raw: Arc::new(raw) })) {
                 return;
             }
             first_tile += tiles.len();

@@ -1,8 +1,8 @@
 //! Which pixels hold data, and what becomes of the others.
 
-use crate::config::classes::NODATA_LABEL;
 use crate::geom::PixelRect;
-use crate::infer::{RawBatch, TileLabels};
+use crate::infer::{RawBatch, TileResult};
+use crate::plan::{Plane, TilePlanes};
 use crate::raster::{PixelBuf, PixelType, SceneHeader};
 
 /// One byte per pixel of the window, 0 where there is no data; `None` when all is data.
@@ -77,15 +77,17 @@ fn non_finite(window: PixelRect, at: usize) -> String {
     )
 }
 
-/// Labels the pixels without data as such, whatever the networks made of them.
-pub(super) fn label_nodata(batch: &RawBatch, tiles: &mut [TileLabels]) {
+/// Marks the pixels without data in every plane, whatever the networks made of them.
+pub(super) fn mark_nodata(batch: &RawBatch, planes: &[Plane], tiles: &mut [TileResult]) {
     let width = batch.crop.width as usize;
-    for (tile, labels) in tiles.iter_mut().enumerate() {
-        let (Some(valid), Ok(labels)) = (batch.valid_of(tile), labels) else { continue };
+    for (tile, result) in tiles.iter_mut().enumerate() {
+        let (Some(valid), Ok(TilePlanes(pixels))) = (batch.valid_of(tile), result) else { continue };
         let kept = batch.kept[tile];
-        for (y, row) in (kept.y as usize..).zip(labels.chunks_exact_mut((kept.size.width as usize).max(1))) {
-            let valid = &valid[y * width + kept.x as usize..][..row.len()];
-            row.iter_mut().zip(valid).filter(|(_, ok)| **ok == 0).for_each(|(label, _)| *label = NODATA_LABEL);
+        for (plane, pixels) in planes.iter().zip(pixels) {
+            for (y, row) in (kept.y as usize..).zip(pixels.chunks_exact_mut((kept.size.width as usize).max(1))) {
+                let valid = &valid[y * width + kept.x as usize..][..row.len()];
+                row.iter_mut().zip(valid).filter(|(_, ok)| **ok == 0).for_each(|(pixel, _)| *pixel = plane.void());
+            }
         }
     }
 }

@@ -47,8 +47,9 @@ fn quiet(text: &str) -> BTreeMap<String, Vec<u8>> {
 
 /// Writes down that fewer members see these units, as an earlier run would have.
 fn concede(flow: &Flow, out: &Path, units: &[[u32; 2]], members: u32) {
+    let passes = (0..members).collect();
     let plan = flow.plan().unwrap().0.plan.digest().unwrap();
-    let what = Conceded::FewerMembers { units: units.to_vec(), members, seconds: 7.0 };
+    let what = Conceded::FewerPasses { units: units.to_vec(), passes, seconds: 7.0 };
     Journal::open(out).unwrap().append(&[Record::Concession(ConcessionRecord { plan, what })]).unwrap();
 }
 

@@ -59,18 +59,22 @@ fn out_of_memory_that_passes_changes_no_byte() {
     let expected = quiet(&text());
     for faults in ["device:oom@1", "device:oom@4", "device:oom@7", "device:oom@2,device:oom@5"] {
         for checkpoints in ["", "checkpoints = [\"labels\", \"member-logits\"]\n"] {
-            let dir = tempfile::tempdir().unwrap();
-            let ended = run(&Flow::new(&format!("{checkpoints}{}", text()), scenes()), faults, dir.path());
-            assert!(outputs(dir.path()) == expected, "{faults}");
-            assert_eq!(tile_by_tile(&ended), [], "{faults}");
+            // A core has one batch in its hands, a GPU two: what fails gives both back.
+            for gpus in [&[][..], &GPUS[..1]] {
+                let dir = tempfile::tempdir().unwrap();
+                let text = format!("{checkpoints}{}", text());
+                let ended = run(&Flow { gpus: gpus.to_vec(), ..Flow::new(&text, scenes()) }, faults, dir.path());
+                assert!(outputs(dir.path()) == expected, "{faults}, {gpus:?}");
+                assert_eq!(tile_by_tile(&ended), [], "{faults}, {gpus:?}");
+            }
         }
     }
 }
 
 /// Runs into out of memory, and again, and again after a mask is gone.
-fn run_into(faults: &str, units: &[(&str, usize)], checkpoints: &str, devices: usize, expected: &Outputs) {
-    let (dir, what) = (tempfile::tempdir().unwrap(), format!("{faults}, {checkpoints}, {devices} devices"));
-    let flow = Flow { devices, ..Flow::new(&format!("{checkpoints}{}", text()), scenes()) };
+fn run_into(faults: &str, units: &[(&str, usize)], checkpoints: &str, devices: &[DeviceId], expected: &Outputs) {
+    let (dir, what) = (tempfile::tempdir().unwrap(), format!("{faults}, {checkpoints}, {devices:?}"));
+    let flow = Flow { gpus: devices.to_vec(), ..Flow::new(&format!("{checkpoints}{}", text()), scenes()) };
     let first = run(&flow, faults, dir.path());
     assert_eq!((tile_by_tile(&first).as_slice(), first.report.totals.done), (units, 7), "{what}");
     let planned = flow.plan().unwrap().0.plan.totals();
@@ -100,8 +104,9 @@ fn a_unit_that_does_not_fit_runs_tile_by_tile_is_reported_and_stays_so() {
     let all = [[("s0", 2), ("s1", 4)].as_slice(), &group].concat();
     // The fake device rounds the same way for every size of a batch, so its bytes are those of a quiet run.
     let expected = quiet(&text());
+    let (logits, cpu) = ("checkpoints = [\"labels\", \"member-logits\"]\n", DeviceId::Cpu);
     for (checkpoints, devices) in
-        [("", 1), ("checkpoints = []\n", 3), ("checkpoints = [\"labels\", \"member-logits\"]\n", 2)]
+        [("", &[cpu][..]), ("checkpoints = []\n", &[cpu; 3]), (logits, &[cpu; 2]), ("", &GPUS[..1]), (logits, &GPUS)]
     {
         run_into("device:oom~n2 s1 y24", &[("s1", 1)], checkpoints, devices, &expected);
         run_into("device:oom~n2 s1", &[("s1", 4)], checkpoints, devices, &expected);
@@ -240,10 +245,12 @@ fn a_restarted_run_does_not_begin_anew() {
 
 #[test]
 fn a_logit_that_is_no_number_is_computed_again_in_f32() {
-    let dir = tempfile::tempdir().unwrap();
-    let ended = run(&flow(), "device:nan@3", dir.path());
-    assert_eq!(ended.report.failed, []);
-    assert!(outputs(dir.path()) == quiet(&text()));
+    for gpus in [&[][..], &GPUS[..1]] {
+        let dir = tempfile::tempdir().unwrap();
+        let ended = run(&Flow { gpus: gpus.to_vec(), ..flow() }, "device:nan@3", dir.path());
+        assert_eq!(ended.report.failed, []);
+        assert!(outputs(dir.path()) == quiet(&text()));
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Watches the time that is left: measures how fast the members are, says when fewer of them must do, how far ahead of them units may
+//! Watches the time that is left: measures how fast the forward passes are, says when fewer of them must do, how far ahead of them units may
 //! begin, and when nothing more can be finished in time.
 
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::execute::Partial;
 use super::outlook::Outlook;
 use crate::plan::Plan;
-use crate::stages::{Ahead, MemberRan};
+use crate::stages::{Ahead, PassTotals};
 
 /// Shares of the deadline: what is kept for what comes after the networks, at least; what must have been seen of the networks before
-/// anything is given up; how long members must have been too many, for a step is never taken back; and the time after which what was
+/// anything is given up; how long passes must have been too many, for a step is never taken back; and the time after which what was
 /// measured counts half, for a machine may slow down.
 const RESERVE: f64 = 0.02;
 const SEEN: f64 = 0.02;
@@ -17,7 +17,7 @@ const PATIENCE: f64 = 0.01;
 const HALF_LIFE: f64 = 0.05;
 
 /// Share of the time that is left: no more than that many seconds of work begin ahead of the networks. What has begun is done with the
-/// members that it began with, however short time becomes.
+/// passes that it began with, however short time becomes.
 const AHEAD: f64 = 0.05;
 
 /// What the archive takes: pixels per second and seconds per scene. Measured on two CPU cores (2026-11-25): 1.3 s for one scene of 400
@@ -31,10 +31,10 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// What time asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// That only the first members see what has not begun.
-    Members {
+    /// That only the first of the passes that are kept run on what has not begun.
+    Passes {
         /// How many.
-        members: usize,
+        passes: usize,
         /// Whether it is enough.
         fits: bool,
     },
@@ -58,16 +58,16 @@ pub(super) struct Deadline {
     unit: u64,
     /// Pixels of a batch, as far as is known.
     batch: u64,
-    /// Since when members have been too many, or a next unit has been.
+    /// Since when passes have been too many, or a next unit has been.
     short_since: Option<f64>,
     looked: Option<Duration>,
 }
 
-/// How fast the members are, the last while counting most. Seconds and pixels.
+/// How fast the passes are, each in the order in which they are kept, the last while counting most. Seconds and pixels.
 #[derive(Debug)]
 struct Speed {
     half_life: f64,
-    last: Option<(f64, Vec<MemberRan>)>,
+    last: Option<(f64, Vec<PassTotals>)>,
     /// Time in which units were under way, all of it.
     active: f64,
     wall: f64,
@@ -81,12 +81,12 @@ impl Deadline {
     pub(super) fn new(limit: Duration, plan: &Plan, devices: usize, partial: Partial) -> Self {
         let archive = plan.totals().pixels as f64 / ARCHIVE_PIXELS + plan.scenes.len() as f64 * ARCHIVE_SCENE;
         let of_partial = if partial == Partial::Withhold { 0.0 } else { archive };
-        Self::of(limit, [archive, of_partial], devices, plan.members.len())
+        Self::of(limit, [archive, of_partial], devices, plan.passes.len())
     }
 
-    fn of(limit: Duration, archive: [f64; 2], devices: usize, n_members: usize) -> Self {
+    fn of(limit: Duration, archive: [f64; 2], devices: usize, n_passes: usize) -> Self {
         let limit = limit.as_secs_f64();
-        let speed = Speed::new(HALF_LIFE * limit, n_members);
+        let speed = Speed::new(HALF_LIFE * limit, n_passes);
         let [reserve, least_reserve] = archive.map(|seconds| seconds.max(RESERVE * limit));
         Self {
             limit,
@@ -131,13 +131,13 @@ impl Deadline {
     pub(super) fn look(
         &mut self,
         elapsed: Duration,
-        ran: Vec<MemberRan>,
+        ran: Vec<PassTotals>,
         ahead: &Ahead,
         draining: bool,
     ) -> Option<Step> {
         let now = elapsed.as_secs_f64();
-        let under_way: Vec<u64> = ran.iter().map(MemberRan::under_way).collect();
-        let is_seen = |(ran, ahead): (&MemberRan, &u64)| *ahead == 0 || ran.ran >= self.unit.max(1);
+        let under_way: Vec<u64> = ran.iter().map(PassTotals::under_way).collect();
+        let is_seen = |(ran, ahead): (&PassTotals, &u64)| *ahead == 0 || ran.ran >= self.unit.max(1);
         let all_seen = ran.iter().zip(&ahead.pixels).all(is_seen);
         self.speed.note(now, ran);
         self.batch = if ahead.units > 0 { ahead.batch } else { self.batch };
@@ -159,10 +159,10 @@ impl Deadline {
             ahead: ahead.pixels.clone(),
             next: ahead.next,
         };
-        let (most, members) = (ahead.pixels.iter().take_while(|n| **n > 0).count(), outlook.members());
+        let (most, passes) = (ahead.pixels.iter().take_while(|n| **n > 0).count(), outlook.passes());
         let is_over = || Outlook { reserve: self.least_reserve, ..outlook.clone() }.is_over();
-        let step = match (members < most, is_over()) {
-            (true, _) => Some(Step::Members { members, fits: outlook.fits(members) }),
+        let step = match (passes < most, is_over()) {
+            (true, _) => Some(Step::Passes { passes, fits: outlook.fits(passes) }),
             (false, true) => Some(Step::Over),
             (false, false) => None,
         };
@@ -190,19 +190,19 @@ impl Deadline {
 }
 
 impl Speed {
-    fn new(half_life: f64, n_members: usize) -> Self {
-        let none = || vec![0.0; n_members];
+    fn new(half_life: f64, n_passes: usize) -> Self {
+        let none = || vec![0.0; n_passes];
         Self { half_life, last: None, active: 0.0, wall: 0.0, pixels: 0.0, busy: none(), ran: none() }
     }
 
     /// Takes the counters in. Time counts when a batch has passed, up to then: what is half done is not taken for slow. Time in which
     /// nothing is under way (stored labels are brought back) does not count at all.
-    fn note(&mut self, now: f64, ran: Vec<MemberRan>) {
+    fn note(&mut self, now: f64, ran: Vec<PassTotals>) {
         let Some((then, before)) = &self.last else {
             self.last = Some((now, ran));
             return;
         };
-        let first = |ran: &[MemberRan]| ran.first().copied().unwrap_or_default();
+        let first = |ran: &[PassTotals]| ran.first().copied().unwrap_or_default();
         let passed = first(&ran).ran.saturating_sub(first(before).ran);
         if passed == 0 {
             if first(before).under_way() == 0 {
@@ -222,17 +222,17 @@ impl Speed {
         self.last = Some((now, ran));
     }
 
-    /// Seconds that one device takes for a pixel of each member; 0 where it has seen none.
+    /// Seconds that one device takes for a pixel of each pass; 0 where it has seen none.
     fn rates(&self) -> Vec<f64> {
         self.busy.iter().zip(&self.ran).map(|(busy, ran)| if *ran > 0.0 { busy / ran } else { 0.0 }).collect()
     }
 
-    /// Seconds in which a batch passes, all devices together, by the members that have something ahead; `None` as long as one of them has
+    /// Seconds in which a batch passes, all devices together, by the passes that have something ahead; `None` as long as one of them has
     /// seen nothing.
     fn of_batch(&self, pixels: u64, ahead: &[u64], devices: f64) -> Option<f64> {
-        let members = ahead.iter().take_while(|pixels| **pixels > 0).count();
-        let all_seen = self.pixels > 0.0 && self.ran[..members].iter().all(|ran| *ran > 0.0);
-        let networks = self.rates()[..members].iter().sum::<f64>() / devices;
+        let passes = ahead.iter().take_while(|pixels| **pixels > 0).count();
+        let all_seen = self.pixels > 0.0 && self.ran[..passes].iter().all(|ran| *ran > 0.0);
+        let networks = self.rates()[..passes].iter().sum::<f64>() / devices;
         all_seen.then(|| pixels as f64 * (networks + self.other(devices)))
     }
 
@@ -247,8 +247,8 @@ impl Speed {
 mod tests {
     use super::*;
 
-    fn ran(begun: u64, passed: u64, milliseconds: u64) -> MemberRan {
-        MemberRan { begun, ran: passed, time: Duration::from_millis(milliseconds) }
+    fn ran(begun: u64, passed: u64, milliseconds: u64) -> PassTotals {
+        PassTotals { begun, ran: passed, time: Duration::from_millis(milliseconds) }
     }
 
     #[test]
@@ -301,12 +301,12 @@ mod tests {
         deadline.begin_pass(&ahead(left, members));
         let (mut now, mut done) = (0.0, [0u64; 3]);
         while left > 0 {
-            let current: Vec<MemberRan> = (0..3)
+            let current: Vec<PassTotals> = (0..3)
                 .map(|m| ran(done[m] * 10 + if m < members { 10 } else { 0 }, done[m] * 10, done[m] * 1000))
                 .collect();
             let at = Duration::from_secs_f64(now);
             match deadline.look(at, current, &ahead(left, members), false) {
-                Some(Step::Members { members: fewer, fits }) => {
+                Some(Step::Passes { passes: fewer, fits }) => {
                     assert!(fewer < members);
                     steps.push((now, fewer, fits));
                     members = fewer;

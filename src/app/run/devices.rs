@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::app::Error;
 use crate::flow::GraphError;
-use crate::infer::BackendError;
+use crate::infer::DeviceError;
 use crate::journal::{DeviceFaultRecord, Journal, Record};
 use crate::plan::{DeviceId, Schedule};
 use crate::stages::InferError;
@@ -51,14 +51,14 @@ pub(in crate::app) fn lost_in(error: &GraphError) -> Option<DeviceFaultRecord> {
 }
 
 /// The device that could not be opened, where it is known to have been there.
-pub(in crate::app) fn lost(error: &BackendError) -> Option<DeviceFaultRecord> {
+pub(in crate::app) fn lost(error: &DeviceError) -> Option<DeviceFaultRecord> {
     match error {
-        BackendError::Lost { device, detail } | BackendError::Device { device, detail } => {
+        DeviceError::Lost { device, detail } | DeviceError::Missing { device, detail } => {
             Some(DeviceFaultRecord { device: device.to_string(), detail: detail.clone() })
         }
-        BackendError::Weights { .. }
-        | BackendError::Forward { .. }
-        | BackendError::OutOfMemory { .. }
-        | BackendError::Halted => None,
+        DeviceError::Weights { .. }
+        | DeviceError::Forward { .. }
+        | DeviceError::OutOfMemory { .. }
+        | DeviceError::Halted => None,
     }
 }

@@ -25,7 +25,7 @@ use crate::config::Checkpoint;
 use crate::faults::{FaultPlan, Faults};
 use crate::flow::{Closed, Graph, Stall, Stop, Watchdog, watch_over};
 use crate::geom::Size;
-use crate::infer::{Backend, BackendError, open_backends};
+use crate::infer::{Device, DeviceError, open_devices};
 use crate::journal::{self, Journal, RunRecord, State};
 use crate::plan::{BackendKind, Concessions, Plan, Planned, Refusal, Schedule};
 use crate::report::{self, RunInfo, RunReport, RunState, Show, Snapshot, Watch, eprint_line};
@@ -237,13 +237,13 @@ fn open_journal(options: &RunOptions, plan: &str) -> Result<Journal, Error> {
         journal.forget_device_faults()?;
     }
     if options.deadline.is_none() {
-        journal.forget_fewer_members(plan)?;
+        journal.forget_fewer_passes(plan)?;
     }
     Ok(journal)
 }
 
 /// What it means that a device cannot be opened: where it was there when a person started the run, it is lost, and counts.
-fn not_opened(error: BackendError, options: &RunOptions) -> Error {
+fn not_opened(error: DeviceError, options: &RunOptions) -> Error {
     let Some(fault) = devices::lost(&error).filter(|_| options.restarted) else { return error.into() };
     Journal::open(&options.out).map_or_else(Error::from, |mut journal| devices::count(&mut journal, fault))
 }
@@ -278,7 +278,7 @@ struct Run<'a> {
     refused: Vec<Refusal>,
     journal: Arc<Mutex<Journal>>,
     /// The schedule's devices, where something is left for networks to do.
-    backends: Vec<Box<dyn Backend>>,
+    devices: Vec<Box<dyn Device>>,
     /// What goes wrong with them, and with the time, on purpose, counted over all passes.
     device_faults: Faults,
     clock_faults: Faults,
@@ -301,8 +301,8 @@ impl<'a> Run<'a> {
         let Found { mut prior, done, archive, damaged, stale, reduced, discarded, usable } =
             look_back(&plan, &concessions, state, &outputs.layout, options.from)?;
         // Before anything is touched: weights that do not fit end the run here.
-        let backends = match needs_networks(&plan, &concessions, &prior) {
-            true => open_backends(&plan, &schedule, &device_faults).map_err(|e| not_opened(e, options))?,
+        let devices = match needs_networks(&plan, &concessions, &prior) {
+            true => open_devices(&plan, &schedule, &device_faults).map_err(|e| not_opened(e, options))?,
             false => Vec::new(),
         };
         options.clock.stop();
@@ -339,7 +339,7 @@ impl<'a> Run<'a> {
             outputs,
             refused,
             journal,
-            backends,
+            devices,
             device_faults,
             clock_faults: options.faults.at("clock"),
             record,

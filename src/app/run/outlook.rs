@@ -1,4 +1,4 @@
-//! Whether what lies ahead fits into the time that is left, and with how many members. Pure: it knows no clock.
+//! Whether what lies ahead fits into the time that is left, and with how many passes. Pure: it knows no clock.
 
 /// Where a run stands against its deadline. Times in seconds since the command began, pixels as the networks see them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -11,44 +11,42 @@ pub(super) struct Outlook {
     pub(super) reserve: f64,
     /// Number of devices that share the work.
     pub(super) devices: f64,
-    /// Per member: seconds that one device takes for a pixel.
+    /// Per pass, in the order in which they are kept: seconds that one device takes for a pixel.
     pub(super) rates: Vec<f64>,
     /// Seconds per pixel in which the devices do something else, or wait for pixels.
     pub(super) other: f64,
-    /// Per member: pixels of units that have begun and have not passed it. They stay as they have begun.
+    /// Per pass: pixels of units that have begun and have not gone through it. They stay as they have begun.
     pub(super) under_way: Vec<u64>,
-    /// Per member: pixels of units that have not begun and that it is to see; a later member never sees more than an earlier one.
+    /// Per pass: pixels of units that have not begun and on which it is to run; never more than an earlier one.
     pub(super) ahead: Vec<u64>,
     /// Pixels of the next unit to begin.
     pub(super) next: u64,
 }
 
 impl Outlook {
-    /// The most members, counted from the first, with which what lies ahead is done in time; one if it is not even with one, none if
+    /// The most passes, counted from the first, with which what lies ahead is done in time; one if it is not even with one, none if
     /// nothing lies ahead.
-    ///
-    /// Members go from the last to the first. Views of a member, once there are several, would go before any member does.
-    pub(super) fn members(&self) -> usize {
+    pub(super) fn passes(&self) -> usize {
         let most = self.ahead.iter().take_while(|pixels| **pixels > 0).count();
-        (1..=most).rev().find(|members| self.end(*members) <= self.deadline).unwrap_or(most.min(1))
+        (1..=most).rev().find(|passes| self.end(*passes) <= self.deadline).unwrap_or(most.min(1))
     }
 
-    /// Whether what lies ahead is done in time by the first members.
-    pub(super) fn fits(&self, members: usize) -> bool {
-        self.end(members) <= self.deadline
+    /// Whether what lies ahead is done in time by the first passes.
+    pub(super) fn fits(&self, passes: usize) -> bool {
+        self.end(passes) <= self.deadline
     }
 
-    /// Whether not even the next unit would be done in time, by those that are to see it.
+    /// Whether not even the next unit would be done in time, by those that are to run on it.
     pub(super) fn is_over(&self) -> bool {
         let next = self.ahead.iter().map(|pixels| self.next.min(*pixels)).collect();
         Self { ahead: next, ..self.clone() }.end(self.ahead.len()) > self.deadline
     }
 
-    /// When all is done, if the first members see what lies ahead.
-    fn end(&self, members: usize) -> f64 {
+    /// When all is done, if the first passes run on what lies ahead.
+    fn end(&self, passes: usize) -> f64 {
         let first = |pixels: &[u64]| pixels.first().copied().unwrap_or(0) as f64;
         let of = |pixels: &[u64]| pixels.iter().zip(&self.rates).map(|(n, rate)| *n as f64 * rate).sum::<f64>();
-        let ahead = &self.ahead[..members.min(self.ahead.len())];
+        let ahead = &self.ahead[..passes.min(self.ahead.len())];
         let networks = (of(&self.under_way) + of(ahead)) / self.devices.max(1.0);
         let other = self.other * (first(&self.under_way) + first(ahead));
         self.elapsed + networks + other + self.reserve
@@ -117,7 +115,7 @@ mod tests {
             loop {
                 while under_way.len() < self.early && done + under_way.len() < self.costs.len() && !ended.drained {
                     let outlook = self.outlook(ended.at, done, &under_way, members);
-                    let fewer = outlook.members();
+                    let fewer = outlook.passes();
                     assert!(fewer <= members && fewer >= 1);
                     assert!(fewer == members || !outlook.fits(fewer + 1), "fewer than needed: {outlook:?}");
                     if done >= last_change && ended.one_fitted.is_none() {
@@ -197,11 +195,11 @@ mod tests {
             next: 5,
         };
         // Past and reserve 12, under way 6 + 2; ahead 5 and, by the members, 5, 15 or 30.
-        let members = [45.0, 54.9, 40.0, 39.9, 30.0, 29.9, 12.0].map(|d| outlook(d).members());
+        let members = [45.0, 54.9, 40.0, 39.9, 30.0, 29.9, 12.0].map(|d| outlook(d).passes());
         assert_eq!(members, [2, 2, 2, 1, 1, 1, 1]);
-        assert_eq!(outlook(55.0).members(), 3);
+        assert_eq!(outlook(55.0).passes(), 3);
         assert_eq!([30.0, 29.9].map(|d| outlook(d).fits(1)), [true, false]);
         assert_eq!([37.5, 37.4].map(|d| outlook(d).is_over()), [false, true]);
-        assert_eq!(Outlook { ahead: vec![0; 3], ..outlook(0.0) }.members(), 0);
+        assert_eq!(Outlook { ahead: vec![0; 3], ..outlook(0.0) }.passes(), 0);
     }
 }

@@ -11,7 +11,7 @@ use super::{Job, Partial, RunOptions, StageName, disk};
 use crate::app::Error;
 use crate::atomic::WriteError;
 use crate::config::{Checkpoint, Pipeline};
-use crate::infer::{self, BackendError};
+use crate::infer::{self, DeviceError};
 use crate::journal::{Checkpoints, JOURNAL_FILE};
 use crate::outputs::KINDS;
 use crate::plan::BackendKind;
@@ -27,7 +27,7 @@ pub(in crate::app) fn of_job(job: &Job, options: &RunOptions) -> Result<(), Erro
         return Ok(());
     }
     job.schedule.devices.iter().try_for_each(|device| match infer::torch_problem(*device) {
-        Some(detail) => Err(BackendError::Device { device: *device, detail }.into()),
+        Some(detail) => Err(DeviceError::Missing { device: *device, detail }.into()),
         None => Ok(()),
     })
 }

@@ -198,8 +198,11 @@ impl Record {
         totals.network_pixels = progress.seen_pixels();
         totals.forwards = progress.forwards();
         totals.decoded = progress.decoded();
-        let members = board.plan().members.iter().map(|m| m.member.name.clone());
-        self.report.reruns = members.zip(board.pace().reruns()).filter(|(_, tiles)| *tiles > 0).collect();
+        self.report.reruns.clear();
+        for (pass, tiles) in board.plan().passes.iter().zip(board.pace().reruns()).filter(|(_, tiles)| *tiles > 0) {
+            let member = board.plan().members[pass.member].member.name.clone();
+            *self.report.reruns.entry(member).or_default() += tiles;
+        }
         self.report.memory.peak_units = peak_units.max(self.report.memory.peak_units);
     }
 
@@ -224,12 +227,13 @@ impl Record {
             if self.missing_names.contains(&plan.scenes[*scene].name) {
                 continue;
             }
-            let counts = plan.units_of(*scene).map(|unit| concessions.members_of(unit, plan.members.len()));
-            let counts: Vec<usize> = counts.collect();
-            if counts.iter().any(|n| *n < plan.members.len()) {
-                let of = |member: usize| counts.iter().filter(|n| **n > member).count() as u64;
-                let named = plan.members.iter().enumerate();
-                entry.members = named.map(|(idx, m)| (m.member.name.clone(), of(idx))).collect();
+            let passes = plan.units_of(*scene).map(|unit| concessions.passes_of(unit, plan.passes.len()));
+            let passes: Vec<Vec<usize>> = passes.collect();
+            if passes.iter().any(|own| own.len() < plan.passes.len()) {
+                let sees = |name: &str, own: &[usize]| plan.members_of(own).contains(&name);
+                let of = |name: &str| passes.iter().filter(|own| sees(name, own)).count() as u64;
+                let names = plan.members.iter().map(|m| m.member.name.clone());
+                entry.members = names.map(|name| (name.clone(), of(&name))).collect();
             }
         }
         conceded.retain(|_, entry| !entry.single_tiles.is_empty() || !entry.members.is_empty());
@@ -241,19 +245,23 @@ impl Record {
         let Some(limit) = deadline else { return };
         self.report.deadline = Some(DeadlineReport { seconds: limit.as_secs_f64(), ..DeadlineReport::default() });
         for conceded in before.iter().map(|record| &record.what) {
-            if let Conceded::FewerMembers { members, seconds, .. } = conceded {
-                let names: Vec<String> = plan.members.iter().map(|m| m.member.name.clone()).collect();
-                let names = &names[..names.len().min(*members as usize)];
-                self.step(Duration::try_from_secs_f64(*seconds).unwrap_or_default(), conceded.n_units(), names);
+            if let Conceded::FewerPasses { passes, seconds, .. } = conceded {
+                let passes: Vec<usize> = passes.iter().map(|pass| *pass as usize).collect();
+                let elapsed = Duration::try_from_secs_f64(*seconds).unwrap_or_default();
+                self.step(elapsed, conceded.n_units(), &plan.members_of(&passes));
             }
         }
     }
 
     /// Notes a step that the deadline asks for.
-    pub(in crate::app) fn step(&mut self, elapsed: Duration, units: usize, members: &[String]) {
+    pub(in crate::app) fn step(&mut self, elapsed: Duration, units: usize, members: &[&str]) {
         if let Some(deadline) = &mut self.report.deadline {
             let (seconds, units) = (elapsed.as_secs_f64(), units as u64);
-            deadline.steps.push(DeadlineStep { seconds, units, members: members.to_vec() });
+            deadline.steps.push(DeadlineStep {
+                seconds,
+                units,
+                members: members.iter().map(|m| (*m).to_owned()).collect(),
+            });
         }
     }
 

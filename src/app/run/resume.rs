@@ -127,10 +127,10 @@ fn holding(
     recorded
 }
 
-/// Whether what was given up holds for this plan. Without a deadline nobody is short of time: what was done with fewer members is done
+/// Whether what was given up holds for this plan. Without a deadline nobody is short of time: what was done with fewer passes is done
 /// again.
 pub(in crate::app) fn holds(conceded: &ConcessionRecord, plan: &str, has_deadline: bool) -> bool {
-    conceded.plan == plan && (has_deadline || !matches!(conceded.what, Conceded::FewerMembers { .. }))
+    conceded.plan == plan && (has_deadline || !matches!(conceded.what, Conceded::FewerPasses { .. }))
 }
 
 /// Whether a recorded file is there with the recorded bytes.
@@ -160,7 +160,7 @@ impl Work<'_> {
         let mut kept = std::mem::take(&mut prior.kept);
         for geometry in self.open_units(prior) {
             for (idx, part) in (0..).zip(&geometry.parts) {
-                if !prior.entries.contains_key(&self.keys.labels(&geometry, idx)) {
+                if !self.keys.planes(&geometry, idx).all(|key| prior.entries.contains_key(&key)) {
                     kept[part.scene as usize] = None;
                 }
             }
@@ -173,8 +173,8 @@ impl Work<'_> {
     fn forget_damaged(&self, prior: &mut PriorResults, artefacts: &BTreeMap<String, FileRecord>, dir: &Path) {
         let mut paths = BTreeSet::new();
         for geometry in self.open_units(prior) {
-            let labels = (0..).zip(&geometry.parts).map(|(part, _)| self.keys.labels(&geometry, part));
-            paths.extend(labels.filter_map(|key| prior.entries.get(&key)).map(|location| location.path.clone()));
+            let planes = (0..).zip(&geometry.parts).flat_map(|(part, _)| self.keys.planes(&geometry, part));
+            paths.extend(planes.filter_map(|key| prior.entries.get(&key)).map(|location| location.path.clone()));
         }
         paths.retain(|path| !artefacts.get(path).is_some_and(|file| is_whole(dir, file)));
         prior.entries.retain(|_, location| !paths.contains(&location.path));
@@ -192,13 +192,13 @@ impl Work<'_> {
                 let tiles = || (0..geometry.tiles.len()).filter(|tile| geometry.tiles[*tile].part == part);
                 let logits = |tile| {
                     let is_known = has(&self.keys.validity(&geometry, tile));
-                    let members = (0..geometry.members).filter(|m| has(&self.keys.logits(&geometry, tile, *m)));
-                    if is_known { members.count() } else { 0 }
+                    let passes = self.keys.all_logits(&geometry, tile).filter(has);
+                    if is_known { passes.count() } else { 0 }
                 };
-                let has_labels = has(&self.keys.labels(&geometry, part));
-                let found = if has_labels { 1 } else { tiles().map(logits).sum::<usize>() };
+                let has_planes = self.keys.planes(&geometry, part).all(|key| has(&key));
+                let found = if has_planes { 1 } else { tiles().map(logits).sum::<usize>() };
                 usable.checkpoints += found as u64;
-                if has_labels || found == tiles().count() * geometry.members {
+                if has_planes || found == tiles().count() * geometry.passes.len() {
                     usable.network_pixels += geometry.crop.area() * tiles().count() as u64;
                 }
             }
@@ -217,15 +217,14 @@ impl Work<'_> {
             StageName::Average => {
                 let has = |key: &StageKey| prior.entries.contains_key(key);
                 let is_there = |geometry: &UnitGeometry, tile: usize| {
-                    has(&keys.validity(geometry, tile))
-                        && (0..geometry.members).all(|m| has(&keys.logits(geometry, tile, m)))
+                    has(&keys.validity(geometry, tile)) && keys.all_logits(geometry, tile).all(|key| has(&key))
                 };
                 let line = "checkpoints = [\"labels\", \"member-logits\"]";
                 (self.missing(prior, &is_there), "the members' logits", line)
             }
             StageName::Stitch | StageName::Post | StageName::Encode => {
                 let is_there = |geometry: &UnitGeometry, tile: usize| {
-                    prior.entries.contains_key(&keys.labels(geometry, geometry.tiles[tile].part))
+                    keys.planes(geometry, geometry.tiles[tile].part).all(|key| prior.entries.contains_key(&key))
                 };
                 (self.missing(prior, &is_there), "labels", "checkpoints = [\"labels\"]")
             }
@@ -243,7 +242,7 @@ impl Work<'_> {
             for unit in 0..self.plan.units.len() {
                 let geometry = self.concessions.geometry(self.plan, unit);
                 for (part, _) in (0..).zip(&geometry.parts) {
-                    prior.entries.remove(&keys.labels(&geometry, part));
+                    keys.planes(&geometry, part).for_each(|key| drop(prior.entries.remove(&key)));
                 }
             }
         }
@@ -272,7 +271,7 @@ pub(in crate::app) fn needs_networks(plan: &Plan, concessions: &Concessions, pri
     plan.units_with(|scene| !prior.done[scene]).any(|(unit, _)| {
         let geometry = concessions.geometry(plan, unit);
         let open = (0..).zip(&geometry.parts).filter(|(_, part)| !prior.done[part.scene as usize]);
-        open.into_iter().any(|(part, _)| !prior.entries.contains_key(&keys.labels(&geometry, part)))
+        open.into_iter().any(|(part, _)| !keys.planes(&geometry, part).all(|key| prior.entries.contains_key(&key)))
     })
 }
 

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::app::Error;
 use crate::app::guard::Guard;
 use crate::faults::FaultPlan;
 
@@ -10,7 +11,7 @@ use crate::flow::{
     Admission, Admitted, Both, Budget, Closed, Emit, Fan, Graph, GraphError, Inlet, Outlet, Router, Source, Stop,
     Waiting, Wrapped,
 };
-use crate::infer::{Backend, Combiner, keys_of};
+use crate::infer::{Device, open_combiner};
 use crate::journal::Journal;
 use crate::outputs::OutputLayout;
 use crate::plan::{LINK_CAPACITY, Schedule, Unit};
@@ -91,16 +92,16 @@ impl Emit<Ran> for AfterInfer {
     }
 }
 
-/// Starts the dataflow of the board's plan, as far as it is not done. `backends` are the schedule's devices, in order.
+/// Starts the dataflow of the board's plan, as far as it is not done. `devices` are the schedule's, in order.
 ///
 /// # Errors
-/// When the system gives no thread; what was started is stopped then.
+/// When the system gives no thread, or no device to combine what several ran; what was started is stopped then.
 pub fn wire(
     board: &Arc<Board>,
     parts: &Parts<'_>,
-    backends: Vec<Box<dyn Backend>>,
+    devices: Vec<Box<dyn Device>>,
     stop: Stop,
-) -> Result<Running, GraphError> {
+) -> Result<Running, Error> {
     let (plan, schedule) = (board.plan(), parts.schedule);
     let budget = Budget::new(schedule.unit_budget(plan));
     let admission = Admission::new(turns(board), budget.clone(), stop.clone());
@@ -120,22 +121,24 @@ pub fn wire(
     let (batches, to_infer): (Vec<_>, Vec<_>) = groups.iter().map(|_| graph.link(LINK_CAPACITY)).unzip();
     graph.spawn("tile", vec![TileStage::new(Arc::clone(board))], to_tile, Fan(batches))?;
 
-    let combiner = Combiner::new(plan.pipeline.combine, plan.pipeline.shares());
     let (results, to_average) = graph.link(LINK_CAPACITY);
-    let all: Vec<usize> = (0..plan.members.len()).collect();
-    let mut devices: Vec<Option<Box<dyn Backend>>> = backends.into_iter().map(Some).collect();
+    let mut devices: Vec<Option<Box<dyn Device>>> = devices.into_iter().map(Some).collect();
     let mut workers = Vec::new();
     for (group, inlet) in groups.iter().zip(to_infer) {
-        let complete = (group.members == all).then(|| combiner.clone());
+        let is_held = |pass: &usize| group.members.contains(&plan.passes[*pass].member);
+        let passes: Vec<usize> = (0..plan.passes.len()).filter(is_held).collect();
         for &device in &group.devices {
-            let Some(backend) = devices.get_mut(device).and_then(Option::take) else { continue };
-            let keys = keys_of(&group.members);
-            let worker = Infer::new(Arc::clone(board), backend, keys, complete.clone(), stop.clone());
+            let Some(device) = devices.get_mut(device).and_then(Option::take) else { continue };
+            let worker = Infer::new(Arc::clone(board), device, passes.clone(), stop.clone());
             workers.push((worker, inlet.clone()));
         }
     }
+    let combiner = match schedule.devices.first() {
+        Some(device) if groups.len() > 1 && !workers.is_empty() => Some((open_combiner(plan, *device)?, groups.len())),
+        Some(_) | None => None,
+    };
     graph.spawn_routed("infer", workers, AfterInfer { results, kept: finished.clone() })?;
-    let average = vec![Average::new(Arc::clone(board), combiner, keys_of(&all), groups.len())];
+    let average = vec![Average::new(Arc::clone(board), combiner)];
     let keepers = spawn_keep(&mut graph, board, schedule, &finished)?;
     match (parts.extent, keepers) {
         (Extent::Files, keepers) => graph.spawn("average", average, to_average, Both(labels, keepers))?,

@@ -8,14 +8,13 @@ use tch::{Device, Kind, TchError, Tensor};
 
 pub use probe::Probe;
 
-use super::backend::{Backend, BackendError, ForwardKey};
-use super::batch::RawBatch;
+use super::device::DeviceError;
+use super::engine::{Engine, Input};
 use super::failure::{failure, names_device};
-use super::input::InputPlan;
 use super::logits::Logits;
 use crate::config::{Precision, Weights};
 use crate::geom::Size;
-use crate::plan::{DeviceId, MemberPlan, Plan};
+use crate::plan::{DeviceId, MemberPlan, Pass, Plan};
 use crate::weights::{self, WeightsError};
 use crate::zoo::identify;
 use crate::zoo::layers::scope::Purpose;
@@ -25,16 +24,15 @@ use crate::zoo::segmenter::{Segmenter, run};
 use crate::zoo::spec::NetworkSpec;
 use crate::zoo::store;
 
-/// One device that holds every member of the plan.
-struct TorchBackend {
+/// The networks of one device.
+struct TorchEngine {
     device: DeviceId,
-    members: Vec<TorchMember>,
-    input: Vec<f32>,
+    /// By index of the member, those that the device holds.
+    members: Vec<Option<TorchMember>>,
 }
 
 struct TorchMember {
     spec: NetworkSpec,
-    input: InputPlan,
     precision: Precision,
     body: Body,
 }
@@ -80,17 +78,17 @@ impl Body {
     }
 }
 
-/// Builds the members on a device and loads their weights.
-pub(super) fn open(plan: &Plan, device: DeviceId) -> Result<Box<dyn Backend>, BackendError> {
+/// Builds these members on a device and loads their weights.
+pub(super) fn open(plan: &Plan, device: DeviceId, held: &[usize]) -> Result<Box<dyn Engine>, DeviceError> {
     if let Some(detail) = torch_problem(device) {
-        return Err(BackendError::Device { device, detail });
+        return Err(DeviceError::Missing { device, detail });
     }
     let threads = i32::try_from(plan.intra_op_threads).unwrap_or(1);
     // Before the first operation: a thread inside an operation and the workers beside it would fight for the cores.
     tch::set_num_threads(threads);
-    let members = plan.members.iter().map(|m| TorchMember::open(m, plan, device));
-    let members = members.collect::<Result<_, _>>()?;
-    Ok(Box::new(TorchBackend { device, members, input: Vec::new() }))
+    let open = |(idx, member)| held.contains(&idx).then(|| TorchMember::open(member, plan, device)).transpose();
+    let members = plan.members.iter().enumerate().map(open).collect::<Result<_, _>>()?;
+    Ok(Box::new(TorchEngine { device, members }))
 }
 
 /// The device as tch has it.
@@ -102,17 +100,16 @@ fn target(device: DeviceId) -> Device {
 }
 
 impl TorchMember {
-    fn open(planned: &MemberPlan, plan: &Plan, device: DeviceId) -> Result<Self, BackendError> {
+    fn open(planned: &MemberPlan, plan: &Plan, device: DeviceId) -> Result<Self, DeviceError> {
         let member = &planned.member;
         // Weights that a device cannot take are not to blame.
         let failed = |detail: String| match names_device(&detail) {
-            true => BackendError::Device { device, detail },
-            false => BackendError::Weights { member: member.name.clone(), detail },
+            true => DeviceError::Missing { device, detail },
+            false => DeviceError::Weights { member: member.name.clone(), detail },
         };
         let body = Body::open(planned, target(device)).map_err(failed)?;
         let precision = planned.resolved_precision;
-        let input = InputPlan::new(&member.input, &plan.bands, member.spec.size_rule(), plan.pipeline.tiling.border);
-        let member = Self { spec: member.spec.clone(), input, precision, body };
+        let member = Self { spec: member.spec.clone(), precision, body };
         if let (Body::Program(_), Some(scene)) = (&member.body, plan.scenes.first()) {
             // What a program returns is only known when it runs: once, before work starts.
             member.try_out(scene.grid.crop(), device).map_err(failed)?;
@@ -127,16 +124,17 @@ impl TorchMember {
         self.forward(&zeros, 1, full, device).map(drop).map_err(|e| explain(&e))
     }
 
-    fn forward(&self, input: &[f32], n_tiles: usize, full: Size, device: DeviceId) -> Result<Logits, BackendError> {
+    fn forward(&self, input: &[f32], n_tiles: usize, full: Size, device: DeviceId) -> Result<Logits, DeviceError> {
         let failed = |detail: String| match &self.body {
             // What a program says of itself breaks no device.
-            Body::Program(_) if !names_device(&detail) => BackendError::Forward { detail },
+            Body::Program(_) if !names_device(&detail) => DeviceError::Forward { detail },
             Body::Program(_) | Body::Known { .. } => failure(device, &detail),
         };
         let shape = [n_tiles as i64, i64::from(self.spec.bands), i64::from(full.height), i64::from(full.width)];
         let tensor = Tensor::from_slice(input).f_view(shape).and_then(|t| t.f_to_device(target(device)));
         let tensor = tensor.and_then(|t| t.f_to_kind(kind(self.precision))).map_err(|e| failed(e.to_string()))?;
         let out = run(self.body.network(), &tensor).map_err(|e| failed(e.to_string()))?;
+        let given = precision_of(out.values.kind());
         let values = out.values.f_to_kind(Kind::Float).and_then(|t| t.f_to_device(Device::Cpu));
         let values = values.and_then(|t| t.f_contiguous()).map_err(|e| failed(e.to_string()))?;
         let (_, n_classes, height, width) = values.size4().map_err(|e| failed(e.to_string()))?;
@@ -145,6 +143,7 @@ impl TorchMember {
         values.f_copy_data(&mut host, values.numel()).map_err(|e| failed(e.to_string()))?;
         Ok(Logits {
             values: host,
+            precision: vec![given; n_tiles],
             n_tiles,
             n_classes: side(n_classes) as usize,
             size: Size::new(side(width), side(height)),
@@ -162,6 +161,17 @@ fn kind(precision: Precision) -> Kind {
     }
 }
 
+/// The type that values came in, and as which they are stored.
+fn precision_of(kind: Kind) -> Precision {
+    if kind == Kind::Half {
+        Precision::F16
+    } else if kind == Kind::BFloat16 {
+        Precision::BF16
+    } else {
+        Precision::F32
+    }
+}
+
 /// Converts every variable that is no integer. `VarStore`'s own way panics where the device has no room.
 fn convert(store: &VarStore, precision: Precision) -> Result<(), TchError> {
     for mut variable in store.variables().into_values().filter(Tensor::is_floating_point) {
@@ -171,27 +181,39 @@ fn convert(store: &VarStore, precision: Precision) -> Result<(), TchError> {
     Ok(())
 }
 
-impl Backend for TorchBackend {
-    fn forward(&mut self, batch: &RawBatch, key: ForwardKey) -> Result<Logits, BackendError> {
-        let member = &self.members[key.member];
-        member.input.fill(batch, &mut self.input);
-        member.forward(&self.input, batch.len(), member.input.padded(batch.crop), self.device)
+impl Engine for TorchEngine {
+    fn forward(&mut self, pass: Pass, input: Input<'_>, precision: Precision) -> Result<Logits, DeviceError> {
+        let (device, n_tiles) = (self.device, input.batch.len());
+        let Some(member) = &mut self.members[pass.member] else {
+            return Err(DeviceError::Forward { detail: "the device does not hold it; this is a bug in swath".into() });
+        };
+        let run = |member: &TorchMember| member.forward(input.values, n_tiles, input.size, device);
+        let planned = member.precision;
+        if kind(planned) == kind(precision) {
+            return run(member);
+        }
+        // The stored weights widened: what overflowed was an activation.
+        member.convert(precision).map_err(|e| failure(device, &e.to_string()))?;
+        let logits = run(member);
+        member.convert(planned).map_err(|e| failure(device, &e.to_string()))?;
+        logits
     }
 
-    fn forward_f32(&mut self, batch: &RawBatch, key: ForwardKey) -> Option<Result<Logits, BackendError>> {
-        let member = &mut self.members[key.member];
-        let precision = member.precision;
-        if kind(precision) == Kind::Float {
-            return None;
+    fn can_widen(&self, pass: Pass, precision: Precision) -> bool {
+        // A program's weights are not within reach.
+        let has_store = self.members[pass.member].as_ref().is_some_and(|member| member.body.store().is_some());
+        has_store && kind(precision) != Kind::Float
+    }
+}
+
+impl TorchMember {
+    /// Converts its variables; from here on it runs in that precision.
+    fn convert(&mut self, precision: Precision) -> Result<(), TchError> {
+        if let Some(store) = self.body.store() {
+            convert(store, precision)?;
         }
-        // The stored weights widened: what overflowed was an activation. Those of a program are not within reach.
-        let widened = convert(member.body.store()?, Precision::F32);
-        member.precision = Precision::F32;
-        let logits = widened.map_err(|e| failure(self.device, &e.to_string())).and_then(|()| self.forward(batch, key));
-        let member = &mut self.members[key.member];
-        let narrowed = convert(member.body.store()?, precision).map_err(|e| failure(self.device, &e.to_string()));
-        member.precision = precision;
-        Some(narrowed.and(logits))
+        self.precision = precision;
+        Ok(())
     }
 }
 
@@ -221,10 +243,10 @@ pub fn cuda_devices() -> usize {
 ///
 /// # Errors
 /// The first member whose file does not fit.
-pub fn check_weights(plan: &Plan) -> Result<(), BackendError> {
+pub fn check_weights(plan: &Plan) -> Result<(), DeviceError> {
     // A program is known by its digest alone.
     for planned in plan.members.iter().filter(|m| m.member.spec.script.is_none()) {
-        let failed = |detail: String| BackendError::Weights { member: planned.member.name.clone(), detail };
+        let failed = |detail: String| DeviceError::Weights { member: planned.member.name.clone(), detail };
         if let Weights::File(path) = &planned.member.weights {
             let layout = registry::outline(&planned.member.spec).map_err(|e| failed(e.to_string()))?;
             weights::check(&layout, path).map_err(|e| failed(refused(&e)))?;

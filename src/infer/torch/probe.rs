@@ -6,14 +6,14 @@ use std::sync::Arc;
 use super::{Body, TorchMember, explain, refused, target};
 use crate::config::classes::ClassId;
 use crate::config::{Combine, Weights};
-use crate::infer::backend::BackendError;
 use crate::infer::batch::RawBatch;
 use crate::infer::combine::Combiner;
 use crate::infer::damage::Damage;
+use crate::infer::device::DeviceError;
 use crate::infer::failure::failure;
 use crate::infer::input::InputPlan;
 use crate::infer::logits::Logits;
-use crate::plan::{DeviceId, Plan};
+use crate::plan::{DeviceId, Plan, Plane};
 use crate::weights::layout::Layout;
 use crate::zoo::layers::scope::Purpose;
 use crate::zoo::registry::{self, Built};
@@ -28,6 +28,7 @@ pub struct Probe {
     tiles: Arc<[RawBatch]>,
     /// The member's answer to each, and the classes that follow from it.
     answers: Vec<(Logits, Vec<Vec<ClassId>>)>,
+    inputs: InputPlan,
     input: Vec<f32>,
 }
 
@@ -37,13 +38,13 @@ impl Probe {
     /// # Errors
     /// When the member has no weights file of a known network, that does not fit, its own answers are not finite, or the device or
     /// libtorch fails.
-    pub fn open(plan: &Plan, member: usize, device: DeviceId, tiles: Arc<[RawBatch]>) -> Result<Self, BackendError> {
+    pub fn open(plan: &Plan, member: usize, device: DeviceId, tiles: Arc<[RawBatch]>) -> Result<Self, DeviceError> {
         if let Some(detail) = super::torch_problem(device) {
-            return Err(BackendError::Device { device, detail });
+            return Err(DeviceError::Missing { device, detail });
         }
         let planned = &plan.members[member];
         let spec = &planned.member.spec;
-        let failed = |detail: String| BackendError::Weights { member: planned.member.name.clone(), detail };
+        let failed = |detail: String| DeviceError::Weights { member: planned.member.name.clone(), detail };
         let Weights::File(path) = &planned.member.weights else {
             return Err(failed("it has a seed, no file".to_owned()));
         };
@@ -51,12 +52,12 @@ impl Probe {
         let Built { mut store, layout, network } = built;
         let values = store::values(&layout, path).map_err(|e| failed(refused(&e)))?;
         store.freeze();
-        let input = InputPlan::new(&planned.member.input, &plan.bands, spec.size_rule(), plan.pipeline.tiling.border);
+        let inputs = InputPlan::new(&planned.member.input, &plan.bands, spec.size_rule(), plan.pipeline.tiling.border);
         let precision = planned.resolved_precision;
         super::convert(&store, precision).map_err(|e| failed(e.to_string()))?;
-        let member = TorchMember { spec: spec.clone(), input, precision, body: Body::Known { store, network } };
+        let member = TorchMember { spec: spec.clone(), precision, body: Body::Known { store, network } };
         let (answers, input) = (Vec::new(), Vec::new());
-        let mut probe = Self { device, member, layout, weights: values, tiles, answers, input };
+        let mut probe = Self { device, member, layout, weights: values, tiles, answers, inputs, input };
         probe.set(|_| None)?;
         for tile in Arc::clone(&probe.tiles).iter() {
             let logits = probe.run(tile)?;
@@ -80,7 +81,7 @@ impl Probe {
     ///
     /// # Errors
     /// When the device or libtorch fails.
-    pub fn damage(&mut self, changed: impl FnMut(&str) -> Option<Vec<f32>>) -> Result<Damage, BackendError> {
+    pub fn damage(&mut self, changed: impl FnMut(&str) -> Option<Vec<f32>>) -> Result<Damage, DeviceError> {
         self.set(changed)?;
         let mut sums = Sums::default();
         for (idx, tile) in Arc::clone(&self.tiles).iter().enumerate() {
@@ -93,7 +94,7 @@ impl Probe {
         Ok(sums.damage())
     }
 
-    fn set(&mut self, mut changed: impl FnMut(&str) -> Option<Vec<f32>>) -> Result<(), BackendError> {
+    fn set(&mut self, mut changed: impl FnMut(&str) -> Option<Vec<f32>>) -> Result<(), DeviceError> {
         let Body::Known { store, .. } = &self.member.body else { return Ok(()) };
         let own = &self.weights;
         let set = store::assign(store, &self.layout, |name, _| {
@@ -102,9 +103,9 @@ impl Probe {
         set.map_err(|e| failure(self.device, &explain(&e)))
     }
 
-    fn run(&mut self, tile: &RawBatch) -> Result<Logits, BackendError> {
-        self.member.input.fill(tile, &mut self.input);
-        self.member.forward(&self.input, tile.len(), self.member.input.padded(tile.crop), self.device)
+    fn run(&mut self, tile: &RawBatch) -> Result<Logits, DeviceError> {
+        self.inputs.fill(tile, &mut self.input);
+        self.member.forward(&self.input, tile.len(), self.inputs.padded(tile.crop), self.device)
     }
 }
 
@@ -115,8 +116,9 @@ fn is_finite(tile: &RawBatch, logits: &Logits) -> bool {
 
 /// Classes of what each tile owns.
 fn labels(tile: &RawBatch, logits: &Logits) -> Vec<Vec<ClassId>> {
-    let combiner = Combiner::new(Combine::Logits, vec![1.0]);
-    tile.kept.iter().enumerate().map(|(idx, kept)| combiner.labels(&[logits], idx, *kept)).collect()
+    let combiner = Combiner::new(Combine::Logits, vec![1.0], vec![Plane::Labels]);
+    let forwards = [(0, logits.clone())];
+    tile.kept.iter().enumerate().flat_map(|(idx, kept)| combiner.planes(&forwards, idx, *kept).0).collect()
 }
 
 /// What two answers differ in, so far.
@@ -174,7 +176,7 @@ mod tests {
 
     fn logits(values: &[f32]) -> Logits {
         let size = Size::new(2, 1);
-        Logits { values: values.to_vec(), n_tiles: 1, n_classes: 2, size, full: size, upsample: None }
+        Logits::of_f32(values.to_vec(), 1, 2, size, size, None)
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::{Error, Extent, Run};
 use crate::config::format_duration;
 use crate::faults::Fault;
 use crate::flow::{GraphError, StageReport};
-use crate::infer::{BackendError, open_backends};
+use crate::infer::{DeviceError, open_devices};
 use crate::journal::{Conceded, ConcessionRecord, DeviceFaultRecord, Journal, JournalError, Record};
 use crate::report::{Watch, eprint_line, plural};
 
@@ -39,8 +39,8 @@ impl Run<'_> {
                 guard: self.options.guard.clone(),
                 faults: self.options.faults.clone(),
             };
-            let backends = std::mem::take(&mut self.backends);
-            let running = wire(&self.board, &parts, backends, self.stop.clone())?;
+            let opened = std::mem::take(&mut self.devices);
+            let running = wire(&self.board, &parts, opened, self.stop.clone())?;
             let budget = running.budget.clone();
             let followed = self.follow(running, watch);
             let wall = started.elapsed();
@@ -76,8 +76,8 @@ impl Run<'_> {
             concede(&mut journal, &self.record.report.plan, &conceded)?;
             journal.state()?.entries
         };
-        let reopened = open_backends(self.board.plan(), &self.schedule, &self.device_faults);
-        self.backends = reopened.map_err(|error| self.not_reopened(error))?;
+        let reopened = open_devices(self.board.plan(), &self.schedule, &self.device_faults);
+        self.devices = reopened.map_err(|error| self.not_reopened(error))?;
         let board = Arc::get_mut(&mut self.board);
         let board = board.ok_or_else(|| Error::Internal("a stage outlives its pass".into()))?;
         board.begin_pass(&conceded, entries);
@@ -136,20 +136,22 @@ impl Run<'_> {
                     are(ahead.all)
                 )
             }
-            Some(Step::Members { members, fits }) => {
+            Some(Step::Passes { passes, fits }) => {
                 let (journal, plan) = (&self.journal, &self.record.report.plan);
-                let conceded = self.board.concede_members(members, elapsed.as_secs_f64(), |what| {
+                let conceded = self.board.concede_passes(passes, elapsed.as_secs_f64(), |what| {
                     let mut journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
                     concede(&mut journal, plan, std::slice::from_ref(what))
                 })?;
                 if conceded.n_units() == 0 {
                     return Ok(());
                 }
-                let names: Vec<String> = self.board.plan().members.iter().map(|m| m.member.name.clone()).collect();
-                let units = conceded.n_units();
-                self.record.step(elapsed, units, &names[..members]);
+                let plan = self.board.plan();
+                let mut kept: Vec<usize> = plan.kept_first().take(passes).collect();
+                kept.sort_unstable();
+                let (names, units) = (plan.members_of(&kept), conceded.n_units());
+                self.record.step(elapsed, units, &names);
                 let few = if fits { "as many members as fit" } else { "one member, and even that may not fit" };
-                format!("what has not begun, {}, is left to {few}: {}", n_units(units), names[..members].join(" + "))
+                format!("what has not begun, {}, is left to {few}: {}", n_units(units), names.join(" + "))
             }
         };
         let limit = self.options.deadline.unwrap_or_default();
@@ -163,7 +165,7 @@ impl Run<'_> {
     }
 
     /// The error of a device that was there in the last pass and cannot be opened for the next one: it is lost, and counted.
-    fn not_reopened(&self, error: BackendError) -> Error {
+    fn not_reopened(&self, error: DeviceError) -> Error {
         devices::lost(&error).map_or_else(|| error.into(), |fault| self.count(fault))
     }
 

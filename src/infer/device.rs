@@ -1,0 +1,214 @@
+//! The seam to what runs the networks: a device takes work and gives it back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::batch::{RawBatch, TileFault, TileResult};
+use super::combine::Combiner;
+use super::engine::Engine;
+use super::fake::FakeEngine;
+use super::faulty::FaultyEngine;
+use super::host::HostDevice;
+use super::logits::Logits;
+use super::torch_engine;
+use crate::faults::Faults;
+use crate::plan::{BackendKind, DeviceId, Plan, Schedule};
+
+/// Why a device cannot do its work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    /// The members' weights do not fit their networks.
+    #[error("cannot load the weights of member `{member}`: {detail}")]
+    Weights {
+        /// The member.
+        member: String,
+        /// The differences.
+        detail: String,
+    },
+    /// There is no such device, or the build has no such backend.
+    #[error("cannot use the device {device}: {detail}")]
+    Missing {
+        /// The device.
+        device: DeviceId,
+        /// Why.
+        detail: String,
+    },
+    /// A forward pass itself: this batch fails, and the device lives.
+    #[error("{detail}")]
+    Forward {
+        /// What the library said.
+        detail: String,
+    },
+    /// The device has not the memory for the batches in flight. What it held for them is free again.
+    #[error("out of memory: {detail}")]
+    OutOfMemory {
+        /// What the library said.
+        detail: String,
+    },
+    /// The device is of no use to this process any more: every later pass would fail, or worse, would not.
+    #[error("the device {device} is lost: {detail}")]
+    Lost {
+        /// The device.
+        device: DeviceId,
+        /// What the library said.
+        detail: String,
+    },
+    /// The run is about to end, and a pass has not begun.
+    #[error("the forward pass was not begun: the run is ending")]
+    Halted,
+}
+
+/// A batch, and what is to be made of it.
+pub struct Work {
+    /// The crops.
+    pub batch: Arc<RawBatch>,
+    /// The passes, in the order of summation.
+    pub passes: Vec<PassWork>,
+    /// Tiles that have a fault before anything has run: no pass runs for their sake.
+    pub faults: Vec<Option<TileFault>>,
+    /// What is asked for.
+    pub wanted: Wanted,
+    /// Asked before each forward pass that runs, and told so of it; false gives the work up.
+    pub may_begin: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
+/// One of the plan's passes over a batch.
+pub struct PassWork {
+    /// Its index.
+    pub pass: usize,
+    /// What need not be run.
+    pub known: Known,
+}
+
+/// Logits that are there already.
+pub enum Known {
+    /// None.
+    Nothing,
+    /// Those of some tiles, each alone; for the others the pass runs, over the whole batch.
+    Tiles(Vec<Option<Logits>>),
+    /// Those of the batch.
+    All(Logits),
+}
+
+impl Known {
+    /// Whether a tile's are among them.
+    pub(super) fn has(&self, tile: usize) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Tiles(tiles) => tiles[tile].is_some(),
+            Self::All(_) => true,
+        }
+    }
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// The combined result.
+    Planes,
+    /// Every pass's logits.
+    Logits,
+    /// Both.
+    Both,
+}
+
+impl Wanted {
+    /// Whether the combined result is.
+    pub fn planes(self) -> bool {
+        self != Self::Logits
+    }
+
+    /// Whether logits are.
+    pub fn logits(self) -> bool {
+        self != Self::Planes
+    }
+}
+
+/// What became of some work.
+#[derive(Debug)]
+pub struct Done {
+    /// The result of each tile; empty where only logits are wanted.
+    pub tiles: Vec<TileResult>,
+    /// Logits by index of the pass, of those that did not fail; empty where only the result is wanted.
+    pub logits: Vec<(usize, Logits)>,
+    /// The tiles without a result.
+    pub faults: Vec<Option<TileFault>>,
+    /// What each pass of the work took.
+    pub ran: Vec<PassRan>,
+}
+
+/// What a pass over a batch took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PassRan {
+    /// Time on the device; none where all was known.
+    pub time: Duration,
+    /// Tiles that ran again in f32, because their logits were not finite.
+    pub reruns: u64,
+}
+
+/// A device. It belongs to one thread at a time.
+///
+/// It normalises and pads, runs passes on its engine, and combines: stored logits and those of other devices go through the same sum as
+/// its own, so equal plans give equal bytes however the work is spread.
+pub trait Device: Send {
+    /// How many batches it is to have in flight, so that it never waits for the next one.
+    fn depth(&self) -> usize;
+
+    /// Takes work. It may be begun or only noted.
+    ///
+    /// # Errors
+    /// As [`Self::collect`].
+    fn submit(&mut self, work: Work) -> Result<(), DeviceError>;
+
+    /// Whether the oldest work can be collected without waiting for what was submitted after it.
+    fn is_ready(&self) -> bool;
+
+    /// What became of the oldest work; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the device is out of memory, lost, or was told not to begin a pass: then all that is in flight is given up, none of it has a
+    /// result, and unless the device is lost it can be submitted again. A pass that fails alone is in the result.
+    fn collect(&mut self) -> Result<Option<Done>, DeviceError>;
+
+    /// Gives up all that is in flight.
+    fn abandon(&mut self);
+}
+
+/// Makes every device of the schedule, with the weights of the members that it holds and the faults that are planned for devices.
+///
+/// # Errors
+/// When a device is missing or the weights do not fit.
+pub fn open_devices(plan: &Plan, schedule: &Schedule, faults: &Faults) -> Result<Vec<Box<dyn Device>>, DeviceError> {
+    if plan.backend == BackendKind::Fake {
+        // The stand-in has no use for weights; a trial of everything else shall find the ones that a real run would refuse.
+        torch_engine::check_weights(plan)?;
+    }
+    let open = |(idx, device): (usize, &DeviceId)| {
+        let engine = engine(plan, *device, &schedule.assignment.held_by(idx))?;
+        let engine = match faults.is_empty() {
+            true => engine,
+            false => Box::new(FaultyEngine::new(engine, plan, *device, faults.clone())),
+        };
+        Ok(host(plan, engine, device.in_flight()))
+    };
+    schedule.devices.iter().enumerate().map(open).collect()
+}
+
+/// A device of the plan's class that holds no member: it combines what others ran.
+///
+/// # Errors
+/// When the device is missing.
+pub fn open_combiner(plan: &Plan, device: DeviceId) -> Result<Box<dyn Device>, DeviceError> {
+    Ok(host(plan, engine(plan, device, &[])?, 1))
+}
+
+fn engine(plan: &Plan, device: DeviceId, members: &[usize]) -> Result<Box<dyn Engine>, DeviceError> {
+    match plan.backend {
+        BackendKind::Fake => Ok(Box::new(FakeEngine::new(plan))),
+        BackendKind::Torch => torch_engine::open(plan, device, members),
+    }
+}
+
+fn host(plan: &Plan, engine: Box<dyn Engine>, depth: usize) -> Box<dyn Device> {
+    Box::new(HostDevice::new(plan, engine, Combiner::of(plan), depth))
+}
