@@ -4,12 +4,17 @@
 //! temporary name is unique to each attempt, so two live attempts at one target never write into each other.
 //! The rename itself is on disk only after [`sync_dir`] of the folder; whoever needs that calls it, once for many files.
 
+mod hashed;
+
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
+
+pub(crate) use hashed::Hashed;
+pub use hashed::WrittenFile;
 
 /// Prefix of every temporary file, so that leftovers of a killed run can be told apart and removed.
 pub const TEMP_PREFIX: &str = ".swath-tmp-";
@@ -138,7 +143,7 @@ impl FinishedFile {
     ///
     /// # Errors
     /// When it cannot be read, or is something else.
-    pub fn verify(&self, sha256: &str) -> Result<(), WriteError> {
+    fn verify(&self, sha256: &str) -> Result<(), WriteError> {
         let fail = |source| WriteError { operation: "read back", path: self.target.clone(), source };
         let found = sha256_of(self.temp.path()).map_err(fail)?;
         if found == sha256 {

@@ -35,7 +35,7 @@
 //! | [`flow`] | the generic kit: links, stages, graph, budget, stop signal, meters |
 //! | [`infer`] | [`infer::Backend`]: one device with its members; normalisation, the weighted sum and the argmax |
 //! | [`post`] | what is done to a label map before it is written: small holes filled, row by row |
-//! | [`masks`] | class masks and colour pictures as PNG, row by row |
+//! | [`outputs`] | what is written of each scene, one file per kind, row by row: masks, colour pictures |
 //! | [`stages`] | one file per stage, the messages between them, and the board of failures; the contract is in its documentation |
 //! | [`package`] | submit.zip, checked against what is expected |
 //! | [`report`] | everything that is printed, and report.json |
@@ -80,7 +80,7 @@ pub mod flow;
 pub mod geom;
 pub mod infer;
 pub mod journal;
-pub mod masks;
+pub mod outputs;
 pub mod package;
 pub mod plan;
 pub mod post;

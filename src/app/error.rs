@@ -9,7 +9,7 @@ use crate::eval::EvalError;
 use crate::flow::GraphError;
 use crate::infer::DeviceError;
 use crate::journal::JournalError;
-use crate::masks::MaskError;
+use crate::outputs::OutputError;
 use crate::package::PackageError;
 use crate::plan::{PlanError, ScanError};
 use crate::raster::GdalError;
@@ -88,7 +88,7 @@ pub enum Error {
     Print(#[from] PrintError),
     /// A mask could not be written.
     #[error(transparent)]
-    Mask(#[from] MaskError),
+    Mask(#[from] OutputError),
     /// The archive could not be made.
     #[error(transparent)]
     Package(#[from] PackageError),
@@ -198,7 +198,7 @@ impl Error {
             Self::Journal(e) => e.is_output_fault(),
             Self::Graph(GraphError::Stage { source, .. }) => {
                 let keep = source.downcast_ref::<InferError>().is_some_and(|e| matches!(e, InferError::Write(_)));
-                let mask = source.downcast_ref::<MaskError>().is_some_and(MaskError::is_output_fault);
+                let mask = source.downcast_ref::<OutputError>().is_some_and(OutputError::is_output_fault);
                 keep || mask || source.is::<WriteError>() || source.is::<CommitError>()
             }
             Self::Config(_)

@@ -7,6 +7,9 @@ use crate::config::Pipeline;
 use crate::config::classes::ClassTable;
 use crate::eval::{Comparison, Evaluation, evaluate};
 use crate::journal::JOURNAL_FILE;
+use crate::outputs::OutputKind;
+use crate::outputs::color::ColorPicture;
+use crate::outputs::mask::Mask;
 
 /// What `swath eval` is asked.
 #[derive(Clone, Debug)]
@@ -36,9 +39,10 @@ pub fn eval(request: &EvalRequest) -> Result<(Evaluation, Option<ClassTable>), E
 
 /// Refuses the colour pictures of a run directory: their values are class ids, whatever the masks hold.
 fn refuse_pictures(path: &Path) -> Result<(), Error> {
-    let is_color = |folder: &&Path| folder.ends_with("color") && folder.with_file_name(JOURNAL_FILE).is_file();
+    let is_color =
+        |folder: &&Path| folder.ends_with(ColorPicture.folder()) && folder.with_file_name(JOURNAL_FILE).is_file();
     let Some(folder) = path.ancestors().find(is_color) else { return Ok(()) };
-    let masks = folder.with_file_name("masks").join(path.strip_prefix(folder).unwrap_or(Path::new("")));
+    let masks = folder.with_file_name(Mask.folder()).join(path.strip_prefix(folder).unwrap_or(Path::new("")));
     let masks = masks.components().collect::<PathBuf>();
     Err(Error::Usage(format!(
         "`{}` holds pictures of masks: their values are indices of a palette, not class values; give `{}`",

@@ -12,7 +12,7 @@ use crate::journal::Checkpoints;
 use crate::plan::{Concessions, DeviceId, Plan, Planned};
 use crate::raster::OpenSource;
 use crate::report::eprint_line;
-use crate::stages::{Board, Memory};
+use crate::stages::{Board, PriorResults};
 use crate::weights::WeightsFile;
 use crate::weights::swz::is_kept_exact;
 use crate::words::format_bytes;
@@ -39,7 +39,7 @@ impl Trial {
         job.settings.push("inference.batch=1".to_owned());
         let Job { planned, schedule, source, .. } = prepare(&job)?;
         let Planned { plan, refused, .. } = planned;
-        refused.iter().for_each(|r| eprint_line(&format!("left out: {}: {}", r.file.display(), r.cause)));
+        refused.iter().for_each(|r| eprint_line(&format!("left out: {}: {}", r.failure.file, r.failure.cause)));
         let members = files.iter().map(|file| member_of(&plan, file)).collect::<Result<_, _>>()?;
         let chosen = evenly(&tiles(&plan), request.tiles);
         if chosen.is_empty() {
@@ -112,7 +112,7 @@ fn check_memory(plan: &Plan, n_tiles: usize) -> Result<(), Error> {
 
 /// The chosen tiles, through the stages of a run.
 fn read(plan: &Plan, source: &Arc<dyn OpenSource>, chosen: &[(usize, usize)]) -> Result<Vec<RawBatch>, Error> {
-    let nothing = Memory::nothing(plan.scenes.len(), Checkpoints::of(Path::new("")));
+    let nothing = PriorResults::nothing(plan.scenes.len(), Checkpoints::of(Path::new("")));
     let board = Arc::new(Board::new(plan.clone(), Concessions::default(), nothing, Arc::clone(source)));
     let mut units: Vec<usize> = chosen.iter().map(|(unit, _)| *unit).collect();
     units.dedup();
@@ -128,9 +128,8 @@ fn read(plan: &Plan, source: &Arc<dyn OpenSource>, chosen: &[(usize, usize)]) ->
         }
     }
     graph.join()?;
-    for (scene, failure) in (0..board.n_scenes()).filter_map(|scene| Some((scene, board.failure(scene)?))) {
-        let label = plan.label_of(scene as usize);
-        eprint_line(&format!("left out: {label} ({}): {}", failure.stage, failure.cause));
+    for failure in (0..board.n_scenes()).filter_map(|scene| board.failure(scene)) {
+        eprint_line(&format!("left out: {} ({}): {}", failure.file, failure.stage, failure.cause));
     }
     if raw.is_empty() {
         return Err(Error::Usage("no tile of --data can be used: name other scenes".into()));

@@ -9,7 +9,7 @@ use super::run::resume::{Found, holds, look_back};
 use super::run::{preconditions, record, throughput};
 use super::{Error, Job, JobRequest, Partial, RunOptions, prepare};
 use crate::infer;
-use crate::journal::Journal;
+use crate::journal::{FailureRecord, Journal};
 use crate::plan::{Concessions, DeviceId, Plan, PlanTotals, Scene, Schedule};
 use crate::report::{EarlierWork, PlanDocument, PlannedMember, PlannedScene, RefusedScene};
 
@@ -102,14 +102,14 @@ impl There {
 fn document(job: &Job, there: There) -> Result<PlanDocument, Error> {
     let (plan, schedule) = (&job.planned.plan, &job.schedule);
     let totals = plan.totals();
-    let refused = job.planned.refused.iter();
+    let refused = job.planned.refused.iter().map(|refusal| refusal.failure.clone());
     let speed = throughput::recall(plan, schedule);
     Ok(PlanDocument {
         plan: plan.digest().map_err(|e| Error::Internal(e.to_string()))?,
         versions: plan.versions.clone(),
         backend: plan.backend.name(),
         scenes: plan.scenes.iter().map(|s| scene(s, &plan.root.join(&s.file))).collect(),
-        refused: refused.map(|r| RefusedScene { file: r.file.display().to_string(), cause: r.cause.clone() }).collect(),
+        refused: refused.map(|FailureRecord { file, cause, .. }| RefusedScene { file, cause }).collect(),
         ignored: job.planned.ignored,
         units: plan.units.len() as u64,
         tiles: totals.tiles,

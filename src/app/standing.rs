@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::lock::Lock;
+use super::run::record::failed_scene;
 use super::run::resume::is_whole;
 use super::{Error, JobRequest, prepare};
 use crate::atomic::WriteError;
 use crate::config::name_fault;
-use crate::journal::{Checkpoints, FileRecord, Journal, JournalError, State};
+use crate::journal::{Checkpoints, FileRecord, Journal, JournalError, SceneRecord, State};
+use crate::outputs::OutputLayout;
 use crate::plan::{Concessions, Keys, Plan};
-use crate::report::{FailedScene, RunReport};
+use crate::report::RunReport;
 pub use crate::report::{Standing, Verified};
-use crate::stages::OutputLayout;
 use crate::words::{count, format_bytes};
 
 /// Looks at a run directory: nothing is written, so that it may be a folder without the right to write.
@@ -32,7 +33,8 @@ fn look(dir: &Path) -> Result<(Journal, State), Error> {
 pub fn status(dir: &Path) -> Result<Standing, Error> {
     let (_, state) = look(dir)?;
     let scenes = state.run.as_ref().map_or(0, |r| r.scenes);
-    let (done, failed) = (state.scenes.len() as u64, state.failures.len() as u64);
+    let done = state.scenes.values().filter(|scene| scene.complete).count() as u64;
+    let failed = state.failures.len() as u64;
     let outstanding = scenes.saturating_sub(done + failed);
     let running = Lock::holder(dir).map(|h| h.to_string());
     let started = state.run.as_ref().map_or(0, |r| r.started);
@@ -40,16 +42,10 @@ pub fn status(dir: &Path) -> Result<Standing, Error> {
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs().saturating_sub(started));
     let done_now = done.saturating_sub(state.run.as_ref().map_or(0, |r| r.done_before));
     let pace = (running.is_some() && done_now > 0).then(|| elapsed as f64 / done_now as f64);
-    let failure = |f: crate::journal::FailureRecord| FailedScene {
-        scene: f.file,
-        stage: f.stage,
-        cause: f.cause,
-        action: String::new(),
-    };
     Ok(Standing {
         scenes,
         done,
-        failed: state.failures.into_values().map(failure).collect(),
+        failed: state.failures.into_values().map(|failure| failed_scene(failure, "")).collect(),
         outstanding,
         checkpoints: state.entries.len() as u64,
         checkpoint_bytes: state.artefacts.values().map(|a| a.bytes).sum(),
@@ -70,7 +66,7 @@ pub fn verify(dir: &Path) -> Result<Verified, Error> {
         let reason = "SQLite finds it damaged".to_owned();
         return Err(JournalError::Format { path: dir.join(crate::journal::JOURNAL_FILE), reason }.into());
     }
-    let outputs = state.scenes.values().flat_map(|scene| &scene.files);
+    let outputs = state.scenes.values().flat_map(SceneRecord::files);
     let archive = state.archive.iter().map(|archive| &archive.file);
     let mut verified = Verified::default();
     for file in outputs.chain(state.artefacts.values()).chain(archive) {

@@ -9,7 +9,7 @@ use crate::atomic;
 use crate::config::MaskDepth;
 use crate::config::classes::ClassTable;
 use crate::geom::{PixelRect, Span};
-use crate::masks::{MaskReader, MaskWriter};
+use crate::outputs::{MaskReader, mask};
 use crate::raster::{
     DecoderLimits, GeoTiff, Isolated, OpenSource, PixelBuf, PixelType, RasterSource, ReadRequest, write_geotiff,
 };
@@ -73,8 +73,8 @@ fn write(drawn: &Drawn, classes: &ClassTable) -> Result<(), Error> {
     let scene = &drawn.scene;
     let raster = GeoTiff { size: scene.size, planes: &scene.rgb, transform: scene.transform, epsg: scene.epsg };
     write_geotiff(&drawn.image, &raster)?;
-    let mut writer = MaskWriter::create(&drawn.mask, scene.size, MaskDepth::Eight, classes)?;
-    writer.write_rows(&scene.truth)?;
+    let mut writer = mask::create(&drawn.mask, scene.size, MaskDepth::Eight, classes)?;
+    writer.push(&scene.truth)?;
     writer.finish()?.file.persist()?;
     Ok(())
 }

@@ -189,7 +189,7 @@ mod tests {
     use super::*;
     use crate::config::MaskDepth;
     use crate::geom::Size;
-    use crate::masks::constant;
+    use crate::outputs::constant;
 
     fn mask(path: PathBuf, size: Size, depth: MaskDepth, value: u16) {
         constant(&path, size, depth, value).unwrap().file.persist().unwrap();

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::geotiff::{RasterLabels, Rasters};
 use super::text::chain;
 use crate::geom::Size;
-use crate::masks::MaskReader;
+use crate::outputs::MaskReader;
 
 /// Extensions of class masks, the preferred one first.
 pub(super) const EXTENSIONS: [&str; 3] = ["png", "tif", "tiff"];

@@ -4,11 +4,9 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
 use super::record::{ArtefactRecord, EntryRecord, FileRecord, Location};
 use super::{KeyHasher, StageKey};
-use crate::atomic::{AtomicFile, FinishedFile, WriteError};
+use crate::atomic::{AtomicFile, FinishedFile, Hashed, WriteError, WrittenFile};
 
 /// First bytes of an artefact file; the last one is the version of its form.
 const MAGIC: &[u8; 8] = b"swathck\x01";
@@ -44,17 +42,9 @@ pub struct Artefact {
 /// An artefact file being written.
 #[derive(Debug)]
 pub struct ArtefactWriter {
-    content: Content,
+    content: Hashed<AtomicFile>,
     path: String,
     entries: Vec<EntryRecord>,
-}
-
-/// The file so far, hashed and counted as it is written.
-#[derive(Debug)]
-struct Content {
-    file: AtomicFile,
-    hasher: Sha256,
-    bytes: u64,
 }
 
 impl Checkpoints {
@@ -75,8 +65,8 @@ impl Checkpoints {
         let (shelf, rest) = name.as_str().split_at(2);
         let path = format!("{}/{shelf}/{}", Self::FOLDER, &rest[..30]);
         let file = AtomicFile::create(self.dir.join(&path))?;
-        let mut content = Content { file, hasher: Sha256::new(), bytes: 0 };
-        content.write_all(MAGIC).map_err(|e| content.file.write_error(e))?;
+        let mut content = Hashed::new(file);
+        content.write_all(MAGIC).map_err(|e| content.fault(e))?;
         Ok(ArtefactWriter { content, path, entries: Vec::new() })
     }
 
@@ -111,10 +101,10 @@ impl ArtefactWriter {
     /// # Errors
     /// When the file system refuses.
     pub fn add(&mut self, key: StageKey, pieces: &[&[u8]]) -> Result<(), WriteError> {
-        let offset = self.content.bytes;
+        let offset = self.content.bytes();
         let compressed = compress(&mut self.content, pieces);
-        compressed.map_err(|e| self.content.file.write_error(e))?;
-        self.entries.push(EntryRecord { key, offset, bytes: self.content.bytes - offset });
+        compressed.map_err(|e| self.content.fault(e))?;
+        self.entries.push(EntryRecord { key, offset, bytes: self.content.bytes() - offset });
         Ok(())
     }
 
@@ -123,34 +113,19 @@ impl ArtefactWriter {
     /// # Errors
     /// When the file system refuses or gives other bytes back.
     pub fn finish(self) -> Result<Artefact, WriteError> {
-        let Self { content: Content { file, hasher, .. }, path, entries } = self;
-        let finished = file.finish()?;
-        let sha256 = crate::hex(&hasher.finalize());
-        finished.verify(&sha256)?;
-        let file = FileRecord { path, bytes: finished.bytes(), sha256 };
-        Ok(Artefact { file: finished, record: ArtefactRecord { file, entries } })
+        let Self { content, path, entries } = self;
+        let WrittenFile { file, sha256 } = content.finish()?;
+        let record = FileRecord { path, bytes: file.bytes(), sha256 };
+        Ok(Artefact { file, record: ArtefactRecord { file: record, entries } })
     }
 }
 
 /// Writes one frame.
-fn compress(into: &mut Content, pieces: &[&[u8]]) -> io::Result<()> {
+fn compress(into: &mut Hashed<AtomicFile>, pieces: &[&[u8]]) -> io::Result<()> {
     let mut encoder = zstd::stream::write::Encoder::new(into, LEVEL)?;
     encoder.include_checksum(true)?;
     pieces.iter().try_for_each(|piece| encoder.write_all(piece))?;
     encoder.finish().map(|_| ())
-}
-
-impl Write for Content {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let n = self.file.write(bytes)?;
-        self.hasher.update(&bytes[..n]);
-        self.bytes += n as u64;
-        Ok(n)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
 }
 
 #[cfg(test)]

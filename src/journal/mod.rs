@@ -24,6 +24,6 @@ pub use artefact::{Artefact, ArtefactError, ArtefactWriter, Checkpoints};
 pub use key::{KeyHasher, StageKey};
 pub use record::{
     ArchiveRecord, ArtefactRecord, Conceded, ConcessionRecord, DeviceFaultRecord, EntryRecord, FailureRecord,
-    FileRecord, Location, Record, RunRecord, SceneFacts, SceneRecord,
+    FileRecord, Location, OutputRecord, Record, RunRecord, SceneFacts, SceneRecord,
 };
 pub use store::{JOURNAL_FILE, Journal, JournalError, State, is_disk_full};

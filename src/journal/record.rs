@@ -8,7 +8,7 @@ use super::StageKey;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "lowercase")]
 pub enum Record {
-    /// A scene is done.
+    /// Outputs of a scene are there.
     Scene(SceneRecord),
     /// A scene has failed.
     Failure(FailureRecord),
@@ -36,18 +36,35 @@ pub struct FileRecord {
     pub sha256: String,
 }
 
-/// A scene whose files are all there.
+/// A scene and those of its outputs that are there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SceneRecord {
     /// Name of the scene's outputs.
     pub name: String,
+    /// Whether these are all that its run was to make: then the scene is done. Otherwise the others are still to be made.
+    pub complete: bool,
+    /// Its outputs.
+    pub outputs: Vec<OutputRecord>,
+    /// What was found out on the way.
+    pub facts: SceneFacts,
+}
+
+/// One kind of output of a scene. It holds if all of its files do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputRecord {
+    /// Name of the kind.
+    pub kind: String,
     /// Key of the encoded result.
     pub key: StageKey,
-    /// Its files, the mask first.
+    /// Its files.
     pub files: Vec<FileRecord>,
-    /// What was found out on the way.
-    #[serde(default)]
-    pub facts: SceneFacts,
+}
+
+impl SceneRecord {
+    /// The files of all outputs.
+    pub fn files(&self) -> impl Iterator<Item = &FileRecord> {
+        self.outputs.iter().flat_map(|output| &output.files)
+    }
 }
 
 /// What a report says of a scene beside its files, so that it can be told again without doing the scene again.
@@ -66,7 +83,7 @@ pub struct SceneFacts {
 pub struct FailureRecord {
     /// Name of the outputs it would have had.
     pub name: String,
-    /// The input.
+    /// The file, and the page of it where one was named.
     pub file: String,
     /// The stage that noticed.
     pub stage: String,

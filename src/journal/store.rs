@@ -22,7 +22,7 @@ use look::View;
 pub const JOURNAL_FILE: &str = "run.db";
 
 /// Version of the tables. Another one is refused; the content of the records is versioned by their keys.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Another process may hold the file for a moment: `swath status` beside a run.
 const BUSY: Duration = Duration::from_secs(10);
@@ -34,12 +34,8 @@ CREATE TABLE artefact (path TEXT PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWI
 CREATE TABLE entry (key TEXT PRIMARY KEY, path TEXT NOT NULL, offset INTEGER NOT NULL, bytes INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE archive (id INTEGER PRIMARY KEY CHECK (id = 1), record TEXT NOT NULL);
 CREATE TABLE run (id INTEGER PRIMARY KEY, record TEXT NOT NULL);
-";
-
-/// Tables that journals of this format may lack.
-const LATER: &str = "
-CREATE TABLE IF NOT EXISTS concession (id INTEGER PRIMARY KEY, record TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS device_fault (id INTEGER PRIMARY KEY, record TEXT NOT NULL);
+CREATE TABLE concession (id INTEGER PRIMARY KEY, record TEXT NOT NULL);
+CREATE TABLE device_fault (id INTEGER PRIMARY KEY, record TEXT NOT NULL);
 ";
 
 /// Why a journal cannot be used.
@@ -92,7 +88,7 @@ pub fn is_disk_full(error: &(dyn std::error::Error + 'static)) -> bool {
 /// Everything a journal holds, by what it is looked up by.
 #[derive(Clone, Debug, Default)]
 pub struct State {
-    /// Done scenes by name.
+    /// Scenes with outputs by name.
     pub scenes: BTreeMap<String, SceneRecord>,
     /// Failed scenes by name.
     pub failures: BTreeMap<String, FailureRecord>,
@@ -149,8 +145,7 @@ impl Journal {
             let schema = format!("BEGIN; {SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;");
             self.connection.execute_batch(&schema).map_err(fail())?;
         }
-        self.check_format()?;
-        self.connection.execute_batch(LATER).map_err(fail())
+        self.check_format()
     }
 
     fn check_format(&self) -> Result<(), JournalError> {
@@ -292,8 +287,8 @@ impl Journal {
             artefacts: artefacts.into_iter().map(|f| (f.path.clone(), f)).collect(),
             archive: self.records("SELECT record FROM archive")?.pop(),
             run: self.records("SELECT record FROM run ORDER BY id DESC LIMIT 1")?.pop(),
-            concessions: self.later_records("concession")?,
-            device_faults: self.later_records("device_fault")?,
+            concessions: self.records("SELECT record FROM concession ORDER BY id")?,
+            device_faults: self.records("SELECT record FROM device_fault ORDER BY id")?,
         })
     }
 
@@ -317,16 +312,6 @@ impl Journal {
             serde_json::from_str(&text).map_err(|e| self.format(format!("a record cannot be read: {e}")))
         };
         rows.map(parse).collect()
-    }
-
-    /// The records of a table that a journal may lack, in order.
-    fn later_records<T: DeserializeOwned>(&self, table: &str) -> Result<Vec<T>, JournalError> {
-        let query = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?1";
-        let found = self.connection.query_row(query, [table], |row| row.get::<_, i64>(0));
-        match found.map_err(sql("read", &self.path))? {
-            0 => Ok(Vec::new()),
-            _ => self.records(&format!("SELECT record FROM {table} ORDER BY id")),
-        }
     }
 
     /// Whether a pragma that finds damage finds none.
@@ -413,7 +398,7 @@ fn unsigned(value: i64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::{KeyHasher, SceneFacts};
+    use crate::journal::{KeyHasher, OutputRecord, SceneFacts};
 
     fn key(text: &str) -> StageKey {
         KeyHasher::new("test").text(text).finish()
@@ -426,8 +411,8 @@ mod tests {
     fn scene(name: &str) -> Record {
         Record::Scene(SceneRecord {
             name: name.into(),
-            key: key(name),
-            files: vec![file("masks/a.png")],
+            complete: true,
+            outputs: vec![OutputRecord { kind: "masks".into(), key: key(name), files: vec![file("masks/a.png")] }],
             facts: SceneFacts::default(),
         })
     }

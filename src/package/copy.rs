@@ -7,7 +7,7 @@ use std::path::Path;
 use super::{PackageError, Rules};
 use crate::config::MaskDepth;
 use crate::geom::Size;
-use crate::masks::MaskReader;
+use crate::outputs::MaskReader;
 
 /// Checks masks against the rules of an archive.
 pub(super) struct Checker {

@@ -7,7 +7,7 @@ use zip::result::ZipError;
 
 use crate::atomic::WriteError;
 use crate::geom::Size;
-use crate::masks::MaskError;
+use crate::outputs::OutputError;
 
 /// Why an archive cannot be made. What stood at its path before still stands there.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +48,7 @@ pub enum PackageError {
         path: PathBuf,
         /// What is wrong with it.
         #[source]
-        source: MaskError,
+        source: OutputError,
     },
     /// A mask of another kind than the pipeline writes.
     #[error(
@@ -99,7 +99,7 @@ pub enum PackageError {
         name: String,
         /// Why.
         #[source]
-        source: MaskError,
+        source: OutputError,
     },
     /// The file system refuses.
     #[error(transparent)]

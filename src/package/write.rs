@@ -14,8 +14,8 @@ use super::entry::{Content, Entry, Rules, order};
 use super::manifest::{MANIFEST, Manifest, ManifestMask};
 use super::sink::Sink;
 use super::verify::{Written, digest, verify};
-use crate::atomic::{AtomicFile, WriteError, sync_dir};
-use crate::masks::{Hashed, constant_into};
+use crate::atomic::{AtomicFile, Hashed, WriteError, sync_dir};
+use crate::outputs::constant_into;
 
 /// An archive at its final name, on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,7 +159,7 @@ mod tests {
     use crate::config::MaskDepth;
     use crate::config::classes::{Class, ClassTable, Color, Nodata};
     use crate::geom::Size;
-    use crate::masks::constant;
+    use crate::outputs::constant;
 
     const SIZE: Size = Size::new(5, 4);
 
@@ -285,8 +285,8 @@ mod tests {
         mask(path.clone(), Size::new(4, 5), MaskDepth::Eight, 1);
         let error = refusal(file("a.png", &path), dir.path()).to_string();
         assert!(error.contains("a.png` has 4 x 5 pixels and its scene 5 x 4; delete it"), "{error}");
-        let mut color = crate::masks::ColorWriter::create(&path, SIZE, &table()).unwrap();
-        color.write_rows(&[1; 20]).unwrap();
+        let mut color = crate::outputs::color::create(&path, SIZE, &table()).unwrap();
+        color.push(&[1; 20]).unwrap();
         color.finish().unwrap().file.persist().unwrap();
         let error = refusal(file("a.png", &path), dir.path()).to_string();
         assert!(error.contains("holds palette indices"), "{error}");
@@ -300,10 +300,10 @@ mod tests {
         let path = dir.path().join("a.png");
         let class = |id, value| Class { id, name: format!("c{id}"), value, color: Color([0; 3]) };
         let other = ClassTable::new(vec![class(0, 1), class(1, 8)], None).unwrap();
-        let mut writer = crate::masks::MaskWriter::create(&path, SIZE, MaskDepth::Eight, &other).unwrap();
+        let mut writer = crate::outputs::mask::create(&path, SIZE, MaskDepth::Eight, &other).unwrap();
         let mut labels = [0; 20];
         (labels[13], labels[17]) = (1, 1);
-        writer.write_rows(&labels).unwrap();
+        writer.push(&labels).unwrap();
         writer.finish().unwrap().file.persist().unwrap();
         let error = refusal(file("a.png", &path), dir.path());
         assert!(matches!(&error, PackageError::Value { value: 8, x: 3, y: 2, .. }), "{error}");

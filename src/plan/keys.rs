@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{Concessions, MemberPlan, Pass, Plan, Plane, Tile, Unit, UnitGeometry, View};
 use crate::geom::{PixelRect, Size};
 use crate::journal::{KeyHasher, StageKey};
+use crate::outputs::OutputKind;
 
 /// Computes keys. Made once per plan.
 #[derive(Clone, Debug)]
@@ -80,9 +81,9 @@ impl Keys {
         tiles.fold(key, |key, tile| key.key(&self.tile("tile", geometry, tile).finish())).finish()
     }
 
-    /// The files of every scene under these concessions, in the plan's order.
-    pub fn scenes(&self, plan: &Plan, concessions: &Concessions) -> Vec<StageKey> {
-        let mut keys: Vec<KeyHasher> = plan.scenes.iter().map(|scene| encoding(plan, scene)).collect();
+    /// The label map of every scene, as its outputs show it, under these concessions, in the plan's order.
+    pub fn maps(&self, plan: &Plan, concessions: &Concessions) -> Vec<StageKey> {
+        let mut keys: Vec<KeyHasher> = plan.scenes.iter().map(|_| map(plan)).collect();
         for unit in 0..plan.units.len() {
             let geometry = concessions.geometry(plan, unit);
             for (idx, part) in (0..).zip(&geometry.parts) {
@@ -94,9 +95,9 @@ impl Keys {
         keys.into_iter().map(KeyHasher::finish).collect()
     }
 
-    /// The files of one scene: the same as among those of all.
-    pub fn scene(&self, plan: &Plan, concessions: &Concessions, scene: usize) -> StageKey {
-        let mut key = encoding(plan, &plan.scenes[scene]);
+    /// The label map of one scene: the same as among those of all.
+    pub fn map(&self, plan: &Plan, concessions: &Concessions, scene: usize) -> StageKey {
+        let mut key = map(plan);
         for unit in plan.units_of(scene) {
             let geometry = concessions.geometry(plan, unit);
             let own = (0..).zip(&geometry.parts).filter(|(_, part)| part.scene as usize == scene);
@@ -114,10 +115,15 @@ impl Keys {
     }
 }
 
-/// What the files of a scene depend on beside its labels.
-fn encoding(plan: &Plan, scene: &super::Scene) -> KeyHasher {
-    let pipeline = &plan.pipeline;
-    KeyHasher::new("encode").text(&scene.name).value(&pipeline.post).value(&pipeline.classes).value(&pipeline.outputs)
+/// What a scene's label map depends on beside the labels of its parts.
+fn map(plan: &Plan) -> KeyHasher {
+    KeyHasher::new("map").value(&plan.pipeline.post)
+}
+
+/// One kind of output of a scene with this label map.
+pub fn output_key(plan: &Plan, scene: usize, map: &StageKey, kind: &dyn OutputKind) -> StageKey {
+    let key = KeyHasher::new("output").text(kind.folder()).text(&plan.scenes[scene].name).key(map);
+    kind.key(key, &plan.pipeline).finish()
 }
 
 /// A member as it is needs no word about its view.

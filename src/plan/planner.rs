@@ -1,6 +1,6 @@
 //! Looks at every header and computes the plan.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::model::batch_bytes;
 use super::passes::{dispensable, passes};
@@ -9,20 +9,27 @@ use super::unit::{Unit, admission_needs, units_of};
 use super::{BackendKind, MemberPlan, PLAN_FORMAT, Plan, Plane, Scanned, ScannedScene, Scene, Schedule};
 use crate::config::{ByteSize, Pipeline};
 use crate::geom::Size;
+use crate::journal::FailureRecord;
 use crate::raster::{OpenSource, RasterError, RasterSource, SceneHeader};
 use crate::words::count;
 
 /// A scene that was left out in planning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Name of the outputs it would have had.
-    pub name: String,
-    /// The file, and the page of it where one was named.
-    pub file: PathBuf,
+    /// Its failure.
+    pub failure: FailureRecord,
     /// Its size, where the header could be read.
     pub size: Option<Size>,
-    /// Why, and what to do where something can be done.
-    pub cause: String,
+}
+
+impl Refusal {
+    /// Of the scene whose outputs would have had this name; the cause says what to do where something can be done.
+    pub(super) fn new(name: String, file: String, size: Option<Size>, cause: String) -> Self {
+        Self { failure: FailureRecord { name, file, stage: Self::STAGE.to_owned(), cause }, size }
+    }
+
+    /// What stands for the stage in such a failure.
+    pub const STAGE: &'static str = "plan";
 }
 
 /// Tiles of one scene: a header may claim more pixels than a plan has room for.
@@ -74,7 +81,7 @@ impl Planned {
     /// Names of all outputs: those of the plan, and those that its failed scenes would have had.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let planned = self.plan.scenes.iter().map(|scene| scene.name.as_str());
-        planned.chain(self.refused.iter().map(|refusal| refusal.name.as_str()))
+        planned.chain(self.refused.iter().map(|refusal| refusal.failure.name.as_str()))
     }
 }
 
@@ -109,7 +116,7 @@ impl Planner<'_> {
             match self.scene(&found, &path, reader.as_mut()) {
                 Ok(scene) => scenes.push(scene),
                 Err(Trouble::Scene(size, cause)) => {
-                    refused.push(Refusal { name: found.name, file: label(&path, found.page).into(), size, cause })
+                    refused.push(Refusal::new(found.name, label(&path, found.page), size, cause))
                 }
                 Err(Trouble::Plan(error)) => return Err(error),
             }
@@ -140,7 +147,7 @@ impl Planner<'_> {
         cut(&mut plan);
         refuse_too_large(&mut plan, schedule, &mut refused);
         check_memory(&plan, schedule)?;
-        refused.sort_by(|a, b| a.name.cmp(&b.name));
+        refused.sort_by(|a, b| a.failure.name.cmp(&b.failure.name));
         Ok(Planned { plan, refused, ignored: scanned.ignored })
     }
 
@@ -217,12 +224,9 @@ fn refuse_too_large(plan: &mut Plan, schedule: &Schedule, refused: &mut Vec<Refu
             (_, true) => "its tiles",
             (_, false) => "it is not tiled: whole rows of it",
         };
-        refused.push(Refusal {
-            name: scene.name.clone(),
-            file: plan.label_of(*idx).into(),
-            size: Some(scene.header.size),
-            cause: format!("{layout} need --memory {} ({} given)", whole_mebibytes(*needed), ByteSize(schedule.memory)),
-        });
+        let cause =
+            format!("{layout} need --memory {} ({} given)", whole_mebibytes(*needed), ByteSize(schedule.memory));
+        refused.push(Refusal::new(scene.name.clone(), plan.label_of(*idx), Some(scene.header.size), cause));
     }
     let mut idx = 0;
     plan.scenes.retain(|_| {

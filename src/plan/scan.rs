@@ -171,7 +171,7 @@ fn unlisted(folder: &Path, path: &Path, error: &walkdir::Error) -> Refusal {
     // With a slash at its end it is no scene's name: there may be a scene that is called like the folder.
     let name = format!("{}/", escaped(path.strip_prefix(folder).unwrap_or(path)));
     let cause = format!("cannot list this folder, so nobody knows its scenes: {}", cause(error));
-    Refusal { name, file: escaped(path).into(), size: None, cause }
+    Refusal::new(name, escaped(path), None, cause)
 }
 
 /// What the system said, without the path, which the message has already.
@@ -260,12 +260,11 @@ fn refuse_names(scanned: &mut Scanned) {
     for scene in std::mem::take(&mut scanned.scenes) {
         match name_fault(&scene.name) {
             None => scanned.scenes.push(scene),
-            Some(fault) => scanned.refused.push(Refusal {
-                name: escaped(&normal(&scene.file.with_extension(""))),
-                file: escaped(&root.join(&scene.file)).into(),
-                size: None,
-                cause: format!("no output can be called after it: {fault}; rename the file"),
-            }),
+            Some(fault) => {
+                let name = escaped(&normal(&scene.file.with_extension("")));
+                let cause = format!("no output can be called after it: {fault}; rename the file");
+                scanned.refused.push(Refusal::new(name, escaped(&root.join(&scene.file)), None, cause));
+            }
         }
     }
 }
@@ -366,7 +365,7 @@ mod tests {
             crate::atomic::write(&dir.path().join(std::ffi::OsStr::from_bytes(bytes)), b"x").unwrap();
         }
         let scanned = scan(&ScanOptions { inputs: vec![dir.path().into()], ..ScanOptions::default() }).unwrap();
-        let mut names: Vec<&str> = scanned.refused.iter().map(|r| r.name.as_str()).collect();
+        let mut names: Vec<&str> = scanned.refused.iter().map(|r| r.failure.name.as_str()).collect();
         names.sort_unstable();
         assert_eq!(names, ["c:d", "e\\nf", "g\\xfe", "g\\xff"]);
         assert_eq!(scanned.scenes.len(), 1);

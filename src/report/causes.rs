@@ -42,7 +42,8 @@ mod tests {
     use super::*;
 
     fn failed(scene: &str, cause: &str) -> FailedScene {
-        FailedScene { scene: scene.into(), stage: "read".into(), cause: cause.into(), action: String::new() }
+        let (name, scene) = (String::new(), scene.into());
+        FailedScene { name, scene, stage: "read".into(), cause: cause.into(), action: String::new() }
     }
 
     #[test]

@@ -26,6 +26,9 @@ pub enum RunState {
 /// A scene without a mask.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedScene {
+    /// Name of the outputs it would have had; it is not written.
+    #[serde(skip)]
+    pub name: String,
     /// The file.
     pub scene: String,
     /// The stage that noticed.

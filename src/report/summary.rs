@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::causes::by_cause;
 use super::show::{Detail, Page, Tone};
 use super::{PackageReport, RunReport, StageLine};
+use crate::outputs::KINDS;
 use crate::words::{count, format_bytes, listed, percent, plural, time};
 
 /// Causes that the summary lists; report.json has every scene.
@@ -179,11 +180,9 @@ fn speed(report: &RunReport, detail: Detail, lines: &mut Lines) {
 }
 
 fn files(report: &RunReport, dir: &str, lines: &mut Lines) {
-    if report.totals.done > 0 {
-        lines.add(Tone::Plain, "masks", &format!("{dir}/masks"));
-    }
-    if report.totals.done > 0 && report.outputs.keys().any(|name| name.starts_with("color/")) {
-        lines.add(Tone::Plain, "pictures", &format!("{dir}/color"));
+    let made = |folder: &str| report.outputs.keys().any(|name| name.split('/').next() == Some(folder));
+    for kind in KINDS.iter().filter(|kind| report.totals.done > 0 && made(kind.folder())) {
+        lines.add(Tone::Plain, kind.title(), &format!("{dir}/{}", kind.folder()));
     }
     match archive(report) {
         Archive::Made(package) => {

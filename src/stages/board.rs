@@ -8,18 +8,10 @@ use std::time::{Duration, Instant};
 use super::message::Ticket;
 use super::pace::Pace;
 use super::terms::{Ahead, Terms};
-use crate::journal::{Checkpoints, Conceded, Location, StageKey};
-use crate::plan::{Concessions, Keys, Plan, UnitGeometry};
+use crate::journal::{Checkpoints, Conceded, FailureRecord, Location, SceneRecord, StageKey};
+use crate::outputs::kinds_of;
+use crate::plan::{Concessions, Keys, Plan, UnitGeometry, output_key};
 use crate::raster::{OpenSource, RasterError, Warnings};
-
-/// Why a scene has no mask.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// The stage that noticed.
-    pub stage: &'static str,
-    /// What happened.
-    pub cause: String,
-}
 
 /// Counters for whoever watches.
 #[derive(Debug, Default)]
@@ -37,9 +29,11 @@ pub struct Progress {
 
 /// What earlier runs left that this one may use, and what it leaves itself.
 #[derive(Debug)]
-pub struct Memory {
+pub struct PriorResults {
     /// Scenes that are done already, by index, or have failed in an earlier pass.
     pub done: Vec<bool>,
+    /// What still holds of scenes that are not done, by index: those of their outputs are not made again.
+    pub kept: Vec<Option<SceneRecord>>,
     /// Results of stages by key.
     pub entries: HashMap<StageKey, Location>,
     /// Where they are, and where new ones go.
@@ -52,12 +46,12 @@ pub struct Memory {
     pub keep_logits: bool,
 }
 
-impl Memory {
+impl PriorResults {
     /// Nothing is done and nothing is kept.
     pub fn nothing(n_scenes: usize, checkpoints: Checkpoints) -> Self {
         let entries = HashMap::new();
-        let (done, suspects) = (vec![false; n_scenes], BTreeSet::new());
-        Self { done, entries, checkpoints, suspects, keep_labels: false, keep_logits: false }
+        let (done, kept, suspects) = (vec![false; n_scenes], vec![None; n_scenes], BTreeSet::new());
+        Self { done, kept, entries, checkpoints, suspects, keep_labels: false, keep_logits: false }
     }
 }
 
@@ -66,11 +60,11 @@ pub struct Board {
     plan: Plan,
     keys: Keys,
     terms: Mutex<Terms>,
-    memory: Memory,
+    memory: PriorResults,
     put_off: PutOff,
     source: Arc<dyn OpenSource>,
     failed: Vec<AtomicBool>,
-    failures: Mutex<Vec<Option<Failure>>>,
+    failures: Mutex<Vec<Option<FailureRecord>>>,
     /// When the first unit of each scene began.
     began: Vec<OnceLock<Instant>>,
     warnings: Mutex<Vec<Warnings>>,
@@ -93,7 +87,7 @@ impl PutOff {
 
 impl Board {
     /// A board on which no scene has failed.
-    pub fn new(plan: Plan, concessions: Concessions, memory: Memory, source: Arc<dyn OpenSource>) -> Self {
+    pub fn new(plan: Plan, concessions: Concessions, memory: PriorResults, source: Arc<dyn OpenSource>) -> Self {
         let n = plan.scenes.len();
         Self {
             keys: Keys::new(&plan),
@@ -143,14 +137,24 @@ impl Board {
         self.terms().begin(&self.plan, unit)
     }
 
-    /// Keys of every scene's files, in the plan's order.
-    pub fn scene_keys(&self) -> Vec<StageKey> {
-        self.keys.scenes(&self.plan, &self.concessions())
+    /// Key of the label map of a scene whose units have all begun.
+    pub fn map_key(&self, scene: u32) -> StageKey {
+        self.keys.map(&self.plan, &self.terms().concessions, scene as usize)
     }
 
-    /// Key of the files of a scene whose units have all begun.
-    pub fn scene_key(&self, scene: u32) -> StageKey {
-        self.keys.scene(&self.plan, &self.terms().concessions, scene as usize)
+    /// Keys of what goes into the archive, in the plan's order.
+    pub fn packed_keys(&self) -> Vec<StageKey> {
+        let of_scene = |(scene, map): (usize, StageKey)| {
+            let name = &self.plan.scenes[scene].name;
+            let packed = kinds_of(&self.plan.pipeline).filter(|kind| kind.packed(name).is_some());
+            packed.map(move |kind| output_key(&self.plan, scene, &map, kind)).collect::<Vec<_>>()
+        };
+        self.keys.maps(&self.plan, &self.concessions()).into_iter().enumerate().flat_map(of_scene).collect()
+    }
+
+    /// What still holds of a scene that is not done.
+    pub fn kept(&self, scene: u32) -> Option<&SceneRecord> {
+        self.memory.kept[scene as usize].as_ref()
     }
 
     /// Finds out which units this pass is about, and which of them the networks must see: they wait until they begin.
@@ -206,7 +210,7 @@ impl Board {
     }
 
     /// What is known already.
-    pub fn memory(&self) -> &Memory {
+    pub fn memory(&self) -> &PriorResults {
         &self.memory
     }
 
@@ -248,7 +252,12 @@ impl Board {
     /// Notes a failure. The first one of a scene counts.
     pub fn fail(&self, scene: u32, stage: &'static str, cause: impl Into<String>) {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures[scene as usize].get_or_insert(Failure { stage, cause: cause.into() });
+        failures[scene as usize].get_or_insert_with(|| FailureRecord {
+            name: self.plan.scenes[scene as usize].name.clone(),
+            file: self.plan.label_of(scene as usize),
+            stage: stage.to_owned(),
+            cause: cause.into(),
+        });
         self.failed[scene as usize].store(true, Ordering::Release);
     }
 
@@ -320,11 +329,15 @@ impl Board {
         self.put_off = PutOff::nothing(&self.plan);
         let mut concessions = self.concessions();
         conceded.iter().for_each(|conceded| concessions.add(conceded));
+        // Their labels may come out otherwise than those that the outputs at hand were made of.
+        for unit in concessions.units().into_iter().filter_map(|unit| self.plan.units.get(unit)) {
+            self.memory.kept[unit.scenes()].fill(None);
+        }
         self.terms = Mutex::new(Terms::new(&self.plan, concessions));
     }
 
     /// Why a scene has failed.
-    pub fn failure(&self, scene: u32) -> Option<Failure> {
+    pub fn failure(&self, scene: u32) -> Option<FailureRecord> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)[scene as usize].clone()
     }
 

@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::Board;
 use super::counts::LabelCounts;
-use super::layout::OutputLayout;
-use super::message::{Encoded, Finished, Verdict};
-use super::{Board, Failure};
-use crate::atomic::{FinishedFile, WriteError, sync_dir};
+use super::message::{Encoded, EncodedOutput, Finished, Verdict};
+use crate::atomic::{WriteError, WrittenFile, sync_dir};
 use crate::flow::{Outbox, Stage};
-use crate::journal::{FailureRecord, FileRecord, Journal, JournalError, Record, SceneFacts, SceneRecord};
+use crate::journal::{FileRecord, Journal, JournalError, OutputRecord, Record, SceneFacts, SceneRecord};
+use crate::outputs::OutputLayout;
+use crate::plan::output_key;
 use crate::raster::RasterError;
 
 /// Why nothing can be committed any more.
@@ -58,7 +59,7 @@ impl Commit {
     }
 
     fn scene(&mut self, encoded: Encoded) -> Result<(), WriteError> {
-        let Encoded { scene, files, pixels } = encoded;
+        let Encoded { scene, outputs, pixels } = encoded;
         if self.board.waits(scene) && !self.board.has_failed(scene) {
             return Ok(());
         }
@@ -67,45 +68,46 @@ impl Commit {
         }
         let outcome = match self.board.failure(scene) {
             Some(failure) => Err(failure),
-            None => Ok(self.done(scene, files, &pixels)?),
+            None => Ok(self.done(scene, outputs, &pixels)?),
         };
         let record = match &outcome {
             Ok(done) => Record::Scene(done.clone()),
-            Err(failure) => Record::Failure(self.failed(scene, failure)),
+            Err(failure) => Record::Failure(failure.clone()),
         };
         self.group.records.push(record);
         self.group.verdicts.push(Verdict { scene, outcome });
         Ok(())
     }
 
-    /// Gives a scene's files their names.
+    /// Gives a scene's files their names. What was found out about it when its other outputs were made holds as they do.
     fn done(
         &mut self,
         scene: u32,
-        files: Vec<(FinishedFile, String)>,
+        encoded: Vec<EncodedOutput>,
         pixels: &LabelCounts,
     ) -> Result<SceneRecord, WriteError> {
-        let mut recorded = Vec::new();
-        for (file, sha256) in files {
-            let bytes = file.bytes();
-            let path = file.persist()?;
-            self.note_folders(&path);
-            recorded.push(FileRecord { path: self.layout.relative(&path), bytes, sha256 });
-        }
         let milliseconds = u64::try_from(self.board.time_of(scene).as_millis()).unwrap_or(u64::MAX);
-        let facts = SceneFacts { pixels: pixels.occurring(), milliseconds, warnings: self.board.warnings(scene) };
+        let facts = || SceneFacts { pixels: pixels.occurring(), milliseconds, warnings: self.board.warnings(scene) };
+        let (mut outputs, facts) = match self.board.kept(scene) {
+            Some(kept) => (kept.outputs.clone(), kept.facts.clone()),
+            None => (Vec::new(), facts()),
+        };
+        let map = self.board.map_key(scene);
+        for EncodedOutput { kind, files } in encoded {
+            let files = files.into_iter().map(|file| self.named(file)).collect::<Result<_, _>>()?;
+            let key = output_key(self.board.plan(), scene as usize, &map, kind);
+            outputs.push(OutputRecord { kind: kind.folder().to_owned(), key, files });
+        }
         let name = self.board.plan().scenes[scene as usize].name.clone();
-        Ok(SceneRecord { name, key: self.board.scene_key(scene), files: recorded, facts })
+        Ok(SceneRecord { name, complete: true, outputs, facts })
     }
 
-    fn failed(&self, scene: u32, failure: &Failure) -> FailureRecord {
-        let plan = self.board.plan();
-        FailureRecord {
-            name: plan.scenes[scene as usize].name.clone(),
-            file: plan.label_of(scene as usize),
-            stage: failure.stage.to_owned(),
-            cause: failure.cause.clone(),
-        }
+    fn named(&mut self, written: WrittenFile) -> Result<FileRecord, WriteError> {
+        let WrittenFile { file, sha256 } = written;
+        let bytes = file.bytes();
+        let path = file.persist()?;
+        self.note_folders(&path);
+        Ok(FileRecord { path: self.layout.relative(&path), bytes, sha256 })
     }
 
     /// The folders that hold the new name, up to the run directory: some of them may be new as well.

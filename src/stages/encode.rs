@@ -5,33 +5,23 @@ use std::sync::Arc;
 
 use super::Board;
 use super::counts::LabelCounts;
-use super::layout::OutputLayout;
-use super::message::{Encoded, SceneRows, StitchedScene};
-use crate::atomic::FinishedFile;
+use super::message::{Encoded, EncodedOutput, SceneRows, StitchedScene};
 use crate::config::classes::ClassId;
 use crate::flow::{Outbox, Stage};
-use crate::masks::{ColorWriter, MaskError, MaskWriter};
+use crate::outputs::{OutputError, OutputKind, OutputLayout, RowWriter, kinds_of};
 use crate::plan::Plane;
 
 /// One encoder. All rows of a scene come to the same one, in order.
 pub struct Encode {
     board: Arc<Board>,
     layout: OutputLayout,
-    open: BTreeMap<u32, Writers>,
+    open: BTreeMap<u32, OpenScene>,
     row: Vec<ClassId>,
 }
 
 /// A scene's files, begun.
-struct Writers {
-    mask: MaskWriter,
-    color: Option<ColorWriter>,
-    pixels: LabelCounts,
-}
-
-/// A scene's files, finished.
-#[derive(Default)]
-struct Written {
-    files: Vec<(FinishedFile, String)>,
+struct OpenScene {
+    writers: Vec<(&'static dyn OutputKind, Box<dyn RowWriter>)>,
     pixels: LabelCounts,
 }
 
@@ -42,59 +32,54 @@ impl Encode {
     }
 
     /// Appends rows; after the last ones, gives the finished files.
-    fn write(&mut self, rows: &SceneRows) -> Result<Option<Written>, MaskError> {
-        let mut writers = match self.open.remove(&rows.scene) {
-            Some(writers) => writers,
+    fn write(&mut self, rows: &SceneRows) -> Result<(Vec<EncodedOutput>, LabelCounts), OutputError> {
+        let mut open = match self.open.remove(&rows.scene) {
+            Some(open) => open,
             None => self.begin(rows.scene)?,
         };
         let labels = self.board.plan().position(Plane::Labels);
         for y in 0..rows.rows.len() {
             rows.rows.row(labels, y, &mut self.row);
-            writers.pixels.add(&self.row);
-            writers.mask.write_rows(&self.row)?;
-            if let Some(color) = &mut writers.color {
-                color.write_rows(&self.row)?;
-            }
+            open.pixels.add(&self.row);
+            open.writers.iter_mut().try_for_each(|(_, writer)| writer.push(&self.row))?;
         }
         if !rows.last {
-            self.open.insert(rows.scene, writers);
-            return Ok(None);
+            self.open.insert(rows.scene, open);
+            return Ok(Default::default());
         }
-        let mask = writers.mask.finish()?;
-        let color = writers.color.map(ColorWriter::finish).transpose()?;
-        let files: Vec<_> = std::iter::once(mask).chain(color).map(|f| (f.file, f.sha256)).collect();
-        files.iter().try_for_each(|(file, sha256)| file.verify(sha256))?;
-        Ok(Some(Written { files, pixels: writers.pixels }))
+        let finish = |(kind, writer): (_, Box<dyn RowWriter>)| Ok(EncodedOutput { kind, files: writer.finish()? });
+        Ok((open.writers.into_iter().map(finish).collect::<Result<_, OutputError>>()?, open.pixels))
     }
 
-    fn begin(&self, scene: u32) -> Result<Writers, MaskError> {
+    /// Begins those outputs of a scene that do not hold any more.
+    fn begin(&self, scene: u32) -> Result<OpenScene, OutputError> {
         let plan = self.board.plan();
-        let (pipeline, scene) = (&plan.pipeline, &plan.scenes[scene as usize]);
-        let size = scene.header.size;
-        let path = self.layout.mask(&scene.name);
-        let mask = MaskWriter::create(&path, size, pipeline.outputs.mask_depth, &pipeline.classes)?;
-        let color = pipeline
-            .outputs
-            .color
-            .then(|| ColorWriter::create(&self.layout.color(&scene.name), size, &pipeline.classes));
-        Ok(Writers { mask, color: color.transpose()?, pixels: LabelCounts::default() })
+        let kept = self.board.kept(scene).map_or(&[][..], |kept| &kept.outputs);
+        let planned = &plan.scenes[scene as usize];
+        let begin = |kind: &'static dyn OutputKind| {
+            let writer = kind.begin(&self.layout.dir, &planned.name, planned.header.size, &plan.pipeline)?;
+            Ok((kind, writer))
+        };
+        let wanted = kinds_of(&plan.pipeline).filter(|kind| kept.iter().all(|kept| kept.kind != kind.folder()));
+        let writers = wanted.map(begin).collect::<Result<_, OutputError>>()?;
+        Ok(OpenScene { writers, pixels: LabelCounts::default() })
     }
 }
 
 impl Stage for Encode {
     type In = StitchedScene;
     type Out = Encoded;
-    type Error = MaskError;
+    type Error = OutputError;
 
-    fn process(&mut self, stitched: StitchedScene, out: &Outbox<'_, Encoded>) -> Result<(), MaskError> {
+    fn process(&mut self, stitched: StitchedScene, out: &Outbox<'_, Encoded>) -> Result<(), OutputError> {
         let (scene, last) = match &stitched {
             StitchedScene::Rows(rows) => (rows.scene, rows.last),
             StitchedScene::Abandoned { scene } => (*scene, true),
         };
-        let mut written = Written::default();
+        let (mut outputs, mut pixels) = Default::default();
         match stitched {
             StitchedScene::Rows(rows) if !self.board.is_dropped(scene) => match self.write(&rows) {
-                Ok(finished) => written = finished.unwrap_or_default(),
+                Ok(written) => (outputs, pixels) = written,
                 // What the disk refuses, it refuses to the next scene too.
                 Err(e) if e.is_output_fault() => return Err(e),
                 Err(e) => self.board.fail(scene, "encode", e.to_string()),
@@ -106,8 +91,7 @@ impl Stage for Encode {
             self.open.remove(&scene);
         }
         if last {
-            let Written { files, pixels } = written;
-            out.put(Encoded { scene, files, pixels });
+            out.put(Encoded { scene, outputs, pixels });
         }
         Ok(())
     }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::Failure;
 use super::counts::LabelCounts;
-use crate::atomic::FinishedFile;
+use crate::atomic::WrittenFile;
 use crate::flow::Credit;
 use crate::geom::Span;
 use crate::infer::{Logits, RawBatch, TileFault, TileResult};
-use crate::journal::{Artefact, SceneRecord};
+use crate::journal::{Artefact, FailureRecord, SceneRecord};
+use crate::outputs::OutputKind;
 use crate::plan::{TilePlanes, UnitGeometry};
 use crate::raster::PixelBuf;
 
@@ -261,10 +261,19 @@ pub enum Finished {
 pub struct Encoded {
     /// Index of the scene.
     pub scene: u32,
-    /// Its files, the mask first; none when the scene is dropped.
-    pub files: Vec<(FinishedFile, String)>,
+    /// Its outputs, as far as they had to be made; none when the scene is dropped.
+    pub outputs: Vec<EncodedOutput>,
     /// Pixels of each label in its mask.
     pub pixels: LabelCounts,
+}
+
+/// One kind of output of a scene.
+#[derive(Debug)]
+pub struct EncodedOutput {
+    /// The kind.
+    pub kind: &'static dyn OutputKind,
+    /// Its files.
+    pub files: Vec<WrittenFile>,
 }
 
 /// commit -> app: the end of a scene, on disk and in the journal.
@@ -273,5 +282,5 @@ pub struct Verdict {
     /// Index of the scene.
     pub scene: u32,
     /// Its record, or why it has no files.
-    pub outcome: Result<SceneRecord, Failure>,
+    pub outcome: Result<SceneRecord, FailureRecord>,
 }

@@ -25,7 +25,6 @@ mod counts;
 mod encode;
 mod infer;
 mod keep;
-mod layout;
 mod message;
 mod pace;
 mod post;
@@ -37,15 +36,15 @@ mod tile;
 mod validity;
 
 pub use average::Average;
-pub use board::{Board, Failure, Memory, Progress};
+pub use board::{Board, PriorResults, Progress};
 pub use commit::{Commit, CommitError};
 pub use counts::LabelCounts;
 pub use encode::Encode;
 pub use infer::{Infer, InferError};
 pub use keep::Keep;
-pub use layout::OutputLayout;
 pub use message::{
-    Classified, Encoded, Finished, Inferred, Opened, Ran, ReadUnit, SceneRows, StitchedScene, TileBatch, Turn, Verdict,
+    Classified, Encoded, EncodedOutput, Finished, Inferred, Opened, Ran, ReadUnit, SceneRows, StitchedScene, TileBatch,
+    Turn, Verdict,
 };
 pub use pace::{Pace, PassTotals};
 pub use post::Post;

@@ -186,7 +186,7 @@ fn a_row_cut_into_many_units_runs_in_the_least_memory_that_planning_allows() {
     let flow = Flow { memory: need + batches - 1, ..Flow::new(&text, vec![wide()]) };
     let (planned, _) = flow.plan().unwrap();
     assert_eq!(planned.plan.scenes.len(), 0);
-    assert!(planned.refused[0].cause.contains("need --memory 1MiB"), "{}", planned.refused[0].cause);
+    assert!(planned.refused[0].failure.cause.contains("need --memory 1MiB"), "{:?}", planned.refused);
 }
 
 #[test]

@@ -26,6 +26,7 @@ mod layouts;
 mod member;
 mod messages;
 mod named;
+mod outputs;
 mod pages;
 mod parity;
 mod pipelines;

@@ -4,7 +4,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use swath::journal::{FileRecord, Journal, KeyHasher, Record, SceneFacts, SceneRecord};
+use swath::journal::{FileRecord, Journal, KeyHasher, OutputRecord, Record, SceneFacts, SceneRecord};
 
 use crate::support::command::{Workdir, with_scenes};
 use crate::support::files;
@@ -62,8 +62,8 @@ fn what_a_killed_run_left_in_the_log_counts() {
     let file = FileRecord { path: "masks/late.png".into(), bytes: 1, sha256: "00".into() };
     let scene = SceneRecord {
         name: "late".into(),
-        key: KeyHasher::new("t").finish(),
-        files: vec![file],
+        complete: true,
+        outputs: vec![OutputRecord { kind: "masks".into(), key: KeyHasher::new("t").finish(), files: vec![file] }],
         facts: SceneFacts::default(),
     };
     journal.append(&[Record::Scene(scene)]).unwrap();

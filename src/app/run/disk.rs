@@ -9,6 +9,7 @@ use rustix::fs::Access;
 use crate::app::Error;
 use crate::config::Checkpoint;
 use crate::journal::is_disk_full;
+use crate::outputs::{OutputKind, kinds_of};
 use crate::plan::{Plan, Scene};
 use crate::words::format_bytes;
 
@@ -26,32 +27,33 @@ pub(in crate::app) enum Done {
     All,
 }
 
-/// Bytes that the scenes of a plan take at most beyond what is there: raw sizes of every output, the mask twice (beside the files there is
-/// the archive), the checkpoints and the records. Compression makes it less, often much less.
+/// Bytes that the scenes of a plan take at most beyond what is there: the largest size of every output, twice of what is packed, the checkpoints and the records. Compression makes it less, often much less.
 pub(in crate::app) fn need(plan: &Plan, done: impl Fn(usize) -> Done) -> u64 {
     let needs = |(idx, scene): (usize, &Scene)| match done(idx) {
         Done::Nothing => need_of(plan, scene),
-        Done::Files => RECORDS + mask_bytes(plan, scene),
+        Done::Files => RECORDS + output_bytes(plan, scene, |kind| kind.packed(&scene.name).is_some()),
         Done::All => RECORDS,
     };
     plan.scenes.iter().enumerate().map(needs).fold(0, u64::saturating_add)
 }
 
-fn mask_bytes(plan: &Plan, scene: &Scene) -> u64 {
-    scene.header.size.area().saturating_mul(u64::from(u8::from(plan.pipeline.outputs.mask_depth)) / 8)
+fn output_bytes(plan: &Plan, scene: &Scene, is_meant: impl Fn(&dyn OutputKind) -> bool) -> u64 {
+    let kinds = kinds_of(&plan.pipeline).filter(|kind| is_meant(*kind));
+    kinds.map(|kind| kind.max_bytes(scene.header.size, &plan.pipeline)).fold(0, u64::saturating_add)
 }
 
 fn need_of(plan: &Plan, scene: &Scene) -> u64 {
     let pipeline = &plan.pipeline;
     let keeps = |kind| u64::from(pipeline.checkpoints.contains(&kind));
-    let masks = mask_bytes(plan, scene).saturating_mul(2);
-    let per_pixel = u64::from(pipeline.outputs.color) + keeps(Checkpoint::Labels);
+    let outputs = output_bytes(plan, scene, |_| true);
+    let packed = output_bytes(plan, scene, |kind| kind.packed(&scene.name).is_some());
     let crop = scene.grid.crop();
     let logits =
         plan.members.iter().map(|m| m.member.spec.logit_size(crop).area() * u64::from(m.member.spec.classes) * 4);
     let per_tile = keeps(Checkpoint::MemberLogits) * (logits.sum::<u64>() + crop.area());
-    let pixels = scene.header.size.area().saturating_mul(per_pixel);
-    [masks, pixels, scene.grid.n_tiles().saturating_mul(per_tile)].into_iter().fold(RECORDS, u64::saturating_add)
+    let labels = scene.header.size.area() * keeps(Checkpoint::Labels);
+    let logits = scene.grid.n_tiles().saturating_mul(per_tile);
+    [outputs, packed, labels, logits].into_iter().fold(RECORDS, u64::saturating_add)
 }
 
 /// Bytes that are free where a run directory is or will be; `None` where the system does not tell.

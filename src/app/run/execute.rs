@@ -29,7 +29,7 @@ use crate::infer::{Device, DeviceError, open_devices};
 use crate::journal::{self, Journal, RunRecord, State};
 use crate::plan::{BackendKind, Concessions, Plan, Planned, Refusal, Schedule};
 use crate::report::{self, RunInfo, RunReport, RunState, Show, Snapshot, Watch, eprint_line};
-use crate::stages::{Board, Failure};
+use crate::stages::Board;
 
 /// What becomes of the archive when scenes failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -308,10 +308,10 @@ impl<'a> Run<'a> {
         let concessions = Concessions::of(&conceded, &digest);
         let lost = std::mem::take(&mut state.device_faults);
         let schedule = without_lost(&schedule, if options.restarted { &lost } else { &[] })?;
-        let Found { mut memory, done, archive, damaged, stale, discarded, usable } =
+        let Found { mut prior, done, archive, damaged, stale, reduced, discarded, usable } =
             look_back(&plan, &concessions, state, &outputs.layout, options.from)?;
         // Before anything is touched: weights that do not fit end the run here.
-        let devices = match needs_networks(&plan, &concessions, &memory) {
+        let devices = match needs_networks(&plan, &concessions, &prior) {
             true => open_devices(&plan, &schedule, &device_faults).map_err(|e| not_opened(e, options))?,
             false => Vec::new(),
         };
@@ -319,9 +319,10 @@ impl<'a> Run<'a> {
         let mut journal = open_journal(options, &digest)?;
         // What no longer holds is forgotten for good: a run that is stopped must not find it again.
         journal.forget_stale(&stale, &discarded)?;
+        journal.append(&reduced.into_iter().map(journal::Record::Scene).collect::<Vec<_>>())?;
         let n_temporaries = remove_temporaries(&options.out);
-        memory.keep_labels = plan.pipeline.checkpoints.contains(&Checkpoint::Labels);
-        memory.keep_logits = plan.pipeline.checkpoints.contains(&Checkpoint::MemberLogits);
+        prior.keep_labels = plan.pipeline.checkpoints.contains(&Checkpoint::Labels);
+        prior.keep_logits = plan.pipeline.checkpoints.contains(&Checkpoint::MemberLogits);
         let mut record = Record::begin(&plan, &promise, &outputs, ignored, run_info(&plan, &schedule, options))?;
         record.report.restarts.clone_from(&options.guard.orders().deaths);
         record.found(&plan, done, archive, damaged, usable, n_temporaries);
@@ -331,8 +332,8 @@ impl<'a> Run<'a> {
         let n_scenes = plan.scenes.len() + refused.len();
         journal.append(&[begun(digest, &plan, n_scenes as u64, record.report.totals.done, options)])?;
         options.guard.begun();
-        memory.suspects = suspects(&plan, options.guard.orders());
-        let board = Arc::new(Board::new(plan, concessions, memory, Arc::clone(&source)));
+        prior.suspects = suspects(&plan, options.guard.orders());
+        let board = Arc::new(Board::new(plan, concessions, prior, Arc::clone(&source)));
         leave_out(&board, options.guard.orders());
         let journal = Arc::new(Mutex::new(journal));
         let stop = Stop::new();
@@ -361,7 +362,7 @@ impl<'a> Run<'a> {
             let plan = self.board.plan();
             Watch::new(extent(plan), self.record.known_extent(plan), self.options.show)
         };
-        for line in self.record.found_lines() {
+        for line in self.record.found_lines(self.board.plan()) {
             watch.line(&line);
         }
         if let Some(warning) = disk::warning(self.outstanding_bytes(), disk::free(&self.options.out)) {
@@ -428,13 +429,12 @@ impl<'a> Run<'a> {
 
     fn note_refused(&mut self, watch: &Watch) -> Result<(), Error> {
         let pipeline = &self.board.plan().pipeline;
-        for scene in &self.refused {
-            let failure = Failure { stage: "plan", cause: scene.cause.clone() };
-            self.record.fail(&self.outputs, pipeline, &scene.name, scene.file.clone(), &failure, watch)?;
+        let mut records = Vec::new();
+        for Refusal { failure, .. } in &self.refused {
+            self.record.fail(&self.outputs, pipeline, failure.clone(), watch)?;
+            records.push(journal::Record::Failure(failure.clone()));
         }
-        let records = self.record.failure_records();
-        self.journal.lock().unwrap_or_else(PoisonError::into_inner).append(&records)?;
-        Ok(())
+        Ok(self.journal.lock().unwrap_or_else(PoisonError::into_inner).append(&records)?)
     }
 
     /// Takes verdicts and shows progress until the dataflow has ended.
@@ -486,14 +486,13 @@ impl<'a> Run<'a> {
     fn pack(&mut self) -> Result<(), Error> {
         let planned = self.board.plan().scenes.iter().map(|s| (s.name.clone(), Some(s.header.size)));
         let sizes: Vec<(String, Option<Size>)> =
-            planned.chain(self.refused.iter().map(|r| (r.name.clone(), r.size))).collect();
-        let scene_keys = self.board.scene_keys();
+            planned.chain(self.refused.iter().map(|r| (r.failure.name.clone(), r.size))).collect();
         let table = report::stage_table(&self.record.report.stages);
         let faults = self.options.faults.at("pack");
         let is_watched = self.options.guard.is_watched();
         let work = |alive: &dyn Fn()| {
             faults.pass("submit.zip");
-            self.record.pack(&self.outputs, self.options.partial, &sizes, &scene_keys, self.board.plan(), alive)
+            self.record.pack(&self.outputs, self.options.partial, &sizes, &self.board, alive)
         };
         let stalled = |stall: &Stall| give_up(stall, &table, is_watched);
         let Some(archive) = watch_over("pack", self.options.stall_timeout, stalled, work)? else {

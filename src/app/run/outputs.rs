@@ -7,8 +7,8 @@ use crate::app::Error;
 use crate::atomic::WriteError;
 use crate::config::Pipeline;
 use crate::journal::Journal;
+use crate::outputs::OutputLayout;
 use crate::report::RunReport;
-use crate::stages::OutputLayout;
 
 /// The run directory as an earlier run left it.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Outputs {
                 Err(_) if fresh => None,
                 state => state?,
             };
-        let files = state.iter().flat_map(|s| s.scenes.values()).flat_map(|scene| &scene.files);
+        let files = state.iter().flat_map(|s| s.scenes.values()).flat_map(|scene| scene.files());
         let recorded = files.map(|file| file.path.clone()).collect();
         Ok(Self { layout, earlier, recorded })
     }
@@ -43,8 +43,8 @@ impl Outputs {
         names: impl Iterator<Item = &'a str>,
         pipeline: &Pipeline,
     ) -> Vec<PathBuf> {
-        let mut wanted: Vec<PathBuf> = names.flat_map(|name| self.layout.files(name, pipeline)).collect();
-        wanted.extend([self.layout.archive(), self.layout.report()]);
+        let files = names.flat_map(|name| OutputLayout::files(name, pipeline)).map(|file| self.layout.dir.join(file));
+        let mut wanted: Vec<PathBuf> = files.chain([self.layout.archive(), self.layout.report()]).collect();
         wanted.retain(|path| path.symlink_metadata().is_ok() && !self.is_ours(path));
         wanted
     }
@@ -76,8 +76,8 @@ impl Outputs {
 
     /// Takes away what an earlier run made of a scene that failed in this one.
     pub(in crate::app) fn withdraw_scene(&self, name: &str, pipeline: &Pipeline) -> Result<(), Error> {
-        let files = self.layout.files(name, pipeline);
-        files.iter().filter(|path| self.is_ours(path)).try_for_each(|path| remove(path))
+        let files = OutputLayout::files(name, pipeline).map(|file| self.layout.dir.join(file));
+        files.filter(|path| self.is_ours(path)).try_for_each(|path| remove(&path))
     }
 }
 

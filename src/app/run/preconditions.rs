@@ -12,7 +12,8 @@ use crate::app::Error;
 use crate::atomic::WriteError;
 use crate::config::{Checkpoint, Pipeline};
 use crate::infer::{self, DeviceError};
-use crate::journal::JOURNAL_FILE;
+use crate::journal::{Checkpoints, JOURNAL_FILE};
+use crate::outputs::KINDS;
 use crate::plan::BackendKind;
 
 /// What needs no run directory: the options, and the devices that are asked for.
@@ -76,7 +77,8 @@ fn check_writable(dir: &Path) -> Result<(), Error> {
         let above = above.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/")).to_owned();
         return disk::check_folder(&above).map_err(fail("create the folder", dir));
     }
-    for folder in [dir.to_owned(), dir.join("masks"), dir.join("color"), dir.join("checkpoints")] {
+    let folders = KINDS.iter().map(|kind| kind.folder()).chain([Checkpoints::FOLDER]).map(|folder| dir.join(folder));
+    for folder in std::iter::once(dir.to_owned()).chain(folders) {
         if folder.exists() {
             disk::check_folder(&folder).map_err(fail("write into the folder", &folder))?;
         }

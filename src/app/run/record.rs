@@ -1,7 +1,6 @@
 //! The report of a run in the making, and what follows from it: the archive.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use chrono::DateTime;
@@ -15,16 +14,16 @@ use crate::config::classes::{Class, NODATA_LABEL};
 use crate::flow::StageReport;
 use crate::geom::Size;
 use crate::journal::{
-    self, ArchiveRecord, Conceded, ConcessionRecord, FailureRecord, FileRecord, KeyHasher, SceneFacts, SceneRecord,
-    StageKey,
+    ArchiveRecord, Conceded, ConcessionRecord, FailureRecord, FileRecord, KeyHasher, SceneFacts, SceneRecord,
 };
-use crate::package::{self, Content, Entry, Rules};
-use crate::plan::{Plan, Promise};
+use crate::outputs::{OutputLayout, kinds_of};
+use crate::package::{self, Content, Entry, Packed, Rules};
+use crate::plan::{Plan, Promise, Refusal};
 use crate::report::{
     BudgetReport, DeadlineReport, DeadlineStep, FailedScene, OutputFile, PackageReport, REPORT_FORMAT, ReducedScene,
     RunInfo, RunReport, RunState, SceneReport, Snapshot, StageLine, Totals, Watch,
 };
-use crate::stages::{Board, Failure, OutputLayout, Verdict};
+use crate::stages::{Board, Verdict};
 use crate::words::{count, plural};
 
 /// The report in the making.
@@ -32,7 +31,6 @@ pub(in crate::app) struct Record {
     pub(in crate::app) report: RunReport,
     /// The archive of an earlier run, as long as it still holds.
     pub(in crate::app) archive: Option<ArchiveRecord>,
-    failed_names: Vec<String>,
     /// Names of the scenes that are left to another run.
     missing_names: BTreeSet<String>,
     found: FoundSummary,
@@ -55,8 +53,8 @@ impl Record {
         ignored: u64,
         run: RunInfo,
     ) -> Result<Self, Error> {
-        let files = plan.scenes.iter().flat_map(|s| outputs.layout.files(&s.name, &plan.pipeline));
-        let planned = files.map(|path| (outputs.layout.relative(&path), None)).collect();
+        let files = plan.scenes.iter().flat_map(|s| OutputLayout::files(&s.name, &plan.pipeline));
+        let planned = files.map(|file| (file, None)).collect();
         let report = RunReport {
             format: REPORT_FORMAT,
             swath: env!("CARGO_PKG_VERSION").to_owned(),
@@ -79,13 +77,7 @@ impl Record {
             memory: memory(promise),
         };
         report.write(&outputs.layout.report())?;
-        Ok(Self {
-            report,
-            archive: None,
-            failed_names: Vec::new(),
-            missing_names: BTreeSet::new(),
-            found: FoundSummary::default(),
-        })
+        Ok(Self { report, archive: None, missing_names: BTreeSet::new(), found: FoundSummary::default() })
     }
 
     /// Notes what earlier runs have done.
@@ -109,20 +101,20 @@ impl Record {
     /// Notes a scene that has its mask.
     fn done(&mut self, plan: &Plan, scene: usize, record: SceneRecord, done_before: bool) {
         self.report.totals.done += 1;
-        let SceneRecord { name, files, facts, .. } = record;
-        for file in files {
+        let SceneRecord { name, outputs, facts, .. } = record;
+        for file in outputs.into_iter().flat_map(|output| output.files) {
             self.report.outputs.insert(file.path, Some(OutputFile { bytes: file.bytes, sha256: file.sha256 }));
         }
         self.report.scenes.insert(name, scene_report(plan, scene, facts, done_before));
     }
 
     /// What was found, in words.
-    pub(in crate::app) fn found_lines(&self) -> Vec<String> {
+    pub(in crate::app) fn found_lines(&self, plan: &Plan) -> Vec<String> {
         let FoundSummary { damaged, usable: Usable { checkpoints, .. }, temporaries } = self.found;
         let reused = self.report.totals.reused;
         let mut lines = Vec::new();
         if reused > 0 || checkpoints > 0 {
-            let planned = self.report.outputs.keys().filter(|name| name.starts_with("masks/")).count();
+            let planned = plan.scenes.len();
             let stored = count(checkpoints, "checkpoint");
             lines.push(format!("earlier runs: {reused} of {planned} scenes are done and verified, {stored} usable"));
         }
@@ -143,9 +135,9 @@ impl Record {
         lines
     }
 
-    /// Whether a scene has its mask.
+    /// Whether a scene has its outputs.
     pub(in crate::app) fn is_done(&self, name: &str) -> bool {
-        self.report.outputs.get(&format!("masks/{name}.png")).is_some_and(Option::is_some)
+        self.report.scenes.contains_key(name)
     }
 
     /// Scenes and tiles that were done before this run, and the pixels that the networks need not see any more.
@@ -157,15 +149,6 @@ impl Record {
             known.network_pixels += scene.grid.network_pixels();
         }
         known
-    }
-
-    /// Records of the scenes that have failed so far.
-    pub(in crate::app) fn failure_records(&self) -> Vec<journal::Record> {
-        let record = |(name, failed): (&String, &FailedScene)| {
-            let FailedScene { scene, stage, cause, .. } = failed.clone();
-            journal::Record::Failure(FailureRecord { name: name.clone(), file: scene, stage, cause })
-        };
-        self.failed_names.iter().zip(&self.report.failed).map(record).collect()
     }
 
     /// Notes the end of a scene.
@@ -185,11 +168,10 @@ impl Record {
                 Ok(())
             }
             Err(failure) => {
-                let path = plan.label_of(verdict.scene as usize).into();
-                for file in outputs.layout.files(&scene.name, &plan.pipeline) {
-                    self.report.outputs.remove(&outputs.layout.relative(&file));
+                for file in OutputLayout::files(&scene.name, &plan.pipeline) {
+                    self.report.outputs.remove(&file);
                 }
-                self.fail(outputs, &plan.pipeline, &scene.name, path, &failure, watch)
+                self.fail(outputs, &plan.pipeline, failure, watch)
             }
         }
     }
@@ -199,21 +181,13 @@ impl Record {
         &mut self,
         outputs: &Outputs,
         pipeline: &Pipeline,
-        name: &str,
-        file: PathBuf,
-        failure: &Failure,
+        failure: FailureRecord,
         watch: &Watch,
     ) -> Result<(), Error> {
-        outputs.withdraw_scene(name, pipeline)?;
-        watch.failed(&file.display().to_string(), failure.stage, &failure.cause);
+        outputs.withdraw_scene(&failure.name, pipeline)?;
+        watch.failed(&failure.file, &failure.stage, &failure.cause);
         self.report.totals.failed += 1;
-        self.failed_names.push(name.to_owned());
-        self.report.failed.push(FailedScene {
-            scene: file.display().to_string(),
-            stage: failure.stage.to_owned(),
-            cause: failure.cause.clone(),
-            action: "not in submit.zip".to_owned(),
-        });
+        self.report.failed.push(failed_scene(failure, "not in submit.zip"));
         Ok(())
     }
 
@@ -319,7 +293,7 @@ impl Record {
     /// Every scene must have ended one way or the other, or be left over.
     pub(in crate::app) fn check_complete(&self, board: &Board) -> Result<(), Error> {
         let planned = board.plan().scenes.len() as u64;
-        let refused = self.report.failed.iter().filter(|f| f.stage == "plan").count() as u64;
+        let refused = self.report.failed.iter().filter(|f| f.stage == Refusal::STAGE).count() as u64;
         let ended = self.report.totals.done + self.report.totals.failed + self.missing_names.len() as u64 - refused;
         if ended == planned { Ok(()) } else { Err(Error::Internal(format!("{ended} of {planned} scenes have ended"))) }
     }
@@ -331,26 +305,24 @@ impl Record {
         outputs: &Outputs,
         partial: Partial,
         sizes: &[(String, Option<Size>)],
-        keys: &[StageKey],
-        plan: &Plan,
+        board: &Board,
         alive: &dyn Fn(),
     ) -> Result<Option<ArchiveRecord>, Error> {
-        let complete = self.failed_names.is_empty() && self.missing_names.is_empty();
+        let complete = self.report.failed.is_empty() && self.missing_names.is_empty();
         if (partial == Partial::Withhold && !complete) || self.report.totals.done == 0 {
             return Ok(None);
         }
-        let entries = self.entries(outputs, partial, sizes)?;
-        let pipeline = &plan.pipeline;
-        let key = keys.iter().fold(KeyHasher::new("pack"), KeyHasher::key).value(&pipeline.package).finish();
+        let pipeline = &board.plan().pipeline;
+        let entries = self.entries(outputs, pipeline, partial, sizes)?;
+        let key = board.packed_keys().iter().fold(KeyHasher::new("pack"), KeyHasher::key);
+        let key = key.value(&pipeline.package).finish();
         let key = entries.iter().fold(KeyHasher::new("pack").key(&key), |key, entry| {
             let blank = matches!(entry.content, Content::Blank(_)).then_some(&entry.size);
             key.text(&entry.name).value(&blank).value(&partial_value(partial))
         });
         let key = key.finish();
         if let Some(archive) = self.archive.take().filter(|archive| archive.key == key) {
-            let FileRecord { bytes, sha256, .. } = archive.file;
-            let path = outputs.layout.archive().display().to_string();
-            self.report.package = Some(PackageReport { path, entries: archive.entries, bytes, sha256 });
+            self.report.package = Some(package_report(outputs, archive));
             return Ok(None);
         }
         outputs.withdraw_archive()?;
@@ -360,11 +332,10 @@ impl Record {
             prefix: &pipeline.package.prefix,
             manifest: pipeline.package.manifest,
         };
-        let packed = packed(&outputs.layout, entries, &rules, alive)?;
-        let path = outputs.layout.relative(&outputs.layout.archive());
-        let file = FileRecord { path, bytes: packed.bytes, sha256: packed.sha256.clone() };
-        let record = ArchiveRecord { key, file, entries: packed.entries };
-        self.report.package = Some(packed);
+        let Packed { path, entries, bytes, sha256 } = package::pack(&outputs.layout.archive(), entries, &rules, alive)?;
+        let file = FileRecord { path: outputs.layout.relative(&path), bytes, sha256 };
+        let record = ArchiveRecord { key, file, entries };
+        self.report.package = Some(package_report(outputs, record.clone()));
         Ok(Some(record))
     }
 
@@ -372,31 +343,42 @@ impl Record {
     fn entries(
         &mut self,
         outputs: &Outputs,
+        pipeline: &Pipeline,
         partial: Partial,
         sizes: &[(String, Option<Size>)],
     ) -> Result<Vec<Entry>, Error> {
         let mut entries = Vec::new();
         for (name, size) in sizes {
-            let failed = self.failed_names.iter().position(|f| f == name);
+            let failed = self.report.failed.iter_mut().find(|failed| failed.name == *name);
             let lacks = failed.is_some() || self.missing_names.contains(name);
-            let (content, action) = match (lacks, partial, size) {
-                (false, _, _) => (Some(Content::File(outputs.layout.mask(name))), String::new()),
-                (true, Partial::Blank(value), Some(_)) => {
-                    (Some(Content::Blank(value)), format!("blank mask of {value}"))
-                }
-                (true, Partial::Blank(_), None) => (None, "left out of submit.zip: its size is unknown".into()),
-                (true, Partial::Omit | Partial::Withhold, _) => (None, "left out of submit.zip".into()),
+            let (is_packed, action) = match (lacks, partial, size) {
+                (false, _, _) => (true, String::new()),
+                (true, Partial::Blank(value), Some(_)) => (true, format!("blank mask of {value}")),
+                (true, Partial::Blank(_), None) => (false, "left out of submit.zip: its size is unknown".into()),
+                (true, Partial::Omit | Partial::Withhold, _) => (false, "left out of submit.zip".into()),
             };
             if let Some(failed) = failed {
-                self.report.failed[failed].action = action;
+                failed.action = action;
             }
-            if let Some(content) = content {
+            let packed = kinds_of(pipeline).filter_map(|kind| Some((kind, kind.packed(name)?)));
+            for (kind, packed) in packed.filter(|_| is_packed) {
                 let size = size.ok_or_else(|| Error::Internal(format!("`{name}` has no size")))?;
-                entries.push(Entry { name: format!("{name}.png"), size, content });
+                let file = || kind.files(name).into_iter().next().unwrap_or_default();
+                let content = match partial_value(partial).filter(|_| lacks) {
+                    Some(value) => Content::Blank(value),
+                    None => Content::File(outputs.layout.dir.join(file())),
+                };
+                entries.push(Entry { name: packed, size, content });
             }
         }
         Ok(entries)
     }
+}
+
+/// A failure as reports have it.
+pub(in crate::app) fn failed_scene(failure: FailureRecord, action: &str) -> FailedScene {
+    let FailureRecord { name, file, stage, cause } = failure;
+    FailedScene { name, scene: file, stage, cause, action: action.to_owned() }
 }
 
 /// The value of blank masks.
@@ -448,17 +430,8 @@ pub(in crate::app) fn memory(promise: &Promise) -> BudgetReport {
     }
 }
 
-fn packed(
-    layout: &OutputLayout,
-    entries: Vec<Entry>,
-    rules: &Rules<'_>,
-    alive: &dyn Fn(),
-) -> Result<PackageReport, Error> {
-    let packed = package::pack(&layout.archive(), entries, rules, alive)?;
-    Ok(PackageReport {
-        path: packed.path.display().to_string(),
-        entries: packed.entries,
-        bytes: packed.bytes,
-        sha256: packed.sha256,
-    })
+/// The archive as reports have it.
+fn package_report(outputs: &Outputs, archive: ArchiveRecord) -> PackageReport {
+    let ArchiveRecord { file: FileRecord { path, bytes, sha256 }, entries, .. } = archive;
+    PackageReport { path: outputs.layout.dir.join(path).display().to_string(), entries, bytes, sha256 }
 }

@@ -6,10 +6,11 @@ use std::path::Path;
 use crate::app::Error;
 use crate::atomic::{self, TEMP_PREFIX};
 use crate::journal::{
-    ArchiveRecord, Checkpoints, Conceded, ConcessionRecord, FileRecord, SceneRecord, StageKey, State,
+    ArchiveRecord, Checkpoints, Conceded, ConcessionRecord, FileRecord, OutputRecord, SceneRecord, StageKey, State,
 };
-use crate::plan::{Concessions, Keys, Plan, UnitGeometry};
-use crate::stages::{Memory, OutputLayout};
+use crate::outputs::{OutputLayout, kinds_of};
+use crate::plan::{Concessions, Keys, Plan, UnitGeometry, output_key};
+use crate::stages::PriorResults;
 
 /// A stage by its name on the command line, in the order of the dataflow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,7 +44,7 @@ impl StageName {
 /// What was found.
 pub(in crate::app) struct Found {
     /// For the stages.
-    pub(in crate::app) memory: Memory,
+    pub(in crate::app) prior: PriorResults,
     /// Records of the scenes that are done, by index.
     pub(in crate::app) done: Vec<Option<SceneRecord>>,
     /// The archive, if it is whole.
@@ -52,6 +53,8 @@ pub(in crate::app) struct Found {
     pub(in crate::app) damaged: u64,
     /// Recorded scenes that this plan cannot use.
     pub(in crate::app) stale: Vec<String>,
+    /// Records of scenes of which less holds than was recorded.
+    pub(in crate::app) reduced: Vec<SceneRecord>,
     /// Stage results that are gone, damaged or to be discarded.
     pub(in crate::app) discarded: Vec<StageKey>,
     /// Those that this plan takes.
@@ -86,33 +89,54 @@ pub(in crate::app) fn look_back(
         state.artefacts.values().filter(|file| !checkpoints.has(file)).map(|file| file.path.clone()).collect();
     state.entries.retain(|_, location| !gone.contains(&location.path));
     let keys = Keys::new(plan);
-    let mut damaged = 0;
-    let mut done = Vec::new();
-    for (scene, key) in plan.scenes.iter().zip(keys.scenes(plan, concessions)) {
-        let recorded =
-            state.scenes.remove(&scene.name).filter(|r| r.key == key && from.is_none_or(|f| f == StageName::Pack));
-        let whole = recorded.filter(|record| {
-            let is_whole = record.files.iter().all(|file| is_whole(&layout.dir, file));
-            damaged += u64::from(!is_whole);
-            is_whole
-        });
-        done.push(whole);
+    let mut prior = PriorResults::nothing(plan.scenes.len(), checkpoints);
+    let (mut done, mut damaged) = (vec![None; plan.scenes.len()], 0);
+    if from.is_none_or(|from| from == StageName::Pack) {
+        for (scene, map) in keys.maps(plan, concessions).into_iter().enumerate() {
+            let Some(recorded) = state.scenes.get(&plan.scenes[scene].name) else { continue };
+            let holding = holding(plan, scene, &map, recorded.clone(), &layout.dir, &mut damaged);
+            prior.done[scene] = holding.complete;
+            let place = if holding.complete { &mut done } else { &mut prior.kept };
+            place[scene] = Some(holding).filter(|holding| !holding.outputs.is_empty());
+        }
     }
-    let mut memory = Memory::nothing(plan.scenes.len(), checkpoints);
-    memory.done = done.iter().map(Option::is_some).collect();
-    memory.entries = state.entries;
+    prior.entries = state.entries;
     let work = Work { plan, concessions, keys: &keys };
-    work.forget_damaged(&mut memory, &state.artefacts, &layout.dir);
+    work.forget_damaged(&mut prior, &state.artefacts, &layout.dir);
     if let Some(from) = from {
-        work.discard(&mut memory, from)?;
+        work.discard(&mut prior, from)?;
     }
-    for (scene, _) in plan.scenes.iter().zip(&done).filter(|(_, done)| done.is_some()) {
-        stale.remove(&scene.name);
-    }
-    let discarded = recorded.into_iter().filter(|key| !memory.entries.contains_key(key)).collect();
+    work.keep_what_labels_complete(&mut prior);
+    let holding = || done.iter().chain(&prior.kept).flatten();
+    let names: HashSet<&String> = holding().map(|holding| &holding.name).collect();
+    stale.retain(|name| !names.contains(name));
+    let reduced = holding().filter(|holding| state.scenes.get(&holding.name) != Some(holding)).cloned().collect();
+    let discarded = recorded.into_iter().filter(|key| !prior.entries.contains_key(key)).collect();
     let archive = state.archive.filter(|archive| from.is_none() && is_whole(&layout.dir, &archive.file));
-    let usable = work.usable(&memory);
-    Ok(Found { memory, done, archive, damaged, stale: stale.into_iter().collect(), discarded, usable })
+    let usable = work.usable(&prior);
+    Ok(Found { prior, done, archive, damaged, stale: stale.into_iter().collect(), reduced, discarded, usable })
+}
+
+/// What of a recorded scene holds for a plan under which its label map has this key, all files read again.
+fn holding(
+    plan: &Plan,
+    scene: usize,
+    map: &StageKey,
+    mut recorded: SceneRecord,
+    dir: &Path,
+    damaged: &mut u64,
+) -> SceneRecord {
+    let kinds: Vec<_> = kinds_of(&plan.pipeline).collect();
+    let is_planned = |output: &OutputRecord| {
+        let kind = kinds.iter().find(|kind| kind.folder() == output.kind);
+        kind.is_some_and(|kind| output_key(plan, scene, map, *kind) == output.key)
+    };
+    recorded.outputs.retain(is_planned);
+    let n_planned = recorded.outputs.len();
+    recorded.outputs.retain(|output| output.files.iter().all(|file| is_whole(dir, file)));
+    *damaged += u64::from(recorded.outputs.len() < n_planned);
+    recorded.complete = recorded.outputs.len() == kinds.len();
+    recorded
 }
 
 /// Whether what was given up holds for this plan. Without a deadline nobody is short of time: what was done with fewer passes is done
@@ -137,32 +161,46 @@ struct Work<'a> {
 
 impl Work<'_> {
     /// The units of scenes that are not done.
-    fn open_units<'a>(&'a self, memory: &'a Memory) -> impl Iterator<Item = UnitGeometry> + 'a {
-        let open = self.plan.units_with(|scene| !memory.done[scene]);
+    fn open_units<'a>(&'a self, prior: &'a PriorResults) -> impl Iterator<Item = UnitGeometry> + 'a {
+        let open = self.plan.units_with(|scene| !prior.done[scene]);
         open.map(|(unit, _)| self.concessions.geometry(self.plan, unit))
+    }
+
+    /// Makes all outputs of a scene anew whose labels are not all stored: then networks see it, on terms that may change on the way, and
+    /// what is made of it must be of one piece.
+    fn keep_what_labels_complete(&self, prior: &mut PriorResults) {
+        let mut kept = std::mem::take(&mut prior.kept);
+        for geometry in self.open_units(prior) {
+            for (idx, part) in (0..).zip(&geometry.parts) {
+                if !self.keys.planes(&geometry, idx).all(|key| prior.entries.contains_key(&key)) {
+                    kept[part.scene as usize] = None;
+                }
+            }
+        }
+        prior.kept = kept;
     }
 
     /// Forgets results in label files that are damaged. Logits are not looked at before they are used: they are many times larger, and
     /// networks are at hand where they are.
-    fn forget_damaged(&self, memory: &mut Memory, artefacts: &BTreeMap<String, FileRecord>, dir: &Path) {
+    fn forget_damaged(&self, prior: &mut PriorResults, artefacts: &BTreeMap<String, FileRecord>, dir: &Path) {
         let mut paths = BTreeSet::new();
-        for geometry in self.open_units(memory) {
+        for geometry in self.open_units(prior) {
             let planes = (0..).zip(&geometry.parts).flat_map(|(part, _)| self.keys.planes(&geometry, part));
-            paths.extend(planes.filter_map(|key| memory.entries.get(&key)).map(|location| location.path.clone()));
+            paths.extend(planes.filter_map(|key| prior.entries.get(&key)).map(|location| location.path.clone()));
         }
         paths.retain(|path| !artefacts.get(path).is_some_and(|file| is_whole(dir, file)));
-        memory.entries.retain(|_, location| !paths.contains(&location.path));
+        prior.entries.retain(|_, location| !paths.contains(&location.path));
     }
 
     /// What is stored and will be taken.
-    fn usable(&self, memory: &Memory) -> Usable {
+    fn usable(&self, prior: &PriorResults) -> Usable {
         let mut usable = Usable::default();
-        if memory.entries.is_empty() {
+        if prior.entries.is_empty() {
             return usable;
         }
-        let has = |key: &StageKey| memory.entries.contains_key(key);
-        for geometry in self.open_units(memory) {
-            for (part, _) in (0..).zip(&geometry.parts).filter(|(_, part)| !memory.done[part.scene as usize]) {
+        let has = |key: &StageKey| prior.entries.contains_key(key);
+        for geometry in self.open_units(prior) {
+            for (part, _) in (0..).zip(&geometry.parts).filter(|(_, part)| !prior.done[part.scene as usize]) {
                 let tiles = || (0..geometry.tiles.len()).filter(|tile| geometry.tiles[*tile].part == part);
                 let logits = |tile| {
                     let is_known = has(&self.keys.validity(&geometry, tile));
@@ -181,29 +219,29 @@ impl Work<'_> {
     }
 
     /// Forgets results of `from` and later stages, after making sure that those before it are there.
-    fn discard(&self, memory: &mut Memory, from: StageName) -> Result<(), Error> {
+    fn discard(&self, prior: &mut PriorResults, from: StageName) -> Result<(), Error> {
         let keys = self.keys;
         let (missing, what, line) = match from {
             StageName::Infer => {
-                memory.entries.clear();
+                prior.entries.clear();
                 return Ok(());
             }
             StageName::Average => {
-                let has = |key: &StageKey| memory.entries.contains_key(key);
+                let has = |key: &StageKey| prior.entries.contains_key(key);
                 let is_there = |geometry: &UnitGeometry, tile: usize| {
                     has(&keys.validity(geometry, tile)) && keys.all_logits(geometry, tile).all(|key| has(&key))
                 };
                 let line = "checkpoints = [\"labels\", \"member-logits\"]";
-                (self.missing(memory, &is_there), "the members' logits", line)
+                (self.missing(prior, &is_there), "the members' logits", line)
             }
             StageName::Stitch | StageName::Post | StageName::Encode => {
                 let is_there = |geometry: &UnitGeometry, tile: usize| {
-                    keys.planes(geometry, geometry.tiles[tile].part).all(|key| memory.entries.contains_key(&key))
+                    keys.planes(geometry, geometry.tiles[tile].part).all(|key| prior.entries.contains_key(&key))
                 };
-                (self.missing(memory, &is_there), "labels", "checkpoints = [\"labels\"]")
+                (self.missing(prior, &is_there), "labels", "checkpoints = [\"labels\"]")
             }
             StageName::Pack => {
-                (self.missing(memory, &|_, _| false), "finished masks", "a run without --from makes them")
+                (self.missing(prior, &|_, _| false), "finished masks", "a run without --from makes them")
             }
         };
         if let Some(first) = missing.first() {
@@ -216,7 +254,7 @@ impl Work<'_> {
             for unit in 0..self.plan.units.len() {
                 let geometry = self.concessions.geometry(self.plan, unit);
                 for (part, _) in (0..).zip(&geometry.parts) {
-                    keys.planes(&geometry, part).for_each(|key| drop(memory.entries.remove(&key)));
+                    keys.planes(&geometry, part).for_each(|key| drop(prior.entries.remove(&key)));
                 }
             }
         }
@@ -224,12 +262,12 @@ impl Work<'_> {
     }
 
     /// Names of the scenes that are not done and some of whose tiles are not there.
-    fn missing(&self, memory: &Memory, is_there: &dyn Fn(&UnitGeometry, usize) -> bool) -> Vec<String> {
+    fn missing(&self, prior: &PriorResults, is_there: &dyn Fn(&UnitGeometry, usize) -> bool) -> Vec<String> {
         let mut names = Vec::new();
-        for geometry in self.open_units(memory) {
+        for geometry in self.open_units(prior) {
             for (idx, tile) in geometry.tiles.iter().enumerate() {
                 let scene = geometry.parts[tile.part as usize].scene as usize;
-                if !memory.done[scene] && !is_there(&geometry, idx) {
+                if !prior.done[scene] && !is_there(&geometry, idx) {
                     names.push(self.plan.scenes[scene].name.clone());
                 }
             }
@@ -240,12 +278,12 @@ impl Work<'_> {
 }
 
 /// Whether some scene that is not done needs a network to run.
-pub(in crate::app) fn needs_networks(plan: &Plan, concessions: &Concessions, memory: &Memory) -> bool {
+pub(in crate::app) fn needs_networks(plan: &Plan, concessions: &Concessions, prior: &PriorResults) -> bool {
     let keys = Keys::new(plan);
-    plan.units_with(|scene| !memory.done[scene]).any(|(unit, _)| {
+    plan.units_with(|scene| !prior.done[scene]).any(|(unit, _)| {
         let geometry = concessions.geometry(plan, unit);
-        let open = (0..).zip(&geometry.parts).filter(|(_, part)| !memory.done[part.scene as usize]);
-        open.into_iter().any(|(part, _)| !keys.planes(&geometry, part).all(|key| memory.entries.contains_key(&key)))
+        let open = (0..).zip(&geometry.parts).filter(|(_, part)| !prior.done[part.scene as usize]);
+        open.into_iter().any(|(part, _)| !keys.planes(&geometry, part).all(|key| prior.entries.contains_key(&key)))
     })
 }
 

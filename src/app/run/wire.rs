@@ -13,11 +13,12 @@ use crate::flow::{
 };
 use crate::infer::{Device, open_combiner};
 use crate::journal::Journal;
+use crate::outputs::OutputLayout;
 use crate::plan::{LINK_CAPACITY, Schedule, Unit};
 use crate::raster::OpenSource;
 use crate::stages::{
-    Average, Board, Classified, Commit, Encode, Finished, Infer, Inferred, Keep, Opened, OutputLayout, Post, Ran, Read,
-    ReadUnit, Stitch, StitchedScene, TileBatch, TileStage, Turn, Verdict,
+    Average, Board, Classified, Commit, Encode, Finished, Infer, Inferred, Keep, Opened, Post, Ran, Read, ReadUnit,
+    Stitch, StitchedScene, TileBatch, TileStage, Turn, Verdict,
 };
 
 /// A dataflow at work.

@@ -175,14 +175,11 @@ impl Run<'_> {
 
     /// Tells which of these scenes have failed, where the dataflow ends before it gives them verdicts.
     pub(super) fn note_failed(&mut self, scenes: impl Iterator<Item = u32>, watch: &Watch) -> Result<(), Error> {
-        let plan = self.board.plan();
-        for idx in scenes {
-            if let Some(failure) = self.board.failure(idx) {
-                let (name, path) = (&plan.scenes[idx as usize].name, plan.label_of(idx as usize).into());
-                self.record.fail(&self.outputs, &plan.pipeline, name, path, &failure, watch)?;
-            }
+        let mut records = Vec::new();
+        for failure in scenes.filter_map(|idx| self.board.failure(idx)) {
+            self.record.fail(&self.outputs, &self.board.plan().pipeline, failure.clone(), watch)?;
+            records.push(Record::Failure(failure));
         }
-        let records = self.record.failure_records();
         Ok(self.journal.lock().unwrap_or_else(PoisonError::into_inner).append(&records)?)
     }
 }

@@ -1,82 +1,13 @@
-//! Labels to masks and to colour pictures.
+//! Rows of labels to a PNG of samples.
 
 use std::path::Path;
 
+use super::OutputError;
 use super::rows::{FileRows, PixelFormat};
-use super::{MaskError, MaskFile};
-use crate::config::MaskDepth;
-use crate::config::classes::{ClassId, ClassTable, NODATA_LABEL};
+use crate::atomic::WrittenFile;
+use crate::config::classes::{ClassId, NODATA_LABEL};
 use crate::geom::Size;
-
-/// A mask being written: grey samples, the class table's values. Dropped, it leaves nothing behind.
-pub struct MaskWriter(LabelRows);
-
-/// A colour picture being written: one byte per pixel and the class table's colours, nodata's last. Dropped, it leaves
-/// nothing behind.
-pub struct ColorWriter(LabelRows);
-
-impl MaskWriter {
-    /// Starts a mask that will be called `path`.
-    ///
-    /// # Errors
-    /// When the file cannot be created, a class's value does not fit the depth, or PNG has no such size.
-    pub fn create(path: &Path, size: Size, depth: MaskDepth, classes: &ClassTable) -> Result<Self, MaskError> {
-        if depth == MaskDepth::Eight && classes.max_value() > u16::from(u8::MAX) {
-            return Err(MaskError::Depth { path: path.to_owned(), value: classes.max_value() });
-        }
-        let samples = classes.by_label().map(|entry| entry.map(|(value, _)| value));
-        Ok(Self(LabelRows::create(path, size, &PixelFormat::Grey(depth), samples)?))
-    }
-
-    /// Appends whole rows, one or more.
-    ///
-    /// # Errors
-    /// When the labels are no whole rows or too many, one has no entry in the class table, or the write fails.
-    pub fn write_rows(&mut self, labels: &[ClassId]) -> Result<(), MaskError> {
-        self.0.write_rows(labels)
-    }
-
-    /// Ends the file.
-    ///
-    /// # Errors
-    /// When rows are missing, or the write or the sync fails.
-    pub fn finish(self) -> Result<MaskFile, MaskError> {
-        self.0.rows.finish()
-    }
-}
-
-impl ColorWriter {
-    /// Starts a colour picture that will be called `path`.
-    ///
-    /// # Errors
-    /// When the file cannot be created, or PNG has no such size.
-    pub fn create(path: &Path, size: Size, classes: &ClassTable) -> Result<Self, MaskError> {
-        let nodata = classes.nodata().map(|n| n.color.0);
-        let colors = classes.classes().iter().map(|c| c.color.0).chain(nodata).collect();
-        let mut samples = [None; 256];
-        for class in classes.classes() {
-            samples[usize::from(class.id)] = Some(u16::from(class.id));
-        }
-        samples[usize::from(NODATA_LABEL)] = nodata.and_then(|_| u16::try_from(classes.classes().len()).ok());
-        Ok(Self(LabelRows::create(path, size, &PixelFormat::Palette(colors), samples)?))
-    }
-
-    /// Appends whole rows, one or more.
-    ///
-    /// # Errors
-    /// As [`MaskWriter::write_rows`]'s.
-    pub fn write_rows(&mut self, labels: &[ClassId]) -> Result<(), MaskError> {
-        self.0.write_rows(labels)
-    }
-
-    /// Ends the file.
-    ///
-    /// # Errors
-    /// As [`MaskWriter::finish`]'s.
-    pub fn finish(self) -> Result<MaskFile, MaskError> {
-        self.0.rows.finish()
-    }
-}
+use crate::outputs::RowWriter;
 
 /// What a label becomes.
 #[derive(Clone, Copy, Default)]
@@ -86,27 +17,40 @@ struct Sample {
     known: bool,
 }
 
-/// Rows of labels on their way into a file.
-struct LabelRows {
+/// A PNG of labels being written: each label becomes a sample. Dropped, it leaves nothing behind.
+pub struct LabelPng {
     rows: FileRows,
     samples: Box<[Sample; 256]>,
     wide: bool,
     row: Vec<u8>,
 }
 
-impl LabelRows {
-    fn create(path: &Path, size: Size, format: &PixelFormat, values: [Option<u16>; 256]) -> Result<Self, MaskError> {
+impl LabelPng {
+    /// Starts a file that will be called `path`. Labels without a sample are refused.
+    ///
+    /// # Errors
+    /// When the file cannot be created, or PNG has no such size.
+    pub(in crate::outputs) fn create(
+        path: &Path,
+        size: Size,
+        format: &PixelFormat,
+        values: [Option<u16>; 256],
+    ) -> Result<Self, OutputError> {
         let sample = |v: Option<u16>| Sample { bytes: v.unwrap_or(0).to_be_bytes(), known: v.is_some() };
         let rows = FileRows::create(path, size, format)?;
         let row = vec![0; size.width as usize * format.bytes()];
         Ok(Self { rows, samples: Box::new(values.map(sample)), wide: format.bytes() == 2, row })
     }
 
-    fn write_rows(&mut self, labels: &[ClassId]) -> Result<(), MaskError> {
+    /// Appends whole rows, one or more.
+    ///
+    /// # Errors
+    /// When the labels are no whole rows or too many, one has no sample, or the write fails.
+    pub fn push(&mut self, labels: &[ClassId]) -> Result<(), OutputError> {
         let width = self.rows.size().width;
         // An empty picture is refused at its creation.
         if !labels.len().is_multiple_of(width as usize) {
-            return Err(MaskError::Width { path: self.rows.path().to_owned(), labels: labels.len(), width });
+            return Err(OutputError::Width { path: self.rows.path().to_owned(), labels: labels.len(), width });
         }
         self.rows.expect(labels.len() / width as usize)?;
         for row in labels.chunks_exact(width as usize) {
@@ -116,6 +60,14 @@ impl LabelRows {
             self.rows.push(&self.row)?;
         }
         Ok(())
+    }
+
+    /// Ends the file.
+    ///
+    /// # Errors
+    /// When rows are missing, or the write or the sync fails.
+    pub fn finish(self) -> Result<WrittenFile, OutputError> {
+        self.rows.finish()
     }
 
     /// Fills the row buffer; whether all labels have an entry.
@@ -137,10 +89,20 @@ impl LabelRows {
         known
     }
 
-    fn label_error(&self, row: &[ClassId]) -> MaskError {
+    fn label_error(&self, row: &[ClassId]) -> OutputError {
         let unknown = (0..).zip(row).find(|(_, label)| !self.samples[usize::from(**label)].known);
         let (x, label) = unknown.map_or((0, NODATA_LABEL), |(x, label)| (x, *label));
-        MaskError::Label { path: self.rows.path().to_owned(), label, x, y: self.rows.rows() }
+        OutputError::Label { path: self.rows.path().to_owned(), label, x, y: self.rows.rows() }
+    }
+}
+
+impl RowWriter for LabelPng {
+    fn push(&mut self, labels: &[ClassId]) -> Result<(), OutputError> {
+        Self::push(self, labels)
+    }
+
+    fn finish(self: Box<Self>) -> Result<Vec<WrittenFile>, OutputError> {
+        Ok(vec![Self::finish(*self)?])
     }
 }
 
@@ -149,7 +111,9 @@ mod tests {
     use sha2::{Digest, Sha256};
 
     use super::*;
-    use crate::config::classes::{Class, Color, Nodata};
+    use crate::config::MaskDepth;
+    use crate::config::classes::{Class, ClassTable, Color, Nodata};
+    use crate::outputs::{color, mask};
 
     fn table(values: &[u16], nodata: Option<u16>) -> ClassTable {
         let class = |(i, value): (usize, &u16)| {
@@ -170,13 +134,6 @@ mod tests {
     }
 
     #[test]
-    fn writers_can_move_between_threads() {
-        fn send<T: Send>() {}
-        send::<MaskWriter>();
-        send::<ColorWriter>();
-    }
-
-    #[test]
     fn another_decoder_reads_the_values_that_were_written() {
         let dir = tempfile::tempdir().unwrap();
         for (depth, values, nodata) in [(MaskDepth::Eight, [1, 7, 17], 255), (MaskDepth::Sixteen, [100, 800, 65535], 0)]
@@ -184,11 +141,11 @@ mod tests {
             let classes = table(&values, Some(nodata));
             for size in [Size::new(1, 1), Size::new(37, 23), Size::new(300, 200)] {
                 let labels = labels(size, 3);
-                let mut mask = MaskWriter::create(&dir.path().join("a.png"), size, depth, &classes).unwrap();
+                let mut mask = mask::create(&dir.path().join("a.png"), size, depth, &classes).unwrap();
                 // One row, then the rest at once.
                 let (first, rest) = labels.split_at(size.width as usize);
-                mask.write_rows(first).unwrap();
-                mask.write_rows(rest).unwrap();
+                mask.push(first).unwrap();
+                mask.push(rest).unwrap();
                 let written = mask.finish().unwrap();
                 assert_eq!(
                     written.sha256,
@@ -212,11 +169,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let classes = table(&[5, 6], Some(0));
         let path = dir.path().join("c.png");
-        let mut color = ColorWriter::create(&path, Size::new(3, 1), &classes).unwrap();
-        color.write_rows(&[1, NODATA_LABEL, 0]).unwrap();
+        let mut color = color::create(&path, Size::new(3, 1), &classes).unwrap();
+        color.push(&[1, NODATA_LABEL, 0]).unwrap();
         color.finish().unwrap().file.persist().unwrap();
         assert_eq!(read(&path).to_rgb8().into_raw(), [1, 100, 200, 9, 8, 7, 0, 100, 200]);
-        let mut reader = crate::masks::MaskReader::open(&path).unwrap();
+        let mut reader = crate::outputs::MaskReader::open(&path).unwrap();
         let mut row = Vec::new();
         assert!(reader.is_palette() && reader.next_row(&mut row).unwrap());
         assert_eq!(row, [1, 2, 0]);
@@ -226,8 +183,8 @@ mod tests {
     fn the_largest_table_fills_a_palette() {
         let dir = tempfile::tempdir().unwrap();
         let classes = table(&(0..255).collect::<Vec<_>>(), Some(255));
-        let mut color = ColorWriter::create(&dir.path().join("c.png"), Size::new(2, 1), &classes).unwrap();
-        color.write_rows(&[254, NODATA_LABEL]).unwrap();
+        let mut color = color::create(&dir.path().join("c.png"), Size::new(2, 1), &classes).unwrap();
+        color.push(&[254, NODATA_LABEL]).unwrap();
         let file = color.finish().unwrap().file.persist().unwrap();
         assert_eq!(read(&file).to_rgb8().into_raw(), [254, 100, 200, 9, 8, 7]);
     }
@@ -236,28 +193,26 @@ mod tests {
     fn a_label_without_an_entry_is_refused_with_its_place() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.png");
-        let mut mask = MaskWriter::create(&path, Size::new(2, 3), MaskDepth::Eight, &table(&[1, 2], None)).unwrap();
-        mask.write_rows(&[0, 1]).unwrap();
-        let error = mask.write_rows(&[0, 0, 1, NODATA_LABEL]).unwrap_err();
-        assert!(matches!(error, MaskError::Label { label: NODATA_LABEL, x: 1, y: 2, .. }), "{error}");
+        let mut mask = mask::create(&path, Size::new(2, 3), MaskDepth::Eight, &table(&[1, 2], None)).unwrap();
+        mask.push(&[0, 1]).unwrap();
+        let error = mask.push(&[0, 0, 1, NODATA_LABEL]).unwrap_err();
+        assert!(matches!(error, OutputError::Label { label: NODATA_LABEL, x: 1, y: 2, .. }), "{error}");
         assert!(error.to_string().contains("a.png") && !error.is_output_fault());
-        let mut mask =
-            MaskWriter::create(&path, Size::new(2, 1), MaskDepth::Sixteen, &table(&[1, 2], Some(0))).unwrap();
-        assert!(matches!(mask.write_rows(&[2, 0]), Err(MaskError::Label { label: 2, x: 0, y: 0, .. })));
+        let mut mask = mask::create(&path, Size::new(2, 1), MaskDepth::Sixteen, &table(&[1, 2], Some(0))).unwrap();
+        assert!(matches!(mask.push(&[2, 0]), Err(OutputError::Label { label: 2, x: 0, y: 0, .. })));
     }
 
     #[test]
     fn rows_must_be_whole_and_as_many_as_the_picture_has() {
         let dir = tempfile::tempdir().unwrap();
         let classes = table(&[1, 2], None);
-        let new =
-            || MaskWriter::create(&dir.path().join("a.png"), Size::new(3, 2), MaskDepth::Eight, &classes).unwrap();
-        assert!(matches!(new().write_rows(&[0; 4]), Err(MaskError::Width { labels: 4, width: 3, .. })));
-        assert!(matches!(new().write_rows(&[0; 9]), Err(MaskError::Rows { expected: 2, got: 3, .. })));
+        let new = || mask::create(&dir.path().join("a.png"), Size::new(3, 2), MaskDepth::Eight, &classes).unwrap();
+        assert!(matches!(new().push(&[0; 4]), Err(OutputError::Width { labels: 4, width: 3, .. })));
+        assert!(matches!(new().push(&[0; 9]), Err(OutputError::Rows { expected: 2, got: 3, .. })));
         let mut short = new();
-        short.write_rows(&[0; 3]).unwrap();
+        short.push(&[0; 3]).unwrap();
         let error = short.finish().err().unwrap();
-        assert!(matches!(error, MaskError::Rows { expected: 2, got: 1, .. }) && !error.is_output_fault(), "{error}");
+        assert!(matches!(error, OutputError::Rows { expected: 2, got: 1, .. }) && !error.is_output_fault(), "{error}");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
@@ -265,10 +220,10 @@ mod tests {
     fn what_cannot_be_a_mask_is_refused_at_the_start() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.png");
-        let wide = MaskWriter::create(&path, Size::new(3, 2), MaskDepth::Eight, &table(&[1, 256], None));
-        assert!(matches!(wide.err().unwrap(), MaskError::Depth { value: 256, .. }));
-        let empty = MaskWriter::create(&path, Size::new(0, 2), MaskDepth::Eight, &table(&[1], None)).err().unwrap();
-        assert!(matches!(empty, MaskError::Encode { .. }) && !empty.is_output_fault(), "{empty}");
+        let wide = mask::create(&path, Size::new(3, 2), MaskDepth::Eight, &table(&[1, 256], None));
+        assert!(matches!(wide.err().unwrap(), OutputError::Depth { value: 256, .. }));
+        let empty = mask::create(&path, Size::new(0, 2), MaskDepth::Eight, &table(&[1], None)).err().unwrap();
+        assert!(matches!(empty, OutputError::Encode { .. }) && !empty.is_output_fault(), "{empty}");
     }
 
     #[test]
@@ -276,7 +231,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let blocker = dir.path().join("file");
         crate::atomic::write(&blocker, b"x").unwrap();
-        let error = MaskWriter::create(&blocker.join("a.png"), Size::new(1, 1), MaskDepth::Eight, &table(&[1], None));
+        let error = mask::create(&blocker.join("a.png"), Size::new(1, 1), MaskDepth::Eight, &table(&[1], None));
         assert!(error.err().unwrap().is_output_fault());
     }
 }

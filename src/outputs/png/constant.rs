@@ -5,9 +5,9 @@ use std::path::Path;
 
 use png::EncodingError;
 
+use super::OutputError;
 use super::rows::{CHUNK, FileRows, PixelFormat};
-use super::{Hashed, MaskError, MaskFile};
-use crate::atomic::WriteError;
+use crate::atomic::{Hashed, WriteError, WrittenFile};
 use crate::config::MaskDepth;
 use crate::geom::Size;
 
@@ -15,7 +15,7 @@ use crate::geom::Size;
 ///
 /// # Errors
 /// When the value does not fit the depth, PNG has no such size, or the file system refuses.
-pub fn constant(path: &Path, size: Size, depth: MaskDepth, value: u16) -> Result<MaskFile, MaskError> {
+pub fn constant(path: &Path, size: Size, depth: MaskDepth, value: u16) -> Result<WrittenFile, OutputError> {
     let row = row_of(path, size, depth, value)?;
     let mut rows = FileRows::create(path, size, &PixelFormat::Grey(depth))?;
     for _ in 0..size.height {
@@ -31,13 +31,13 @@ pub(crate) fn constant_into<W: Write>(
     size: Size,
     depth: MaskDepth,
     value: u16,
-) -> Result<(), MaskError> {
+) -> Result<(), OutputError> {
     let row = row_of(path, size, depth, value)?;
     let encoded = encode(&mut *out, size, depth, &row);
     if let Some(source) = out.take_fault() {
         return Err(WriteError { operation: "write", path: path.to_owned(), source }.into());
     }
-    encoded.map_err(|source| MaskError::Encode { path: path.to_owned(), size, source })
+    encoded.map_err(|source| OutputError::Encode { path: path.to_owned(), size, source })
 }
 
 fn encode<W: Write>(out: W, size: Size, depth: MaskDepth, row: &[u8]) -> Result<(), EncodingError> {
@@ -50,12 +50,12 @@ fn encode<W: Write>(out: W, size: Size, depth: MaskDepth, row: &[u8]) -> Result<
     png.finish()
 }
 
-fn row_of(path: &Path, size: Size, depth: MaskDepth, value: u16) -> Result<Vec<u8>, MaskError> {
+fn row_of(path: &Path, size: Size, depth: MaskDepth, value: u16) -> Result<Vec<u8>, OutputError> {
     let width = size.width as usize;
     match (depth, u8::try_from(value)) {
         (MaskDepth::Sixteen, _) => Ok(value.to_be_bytes().repeat(width)),
         (MaskDepth::Eight, Ok(byte)) => Ok(vec![byte; width]),
-        (MaskDepth::Eight, Err(_)) => Err(MaskError::Depth { path: path.to_owned(), value }),
+        (MaskDepth::Eight, Err(_)) => Err(OutputError::Depth { path: path.to_owned(), value }),
     }
 }
 
@@ -64,7 +64,7 @@ mod tests {
     use std::io;
 
     use super::*;
-    use crate::masks::MaskReader;
+    use crate::outputs::MaskReader;
 
     fn bytes(size: Size, depth: MaskDepth, value: u16) -> Vec<u8> {
         let mut out = Hashed::new(Vec::new());
@@ -94,7 +94,7 @@ mod tests {
     fn a_value_that_does_not_fit_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let error = constant(&dir.path().join("a.png"), Size::new(1, 1), MaskDepth::Eight, 256).unwrap_err();
-        assert!(matches!(error, MaskError::Depth { value: 256, .. }));
+        assert!(matches!(error, OutputError::Depth { value: 256, .. }));
     }
 
     /// Takes so many bytes, fails once, and takes more again, as a disk does when room is made.

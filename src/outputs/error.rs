@@ -1,4 +1,4 @@
-//! What can be wrong with a mask.
+//! What can be wrong with an output.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,9 +7,9 @@ use crate::atomic::WriteError;
 use crate::config::classes::ClassId;
 use crate::geom::Size;
 
-/// Why a mask cannot be written or read.
+/// Why an output cannot be written, or a mask not be read.
 #[derive(Debug, thiserror::Error)]
-pub enum MaskError {
+pub enum OutputError {
     /// The file system refuses.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -96,8 +96,8 @@ pub enum MaskError {
     },
 }
 
-impl MaskError {
-    /// Whether the file system refused a write: what it refuses to this mask it refuses to the next one too.
+impl OutputError {
+    /// Whether the file system refused a write: what it refuses to this file it refuses to the next one too.
     pub fn is_output_fault(&self) -> bool {
         match self {
             Self::Write(_) => true,

@@ -4,6 +4,8 @@ use std::io::{self, Write};
 
 use sha2::{Digest, Sha256};
 
+use super::{AtomicFile, FinishedFile, WriteError};
+
 /// Counts and hashes the bytes that `inner` takes.
 ///
 /// It keeps the first failure: png's stream writer writes the last chunks in destructors, which drop errors, and a
@@ -27,6 +29,11 @@ impl<W: Write> Hashed<W> {
         self.fault.take()
     }
 
+    /// Bytes so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// The writer below, the number of bytes it took and their SHA-256.
     pub(crate) fn into_parts(self) -> (W, u64, String) {
         (self.inner, self.bytes, crate::hex(&self.hasher.finalize()))
@@ -40,6 +47,37 @@ impl<W: Write> Hashed<W> {
         self.fault.get_or_insert(error);
         kind.into()
     }
+}
+
+impl Hashed<AtomicFile> {
+    /// Why a write failed: what the system said where that is known, `error` otherwise.
+    pub(crate) fn fault(&mut self, error: io::Error) -> WriteError {
+        let fault = self.take_fault().unwrap_or(error);
+        self.inner.write_error(fault)
+    }
+
+    /// Syncs the file and reads it back.
+    ///
+    /// # Errors
+    /// When a write has failed, the system refuses the sync, or the disk gives back other bytes.
+    pub(crate) fn finish(mut self) -> Result<WrittenFile, WriteError> {
+        if let Some(fault) = self.take_fault() {
+            return Err(self.inner.write_error(fault));
+        }
+        let (file, _, sha256) = self.into_parts();
+        let file = file.finish()?;
+        file.verify(&sha256)?;
+        Ok(WrittenFile { file, sha256 })
+    }
+}
+
+/// A file that is complete, synced and read back, still under its temporary name. Dropped, it leaves nothing behind.
+#[derive(Debug)]
+pub struct WrittenFile {
+    /// The file.
+    pub file: FinishedFile,
+    /// SHA-256 of its content, hexadecimal.
+    pub sha256: String,
 }
 
 impl<W: Write> Write for Hashed<W> {

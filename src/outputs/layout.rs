@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::kinds_of;
 use crate::config::Pipeline;
 
 /// Where the files of a run lie.
@@ -12,16 +13,6 @@ pub struct OutputLayout {
 }
 
 impl OutputLayout {
-    /// The mask of a scene.
-    pub fn mask(&self, name: &str) -> PathBuf {
-        self.dir.join("masks").join(format!("{name}.png"))
-    }
-
-    /// Its colour picture.
-    pub fn color(&self, name: &str) -> PathBuf {
-        self.dir.join("color").join(format!("{name}.png"))
-    }
-
     /// The archive.
     pub fn archive(&self) -> PathBuf {
         self.dir.join("submit.zip")
@@ -38,9 +29,8 @@ impl OutputLayout {
         inside.components().map(|c| c.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
     }
 
-    /// Every file of a scene under a pipeline, the mask first.
-    pub fn files(&self, name: &str, pipeline: &Pipeline) -> Vec<PathBuf> {
-        let color = pipeline.outputs.color.then(|| self.color(name));
-        std::iter::once(self.mask(name)).chain(color).collect()
+    /// Every file of a scene under a pipeline, relative to the run directory, the mask first.
+    pub fn files<'a>(name: &'a str, pipeline: &Pipeline) -> impl Iterator<Item = String> + use<'a> {
+        kinds_of(pipeline).flat_map(move |kind| kind.files(name))
     }
 }

@@ -1,4 +1,4 @@
-//! The part that all PNG files of masks share: rows of sample bytes in, a complete file out.
+//! The part that all PNG files share: rows of sample bytes in, a complete file out.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -6,26 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use png::{BitDepth, ColorType, Compression, Encoder, EncodingError, StreamWriter};
 
-use super::{Hashed, MaskError};
-use crate::atomic::{AtomicFile, FinishedFile, WriteError};
+use super::OutputError;
+use crate::atomic::{AtomicFile, Hashed, WriteError, WrittenFile};
 use crate::config::MaskDepth;
 use crate::geom::Size;
-
-/// A mask, complete and synced, still under its temporary name.
-#[derive(Debug)]
-pub struct MaskFile {
-    /// The file.
-    pub file: FinishedFile,
-    /// SHA-256 of its content, hexadecimal.
-    pub sha256: String,
-}
 
 /// Bytes of an IDAT chunk. Each costs 12 bytes of frame, and a buffer of this length per open file.
 pub(super) const CHUNK: usize = 1 << 15;
 
 /// How pixels are stored.
 #[derive(Clone, Debug)]
-pub(super) enum PixelFormat {
+pub(in crate::outputs) enum PixelFormat {
     /// Grey.
     Grey(MaskDepth),
     /// One byte, an index into these colours.
@@ -103,7 +94,7 @@ pub(super) struct FileRows {
 }
 
 impl FileRows {
-    pub(super) fn create(path: &Path, size: Size, format: &PixelFormat) -> Result<Self, MaskError> {
+    pub(super) fn create(path: &Path, size: Size, format: &PixelFormat) -> Result<Self, OutputError> {
         let file = Shared::new(AtomicFile::create(path)?);
         let begun = format.begin(file.clone(), size).and_then(|png| png.into_stream_writer_with_size(CHUNK));
         let png = begun.map_err(|source| fault(path, size, &file, source))?;
@@ -124,47 +115,43 @@ impl FileRows {
     }
 
     /// Whether `n` more rows may come.
-    pub(super) fn expect(&self, n: usize) -> Result<(), MaskError> {
+    pub(super) fn expect(&self, n: usize) -> Result<(), OutputError> {
         let got = u64::from(self.rows) + n as u64;
         if got > u64::from(self.size.height) { Err(self.row_error(got)) } else { Ok(()) }
     }
 
-    fn row_error(&self, got: u64) -> MaskError {
-        MaskError::Rows { path: self.path.clone(), expected: self.size.height, got }
+    fn row_error(&self, got: u64) -> OutputError {
+        OutputError::Rows { path: self.path.clone(), expected: self.size.height, got }
     }
 
     /// Appends one row of sample bytes.
-    pub(super) fn push(&mut self, row: &[u8]) -> Result<(), MaskError> {
+    pub(super) fn push(&mut self, row: &[u8]) -> Result<(), OutputError> {
         self.expect(1)?;
         self.png.write_all(row).map_err(|e| fault(&self.path, self.size, &self.file, e.into()))?;
         self.rows += 1;
         Ok(())
     }
 
-    /// Ends the picture and syncs the file.
-    pub(super) fn finish(self) -> Result<MaskFile, MaskError> {
+    /// Ends the picture, syncs the file and reads it back.
+    pub(super) fn finish(self) -> Result<WrittenFile, OutputError> {
         if self.rows != self.size.height {
             return Err(self.row_error(self.rows.into()));
         }
         let Self { path, size, png, file, .. } = self;
         png.finish().map_err(|source| fault(&path, size, &file, source))?;
         let gone = || WriteError { operation: "write", path: path.clone(), source: io::ErrorKind::BrokenPipe.into() };
-        let mut hashed = file.lock().take().ok_or_else(gone)?;
-        if let Some(source) = hashed.take_fault() {
-            return Err(WriteError { operation: "write", path, source }.into());
-        }
-        let (file, _, sha256) = hashed.into_parts();
-        Ok(MaskFile { file: file.finish()?, sha256 })
+        let hashed = file.lock().take().ok_or_else(gone)?;
+        Ok(hashed.finish()?)
     }
 }
 
 /// What failed: the file, which knows best what the system said, or the encoder.
-fn fault(path: &Path, size: Size, file: &Shared, source: EncodingError) -> MaskError {
-    let write = |source| MaskError::Write(WriteError { operation: "write", path: path.to_owned(), source });
+fn fault(path: &Path, size: Size, file: &Shared, source: EncodingError) -> OutputError {
+    let write = |source| OutputError::Write(WriteError { operation: "write", path: path.to_owned(), source });
     let below = file.lock().as_mut().and_then(Hashed::take_fault);
     match (below, source) {
         (Some(below), _) => write(below),
         (None, EncodingError::IoError(e)) => write(e),
-        (None, source) => MaskError::Encode { path: path.to_owned(), size, source },
+        (None, source) => OutputError::Encode { path: path.to_owned(), size, source },
     }
 }

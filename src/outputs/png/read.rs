@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use png::{ColorType, DecodeOptions, Decoder, DecodingError};
 
-use super::MaskError;
+use super::OutputError;
 use crate::config::MaskDepth;
 use crate::geom::Size;
 
@@ -50,8 +50,8 @@ impl MaskReader<File> {
     ///
     /// # Errors
     /// When it cannot be read, is no PNG, or holds anything but one class value per pixel.
-    pub fn open(path: &Path) -> Result<Self, MaskError> {
-        let file = File::open(path).map_err(|source| MaskError::Open { path: path.to_owned(), source })?;
+    pub fn open(path: &Path) -> Result<Self, OutputError> {
+        let file = File::open(path).map_err(|source| OutputError::Open { path: path.to_owned(), source })?;
         Self::from_reader(file, path)
     }
 }
@@ -61,12 +61,12 @@ impl<R: Read> MaskReader<R> {
     ///
     /// # Errors
     /// As [`MaskReader::open`]'s.
-    pub fn from_reader(from: R, path: &Path) -> Result<Self, MaskError> {
+    pub fn from_reader(from: R, path: &Path) -> Result<Self, OutputError> {
         let mut options = DecodeOptions::default();
         options.set_ignore_adler32(false);
         let decoder = Decoder::new_with_options(BufReader::with_capacity(1 << 15, Forward(from)), options);
-        let png = decoder.read_info().map_err(|source| MaskError::Decode { path: path.to_owned(), source })?;
-        let samples = samples(png.info()).map_err(|found| MaskError::NotAMask { path: path.to_owned(), found })?;
+        let png = decoder.read_info().map_err(|source| OutputError::Decode { path: path.to_owned(), source })?;
+        let samples = samples(png.info()).map_err(|found| OutputError::NotAMask { path: path.to_owned(), found })?;
         let (width, height) = png.info().size();
         let size = Size::new(width, height);
         Ok(Self { path: path.to_owned(), png, size, samples, rows_left: height, ended: false })
@@ -103,19 +103,19 @@ impl<R: Read> MaskReader<R> {
     ///
     /// # Errors
     /// When the file is damaged or ends too early.
-    pub fn next_row(&mut self, into: &mut Vec<u16>) -> Result<bool, MaskError> {
+    pub fn next_row(&mut self, into: &mut Vec<u16>) -> Result<bool, OutputError> {
         into.clear();
         if self.rows_left == 0 {
-            self.end().map_err(|source| MaskError::Decode { path: self.path.clone(), source })?;
+            self.end().map_err(|source| OutputError::Decode { path: self.path.clone(), source })?;
             return Ok(false);
         }
         match self.png.next_row() {
             Ok(Some(row)) => unpack(row.data(), self.samples, self.size.width as usize, into),
             Ok(None) => {
                 let source = DecodingError::IoError(io::ErrorKind::UnexpectedEof.into());
-                return Err(MaskError::Decode { path: self.path.clone(), source });
+                return Err(OutputError::Decode { path: self.path.clone(), source });
             }
-            Err(source) => return Err(MaskError::Decode { path: self.path.clone(), source }),
+            Err(source) => return Err(OutputError::Decode { path: self.path.clone(), source }),
         }
         self.rows_left -= 1;
         Ok(true)
@@ -168,9 +168,9 @@ fn unpack(bytes: &[u8], samples: Samples, width: usize, into: &mut Vec<u16>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::masks::Hashed;
+    use crate::atomic::Hashed;
 
-    fn read_all(bytes: &[u8]) -> Result<Vec<Vec<u16>>, MaskError> {
+    fn read_all(bytes: &[u8]) -> Result<Vec<Vec<u16>>, OutputError> {
         let mut reader = MaskReader::from_reader(bytes, Path::new("a.png"))?;
         let (mut rows, mut row) = (Vec::new(), Vec::new());
         while reader.next_row(&mut row)? {
@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(read_all(&whole).unwrap().len(), 50);
         for n in 0..whole.len() {
             let error = read_all(&whole[..n]).expect_err("a cut file");
-            assert!(matches!(error, MaskError::Decode { .. }) && error.to_string().contains("a.png"), "{n}: {error}");
+            assert!(matches!(error, OutputError::Decode { .. }) && error.to_string().contains("a.png"), "{n}: {error}");
         }
     }
 
@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn what_is_no_png_is_an_error() {
-        assert!(matches!(read_all(b"GIF89a, or so it says").unwrap_err(), MaskError::Decode { .. }));
+        assert!(matches!(read_all(b"GIF89a, or so it says").unwrap_err(), OutputError::Decode { .. }));
         let missing = MaskReader::open(Path::new("/nowhere/a.png")).err().unwrap();
         assert_eq!(missing.to_string(), "cannot open the mask `/nowhere/a.png`");
     }
@@ -265,7 +265,7 @@ mod tests {
     fn wide_rows_are_read_without_a_limit_of_the_decoder() {
         let mut out = Hashed::new(Vec::new());
         let size = Size::new(3_000_000, 3);
-        crate::masks::constant_into(&mut out, Path::new("a.png"), size, MaskDepth::Sixteen, 300).unwrap();
+        crate::outputs::constant_into(&mut out, Path::new("a.png"), size, MaskDepth::Sixteen, 300).unwrap();
         let rows = read_all(&out.into_parts().0).unwrap();
         assert!(rows.len() == 3 && rows.iter().flatten().all(|v| *v == 300));
     }

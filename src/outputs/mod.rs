@@ -1,0 +1,94 @@
+//! What is written of each scene: one file of this folder per kind of output.
+//!
+//! A kind ([`OutputKind`]) says where its files lie below the run directory, what its bytes depend on, how large it can become, what of
+//! it goes into submit.zip, and makes a [`RowWriter`], which takes a scene's rows from top to bottom: memory is one row, whatever the size
+//! of the scene. The files that one writer leaves have one verdict: they are renamed and recorded together, and if one of them is
+//! damaged or gone all of them are made anew. Kinds do not know each other: a scene whose mask still holds has only its picture made.
+//!
+//! A new kind is a file here, a line in [`KINDS`], a key of `[outputs]` in the pipeline file (`config`), and a test.
+//!
+//! Files go through `atomic`: what a writer leaves is complete, synced and hashed, under a temporary name. `png` is what the kinds have
+//! in common today: labels as PNG, and the way back ([`MaskReader`]).
+
+pub mod color;
+mod error;
+mod layout;
+pub mod mask;
+mod png;
+
+use std::fmt::Debug;
+use std::path::Path;
+
+pub use error::OutputError;
+pub use layout::OutputLayout;
+pub use png::{LabelPng, MaskReader, constant};
+
+use crate::atomic::WrittenFile;
+use crate::config::classes::ClassId;
+use crate::config::{Outputs, Pipeline};
+use crate::geom::Size;
+use crate::journal::KeyHasher;
+
+pub(crate) use png::constant_into;
+
+/// Every kind. The mask comes first.
+pub static KINDS: [&dyn OutputKind; 2] = [&mask::Mask, &color::ColorPicture];
+
+/// The kinds that a pipeline asks for.
+pub fn kinds_of(pipeline: &Pipeline) -> impl Iterator<Item = &'static dyn OutputKind> + use<> {
+    let outputs = pipeline.outputs;
+    KINDS.into_iter().filter(move |kind| kind.is_wanted(&outputs))
+}
+
+/// A kind of output.
+pub trait OutputKind: Debug + Sync {
+    /// Its folder in the run directory, which is also what the journal calls it.
+    fn folder(&self) -> &'static str;
+
+    /// What the summary of a run calls it.
+    fn title(&self) -> &'static str;
+
+    /// Whether a pipeline asks for it.
+    fn is_wanted(&self, outputs: &Outputs) -> bool;
+
+    /// The files that it may leave of a scene, relative to the run directory, with `/`.
+    fn files(&self, scene: &str) -> Vec<String> {
+        vec![format!("{}/{scene}.png", self.folder())]
+    }
+
+    /// What the file that goes into submit.zip, the first one, is called there; `None` where none does.
+    fn packed(&self, scene: &str) -> Option<String>;
+
+    /// Adds what its bytes depend on beside the label map.
+    fn key(&self, key: KeyHasher, pipeline: &Pipeline) -> KeyHasher;
+
+    /// Most bytes that its files take.
+    fn max_bytes(&self, size: Size, pipeline: &Pipeline) -> u64;
+
+    /// Begins the files of a scene in a run directory.
+    ///
+    /// # Errors
+    /// When a file cannot be created, or its form has no place for such a scene.
+    fn begin(
+        &self,
+        dir: &Path,
+        scene: &str,
+        size: Size,
+        pipeline: &Pipeline,
+    ) -> Result<Box<dyn RowWriter>, OutputError>;
+}
+
+/// The files of one kind and one scene being written. Dropped, it leaves nothing behind.
+pub trait RowWriter: Send {
+    /// Appends whole rows, one or more.
+    ///
+    /// # Errors
+    /// When the labels are no whole rows or too many, one has no entry in the class table, or the write fails.
+    fn push(&mut self, labels: &[ClassId]) -> Result<(), OutputError>;
+
+    /// Ends the files.
+    ///
+    /// # Errors
+    /// When rows are missing, or the write or the sync fails.
+    fn finish(self: Box<Self>) -> Result<Vec<WrittenFile>, OutputError>;
+}
