@@ -58,6 +58,7 @@ pub fn inspect_weights(path: &Path, selection: Selection) -> Result<WeightsSheet
         format: found.format.to_string(),
         digest: found.digest,
         notes: found.notes.iter().map(ToString::to_string).chain(duplicates).collect(),
+        metadata: found.metadata,
         bytes: size_of(path),
         values: known.map(n_values).sum(),
         dtypes: dtypes(&found.tensors),
