@@ -16,7 +16,6 @@ mod fake;
 mod faulty;
 mod input;
 mod logits;
-mod output_drift;
 
 #[cfg(feature = "torch")]
 #[path = "torch/mod.rs"]
@@ -30,7 +29,6 @@ pub use batch::{RawBatch, TileFault, TileLabels};
 pub use combine::Combiner;
 pub use input::InputPlan;
 pub use logits::Logits;
-pub use output_drift::OutputDrift;
 #[cfg(feature = "torch")]
-pub use torch_backend::Probe;
+pub use torch_backend::{OutputDrift, Probe};
 pub use torch_backend::{check_weights, cuda_devices, libtorch_version, torch_problem};

@@ -144,6 +144,19 @@ fn near_names_of_networks_are_suggested() {
 }
 
 #[test]
+#[cfg(not(feature = "torch"))]
+fn what_needs_networks_is_refused_by_a_build_without_them() {
+    let work = Workdir::new();
+    let export = ["models", "export", "danet", "--weights", "w.safetensors", "-o", "o.safetensors"];
+    let start = [&export[..], &["--drop-classifier", "--classes", "3"]].concat();
+    let measured =
+        ["weights", "compress", "w.safetensors", "-o", "z", "--budget", "1MB", "--data", "in", "--pipeline", "p"];
+    for command in [&["models", "show", "danet"][..], &["models", "check", "."], &export, &start, &measured] {
+        work.swath(command).says(2, &["this build of swath has no libtorch, which this command needs"]);
+    }
+}
+
+#[test]
 fn a_pattern_that_matches_nothing_is_told() {
     let work = with_scenes(&[(30, 20), (40, 20)]);
     let plan = |input: &[&str], more: &[&str]| {
