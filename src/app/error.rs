@@ -16,7 +16,6 @@ use crate::raster::GdalError;
 use crate::report::PrintError;
 use crate::stages::{CommitError, InferError};
 use crate::weights::WeightsError;
-use crate::weights::swz::SwzError;
 
 /// What an interrupted run is told.
 const GOES_ON: &str = "the same command (without --fresh or --from) goes on from here";
@@ -192,7 +191,7 @@ impl Error {
             | Self::NoRoom { .. }
             | Self::OutputRefused { .. }
             | Self::Unwritable { .. } => true,
-            Self::WeightsFile(WeightsError::Write(_) | WeightsError::Swz(SwzError::Write(_))) => true,
+            Self::WeightsFile(WeightsError::Write(_)) => true,
             Self::Mask(e) => e.is_output_fault(),
             Self::Package(e) => e.is_output_fault(),
             Self::Journal(e) => e.is_output_fault(),

@@ -17,6 +17,8 @@ mod lock;
 mod machine;
 mod models;
 #[cfg(feature = "torch")]
+mod networks;
+#[cfg(feature = "torch")]
 mod output_drift;
 mod plan;
 mod replace;
@@ -33,7 +35,11 @@ pub use doctor::doctor;
 pub use error::Error;
 pub use eval::{EvalRequest, eval};
 pub use guard::{Guard, Orders};
-pub use models::{check_models, list_models, show_model};
+pub use models::list_models;
+#[cfg(feature = "torch")]
+pub use networks::{check_models, export_model, show_model, start_model};
+#[cfg(feature = "torch")]
+pub use output_drift::compress_measured;
 pub use plan::{PlanOptions, plan};
 pub use replace::Output;
 pub use run::{
@@ -44,6 +50,6 @@ pub use standing::{Standing, Verified, collect_garbage, collect_old_outputs, rec
 pub use supervisor::{SUPERVISED, restart_code, supervise};
 pub use synth::{SynthRequest, synth};
 pub use weights::{
-    Amount, DriftRequest, ExportForm, Selection, Target, compress_weights, convert_weights, diff_weights, export_model,
-    inspect_weights, start_model,
+    Amount, DriftRequest, ExportForm, Selection, Target, compress_weights, convert_weights, diff_weights,
+    inspect_weights,
 };

@@ -1,9 +1,11 @@
-//! What compressed weights cost: measured on tiles of given scenes.
+//! What compressed weights cost: measured on tiles of given scenes, which also say where a budget is spent best.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::replace::Output;
+use super::weights::{Amount, check_outputs, row, threads};
 use super::{DriftRequest, Error, Job, machine, prepare, wire_tiles};
 use crate::config::Weights;
 use crate::flow::Stop;
@@ -11,17 +13,65 @@ use crate::infer::{Logits, OutputDrift, Probe, RawBatch};
 use crate::journal::Checkpoints;
 use crate::plan::{Concessions, DeviceId, Plan, Planned};
 use crate::raster::OpenSource;
-use crate::report::eprint_line;
+use crate::report::{CompressedFile, CompressedFiles, eprint_line};
 use crate::stages::{Board, PriorResults};
-use crate::weights::WeightsFile;
 use crate::weights::swz::is_kept_exact;
+use crate::weights::{self, WeightsFile};
 use crate::words::format_bytes;
 
 /// Distance of the levels that a tensor is rounded to, relative to its root mean square: about what two bits per weight leave.
 const STEP: f64 = 1.5;
 
+/// Powers to which a measured sensitivity is raised, one after the other: 0 counts all tensors alike. Small errors say how much a tensor
+/// matters, but not how the large ones of a tight budget add up, so the power that drifts least is found by trying.
+const POWERS: [f64; 4] = [0.0, 0.25, 0.5, 1.0];
+
+/// Compresses `files` into the folder `out` and tells what became of the outputs on the scenes of `data`. A budget is spent in several ways
+/// that follow from what each tensor's error does to the outputs; the best of them stays.
+///
+/// # Errors
+/// When a file cannot be read, or may not or cannot be written, no choice fits the budget, or the drift cannot be measured.
+pub fn compress_measured(
+    files: &[PathBuf],
+    amount: Amount,
+    out: &Output,
+    data: &DriftRequest,
+) -> Result<CompressedFiles, Error> {
+    check_outputs(files, out)?;
+    // Before anything is measured, which takes long.
+    weights::check_compressible(files)?;
+    let trial = Trial::new(data, files)?;
+    let attempt = |known: &[BTreeMap<String, f64>], power: f64| -> Result<Vec<CompressedFile>, Error> {
+        // What the network does not run with has no sensitivity.
+        let of = |file: &BTreeMap<String, f64>, name: &str| file.get(name).map_or(0.0, |known| known.powf(power));
+        let sensitivity = |file: usize, name: &str| known.get(file).map_or(1.0, |file| of(file, name));
+        let compressed = weights::compress(files, amount, &out.path, threads(), sensitivity)?;
+        let measured = |(idx, file): (usize, weights::Compressed)| {
+            let drift = trial.drift(idx, &file.path)?;
+            let (answers_error, masks_agree) = (Some(drift.relative.sqrt()), Some(drift.agreement));
+            Ok(CompressedFile { answers_error, masks_agree, ..row(file) })
+        };
+        compressed.into_iter().enumerate().map(measured).collect()
+    };
+    let mut power = 0.0;
+    let mut known = Vec::new();
+    if matches!(amount, Amount::Budget(_)) {
+        known = (0..files.len()).map(|file| trial.sensitivities(file)).collect::<Result<Vec<_>, Error>>()?;
+        let mut least = f64::INFINITY;
+        for tried in POWERS {
+            let errors = attempt(&known, tried)?.into_iter().filter_map(|file| file.answers_error);
+            let error = errors.map(|error| error * error).sum::<f64>().sqrt();
+            eprint_line(&format!("sensitivity to the power of {tried}: answers {:.2} % off", error * 100.0));
+            if error < least {
+                (least, power) = (error, tried);
+            }
+        }
+    }
+    Ok(CompressedFiles { files: attempt(&known, power)? })
+}
+
 /// The members that belong to the files, and the tiles they run on.
-pub(super) struct Trial {
+struct Trial {
     plan: Plan,
     device: DeviceId,
     /// For each file the position of its member.
@@ -34,7 +84,7 @@ impl Trial {
     ///
     /// # Errors
     /// When the job cannot be planned, a file is no member's, no tile can be read, or the memory does not suffice for so many.
-    pub(super) fn new(request: &DriftRequest, files: &[PathBuf]) -> Result<Self, Error> {
+    fn new(request: &DriftRequest, files: &[PathBuf]) -> Result<Self, Error> {
         let mut job = request.job.clone();
         job.settings.push("inference.batch=1".to_owned());
         let Job { planned, schedule, source, .. } = prepare(&job)?;
@@ -64,7 +114,7 @@ impl Trial {
     ///
     /// # Errors
     /// As [`Self::probe`].
-    pub(super) fn sensitivities(&self, file: usize) -> Result<BTreeMap<String, f64>, Error> {
+    fn sensitivities(&self, file: usize) -> Result<BTreeMap<String, f64>, Error> {
         let mut probe = self.probe(file)?;
         let member = &self.plan.members[self.members[file]].member;
         let coded = probe.tensors().filter(|(_, shape, _)| !is_kept_exact(shape));
@@ -86,7 +136,7 @@ impl Trial {
     ///
     /// # Errors
     /// As [`Self::probe`], and when the compressed file cannot be read.
-    pub(super) fn drift(&self, file: usize, path: &Path) -> Result<OutputDrift, Error> {
+    fn drift(&self, file: usize, path: &Path) -> Result<OutputDrift, Error> {
         let mut compressed = WeightsFile::open(path)?;
         let tensors = compressed.tensors().to_vec();
         let values = compressed.read_many(&tensors)?;

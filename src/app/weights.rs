@@ -1,25 +1,14 @@
-//! `swath weights` and `swath models export`: files of weights, looked at, converted, compared.
+//! `swath weights`: files of weights, looked at, converted, compressed, compared.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-#[cfg(feature = "torch")]
-use super::output_drift::Trial;
 use super::replace::Output;
 use super::{Error, JobRequest};
-use crate::infer::OutputDrift;
-use crate::report::{self, CompressedFile, CompressedFiles, TensorRow, WeightsDiff, WeightsSheet};
+use crate::report::{CompressedFile, CompressedFiles, TensorRow, WeightsDiff, WeightsSheet};
 use crate::weights::{self, FileTensor};
 pub use crate::weights::{Amount, Selection, Target};
-use crate::zoo::spec::{NetworkSpec, SpecTable};
-
-#[cfg(feature = "torch")]
-use with_torch as networks;
-#[cfg(not(feature = "torch"))]
-use without_torch as networks;
-#[cfg(not(feature = "torch"))]
-use without_torch::Trial;
 
 /// Where the drift of the outputs is measured that compression causes.
 #[derive(Clone, Debug)]
@@ -58,6 +47,7 @@ pub fn inspect_weights(path: &Path, selection: Selection) -> Result<WeightsSheet
         format: found.format.to_string(),
         digest: found.digest,
         notes: found.notes.iter().map(ToString::to_string).chain(duplicates).collect(),
+        metadata: found.metadata,
         bytes: size_of(path),
         values: known.map(n_values).sum(),
         dtypes: dtypes(&found.tensors),
@@ -98,96 +88,38 @@ pub fn convert_weights(from: &Path, selection: Selection, target: Target, to: &O
     Ok(weights::convert(from, selection, target, to.safetensors(&[from])?)?)
 }
 
-/// Loads the weights file `from` into the network called `name` and writes them to the safetensors file `to`. Returns the network.
+/// Compresses `files` into the folder `out`.
 ///
 /// # Errors
-/// When there is no such network, the file does not fit it, or `to` may not or cannot be written.
-pub fn export_model(name: &str, from: &Path, form: ExportForm, to: &Output) -> Result<NetworkSpec, Error> {
-    check_name(name)?;
-    networks::export_model(name, from, form, to.safetensors(&[from])?)
+/// When a file cannot be read, or may not or cannot be written, or no choice fits the budget.
+pub fn compress_weights(files: &[PathBuf], amount: Amount, out: &Output) -> Result<CompressedFiles, Error> {
+    check_outputs(files, out)?;
+    let compressed = weights::compress(files, amount, &out.path, threads(), |_, _| 1.0)?;
+    Ok(CompressedFiles { files: compressed.into_iter().map(row).collect() })
 }
 
-/// Writes to the safetensors file `to` what training the network called `name` for `classes` classes starts from: the weights file `from`,
-/// of other classes or of the backbone alone, and seeded values for what that does not give.
-///
-/// # Errors
-/// When there is no such network, the file is neither, or `to` may not or cannot be written.
-pub fn start_model(name: &str, classes: u32, from: &Path, seed: u64, to: &Output) -> Result<networks::Started, Error> {
-    check_name(name)?;
-    networks::start_model(name, classes, from, seed, to.safetensors(&[from])?)
-}
-
-/// Refuses a name that no network has, in any build.
-fn check_name(name: &str) -> Result<(), Error> {
-    SpecTable::named(name).map(drop).map_err(|e| Error::Usage(e.to_string()))
-}
-
-/// Powers to which a measured sensitivity is raised, one after the other: 0 counts all tensors alike. Small errors say how much a tensor
-/// matters, but not how the large ones of a tight budget add up, so the power that drifts least is found by trying.
-const POWERS: [f64; 4] = [0.0, 0.25, 0.5, 1.0];
-
-/// Compresses `files` into the folder `out`. With `data`, what each tensor's error does to the answers is measured, the budget is spent in
-/// several ways that follow from it, the best of which stays, and it is told what became of the masks.
-///
-/// # Errors
-/// When a file cannot be read, or may not or cannot be written, no choice fits the budget, or the drift cannot be measured.
-pub fn compress_weights(
-    files: &[PathBuf],
-    amount: Amount,
-    out: &Output,
-    data: Option<&DriftRequest>,
-) -> Result<CompressedFiles, Error> {
+/// Refuses to replace what may not be replaced by compressed `files`.
+pub(super) fn check_outputs(files: &[PathBuf], out: &Output) -> Result<(), Error> {
     let inputs: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
-    out.check(&weights::compressed_files(files, &out.path)?, &inputs)?;
-    let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let compress = |known: &[BTreeMap<String, f64>], power: f64| {
-        // What the network does not run with has no sensitivity.
-        let of = |file: &BTreeMap<String, f64>, name: &str| file.get(name).map_or(0.0, |known| known.powf(power));
-        let sensitivity = |file: usize, name: &str| known.get(file).map_or(1.0, |file| of(file, name));
-        weights::compress(files, amount, &out.path, threads, sensitivity)
-    };
-    let row = |(c, drift): (weights::Compressed, Option<OutputDrift>)| CompressedFile {
-        path: c.path.display().to_string(),
-        bytes: c.bytes,
-        values: c.values,
-        relative_error: c.relative_error,
-        worst: c.worst,
-        left_out: c.left_out,
-        answers_error: drift.map(|drift| drift.relative.sqrt()),
-        masks_agree: drift.map(|drift| drift.agreement),
-    };
-    let rows = |files: Vec<weights::Compressed>, drifts: Vec<Option<OutputDrift>>| CompressedFiles {
-        files: files.into_iter().zip(drifts).map(row).collect(),
-    };
-    let Some(data) = data else {
-        let files = compress(&[], 0.0)?;
-        let nothing = vec![None; files.len()];
-        return Ok(rows(files, nothing));
-    };
-    // Before anything is measured, which takes long.
-    weights::check_compressible(files)?;
-    let trial = Trial::new(data, files)?;
-    let attempt = |known: &[BTreeMap<String, f64>], power: f64| -> Result<_, Error> {
-        let files = compress(known, power)?;
-        let drift = |(idx, file): (usize, &weights::Compressed)| trial.drift(idx, &file.path);
-        let drifts = files.iter().enumerate().map(drift).collect::<Result<Vec<OutputDrift>, Error>>()?;
-        Ok((files, drifts))
-    };
-    if !matches!(amount, Amount::Budget(_)) {
-        let (files, drifts) = attempt(&[], 0.0)?;
-        return Ok(rows(files, drifts.into_iter().map(Some).collect()));
+    out.check(&weights::compressed_files(files, &out.path)?, &inputs)
+}
+
+pub(super) fn threads() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+/// What is told of a file whose outputs were not measured.
+pub(super) fn row(compressed: weights::Compressed) -> CompressedFile {
+    CompressedFile {
+        path: compressed.path.display().to_string(),
+        bytes: compressed.bytes,
+        values: compressed.values,
+        relative_error: compressed.relative_error,
+        worst: compressed.worst,
+        left_out: compressed.left_out,
+        answers_error: None,
+        masks_agree: None,
     }
-    let known = (0..files.len()).map(|file| trial.sensitivities(file)).collect::<Result<Vec<_>, Error>>()?;
-    let mut tried = Vec::new();
-    for power in POWERS {
-        let (_, drifts) = attempt(&known, power)?;
-        let sum: f64 = drifts.iter().map(|drift| drift.relative).sum();
-        report::eprint_line(&format!("sensitivity to the power of {power}: answers {:.2} % off", sum.sqrt() * 100.0));
-        tried.push((sum, power));
-    }
-    let best = tried.into_iter().min_by(|a, b| a.0.total_cmp(&b.0)).map_or(0.0, |(_, power)| power);
-    let (files, drifts) = attempt(&known, best)?;
-    Ok(rows(files, drifts.into_iter().map(Some).collect()))
 }
 
 /// How two files differ, and whether they do.
@@ -215,81 +147,4 @@ pub fn diff_weights(first: &Path, second: &Path, selection: Selection) -> Result
     ];
     differences.extend(stored);
     Ok((WeightsDiff { equal: found.equal, differences }, differs))
-}
-
-#[cfg(feature = "torch")]
-mod with_torch {
-    use std::path::Path;
-
-    use super::{Error, ExportForm};
-    use crate::zoo::export::{self, ExportError};
-    use crate::zoo::spec::NetworkSpec;
-    use crate::zoo::start;
-    pub(super) use crate::zoo::start::Started;
-
-    pub(super) fn export_model(name: &str, from: &Path, form: ExportForm, to: &Path) -> Result<NetworkSpec, Error> {
-        let exported = match form {
-            ExportForm::Plain => export::plain(name, from, to),
-            ExportForm::Folded => export::folded(name, from, to),
-        };
-        exported.map_err(failed)
-    }
-
-    pub(super) fn start_model(name: &str, classes: u32, from: &Path, seed: u64, to: &Path) -> Result<Started, Error> {
-        start::without_classifier(name, classes, from, seed, to).map_err(failed)
-    }
-
-    fn failed(error: ExportError) -> Error {
-        match error {
-            ExportError::Weights(e) => e.into(),
-            ExportError::Spec(_) | ExportError::Unknown(_) => Error::Usage(error.to_string()),
-        }
-    }
-}
-
-#[cfg(not(feature = "torch"))]
-mod without_torch {
-    use std::collections::BTreeMap;
-    use std::path::{Path, PathBuf};
-
-    use super::{DriftRequest, Error, ExportForm, OutputDrift};
-    use crate::zoo::spec::NetworkSpec;
-
-    const NO_NETWORKS: &str = "this build has no networks: build with the feature `torch`";
-
-    /// Starting weights that were written: never in this build.
-    #[derive(Debug)]
-    pub struct Started {
-        /// The network.
-        pub spec: NetworkSpec,
-        /// Tensors that the file had.
-        pub taken: usize,
-        /// Names of those that start afresh.
-        pub fresh: Vec<String>,
-    }
-
-    /// Measures nothing.
-    pub(super) enum Trial {}
-
-    impl Trial {
-        pub(super) fn new(_: &DriftRequest, _: &[PathBuf]) -> Result<Self, Error> {
-            Err(Error::Usage(NO_NETWORKS.to_owned()))
-        }
-
-        pub(super) fn sensitivities(&self, _: usize) -> Result<BTreeMap<String, f64>, Error> {
-            match *self {}
-        }
-
-        pub(super) fn drift(&self, _: usize, _: &Path) -> Result<OutputDrift, Error> {
-            match *self {}
-        }
-    }
-
-    pub(super) fn export_model(_: &str, _: &Path, _: ExportForm, _: &Path) -> Result<NetworkSpec, Error> {
-        Err(Error::Usage(NO_NETWORKS.to_owned()))
-    }
-
-    pub(super) fn start_model(_: &str, _: u32, _: &Path, _: u64, _: &Path) -> Result<Started, Error> {
-        Err(Error::Usage(NO_NETWORKS.to_owned()))
-    }
 }

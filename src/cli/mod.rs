@@ -3,6 +3,8 @@
 
 mod args;
 mod exit;
+#[cfg(not(feature = "torch"))]
+mod no_networks;
 mod resolve;
 
 use std::ffi::OsString;
@@ -12,10 +14,14 @@ use std::path::Path;
 use clap::Parser;
 use serde::Serialize;
 
+#[cfg(feature = "torch")]
+use crate::app as networks;
 use crate::app::{self, Amount, Ended, ExportForm, Guard, Output};
 use crate::flow::panic_message;
 use crate::report::{self, CheckRow, Detail, Event, Page, PrintError, ProgressForm, RunReport, Show};
 use args::{Arguments, Command, ModelsCommand, RunArgs, TalkArgs, Watching, WeightsCommand};
+#[cfg(not(feature = "torch"))]
+use no_networks as networks;
 
 /// Runs the program with the arguments that it was called with, and returns its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
@@ -112,9 +118,6 @@ fn command(command: Command, arguments: &[OsString]) -> Result<u8, app::Error> {
     }
 }
 
-/// Names of tensors without stored values that are listed.
-const FRESH: usize = 20;
-
 fn models(command: ModelsCommand) -> Result<u8, app::Error> {
     match command {
         ModelsCommand::List { json } => {
@@ -123,29 +126,19 @@ fn models(command: ModelsCommand) -> Result<u8, app::Error> {
             Ok(exit::DONE)
         }
         ModelsCommand::Show { name, size, json } => {
-            let sheet = app::show_model(&name, size)?;
+            let sheet = networks::show_model(&name, size)?;
             show(&sheet, json, sheet.text())?;
             Ok(exit::DONE)
         }
         ModelsCommand::Export { name, weights, out, classes: Some(classes), seed, .. } => {
             let out = resolve::output(out);
-            let started = app::start_model(&name, classes, &weights, seed, &out)?;
-            let (spec, taken, n_fresh) = (&started.spec, started.taken, started.fresh.len());
-            report::print(&format!(
-                "{}: {spec}, {classes} classes, {} bands; {taken} tensors are the file's, {n_fresh} start afresh\n",
-                out.path.display(),
-                spec.bands
-            ))?;
-            started.fresh.iter().take(FRESH).try_for_each(|name| report::print(&format!("  afresh: {name}\n")))?;
-            if n_fresh > FRESH {
-                report::print(&format!("  and {} more\n", n_fresh - FRESH))?;
-            }
+            report::print(&networks::start_model(&name, classes, &weights, seed, &out)?.text())?;
             Ok(exit::DONE)
         }
         ModelsCommand::Export { name, weights, out, folded, .. } => {
             let out = resolve::output(out);
             let form = if folded { ExportForm::Folded } else { ExportForm::Plain };
-            let spec = app::export_model(&name, &weights, form, &out)?;
+            let spec = networks::export_model(&name, &weights, form, &out)?;
             let (classes, bands) = (spec.classes, spec.bands);
             report::print(&format!("{}: {spec}, {classes} classes, {bands} bands\n", out.path.display()))?;
             Ok(exit::DONE)
@@ -155,7 +148,7 @@ fn models(command: ModelsCommand) -> Result<u8, app::Error> {
             if !json {
                 report::print(&CheckRow::header())?;
             }
-            let all = app::check_models(&dir, &names, trace, |row| match json {
+            let all = networks::check_models(&dir, &names, trace, |row| match json {
                 true => rows.push(row.clone()),
                 false if printed.is_ok() => printed = report::print(&row.text()),
                 false => {}
@@ -201,8 +194,10 @@ fn weights(command: WeightsCommand) -> Result<u8, app::Error> {
                 (None, Some(bits)) => Amount::Bits(bits),
                 (None, None) => Amount::Lossless,
             };
-            let data = pipeline.map(|pipeline| resolve::drift(pipeline, data, tiles, device));
-            let compressed = app::compress_weights(&files, amount, &out, data.as_ref())?;
+            let compressed = match pipeline.map(|pipeline| resolve::drift(pipeline, data, tiles, device)) {
+                Some(data) => networks::compress_measured(&files, amount, &out, &data)?,
+                None => app::compress_weights(&files, amount, &out)?,
+            };
             show(&compressed, json, compressed.text())?;
             Ok(exit::DONE)
         }

@@ -17,7 +17,6 @@ mod faulty;
 mod host;
 mod input;
 mod logits;
-mod output_drift;
 
 #[cfg(feature = "torch")]
 #[path = "torch/mod.rs"]
@@ -29,7 +28,6 @@ mod torch_engine;
 pub use batch::{RawBatch, TileFault, TileResult};
 pub use device::{Device, DeviceError, Done, Known, PassRan, PassWork, Wanted, Work, open_combiner, open_devices};
 pub use logits::Logits;
-pub use output_drift::OutputDrift;
 #[cfg(feature = "torch")]
-pub use torch_engine::Probe;
+pub use torch_engine::{OutputDrift, Probe};
 pub use torch_engine::{check_weights, cuda_devices, libtorch_version, torch_problem};

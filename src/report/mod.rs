@@ -22,7 +22,7 @@ pub use document::{
     RunInfo, RunReport, RunState, SceneReport, StageLine, Totals,
 };
 pub use events::Event;
-pub use models::{CheckRow, LayerRow, ModelList, ModelRow, ModelSheet, PresetRow};
+pub use models::{CheckRow, LayerRow, ModelList, ModelRow, ModelSheet, PresetRow, StartedModel};
 pub use plan::{EarlierWork, PlanDocument, PlannedMember, PlannedScene, RefusedScene};
 pub use print::{
     PrintError, eprint_error, eprint_line, eprint_warning, print, print_json, say, speak_json, tell, unless_closed,

@@ -2,6 +2,9 @@
 
 use serde::Serialize;
 
+/// Names of tensors without stored values that are listed.
+const FRESH: usize = 20;
+
 /// Every network.
 #[derive(Debug, Serialize)]
 pub struct ModelList {
@@ -67,6 +70,23 @@ pub struct LayerRow {
     pub macs: u64,
     /// The reference has it and does not use it.
     pub unused: bool,
+}
+
+/// Weights that training starts from.
+#[derive(Debug)]
+pub struct StartedModel {
+    /// The file.
+    pub path: String,
+    /// The network.
+    pub network: String,
+    /// Its classes.
+    pub classes: u32,
+    /// Its bands.
+    pub bands: u32,
+    /// Tensors that are another file's.
+    pub taken: usize,
+    /// Names of those that start afresh.
+    pub fresh: Vec<String>,
 }
 
 /// A network compared with its reference.
@@ -157,6 +177,22 @@ impl LayerRow {
             text += &format!(", {:.2} GMACs", self.macs as f64 / 1e9);
         }
         if self.unused { text + " (not used)" } else { text }
+    }
+}
+
+impl StartedModel {
+    /// What was taken, and what starts afresh.
+    pub fn text(&self) -> String {
+        let Self { path, network, classes, bands, taken, fresh } = self;
+        let n_fresh = fresh.len();
+        let mut text = format!(
+            "{path}: {network}, {classes} classes, {bands} bands; {taken} tensors are the file's, {n_fresh} start afresh\n"
+        );
+        text.extend(fresh.iter().take(FRESH).map(|name| format!("  afresh: {name}\n")));
+        if n_fresh > FRESH {
+            text += &format!("  and {} more\n", n_fresh - FRESH);
+        }
+        text
     }
 }
 

@@ -10,6 +10,9 @@ use crate::words::format_bytes;
 /// Tensors that a summary names.
 const LARGEST: usize = 5;
 
+/// Characters of a text from a file that are shown.
+const SHOWN: usize = 100;
+
 /// Lines that a text spends on one kind of difference.
 const LINES: usize = 20;
 
@@ -24,6 +27,8 @@ pub struct WeightsSheet {
     pub digest: String,
     /// What was unwrapped, renamed or left out.
     pub notes: Vec<String>,
+    /// What the file says of its weights.
+    pub metadata: BTreeMap<String, String>,
     /// Bytes of the file, or of the directory's files.
     pub bytes: u64,
     /// Number of values.
@@ -160,6 +165,7 @@ impl WeightsSheet {
         for note in &self.notes {
             text += &format!("note    {note}\n");
         }
+        text.extend(self.metadata.iter().map(|(key, value)| format!("says    {} = {}\n", shown(key), shown(value))));
         match self.fits.as_deref() {
             None => text += "fits    unknown: this build has no networks\n",
             Some([]) => text += "fits    no network that this build knows\n",
@@ -179,6 +185,12 @@ impl WeightsSheet {
             n => format!("largest tensors (--all lists all {n})\n{named}"),
         }
     }
+}
+
+/// A text from a file, on one line and not too long.
+fn shown(text: &str) -> String {
+    let line: String = text.chars().take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(SHOWN).is_some() { line + "..." } else { line }
 }
 
 impl WeightsDiff {

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use safetensors::Dtype;
 
-use super::swz::{Allocator, Coding, Plan, Scaling, SourceTensor, SwzError, SwzFile, encode};
-use super::{Selection, WeightsError, WeightsFile};
+use super::swz::{Allocator, Coding, MAX_METADATA_BYTES, Plan, SourceTensor, SwzFile, encode, metadata_bytes};
+use super::{Metadata, Selection, WeightsError, WeightsFile};
 use crate::atomic;
 
 /// How small the files become.
@@ -15,7 +15,7 @@ use crate::atomic;
 pub enum Amount {
     /// Not more than so many bytes together, at the least expected damage.
     Budget(u64),
-    /// As many levels as so many bits tell apart (1 to 8), for every tensor that is not kept exact.
+    /// About so many bits per weight (1 to 8), for every tensor that is not kept exact.
     Bits(u8),
     /// Bit for bit.
     Lossless,
@@ -42,6 +42,7 @@ pub struct Compressed {
 struct Source {
     /// Name, type, shape, bytes.
     tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)>,
+    metadata: Metadata,
     left_out: usize,
 }
 
@@ -51,6 +52,14 @@ impl Source {
         let unusable = |reason: String| WeightsError::Unusable { path: path.to_owned(), reason };
         if let Some(twice) = file.duplicates().first() {
             return Err(unusable(format!("{twice}: there is no telling which is meant")));
+        }
+        let metadata = file.metadata().clone();
+        let n_bytes = metadata_bytes(&metadata);
+        if n_bytes > MAX_METADATA_BYTES {
+            return Err(unusable(format!(
+                "its metadata takes {n_bytes} bytes, and an swz file holds {MAX_METADATA_BYTES}: keep the weights as a safetensors file, or \
+                 shorten what it says (swath weights inspect)"
+            )));
         }
         let (mut tensors, mut left_out) = (Vec::new(), 0);
         for tensor in file.tensors().to_vec() {
@@ -65,11 +74,11 @@ impl Source {
             let bytes = file.read_raw(&tensor)?;
             tensors.push((tensor.name, tensor.dtype, tensor.shape, bytes));
         }
-        Ok(Self { tensors, left_out })
+        Ok(Self { tensors, metadata, left_out })
     }
 
     /// The tensors with `prefix` before their names.
-    fn tensors(&self, prefix: &str) -> Result<Vec<SourceTensor<'_>>, SwzError> {
+    fn tensors(&self, prefix: &str) -> Result<Vec<SourceTensor<'_>>, WeightsError> {
         let tensor = |(name, dtype, shape, bytes): &'_ (String, Dtype, Vec<usize>, Vec<u8>)| {
             SourceTensor::new(format!("{prefix}{name}"), *dtype, shape, bytes.clone())
         };
@@ -97,10 +106,7 @@ pub fn compress(
     let sources = files.iter().map(|path| Source::read(path)).collect::<Result<Vec<_>, _>>()?;
     let encoded = match amount {
         Amount::Budget(budget) => within(&sources, budget, threads, sensitivity)?,
-        Amount::Bits(bits) => {
-            let coding = Coding::Clusters { bits, scaling: Scaling::Channel };
-            each(&sources, threads, |tensors| Plan::uniform(tensors, coding))?
-        }
+        Amount::Bits(bits) => each(&sources, threads, |tensors| Plan::uniform(tensors, Coding::of_bits(bits)))?,
         Amount::Lossless => each(&sources, threads, |_| Plan::default())?,
     };
     std::fs::create_dir_all(out).map_err(WeightsError::io("make the folder of", out))?;
@@ -142,10 +148,10 @@ fn each(
     sources: &[Source],
     threads: NonZeroUsize,
     plan: impl Fn(&[SourceTensor]) -> Plan,
-) -> Result<Vec<Vec<u8>>, SwzError> {
+) -> Result<Vec<Vec<u8>>, WeightsError> {
     let one = |source: &Source| {
         let tensors = source.tensors("")?;
-        encode(&tensors, &plan(&tensors), threads)
+        encode(&tensors, &source.metadata, &plan(&tensors), threads)
     };
     sources.iter().map(one).collect()
 }
@@ -156,7 +162,7 @@ fn within(
     budget: u64,
     threads: NonZeroUsize,
     sensitivity: impl Fn(usize, &str) -> f64,
-) -> Result<Vec<Vec<u8>>, SwzError> {
+) -> Result<Vec<Vec<u8>>, WeightsError> {
     let prefix = |idx: usize| format!("{idx}/");
     let (mut all, mut factors) = (Vec::new(), BTreeMap::new());
     for (idx, source) in sources.iter().enumerate() {
@@ -169,26 +175,19 @@ fn within(
         }
     }
     let sensitivity = |name: &str| factors.get(name).copied().unwrap_or_default();
-    let allocator = Allocator::new(&all, Scaling::Channel, threads, sensitivity)?;
-    let mut target = budget;
-    loop {
-        let allocated = allocator.plan(target)?;
-        let mut encoded = Vec::new();
-        for (idx, source) in sources.iter().enumerate() {
+    let allocator = Allocator::new(&all, threads, sensitivity)?;
+    let files = allocator.within(budget, |allocated| {
+        let one = |(idx, source): (usize, &Source)| {
             let tensors = source.tensors("")?;
             let mut plan = Plan::default();
             for tensor in &tensors {
-                plan.set(tensor.name(), allocated.plan.coding(&format!("{}{}", prefix(idx), tensor.name())));
+                plan.set(tensor.name(), allocated.coding(&format!("{}{}", prefix(idx), tensor.name())));
             }
-            encoded.push(encode(&tensors, &plan, threads)?);
-        }
-        // Sizes of trellises are foretold, and only one header was counted.
-        let excess = encoded.iter().map(|e| e.len() as u64).sum::<u64>().saturating_sub(budget);
-        if excess == 0 {
-            return Ok(encoded);
-        }
-        target = target.saturating_sub(excess);
-    }
+            encode(&tensors, &source.metadata, &plan, threads)
+        };
+        sources.iter().enumerate().map(one).collect()
+    })?;
+    Ok(files.0)
 }
 
 /// Writes a file, reads it back and says how far it is from its source.

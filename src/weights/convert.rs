@@ -7,8 +7,10 @@ use half::{bf16, f16};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
+use super::file::METADATA_KEY;
+use super::fit::is_counter;
 use super::layout::Layout;
-use super::{FileTensor, Mismatch, Selection, Unfit, WeightsError, WeightsFile};
+use super::{FileTensor, Metadata, Mismatch, Selection, Unfit, WeightsError, WeightsFile};
 use crate::atomic;
 
 /// The type of converted values.
@@ -51,7 +53,7 @@ pub fn convert(from: &Path, selection: Selection, target: Target, to: &Path) -> 
         let (dtype, bytes) = converted(&mut file, &tensor, target)?;
         contents.push((tensor.name, dtype, tensor.shape, bytes));
     }
-    write(to, &contents)?;
+    write(to, &contents, file.metadata())?;
     Ok(contents.len())
 }
 
@@ -76,7 +78,7 @@ pub fn rewrite(layout: &Layout, from: &Path, to: &Path) -> Result<(), WeightsErr
     if !mismatches.is_empty() {
         return Err(Unfit { path: from.to_owned(), mismatches }.into());
     }
-    write(to, &contents)
+    write(to, &contents, file.metadata())
 }
 
 /// Writes tensors (name, shape, values) as f32 to the safetensors file `path`, which appears whole or not at all.
@@ -87,25 +89,39 @@ pub fn write_f32(path: &Path, tensors: &[(String, Vec<usize>, Vec<f32>)]) -> Res
     let content = |(name, shape, values): &(String, Vec<usize>, Vec<f32>)| {
         (name.clone(), Dtype::F32, shape.clone(), values.iter().flat_map(|v| v.to_le_bytes()).collect())
     };
-    write(path, &tensors.iter().map(content).collect::<Vec<_>>())
+    write(path, &tensors.iter().map(content).collect::<Vec<_>>(), &Metadata::new())
 }
 
 /// Name, type, shape, and the values in that type, row-major.
 pub(crate) type Content = (String, Dtype, Vec<usize>, Vec<u8>);
 
-/// Writes tensors to the safetensors file `path`, which appears whole or not at all.
+/// Writes tensors and what is said of them to the safetensors file `path`, which appears whole or not at all.
 ///
 /// # Errors
 /// When a tensor's values are not as many as its shape says, or the file cannot be written.
-pub(crate) fn write(path: &Path, contents: &[Content]) -> Result<(), WeightsError> {
-    let unwritable =
-        |e: safetensors::SafeTensorError| WeightsError::Malformed { path: path.to_owned(), reason: e.to_string() };
+pub(crate) fn write(path: &Path, contents: &[Content], metadata: &Metadata) -> Result<(), WeightsError> {
+    let unwritable = |reason: String| WeightsError::Malformed { path: path.to_owned(), format: "safetensors", reason };
     let mut views = Vec::with_capacity(contents.len());
     for (name, dtype, shape, bytes) in contents {
-        views.push((name, TensorView::new(*dtype, shape.clone(), bytes).map_err(unwritable)?));
+        let view = TensorView::new(*dtype, shape.clone(), bytes).map_err(|e| unwritable(e.to_string()))?;
+        views.push((name, view));
     }
-    let file = safetensors::serialize(views, None).map_err(unwritable)?;
+    let file = safetensors::serialize(views, None).map_err(|e| unwritable(e.to_string()))?;
+    let file = with_metadata(file, metadata).map_err(|e| unwritable(e.to_string()))?;
     Ok(atomic::write(path, &file)?)
+}
+
+/// A safetensors file without metadata with that in its header. The crate would write the keys in another order each time.
+fn with_metadata(file: Vec<u8>, metadata: &Metadata) -> Result<Vec<u8>, serde_json::Error> {
+    let parts = file.split_first_chunk().map(|(prefix, rest)| (usize::try_from(u64::from_le_bytes(*prefix)), rest));
+    let Some((Ok(n_bytes), rest)) = parts.filter(|_| !metadata.is_empty()) else { return Ok(file) };
+    let (header, values) = rest.split_at(n_bytes);
+    let entries = header.trim_ascii().strip_prefix(b"{").unwrap_or_default();
+    let comma = if entries == b"}" { "" } else { "," };
+    let mut header = format!("{{\"{METADATA_KEY}\":{}{comma}", serde_json::to_string(metadata)?).into_bytes();
+    header.extend(entries);
+    header.resize(header.len().next_multiple_of(8), b' ');
+    Ok([&(header.len() as u64).to_le_bytes()[..], &header, values].concat())
 }
 
 fn converted(file: &mut WeightsFile, tensor: &FileTensor, target: Target) -> Result<(Dtype, Vec<u8>), WeightsError> {
@@ -225,7 +241,7 @@ pub fn diff(first: &Path, second: &Path, selection: Selection) -> Result<Differe
     files[0].adopt_shapes(&shapes[1])?;
     files[1].adopt_shapes(&shapes[0])?;
     let tables = files.each_ref().map(|file| {
-        let counted = file.tensors().iter().filter(|t| !super::is_counter(&t.name));
+        let counted = file.tensors().iter().filter(|t| !is_counter(&t.name));
         counted.map(|t| (t.name.clone(), t.clone())).collect::<BTreeMap<_, _>>()
     });
     let names: BTreeSet<&String> = tables.iter().flat_map(BTreeMap::keys).collect();
@@ -283,7 +299,7 @@ mod tests {
     fn file(name: &str, contents: &[Content]) -> (tempfile::TempDir, std::path::PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
-        write(&path, contents).unwrap();
+        write(&path, contents, &Metadata::new()).unwrap();
         (dir, path)
     }
 

@@ -1,14 +1,6 @@
-//! Which format a path's content is in.
+//! The formats that are read.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
-
-use super::{WeightsError, huffman};
-
-/// Bytes of a file that tell its format.
-const HEAD_BYTES: u64 = 16;
 
 /// A container of weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,25 +19,8 @@ pub enum Format {
 }
 
 impl Format {
-    /// Recognises the format by content; the name of the file does not matter.
-    ///
-    /// # Errors
-    /// When the path cannot be read or is of no known format.
-    pub fn of(path: &Path) -> Result<Self, WeightsError> {
-        let mut file = File::open(path).map_err(WeightsError::io("open", path))?;
-        if file.metadata().map_err(WeightsError::io("read the kind of", path))?.is_dir() {
-            return match huffman::is_huffman(path)? {
-                true => Ok(Self::Huffman),
-                false => Err(WeightsError::UnknownFormat { path: path.to_owned() }),
-            };
-        }
-        let mut head = Vec::new();
-        (&mut file).take(HEAD_BYTES).read_to_end(&mut head).map_err(WeightsError::io("read", path))?;
-        Self::of_head(&head).ok_or_else(|| WeightsError::UnknownFormat { path: path.to_owned() })
-    }
-
     /// Another format that is a file has its magic bytes here.
-    fn of_head(head: &[u8]) -> Option<Self> {
+    pub(super) fn of_head(head: &[u8]) -> Option<Self> {
         match head {
             [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Some(Self::PthZip),
             [0x80, 2..=5, ..] => Some(Self::PthLegacy),
@@ -81,17 +56,5 @@ mod tests {
         for other in [&b""[..], b"PK", b"\x80", b"\x80\x06", b"\x89HDF\r\n\x1a\n", b"\x40\0\0\0\0\0\0\0"] {
             assert_eq!(Format::of_head(other), None);
         }
-    }
-
-    #[test]
-    fn what_is_none_of_them_is_refused_with_what_is_known() {
-        let dir = tempfile::tempdir().unwrap();
-        let text = Format::of(dir.path()).unwrap_err().to_string();
-        assert!(text.contains("Huffman directory"), "{text}");
-        let path = dir.path().join("weights.pth");
-        crate::atomic::write(&path, b"\x89HDF\r\n\x1a\n and so on").unwrap();
-        let text = Format::of(&path).unwrap_err().to_string();
-        assert!(text.contains("weights.pth") && text.contains("safetensors"), "{text}");
-        assert!(Format::of(&dir.path().join("none")).unwrap_err().to_string().starts_with("cannot open the weights"));
     }
 }

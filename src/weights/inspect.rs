@@ -1,8 +1,11 @@
-//! What a file of weights is, for a person who looks at it.
+//! A file of weights looked at without its values: for a person, or against a network.
 
 use std::path::{Path, PathBuf};
 
-use super::{FileTensor, Format, Mismatch, Note, Selection, WeightsError, WeightsFile, digest};
+use super::layout::Layout;
+use super::{
+    FileTensor, Format, Metadata, Mismatch, Note, Selection, Unfit, WeightsError, WeightsFile, compare, digest,
+};
 
 /// What can be said of a file without a network and without its values.
 #[derive(Clone, Debug)]
@@ -13,6 +16,8 @@ pub struct Inspection {
     pub format: Format,
     /// What was unwrapped, renamed or left out.
     pub notes: Vec<Note>,
+    /// What the file says of its weights.
+    pub metadata: Metadata,
     /// The tensors that were asked for, in the file's order.
     pub tensors: Vec<FileTensor>,
     /// Names that stand twice.
@@ -31,8 +36,22 @@ pub fn inspect(path: &Path, selection: Selection) -> Result<Inspection, WeightsE
         path: path.to_owned(),
         format: file.format(),
         notes: file.notes().to_vec(),
+        metadata: file.metadata().clone(),
         tensors: file.tensors().to_vec(),
         duplicates: file.duplicates().to_vec(),
         digest: digest(path)?,
     })
+}
+
+/// Compares the table of contents of the weights file `path` with a network, values aside.
+///
+/// # Errors
+/// When the file cannot be read or does not fit.
+pub fn check(layout: &Layout, path: &Path) -> Result<(), WeightsError> {
+    let mut file = WeightsFile::open(path)?;
+    let expected = layout.shapes();
+    file.adopt_shapes(&expected)?;
+    let mut mismatches = compare(&expected, file.tensors());
+    mismatches.extend_from_slice(file.duplicates());
+    if mismatches.is_empty() { Ok(()) } else { Err(Unfit { path: path.to_owned(), mismatches }.into()) }
 }

@@ -1,26 +1,23 @@
 //! A file of weights in any format: its table of contents first, then one tensor at a time.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use super::file::{SafetensorsFile, duplicates, widen};
-use super::huffman::HuffmanDir;
+use super::file::SafetensorsFile;
+use super::fit::{Mismatch, Unfit};
+use super::huffman::{self, HuffmanDir};
+use super::listing::{Listing, Metadata};
 use super::pth::PthFile;
+use super::selection::Selection;
 use super::swz::SwzFile;
-use super::{FileTensor, Format, Mismatch, Note, Unfit, WeightsError};
+use super::tensor::{FileTensor, widen};
+use super::{Format, Note, WeightsError};
 
-/// Which tensors of a file are meant.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Selection {
-    /// The network's own, by the network's names. An average over the training is taken when there is nothing else.
-    #[default]
-    Network,
-    /// The network's average over the training (EMA).
-    Average,
-    /// All, by the names or paths that they have in the file.
-    Everything,
-}
+/// Bytes of a file that tell its format.
+const HEAD_BYTES: u64 = 16;
 
 /// An open file (or directory) of weights whose table of contents has been checked.
 #[derive(Debug)]
@@ -38,21 +35,6 @@ enum Content {
     Pth(PthFile),
     Huffman(HuffmanDir),
     Swz(SwzFile),
-}
-
-/// A table of contents.
-#[derive(Debug)]
-pub(super) struct Listing {
-    tensors: Vec<FileTensor>,
-    duplicates: Vec<Mismatch>,
-    notes: Vec<Note>,
-}
-
-impl Listing {
-    pub(super) fn new(tensors: Vec<FileTensor>, notes: Vec<Note>) -> Self {
-        let duplicates = duplicates(tensors.iter().map(|tensor| tensor.name.as_str()));
-        Self { tensors, duplicates, notes }
-    }
 }
 
 impl WeightsFile {
@@ -90,7 +72,8 @@ impl WeightsFile {
             }
             Format::Swz => {
                 let file = SwzFile::open(path)?;
-                (Listing::new(file.tensors().to_vec(), vec![]), Content::Swz(file))
+                let listing = Listing::new(file.tensors().to_vec(), vec![]);
+                (Listing { metadata: file.metadata().clone(), ..listing }, Content::Swz(file))
             }
         };
         Ok(Self { path: path.to_owned(), format, listing, content })
@@ -109,6 +92,11 @@ impl WeightsFile {
     /// What was unwrapped, renamed or left out on the way to [`Self::tensors`].
     pub fn notes(&self) -> &[Note] {
         &self.listing.notes
+    }
+
+    /// What the file says of its weights; nothing in formats that have no place for it (PyTorch checkpoints, Huffman directories).
+    pub fn metadata(&self) -> &Metadata {
+        &self.listing.metadata
     }
 
     /// The table of contents, in the file's order.
@@ -148,7 +136,7 @@ impl WeightsFile {
         self.refuse_duplicates()?;
         if let Content::Swz(file) = &mut self.content {
             // The levels are f32 whatever type was compressed.
-            return Ok(file.read(tensor)?);
+            return file.read(tensor);
         }
         Ok(widen(tensor.dtype, &self.read_raw(tensor)?))
     }
@@ -161,7 +149,7 @@ impl WeightsFile {
         self.refuse_duplicates()?;
         if let Content::Swz(file) = &mut self.content {
             let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-            return Ok(file.read_many(tensors, threads)?);
+            return file.read_many(tensors, threads);
         }
         tensors.iter().map(|tensor| self.read(tensor)).collect()
     }
@@ -176,7 +164,7 @@ impl WeightsFile {
             Content::Safetensors(file) => file.read(tensor.idx()),
             Content::Pth(file) => file.read(tensor.idx()),
             Content::Huffman(directory) => directory.read(tensor.idx(), tensor.known_shape()),
-            Content::Swz(file) => Ok(file.read_bytes(tensor)?),
+            Content::Swz(file) => file.read_bytes(tensor),
         }
     }
 
@@ -186,5 +174,41 @@ impl WeightsFile {
             true => Ok(()),
             false => Err(Unfit { path: self.path.clone(), mismatches: self.listing.duplicates.clone() }.into()),
         }
+    }
+}
+
+impl Format {
+    /// Recognises the format by content; the name of the file does not matter.
+    ///
+    /// # Errors
+    /// When the path cannot be read or is of no known format.
+    pub fn of(path: &Path) -> Result<Self, WeightsError> {
+        let mut file = File::open(path).map_err(WeightsError::io("open", path))?;
+        if file.metadata().map_err(WeightsError::io("read the kind of", path))?.is_dir() {
+            return match huffman::is_huffman(path)? {
+                true => Ok(Self::Huffman),
+                false => Err(WeightsError::UnknownFormat { path: path.to_owned() }),
+            };
+        }
+        let mut head = Vec::new();
+        (&mut file).take(HEAD_BYTES).read_to_end(&mut head).map_err(WeightsError::io("read", path))?;
+        Self::of_head(&head).ok_or_else(|| WeightsError::UnknownFormat { path: path.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_none_of_them_is_refused_with_what_is_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = Format::of(dir.path()).unwrap_err().to_string();
+        assert!(text.contains("Huffman directory"), "{text}");
+        let path = dir.path().join("weights.pth");
+        crate::atomic::write(&path, b"\x89HDF\r\n\x1a\n and so on").unwrap();
+        let text = Format::of(&path).unwrap_err().to_string();
+        assert!(text.contains("weights.pth") && text.contains("safetensors"), "{text}");
+        assert!(Format::of(&dir.path().join("none")).unwrap_err().to_string().starts_with("cannot open the weights"));
     }
 }

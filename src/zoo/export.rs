@@ -48,7 +48,7 @@ pub fn folded(name: &str, from: &Path, to: &Path) -> Result<NetworkSpec, ExportE
     let spec = spec_of(name, from)?;
     let built = registry::build(&spec, Purpose::Inference, Device::Cpu)?;
     store::load(&built.store, &built.layout, from)?;
-    store::save_variables(&built.store, to)?;
+    store::save_variables(&built.store, to, WeightsFile::open(from)?.metadata())?;
     Ok(spec)
 }
 

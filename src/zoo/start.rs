@@ -40,7 +40,8 @@ pub struct Started {
 
 /// Writes to the safetensors file `to` what training the network `name` for `classes` classes starts from: the tensors of the weights file
 /// `from`, which is of the same network with other classes or of its backbone alone, and what that does not give as training from scratch
-/// starts with it, drawn from `seed`. What the reference has and never uses is zeros if the file does not have it.
+/// starts with it, drawn from `seed`. What the reference has and never uses is zeros if the file does not have it. What the file says of
+/// itself is left behind: it is not true of these weights.
 ///
 /// # Errors
 /// When there is no such network, the file is neither, or `to` cannot be written.

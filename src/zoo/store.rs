@@ -9,7 +9,7 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use super::seed;
 use crate::weights::layout::{Fold, Layout, Role};
-use crate::weights::{self, Content, FileTensor, Mismatch, Unfit, WeightsError, WeightsFile, compare};
+use crate::weights::{self, Content, FileTensor, Metadata, Mismatch, Unfit, WeightsError, WeightsFile, compare};
 
 /// Sets every variable of a network from the weights file `path` (any format of [`WeightsFile`]), or none.
 ///
@@ -113,14 +113,14 @@ pub fn save(store: &VarStore, layout: &Layout, path: &Path) -> Result<(), Weight
         };
         contents.push(content(name, &declared.shape, &values));
     }
-    weights::write(path, &contents)
+    weights::write(path, &contents, &Metadata::new())
 }
 
-/// Writes the variables themselves, those of a network for inference, as f32 to the safetensors file `path`.
+/// Writes the variables themselves, those of a network for inference, as f32 to the safetensors file `path`, with what is said of them.
 ///
 /// # Errors
 /// As [`save`].
-pub fn save_variables(store: &VarStore, path: &Path) -> Result<(), WeightsError> {
+pub fn save_variables(store: &VarStore, path: &Path, metadata: &Metadata) -> Result<(), WeightsError> {
     let variables: BTreeMap<String, Tensor> = store.variables().into_iter().collect();
     let mut contents = Vec::new();
     for (name, tensor) in &variables {
@@ -129,7 +129,7 @@ pub fn save_variables(store: &VarStore, path: &Path) -> Result<(), WeightsError>
         let shape: Vec<usize> = tensor.size().into_iter().map(|n| usize::try_from(n).unwrap_or_default()).collect();
         contents.push(content(name, &shape, &values));
     }
-    weights::write(path, &contents)
+    weights::write(path, &contents, metadata)
 }
 
 fn content(name: &str, shape: &[usize], values: &[f32]) -> Content {

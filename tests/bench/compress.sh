@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What compression costs a trained network: a member compressed to 2 to 8 bits per weight (k-means clusters), and within budgets (trellis-coded
-# levels where they avoid most damage). Prints size, error of the weights, agreement of the masks with those of the uncompressed
+# What compression costs a trained network: a member compressed to 2 to 8 bits per weight, and within budgets (the bits where they avoid
+# most damage). Prints size, error of the weights, agreement of the masks with those of the uncompressed
 # network, and mIoU. Each row is a whole `swath run` and two `swath eval`.
 #
 #   bash tests/bench/compress.sh PIPELINE SCENES TRUTH [OUT [BYTES ..]]      PIPELINE has one member, with a weights file
@@ -39,7 +39,7 @@ row() {                                         # name, arguments of compress
     printf '%-14s %10d %8s %10s %12s %8s\n' "$name" "$bytes" "$bits" "$error" "$agreement" "$(miou "$dir")"
 }
 row lossless --lossless
-for bits in ${BITS-8 7 6 5 4 3 2}; do row "clusters-$bits" --bits "$bits"; done
+for bits in ${BITS-8 7 6 5 4 3 2}; do row "bits-$bits" --bits "$bits"; done
 for budget in "${budgets[@]}"; do
     row "budget-$budget" --budget "$budget"
     if [ -n "${DATA:-}" ]; then

@@ -1,6 +1,5 @@
-//! Compresses the tensors of a network of about 70 million weights, drawn at random, in every way that `.swz` has, and prints sizes, errors
-//! and speeds as one table; below it what zstd makes of the same weights as f16, and what the coding of the 2020 system makes of them:
-//! 256 clusters, and sparse rows whose values and column numbers are Huffman-coded, counted by their entropies.
+//! Compresses the tensors of a network of about 70 million weights, drawn at random, at every size that `.swz` has, and prints sizes, errors
+//! and speeds as one table; below it what zstd makes of the same weights as f16.
 //!
 //! The speed on one thread is per second of processor time, the one on two threads and the time to encode on two are of the clock.
 //!
@@ -20,15 +19,11 @@ use std::sync::LazyLock;
 use std::time::Instant;
 
 use half::f16;
-use swath::weights::swz::{
-    Allocator, Coding, Plan, Scaling, SourceTensor, SwzFile, compress, is_kept_exact, measure, save,
-};
+use swath::weights::Metadata;
+use swath::weights::swz::{Allocator, Coding, Plan, SourceTensor, SwzFile, encode, is_kept_exact};
 
 /// Blocks of a ResNet-101, by stage.
 const BLOCKS: [usize; 4] = [3, 4, 23, 3];
-
-/// Steps of quantisers that are about as large as 2 to 8 bits per weight.
-const STEPS: [f32; 7] = [1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015_625];
 
 /// Times that a file is decoded; the fastest counts.
 const ROUNDS: usize = 3;
@@ -80,32 +75,22 @@ impl Network {
         );
         let tensors = self.tensors();
         self.row("exact", &tensors, &Plan::default(), path);
-        for (bits, step) in (2..=8).zip(STEPS) {
-            let scaling = Scaling::Tensor;
-            for (name, coding) in [
-                (format!("clusters, {bits} bits"), Coding::Clusters { bits, scaling }),
-                (format!("steps of {step}"), Coding::Steps { step, scaling }),
-                (format!("trellis of {step}"), Coding::Trellis { step, scaling }),
-            ] {
-                self.row(&name, &tensors, &Plan::uniform(&tensors, coding), path);
-            }
+        for bits in 1..=8 {
+            self.row(&format!("{bits} bits"), &tensors, &Plan::uniform(&tensors, Coding::of_bits(bits)), path);
         }
-        let coding = Coding::Trellis { step: 0.5, scaling: Scaling::Channel };
-        self.row("trellis of 0.5, channels", &tensors, &Plan::uniform(&tensors, coding), path);
         self.budget("error", &tensors, path, |_| 1.0);
         let energies: BTreeMap<&str, f64> = tensors.iter().map(|t| (t.name(), t.energy())).collect();
         self.budget("relative error", &tensors, path, |name| 1.0 / energies[name]);
         self.zstd();
-        self.sparse_rows(&tensors);
     }
 
     /// The file of least damage with as many bytes per weight as 262 million in 105 million bytes.
     fn budget(&self, name: &str, tensors: &[SourceTensor<'_>], path: &Path, sensitivity: impl Fn(&str) -> f64 + Sync) {
         let (start, budget) = (Instant::now(), (self.n_weights() as f64 * 105e6 / 262e6) as u64);
-        let allocator =
-            Allocator::new(tensors, Scaling::Tensor, threads(2), sensitivity).expect("they can be measured");
+        let allocator = Allocator::new(tensors, threads(2), sensitivity).expect("they can be measured");
         let seconds = start.elapsed().as_secs_f64();
-        let (_, allocated) = compress(&allocator, tensors, budget, threads(2)).expect("it can be that small");
+        let encode = |plan: &Plan| Ok(vec![encode(tensors, &Metadata::new(), plan, threads(2))?]);
+        let (_, allocated) = allocator.within(budget, encode).expect("it can be that small");
         self.row(&format!("least {name}"), tensors, &allocated.plan, path);
         println!("  (of {budget} bytes; the plan took {seconds:.1} s on 2 threads and foretold {})", allocated.bytes);
     }
@@ -113,7 +98,8 @@ impl Network {
     /// Compresses, decodes and prints a line.
     fn row(&self, name: &str, tensors: &[SourceTensor<'_>], plan: &Plan, path: &Path) {
         let start = Instant::now();
-        save(path, tensors, plan, threads(2)).expect("it can be written");
+        let file = encode(tensors, &Metadata::new(), plan, threads(2)).expect("it can be coded");
+        swath::atomic::write(path, &file).expect("it can be written");
         let seconds = start.elapsed().as_secs_f64();
         let bytes = std::fs::metadata(path).expect("it is there").len();
         let mut file = SwzFile::open(path).expect("it is whole");
@@ -157,37 +143,6 @@ impl Network {
             (millions(some.len()) / (cpu_seconds() - start), packed.len() as f64 * 8.0 / some.len() as f64);
         let bytes = bits / 8.0 * self.n_weights() as f64;
         println!("{:<28} {bytes:>11.0} {bits:>8.3} {:>9} {:>9} {speed:>9.0}", "zstd -19 of f16", "0.0002", "");
-    }
-
-    /// The coding of the 2020 system: every matrix as sparse rows, the cluster centres and the column numbers each with a Huffman code.
-    fn sparse_rows(&self, tensors: &[SourceTensor<'_>]) {
-        for bits in [2, 3, 4, 8] {
-            let coding = Coding::Clusters { bits, scaling: Scaling::Tensor };
-            let (mut n_bits, mut error, mut energy) = (0.0, 0.0, 0.0);
-            for tensor in tensors {
-                let n = tensor.n_values() as f64;
-                if tensor.shape().len() < 2 {
-                    n_bits += 32.0 * n;
-                    continue;
-                }
-                energy += tensor.energy();
-                let cost = measure(tensor, &[coding]).expect("it can be measured")[0];
-                error += cost.squared_error;
-                // All columns occur equally often; a tree has 33 bits per leaf and one per inner node.
-                let root = n.sqrt().floor() as usize;
-                let columns = (root..).find(|d| tensor.n_values().is_multiple_of(*d)).unwrap_or(1) as f64;
-                let minor = columns.min(n / columns);
-                n_bits +=
-                    cost.bytes as f64 * 8.0 + n * columns.max(minor).log2() + 34.0 * (columns + f64::from(1 << bits));
-            }
-            println!(
-                "{:<28} {:>11.0} {:>8.3} {:>9.5}",
-                format!("sparse rows, {bits} bits"),
-                n_bits / 8.0,
-                n_bits / self.n_weights() as f64,
-                f64::sqrt(error / energy)
-            );
-        }
     }
 }
 

@@ -84,7 +84,7 @@ def main(program, out):
     }
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        safetensors.torch.save_file(floats, folder / "w.safetensors")
+        safetensors.torch.save_file(floats, folder / "w.safetensors", {"format": "pt"})
         for choice in (["--lossless"], ["--bits", "2"], ["--bits", "4"], ["--budget", "3kB"]):
             command = [program, "weights", "compress", folder / "w.safetensors", "-o", folder / "z", "--overwrite", *choice]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

@@ -23,6 +23,79 @@ fn weights(work: &Workdir, name: &str, dtype: Dtype, tensors: &[(&str, &[f32])])
     work.write(name, safetensors::serialize(views, None).unwrap());
 }
 
+/// What `weights inspect` says that a file says of itself.
+fn says(work: &Workdir, file: &str) -> serde_json::Value {
+    let ran = work.swath(&["weights", "inspect", file, "--json"]);
+    ran.expect(0);
+    serde_json::from_str::<serde_json::Value>(&ran.stdout).unwrap()["metadata"].take()
+}
+
+#[test]
+fn what_a_file_says_of_itself_goes_with_it_into_every_format() {
+    let work = Workdir::new();
+    let values: Vec<u8> = (0..8192).flat_map(|i| (i as f32 * 0.37).sin().to_le_bytes()).collect();
+    let metadata = [("network", "smp/unet/resnet34"), ("classes", "[\"wäter\",\n\"road\"]"), ("bands", "")];
+    let told = serde_json::json!({"network": "smp/unet/resnet34", "classes": "[\"wäter\",\n\"road\"]", "bands": ""});
+    let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    let view = TensorView::new(Dtype::F32, vec![64, 128], &values).unwrap();
+    work.write("w.safetensors", safetensors::serialize([("w", view)], Some(metadata)).unwrap());
+    assert_eq!(says(&work, "w.safetensors"), told);
+
+    let convert = |from: &str, to: &str, more: &[&str]| {
+        work.swath(&[&["weights", "convert", from, "-o", to][..], more].concat()).expect(0);
+        assert_eq!(says(&work, to), told, "{to}");
+    };
+    convert("w.safetensors", "half.safetensors", &["--dtype", "f16"]);
+    for (name, how) in [("exact", &["--lossless"][..]), ("bits", &["--bits", "4"]), ("budget", &["--budget", "4kB"])] {
+        work.swath(&[&["weights", "compress", "half.safetensors", "-o", name][..], how].concat()).expect(0);
+        let compressed = format!("{name}/half.swz");
+        assert_eq!(says(&work, &compressed), told, "{compressed}");
+        convert(&compressed, &format!("{name}.safetensors"), &[]);
+    }
+    work.swath(&["weights", "diff", "half.safetensors", "exact.safetensors"]).says(0, &["1 tensor is equal"]);
+    // Equal files in, equal bytes out, however many keys there are.
+    convert("exact/half.swz", "again.safetensors", &[]);
+    let bytes = |name: &str| std::fs::read(work.path(name)).unwrap();
+    assert!(bytes("exact.safetensors") == bytes("again.safetensors"));
+    let ran = work.swath(&["weights", "inspect", "exact/half.swz"]);
+    ran.says(0, &["says    classes = [\"wäter\", \"road\"]\nsays    network = smp/unet/resnet34\n"]);
+
+    weights(&work, "silent.safetensors", Dtype::F32, &[("a", &[0.1])]);
+    assert_eq!(says(&work, "silent.safetensors"), serde_json::json!({}));
+}
+
+#[test]
+fn more_than_a_compressed_file_can_say_of_itself_is_refused() {
+    let work = Workdir::new();
+    let view = TensorView::new(Dtype::F32, vec![1], &[0; 4]).unwrap();
+    let metadata = [("history".to_owned(), "x".repeat(9 << 20))].into();
+    work.write("w.safetensors", safetensors::serialize([("w", view)], Some(metadata)).unwrap());
+    let ran = work.swath(&["weights", "compress", "w.safetensors", "--lossless", "-o", "z"]);
+    ran.says(
+        12,
+        &[
+            "`w.safetensors`: its metadata takes 9437",
+            "an swz file holds 8388608",
+            "keep the weights as a safetensors file",
+        ],
+    );
+    assert!(!work.path("z").exists());
+    // Another format holds it, and a person sees how it begins.
+    work.swath(&["weights", "convert", "w.safetensors", "-o", "c.safetensors"]).expect(0);
+    let text = work.swath(&["weights", "inspect", "c.safetensors"]).expect(0);
+    assert!(text.contains("history = xxx") && text.len() < 1000, "{}", text.len());
+}
+
+#[test]
+fn compressed_files_of_the_first_version_are_read_unless_their_coding_is_gone() {
+    let old = |name: &str| format!("{}/tests/fuzz/corpus/swz/{name}", env!("CARGO_MANIFEST_DIR"));
+    let work = Workdir::new();
+    work.swath(&["weights", "inspect", &old("sound-version1")]).says(0, &["compressed weights (swz)", "tensors"]);
+    for file in ["version1-clusters2", "version1-clusters4"] {
+        work.swath(&["weights", "inspect", &old(file)]).says(12, &[file, "scalar levels", "swath weights compress"]);
+    }
+}
+
 #[test]
 fn weights_of_two_types_are_compared_by_value() {
     let work = Workdir::new();
@@ -68,6 +141,19 @@ fn near_names_of_networks_are_suggested() {
     let export = ["models", "export", "deeplabv3", "--weights", "w.safetensors", "-o", "o.safetensors"];
     work.swath(&export).says(2, &words);
     work.swath(&["models", "show", "vgg"]).says(2, &["no network is called `vgg`; `swath models list` shows"]);
+}
+
+#[test]
+#[cfg(not(feature = "torch"))]
+fn what_needs_networks_is_refused_by_a_build_without_them() {
+    let work = Workdir::new();
+    let export = ["models", "export", "danet", "--weights", "w.safetensors", "-o", "o.safetensors"];
+    let start = [&export[..], &["--drop-classifier", "--classes", "3"]].concat();
+    let measured =
+        ["weights", "compress", "w.safetensors", "-o", "z", "--budget", "1MB", "--data", "in", "--pipeline", "p"];
+    for command in [&["models", "show", "danet"][..], &["models", "check", "."], &export, &start, &measured] {
+        work.swath(command).says(2, &["this build of swath has no libtorch, which this command needs"]);
+    }
 }
 
 #[test]

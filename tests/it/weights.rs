@@ -66,6 +66,10 @@ fn an_exported_file_has_the_references_names_or_the_folded_ones() {
     let work = Workdir::new();
     let danet = spec("naic/danet/resnet50", 3, 4);
     save_weights(&danet, &work.path("d.safetensors"));
+    let bytes = std::fs::read(work.path("d.safetensors")).unwrap();
+    let (tensors, told) =
+        (SafeTensors::deserialize(&bytes).unwrap().tensors(), ("scaling".to_owned(), "8 bits".to_owned()));
+    work.write("d.safetensors", safetensors::serialize(tensors, Some([told].into())).unwrap());
     let ran =
         work.swath(&["models", "export", "naic/danet/resnet50", "--weights", "d.safetensors", "-o", "e.safetensors"]);
     ran.says(0, &["e.safetensors: naic/danet/resnet50, 4 classes, 3 bands"]);
@@ -76,6 +80,9 @@ fn an_exported_file_has_the_references_names_or_the_folded_ones() {
     work.swath(&export).expect(0);
     let folded = work.swath(&["weights", "inspect", "f.safetensors", "--all"]).expect(0);
     assert!(!folded.contains("running_mean") && !folded.contains("pretrained.fc"), "{folded}");
+    for file in ["e.safetensors", "f.safetensors"] {
+        work.swath(&["weights", "inspect", file]).says(0, &["says    scaling = 8 bits"]);
+    }
 
     let ran =
         work.swath(&["models", "export", "naic/danet/resnet101", "--weights", "d.safetensors", "-o", "g.safetensors"]);

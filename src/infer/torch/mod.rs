@@ -6,7 +6,7 @@ mod probe;
 use tch::nn::VarStore;
 use tch::{Device, Kind, TchError, Tensor};
 
-pub use probe::Probe;
+pub use probe::{OutputDrift, Probe};
 
 use super::device::DeviceError;
 use super::engine::{Engine, Input};

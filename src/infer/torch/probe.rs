@@ -12,12 +12,21 @@ use crate::infer::device::DeviceError;
 use crate::infer::failure::failure;
 use crate::infer::input::InputPlan;
 use crate::infer::logits::Logits;
-use crate::infer::output_drift::OutputDrift;
 use crate::plan::{DeviceId, Plan, Plane};
 use crate::weights::layout::Layout;
 use crate::zoo::layers::scope::Purpose;
 use crate::zoo::registry::{self, Built};
 use crate::zoo::store;
+
+/// How far outputs with other weights are from those with the member's own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OutputDrift {
+    /// Squared difference of the logits, relative to their square; what all classes of a pixel have in common does not count. Infinite
+    /// where an answer is no number any more.
+    pub relative: f64,
+    /// Share of the pixels that keep their class.
+    pub agreement: f64,
+}
 
 /// A member on some tiles, whose answers with its own weights are known.
 pub struct Probe {

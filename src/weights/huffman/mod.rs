@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use safetensors::Dtype;
 
 use super::flaw::{Flaw, quoted};
-use super::open::Listing;
+use super::listing::Listing;
 use super::{FileTensor, Format, Note, Selection, WeightsError, names};
 use codebook::{Codebook, Decoded};
 use dump::Dump;

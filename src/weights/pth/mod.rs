@@ -16,7 +16,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::flaw::{Flaw, quoted};
-use super::open::Listing;
+use super::listing::Listing;
 use super::pickle::globals::StorageType;
 use super::pickle::heap::{Storage, StoredTensor};
 use super::pickle::{Pickle, bytes_of};

@@ -7,23 +7,27 @@
 
 use std::num::NonZeroUsize;
 
+use super::encode::measure;
 use super::header::{DIGEST_BYTES, Layout, PREFIX_BYTES};
-use super::plan::is_kept_exact;
-use super::{Coding, Cost, Plan, Scaling, SourceTensor, SwzError, encode, measure, parallel};
+use super::learned::Cost;
+use super::parallel;
+use super::plan::{Coding, Plan, is_kept_exact};
+use super::source::SourceTensor;
+use crate::weights::WeightsError;
 
-/// Finest step of the ladder, as a power of 2: about 7 bits per weight.
-const FINEST: f32 = -5.0;
+/// Finest step of the ladder, as a power of 2: about 8 bits per weight.
+const FINEST: f32 = -6.0;
 /// Steps of the ladder in an octave, each a quarter of a bit.
 const PER_OCTAVE: u8 = 4;
 /// Octaves of the ladder; its coarsest step leaves about a bit per weight.
-const OCTAVES: u8 = 7;
+const OCTAVES: u8 = 8;
 
 /// A plan and what is expected of it.
 #[derive(Clone, Debug)]
 pub struct Allocated {
     /// The plan.
     pub plan: Plan,
-    /// The file's size: an upper bound as far as no trellis is in it, else an estimate.
+    /// The file's size: an estimate.
     pub bytes: u64,
     /// Sum over all tensors of the squared error times the sensitivity.
     pub damage: f64,
@@ -56,17 +60,16 @@ impl Allocator {
     /// None that depend on the values; see [`measure`].
     pub fn new(
         tensors: &[SourceTensor<'_>],
-        scaling: Scaling,
         threads: NonZeroUsize,
         sensitivity: impl Fn(&str) -> f64 + Sync,
-    ) -> Result<Self, SwzError> {
+    ) -> Result<Self, WeightsError> {
         let measured = parallel::map(threads, tensors, SourceTensor::n_values, |tensor| {
-            let points = points(tensor, scaling, sensitivity(tensor.name()))?;
+            let points = points(tensor, sensitivity(tensor.name()))?;
             Ok((tensor.name().to_owned(), hull(points)))
         });
         let header: usize = tensors.iter().map(|t| t.entry(Layout::Exact, &[]).header_bytes()).sum();
         Ok(Self {
-            tensors: measured.into_iter().collect::<Result<_, SwzError>>()?,
+            tensors: measured.into_iter().collect::<Result<_, WeightsError>>()?,
             overhead: (PREFIX_BYTES + 4 + header + DIGEST_BYTES) as u64,
         })
     }
@@ -75,11 +78,11 @@ impl Allocator {
     ///
     /// # Errors
     /// When no plan is expected to fit.
-    pub fn plan(&self, budget: u64) -> Result<Allocated, SwzError> {
+    pub fn plan(&self, budget: u64) -> Result<Allocated, WeightsError> {
         let cheapest = self.tensors.iter().filter_map(|(_, hull)| hull.first());
         let mut bytes = self.overhead + cheapest.map(|point| point.bytes).sum::<u64>();
         if bytes > budget {
-            return Err(SwzError::Budget { budget, least: bytes });
+            return Err(WeightsError::Budget { budget, least: bytes });
         }
         let mut chosen = vec![0; self.tensors.len()];
         for (tensor, position) in self.steps() {
@@ -99,6 +102,35 @@ impl Allocator {
         Ok(allocated)
     }
 
+    /// The files of least damage that have at most `budget` bytes together, and what was expected of them. `encode` makes the files of a
+    /// plan.
+    ///
+    /// Where sizes were foretold too small, what is missing is taken from the budget and the plan made anew.
+    ///
+    /// # Errors
+    /// When no plan fits, and as `encode`.
+    pub fn within(
+        &self,
+        budget: u64,
+        encode: impl Fn(&Plan) -> Result<Vec<Vec<u8>>, WeightsError>,
+    ) -> Result<(Vec<Vec<u8>>, Allocated), WeightsError> {
+        let mut excess = 0;
+        loop {
+            let allocated = match self.plan(budget.saturating_sub(excess)) {
+                Err(WeightsError::Budget { least, .. }) => {
+                    return Err(WeightsError::Budget { budget, least: least + excess });
+                }
+                planned => planned?,
+            };
+            let files = encode(&allocated.plan)?;
+            let n_bytes: u64 = files.iter().map(|file| file.len() as u64).sum();
+            if n_bytes <= budget {
+                return Ok((files, allocated));
+            }
+            excess += n_bytes - budget;
+        }
+    }
+
     /// All steps on all hulls as (tensor, position after the step), those of most gain first.
     fn steps(&self) -> Vec<(usize, usize)> {
         let hull = |tensor: usize| &self.tensors[tensor].1;
@@ -110,39 +142,12 @@ impl Allocator {
     }
 }
 
-/// The file of least damage that has at most `budget` bytes, and what was expected of it. `tensors` are those of the allocator.
-///
-/// Where the sizes of trellises were foretold too small, what is missing is taken from the budget and the plan made anew.
-///
-/// # Errors
-/// When no plan fits, and as [`encode`].
-pub fn compress(
-    allocator: &Allocator,
-    tensors: &[SourceTensor<'_>],
-    budget: u64,
-    threads: NonZeroUsize,
-) -> Result<(Vec<u8>, Allocated), SwzError> {
-    let mut target = budget;
-    loop {
-        let allocated = allocator.plan(target)?;
-        let file = encode(tensors, &allocated.plan, threads)?;
-        let excess = (file.len() as u64).saturating_sub(budget);
-        if excess == 0 {
-            return Ok((file, allocated));
-        }
-        target = target.saturating_sub(excess);
-    }
-}
-
 /// All ways to code `tensor`.
-fn points(tensor: &SourceTensor<'_>, scaling: Scaling, sensitivity: f64) -> Result<Vec<Point>, SwzError> {
+fn points(tensor: &SourceTensor<'_>, sensitivity: f64) -> Result<Vec<Point>, WeightsError> {
     let mut codings = vec![Coding::Exact];
     if !is_kept_exact(tensor.shape()) && tensor.values().iter().all(|v| v.is_finite()) {
-        codings.extend((1..=8).map(|bits| Coding::Clusters { bits, scaling }));
-        for position in 0..=OCTAVES * PER_OCTAVE {
-            let step = (FINEST + f32::from(position) / f32::from(PER_OCTAVE)).exp2();
-            codings.extend([Coding::Steps { step, scaling }, Coding::Trellis { step, scaling }]);
-        }
+        let step = |position: u8| (FINEST + f32::from(position) / f32::from(PER_OCTAVE)).exp2();
+        codings.extend((0..=OCTAVES * PER_OCTAVE).map(|position| Coding::Trellis { step: step(position) }));
     }
     let costs = measure(tensor, &codings)?;
     let point = |(coding, cost): (Coding, Cost)| Point {

@@ -1,5 +1,7 @@
 //! Little-endian fields of a byte sequence that nobody trusts.
 
+use crate::weights::WeightsError;
+
 /// What is wrong with bytes, without saying whose they are.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Broken(pub(super) String);
@@ -8,6 +10,12 @@ impl Broken {
     pub(super) fn new(reason: impl Into<String>) -> Self {
         Self(reason.into())
     }
+}
+
+/// A closure that names the tensor that something is wrong with.
+pub(super) fn of_tensor(name: &str) -> impl FnOnce(Broken) -> WeightsError {
+    let name = name.to_owned();
+    move |Broken(reason)| WeightsError::Unsuitable { name, reason }
 }
 
 /// The bytes that have not been read yet.

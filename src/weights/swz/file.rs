@@ -9,10 +9,12 @@ use sha2::{Digest, Sha256};
 
 use super::fields::{Broken, Fields};
 use super::header::{self, DIGEST_BYTES, Entry, Layout, MAX_HEADER_BYTES, PREFIX_BYTES};
-use super::{SwzError, exact, levels, parallel, source, trellis};
-use crate::weights::FileTensor;
-use crate::weights::file::widen;
+use super::{exact, parallel, source, trellis};
+use crate::weights::tensor::{FileTensor, widen};
+use crate::weights::{Metadata, WeightsError};
 
+/// What errors call a file.
+const FORMAT: &str = "swz";
 /// What to do with a file that has changed.
 const COPY_AGAIN: &str = "copy the file again";
 
@@ -23,6 +25,7 @@ pub struct SwzFile {
     file: File,
     n_bytes: usize,
     tensors: Vec<FileTensor>,
+    metadata: Metadata,
     /// First byte of each tensor.
     pub(super) starts: Vec<usize>,
     /// In the order of `tensors`.
@@ -41,23 +44,24 @@ impl SwzFile {
     ///
     /// # Errors
     /// When the file cannot be read, is of another format or version, or is shorter or longer than its header says.
-    pub fn open(path: &Path) -> Result<Self, SwzError> {
-        let malformed = |Broken(reason)| SwzError::Malformed { path: path.to_owned(), reason };
-        let mut file = File::open(path).map_err(SwzError::io("open", path))?;
-        let n_bytes = file.metadata().map_err(SwzError::io("read the size of", path))?.len();
+    pub fn open(path: &Path) -> Result<Self, WeightsError> {
+        let malformed = |Broken(reason)| WeightsError::Malformed { path: path.to_owned(), format: FORMAT, reason };
+        let mut file = File::open(path).map_err(WeightsError::io("open", path))?;
+        let n_bytes = file.metadata().map_err(WeightsError::io("read the size of", path))?.len();
         let n_bytes = usize::try_from(n_bytes).map_err(|_| malformed(Broken::new("it is too large")))?;
         if n_bytes < PREFIX_BYTES + DIGEST_BYTES {
             return Err(malformed(Broken::new(format!("it has only {n_bytes} bytes"))));
         }
         let mut prefix = [0; PREFIX_BYTES];
-        file.read_exact(&mut prefix).map_err(SwzError::io("read", path))?;
-        let (header_bytes, crc) = header::read_prefix(&prefix).map_err(malformed)?;
+        file.read_exact(&mut prefix).map_err(WeightsError::io("read", path))?;
+        let header_prefix = header::read_prefix(&prefix).map_err(malformed)?;
+        let header_bytes = header_prefix.n_bytes;
         if header_bytes > MAX_HEADER_BYTES.min(n_bytes - PREFIX_BYTES - DIGEST_BYTES) {
             return Err(malformed(Broken::new(format!("its header ends behind it; {COPY_AGAIN}"))));
         }
         let mut header = vec![0; header_bytes];
-        file.read_exact(&mut header).map_err(SwzError::io("read", path))?;
-        let entries = header::read(&header, crc).map_err(malformed)?;
+        file.read_exact(&mut header).map_err(WeightsError::io("read", path))?;
+        let (entries, metadata) = header::read(&header, header_prefix).map_err(malformed)?;
         let mut end = PREFIX_BYTES + header_bytes;
         let (mut tensors, mut starts) = (Vec::with_capacity(entries.len()), Vec::with_capacity(entries.len()));
         for entry in &entries {
@@ -71,12 +75,7 @@ impl SwzFile {
                 "it has {n_bytes} bytes, its header says {promised}; {COPY_AGAIN}"
             ))));
         }
-        Ok(Self { path: path.to_owned(), file, n_bytes, tensors, starts, entries })
-    }
-
-    /// The path it was opened at.
-    pub fn path(&self) -> &Path {
-        &self.path
+        Ok(Self { path: path.to_owned(), file, n_bytes, tensors, metadata, starts, entries })
     }
 
     /// The table of contents, in the file's order. The type is that of the tensor that was compressed.
@@ -84,11 +83,16 @@ impl SwzFile {
         &self.tensors
     }
 
+    /// What the file says of its weights.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
     /// The values of `tensor`, one of [`Self::tensors`], as f32.
     ///
     /// # Errors
     /// When the system refuses the read, or its bytes are not those that were written.
-    pub fn read(&mut self, tensor: &FileTensor) -> Result<Vec<f32>, SwzError> {
+    pub fn read(&mut self, tensor: &FileTensor) -> Result<Vec<f32>, WeightsError> {
         Ok(match self.decode_one(tensor)? {
             Decoded::Exact(bytes) => widen(tensor.dtype, &bytes),
             Decoded::Quantised(values) => values,
@@ -99,7 +103,7 @@ impl SwzFile {
     ///
     /// # Errors
     /// As [`Self::read`].
-    pub fn read_bytes(&mut self, tensor: &FileTensor) -> Result<Vec<u8>, SwzError> {
+    pub fn read_bytes(&mut self, tensor: &FileTensor) -> Result<Vec<u8>, WeightsError> {
         Ok(match self.decode_one(tensor)? {
             Decoded::Exact(bytes) => bytes,
             Decoded::Quantised(values) => source::narrow(tensor.dtype, &values),
@@ -110,7 +114,7 @@ impl SwzFile {
     ///
     /// # Errors
     /// When the system refuses the read, or any byte of the file is not the one that was written.
-    pub fn read_all(&mut self, threads: NonZeroUsize) -> Result<Vec<Vec<f32>>, SwzError> {
+    pub fn read_all(&mut self, threads: NonZeroUsize) -> Result<Vec<Vec<f32>>, WeightsError> {
         self.read_many(&self.tensors.clone(), threads)
     }
 
@@ -118,10 +122,10 @@ impl SwzFile {
     ///
     /// # Errors
     /// As [`Self::read_all`].
-    pub fn read_many(&mut self, tensors: &[FileTensor], threads: NonZeroUsize) -> Result<Vec<Vec<f32>>, SwzError> {
+    pub fn read_many(&mut self, tensors: &[FileTensor], threads: NonZeroUsize) -> Result<Vec<Vec<f32>>, WeightsError> {
         let content = self.content()?;
         let indices = tensors.iter().map(|tensor| self.position(tensor).map(Some));
-        let jobs = indices.chain([Ok(None)]).collect::<Result<Vec<Option<usize>>, SwzError>>()?;
+        let jobs = indices.chain([Ok(None)]).collect::<Result<Vec<Option<usize>>, WeightsError>>()?;
         // The digest is computed beside the tensors; its job weighs as much as the file has bytes.
         let size = |job: &Option<usize>| job.map_or(self.n_bytes, |idx| self.entries[idx].n_values());
         let decoded = parallel::map(threads, &jobs, size, |job| match job {
@@ -134,7 +138,7 @@ impl SwzFile {
                 })
             }
         });
-        let mut values = decoded.into_iter().collect::<Result<Vec<_>, SwzError>>()?;
+        let mut values = decoded.into_iter().collect::<Result<Vec<_>, WeightsError>>()?;
         values.truncate(tensors.len());
         Ok(values)
     }
@@ -143,19 +147,19 @@ impl SwzFile {
     ///
     /// # Errors
     /// When the system refuses the read, or they differ.
-    pub fn verify(&mut self) -> Result<(), SwzError> {
+    pub fn verify(&mut self) -> Result<(), WeightsError> {
         let content = self.content()?;
         self.check_digest(&content)
     }
 
-    fn content(&mut self) -> Result<Vec<u8>, SwzError> {
+    fn content(&mut self) -> Result<Vec<u8>, WeightsError> {
         let mut content = vec![0; self.n_bytes];
-        self.file.seek(SeekFrom::Start(0)).map_err(SwzError::io("read", &self.path))?;
-        self.file.read_exact(&mut content).map_err(SwzError::io("read", &self.path))?;
+        self.file.seek(SeekFrom::Start(0)).map_err(WeightsError::io("read", &self.path))?;
+        self.file.read_exact(&mut content).map_err(WeightsError::io("read", &self.path))?;
         Ok(content)
     }
 
-    fn check_digest(&self, content: &[u8]) -> Result<(), SwzError> {
+    fn check_digest(&self, content: &[u8]) -> Result<(), WeightsError> {
         let (content, digest) = content.split_at(content.len() - DIGEST_BYTES);
         if Sha256::digest(content)[..] == *digest {
             Ok(())
@@ -164,28 +168,28 @@ impl SwzFile {
         }
     }
 
-    fn decode_one(&mut self, tensor: &FileTensor) -> Result<Decoded, SwzError> {
+    fn decode_one(&mut self, tensor: &FileTensor) -> Result<Decoded, WeightsError> {
         let idx = self.position(tensor)?;
         let mut bytes = vec![0; self.entries[idx].n_bytes];
         let start = SeekFrom::Start(self.starts[idx] as u64);
-        self.file.seek(start).map_err(SwzError::io("read", &self.path))?;
-        self.file.read_exact(&mut bytes).map_err(SwzError::io("read", &self.path))?;
+        self.file.seek(start).map_err(WeightsError::io("read", &self.path))?;
+        self.file.read_exact(&mut bytes).map_err(WeightsError::io("read", &self.path))?;
         self.decode(idx, &bytes)
     }
 
-    fn position(&self, tensor: &FileTensor) -> Result<usize, SwzError> {
+    fn position(&self, tensor: &FileTensor) -> Result<usize, WeightsError> {
         let position = self.tensors.iter().position(|t| t.name == tensor.name);
         position.ok_or_else(|| self.malformed(format!("it has no tensor `{}`", tensor.name)))
     }
 
-    fn decode(&self, idx: usize, bytes: &[u8]) -> Result<Decoded, SwzError> {
+    fn decode(&self, idx: usize, bytes: &[u8]) -> Result<Decoded, WeightsError> {
         let entry = &self.entries[idx];
         decode(entry, bytes)
             .map_err(|Broken(reason)| self.malformed(format!("the tensor `{}`: {reason}; {COPY_AGAIN}", entry.name)))
     }
 
-    fn malformed(&self, reason: String) -> SwzError {
-        SwzError::Malformed { path: self.path.clone(), reason }
+    fn malformed(&self, reason: String) -> WeightsError {
+        WeightsError::Malformed { path: self.path.clone(), format: FORMAT, reason }
     }
 }
 
@@ -198,7 +202,6 @@ fn decode(entry: &Entry, bytes: &[u8]) -> Result<Decoded, Broken> {
     let mut fields = Fields(bytes);
     let values = match entry.layout {
         Layout::Exact => Decoded::Exact(exact::decode(&mut fields, n, header::width(entry.dtype).unwrap_or(1))?),
-        Layout::Levels => Decoded::Quantised(levels::decode(&mut fields, n, n_rows)?),
         Layout::Trellis => Decoded::Quantised(trellis::decode(&mut fields, n, n_rows)?),
     };
     fields.end()?;

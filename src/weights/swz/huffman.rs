@@ -5,9 +5,8 @@
 //! Only complete codes exist: those whose sum of `2^-length` is 1, or the code of a single symbol, which is the bit 0. So every sequence
 //! of bits is a sequence of symbols, and a decoder has nothing to check while it runs.
 
-use super::Broken;
 use super::bits::BitReader;
-use super::streams::Decoder;
+use super::fields::Broken;
 
 /// Longest code, in bits. A table of all its continuations with f32 values takes 32 KiB, the first cache of current processors;
 /// four codes fit into what one refill brings.
@@ -101,7 +100,6 @@ pub(super) struct Table<T> {
     entries: Vec<(T, u8)>,
     /// Bits of a word less the bits that tell entries apart.
     shift: u32,
-    /// Whether the code has one symbol, so that its streams hold zeros alone.
     is_single: bool,
 }
 
@@ -126,19 +124,16 @@ impl<T: Copy> Table<T> {
     pub(super) fn entries(&self) -> (u32, &[(T, u8)]) {
         (64 - self.shift, &self.entries)
     }
-}
 
-impl<T: Copy> Decoder for Table<T> {
-    type Value = T;
-    type State = ();
-
-    fn is_single(&self) -> bool {
+    /// Whether the code has one symbol, so that its streams hold zeros alone.
+    pub(super) fn is_single(&self) -> bool {
         self.is_single
     }
 
+    /// The next value of a reader that has [`MAX_LENGTH`] bits available.
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "after the shift at most MAX_LENGTH bits are left")]
-    fn next(&self, (): &mut (), reader: &mut BitReader<'_>) -> T {
+    pub(super) fn next(&self, reader: &mut BitReader<'_>) -> T {
         let (value, length) = self.entries[(reader.peek() >> self.shift) as usize];
         reader.consume(u32::from(length));
         value

@@ -6,7 +6,6 @@ use half::f16;
 use super::fields::Broken;
 use super::histogram::{Binned, N_KEYS};
 use super::huffman::{self, Code, MAX_SYMBOLS};
-use super::quantiser::{self, LevelCost};
 use super::streams;
 use super::trellis::{self, Level};
 use super::viterbi::{Choices, Guess, N_SUBSETS, Subsets, Symbol};
@@ -19,8 +18,20 @@ const RUN: usize = 256;
 const ROUNDS: usize = 4;
 /// Fewest values whose mean is better than the middle of a level's reach.
 const LEAST_VALUES: f64 = 16.0;
-/// What the price of a bit is less than a scalar quantiser's at the same spacing: the error is smaller by this.
+/// What the price of a bit is less than a scalar quantiser's with the same spacing, whose error is larger by this.
 const GAIN: f64 = 0.8;
+
+/// What coding a tensor costs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cost {
+    /// Bytes of its coded values: an upper bound if it is kept exact, at most some dozen above the truth; else an estimate, as a trellis is
+    /// tried out on a part of the values only, a hundredth off at most unless a tensor is very uneven.
+    pub bytes: u64,
+    /// Sum of the squared errors of its values; likewise.
+    pub squared_error: f64,
+    /// Upper bound of the largest error of a value, but for the rounding of f32.
+    pub max_error: f64,
+}
 
 /// Levels for a tensor and the price at which they were learned.
 #[derive(Debug)]
@@ -30,8 +41,8 @@ pub(super) struct Learned {
 }
 
 impl Learned {
-    /// Learns levels from a sample. Those of a subset are about `2 * step` apart, so that the size is about that of a scalar quantiser
-    /// with this `step`.
+    /// Learns levels from a sample. Those of a subset are about `2 * step` apart, so that the size is about that of an entropy-coded scalar
+    /// quantiser with this `step`.
     pub(super) fn new(binned: &Binned, step: f64) -> Self {
         let means = &binned.histogram.means;
         let largest = means.iter().map(|mean| mean.abs()).fold(0.0, f64::max);
@@ -46,11 +57,11 @@ impl Learned {
         };
         let price = GAIN * 4.0 * spacing * spacing * std::f64::consts::LN_2 / 6.0;
         let mut learned = Self { levels: Default::default(), price };
-        let total = binned.histogram.between(0, means.len()).n;
+        let total = binned.histogram.between(0, means.len());
         for j in grid {
             let value = f64::from(j) * spacing;
             let at = |x: f64| means.partition_point(|mean| *mean < x);
-            let share = binned.histogram.between(at(value - spacing), at(value + spacing)).n + 0.5;
+            let share = binned.histogram.between(at(value - spacing), at(value + spacing)) + 0.5;
             learned.levels[subset_of(j)].push(Guess { value, bits: (total / share).log2().max(0.1) });
         }
         let sample = sample(binned);
@@ -87,39 +98,26 @@ impl Learned {
         }
     }
 
-    /// What coding costs, foretold from a sample: compared there with a scalar quantiser, whose cost for the whole is known.
-    pub(super) fn cost(&self, binned: &Binned, step: f64) -> LevelCost {
-        let scalar = quantiser::steps(&binned.histogram, step);
-        let whole = scalar.cost(&binned.histogram);
+    /// What coding costs, foretold from a sample.
+    pub(super) fn cost(&self, binned: &Binned) -> Cost {
         let (sample, choices, mean) = (sample(binned), Choices::new(binned, &self.levels, self.price), by_key(binned));
-        let mut of_scalar = vec![(0.0, 0.0); N_KEYS];
-        for ((bins, value), length) in scalar.bins().zip(&scalar.values).zip(&scalar.lengths) {
-            let keys = &binned.histogram.keys[bins];
-            keys.iter().for_each(|key| of_scalar[usize::from(*key)] = (value.to_f64(), f64::from(*length)));
-        }
-        let mut counts = self.counts();
-        let (mut error, mut scalar_error, mut scalar_bits) = (0.0, 0.0, 0.0);
+        let (mut counts, mut error) = (self.counts(), 0.0);
         for run in sample.chunks(RUN) {
             for (&key, symbol) in run.iter().zip(choices.path(run)) {
-                let (x, (level, bits)) = (mean[usize::from(key)], of_scalar[usize::from(key)]);
-                error += (x - self.value(symbol)).powi(2);
-                scalar_error += (x - level).powi(2);
-                scalar_bits += bits;
+                error += (mean[usize::from(key)] - self.value(symbol)).powi(2);
                 counts[usize::from(symbol.0)][usize::from(symbol.1)] += 1;
             }
         }
         let n_bits: u64 = self.coded(&counts).iter().map(|kind| kind.n_bits).sum();
-        LevelCost {
-            n_bits: whole_number(whole.n_bits as f64 * n_bits as f64 / scalar_bits),
-            squared_error: if scalar_error > 0.0 { whole.squared_error * error / scalar_error } else { 0.0 },
+        let n_sampled = sample.len() as f64;
+        let n_bits = whole_number(n_bits as f64 * binned.keys.len() as f64 / n_sampled);
+        let table = |kind: usize| trellis::level_bytes(self.levels[kind].len() + self.levels[kind + 2].len());
+        let bytes = (table(0) + table(1)) as u64 + streams::max_bytes(binned.keys.len(), n_bits);
+        Cost {
+            bytes: binned.scales.max_bytes() + bytes,
+            squared_error: error / n_sampled * binned.weight,
             max_error: choices.max_error(binned, &self.levels),
         }
-    }
-
-    /// Bytes of [`Self::encode`] when all levels occur and their codes have `n_bits` bits.
-    pub(super) fn bytes(&self, binned: &Binned, n_bits: u64) -> u64 {
-        let table = |kind: usize| trellis::level_bytes(self.levels[kind].len() + self.levels[kind + 2].len());
-        binned.scales.max_bytes() + (table(0) + table(1)) as u64 + streams::max_bytes(binned.keys.len(), n_bits)
     }
 
     /// Codes the values of `binned`.
@@ -245,15 +243,14 @@ fn whole_number(x: f64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::super::fields::Fields;
-    use super::super::scales::Scaling;
     use super::super::testing::gaussian;
     use super::*;
 
     /// Bits per value and relative squared error, as coded; the same as foretold.
-    fn measured(values: &[f32], n_rows: usize, scaling: Scaling, step: f64) -> [(f64, f64); 2] {
-        let binned = Binned::new(values, n_rows, scaling);
+    fn measured(values: &[f32], n_rows: usize, step: f64) -> [(f64, f64); 2] {
+        let binned = Binned::new(values, n_rows);
         let learned = Learned::new(&binned, step);
-        let cost = learned.cost(&binned, step);
+        let cost = learned.cost(&binned);
         let bytes = learned.encode(&binned).unwrap();
         let mut fields = Fields(&bytes);
         let decoded = trellis::decode(&mut fields, values.len(), n_rows).unwrap();
@@ -264,14 +261,14 @@ mod tests {
         assert!(max <= cost.max_error * 1.000_01, "{max} {}", cost.max_error);
         let energy: f64 = values.iter().map(|&v| square(v)).sum();
         let n = values.len() as f64;
-        [(bytes.len() as f64 * 8.0 / n, error / energy), (cost.n_bits as f64 / n, cost.squared_error / energy)]
+        [(bytes.len() as f64 * 8.0 / n, error / energy), (cost.bytes as f64 * 8.0 / n, cost.squared_error / energy)]
     }
 
     #[test]
     fn the_error_is_nearly_a_decibel_below_the_best_of_scalar_quantisers() {
         let values = gaussian(11, 400_000);
         for (step, most) in [(0.125, 0.14), (0.25, 0.14), (0.5, 0.15), (1.0, 0.19)] {
-            let [(bits, error), _] = measured(&values, 1, Scaling::Tensor, step);
+            let [(bits, error), _] = measured(&values, 1, step);
             // Scalar quantisers are a quarter of a bit above the rate-distortion function, and more with a real code.
             let excess = bits + 0.5 * error.log2();
             assert!((0.05..most).contains(&excess), "step {step}: {excess} bits above the rate-distortion function");
@@ -285,8 +282,8 @@ mod tests {
             .chunks_mut(1000)
             .zip(0u16..)
             .for_each(|(row, i)| row.iter_mut().for_each(|v| *v *= 0.996f32.powi(i.into())));
-        for scaling in [Scaling::Tensor, Scaling::Channel] {
-            let [(bits, error), (foretold_bits, foretold_error)] = measured(&values, 600, scaling, 0.5);
+        for step in [0.125, 0.5] {
+            let [(bits, error), (foretold_bits, foretold_error)] = measured(&values, 600, step);
             assert!((foretold_bits / bits - 1.0).abs() < 0.01, "{foretold_bits} {bits}");
             assert!((foretold_error / error - 1.0).abs() < 0.01, "{foretold_error} {error}");
         }
@@ -296,7 +293,7 @@ mod tests {
     fn few_and_odd_values_are_coded_too() {
         for values in [&[0.0][..], &[1.0; 5], &[0.0, 1e-30, 1e30, -5.0], &[3.0, -3.0, 3.0]] {
             for step in [1e-3, 0.5, 64.0] {
-                measured(values, 1, Scaling::Tensor, step);
+                measured(values, 1, step);
             }
         }
     }

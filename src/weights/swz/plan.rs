@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Scaling, SourceTensor};
+use super::source::SourceTensor;
 
 /// Tensors of fewer values are kept exact: all of a network's together are less than a hundredth of it, while first kernels,
 /// depthwise ones and gates, which are among them, do not average out what quantisation does to them.
@@ -13,28 +13,18 @@ const LEAST_QUANTISED: usize = 4096;
 pub enum Coding {
     /// Bit for bit.
     Exact,
-    /// Weight sharing: the nearest of at most `2^bits` levels of least squared error (1-D k-means).
-    Clusters {
-        /// 1 to 8.
-        bits: u8,
-        /// What has a scale.
-        scaling: Scaling,
-    },
-    /// Levels about `step` apart, as many bits for each as it is worth (entropy-constrained quantisation).
-    Steps {
-        /// In units of the root mean square of what has a scale. 1 is about 2 bits per weight, each half of it a bit more.
-        step: f32,
-        /// What has a scale.
-        scaling: Scaling,
-    },
-    /// As `Steps`, with levels that depend on those of the values before (trellis-coded quantisation): smaller by an eighth of a bit per
-    /// weight at equal error, and slower to write.
+    /// Trellis-coded levels, as many bits for each as it is worth.
     Trellis {
-        /// As that of `Steps` of the same size.
+        /// In units of the root mean square of a channel. 1 is about 2.2 bits per weight, each half of it a bit more.
         step: f32,
-        /// What has a scale.
-        scaling: Scaling,
     },
+}
+
+impl Coding {
+    /// About this many bits per weight.
+    pub fn of_bits(bits: u8) -> Self {
+        Self::Trellis { step: (2.2 - f32::from(bits)).exp2() }
+    }
 }
 
 /// A coding for every tensor, by name. What it does not name is kept exact.
@@ -80,7 +70,7 @@ mod tests {
             SourceTensor::from_f32("bias", &[4096], &values).unwrap(),
             SourceTensor::from_f32("weight", &[64, 64], &values).unwrap(),
         ];
-        let coding = Coding::Clusters { bits: 4, scaling: Scaling::Tensor };
+        let coding = Coding::of_bits(4);
         let mut plan = Plan::uniform(&tensors, coding);
         assert_eq!(
             (plan.coding("bias"), plan.coding("weight"), plan.coding("?")),

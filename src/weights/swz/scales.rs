@@ -1,19 +1,11 @@
-//! What the values of a tensor are divided by before they are quantised: one scale, or one per output channel.
+//! What the values of a tensor are divided by before they are quantised: a scale per slice of its first dimension, which is the output
+//! channel of a convolution.
 //!
 //! Channels are normalised after a convolution, so what counts is a channel's error relative to the channel. Their scales are eighths
 //! of octaves below the largest one: exact enough, because the levels adapt to what is left, and less than a byte each.
 
 use super::exact;
 use super::fields::{Broken, Fields};
-
-/// What a quantised tensor has one scale per.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Scaling {
-    /// The tensor: equal errors for all values.
-    Tensor,
-    /// Slice of the first dimension, which is the output channel of a convolution: equal errors relative to the slice.
-    Channel,
-}
 
 /// 2^(-k/8).
 const EIGHTHS: [f32; 8] =
@@ -34,8 +26,8 @@ pub(super) struct Scales {
 
 impl Scales {
     /// The root mean squares of finite `values` in `n_rows` channels.
-    pub(super) fn of(values: &[f32], n_rows: usize, scaling: Scaling) -> Self {
-        if scaling == Scaling::Tensor || n_rows < 2 {
+    pub(super) fn of(values: &[f32], n_rows: usize) -> Self {
+        if n_rows < 2 {
             return Self { base: normal(rms(values)), below: None };
         }
         let rows: Vec<f64> = values.chunks(values.len().div_ceil(n_rows).max(1)).map(rms).collect();
@@ -62,11 +54,6 @@ impl Scales {
         for (row, factor) in values.chunks_mut(row).zip(factors) {
             row.iter_mut().for_each(|value| *value = (*value * factor).clamp(f32::MIN, f32::MAX));
         }
-    }
-
-    /// Whether there is one scale.
-    pub(super) fn is_one(&self) -> bool {
-        self.below.is_none()
     }
 
     /// Appends them.
@@ -132,17 +119,17 @@ mod tests {
     }
 
     #[test]
-    fn a_tensor_has_its_root_mean_square() {
-        let scales = Scales::of(&[3.0, -3.0, 3.0, 3.0], 2, Scaling::Tensor);
+    fn one_channel_has_its_root_mean_square() {
+        let scales = Scales::of(&[3.0, -3.0, 3.0, 3.0], 1);
         assert_eq!(scales.factors(), [3.0]);
-        round_trip(&scales, 2);
+        round_trip(&scales, 1);
     }
 
     #[test]
     fn channels_are_right_within_a_sixteenth_of_an_octave() {
         let rms: Vec<f32> = (0..300u16).map(|i| 0.7 * 0.93f32.powi(i32::from(i % 150))).collect();
         let values: Vec<f32> = rms.iter().flat_map(|&r| [r, -r, r]).collect();
-        let scales = Scales::of(&values, 300, Scaling::Channel);
+        let scales = Scales::of(&values, 300);
         for (factor, rms) in scales.factors().iter().zip(&rms) {
             assert!((factor / rms).log2().abs() < 1.0 / 16.0 + 1e-3, "{factor} {rms}");
         }
@@ -151,11 +138,11 @@ mod tests {
 
     #[test]
     fn zeros_have_a_scale_that_is_finite() {
-        assert_eq!(Scales::of(&[0.0; 4], 2, Scaling::Tensor).factors(), [0.0]);
-        assert_eq!(Scales::of(&[0.0; 4], 2, Scaling::Channel).factors(), [0.0, 0.0]);
-        let one = Scales::of(&[0.0, 0.0, 1.0, 1.0], 2, Scaling::Channel).factors();
+        assert_eq!(Scales::of(&[0.0; 4], 1).factors(), [0.0]);
+        assert_eq!(Scales::of(&[0.0; 4], 2).factors(), [0.0, 0.0]);
+        let one = Scales::of(&[0.0, 0.0, 1.0, 1.0], 2).factors();
         assert!(one[0] > 0.0 && one[0] < 1e-9 && one[1] == 1.0, "{one:?}");
-        assert_eq!(Scales::of(&[1e-45], 1, Scaling::Tensor).factors(), [0.0]);
+        assert_eq!(Scales::of(&[1e-45], 1).factors(), [0.0]);
     }
 
     #[test]

@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use half::{bf16, f16};
 use safetensors::Dtype;
 
-use super::SwzError;
-use super::fields::Broken;
+use super::fields::{Broken, of_tensor};
 use super::header::{Entry, Layout, width};
-use crate::weights::file::widen;
+use crate::weights::WeightsError;
+use crate::weights::tensor::widen;
 
 /// A tensor that is to be compressed: its values are bytes of its type, little-endian, row-major.
 #[derive(Clone, Debug)]
@@ -29,9 +29,9 @@ impl<'a> SourceTensor<'a> {
         dtype: Dtype,
         shape: &[usize],
         bytes: impl Into<Cow<'a, [u8]>>,
-    ) -> Result<Self, SwzError> {
+    ) -> Result<Self, WeightsError> {
         let tensor = Self { name: name.into(), dtype, shape: shape.to_vec(), bytes: bytes.into() };
-        tensor.check().map_err(SwzError::of_tensor(&tensor.name))?;
+        tensor.check().map_err(of_tensor(&tensor.name))?;
         Ok(tensor)
     }
 
@@ -39,7 +39,7 @@ impl<'a> SourceTensor<'a> {
     ///
     /// # Errors
     /// When the number of values is not the shape's, or no file can hold the name or shape.
-    pub fn from_f32(name: impl Into<String>, shape: &[usize], values: &'a [f32]) -> Result<Self, SwzError> {
+    pub fn from_f32(name: impl Into<String>, shape: &[usize], values: &'a [f32]) -> Result<Self, WeightsError> {
         let bytes = if cfg!(target_endian = "little") {
             Cow::Borrowed(bytemuck::cast_slice(values))
         } else {

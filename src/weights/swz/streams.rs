@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::bits::{BitReader, BitWriter, REFILLED};
 use super::fields::{Broken, Fields, length};
-use super::huffman::{Code, MAX_LENGTH};
+use super::huffman::{Code, MAX_LENGTH, Table};
 
 /// Sequences shorter than this are one stream: three more would cost more than they save.
 const FOUR_FROM: usize = 4096;
@@ -26,6 +26,20 @@ pub(super) trait Decoder {
 
     /// Whether there is but one value, so that streams hold zeros alone.
     fn is_single(&self) -> bool;
+}
+
+impl<T: Copy> Decoder for Table<T> {
+    type Value = T;
+    type State = ();
+
+    #[inline(always)]
+    fn next(&self, (): &mut (), reader: &mut BitReader<'_>) -> T {
+        Self::next(self, reader)
+    }
+
+    fn is_single(&self) -> bool {
+        Self::is_single(self)
+    }
 }
 
 /// How many streams a sequence of `n` symbols is cut into.
@@ -148,7 +162,7 @@ fn decode_four<D: Decoder>(decoder: &D, streams: [&[u8]; 4], out: &mut [D::Value
 
 #[cfg(test)]
 mod tests {
-    use super::super::huffman::{self, Table};
+    use super::super::huffman;
     use super::*;
 
     /// `n` symbols, small ones more often.

@@ -92,7 +92,7 @@ impl Walk {
             let lengths: Vec<u8> = levels.iter().map(|level| level.length).collect();
             Table::new(&lengths, levels)
         });
-        if tables.iter().any(Decoder::is_single) {
+        if tables.iter().any(Table::is_single) {
             return Err(Broken::new("a kind of states has but one level"));
         }
         let bits = tables.each_ref().map(|table| table.entries().0);

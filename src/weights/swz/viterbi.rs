@@ -1,7 +1,6 @@
 //! The path of least cost through a [`trellis`](super::trellis): Viterbi's algorithm, with a price per bit.
 
 use super::histogram::{Binned, N_KEYS};
-use super::quantiser::reaches;
 use super::trellis::{N_STATES, kind, next_state};
 
 /// Number of subsets of levels: subset `s` is of kind `s & 1` and branch `s >> 1`.
@@ -98,12 +97,49 @@ impl Choices {
     pub(super) fn max_error(&self, binned: &Binned, subsets: &Subsets) -> f64 {
         let of_bin = |(idx, key): (usize, &u16)| {
             let of_subset = |(levels, position): (&Vec<Guess>, &u16)| {
-                binned.histogram.errors(idx, idx + 1, levels[usize::from(*position)].value).1
+                binned.histogram.max_error(idx, levels[usize::from(*position)].value)
             };
             subsets.iter().zip(&self.levels[usize::from(*key)]).map(of_subset).fold(0.0, f64::max)
         };
         binned.histogram.keys.iter().enumerate().map(of_bin).fold(0.0, f64::max)
     }
+}
+
+/// The levels that are best anywhere, in ascending order, each with the value where its reach ends; the last is infinite.
+///
+/// The cost of a level is a parabola over the value, all of them equally wide, so their lower envelope is one of straight lines and
+/// each level has one interval or none.
+fn reaches(levels: &[f64], bits: &[f64], price: f64) -> Vec<(usize, f64)> {
+    let meet = |a: usize, b: usize| {
+        let distance = levels[b] - levels[a];
+        if distance > 0.0 {
+            (levels[a] + levels[b]) / 2.0 + price * (bits[b] - bits[a]) / (2.0 * distance)
+        } else if bits[b] < bits[a] {
+            f64::NEG_INFINITY
+        } else {
+            f64::INFINITY
+        }
+    };
+    let mut envelope: Vec<(usize, f64)> = Vec::with_capacity(levels.len());
+    for level in 0..levels.len() {
+        let start = loop {
+            match envelope.last() {
+                None => break f64::NEG_INFINITY,
+                Some(&(top, top_start)) => {
+                    let start = meet(top, level);
+                    if start > top_start {
+                        break start;
+                    }
+                    envelope.pop();
+                }
+            }
+        };
+        if start < f64::INFINITY {
+            envelope.push((level, start));
+        }
+    }
+    let ends = envelope.iter().skip(1).map(|(_, start)| *start).chain([f64::INFINITY]);
+    envelope.iter().map(|(level, _)| *level).zip(ends).collect()
 }
 
 /// One value further: the least cost of each state, and in bit `s` of a byte which of its two ways state `s` was reached on.
@@ -126,7 +162,6 @@ fn rounded(cost: f64) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scales::Scaling;
     use super::super::testing::gaussian;
     use super::*;
 
@@ -148,7 +183,7 @@ mod tests {
     #[test]
     fn a_path_is_one_that_the_machine_can_walk_and_none_is_better() {
         let values = gaussian(5, 10);
-        let binned = Binned::new(&values, 1, Scaling::Tensor);
+        let binned = Binned::new(&values, 1);
         let factor = f64::from(binned.scales.factors()[0]);
         let scaled: Vec<f64> = values.iter().map(|v| f64::from(*v) / factor).collect();
         let choices = Choices::new(&binned, &subsets(), 0.1);
@@ -171,5 +206,12 @@ mod tests {
                 .collect();
             assert!(cost(&other, &scaled) > found - 1e-4);
         }
+    }
+
+    #[test]
+    fn a_dear_level_reaches_less_far_or_nowhere() {
+        assert_eq!(reaches(&[0.0, 2.0], &[1.0, 1.0], 1.0), [(0, 1.0), (1, f64::INFINITY)]);
+        assert_eq!(reaches(&[0.0, 2.0], &[1.0, 2.0], 1.0), [(0, 1.25), (1, f64::INFINITY)]);
+        assert_eq!(reaches(&[0.0, 1.0, 2.0], &[1.0, 9.0, 1.0], 1.0), [(0, 1.0), (2, f64::INFINITY)]);
     }
 }

@@ -25,12 +25,13 @@ fn seal(content: &mut [u8]) -> Option<()> {
     };
     let end = PREFIX_BYTES.checked_add(number(content, 12, 4)?)?;
     let tensors_end = content.len().checked_sub(DIGEST_BYTES).filter(|e| end <= *e)?;
+    let n_tensors = number(content, PREFIX_BYTES, 4)?;
     let (mut at, mut start) = (PREFIX_BYTES + 4, end);
-    while at < end {
+    for idx in 0..n_tensors {
         // Name, type, coding, dimensions; then the tensor's length and its CRC-32.
         at = at.checked_add(2 + number(content, at, 2)? + 2)?;
         at = at.checked_add(1 + 4 * number(content, at, 1)?)?;
-        if at + 8 >= end {
+        if idx + 1 == n_tensors {
             let rest = u32::try_from(tensors_end - start).ok()?;
             content.get_mut(at..at + 4)?.copy_from_slice(&rest.to_le_bytes());
         }
