@@ -2,9 +2,10 @@
 # Sets up what swath needs, builds it and runs it. Nothing else is needed beside a Rust toolchain and python3 with pip.
 #
 #   bash run.sh                  draw the sample scenes and segment them: submit/submit.zip
-#   bash run.sh test             run every test; `bash run.sh test -- NAME`: those whose name contains NAME
+#   bash run.sh test             run every test and say which were skipped; `bash run.sh test -- NAME`: those whose name contains NAME
 #   bash run.sh swath ARGS...    run the program itself, e.g. `bash run.sh swath doctor`
 #   bash run.sh env              print the settings, for `eval "$(bash run.sh env)"` before calling cargo yourself
+#   bash run.sh env --cargo      write them to .cargo/config.toml instead, for cargo and editors in this folder
 #
 # Downloads and build products live in the user's cache directory and are reused. Settings that are respected:
 # LIBTORCH (a libtorch 2.11.0 of your own), CARGO_TARGET_DIR, XDG_CACHE_HOME.
@@ -142,16 +143,49 @@ main_job() {
     "$SWATH" run pipelines/demo.toml -i data/scenes/images -o submit
 }
 
-# For tests by name only what can hold them is built.
+# For tests by name only what can hold them is built. A test that skips says why in the file SWATH_SKIPPED.
 run_tests() {
     [ "${1:-}" != -- ] || shift
-    if [ $# -eq 0 ]; then cargo test --release --locked; else cargo test --release --locked --lib --test it -- "$@"; fi
+    local code=0 only=()
+    [ $# -eq 0 ] || only=(--lib --test it -- "$@")
+    SWATH_SKIPPED="$(mktemp)"
+    export SWATH_SKIPPED
+    cargo test --release --locked "${only[@]}" || code=$?
+    if [ -s "$SWATH_SKIPPED" ]; then
+        say "skipped, by reason: $(sort -u "$SWATH_SKIPPED" | wc -l) tests or parts of tests"
+        sort -u "$SWATH_SKIPPED" | cut -f 1 | uniq -c >&2
+    else
+        say "no test was skipped"
+    fi
+    rm -f "$SWATH_SKIPPED"
+    return "$code"
 }
+
+# A file of this name that somebody else wrote stays.
+cargo_settings() {
+    local file=.cargo/config.toml mark="# Written by \`bash run.sh env --cargo\`."
+    if [ -e "$file" ] && [ "$(head -n 1 "$file")" != "$mark" ]; then
+        die "$PWD/$file is there and not of this script: move it away, or set LIBTORCH in it yourself"
+    fi
+    mkdir -p .cargo
+    printf '%s\n[env]\nLIBTORCH = %s\n\n[build]\ntarget-dir = %s\n' \
+        "$mark" "$(quoted "$LIBTORCH")" "$(quoted "$CARGO_TARGET_DIR")" >"$file"
+    say "wrote $PWD/$file"
+}
+
+# As a string of TOML.
+quoted() { local text="${1//\\/\\\\}"; printf '"%s"' "${text//\"/\\\"}"; }
 
 case "${1:-}" in
     "") set_up; build; main_job ;;
     test) set_up; run_tests "${@:2}" ;;
     swath) set_up; build; cd "$CALLER"; exec "$SWATH" "${@:2}" ;;
-    env) set_up; printf 'export LIBTORCH=%q CARGO_TARGET_DIR=%q\n' "$LIBTORCH" "$CARGO_TARGET_DIR" ;;
+    env)
+        set_up
+        case "${2:-}" in
+            "") printf 'export LIBTORCH=%q CARGO_TARGET_DIR=%q\n' "$LIBTORCH" "$CARGO_TARGET_DIR" ;;
+            --cargo) cargo_settings ;;
+            *) die "env takes --cargo, not '$2'" ;;
+        esac ;;
     *) die "unknown command '$1': see the head of this file" ;;
 esac

@@ -177,6 +177,27 @@ fn a_single_strip_of_many_rows_is_segmented_to_its_last_row() {
     ran.says(0, &["2 done, 0 failed"]);
 }
 
+#[test]
+fn masks_and_nodata_of_each_kind_of_file_reach_its_mask() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiff");
+    let (work, ran) = run(&[folder]);
+    ran.says(0, &["10 done, 0 failed"]);
+    let holes = |name: &str| {
+        let (_, _, values) = png(&work.path(&format!("out/masks/{name}.png")));
+        let holes = values.iter().enumerate().filter(|(_, value)| **value == 9).map(|(i, _)| i);
+        (values.len(), holes.collect::<Vec<_>>())
+    };
+    assert_eq!(holes("f32_nodata"), (29 * 31, (7 * 29 + 3..7 * 29 + 9).collect()));
+    assert_eq!(holes("geo_i16"), (45 * 27, (0..5).collect()));
+    assert_eq!(
+        holes("masked"),
+        (24 * 25, (0..24 * 25).filter(|i| !(4..20).contains(&(i % 24)) || i / 24 >= 18).collect())
+    );
+    for name in ["strips", "tiles_deflate", "strips_lzw", "big_endian_u16", "planar_u16", "bigtiff_sparse", "palette"] {
+        assert_eq!(holes(name).1, Vec::<usize>::new(), "{name}");
+    }
+}
+
 /// A classic little-endian TIFF: entries of one value each, and what is behind the directory.
 fn tiff(entries: &[(u16, u32)], behind: &[u8]) -> Vec<u8> {
     let mut bytes = b"II*\0\x08\0\0\0".to_vec();

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use crate::support::command::{Workdir, with_scenes};
-use crate::support::{files, shared};
+use crate::support::{files, shared, skipped};
 
 /// `plan` and `run` refuse alike, and neither leaves anything behind.
 fn both_refuse(work: &Workdir, arguments: &[&str], code: i32, words: &[&str]) {
@@ -75,7 +75,7 @@ fn a_run_directory_below_a_file_or_on_a_file_system_that_cannot_be_written() {
         let words = ["cannot create the folder `/sys/swath-test`: Read-only file system"];
         both_refuse(&work, &below("/sys/swath-test"), 13, &words);
     } else {
-        skip("/sys can be written, or refuses for another reason");
+        skipped("/sys can be written, or refuses for another reason");
     }
 }
 
@@ -99,7 +99,7 @@ fn a_disk_that_may_be_too_small_is_a_warning_of_the_same_words() {
     let planned = work.swath(&[&["plan"], &arguments[..], &["--json", "--set", "tiler.centre=1024"]].concat());
     let document: serde_json::Value = serde_json::from_str(&planned.stdout).unwrap();
     if document["disk"].as_u64() <= document["disk_free"].as_u64() {
-        return skip("this disk has room for the masks of 40 gigapixels");
+        return skipped("this disk has room for the masks of 40 gigapixels");
     }
     let warnings: Vec<&str> = document["warnings"].as_array().unwrap().iter().filter_map(|w| w.as_str()).collect();
     let words = |text: &str| text.split(" and ").next().unwrap().to_owned();
@@ -148,9 +148,4 @@ fn plan_tells_what_earlier_runs_have_done_and_touches_nothing() {
     work.swath(&plan).says(0, &["2 of 3 scenes done and verified, 1 to do", "files of 1 scene are damaged or gone"]);
     work.write("out/.lock", r#"{"pid":1,"host":"elsewhere"}"#);
     work.swath(&plan).says(0, &["in use by process 1 on elsewhere"]);
-}
-
-#[expect(clippy::print_stderr, reason = "a test that skips says why")]
-fn skip(reason: &str) {
-    eprintln!("skipped: {reason}");
 }

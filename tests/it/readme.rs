@@ -14,11 +14,12 @@ const PAGES: [&str; 5] =
     ["README.md", "pipelines/README.md", "src/zoo/README.md", "src/journal/README.md", "tests/bench/README.md"];
 
 /// Lines that are not run here, and why.
-const NOT_RUN: [(&str, &str); 7] = [
+const NOT_RUN: [(&str, &str); 8] = [
     ("bash run.sh", "sets up the machine; its last two steps are lines of their own"),
     ("bash run.sh test", "runs this very test"),
     ("bash run.sh test -- resume", "runs other tests"),
     ("eval \"$(bash run.sh env)\"", "sets up the machine"),
+    ("bash run.sh env --cargo", "writes into the clone"),
     ("cargo install cargo-fuzz --locked", "installs a program"),
     ("python tests/fuzz/seeds.py ~/.cache/swath/target/release/swath seeds", "needs Python with torch"),
     (

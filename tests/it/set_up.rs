@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// What every system has.
-const BASICS: [&str; 16] = [
+const BASICS: [&str; 19] = [
     "bash", "sh", "dirname", "cat", "head", "cut", "sort", "mkdir", "rm", "mv", "touch", "ln", "find", "flock", "env",
-    "ls",
+    "ls", "mktemp", "uniq", "wc",
 ];
 
 /// A machine: a folder of programs, a home and a cache.
@@ -54,9 +54,13 @@ impl Machine {
 
     /// Runs `run.sh` there, with this libtorch.
     fn run(&self, arguments: &[&str], libtorch: Option<&str>) -> Output {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("run.sh");
+        self.run_of(Path::new(env!("CARGO_MANIFEST_DIR")), arguments, libtorch)
+    }
+
+    /// Runs that of a clone.
+    fn run_of(&self, clone: &Path, arguments: &[&str], libtorch: Option<&str>) -> Output {
         let mut command = Command::new(self.path("bin/bash"));
-        command.arg(script).args(arguments).current_dir(self.path(".")).env_clear();
+        command.arg(clone.join("run.sh")).args(arguments).current_dir(self.path(".")).env_clear();
         command.env("PATH", self.path("bin")).env("HOME", self.path("home")).env("XDG_CACHE_HOME", self.path("cache"));
         command.envs(libtorch.map(|folder| ("LIBTORCH", folder)));
         command.output().unwrap()
@@ -99,6 +103,36 @@ fn tests_are_run_by_name() {
     let run = |arguments: &[&str]| String::from_utf8(machine.run(arguments, Some("libtorch")).stdout).unwrap();
     assert_eq!(run(&["test"]), "cargo test --release --locked\n");
     assert_eq!(run(&["test", "--", "resume"]), "cargo test --release --locked --lib --test it -- resume\n");
+}
+
+#[test]
+fn what_was_skipped_is_summed_up_by_reason_and_the_exit_code_is_that_of_the_tests() {
+    let tests = "printf 'no data\\ta\\nno rights\\tb\\nno data\\tc\\nno data\\tc\\n' >>\"$SWATH_SKIPPED\"; exit 101";
+    let output = Machine::complete().has("cargo", tests).run(&["test"], Some("libtorch"));
+    let words = ["run.sh: skipped, by reason: 3 tests or parts of tests\n", " 2 no data\n", " 1 no rights\n"];
+    said(&output, 101, &words);
+    said(&Machine::complete().run(&["test"], Some("libtorch")), 0, &["run.sh: no test was skipped"]);
+}
+
+#[test]
+fn settings_for_cargo_and_editors_are_written_once_and_replace_nobody_elses() {
+    let machine = Machine::complete();
+    let clone = machine.path("clone");
+    std::fs::create_dir(&clone).unwrap();
+    std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("run.sh"), clone.join("run.sh")).unwrap();
+    let run = || machine.run_of(&clone, &["env", "--cargo"], Some("a \"libtorch\""));
+    std::fs::rename(machine.path("libtorch"), machine.path("a \"libtorch\"")).unwrap();
+    for _ in 0..2 {
+        said(&run(), 0, &["wrote ", "/clone/.cargo/config.toml"]);
+    }
+    let text = std::fs::read_to_string(clone.join(".cargo/config.toml")).unwrap();
+    let settings: toml::Table = text.parse().unwrap();
+    let libtorch = PathBuf::from(settings["env"]["LIBTORCH"].as_str().unwrap());
+    assert!(libtorch.join("lib/libtorch_cpu.so").exists(), "{text}");
+    assert_eq!(settings["build"]["target-dir"].as_str().map(Path::new), Some(&*machine.path("cache/swath/target")));
+    std::fs::write(clone.join(".cargo/config.toml"), "[net]\noffline = true\n").unwrap();
+    said(&run(), 1, &["is there and not of this script"]);
+    said(&machine.run_of(&clone, &["env", "--crago"], Some("a \"libtorch\"")), 1, &["env takes --cargo"]);
 }
 
 #[test]

@@ -254,13 +254,12 @@ fn a_killed_worker_is_started_again() {
 }
 
 /// Whether this process was started with a signal ignored, as `nohup` does: children inherit that. Says so.
-#[expect(clippy::print_stderr, reason = "a test that skips says why")]
 fn is_ignored(signal: Signal) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
     let is_ignored = u64::from_str_radix(mask.trim(), 16).unwrap() >> (signal as i32 - 1) & 1 == 1;
     if is_ignored {
-        eprintln!("skipped: {signal} is ignored here, and so by the program");
+        crate::support::skipped(&format!("{signal} is ignored here, and so by the program"));
     }
     is_ignored
 }

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::memory::{TWO, pipeline, values};
-use super::outputs;
+use super::{outputs, skipped};
 
 /// A folder of its own for a test, and the program in it.
 pub(crate) struct Workdir {
@@ -48,13 +48,12 @@ impl Workdir {
 
     /// From here on the rights of files hold for the program, also where root runs the tests. False, with a printed reason, where that
     /// cannot be had.
-    #[expect(clippy::print_stderr, reason = "a test that skips says why")]
     pub(crate) fn heeds_rights(&self) -> bool {
         let is_root = std::fs::metadata(self.path(".")).unwrap().uid() == 0;
         let can_drop =
             || Command::new(AS_ANYBODY[0]).args(&AS_ANYBODY[1..]).arg("true").status().is_ok_and(|s| s.success());
         if is_root && !can_drop() {
-            eprintln!("skipped: root may do everything, and there is no setpriv (util-linux) that gives it up");
+            skipped("root may do everything, and there is no setpriv (util-linux) that gives it up");
             return false;
         }
         self.through.set(if is_root { &AS_ANYBODY } else { &[] });

@@ -5,17 +5,30 @@ pub(crate) mod memory;
 pub(crate) mod tracer;
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A file or folder of the shared fixtures (`../shared`, or where `SWATH_SHARED` says), or `None` with a printed reason.
+/// Says that the test that calls it, or a part of it, does not take place, and why: on standard error, and in the file that
+/// `run.sh test` sums up at its end.
 #[expect(clippy::print_stderr, reason = "a test that skips says why")]
+pub(crate) fn skipped(reason: &str) {
+    let test = std::thread::current().name().unwrap_or("?").to_owned();
+    eprintln!("skipped: {reason}");
+    if let Some(list) = std::env::var_os("SWATH_SKIPPED") {
+        let mut list = std::fs::OpenOptions::new().append(true).create(true).open(list).unwrap();
+        list.write_all(format!("{reason}\t{test}\n").as_bytes()).unwrap();
+    }
+}
+
+/// A file or folder of the shared fixtures (`../shared`, or where `SWATH_SHARED` says), or `None` with a printed reason.
 pub(crate) fn shared(relative: &str) -> Option<PathBuf> {
     let root = std::env::var_os("SWATH_SHARED")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
     let path = root.join(relative);
     if !path.exists() {
-        eprintln!("skipped: no `{}` (set SWATH_SHARED)", path.display());
+        let missing = if root.exists() { &path } else { &root };
+        skipped(&format!("no `{}` (set SWATH_SHARED)", missing.display()));
         return None;
     }
     Some(path)
