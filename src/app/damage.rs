@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{DamageRequest, Error, Job, machine, prepare, wire_tiles};
+use super::{DamageRequest, Error, Job, prepare, wire_tiles};
 use crate::config::{Weights, format_bytes};
 use crate::flow::Stop;
 use crate::infer::{Damage, Logits, Probe, RawBatch};
 use crate::journal::Checkpoints;
+use crate::lifecycle::machine;
 use crate::plan::{Concessions, DeviceId, Plan, Planned};
 use crate::raster::OpenSource;
 use crate::report::eprint_line;

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use super::signals::Signal;
 use crate::atomic::WriteError;
 use crate::config::ConfigError;
 use crate::eval::EvalError;
 use crate::flow::GraphError;
 use crate::infer::BackendError;
 use crate::journal::JournalError;
+use crate::lifecycle::{self, Signal};
 use crate::masks::MaskError;
 use crate::package::PackageError;
 use crate::plan::{PlanError, ScanError};
@@ -95,32 +95,15 @@ pub enum Error {
     /// The journal could not be read or written.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// Another run is at work in the run directory.
-    #[error(
-        "`{}` is in use by {holder}; wait for it, or, if that host is gone, add --break-lock",
-        dir.display()
-    )]
-    Locked {
-        /// The run directory.
-        dir: PathBuf,
-        /// Who.
-        holder: String,
-    },
+    /// Another run is at work in the run directory, or the run cannot begin or go on.
+    #[error(transparent)]
+    Lifecycle(#[from] lifecycle::Error),
     /// The dataflow ended early.
     #[error(transparent)]
     Graph(#[from] GraphError),
     /// Scores could not be computed.
     #[error(transparent)]
     Eval(#[from] EvalError),
-    /// The system refused something at the start.
-    #[error("cannot {operation}")]
-    System {
-        /// The operation.
-        operation: &'static str,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
     /// Somebody stopped it.
     #[error("stopped by {0}; {GOES_ON}")]
     Stopped(Signal),
@@ -159,25 +142,6 @@ pub enum Error {
         #[source]
         source: Box<Error>,
     },
-    /// The run's own process died too often.
-    #[error(
-        "the run {how}, {times} times in a row without finishing anything; what is done is kept. Memory and devices are the likely \
-         causes: try a smaller --memory, fewer --devices, or --no-supervise to see it happen"
-    )]
-    Died {
-        /// How often.
-        times: usize,
-        /// How it ended the last time.
-        how: String,
-    },
-    /// Nothing moved any more.
-    #[error("{what} for {seconds} s (--stall-timeout); the same command goes on from here")]
-    Stalled {
-        /// Who did not move.
-        what: String,
-        /// For how long.
-        seconds: u64,
-    },
     /// A fact that should always hold does not.
     #[error("internal error: {0}; this is a bug in swath")]
     Internal(String),
@@ -192,6 +156,7 @@ impl Error {
             | Self::NoRoom { .. }
             | Self::OutputRefused { .. }
             | Self::Unwritable { .. } => true,
+            Self::Lifecycle(lifecycle::Error::Write(_)) => true,
             Self::WeightsFile(WeightsError::Write(_) | WeightsError::Swz(SwzError::Write(_))) => true,
             Self::Mask(e) => e.is_output_fault(),
             Self::Package(e) => e.is_output_fault(),
@@ -212,13 +177,10 @@ impl Error {
             | Self::DeviceLost { .. }
             | Self::NoDevice { .. }
             | Self::Foreign(_)
-            | Self::Locked { .. }
+            | Self::Lifecycle(_)
             | Self::Graph(_)
             | Self::Eval(_)
-            | Self::System { .. }
             | Self::Stopped(_)
-            | Self::Died { .. }
-            | Self::Stalled { .. }
             | Self::Internal(_) => false,
         }
     }

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::lock::Lock;
 use super::run::resume::is_whole;
 use super::{Error, JobRequest, prepare};
 use crate::atomic::WriteError;
 use crate::config::{count, format_bytes, name_fault};
 use crate::journal::{Checkpoints, FileRecord, Journal, JournalError, State};
+use crate::lifecycle::Lock;
 use crate::plan::{Concessions, Keys, Plan};
 use crate::report::{FailedScene, RunReport};
 pub use crate::report::{Standing, Verified};

@@ -8,9 +8,10 @@ use super::args::{
     Stage, SynthArgs, TalkArgs, WhichTensors,
 };
 use crate::app::{
-    self, DamageRequest, EvalRequest, Guard, JobRequest, Output, PlanOptions, RunOptions, Selection, StageName,
-    SynthRequest, Target,
+    self, DamageRequest, EvalRequest, JobRequest, Output, PlanOptions, RunOptions, Selection, StageName, SynthRequest,
+    Target,
 };
+use crate::lifecycle::SupervisorLink;
 use crate::plan::{BackendKind, Decode, DeviceId, ScanOptions};
 use crate::report::{Detail, ProgressForm, Show};
 
@@ -70,9 +71,9 @@ pub(super) fn plan(args: &PlanArgs) -> PlanOptions {
 }
 
 /// How `run` carries it out. `arguments` are the command's own.
-pub(super) fn run(args: &RunArgs, arguments: Vec<String>, guard: Guard) -> RunOptions {
-    let orders = guard.orders();
-    let (restarted, elapsed) = (orders.begun, Duration::from_millis(orders.elapsed_ms));
+pub(super) fn run(args: &RunArgs, arguments: Vec<String>, supervisor: SupervisorLink) -> RunOptions {
+    let attempt = supervisor.attempt();
+    let (restarted, elapsed) = (attempt.begun, Duration::from_millis(attempt.elapsed_ms));
     RunOptions {
         restarted,
         begun: Instant::now().checked_sub(elapsed).unwrap_or_else(Instant::now),
@@ -84,7 +85,7 @@ pub(super) fn run(args: &RunArgs, arguments: Vec<String>, guard: Guard) -> RunOp
         break_lock: args.break_lock,
         strict: args.strict,
         stall_timeout: (args.stall_timeout > 0).then(|| Duration::from_secs(args.stall_timeout)),
-        guard,
+        supervisor,
         from: args.from.map(stage),
         until: args.until.map(stage),
         grace: Duration::from_secs(args.grace),

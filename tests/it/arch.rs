@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What each folder (or file) of `src` may use of the others.
-const ARROWS: [(&str, &[&str]); 22] = [
+const ARROWS: [(&str, &[&str]); 24] = [
     ("geom", &[]),
     ("tiler", &["geom"]),
     ("faults", &[]),
+    ("exit", &[]),
     ("process", &[]),
     ("flow", &["faults"]),
     ("atomic", &[]),
@@ -29,14 +30,49 @@ const ARROWS: [(&str, &[&str]); 22] = [
         &["atomic", "config", "faults", "flow", "geom", "infer", "journal", "masks", "plan", "post", "raster", "tiler"],
     ),
     ("report", &["atomic", "config"]),
+    ("lifecycle", &["atomic", "config", "exit", "flow", "process", "report"]),
     (
         "app",
         &[
-            "atomic", "config", "eval", "faults", "flow", "geom", "infer", "journal", "masks", "package", "plan",
-            "process", "raster", "report", "stages", "synth", "weights", "zoo",
+            "atomic",
+            "config",
+            "eval",
+            "faults",
+            "flow",
+            "geom",
+            "infer",
+            "journal",
+            "lifecycle",
+            "masks",
+            "package",
+            "plan",
+            "process",
+            "raster",
+            "report",
+            "stages",
+            "synth",
+            "weights",
+            "zoo",
         ],
     ),
-    ("cli", &["app", "atomic", "config", "flow", "infer", "journal", "masks", "plan", "report", "stages", "zoo"]),
+    (
+        "cli",
+        &[
+            "app",
+            "atomic",
+            "config",
+            "exit",
+            "flow",
+            "infer",
+            "journal",
+            "lifecycle",
+            "masks",
+            "plan",
+            "report",
+            "stages",
+            "zoo",
+        ],
+    ),
 ];
 
 /// What is no part of the library.
@@ -50,7 +86,7 @@ const OWNERS: [(&str, &[&str]); 19] = [
     ("libloading", &["infer/torch/cuda.rs"]),
     ("gdal", &["raster/gdal/"]),
     ("gdal_sys", &["raster/gdal/"]),
-    ("tokio", &["app/"]),
+    ("tokio", &["lifecycle/"]),
     ("crossbeam_channel", &["flow/"]),
     ("zip", &["package/", "weights/pth/"]),
     ("png", &["masks/"]),

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::app::{Error, machine};
+use crate::app::Error;
 use crate::config::{ByteSize, Pipeline, Precision, Weights, format_bytes};
 use crate::infer;
+use crate::lifecycle::machine;
 use crate::plan::{
     Assignment, BackendKind, Decode, DeviceId, MemberPlan, Plan, Planned, Planner, Promise, ScanOptions, Schedule,
     doubts, scan,

@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::app::guard::Guard;
 use crate::faults::FaultPlan;
 
 use crate::flow::{
@@ -12,6 +11,7 @@ use crate::flow::{
 };
 use crate::infer::{Backend, Combiner, keys_of};
 use crate::journal::Journal;
+use crate::lifecycle::SupervisorLink;
 use crate::plan::{LINK_CAPACITY, Schedule, Unit};
 use crate::raster::OpenSource;
 use crate::stages::{
@@ -53,7 +53,7 @@ pub struct Parts<'a> {
     /// Whether a scene that its decoder warns of fails.
     pub strict: bool,
     /// The process that watches over this one.
-    pub guard: Guard,
+    pub supervisor: SupervisorLink,
     /// Faults on purpose.
     pub faults: FaultPlan,
 }
@@ -103,8 +103,8 @@ pub fn wire(
     let (plan, schedule) = (board.plan(), parts.schedule);
     let budget = Budget::new(schedule.unit_budget(plan));
     let admission = Admission::new(turns(board), budget.clone(), stop.clone());
-    let guard = parts.guard.clone();
-    let admission = Gate { admission, guard, board: Arc::clone(board), stop: stop.clone() };
+    let supervisor = parts.supervisor.clone();
+    let admission = Gate { admission, supervisor, board: Arc::clone(board), stop: stop.clone() };
     let mut graph = Graph::new(stop.clone()).with_faults(parts.faults.clone());
     let (finished, to_commit) = graph.link(LINK_CAPACITY);
     let (labels, to_stitch) = graph.link(LINK_CAPACITY);
@@ -205,7 +205,7 @@ fn turns(board: &Board) -> Vec<Waiting<Turn>> {
 #[derive(Clone)]
 struct Gate {
     admission: Admission<Turn>,
-    guard: Guard,
+    supervisor: SupervisorLink,
     board: Arc<Board>,
     stop: Stop,
 }
@@ -227,8 +227,8 @@ impl Source<Admitted<Turn>> for Gate {
         let scenes =
             plan.units[unit].scenes().filter(|scene| u32::try_from(*scene).is_ok_and(|s| is_meant(s) && is_open(s)));
         let names = || scenes.map(|scene| plan.scenes[scene].name.clone()).collect();
-        if let Some(presence) = self.guard.enter(names, alone.is_some()) {
-            admitted.credit.guard(presence);
+        if let Some(in_flight) = self.supervisor.enter(names, alone.is_some()) {
+            admitted.credit.guard(in_flight);
         }
         Some(admitted)
     }

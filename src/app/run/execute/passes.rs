@@ -36,7 +36,7 @@ impl Run<'_> {
                 journal: Arc::clone(&self.journal),
                 extent,
                 strict: self.options.strict,
-                guard: self.options.guard.clone(),
+                supervisor: self.options.supervisor.clone(),
                 faults: self.options.faults.clone(),
             };
             let backends = std::mem::take(&mut self.backends);
