@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use crate::atomic::WriteError;
 use crate::config::ConfigError;
 use crate::eval::EvalError;
-use crate::flow::GraphError;
 use crate::infer::BackendError;
 use crate::journal::JournalError;
 use crate::lifecycle::{self, Signal};
@@ -14,7 +13,7 @@ use crate::package::PackageError;
 use crate::plan::{PlanError, ScanError};
 use crate::raster::GdalError;
 use crate::report::PrintError;
-use crate::stages::{CommitError, InferError};
+use crate::stages::GraphError;
 use crate::weights::WeightsError;
 use crate::weights::swz::SwzError;
 
@@ -161,11 +160,7 @@ impl Error {
             Self::Mask(e) => e.is_output_fault(),
             Self::Package(e) => e.is_output_fault(),
             Self::Journal(e) => e.is_output_fault(),
-            Self::Graph(GraphError::Stage { source, .. }) => {
-                let keep = source.downcast_ref::<InferError>().is_some_and(|e| matches!(e, InferError::Write(_)));
-                let mask = source.downcast_ref::<MaskError>().is_some_and(MaskError::is_output_fault);
-                keep || mask || source.is::<WriteError>() || source.is::<CommitError>()
-            }
+            Self::Graph(GraphError::Stage { source, .. }) => source.is_output_fault(),
             Self::Config(_)
             | Self::Scan(_)
             | Self::Plan(_)
@@ -178,7 +173,7 @@ impl Error {
             | Self::NoDevice { .. }
             | Self::Foreign(_)
             | Self::Lifecycle(_)
-            | Self::Graph(_)
+            | Self::Graph(GraphError::Planted { .. } | GraphError::Panic { .. } | GraphError::Spawn { .. })
             | Self::Eval(_)
             | Self::Stopped(_)
             | Self::Internal(_) => false,

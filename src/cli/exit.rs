@@ -5,6 +5,7 @@ use crate::exit::ExitCode;
 use crate::infer::BackendError;
 use crate::lifecycle;
 use crate::report::RunReport;
+use crate::stages::{GraphError, InferError, StageError};
 
 /// The exit code of a run that came to its end.
 pub(super) fn of(report: &RunReport) -> ExitCode {
@@ -27,13 +28,7 @@ pub(super) fn code(error: &Error) -> ExitCode {
             ExitCode::Usage
         }
         Error::Weights { .. } | Error::WeightsFile(_) => ExitCode::Weights,
-        Error::Backend(e) => match e {
-            BackendError::Weights { .. } => ExitCode::Weights,
-            BackendError::Device { .. } | BackendError::OutOfMemory { .. } | BackendError::Lost { .. } => {
-                ExitCode::NoDevice
-            }
-            BackendError::Forward { .. } | BackendError::Halted => ExitCode::Internal,
-        },
+        Error::Backend(e) => of_backend(e),
         Error::DeviceLost { .. } | Error::NoDevice { .. } => ExitCode::NoDevice,
         Error::Journal(_) => ExitCode::Unreadable,
         Error::Write(_)
@@ -49,8 +44,30 @@ pub(super) fn code(error: &Error) -> ExitCode {
                 ExitCode::Internal
             }
         },
-        Error::Gdal(_) | Error::Mask(_) | Error::Package(_) | Error::Graph(_) | Error::Internal(_) => {
-            ExitCode::Internal
+        Error::Graph(GraphError::Stage { source, .. }) => of_stage(source),
+        Error::Graph(GraphError::Planted { .. } | GraphError::Panic { .. } | GraphError::Spawn { .. })
+        | Error::Gdal(_)
+        | Error::Mask(_)
+        | Error::Package(_)
+        | Error::Internal(_) => ExitCode::Internal,
+    }
+}
+
+fn of_stage(error: &StageError) -> ExitCode {
+    match error {
+        StageError::Infer(InferError::Device(e)) => of_backend(e),
+        StageError::Infer(InferError::Write(_)) | StageError::Keep(_) | StageError::Commit(_) => ExitCode::Output,
+        // What the disk refuses is an output fault, and told before.
+        StageError::Encode(_) | StageError::Read(_) => ExitCode::Internal,
+    }
+}
+
+fn of_backend(error: &BackendError) -> ExitCode {
+    match error {
+        BackendError::Weights { .. } => ExitCode::Weights,
+        BackendError::Device { .. } | BackendError::OutOfMemory { .. } | BackendError::Lost { .. } => {
+            ExitCode::NoDevice
         }
+        BackendError::Forward { .. } | BackendError::Halted => ExitCode::Internal,
     }
 }

@@ -18,14 +18,14 @@ use super::{Job, Running, disk, preconditions, throughput};
 use crate::app::Error;
 use crate::config::Checkpoint;
 use crate::faults::{FaultPlan, Faults};
-use crate::flow::{Closed, Graph, Stall, Stop, Watchdog, watch_over};
+use crate::flow::{Closed, Stall, Stop, Watchdog, watch_over};
 use crate::geom::Size;
 use crate::infer::{Backend, BackendError, open_backends};
 use crate::journal::{self, Journal, RunRecord, State};
 use crate::lifecycle::{AttemptInfo, Clock, Ending, Lock, SignalWatcher, SupervisorLink, machine};
 use crate::plan::{BackendKind, Concessions, Plan, Planned, Refusal, Schedule};
 use crate::report::{self, RunInfo, RunReport, RunState, Show, Snapshot, Watch, eprint_line};
-use crate::stages::{Board, Failure};
+use crate::stages::{Board, Failure, Graph};
 
 /// What becomes of the archive when scenes failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,8 +6,7 @@ use std::time::Duration;
 use crate::faults::FaultPlan;
 
 use crate::flow::{
-    Admission, Admitted, Both, Budget, Closed, Emit, Fan, Graph, GraphError, Inlet, Outlet, Router, Source, Stop,
-    Waiting, Wrapped,
+    Admission, Admitted, Both, Budget, Closed, Emit, Fan, Inlet, Outlet, Router, Source, Stop, Waiting, Wrapped,
 };
 use crate::infer::{Backend, Combiner, keys_of};
 use crate::journal::Journal;
@@ -15,8 +14,8 @@ use crate::lifecycle::SupervisorLink;
 use crate::plan::{LINK_CAPACITY, Schedule, Unit};
 use crate::raster::OpenSource;
 use crate::stages::{
-    Average, Board, Classified, Commit, Encode, Finished, Infer, Inferred, Keep, Opened, OutputLayout, Post, Ran, Read,
-    ReadUnit, Stitch, StitchedScene, TileBatch, TileStage, Turn, Verdict,
+    Average, Board, Classified, Commit, Encode, Finished, Graph, GraphError, Infer, Inferred, Keep, Opened,
+    OutputLayout, Post, Ran, Read, ReadUnit, Stitch, StitchedScene, TileBatch, TileStage, Turn, Verdict,
 };
 
 /// A dataflow at work.

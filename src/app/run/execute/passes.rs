@@ -9,10 +9,11 @@ use super::super::{devices, wire};
 use super::{Error, Extent, Run};
 use crate::config::format_duration;
 use crate::faults::Fault;
-use crate::flow::{GraphError, StageReport};
+use crate::flow::StageReport;
 use crate::infer::{BackendError, open_backends};
 use crate::journal::{Conceded, ConcessionRecord, DeviceFaultRecord, Journal, JournalError, Record};
 use crate::report::{Watch, eprint_line, plural};
+use crate::stages::GraphError;
 
 /// How late it is when a test says that the deadline is over.
 const PLANTED_LATENESS: Duration = Duration::from_secs(21);
