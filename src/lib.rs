@@ -16,8 +16,8 @@
 //! is read and given back as it goes.
 //!
 //! With libtorch, `swath` itself is only a launcher (`src/launcher.rs`): it finds libtorch and becomes `swath-torch`, the program proper.
-//! Three kinds of processes, all this program. The one that a person starts only watches ([`app::supervise()`]): it starts the run again
-//! when that dies. The run holds the models and the dataflow. Whatever parses a raster sits in children of the run, one per reader
+//! Three kinds of processes, all this program. The one that a person starts only watches ([`lifecycle::supervise()`]): it starts the run
+//! again when that dies. The run holds the models and the dataflow. Whatever parses a raster sits in children of the run, one per reader
 //! ([`raster::Isolated`]), which answer over a socket and pass pixels through shared memory.
 //!
 //! # Code map, in reading order
@@ -41,10 +41,12 @@
 //! | [`report`] | everything that is printed, and report.json |
 //! | [`eval`] | scores of masks against true masks |
 //! | [`synth`] | drawn sample scenes with true masks |
-//! | [`app`] | the commands: request in, outcome out; wiring, run state, signals |
+//! | [`lifecycle`] | a long command, whatever it works on: lock, signals, supervisor, deadline, the machine |
+//! | [`app`] | the commands: request in, outcome out; wiring, run state |
 //! | [`cli`] | arguments to requests, outcomes to exit codes |
 //! | [`atomic`] | the one way to write a file |
 //! | [`words`] | numbers, sizes, times and lists as people say them |
+//! | [`exit`] | exit codes |
 //! | [`process`] | this program again as a child, and messages between the two |
 //! | [`faults`] | faults on purpose, for tests through the command line |
 //!
@@ -54,7 +56,7 @@
 //!
 //! - The arrows between folders are the table in that test; there is no cycle. `flow` names no domain type, `tiler` no tensor, and
 //!   stages do not use each other.
-//! - `tch` is known to `zoo` and `infer/torch` only, `gdal` to `raster/gdal`, `tokio` to `app`, and so on. Without the features `torch`
+//! - `tch` is known to `zoo` and `infer/torch` only, `gdal` to `raster/gdal`, `tokio` to `lifecycle`, and so on. Without the features `torch`
 //!   and `gdal` stubs with the same surface stand in, and everything else builds and is tested.
 //! - Equal plans give equal bytes: for any number of workers and readers, any memory that suffices, any order of arrival. So nothing
 //!   in a plan is measured, and sums run in the plan's order.
@@ -75,11 +77,13 @@ pub mod atomic;
 pub mod cli;
 pub mod config;
 pub mod eval;
+pub mod exit;
 pub mod faults;
 pub mod flow;
 pub mod geom;
 pub mod infer;
 pub mod journal;
+pub mod lifecycle;
 pub mod outputs;
 pub mod package;
 pub mod plan;

@@ -1,7 +1,7 @@
 //! `swath doctor`: what this build and this machine can do, and what is wrong.
 
-use super::machine;
 use crate::infer;
+use crate::lifecycle::machine;
 use crate::plan::DeviceId;
 use crate::raster::gdal_report;
 use crate::report::Diagnosis;

@@ -2,19 +2,18 @@
 
 use std::path::PathBuf;
 
-use super::signals::Signal;
 use crate::atomic::WriteError;
 use crate::config::ConfigError;
 use crate::eval::EvalError;
-use crate::flow::GraphError;
 use crate::infer::DeviceError;
 use crate::journal::JournalError;
+use crate::lifecycle::{self, Signal};
 use crate::outputs::OutputError;
 use crate::package::PackageError;
 use crate::plan::{PlanError, ScanError};
 use crate::raster::GdalError;
 use crate::report::PrintError;
-use crate::stages::{CommitError, InferError};
+use crate::stages::GraphError;
 use crate::weights::WeightsError;
 
 /// What an interrupted run is told.
@@ -94,32 +93,15 @@ pub enum Error {
     /// The journal could not be read or written.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// Another run is at work in the run directory.
-    #[error(
-        "`{}` is in use by {holder}; wait for it, or, if that host is gone, add --break-lock",
-        dir.display()
-    )]
-    Locked {
-        /// The run directory.
-        dir: PathBuf,
-        /// Who.
-        holder: String,
-    },
+    /// Another run is at work in the run directory, or the run cannot begin or go on.
+    #[error(transparent)]
+    Lifecycle(#[from] lifecycle::Error),
     /// The dataflow ended early.
     #[error(transparent)]
     Graph(#[from] GraphError),
     /// Scores could not be computed.
     #[error(transparent)]
     Eval(#[from] EvalError),
-    /// The system refused something at the start.
-    #[error("cannot {operation}")]
-    System {
-        /// The operation.
-        operation: &'static str,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
     /// Somebody stopped it.
     #[error("stopped by {0}; {GOES_ON}")]
     Stopped(Signal),
@@ -158,25 +140,6 @@ pub enum Error {
         #[source]
         source: Box<Error>,
     },
-    /// The run's own process died too often.
-    #[error(
-        "the run {how}, {times} times in a row without finishing anything; what is done is kept. Memory and devices are the likely \
-         causes: try a smaller --memory, fewer --devices, or --no-supervise to see it happen"
-    )]
-    Died {
-        /// How often.
-        times: usize,
-        /// How it ended the last time.
-        how: String,
-    },
-    /// Nothing moved any more.
-    #[error("{what} for {seconds} s (--stall-timeout); the same command goes on from here")]
-    Stalled {
-        /// Who did not move.
-        what: String,
-        /// For how long.
-        seconds: u64,
-    },
     /// A fact that should always hold does not.
     #[error("internal error: {0}; this is a bug in swath")]
     Internal(String),
@@ -191,15 +154,12 @@ impl Error {
             | Self::NoRoom { .. }
             | Self::OutputRefused { .. }
             | Self::Unwritable { .. } => true,
+            Self::Lifecycle(lifecycle::Error::Write(_)) => true,
             Self::WeightsFile(WeightsError::Write(_)) => true,
             Self::Mask(e) => e.is_output_fault(),
             Self::Package(e) => e.is_output_fault(),
             Self::Journal(e) => e.is_output_fault(),
-            Self::Graph(GraphError::Stage { source, .. }) => {
-                let keep = source.downcast_ref::<InferError>().is_some_and(|e| matches!(e, InferError::Write(_)));
-                let mask = source.downcast_ref::<OutputError>().is_some_and(OutputError::is_output_fault);
-                keep || mask || source.is::<WriteError>() || source.is::<CommitError>()
-            }
+            Self::Graph(GraphError::Stage { source, .. }) => source.is_output_fault(),
             Self::Config(_)
             | Self::Scan(_)
             | Self::Plan(_)
@@ -211,13 +171,10 @@ impl Error {
             | Self::DeviceLost { .. }
             | Self::NoDevice { .. }
             | Self::Foreign(_)
-            | Self::Locked { .. }
-            | Self::Graph(_)
+            | Self::Lifecycle(_)
+            | Self::Graph(GraphError::Planted { .. } | GraphError::Panic { .. } | GraphError::Spawn { .. })
             | Self::Eval(_)
-            | Self::System { .. }
             | Self::Stopped(_)
-            | Self::Died { .. }
-            | Self::Stalled { .. }
             | Self::Internal(_) => false,
         }
     }

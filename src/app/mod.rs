@@ -5,16 +5,12 @@
 //! [`wire`] joins the stages, the dispatcher follows them, and what they leave is packed and reported. A job may come from
 //! elsewhere too: tests make theirs from scenes in memory.
 //!
-//! The only folder that knows every other one, and the only one with tokio (signals).
+//! The only folder that knows every other one.
 
-mod clock;
 mod decoder;
 mod doctor;
 mod error;
 mod eval;
-mod guard;
-mod lock;
-mod machine;
 mod models;
 #[cfg(feature = "torch")]
 mod networks;
@@ -23,18 +19,14 @@ mod output_drift;
 mod plan;
 mod replace;
 mod run;
-mod signals;
 mod standing;
-mod supervisor;
 mod synth;
 mod weights;
 
-pub use clock::{Clock, OUT_OF_TIME};
 pub use decoder::decoder;
 pub use doctor::doctor;
 pub use error::Error;
 pub use eval::{EvalRequest, eval};
-pub use guard::{Guard, Orders};
 pub use models::list_models;
 #[cfg(feature = "torch")]
 pub use networks::{check_models, export_model, show_model, start_model};
@@ -47,7 +39,6 @@ pub use run::{
     schedule, wire, wire_tiles,
 };
 pub use standing::{Standing, Verified, collect_garbage, collect_old_outputs, recorded_command, status, verify};
-pub use supervisor::{SUPERVISED, restart_code, supervise};
 pub use synth::{SynthRequest, synth};
 pub use weights::{
     Amount, DriftRequest, ExportForm, Selection, Target, compress_weights, convert_weights, diff_weights,

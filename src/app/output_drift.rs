@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use super::replace::Output;
 use super::weights::{Amount, check_outputs, row, threads};
-use super::{DriftRequest, Error, Job, machine, prepare, wire_tiles};
+use super::{DriftRequest, Error, Job, prepare, wire_tiles};
 use crate::config::Weights;
 use crate::flow::Stop;
 use crate::infer::{Logits, OutputDrift, Probe, RawBatch};
 use crate::journal::Checkpoints;
+use crate::lifecycle::machine;
 use crate::plan::{Concessions, DeviceId, Plan, Planned};
 use crate::raster::OpenSource;
 use crate::report::{CompressedFile, CompressedFiles, eprint_line};

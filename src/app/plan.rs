@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use super::lock::Lock;
 use super::run::disk::{self, Done};
 use super::run::outputs::Outputs;
 use super::run::resume::{Found, holds, look_back};
@@ -10,6 +9,7 @@ use super::run::{preconditions, record, throughput};
 use super::{Error, Job, JobRequest, Partial, RunOptions, prepare};
 use crate::infer;
 use crate::journal::{FailureRecord, Journal};
+use crate::lifecycle::Lock;
 use crate::plan::{Concessions, DeviceId, Plan, PlanTotals, Scene, Schedule};
 use crate::report::{EarlierWork, PlanDocument, PlannedMember, PlannedScene, RefusedScene};
 

@@ -23,7 +23,8 @@ pub use prepare::{Job, JobRequest, prepare, schedule};
 pub use resume::StageName;
 pub use wire::{Extent, Parts, Running, wire, wire_tiles};
 
-use super::{Clock, Error};
+use super::Error;
+use crate::lifecycle::Clock;
 use crate::plan::BackendKind;
 use crate::process::raise_file_limit;
 use crate::report::{self, Detail, Event};

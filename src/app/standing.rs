@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::lock::Lock;
 use super::run::record::failed_scene;
 use super::run::resume::is_whole;
 use super::{Error, JobRequest, prepare};
 use crate::atomic::WriteError;
 use crate::config::name_fault;
 use crate::journal::{Checkpoints, FileRecord, Journal, JournalError, SceneRecord, State};
+use crate::lifecycle::Lock;
 use crate::outputs::OutputLayout;
 use crate::plan::{Concessions, Keys, Plan};
 use crate::report::RunReport;

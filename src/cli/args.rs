@@ -1,5 +1,6 @@
 //! The arguments as typed. Nothing here looks at the machine.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -59,6 +60,12 @@ pub(super) enum Command {
     /// Decode scenes for another swath process, which starts this one.
     #[command(hide = true)]
     Decoder,
+    /// Carry out a command for another swath process, which starts this one and watches over it.
+    #[command(hide = true)]
+    Worker {
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -372,10 +379,6 @@ pub(super) struct Watching {
     /// Run in this process, without one that starts it again when it dies. For debuggers.
     #[arg(long)]
     pub(super) no_supervise: bool,
-
-    /// This process is the one that is started again.
-    #[arg(long, hide = true)]
-    pub(super) supervised: bool,
 }
 
 #[derive(Debug, Args)]
@@ -546,6 +549,14 @@ mod tests {
         assert_eq!(how("--allow-partial=omit"), Some(Partial::Omit));
         assert_eq!(how("--allow-partial=blank:7"), Some(Partial::Blank(7)));
         assert!(parse("swath run p.toml -i in -o out --allow-partial=blank:x").is_err());
+    }
+
+    #[test]
+    fn a_worker_is_given_its_command_as_it_was_typed() {
+        let typed = "run -i in -o out --progress json -- p.toml";
+        let parsed = parse(&format!("swath worker {typed}")).unwrap();
+        let Command::Worker { arguments } = parsed.command else { panic!("no worker") };
+        assert!(arguments.iter().eq(typed.split(' ')), "{arguments:?}");
     }
 
     #[test]

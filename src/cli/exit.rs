@@ -1,75 +1,71 @@
-//! Exit codes. The table stands in README as well.
+//! What became of a command as an exit code.
 
-use crate::app::{self, Error};
+use crate::app::Error;
+use crate::exit::ExitCode;
 use crate::infer::DeviceError;
+use crate::lifecycle;
 use crate::report::RunReport;
-
-/// All that was asked is done.
-pub(super) const DONE: u8 = 0;
-/// A bug.
-pub(super) const INTERNAL: u8 = 1;
-/// Arguments, pipeline or plan.
-pub(super) const USAGE: u8 = 2;
-/// Done, but some scenes have no mask.
-pub(super) const SCENES_FAILED: u8 = 3;
-/// Done, but time was too short for every member to see every scene, or too short altogether.
-pub(super) const DEGRADED: u8 = 4;
-/// Time was up before all scenes were done.
-pub(super) const SCENES_MISSING: u8 = app::OUT_OF_TIME;
-/// Another run is at work in the run directory.
-pub(super) const LOCKED: u8 = 11;
-/// Weights do not fit or cannot be read.
-pub(super) const WEIGHTS: u8 = 12;
-/// An output could not be written.
-pub(super) const OUTPUT: u8 = 13;
-/// A device that was asked for is not there, or was lost.
-pub(super) const NO_DEVICE: u8 = 14;
-
-/// The run directory cannot be read, by this version or at all.
-pub(super) const UNREADABLE: u8 = 20;
+use crate::stages::{GraphError, StageError};
 
 /// The exit code of a run that came to its end.
-pub(super) fn of(report: &RunReport) -> u8 {
+pub(super) fn of(report: &RunReport) -> ExitCode {
     let is_late = report.deadline.as_ref().is_some_and(|deadline| deadline.missed_by.is_some());
     match (report.missing.is_empty(), report.failed.is_empty(), report.degraded() > 0 || is_late) {
-        (false, _, _) => SCENES_MISSING,
-        (true, false, _) => SCENES_FAILED,
-        (true, true, false) => DONE,
-        (true, true, true) => DEGRADED,
+        (false, _, _) => ExitCode::OutOfTime,
+        (true, false, _) => ExitCode::ScenesFailed,
+        (true, true, false) => ExitCode::Done,
+        (true, true, true) => ExitCode::Degraded,
     }
 }
 
 /// The exit code of an error.
-pub(super) fn code(error: &Error) -> u8 {
+pub(super) fn code(error: &Error) -> ExitCode {
     if error.is_output_fault() {
-        return OUTPUT;
+        return ExitCode::Output;
     }
     match error {
         Error::Config(_) | Error::Scan(_) | Error::Plan(_) | Error::Usage(_) | Error::Foreign(_) | Error::Eval(_) => {
-            USAGE
+            ExitCode::Usage
         }
-        Error::Weights { .. } | Error::WeightsFile(_) => WEIGHTS,
-        Error::Device(e) => match e {
-            DeviceError::Weights { .. } => WEIGHTS,
-            DeviceError::Missing { .. } | DeviceError::OutOfMemory { .. } | DeviceError::Lost { .. } => NO_DEVICE,
-            DeviceError::Forward { .. } | DeviceError::Halted => INTERNAL,
-        },
-        Error::DeviceLost { .. } | Error::NoDevice { .. } => NO_DEVICE,
-        Error::Journal(_) => UNREADABLE,
+        Error::Weights { .. } | Error::WeightsFile(_) => ExitCode::Weights,
+        Error::Device(e) => of_device(e),
+        Error::DeviceLost { .. } | Error::NoDevice { .. } => ExitCode::NoDevice,
+        Error::Journal(_) => ExitCode::Unreadable,
         Error::Write(_)
         | Error::Print(_)
         | Error::NoRoom { .. }
         | Error::OutputRefused { .. }
-        | Error::Unwritable { .. } => OUTPUT,
-        Error::Locked { .. } => LOCKED,
+        | Error::Unwritable { .. } => ExitCode::Output,
         Error::Stopped(signal) => signal.exit_code(),
-        Error::Gdal(_)
+        Error::Lifecycle(e) => match e {
+            lifecycle::Error::Locked { .. } => ExitCode::Locked,
+            lifecycle::Error::Write(_) => ExitCode::Output,
+            lifecycle::Error::System { .. } | lifecycle::Error::Died { .. } | lifecycle::Error::Stalled { .. } => {
+                ExitCode::Internal
+            }
+        },
+        Error::Graph(GraphError::Stage { source, .. }) => of_stage(source),
+        Error::Graph(GraphError::Planted { .. } | GraphError::Panic { .. } | GraphError::Spawn { .. })
+        | Error::Gdal(_)
         | Error::Mask(_)
         | Error::Package(_)
-        | Error::Graph(_)
-        | Error::System { .. }
-        | Error::Internal(_)
-        | Error::Died { .. }
-        | Error::Stalled { .. } => INTERNAL,
+        | Error::Internal(_) => ExitCode::Internal,
+    }
+}
+
+fn of_stage(error: &StageError) -> ExitCode {
+    match error {
+        StageError::Device(e) => of_device(e),
+        StageError::Keep(_) | StageError::Commit(_) => ExitCode::Output,
+        // What the disk refuses is an output fault, and told before.
+        StageError::Encode(_) | StageError::Read(_) => ExitCode::Internal,
+    }
+}
+
+fn of_device(error: &DeviceError) -> ExitCode {
+    match error {
+        DeviceError::Weights { .. } => ExitCode::Weights,
+        DeviceError::Missing { .. } | DeviceError::OutOfMemory { .. } | DeviceError::Lost { .. } => ExitCode::NoDevice,
+        DeviceError::Forward { .. } | DeviceError::Halted => ExitCode::Internal,
     }
 }

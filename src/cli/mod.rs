@@ -16,67 +16,110 @@ use serde::Serialize;
 
 #[cfg(feature = "torch")]
 use crate::app as networks;
-use crate::app::{self, Amount, Ended, ExportForm, Guard, Output};
+use crate::app::{self, Amount, Ended, ExportForm, Output};
+use crate::exit::ExitCode;
 use crate::flow::panic_message;
+use crate::lifecycle::{self, SupervisorLink};
 use crate::report::{self, CheckRow, Detail, Event, Page, PrintError, ProgressForm, RunReport, Show};
-use args::{Arguments, Command, ModelsCommand, RunArgs, TalkArgs, Watching, WeightsCommand};
+use args::{Arguments, Command, ModelsCommand, ResumeArgs, RunArgs, TalkArgs, WeightsCommand};
 #[cfg(not(feature = "torch"))]
 use no_networks as networks;
 
 /// Runs the program with the arguments that it was called with, and returns its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let parsed = match Arguments::try_parse_from(&arguments) {
+    let parsed = match parse(&arguments) {
         Ok(parsed) => parsed,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(&error).into(),
     };
     // A panic of this thread is a bug like one of a worker: told as an error, with its place.
-    let outcome = catch_unwind(AssertUnwindSafe(|| command(parsed.command, &arguments)));
+    let outcome = catch_unwind(AssertUnwindSafe(|| start(parsed, arguments.get(1..).unwrap_or_default())));
     match outcome.unwrap_or_else(|payload| Err(app::Error::Internal(panic_message(payload.as_ref())))) {
         Ok(code) => code,
         Err(error) => {
             report::eprint_error(&error);
-            exit::code(&error)
+            exit::code(&error).into()
         }
     }
+}
+
+/// What is asked. From here on it speaks to programs, if it is to.
+fn parse(arguments: &[OsString]) -> Result<Command, clap::Error> {
+    let Arguments { command } = Arguments::try_parse_from(arguments)?;
+    if let Command::Run(RunArgs { talk, .. }) | Command::Resume(ResumeArgs { talk, .. }) = &command
+        && talk.progress == ProgressForm::Json
+    {
+        report::speak_json();
+    }
+    Ok(command)
 }
 
 /// Prints help, a version or a complaint.
-fn usage(error: &clap::Error) -> u8 {
+fn usage(error: &clap::Error) -> ExitCode {
     let printed = report::unless_closed(error.print());
     match (error.use_stderr(), printed) {
-        (true, _) => exit::USAGE,
-        (false, Ok(())) => exit::DONE,
+        (true, _) => ExitCode::Usage,
+        (false, Ok(())) => ExitCode::Done,
         (false, Err(refused)) => {
             report::eprint_error(&refused);
-            exit::OUTPUT
+            ExitCode::Output
         }
     }
 }
 
-fn command(command: Command, arguments: &[OsString]) -> Result<u8, app::Error> {
-    match command {
-        Command::Run(args) => watched(args.watching, args.talk, arguments, |guard| run(&args, arguments, guard)),
+/// What one of the items that a run works on is called.
+const ITEM: &str = "scene";
+
+/// Does what is asked in this process, or in one that is started again when it dies.
+fn start(asked: Command, arguments: &[OsString]) -> Result<u8, app::Error> {
+    if let Command::Run(RunArgs { watching, .. }) | Command::Resume(ResumeArgs { watching, .. }) = &asked
+        && !watching.no_supervise
+    {
+        let arguments = [&[OsString::from("worker")], arguments].concat();
+        return Ok(lifecycle::supervise(&arguments, ITEM)?);
+    }
+    command(asked, arguments, SupervisorLink::default()).map(u8::from)
+}
+
+/// Does what is asked for the process that started this one.
+fn worker(arguments: &[OsString]) -> Result<ExitCode, app::Error> {
+    let asked = match parse(&[&[OsString::from("swath")], arguments].concat()) {
+        Ok(asked) => asked,
+        Err(error) => return Ok(usage(&error)),
+    };
+    match command(asked, arguments, SupervisorLink::of_parent()?) {
+        Err(error @ app::Error::DeviceLost { .. }) => {
+            report::eprint_error(&error);
+            Ok(ExitCode::RestartForDevice)
+        }
+        ended => ended,
+    }
+}
+
+fn command(asked: Command, arguments: &[OsString], supervisor: SupervisorLink) -> Result<ExitCode, app::Error> {
+    match asked {
+        Command::Run(args) => run(&args, arguments, supervisor),
+        Command::Worker { arguments } => worker(&arguments),
         Command::Plan(args) => {
             let job = resolve::job(&args.job, args.out.as_deref())?;
             let document = app::plan(&job, &resolve::plan(&args))?;
             show(&document, args.json, document.text())?;
-            Ok(if document.refused.is_empty() { exit::DONE } else { exit::SCENES_FAILED })
+            Ok(if document.refused.is_empty() { ExitCode::Done } else { ExitCode::ScenesFailed })
         }
         Command::Decoder => {
             app::decoder()?;
-            Ok(exit::DONE)
+            Ok(ExitCode::Done)
         }
         Command::Doctor => {
             let diagnosis = app::doctor();
             report::print(&diagnosis.text())?;
-            Ok(if diagnosis.problems().is_empty() { exit::DONE } else { exit::USAGE })
+            Ok(if diagnosis.problems().is_empty() { ExitCode::Done } else { ExitCode::Usage })
         }
         Command::Synth(args) => {
             for line in app::synth(&resolve::synth(args))? {
                 report::print(&format!("{line}\n"))?;
             }
-            Ok(exit::DONE)
+            Ok(ExitCode::Done)
         }
         Command::Eval(args) => {
             let json = args.json;
@@ -86,54 +129,52 @@ fn command(command: Command, arguments: &[OsString]) -> Result<u8, app::Error> {
             }
             show(&evaluation, json, evaluation.text(classes.as_ref()))?;
             let complete = evaluation.missing.is_empty() && evaluation.mismatched.is_empty();
-            Ok(if complete { exit::DONE } else { exit::SCENES_FAILED })
+            Ok(if complete { ExitCode::Done } else { ExitCode::ScenesFailed })
         }
         Command::Status(args) => {
             let standing = app::status(&args.dir)?;
             show(&standing, args.json, standing.text())?;
-            Ok(exit::DONE)
+            Ok(ExitCode::Done)
         }
         Command::Verify(args) => {
             let verified = app::verify(&args.dir)?;
             show(&verified, args.json, verified.text())?;
-            Ok(if verified.damaged.is_empty() { exit::DONE } else { exit::SCENES_FAILED })
+            Ok(if verified.damaged.is_empty() { ExitCode::Done } else { ExitCode::ScenesFailed })
         }
         Command::Models(command) => models(command),
         Command::Weights(command) => weights(command),
-        Command::Resume(args) => {
-            watched(args.watching, args.talk, arguments, |guard| again(&args.dir, args.talk, guard))
-        }
+        Command::Resume(args) => again(&args.dir, args.talk, supervisor),
         Command::Gc(args) => {
             // Looking up the command changes the folder that relative paths are relative to.
             let dir = std::path::absolute(&args.dir).unwrap_or(args.dir);
             if args.outputs {
                 report::print(&app::collect_old_outputs(&dir)?)?;
-                return Ok(exit::DONE);
+                return Ok(ExitCode::Done);
             }
             let last = if args.all { None } else { Some(recorded(&dir)?) };
             let keep = last.map(|last| resolve::job(&last.job, Some(&last.out))).transpose()?;
             report::print(&app::collect_garbage(&dir, keep.as_ref())?)?;
-            Ok(exit::DONE)
+            Ok(ExitCode::Done)
         }
     }
 }
 
-fn models(command: ModelsCommand) -> Result<u8, app::Error> {
+fn models(command: ModelsCommand) -> Result<ExitCode, app::Error> {
     match command {
         ModelsCommand::List { json } => {
             let list = app::list_models();
             show(&list, json, list.text())?;
-            Ok(exit::DONE)
+            Ok(ExitCode::Done)
         }
         ModelsCommand::Show { name, size, json } => {
             let sheet = networks::show_model(&name, size)?;
             show(&sheet, json, sheet.text())?;
-            Ok(exit::DONE)
+            Ok(ExitCode::Done)
         }
         ModelsCommand::Export { name, weights, out, classes: Some(classes), seed, .. } => {
             let out = resolve::output(out);
             report::print(&networks::start_model(&name, classes, &weights, seed, &out)?.text())?;
-            Ok(exit::DONE)
+            Ok(ExitCode::Done)
         }
         ModelsCommand::Export { name, weights, out, folded, .. } => {
             let out = resolve::output(out);
@@ -141,7 +182,7 @@ fn models(command: ModelsCommand) -> Result<u8, app::Error> {
             let spec = networks::export_model(&name, &weights, form, &out)?;
             let (classes, bands) = (spec.classes, spec.bands);
             report::print(&format!("{}: {spec}, {classes} classes, {bands} bands\n", out.path.display()))?;
-            Ok(exit::DONE)
+            Ok(ExitCode::Done)
         }
         ModelsCommand::Check { dir, names, trace, json } => {
             let (mut rows, mut printed) = (Vec::new(), Ok(()));
@@ -157,23 +198,23 @@ fn models(command: ModelsCommand) -> Result<u8, app::Error> {
             if json {
                 report::print_json(&rows)?;
             }
-            Ok(if all { exit::DONE } else { exit::INTERNAL })
+            Ok(if all { ExitCode::Done } else { ExitCode::Internal })
         }
     }
 }
 
-fn weights(command: WeightsCommand) -> Result<u8, app::Error> {
+fn weights(command: WeightsCommand) -> Result<ExitCode, app::Error> {
     match command {
         WeightsCommand::Inspect { file, all, which, json } => {
             let sheet = app::inspect_weights(&file, resolve::selection(which))?;
             show(&sheet, json, if all { sheet.full_text() } else { sheet.text() })?;
-            Ok(exit::DONE)
+            Ok(ExitCode::Done)
         }
         WeightsCommand::Convert { file, out, which, dtype } => {
             let out = resolve::output(out);
             let n = app::convert_weights(&file, resolve::selection(which), dtype, &out)?;
             report::print(&format!("{}: {n} tensors\n", out.path.display()))?;
-            Ok(exit::DONE)
+            Ok(ExitCode::Done)
         }
         WeightsCommand::Compress {
             files,
@@ -199,12 +240,12 @@ fn weights(command: WeightsCommand) -> Result<u8, app::Error> {
                 None => app::compress_weights(&files, amount, &out)?,
             };
             show(&compressed, json, compressed.text())?;
-            Ok(exit::DONE)
+            Ok(ExitCode::Done)
         }
         WeightsCommand::Diff { first, second, which, json } => {
             let (difference, differs) = app::diff_weights(&first, &second, resolve::selection(which))?;
             show(&difference, json, difference.text())?;
-            Ok(if differs { exit::INTERNAL } else { exit::DONE })
+            Ok(if differs { ExitCode::Internal } else { ExitCode::Done })
         }
     }
 }
@@ -214,48 +255,20 @@ fn show(document: &impl Serialize, json: bool, text: String) -> Result<(), Print
     if json { report::print_json(document) } else { report::print(&text) }
 }
 
-/// Does the work in this process, or in one that is started again when it dies.
-fn watched(
-    watching: Watching,
-    talk: TalkArgs,
-    arguments: &[OsString],
-    work: impl FnOnce(Guard) -> Result<u8, app::Error>,
-) -> Result<u8, app::Error> {
-    if talk.progress == ProgressForm::Json {
-        report::speak_json();
-    }
-    match watching {
-        Watching { supervised: true, .. } => work(Guard::of_parent()?),
-        Watching { no_supervise: true, .. } => work(Guard::default()),
-        Watching { .. } => app::supervise(arguments.get(1..).unwrap_or_default()),
-    }
-}
-
-fn run(args: &RunArgs, arguments: &[OsString], guard: Guard) -> Result<u8, app::Error> {
-    // How this process is watched is its own affair.
-    let own = arguments.iter().skip(1).filter(|a| *a != app::SUPERVISED);
-    let arguments = own.map(|a| a.to_string_lossy().into_owned()).collect();
-    let ended =
-        match app::run(&resolve::job(&args.job, Some(&args.out))?, &resolve::run(args, arguments, guard.clone())) {
-            Ok(ended) => ended,
-            Err(error) => {
-                let code = app::restart_code(&error, &guard);
-                let Some(code) = code else { return Err(error) };
-                report::eprint_error(&error);
-                return Ok(code);
-            }
-        };
+fn run(args: &RunArgs, arguments: &[OsString], supervisor: SupervisorLink) -> Result<ExitCode, app::Error> {
+    let arguments = arguments.iter().map(|a| a.to_string_lossy().into_owned()).collect();
+    let ended = app::run(&resolve::job(&args.job, Some(&args.out))?, &resolve::run(args, arguments, supervisor))?;
     let printed = conclude(&ended, resolve::show(args.talk));
     Ok(summed_up(&ended, printed))
 }
 
 /// The exit code of a run whose summary was printed or not. What it did is recorded by now, and what its own code tells weighs more.
-fn summed_up(ended: &Ended, printed: Result<(), PrintError>) -> u8 {
+fn summed_up(ended: &Ended, printed: Result<(), PrintError>) -> ExitCode {
     let code = exit::of(&ended.report);
     let Err(refused) = printed else { return code };
     report::eprint_error(&refused);
     report::eprint_line(&format!("what the run did is recorded in `{}`", ended.out.join("report.json").display()));
-    if code == exit::DONE { exit::OUTPUT } else { code }
+    if code == ExitCode::Done { ExitCode::Output } else { code }
 }
 
 /// Tells what became of a run.
@@ -281,10 +294,10 @@ fn recorded(dir: &Path) -> Result<RunArgs, app::Error> {
     }
 }
 
-fn again(dir: &Path, talk: TalkArgs, guard: Guard) -> Result<u8, app::Error> {
+fn again(dir: &Path, talk: TalkArgs, supervisor: SupervisorLink) -> Result<ExitCode, app::Error> {
     let dir = std::path::absolute(dir).unwrap_or(dir.to_owned());
-    let arguments = app::recorded_command(&dir)?.into_iter().map(OsString::from);
+    let arguments: Vec<OsString> = app::recorded_command(&dir)?.into_iter().map(OsString::from).collect();
     // It goes on where that command came to; it does not begin, or stop, where that did.
     let args = RunArgs { fresh: false, from: None, until: None, talk, ..recorded(&dir)? };
-    run(&args, &std::iter::once("swath".into()).chain(arguments).collect::<Vec<_>>(), guard)
+    run(&args, &arguments, supervisor)
 }

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::args::{EvalArgs, JobArgs, OutFile, PlanArgs, RunArgs, SynthArgs, TalkArgs, WhichTensors};
 use crate::app::{
-    self, Assign, DriftRequest, EvalRequest, Guard, JobRequest, Output, PlanOptions, RunOptions, Selection,
-    SynthRequest,
+    self, Assign, DriftRequest, EvalRequest, JobRequest, Output, PlanOptions, RunOptions, Selection, SynthRequest,
 };
+use crate::lifecycle::SupervisorLink;
 use crate::plan::{BackendKind, Decode, DeviceId, ScanOptions};
 use crate::report::{Detail, Show};
 
@@ -65,9 +65,9 @@ pub(super) fn plan(args: &PlanArgs) -> PlanOptions {
 }
 
 /// How `run` carries it out. `arguments` are the command's own.
-pub(super) fn run(args: &RunArgs, arguments: Vec<String>, guard: Guard) -> RunOptions {
-    let orders = guard.orders();
-    let (restarted, elapsed) = (orders.begun, Duration::from_millis(orders.elapsed_ms));
+pub(super) fn run(args: &RunArgs, arguments: Vec<String>, supervisor: SupervisorLink) -> RunOptions {
+    let attempt = supervisor.attempt();
+    let (restarted, elapsed) = (attempt.begun, Duration::from_millis(attempt.elapsed_ms));
     RunOptions {
         restarted,
         begun: Instant::now().checked_sub(elapsed).unwrap_or_else(Instant::now),
@@ -79,7 +79,7 @@ pub(super) fn run(args: &RunArgs, arguments: Vec<String>, guard: Guard) -> RunOp
         break_lock: args.break_lock,
         strict: args.strict,
         stall_timeout: Some(args.stall_timeout.0).filter(|time| !time.is_zero()),
-        guard,
+        supervisor,
         from: args.from,
         until: args.until,
         grace: args.grace.0,

@@ -1,6 +1,5 @@
 //! Spawns workers, joins them, and reports the first cause of a failure. The only place that starts threads.
 
-use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -8,14 +7,14 @@ use std::thread::JoinHandle;
 use super::link::{Inlet, Outlet, link};
 use super::meter::{StageMeter, StageReport};
 use super::panics::panic_message;
-use super::stage::{Watched, run};
+use super::stage::{Failed, Watched, run};
 use super::watchdog::Pulse;
 use super::{Emit, Source, Stage, Stop};
 use crate::faults::FaultPlan;
 
-/// Why a graph ended before its work did.
+/// Why a graph ended before its work did. `E` is what ends its stages.
 #[derive(Debug, thiserror::Error)]
-pub enum GraphError {
+pub enum GraphError<E> {
     /// A stage returned an error.
     #[error("the stage `{stage}` cannot go on")]
     Stage {
@@ -23,7 +22,13 @@ pub enum GraphError {
         stage: String,
         /// Its error.
         #[source]
-        source: Box<dyn Error + Send + Sync>,
+        source: Box<E>,
+    },
+    /// A stage was told to fail.
+    #[error("the stage `{stage}` cannot go on: planted fault")]
+    Planted {
+        /// Name of the stage.
+        stage: String,
     },
     /// A stage panicked: a bug.
     #[error("the stage `{stage}` failed internally: {message}; this is a bug in swath")]
@@ -44,18 +49,18 @@ pub enum GraphError {
     },
 }
 
-/// The running stages.
+/// The running stages, whose errors are all some `E`.
 #[derive(Debug)]
-pub struct Graph {
+pub struct Graph<E> {
     stop: Stop,
     workers: Vec<JoinHandle<()>>,
     meters: Vec<(String, usize, Arc<StageMeter>)>,
     pulses: Vec<(String, Arc<Pulse>)>,
     faults: FaultPlan,
-    first_error: Arc<Mutex<Option<GraphError>>>,
+    first_error: Arc<Mutex<Option<GraphError<E>>>>,
 }
 
-impl Graph {
+impl<E: Send + 'static> Graph<E> {
     /// A graph without stages.
     pub fn new(stop: Stop) -> Self {
         Self {
@@ -84,9 +89,10 @@ impl Graph {
     ///
     /// # Errors
     /// When the system gives no thread; the graph is stopped then.
-    pub fn spawn<S, I, O>(&mut self, name: &str, workers: Vec<S>, input: I, output: O) -> Result<(), GraphError>
+    pub fn spawn<S, I, O>(&mut self, name: &str, workers: Vec<S>, input: I, output: O) -> Result<(), GraphError<E>>
     where
         S: Stage + 'static,
+        E: From<S::Error>,
         I: Source<S::In> + Clone + 'static,
         O: Emit<S::Out> + Clone + 'static,
     {
@@ -103,9 +109,10 @@ impl Graph {
     ///
     /// # Errors
     /// When the system gives no thread; the graph is stopped then.
-    pub fn spawn_routed<S, I, O>(&mut self, name: &str, workers: Vec<(S, I)>, output: O) -> Result<(), GraphError>
+    pub fn spawn_routed<S, I, O>(&mut self, name: &str, workers: Vec<(S, I)>, output: O) -> Result<(), GraphError<E>>
     where
         S: Stage + 'static,
+        E: From<S::Error>,
         I: Source<S::In> + 'static,
         O: Emit<S::Out> + Clone + 'static,
     {
@@ -135,16 +142,17 @@ impl Graph {
         self.pulses.iter().map(|(name, pulse)| (name.as_str(), pulse.as_ref()))
     }
 
-    fn thread<F>(&mut self, name: &str, work: F) -> Result<(), GraphError>
+    fn thread<F>(&mut self, name: &str, work: F) -> Result<(), GraphError<E>>
     where
-        F: FnOnce() -> Result<(), Box<dyn Error + Send + Sync>> + Send + 'static,
+        F: FnOnce() -> Result<(), Failed<E>> + Send + 'static,
     {
         let (stage, stop, first) = (name.to_owned(), self.stop.clone(), Arc::clone(&self.first_error));
         let body = move || {
             // Caught so that the ends of its links close and the others learn of it; the work is never resumed.
             let error = match catch_unwind(AssertUnwindSafe(work)) {
                 Ok(Ok(())) => return,
-                Ok(Err(source)) => GraphError::Stage { stage, source },
+                Ok(Err(Failed::Stage(source))) => GraphError::Stage { stage, source: Box::new(source) },
+                Ok(Err(Failed::Planted)) => GraphError::Planted { stage },
                 Err(payload) => GraphError::Panic { stage, message: panic_message(payload.as_ref()) },
             };
             first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
@@ -177,14 +185,16 @@ impl Graph {
     ///
     /// # Errors
     /// The first error or panic of a stage.
-    pub fn join(mut self) -> Result<Vec<StageReport>, GraphError> {
+    pub fn join(mut self) -> Result<Vec<StageReport>, GraphError<E>> {
         self.wait();
         match self.first_error.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(error) => Err(error),
             None => Ok(self.reports()),
         }
     }
+}
 
+impl<E> Graph<E> {
     fn wait(&mut self) {
         for worker in self.workers.drain(..) {
             // A panic was caught and noted inside the thread.
@@ -193,7 +203,7 @@ impl Graph {
     }
 }
 
-impl Drop for Graph {
+impl<E> Drop for Graph<E> {
     fn drop(&mut self) {
         if !self.workers.is_empty() {
             self.stop.trip();

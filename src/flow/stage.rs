@@ -1,7 +1,6 @@
 //! The shape of a stage, and the loop that every worker runs.
 
 use std::cell::Cell;
-use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,7 +18,7 @@ pub trait Stage: Send {
     /// What it gives.
     type Out: Send;
     /// What ends the run.
-    type Error: std::error::Error + Send + Sync + 'static;
+    type Error;
 
     /// Handles one item, giving none, one or many to the outbox. When the outbox says that nobody listens it returns without error.
     ///
@@ -111,25 +110,39 @@ pub(super) struct Watched {
     pub(super) stop: Stop,
 }
 
+/// Why a worker's life ended early.
+pub(super) enum Failed<E> {
+    /// Its stage cannot go on.
+    Stage(E),
+    /// It was told to fail.
+    Planted,
+}
+
+impl<E> From<E> for Failed<E> {
+    fn from(error: E) -> Self {
+        Self::Stage(error)
+    }
+}
+
 /// A worker's life: take, process, until the input ends or nobody listens.
-pub(super) fn run<S: Stage>(
+pub(super) fn run<S: Stage, E: From<S::Error>>(
     stage: S,
     input: &dyn Source<S::In>,
     output: &dyn Emit<S::Out>,
     watched: &Watched,
-) -> Result<(), Box<dyn Error + Send + Sync>> {
+) -> Result<(), Failed<E>> {
     let outbox = Outbox { pulse: Some(&watched.pulse), ..Outbox::new(output) };
     let ended = live(stage, input, &outbox, watched);
     outbox.beat(false);
     ended
 }
 
-fn live<S: Stage>(
+fn live<S: Stage, E: From<S::Error>>(
     mut stage: S,
     input: &dyn Source<S::In>,
     outbox: &Outbox<'_, S::Out>,
     watched: &Watched,
-) -> Result<(), Box<dyn Error + Send + Sync>> {
+) -> Result<(), Failed<E>> {
     let Watched { meter, faults, stop, .. } = watched;
     loop {
         outbox.beat(false);
@@ -148,11 +161,11 @@ fn live<S: Stage>(
                     Some(Fault::Drain) => stop.drain(),
                     Some(Fault::Cut) => stop.cut(),
                     Some(Fault::Trip) => stop.trip(),
-                    Some(_) => return Err("planted fault".into()),
+                    Some(_) => return Err(Failed::Planted),
                 }
-                stage.process(item, outbox).map(|()| 1)?
+                stage.process(item, outbox).map(|()| 1).map_err(E::from)?
             }
-            Ok(None) => stage.idle(outbox).map(|()| 0)?,
+            Ok(None) => stage.idle(outbox).map(|()| 0).map_err(E::from)?,
             Err(Closed) => break,
         };
         let waited = outbox.waited.get();
@@ -164,7 +177,7 @@ fn live<S: Stage>(
     let start = Instant::now();
     outbox.waited.set(Duration::ZERO);
     outbox.beat(true);
-    stage.finish(outbox)?;
+    stage.finish(outbox).map_err(E::from)?;
     let waited = outbox.waited.get();
     meter.record(0, start.elapsed().saturating_sub(waited), Duration::ZERO, waited);
     Ok(())

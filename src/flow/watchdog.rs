@@ -66,7 +66,7 @@ impl Watchdog {
     }
 
     /// Looks once; meant to be called several times a second.
-    pub fn look(&mut self, graph: &Graph) -> Option<Stall> {
+    pub fn look<E: Send + 'static>(&mut self, graph: &Graph<E>) -> Option<Stall> {
         self.look_at(graph.pulses())
     }
 

@@ -4,24 +4,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Board;
 use super::message::{Inferred, Outcome, PartTask, Ran, TileBatch};
+use super::{Board, StageError};
 use crate::atomic::WriteError;
 use crate::flow::{Outbox, Stage, Stop};
 use crate::infer::{Device, DeviceError, Done, Known, Logits, PassRan, PassWork, TileFault, Wanted, Work};
 use crate::journal::{Artefact, StageKey};
 use crate::plan::TilePlanes;
-
-/// Why a device cannot go on.
-#[derive(Debug, thiserror::Error)]
-pub enum InferError {
-    /// Logits cannot be kept.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    /// The device is lost.
-    #[error(transparent)]
-    Device(#[from] DeviceError),
-}
 
 /// One device and the thread that owns it.
 pub struct Infer {
@@ -105,14 +94,14 @@ impl Infer {
     }
 
     /// Passes the oldest result on. What a device that is out of memory had in flight is tried again, one batch at a time.
-    fn collect(&mut self, out: &Outbox<'_, Ran>) -> Result<(), InferError> {
+    fn collect(&mut self, out: &Outbox<'_, Ran>) -> Result<(), StageError> {
         match self.device.collect() {
             Ok(done) => self.done(done, out),
             Err(error) => self.failed(error, out),
         }
     }
 
-    fn done(&mut self, done: Option<Done>, out: &Outbox<'_, Ran>) -> Result<(), InferError> {
+    fn done(&mut self, done: Option<Done>, out: &Outbox<'_, Ran>) -> Result<(), StageError> {
         let (Some(done), Some(Begun { batch, fresh })) = (done, self.in_flight.pop_front()) else { return Ok(()) };
         let kept = self.kept(&batch, &done, &fresh);
         let outcome = match self.is_complete() {
@@ -123,7 +112,7 @@ impl Infer {
     }
 
     /// What follows from an error of the device for all that it had in flight.
-    fn failed(&mut self, error: DeviceError, out: &Outbox<'_, Ran>) -> Result<(), InferError> {
+    fn failed(&mut self, error: DeviceError, out: &Outbox<'_, Ran>) -> Result<(), StageError> {
         let in_flight = std::mem::take(&mut self.in_flight);
         self.device.abandon();
         match error {
@@ -142,7 +131,7 @@ impl Infer {
 
     /// Another chance, with nothing else held. Without success the unit is put off, to be done with batches of one tile, so that what
     /// comes of it does not depend on which of its batches did not fit. A tile that does not fit alone has no result.
-    fn alone(&mut self, batch: &Arc<TileBatch>, tries: usize, out: &Outbox<'_, Ran>) -> Result<(), InferError> {
+    fn alone(&mut self, batch: &Arc<TileBatch>, tries: usize, out: &Outbox<'_, Ran>) -> Result<(), StageError> {
         match self.submit(Arc::clone(batch)).and_then(|()| self.device.collect()) {
             Ok(done) => self.done(done, out),
             Err(DeviceError::OutOfMemory { detail }) => {
@@ -167,7 +156,7 @@ impl Infer {
     }
 
     /// Leaves a batch to a further pass over its unit, or to another run.
-    fn leave(&self, batch: Arc<TileBatch>, out: &Outbox<'_, Ran>) -> Result<(), InferError> {
+    fn leave(&self, batch: Arc<TileBatch>, out: &Outbox<'_, Ran>) -> Result<(), StageError> {
         self.board.put_off(&batch.ticket);
         self.blank(batch, Vec::new(), out)
     }
@@ -178,7 +167,7 @@ impl Infer {
         batch: Arc<TileBatch>,
         kept: Vec<(StageKey, Vec<u8>)>,
         out: &Outbox<'_, Ran>,
-    ) -> Result<(), InferError> {
+    ) -> Result<(), StageError> {
         let (planes, areas) = (&self.board.plan().planes, batch.raw.kept.iter().map(|kept| kept.size.len()));
         let outcome = match self.is_complete() {
             true => Outcome::Complete(areas.map(|area| Ok(TilePlanes::void(planes, area))).collect()),
@@ -195,7 +184,7 @@ impl Infer {
         kept: Vec<(StageKey, Vec<u8>)>,
         ran: &[PassRan],
         out: &Outbox<'_, Ran>,
-    ) -> Result<(), InferError> {
+    ) -> Result<(), StageError> {
         let pixels = batch.raw.crop.area() * batch.raw.len() as u64;
         for (idx, pass) in self.passes_of(&batch).into_iter().enumerate() {
             self.board.pace().ran(pass, pixels, ran.get(idx).copied().unwrap_or_default());
@@ -284,9 +273,9 @@ fn task_of(batch: &TileBatch, slot: usize) -> PartTask {
 impl Stage for Infer {
     type In = Arc<TileBatch>;
     type Out = Ran;
-    type Error = InferError;
+    type Error = StageError;
 
-    fn process(&mut self, batch: Arc<TileBatch>, out: &Outbox<'_, Ran>) -> Result<(), InferError> {
+    fn process(&mut self, batch: Arc<TileBatch>, out: &Outbox<'_, Ran>) -> Result<(), StageError> {
         if self.stop.is_cut() {
             self.board.put_off(&batch.ticket);
         }
@@ -312,11 +301,11 @@ impl Stage for Infer {
         (!self.in_flight.is_empty()).then_some(LOOK_AGAIN)
     }
 
-    fn idle(&mut self, out: &Outbox<'_, Ran>) -> Result<(), InferError> {
+    fn idle(&mut self, out: &Outbox<'_, Ran>) -> Result<(), StageError> {
         if self.device.is_ready() { self.collect(out) } else { Ok(()) }
     }
 
-    fn finish(&mut self, out: &Outbox<'_, Ran>) -> Result<(), InferError> {
+    fn finish(&mut self, out: &Outbox<'_, Ran>) -> Result<(), StageError> {
         while !self.in_flight.is_empty() {
             self.collect(out)?;
         }

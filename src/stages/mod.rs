@@ -23,6 +23,7 @@ mod board;
 mod commit;
 mod counts;
 mod encode;
+mod error;
 mod infer;
 mod keep;
 mod message;
@@ -40,7 +41,8 @@ pub use board::{Board, PriorResults, Progress};
 pub use commit::{Commit, CommitError};
 pub use counts::LabelCounts;
 pub use encode::Encode;
-pub use infer::{Infer, InferError};
+pub use error::{Graph, GraphError, StageError};
+pub use infer::Infer;
 pub use keep::Keep;
 pub use message::{
     Classified, Encoded, EncodedOutput, Finished, Inferred, Opened, Ran, ReadUnit, SceneRows, StitchedScene, TileBatch,

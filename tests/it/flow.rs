@@ -52,6 +52,12 @@ enum Mood {
 #[error("item {0} is too much")]
 struct TooMuch(usize);
 
+impl From<Infallible> for TooMuch {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
 /// Waits at a gate, then works or does not.
 struct Moody {
     gate: Gate,
@@ -77,7 +83,7 @@ impl Stage for Moody {
 }
 
 struct Chain {
-    graph: Graph,
+    graph: Graph<TooMuch>,
     taken: Arc<AtomicUsize>,
     ends: swath::flow::Inlet<usize>,
 }

@@ -7,11 +7,10 @@
 use std::collections::BTreeMap;
 
 use crate::app::Error;
-use crate::flow::GraphError;
 use crate::infer::DeviceError;
 use crate::journal::{DeviceFaultRecord, Journal, Record};
 use crate::plan::{DeviceId, Schedule};
-use crate::stages::InferError;
+use crate::stages::{GraphError, StageError};
 
 /// A device is left out after this many faults.
 pub(in crate::app) const MOST_FAULTS: usize = 3;
@@ -44,9 +43,9 @@ pub(in crate::app) fn count(journal: &mut Journal, fault: DeviceFaultRecord) -> 
 /// The device that an early end is owed to, if it is.
 pub(in crate::app) fn lost_in(error: &GraphError) -> Option<DeviceFaultRecord> {
     let GraphError::Stage { source, .. } = error else { return None };
-    match source.downcast_ref::<InferError>()? {
-        InferError::Device(error) => lost(error),
-        InferError::Write(_) => None,
+    match source.as_ref() {
+        StageError::Device(error) => lost(error),
+        StageError::Read(_) | StageError::Keep(_) | StageError::Encode(_) | StageError::Commit(_) => None,
     }
 }
 

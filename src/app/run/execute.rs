@@ -15,21 +15,17 @@ use super::record::{self, Record};
 use super::resume::{Found, StageName, holds, look_back, needs_networks, remove_temporaries};
 use super::wire::Extent;
 use super::{Job, Running, disk, preconditions, throughput};
-use crate::app::clock::Clock;
-use crate::app::guard::{Guard, Orders};
-use crate::app::lock::Lock;
-use crate::app::signals::{Signals, leave};
-use crate::app::supervisor::RESTART;
-use crate::app::{Error, machine};
+use crate::app::Error;
 use crate::config::Checkpoint;
 use crate::faults::{FaultPlan, Faults};
-use crate::flow::{Closed, Graph, Stall, Stop, Watchdog, watch_over};
+use crate::flow::{Closed, Stall, Stop, Watchdog, watch_over};
 use crate::geom::Size;
 use crate::infer::{Device, DeviceError, open_devices};
 use crate::journal::{self, Journal, RunRecord, State};
+use crate::lifecycle::{AttemptInfo, Clock, Ending, Lock, SignalWatcher, SupervisorLink, machine};
 use crate::plan::{BackendKind, Concessions, Plan, Planned, Refusal, Schedule};
 use crate::report::{self, RunInfo, RunReport, RunState, Show, Snapshot, Watch, eprint_line};
-use crate::stages::Board;
+use crate::stages::{Board, Graph};
 
 /// What becomes of the archive when scenes failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,7 +77,7 @@ pub struct RunOptions {
     /// How long nothing may move before the run gives itself up; `None` for ever.
     pub stall_timeout: Option<Duration>,
     /// The process that watches over this one.
-    pub guard: Guard,
+    pub supervisor: SupervisorLink,
     /// The command's arguments, for `resume`; empty where there was none.
     pub arguments: Vec<String>,
     /// Whether this goes on by itself where another process was cut off: then `fresh` and `from` have had their effect, and the devices
@@ -113,7 +109,7 @@ impl RunOptions {
             until: None,
             grace: Self::GRACE,
             stall_timeout: Some(Self::STALL_TIMEOUT),
-            guard: Guard::default(),
+            supervisor: SupervisorLink::default(),
             arguments: Vec::new(),
             restarted: false,
             faults: FaultPlan::default(),
@@ -151,15 +147,14 @@ pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
     let outputs = preconditions::of_outputs(&job, options)?;
     let needed = disk::need(&job.planned.plan, |_| Done::Nothing);
     let explain = |e| disk::explain(e, &options.out, needed);
-    let _lock = Lock::take(&options.out, options.break_lock).map_err(explain)?;
+    let _lock = Lock::take(&options.out, options.break_lock).map_err(|e| explain(e.into()))?;
     let mut run = Run::begin(job, options, outputs).map_err(explain)?;
     let done = run.carry_out();
     run.note_late();
     run.record.conceded(&run.board);
     let decoders = run.source.helpers_peak();
-    let parent = if options.guard.is_watched() { machine::peak_of_parent() } else { 0 };
     run.record.report.memory.peak_decoders = decoders;
-    run.record.report.memory.peak_rss = machine::peak_rss() + decoders + parent;
+    run.record.report.memory.peak_rss = machine::peak_rss() + decoders + options.supervisor.peak_of_supervisor();
     let came_to_its_end = done.is_ok() && run.record.report.missing.is_empty();
     run.record.report.run.ended = record::now();
     run.record.report.state = if came_to_its_end { RunState::Finished } else { RunState::Stopped };
@@ -172,14 +167,9 @@ pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
 }
 
 /// Tells what does not move, with the stage table, and ends the process.
-fn give_up(stall: &Stall, table: &str, is_watched: bool) -> ! {
+fn give_up(stall: &Stall, table: &str, supervisor: &SupervisorLink) -> ! {
     eprint_line(table.trim_end());
-    let what = match &stall.stage {
-        Some(stage) => format!("the stage `{stage}` has not come back from one item"),
-        None => "every stage waits for another one".to_owned(),
-    };
-    report::eprint_error(&Error::Stalled { what, seconds: stall.quiet.as_secs() });
-    leave(if is_watched { RESTART } else { 1 })
+    supervisor.give_up(stall)
 }
 
 /// How this run is made.
@@ -204,14 +194,14 @@ fn folder() -> String {
 }
 
 /// The scenes of a plan that were under way when an earlier attempt died.
-fn suspects(plan: &Plan, orders: &Orders) -> BTreeSet<u32> {
-    (0..).zip(&plan.scenes).filter(|(_, scene)| orders.suspects.contains(&scene.name)).map(|(idx, _)| idx).collect()
+fn suspects(plan: &Plan, attempt: &AttemptInfo) -> BTreeSet<u32> {
+    (0..).zip(&plan.scenes).filter(|(_, scene)| attempt.suspects.contains(&scene.name)).map(|(idx, _)| idx).collect()
 }
 
 /// Gives up the scenes that earlier attempts died of.
-fn leave_out(board: &Board, orders: &Orders) {
+fn leave_out(board: &Board, attempt: &AttemptInfo) {
     for (idx, scene) in (0..).zip(&board.plan().scenes) {
-        if let Some(how) = orders.quarantined.get(&scene.name) {
+        if let Some(how) = attempt.quarantined.get(&scene.name) {
             board.fail(
                 idx,
                 "supervisor",
@@ -279,7 +269,7 @@ const LAST_STEPS: Duration = Duration::from_millis(1);
 struct Run<'a> {
     stop: Stop,
     /// Watched to the very end: once taken over, a signal does nothing by itself any more.
-    signals: Signals,
+    signals: SignalWatcher<Ending>,
     options: &'a RunOptions,
     board: Arc<Board>,
     schedule: Schedule,
@@ -324,21 +314,20 @@ impl<'a> Run<'a> {
         prior.keep_labels = plan.pipeline.checkpoints.contains(&Checkpoint::Labels);
         prior.keep_logits = plan.pipeline.checkpoints.contains(&Checkpoint::MemberLogits);
         let mut record = Record::begin(&plan, &promise, &outputs, ignored, run_info(&plan, &schedule, options))?;
-        record.report.restarts.clone_from(&options.guard.orders().deaths);
+        record.report.restarts.clone_from(&options.supervisor.attempt().deaths);
         record.found(&plan, done, archive, damaged, usable, n_temporaries);
         record.steps(options.deadline, &plan, &conceded);
         let deadline =
             options.deadline.map(|limit| Deadline::new(limit, &plan, schedule.devices.len(), options.partial));
         let n_scenes = plan.scenes.len() + refused.len();
         journal.append(&[begun(digest, &plan, n_scenes as u64, record.report.totals.done, options)])?;
-        options.guard.begun();
-        prior.suspects = suspects(&plan, options.guard.orders());
+        options.supervisor.begun();
+        prior.suspects = suspects(&plan, options.supervisor.attempt());
         let board = Arc::new(Board::new(plan, concessions, prior, Arc::clone(&source)));
-        leave_out(&board, options.guard.orders());
+        leave_out(&board, options.supervisor.attempt());
         let journal = Arc::new(Mutex::new(journal));
         let stop = Stop::new();
-        let signals = Signals::watch(stop.clone(), options.grace, &options.guard);
-        let signals = signals.map_err(|source| Error::System { operation: "watch for signals", source })?;
+        let signals = SignalWatcher::of_worker(stop.clone(), options.grace, &options.supervisor)?;
         Ok(Self {
             stop,
             signals,
@@ -459,7 +448,7 @@ impl<'a> Run<'a> {
             }
             let records = self.board.progress().records();
             if std::mem::replace(&mut recorded, records) != records {
-                self.options.guard.recorded();
+                self.options.supervisor.recorded();
             }
             if let Some(stall) = watchdog.as_mut().and_then(|dog| dog.look(&graph)) {
                 self.give_up(&stall, &graph, started.elapsed(), watch);
@@ -479,7 +468,7 @@ impl<'a> Run<'a> {
     fn give_up(&mut self, stall: &Stall, graph: &Graph, wall: Duration, watch: &Watch) -> ! {
         watch.finish();
         self.record.stages(&graph.reports(), wall);
-        give_up(stall, &report::stage_table(&self.record.report.stages), self.options.guard.is_watched())
+        give_up(stall, &report::stage_table(&self.record.report.stages), &self.options.supervisor)
     }
 
     /// Makes the archive out of what the journal knows as done, unless it is there or withheld.
@@ -489,12 +478,12 @@ impl<'a> Run<'a> {
             planned.chain(self.refused.iter().map(|r| (r.failure.name.clone(), r.size))).collect();
         let table = report::stage_table(&self.record.report.stages);
         let faults = self.options.faults.at("pack");
-        let is_watched = self.options.guard.is_watched();
+        let supervisor = &self.options.supervisor;
         let work = |alive: &dyn Fn()| {
             faults.pass("submit.zip");
             self.record.pack(&self.outputs, self.options.partial, &sizes, &self.board, alive)
         };
-        let stalled = |stall: &Stall| give_up(stall, &table, is_watched);
+        let stalled = |stall: &Stall| give_up(stall, &table, supervisor);
         let Some(archive) = watch_over("pack", self.options.stall_timeout, stalled, work)? else {
             return Ok(());
         };

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Assign;
-use crate::app::{Error, machine};
+use crate::app::Error;
 use crate::config::{ByteSize, Pipeline, Precision, Weights};
 use crate::infer;
+use crate::lifecycle::machine;
 use crate::plan::{
     BackendKind, Decode, DeviceId, MemberPlan, Plan, Planned, Planner, Promise, ScanOptions, Schedule, doubts, scan,
 };

@@ -4,21 +4,20 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::app::Error;
-use crate::app::guard::Guard;
 use crate::faults::FaultPlan;
 
 use crate::flow::{
-    Admission, Admitted, Both, Budget, Closed, Emit, Fan, Graph, GraphError, Inlet, Outlet, Router, Source, Stop,
-    Waiting, Wrapped,
+    Admission, Admitted, Both, Budget, Closed, Emit, Fan, Inlet, Outlet, Router, Source, Stop, Waiting, Wrapped,
 };
 use crate::infer::{Device, open_combiner};
 use crate::journal::Journal;
+use crate::lifecycle::SupervisorLink;
 use crate::outputs::OutputLayout;
 use crate::plan::{LINK_CAPACITY, Schedule, Unit};
 use crate::raster::OpenSource;
 use crate::stages::{
-    Average, Board, Classified, Commit, Encode, Finished, Infer, Inferred, Keep, Opened, Post, Ran, Read, ReadUnit,
-    Stitch, StitchedScene, TileBatch, TileStage, Turn, Verdict,
+    Average, Board, Classified, Commit, Encode, Finished, Graph, GraphError, Infer, Inferred, Keep, Opened, Post, Ran,
+    Read, ReadUnit, Stitch, StitchedScene, TileBatch, TileStage, Turn, Verdict,
 };
 
 /// A dataflow at work.
@@ -55,7 +54,7 @@ pub struct Parts<'a> {
     /// Whether a scene that its decoder warns of fails.
     pub strict: bool,
     /// The process that watches over this one.
-    pub guard: Guard,
+    pub supervisor: SupervisorLink,
     /// Faults on purpose.
     pub faults: FaultPlan,
 }
@@ -105,8 +104,8 @@ pub fn wire(
     let (plan, schedule) = (board.plan(), parts.schedule);
     let budget = Budget::new(schedule.unit_budget(plan));
     let admission = Admission::new(turns(board), budget.clone(), stop.clone());
-    let guard = parts.guard.clone();
-    let admission = Gate { admission, guard, board: Arc::clone(board), stop: stop.clone() };
+    let supervisor = parts.supervisor.clone();
+    let admission = Gate { admission, supervisor, board: Arc::clone(board), stop: stop.clone() };
     let mut graph = Graph::new(stop.clone()).with_faults(parts.faults.clone());
     let (finished, to_commit) = graph.link(LINK_CAPACITY);
     let (labels, to_stitch) = graph.link(LINK_CAPACITY);
@@ -209,7 +208,7 @@ fn turns(board: &Board) -> Vec<Waiting<Turn>> {
 #[derive(Clone)]
 struct Gate {
     admission: Admission<Turn>,
-    guard: Guard,
+    supervisor: SupervisorLink,
     board: Arc<Board>,
     stop: Stop,
 }
@@ -231,8 +230,8 @@ impl Source<Admitted<Turn>> for Gate {
         let scenes =
             plan.units[unit].scenes().filter(|scene| u32::try_from(*scene).is_ok_and(|s| is_meant(s) && is_open(s)));
         let names = || scenes.map(|scene| plan.scenes[scene].name.clone()).collect();
-        if let Some(presence) = self.guard.enter(names, alone.is_some()) {
-            admitted.credit.guard(presence);
+        if let Some(in_flight) = self.supervisor.enter(names, alone.is_some()) {
+            admitted.credit.guard(in_flight);
         }
         Some(admitted)
     }

@@ -8,10 +8,11 @@ use super::super::wire::Parts;
 use super::super::{devices, wire};
 use super::{Error, Extent, Run};
 use crate::faults::Fault;
-use crate::flow::{GraphError, StageReport};
+use crate::flow::StageReport;
 use crate::infer::{DeviceError, open_devices};
 use crate::journal::{Conceded, ConcessionRecord, DeviceFaultRecord, Journal, JournalError, Record};
 use crate::report::{Watch, eprint_line};
+use crate::stages::GraphError;
 use crate::words::{format_duration, plural};
 
 /// How late it is when a test says that the deadline is over.
@@ -36,7 +37,7 @@ impl Run<'_> {
                 journal: Arc::clone(&self.journal),
                 extent,
                 strict: self.options.strict,
-                guard: self.options.guard.clone(),
+                supervisor: self.options.supervisor.clone(),
                 faults: self.options.faults.clone(),
             };
             let opened = std::mem::take(&mut self.devices);

@@ -1,4 +1,4 @@
-//! Keeps two runs off one run directory: a courtesy to people, no part of the commit.
+//! Keeps two commands off one run directory: a courtesy to people, no part of the commit.
 //!
 //! The lock is a file that says who holds it, held by the system as well: a dead process holds nothing. Another host's lock cannot
 //! be checked from here, so it takes a person to break it.
@@ -18,7 +18,7 @@ const LOCK_FILE: &str = ".lock";
 
 /// A run directory that is ours until this is dropped.
 #[derive(Debug)]
-pub(super) struct Lock {
+pub(crate) struct Lock {
     file: File,
     path: PathBuf,
     /// The folder was made for the lock; it goes with it if nothing else came into it.
@@ -27,9 +27,9 @@ pub(super) struct Lock {
 
 /// Who holds a lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Holder {
-    pub(super) pid: u32,
-    pub(super) host: String,
+pub(crate) struct Holder {
+    pub(crate) pid: u32,
+    pub(crate) host: String,
 }
 
 impl Holder {
@@ -43,7 +43,7 @@ impl Lock {
     ///
     /// # Errors
     /// When another run holds it, or the file system refuses.
-    pub(super) fn take(dir: &Path, break_other: bool) -> Result<Self, Error> {
+    pub(crate) fn take(dir: &Path, break_other: bool) -> Result<Self, Error> {
         let path = dir.join(LOCK_FILE);
         let fail = |operation| {
             let path = path.clone();
@@ -78,14 +78,14 @@ impl Lock {
     }
 
     /// Who holds the lock of a run directory, if somebody alive on this host does.
-    pub(super) fn holder(dir: &Path) -> Option<Holder> {
+    pub(crate) fn holder(dir: &Path) -> Option<Holder> {
         let mut file = File::open(dir.join(LOCK_FILE)).ok()?;
         let holder = holder_in(&mut file);
         matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)).then_some(holder).flatten()
     }
 
     /// Who would keep a run off a run directory now: somebody alive on this host, or somebody on another one, who cannot be checked.
-    pub(super) fn in_the_way(dir: &Path) -> Option<Holder> {
+    pub(crate) fn in_the_way(dir: &Path) -> Option<Holder> {
         let is_elsewhere = |holder: &Holder| holder.host != Holder::this().host;
         let recorded = || File::open(dir.join(LOCK_FILE)).ok().and_then(|mut file| holder_in(&mut file));
         Self::holder(dir).or_else(|| recorded().filter(is_elsewhere))

@@ -7,11 +7,9 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::signals::leave;
+use crate::exit::ExitCode;
 use crate::report::eprint_line;
 use crate::words::format_duration;
-
-/// Exit code of a run that leaves scenes to another one because its time is up.
-pub const OUT_OF_TIME: u8 = 5;
 
 /// Watches the time until work begins; without a deadline, nothing.
 #[derive(Clone, Debug, Default)]
@@ -21,7 +19,7 @@ pub struct Clock {
 
 impl Clock {
     /// Watches a command that began then and is to be done within `limit`.
-    pub(super) fn start(command: Instant, limit: Option<Duration>) -> Self {
+    pub(crate) fn start(command: Instant, limit: Option<Duration>) -> Self {
         let clock = Self::default();
         if let Some(limit) = limit {
             let watched = clock.clone();
@@ -40,7 +38,7 @@ impl Clock {
                     "deadline: {} are over before work could begin, and all of it is left over; give the same command a longer --deadline",
                     format_duration(limit)
                 ));
-                leave(OUT_OF_TIME);
+                leave(ExitCode::OutOfTime);
             }
             let wait = self.begun.1.wait_timeout(begun, left);
             begun = wait.unwrap_or_else(PoisonError::into_inner).0;
@@ -48,7 +46,7 @@ impl Clock {
     }
 
     /// Work begins, or there is none.
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         *self.begun.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.begun.1.notify_all();
     }

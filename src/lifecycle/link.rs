@@ -1,7 +1,6 @@
-//! The run's end of the line to the process that watches over it: what is under way goes out, what earlier attempts died of and the
+//! The worker's end of the line to the process that watches over it: what is under way goes out, what earlier attempts died of and the
 //! signals that the other one gets come in.
 
-use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,43 +9,46 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use super::Error;
+use super::error::{Error, refused};
 use super::signals::{Signal, leave};
-use crate::process::{FrameError, Frames};
+use crate::exit::ExitCode;
+use crate::flow::Stall;
+use crate::process::{FrameError, Frames, own_parent, own_peak};
+use crate::report;
 
 /// What an attempt is told at its start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Orders {
+pub struct AttemptInfo {
     /// How the attempts before it ended.
     pub deaths: Vec<String>,
     /// Whether one of them had begun, so that what it was to forget or discard is gone already.
     pub begun: bool,
     /// Milliseconds since the command began.
     pub elapsed_ms: u64,
-    /// Scenes that were under way at a death: each is to run alone.
+    /// Items that were under way at a death: each is to run alone.
     pub suspects: BTreeSet<String>,
-    /// Scenes that an attempt died of although they ran alone, and how: they are not tried again.
+    /// Items that an attempt died of although they ran alone, and how: they are not tried again.
     pub quarantined: BTreeMap<String, String>,
 }
 
-/// What an attempt is told later: a signal that the other process got.
+/// A signal that the supervisor got and passes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Call {
+pub(super) struct Forwarded {
     /// Which one.
     pub(super) signal: Signal,
 }
 
 /// What an attempt tells.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Word {
+pub(super) enum WorkerEvent {
     /// The journal knows that it has begun.
     Begun,
     /// Work has entered.
     Entered {
         /// Its number.
         turn: u64,
-        /// The scenes it is about.
-        scenes: Vec<String>,
+        /// The items it is about.
+        items: Vec<String>,
         /// Whether nothing else is under way.
         alone: bool,
     },
@@ -55,14 +57,14 @@ pub(super) enum Word {
         /// Its number.
         turn: u64,
     },
-    /// The journal knows something new: a scene is done, or a stage's results are kept.
+    /// The journal knows something new: an item is done, or a part of it is kept.
     Recorded,
 }
 
 /// The line; without a process that watches over this one it leads nowhere.
 #[derive(Clone, Debug, Default)]
-pub struct Guard {
-    orders: Arc<Orders>,
+pub struct SupervisorLink {
+    attempt: Arc<AttemptInfo>,
     line: Option<Arc<Line>>,
 }
 
@@ -70,15 +72,15 @@ pub struct Guard {
 struct Line {
     frames: Mutex<Frames>,
     turns: AtomicU64,
-    /// Who hears calls; as long as nobody does, the first one is the end.
+    /// Who hears of signals; as long as nobody does, the first one is the end.
     listener: Arc<Mutex<Option<mpsc::Sender<Signal>>>>,
 }
 
-/// Hears calls until the other process is gone.
+/// Hears of signals until the other process is gone.
 fn hear(frames: &Frames, listener: &Mutex<Option<mpsc::Sender<Signal>>>) {
     loop {
         match frames.recv(None) {
-            Ok(Call { signal }) => match &*listener.lock().unwrap_or_else(PoisonError::into_inner) {
+            Ok(Forwarded { signal }) => match &*listener.lock().unwrap_or_else(PoisonError::into_inner) {
                 // One that has ended needs to know no more.
                 Some(listener) => listener.blocking_send(signal).unwrap_or_default(),
                 None => leave(signal.exit_code()),
@@ -91,38 +93,41 @@ fn hear(frames: &Frames, listener: &Mutex<Option<mpsc::Sender<Signal>>>) {
 
 impl Line {
     /// Nobody at the other end is nobody to tell: this process is about to be ended then.
-    fn tell(&self, word: &Word) {
+    fn tell(&self, event: &WorkerEvent) {
         let frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(frames.send(word));
+        drop(frames.send(event));
     }
 }
 
-/// The orders come at once or not at all.
-const ORDERS_WITHIN: Duration = Duration::from_secs(30);
+/// What an attempt is told comes at once or not at all.
+const TOLD_WITHIN: Duration = Duration::from_secs(30);
 
 /// Signals that may wait to be heard: more than anybody sends.
-const CALLS: usize = 16;
+const SIGNALS: usize = 16;
 
-impl Guard {
+impl SupervisorLink {
     /// The line that the parent left.
     ///
     /// # Errors
     /// When there is none.
     pub fn of_parent() -> Result<Self, Error> {
-        let failed = |source| Error::System { operation: "talk to the process that started this one", source };
+        let failed = refused("talk to the process that started this one");
         let frames = Frames::of_parent().map_err(failed)?;
-        let orders = frames.recv(Some(ORDERS_WITHIN)).map_err(|e| failed(std::io::Error::other(e)))?;
-        let (calls, listener) = (frames.try_clone().map_err(failed)?, Arc::default());
+        let attempt = frames.recv(Some(TOLD_WITHIN)).map_err(|e| failed(std::io::Error::other(e)))?;
+        let (passed_on, listener) = (frames.try_clone().map_err(failed)?, Arc::default());
         let shared = Arc::clone(&listener);
         // It is not joined: it waits for the other process as long as this one lives, and touches nothing but the listener.
-        std::thread::Builder::new().name("calls".into()).spawn(move || hear(&calls, &shared)).map_err(failed)?;
+        std::thread::Builder::new()
+            .name("passed on".into())
+            .spawn(move || hear(&passed_on, &shared))
+            .map_err(failed)?;
         let line = Line { frames: Mutex::new(frames), turns: AtomicU64::new(0), listener };
-        Ok(Self { orders: Arc::new(orders), line: Some(Arc::new(line)) })
+        Ok(Self { attempt: Arc::new(attempt), line: Some(Arc::new(line)) })
     }
 
     /// What earlier attempts left.
-    pub fn orders(&self) -> &Orders {
-        &self.orders
+    pub fn attempt(&self) -> &AttemptInfo {
+        &self.attempt
     }
 
     /// Whether somebody starts this process again when it dies.
@@ -131,47 +136,57 @@ impl Guard {
     }
 
     /// The signals that the other process passes on, from here on; none without one.
-    pub(super) fn calls(&self) -> Option<mpsc::Receiver<Signal>> {
+    pub(super) fn signals(&self) -> Option<mpsc::Receiver<Signal>> {
         let line = self.line.as_ref()?;
-        let (sender, receiver) = mpsc::channel(CALLS);
+        let (sender, receiver) = mpsc::channel(SIGNALS);
         *line.listener.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
         Some(receiver)
     }
 
     /// From here on an attempt after this one goes on where it ended.
-    pub(super) fn begun(&self) {
+    pub(crate) fn begun(&self) {
         if let Some(line) = &self.line {
-            line.tell(&Word::Begun);
+            line.tell(&WorkerEvent::Begun);
         }
     }
 
     /// The journal knows something new: if this process dies now, it has not been in vain.
-    pub(super) fn recorded(&self) {
+    pub(crate) fn recorded(&self) {
         if let Some(line) = &self.line {
-            line.tell(&Word::Recorded);
+            line.tell(&WorkerEvent::Recorded);
         }
     }
 
-    /// Work enters; it is under way until what is returned is dropped.
-    pub(super) fn enter(
-        &self,
-        scenes: impl FnOnce() -> Vec<String>,
-        alone: bool,
-    ) -> Option<Arc<dyn Any + Send + Sync>> {
+    /// Work on these items enters; it is under way until what is returned is dropped.
+    pub(crate) fn enter(&self, items: impl FnOnce() -> Vec<String>, alone: bool) -> Option<Arc<InFlight>> {
         let line = self.line.as_ref()?;
         let turn = line.turns.fetch_add(1, Ordering::Relaxed);
-        line.tell(&Word::Entered { turn, scenes: scenes(), alone });
-        Some(Arc::new(Presence { line: Arc::clone(line), turn }))
+        line.tell(&WorkerEvent::Entered { turn, items: items(), alone });
+        Some(Arc::new(InFlight { line: Arc::clone(line), turn }))
+    }
+
+    /// Tells what does not move and ends the process: a thread that does not come back cannot be left behind.
+    pub(crate) fn give_up(&self, stall: &Stall) -> ! {
+        report::eprint_error(&Error::from(stall));
+        leave(if self.is_watched() { ExitCode::Restart } else { ExitCode::Internal })
+    }
+
+    /// The most that the supervisor ever had resident and shared with no other process, in bytes; 0 where there is none or the system does
+    /// not tell.
+    pub(crate) fn peak_of_supervisor(&self) -> u64 {
+        if self.is_watched() { own_parent().and_then(own_peak).unwrap_or(0) } else { 0 }
     }
 }
 
-struct Presence {
+/// Work that has entered; when this is dropped it has left.
+#[derive(Debug)]
+pub struct InFlight {
     line: Arc<Line>,
     turn: u64,
 }
 
-impl Drop for Presence {
+impl Drop for InFlight {
     fn drop(&mut self) {
-        self.line.tell(&Word::Left { turn: self.turn });
+        self.line.tell(&WorkerEvent::Left { turn: self.turn });
     }
 }

@@ -4,25 +4,25 @@ use std::collections::BTreeSet;
 
 /// Bytes of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Memory {
+pub(crate) struct Memory {
     /// Of the machine, or of the control group where that allows less.
-    pub(super) total: u64,
+    pub(crate) total: u64,
     /// Not in use.
-    pub(super) available: u64,
+    pub(crate) available: u64,
 }
 
 /// Cores that this process may use.
-pub(super) fn cores() -> usize {
+pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Name of the machine; empty where the system does not tell.
-pub(super) fn host() -> String {
+pub(crate) fn host() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
 }
 
 /// The memory; `None` where the system does not tell.
-pub(super) fn memory() -> Option<Memory> {
+pub(crate) fn memory() -> Option<Memory> {
     let info = std::fs::read_to_string("/proc/meminfo").ok()?;
     let machine = Memory { total: kib(&info, "MemTotal:")?, available: kib(&info, "MemAvailable:")? };
     let Some((limit, used)) = control_group() else { return Some(machine) };
@@ -30,7 +30,7 @@ pub(super) fn memory() -> Option<Memory> {
 }
 
 /// The file of a library that this process has loaded, by its name.
-pub(super) fn library(name: &str) -> Option<std::path::PathBuf> {
+pub(crate) fn library(name: &str) -> Option<std::path::PathBuf> {
     let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
     let mut files = maps.lines().filter_map(|line| line.find('/').map(|at| std::path::Path::new(&line[at..])));
     files.find(|file| file.file_name().is_some_and(|n| n == name)).map(Into::into)
@@ -47,12 +47,12 @@ fn control_group() -> Option<(u64, u64)> {
 }
 
 /// Whether the NVIDIA driver is there.
-pub(super) fn has_nvidia_driver() -> bool {
+pub(crate) fn has_nvidia_driver() -> bool {
     std::path::Path::new("/proc/driver/nvidia/version").exists()
 }
 
 /// Models of the GPUs that the NVIDIA driver knows, each once: kernels, and so bytes, differ from one to the next.
-pub(super) fn gpu_models() -> String {
+pub(crate) fn gpu_models() -> String {
     let folders = std::fs::read_dir("/proc/driver/nvidia/gpus").into_iter().flatten().filter_map(Result::ok);
     let texts = folders.filter_map(|gpu| std::fs::read_to_string(gpu.path().join("information")).ok());
     models(texts)
@@ -65,15 +65,9 @@ fn models(information: impl Iterator<Item = String>) -> String {
 }
 
 /// The most that this process ever had resident, in bytes; 0 where the system does not tell.
-pub(super) fn peak_rss() -> u64 {
+pub(crate) fn peak_rss() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     kib(&status, "VmHWM:").unwrap_or(0)
-}
-
-/// The most that the process that started this one ever had resident and shared with no other, in bytes; 0 where the system does not
-/// tell.
-pub(super) fn peak_of_parent() -> u64 {
-    crate::process::own_parent().and_then(crate::process::own_peak).unwrap_or(0)
 }
 
 /// A figure in KiB of a `name: figure kB` text, in bytes.
