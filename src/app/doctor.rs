@@ -39,12 +39,31 @@ fn torch(diagnosis: &mut Diagnosis) {
         diagnosis.problem(&problem);
     }
     match infer::torch_problem(DeviceId::Cuda(0)) {
-        None => diagnosis.fact("GPUs", &infer::cuda_devices().to_string()),
+        None => gpus(diagnosis),
         Some(why) => {
             diagnosis.fact("GPUs", &format!("none: {why}"));
             if machine::has_nvidia_driver() && cfg!(feature = "torch") {
                 diagnosis.problem(&format!("there is an NVIDIA driver, and swath cannot use it: {why}"));
             }
+        }
+    }
+}
+
+/// Each GPU with its class: runs that are to give equal bytes keep to one.
+fn gpus(diagnosis: &mut Diagnosis) {
+    let n_gpus = infer::cuda_devices();
+    diagnosis.fact("GPUs", &n_gpus.to_string());
+    for number in 0..n_gpus {
+        match infer::gpu(number) {
+            Ok(gpu) => {
+                diagnosis.fact(&format!("cuda:{number}"), &gpu.to_string());
+                if !gpu.has_kernels() {
+                    diagnosis.problem(&format!(
+                        "this libtorch has no kernels for cuda:{number}, {gpu}: leave it out of --devices, or use a libtorch built for it"
+                    ));
+                }
+            }
+            Err(why) => diagnosis.problem(&format!("cuda:{number} does not say what it is: {why}")),
         }
     }
 }

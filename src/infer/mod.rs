@@ -14,6 +14,7 @@ mod engine;
 mod failure;
 mod fake;
 mod faulty;
+mod gpu;
 mod host;
 mod input;
 mod logits;
@@ -27,7 +28,8 @@ mod torch_engine;
 
 pub use batch::{RawBatch, TileFault, TileResult};
 pub use device::{Device, DeviceError, Done, Known, PassRan, PassWork, Wanted, Work, open_combiner, open_devices};
+pub use gpu::Gpu;
 pub use logits::Logits;
 #[cfg(feature = "torch")]
 pub use torch_engine::{OutputDrift, Probe};
-pub use torch_engine::{check_weights, cuda_devices, libtorch_version, torch_problem};
+pub use torch_engine::{check_weights, cuda_devices, gpu, libtorch_version, torch_problem};

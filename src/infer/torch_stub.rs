@@ -26,6 +26,14 @@ pub fn cuda_devices() -> usize {
     0
 }
 
+/// There is none.
+///
+/// # Errors
+/// Always.
+pub fn gpu(_number: usize) -> Result<crate::infer::Gpu, String> {
+    Err(MISSING.into())
+}
+
 /// Nothing to compare with: only libtorch knows the variables of a network.
 ///
 /// # Errors

@@ -1,7 +1,5 @@
 //! What this machine has, as far as a schedule needs it.
 
-use std::collections::BTreeSet;
-
 /// Bytes of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Memory {
@@ -51,19 +49,6 @@ pub(crate) fn has_nvidia_driver() -> bool {
     std::path::Path::new("/proc/driver/nvidia/version").exists()
 }
 
-/// Models of the GPUs that the NVIDIA driver knows, each once: kernels, and so bytes, differ from one to the next.
-pub(crate) fn gpu_models() -> String {
-    let folders = std::fs::read_dir("/proc/driver/nvidia/gpus").into_iter().flatten().filter_map(Result::ok);
-    let texts = folders.filter_map(|gpu| std::fs::read_to_string(gpu.path().join("information")).ok());
-    models(texts)
-}
-
-fn models(information: impl Iterator<Item = String>) -> String {
-    let model = |text: String| text.lines().find_map(|l| l.strip_prefix("Model:")).map(|m| m.trim().to_owned());
-    let models: BTreeSet<String> = information.filter_map(model).collect();
-    models.into_iter().collect::<Vec<_>>().join(" + ")
-}
-
 /// The most that this process ever had resident, in bytes; 0 where the system does not tell.
 pub(crate) fn peak_rss() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -79,13 +64,6 @@ fn kib(text: &str, name: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn gpu_models_are_named_once() {
-        let text = |model: &str| format!("Model: \t\t {model}\nIRQ:   \t\t 1\n");
-        let all = ["NVIDIA H200", "NVIDIA H100", "NVIDIA H200"].map(text);
-        assert_eq!(models(all.into_iter()), "NVIDIA H100 + NVIDIA H200");
-    }
 
     #[test]
     fn figures_are_read_in_kib() {

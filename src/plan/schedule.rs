@@ -17,6 +17,14 @@ pub enum DeviceId {
 }
 
 impl DeviceId {
+    /// Its number, where it is a GPU.
+    pub const fn gpu(self) -> Option<usize> {
+        match self {
+            Self::Cpu => None,
+            Self::Cuda(number) => Some(number),
+        }
+    }
+
     /// Batches that it has at a time: a GPU never waits for the next one, a core has no use for a second.
     pub const fn in_flight(self) -> usize {
         match self {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Assign;
 use crate::app::Error;
 use crate::config::{ByteSize, Pipeline, Precision, Weights};
-use crate::infer;
+use crate::infer::{self, DeviceError, Gpu};
 use crate::lifecycle::machine;
 use crate::plan::{
     BackendKind, Decode, DeviceId, MemberPlan, Plan, Planned, Planner, Promise, ScanOptions, Schedule, doubts, scan,
@@ -66,7 +66,7 @@ const READERS_DEFAULT: usize = 4;
 pub fn prepare(request: &JobRequest) -> Result<Job, Error> {
     let pipeline = Pipeline::load(&request.pipeline, &request.settings)?;
     let mut schedule = schedule(request, &pipeline)?;
-    let device_class = device_class(&schedule.devices)?;
+    let device_class = device_class(&schedule.devices, request.backend)?;
     let members = members(&pipeline, request.backend, &device_class)?;
     let scanned = scan(&request.scan)?;
     let of_scan = scanned.warnings.clone();
@@ -144,13 +144,37 @@ fn default_devices(backend: BackendKind, cores: usize) -> Vec<DeviceId> {
     if n_gpus > 0 { (0..n_gpus).map(DeviceId::Cuda).collect() } else { vec![DeviceId::Cpu; cores] }
 }
 
-/// What decides the bytes: CPUs and GPUs do not round alike, so a run keeps to one kind.
-fn device_class(devices: &[DeviceId]) -> Result<String, Error> {
-    let n_cpus = devices.iter().filter(|d| **d == DeviceId::Cpu).count();
-    match n_cpus {
-        0 => Ok(format!("cuda {}", machine::gpu_models())),
-        n if n == devices.len() => Ok("cpu".into()),
-        _ => Err(Error::Usage("--devices mixes cpu and cuda, which do not give the same bytes; name one kind".into())),
+/// What decides the bytes: neither CPUs and GPUs nor GPUs of different kinds round alike, so a run keeps to one kind. A GPU that does not
+/// answer says nothing: whether it is to be had is looked at later.
+fn device_class(devices: &[DeviceId], backend: BackendKind) -> Result<String, Error> {
+    let gpus: Vec<usize> = devices.iter().filter_map(|device| device.gpu()).collect();
+    match gpus.len() {
+        0 => return Ok("cpu".into()),
+        n if n == devices.len() => {}
+        _ => {
+            let text = "--devices mixes cpu and cuda, which do not give the same bytes; name one kind";
+            return Err(Error::Usage(text.into()));
+        }
+    }
+    if backend == BackendKind::Fake {
+        return Ok("cuda".into());
+    }
+    let answers = gpus.into_iter().filter_map(|number| Some((number, infer::gpu(number).ok()?)));
+    one_class(&answers.collect::<Vec<_>>())
+}
+
+/// The class that these GPUs have in common.
+fn one_class(gpus: &[(usize, Gpu)]) -> Result<String, Error> {
+    let Some((first, gpu)) = gpus.first() else { return Ok("cuda".into()) };
+    match gpus.iter().find(|(_, other)| other.class() != gpu.class()) {
+        None => Ok(gpu.class()),
+        Some((number, other)) => Err(DeviceError::Missing {
+            device: DeviceId::Cuda(*number),
+            detail: format!(
+                "it is an {other}, and cuda:{first} is an {gpu}: they would not give the same bytes; name --devices of one kind"
+            ),
+        }
+        .into()),
     }
 }
 
@@ -231,4 +255,21 @@ fn warnings(planned: &Planned, promise: &Promise) -> Vec<String> {
         ));
     }
     warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_classes_of_gpus_are_refused_with_both() {
+        let gpu =
+            |name: &str, multiprocessors| Gpu { name: name.into(), capability: (9, 0), multiprocessors, cudnn: 91_002 };
+        let (one, other) = (gpu("NVIDIA H100 80GB HBM3", 132), gpu("NVIDIA H100 PCIe", 114));
+        assert_eq!(one_class(&[(0, one.clone()), (2, one.clone())]).unwrap(), "cuda sm_90, 132 SMs, cuDNN 91002");
+        let error = one_class(&[(0, one.clone()), (1, one), (3, other)]).unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, Error::Device(DeviceError::Missing { device: DeviceId::Cuda(3), .. })), "{text}");
+        assert!(text.contains("114 SMs") && text.contains("132 SMs") && text.contains("--devices"), "{text}");
+    }
 }

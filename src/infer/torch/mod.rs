@@ -238,6 +238,14 @@ pub fn cuda_devices() -> usize {
     cuda::device_count().map_or(0, |n| usize::try_from(n).unwrap_or(0))
 }
 
+/// What the GPU of this number is.
+///
+/// # Errors
+/// When there is none, or the driver does not tell.
+pub fn gpu(number: usize) -> Result<crate::infer::Gpu, String> {
+    cuda::gpu(number)
+}
+
 /// Compares the weights files of a plan with their networks without reading the values: what opening a device would refuse
 /// for its shape.
 ///
