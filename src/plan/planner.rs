@@ -6,10 +6,11 @@ use super::model::batch_bytes;
 use super::passes::{dispensable, passes};
 use super::scan::label;
 use super::unit::{Unit, admission_needs, units_of};
-use super::{BackendKind, MemberPlan, PLAN_FORMAT, Plan, Plane, Scanned, ScannedScene, Scene, Schedule};
+use super::{BackendKind, MemberPlan, PLAN_FORMAT, Plan, Scanned, ScannedScene, Scene, Schedule};
 use crate::config::{ByteSize, Pipeline, count};
 use crate::geom::Size;
 use crate::journal::FailureRecord;
+use crate::outputs::planes_of;
 use crate::raster::{OpenSource, RasterError, RasterSource, SceneHeader};
 
 /// A scene that was left out in planning.
@@ -133,11 +134,11 @@ impl Planner<'_> {
             backend: self.backend,
             device_class: self.device_class,
             intra_op_threads: 1,
+            planes: planes_of(&self.pipeline),
             pipeline: self.pipeline,
             members: self.members,
             dispensable: dispensable(&passes),
             passes,
-            planes: vec![Plane::Labels],
             bands,
             root: scanned.root,
             scenes,

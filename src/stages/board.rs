@@ -9,8 +9,8 @@ use super::message::Ticket;
 use super::pace::Pace;
 use super::terms::{Ahead, Terms};
 use crate::journal::{Checkpoints, Conceded, FailureRecord, Location, SceneRecord, StageKey};
-use crate::outputs::kinds_of;
-use crate::plan::{Concessions, Keys, Plan, UnitGeometry, output_key};
+use crate::outputs::{OutputKind, kinds_of};
+use crate::plan::{Concessions, Keys, Plan, UnitGeometry};
 use crate::raster::{OpenSource, RasterError, Warnings};
 
 /// Counters for whoever watches.
@@ -137,19 +137,18 @@ impl Board {
         self.terms().begin(&self.plan, unit)
     }
 
-    /// Key of the label map of a scene whose units have all begun.
-    pub fn map_key(&self, scene: u32) -> StageKey {
-        self.keys.map(&self.plan, &self.terms().concessions, scene as usize)
+    /// Key of an output of a scene whose units have all begun.
+    pub fn output_key(&self, scene: u32, kind: &dyn OutputKind) -> StageKey {
+        self.keys.output(&self.plan, &self.terms().concessions, scene as usize, kind)
     }
 
     /// Keys of what goes into the archive, in the plan's order.
     pub fn packed_keys(&self) -> Vec<StageKey> {
-        let of_scene = |(scene, map): (usize, StageKey)| {
-            let name = &self.plan.scenes[scene].name;
-            let packed = kinds_of(&self.plan.pipeline).filter(|kind| kind.packed(name).is_some());
-            packed.map(move |kind| output_key(&self.plan, scene, &map, kind)).collect::<Vec<_>>()
+        let packed = |keys: Vec<StageKey>| {
+            let all = kinds_of(&self.plan.pipeline).zip(keys);
+            all.filter(|(kind, _)| kind.is_packed()).map(|(_, key)| key)
         };
-        self.keys.maps(&self.plan, &self.concessions()).into_iter().enumerate().flat_map(of_scene).collect()
+        self.keys.outputs(&self.plan, &self.concessions()).into_iter().flat_map(packed).collect()
     }
 
     /// What still holds of a scene that is not done.

@@ -359,15 +359,14 @@ impl Record {
             if let Some(failed) = failed {
                 failed.action = action;
             }
-            let packed = kinds_of(pipeline).filter_map(|kind| Some((kind, kind.packed(name)?)));
-            for (kind, packed) in packed.filter(|_| is_packed) {
+            for kind in kinds_of(pipeline).filter(|kind| is_packed && kind.is_packed()) {
                 let size = size.ok_or_else(|| Error::Internal(format!("`{name}` has no size")))?;
-                let file = || kind.files(name).into_iter().next().unwrap_or_default();
+                let file = kind.files(name).swap_remove(0);
                 let content = match partial_value(partial).filter(|_| lacks) {
                     Some(value) => Content::Blank(value),
-                    None => Content::File(outputs.layout.dir.join(file())),
+                    None => Content::File(outputs.layout.dir.join(&file)),
                 };
-                entries.push(Entry { name: packed, size, content });
+                entries.push(Entry { name: file[kind.folder().len() + 1..].to_owned(), size, content });
             }
         }
         Ok(entries)
