@@ -37,8 +37,8 @@ pub use models::{check_models, list_models, show_model};
 pub use plan::{PlanOptions, plan};
 pub use replace::Output;
 pub use run::{
-    Ended, Extent, Job, JobRequest, Partial, Parts, RunOptions, Running, StageName, execute, prepare, run, schedule,
-    wire, wire_tiles,
+    Ended, Goal, Job, JobRequest, PartialArchive, Parts, RunOptions, Running, StageName, execute, prepare, run,
+    schedule, wire, wire_tiles,
 };
 pub use standing::{Standing, Verified, collect_garbage, collect_old_outputs, recorded_command, status, verify};
 pub use supervisor::{SUPERVISED, restart_code, supervise};

@@ -16,10 +16,10 @@ pub(super) mod resume;
 pub(super) mod throughput;
 mod wire;
 
-pub use execute::{Ended, Partial, RunOptions, execute};
+pub use execute::{Ended, PartialArchive, RunOptions, execute};
 pub use prepare::{Job, JobRequest, prepare, schedule};
 pub use resume::StageName;
-pub use wire::{Extent, Parts, Running, wire, wire_tiles};
+pub use wire::{Goal, Parts, Running, wire, wire_tiles};
 
 use super::{Clock, Error};
 use crate::config::{count, format_bytes};

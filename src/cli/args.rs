@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::app::{Partial, RunOptions};
+use crate::app::{PartialArchive, RunOptions};
 use crate::config::{ByteSize, parse_duration};
 use crate::plan::DeviceId;
 
@@ -483,7 +483,7 @@ pub(super) struct JobArgs {
         default_missing_value = "omit",
         value_parser = partial
     )]
-    pub(super) allow_partial: Option<Partial>,
+    pub(super) allow_partial: Option<PartialArchive>,
 }
 
 /// Names of backends.
@@ -558,11 +558,11 @@ fn parse_budget(text: &str) -> Result<u64, String> {
     if bytes > 0 { Ok(bytes) } else { Err(bad()) }
 }
 
-fn partial(text: &str) -> Result<Partial, String> {
+fn partial(text: &str) -> Result<PartialArchive, String> {
     let bad = || format!("`{text}` is neither omit nor blank:VALUE");
     match text.split_once(':') {
-        None if text == "omit" => Ok(Partial::Omit),
-        Some(("blank", value)) => value.parse().map(Partial::Blank).map_err(|_| bad()),
+        None if text == "omit" => Ok(PartialArchive::Omit),
+        Some(("blank", value)) => value.parse().map(PartialArchive::Blank).map_err(|_| bad()),
         _ => Err(bad()),
     }
 }
@@ -587,9 +587,9 @@ mod tests {
             let Command::Run(args) = parsed.command else { panic!("not run") };
             args.job.allow_partial
         };
-        assert_eq!(how("--allow-partial"), Some(Partial::Omit));
-        assert_eq!(how("--allow-partial=omit"), Some(Partial::Omit));
-        assert_eq!(how("--allow-partial=blank:7"), Some(Partial::Blank(7)));
+        assert_eq!(how("--allow-partial"), Some(PartialArchive::Omit));
+        assert_eq!(how("--allow-partial=omit"), Some(PartialArchive::Omit));
+        assert_eq!(how("--allow-partial=blank:7"), Some(PartialArchive::Blank(7)));
         assert!(parse("swath run p.toml -i in -o out --allow-partial=blank:x").is_err());
     }
 
