@@ -6,7 +6,7 @@ use super::run::disk::{self, Done};
 use super::run::outputs::Outputs;
 use super::run::resume::{Found, holds, look_back};
 use super::run::{preconditions, record, throughput};
-use super::{Error, Job, JobRequest, Partial, RunOptions, prepare};
+use super::{Error, Job, JobRequest, PartialArchive, RunOptions, prepare};
 use crate::infer;
 use crate::journal::{FailureRecord, Journal};
 use crate::lifecycle::Lock;
@@ -21,7 +21,7 @@ pub struct PlanOptions {
     /// Whether files that no earlier run wrote may be replaced.
     pub overwrite: bool,
     /// What becomes of the archive when scenes failed.
-    pub partial: Partial,
+    pub partial: PartialArchive,
 }
 
 /// Plans, checks what `swath run` would check before any work, the weights against their networks too, and sums up.

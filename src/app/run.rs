@@ -18,10 +18,10 @@ pub(super) mod throughput;
 mod wire;
 
 pub use assign::Assign;
-pub use execute::{Ended, Partial, RunOptions, execute};
+pub use execute::{Ended, PartialArchive, RunOptions, execute};
 pub use prepare::{Job, JobRequest, prepare, schedule};
 pub use resume::StageName;
-pub use wire::{Extent, Parts, Running, wire, wire_tiles};
+pub use wire::{Goal, Parts, Running, wire, wire_tiles};
 
 use super::Error;
 use crate::lifecycle::Clock;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
-use crate::app::{Assign, Partial, RunOptions, StageName, Target};
+use crate::app::{Assign, PartialArchive, RunOptions, StageName, Target};
 use crate::config::{ByteSize, Span};
 use crate::plan::{BackendKind, Decode, DeviceId};
 use crate::report::ProgressForm;
@@ -456,7 +456,7 @@ pub(super) struct JobArgs {
 
     /// Pack submit.zip although scenes failed: without them (omit) or with a mask of one value in their place (blank:VALUE).
     #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "omit")]
-    pub(super) allow_partial: Option<Partial>,
+    pub(super) allow_partial: Option<PartialArchive>,
 }
 
 #[derive(Debug, Args)]
@@ -545,9 +545,9 @@ mod tests {
             let Command::Run(args) = parsed.command else { panic!("not run") };
             args.job.allow_partial
         };
-        assert_eq!(how("--allow-partial"), Some(Partial::Omit));
-        assert_eq!(how("--allow-partial=omit"), Some(Partial::Omit));
-        assert_eq!(how("--allow-partial=blank:7"), Some(Partial::Blank(7)));
+        assert_eq!(how("--allow-partial"), Some(PartialArchive::Omit));
+        assert_eq!(how("--allow-partial=omit"), Some(PartialArchive::Omit));
+        assert_eq!(how("--allow-partial=blank:7"), Some(PartialArchive::Blank(7)));
         assert!(parse("swath run p.toml -i in -o out --allow-partial=blank:x").is_err());
     }
 

@@ -26,8 +26,8 @@ impl OutputKind for ColorPicture {
         outputs.color
     }
 
-    fn packed(&self, _: &str) -> Option<String> {
-        None
+    fn is_packed(&self) -> bool {
+        false
     }
 
     fn key(&self, key: KeyHasher, pipeline: &Pipeline) -> KeyHasher {

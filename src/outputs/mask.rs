@@ -26,8 +26,8 @@ impl OutputKind for Mask {
         true
     }
 
-    fn packed(&self, scene: &str) -> Option<String> {
-        Some(format!("{scene}.png"))
+    fn is_packed(&self) -> bool {
+        true
     }
 
     fn key(&self, key: KeyHasher, pipeline: &Pipeline) -> KeyHasher {

@@ -1,9 +1,10 @@
 //! What is written of each scene: one file of this folder per kind of output.
 //!
-//! A kind ([`OutputKind`]) says where its files lie below the run directory, what its bytes depend on, how large it can become, what of
-//! it goes into submit.zip, and makes a [`RowWriter`], which takes a scene's rows from top to bottom: memory is one row, whatever the size
-//! of the scene. The files that one writer leaves have one verdict: they are renamed and recorded together, and if one of them is
-//! damaged or gone all of them are made anew. Kinds do not know each other: a scene whose mask still holds has only its picture made.
+//! A kind ([`OutputKind`]) says where its files lie below the run directory, which planes ([`Plane`]) it is made of and what else its
+//! bytes depend on, how large it can become, whether it goes into submit.zip, and makes a [`RowWriter`], which takes a scene's rows from
+//! top to bottom: memory is one row, whatever the size of the scene. The files that one writer leaves have one verdict: they are renamed
+//! and recorded together, and if one of them is damaged or gone all of them are made anew. Kinds do not know each other: of a scene whose
+//! mask still holds only the picture is made.
 //!
 //! A new kind is a file here, a line in [`KINDS`], a key of `[outputs]` in the pipeline file (`config`), and a test.
 //!
@@ -14,6 +15,7 @@ pub mod color;
 mod error;
 mod layout;
 pub mod mask;
+mod plane;
 mod png;
 
 use std::fmt::Debug;
@@ -21,10 +23,10 @@ use std::path::Path;
 
 pub use error::OutputError;
 pub use layout::OutputLayout;
+pub use plane::{Plane, planes_of};
 pub use png::{LabelPng, MaskReader, constant};
 
 use crate::atomic::WrittenFile;
-use crate::config::classes::ClassId;
 use crate::config::{Outputs, Pipeline};
 use crate::geom::Size;
 use crate::journal::KeyHasher;
@@ -56,10 +58,15 @@ pub trait OutputKind: Debug + Sync {
         vec![format!("{}/{scene}.png", self.folder())]
     }
 
-    /// What the file that goes into submit.zip, the first one, is called there; `None` where none does.
-    fn packed(&self, scene: &str) -> Option<String>;
+    /// Whether the first of its files goes into submit.zip, under the name that it has below the folder.
+    fn is_packed(&self) -> bool;
 
-    /// Adds what its bytes depend on beside the label map.
+    /// The planes that it is made of.
+    fn planes(&self) -> &'static [Plane] {
+        &[Plane::Labels]
+    }
+
+    /// Adds what its bytes depend on beside its planes.
     fn key(&self, key: KeyHasher, pipeline: &Pipeline) -> KeyHasher;
 
     /// Most bytes that its files take.
@@ -80,11 +87,11 @@ pub trait OutputKind: Debug + Sync {
 
 /// The files of one kind and one scene being written. Dropped, it leaves nothing behind.
 pub trait RowWriter: Send {
-    /// Appends whole rows, one or more.
+    /// Appends one row: its pixels in each plane of the kind, in that order.
     ///
     /// # Errors
-    /// When the labels are no whole rows or too many, one has no entry in the class table, or the write fails.
-    fn push(&mut self, labels: &[ClassId]) -> Result<(), OutputError>;
+    /// When it is no whole row or one too many, a label has no entry in the class table, or the write fails.
+    fn push(&mut self, planes: &[&[u8]]) -> Result<(), OutputError>;
 
     /// Ends the files.
     ///

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{Concessions, MemberPlan, Pass, Plan, Plane, Tile, Unit, UnitGeometry, View};
 use crate::geom::{PixelRect, Size};
 use crate::journal::{KeyHasher, StageKey};
-use crate::outputs::OutputKind;
+use crate::outputs::{OutputKind, kinds_of};
 
 /// Computes keys. Made once per plan.
 #[derive(Clone, Debug)]
@@ -81,27 +81,32 @@ impl Keys {
         tiles.fold(key, |key, tile| key.key(&self.tile("tile", geometry, tile).finish())).finish()
     }
 
-    /// The label map of every scene, as its outputs show it, under these concessions, in the plan's order.
-    pub fn maps(&self, plan: &Plan, concessions: &Concessions) -> Vec<StageKey> {
-        let mut keys: Vec<KeyHasher> = plan.scenes.iter().map(|_| map(plan)).collect();
+    /// The outputs of every scene under these concessions, by scene and kind, in the order of the plan and its kinds.
+    pub fn outputs(&self, plan: &Plan, concessions: &Concessions) -> Vec<Vec<StageKey>> {
+        let begin = |scene| kinds_of(&plan.pipeline).map(move |kind| begin(plan, scene, kind));
+        let mut keys: Vec<Vec<KeyHasher>> = (0..plan.scenes.len()).map(|scene| begin(scene).collect()).collect();
         for unit in 0..plan.units.len() {
             let geometry = concessions.geometry(plan, unit);
             for (idx, part) in (0..).zip(&geometry.parts) {
-                let scene = part.scene as usize;
-                let key = std::mem::replace(&mut keys[scene], KeyHasher::new(""));
-                keys[scene] = self.planes(&geometry, idx).fold(key, |key, plane| key.key(&plane));
+                let planes: Vec<StageKey> = self.planes(&geometry, idx).collect();
+                for (key, kind) in keys[part.scene as usize].iter_mut().zip(kinds_of(&plan.pipeline)) {
+                    let own = kind.planes().iter().map(|plane| &planes[plan.position(*plane)]);
+                    *key = own.fold(std::mem::replace(key, KeyHasher::new("")), KeyHasher::key);
+                }
             }
         }
-        keys.into_iter().map(KeyHasher::finish).collect()
+        keys.into_iter().map(|kinds| kinds.into_iter().map(KeyHasher::finish).collect()).collect()
     }
 
-    /// The label map of one scene: the same as among those of all.
-    pub fn map(&self, plan: &Plan, concessions: &Concessions, scene: usize) -> StageKey {
-        let mut key = map(plan);
+    /// One output of one scene: the same as among all.
+    pub fn output(&self, plan: &Plan, concessions: &Concessions, scene: usize, kind: &dyn OutputKind) -> StageKey {
+        let mut key = begin(plan, scene, kind);
         for unit in plan.units_of(scene) {
             let geometry = concessions.geometry(plan, unit);
-            let own = (0..).zip(&geometry.parts).filter(|(_, part)| part.scene as usize == scene);
-            key = own.fold(key, |key, (idx, _)| self.planes(&geometry, idx).fold(key, |key, plane| key.key(&plane)));
+            for (idx, _) in (0..).zip(&geometry.parts).filter(|(_, part)| part.scene as usize == scene) {
+                let own = kind.planes().iter().map(|plane| self.plane(&geometry, idx, *plane));
+                key = own.fold(key, |key, plane| key.key(&plane));
+            }
         }
         key.finish()
     }
@@ -115,15 +120,10 @@ impl Keys {
     }
 }
 
-/// What a scene's label map depends on beside the labels of its parts.
-fn map(plan: &Plan) -> KeyHasher {
-    KeyHasher::new("map").value(&plan.pipeline.post)
-}
-
-/// One kind of output of a scene with this label map.
-pub fn output_key(plan: &Plan, scene: usize, map: &StageKey, kind: &dyn OutputKind) -> StageKey {
-    let key = KeyHasher::new("output").text(kind.folder()).text(&plan.scenes[scene].name).key(map);
-    kind.key(key, &plan.pipeline).finish()
+/// What an output of a scene depends on beside its planes.
+fn begin(plan: &Plan, scene: usize, kind: &dyn OutputKind) -> KeyHasher {
+    let key = KeyHasher::new("output").text(kind.folder()).text(&plan.scenes[scene].name).value(&plan.pipeline.post);
+    kind.key(key, &plan.pipeline)
 }
 
 /// A member as it is needs no word about its view.

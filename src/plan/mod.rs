@@ -26,7 +26,7 @@ mod unit;
 pub use concessions::Concessions;
 pub use doubts::{declared_nodata, doubts};
 pub use footprint::Footprint;
-pub use keys::{Keys, output_key};
+pub use keys::Keys;
 pub use model::{BackendKind, MemberPlan, PLAN_FORMAT, Plan, PlanTotals, Scene};
 pub use passes::{Pass, View};
 pub use planes::{Plane, TilePlanes};

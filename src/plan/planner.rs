@@ -6,10 +6,11 @@ use super::model::batch_bytes;
 use super::passes::{dispensable, passes};
 use super::scan::label;
 use super::unit::{Unit, admission_needs, units_of};
-use super::{BackendKind, MemberPlan, PLAN_FORMAT, Plan, Plane, Scanned, ScannedScene, Scene, Schedule};
+use super::{BackendKind, MemberPlan, PLAN_FORMAT, Plan, Scanned, ScannedScene, Scene, Schedule};
 use crate::config::{ByteSize, Pipeline};
 use crate::geom::Size;
 use crate::journal::FailureRecord;
+use crate::outputs::planes_of;
 use crate::raster::{OpenSource, RasterError, RasterSource, SceneHeader};
 use crate::words::count;
 
@@ -52,14 +53,14 @@ pub enum PlanError {
 }
 
 /// Why one scene has no place in the plan.
-enum Trouble {
+enum Unplanned {
     /// It is at fault: its size, where that much is known, and the cause.
     Scene(Option<Size>, String),
     /// It is not.
     Plan(PlanError),
 }
 
-impl From<RasterError> for Trouble {
+impl From<RasterError> for Unplanned {
     fn from(error: RasterError) -> Self {
         let has_decoder = !matches!(error, RasterError::NoDecoder { .. });
         if has_decoder { Self::Scene(None, error.to_string()) } else { Self::Plan(PlanError::NoDecoder(error)) }
@@ -115,10 +116,10 @@ impl Planner<'_> {
             let path = scanned.root.join(&found.file);
             match self.scene(&found, &path, reader.as_mut()) {
                 Ok(scene) => scenes.push(scene),
-                Err(Trouble::Scene(size, cause)) => {
+                Err(Unplanned::Scene(size, cause)) => {
                     refused.push(Refusal::new(found.name, label(&path, found.page), size, cause))
                 }
-                Err(Trouble::Plan(error)) => return Err(error),
+                Err(Unplanned::Plan(error)) => return Err(error),
             }
         }
         // Largest first, so that the last units are small and no worker waits long at the end; equal shapes side by side, to batch.
@@ -134,11 +135,11 @@ impl Planner<'_> {
             backend: self.backend,
             device_class: self.device_class,
             intra_op_threads: 1,
+            planes: planes_of(&self.pipeline),
             pipeline: self.pipeline,
             members: self.members,
             dispensable: dispensable(&passes),
             passes,
-            planes: vec![Plane::Labels],
             bands,
             root: scanned.root,
             scenes,
@@ -152,10 +153,10 @@ impl Planner<'_> {
     }
 
     /// Looks at one scene.
-    fn scene(&self, found: &ScannedScene, path: &Path, reader: &mut dyn RasterSource) -> Result<Scene, Trouble> {
+    fn scene(&self, found: &ScannedScene, path: &Path, reader: &mut dyn RasterSource) -> Result<Scene, Unplanned> {
         let identity = self.source.identify(path)?;
         let header = reader.inspect(path, found.page)?;
-        let of_size = |cause: String| Trouble::Scene(Some(header.size), cause);
+        let of_size = |cause: String| Unplanned::Scene(Some(header.size), cause);
         self.check_input(&header).map_err(of_size)?;
         let grid = self.pipeline.tiling.grid(header.size).map_err(|e| of_size(e.to_string()))?;
         if grid.n_tiles() > MOST_TILES {

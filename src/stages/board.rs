@@ -9,8 +9,8 @@ use super::message::Ticket;
 use super::pace::Pace;
 use super::terms::{Ahead, Terms};
 use crate::journal::{Checkpoints, Conceded, FailureRecord, Location, SceneRecord, StageKey};
-use crate::outputs::kinds_of;
-use crate::plan::{Concessions, Keys, Plan, UnitGeometry, output_key};
+use crate::outputs::{OutputKind, kinds_of};
+use crate::plan::{Concessions, Keys, Plan, UnitGeometry};
 use crate::raster::{OpenSource, RasterError, Warnings};
 
 /// Counters for whoever watches.
@@ -60,7 +60,7 @@ pub struct Board {
     plan: Plan,
     keys: Keys,
     terms: Mutex<Terms>,
-    memory: PriorResults,
+    prior: PriorResults,
     put_off: PutOff,
     source: Arc<dyn OpenSource>,
     failed: Vec<AtomicBool>,
@@ -87,13 +87,13 @@ impl PutOff {
 
 impl Board {
     /// A board on which no scene has failed.
-    pub fn new(plan: Plan, concessions: Concessions, memory: PriorResults, source: Arc<dyn OpenSource>) -> Self {
+    pub fn new(plan: Plan, concessions: Concessions, prior: PriorResults, source: Arc<dyn OpenSource>) -> Self {
         let n = plan.scenes.len();
         Self {
             keys: Keys::new(&plan),
             terms: Mutex::new(Terms::new(&plan, concessions)),
             put_off: PutOff::nothing(&plan),
-            memory,
+            prior,
             source,
             failed: (0..n).map(|_| AtomicBool::new(false)).collect(),
             failures: Mutex::new(vec![None; n]),
@@ -137,24 +137,23 @@ impl Board {
         self.terms().begin(&self.plan, unit)
     }
 
-    /// Key of the label map of a scene whose units have all begun.
-    pub fn map_key(&self, scene: u32) -> StageKey {
-        self.keys.map(&self.plan, &self.terms().concessions, scene as usize)
+    /// Key of an output of a scene whose units have all begun.
+    pub fn output_key(&self, scene: u32, kind: &dyn OutputKind) -> StageKey {
+        self.keys.output(&self.plan, &self.terms().concessions, scene as usize, kind)
     }
 
     /// Keys of what goes into the archive, in the plan's order.
     pub fn packed_keys(&self) -> Vec<StageKey> {
-        let of_scene = |(scene, map): (usize, StageKey)| {
-            let name = &self.plan.scenes[scene].name;
-            let packed = kinds_of(&self.plan.pipeline).filter(|kind| kind.packed(name).is_some());
-            packed.map(move |kind| output_key(&self.plan, scene, &map, kind)).collect::<Vec<_>>()
+        let packed = |keys: Vec<StageKey>| {
+            let all = kinds_of(&self.plan.pipeline).zip(keys);
+            all.filter(|(kind, _)| kind.is_packed()).map(|(_, key)| key)
         };
-        self.keys.maps(&self.plan, &self.concessions()).into_iter().enumerate().flat_map(of_scene).collect()
+        self.keys.outputs(&self.plan, &self.concessions()).into_iter().flat_map(packed).collect()
     }
 
     /// What still holds of a scene that is not done.
     pub fn kept(&self, scene: u32) -> Option<&SceneRecord> {
-        self.memory.kept[scene as usize].as_ref()
+        self.prior.kept[scene as usize].as_ref()
     }
 
     /// Finds out which units this pass is about, and which of them the networks must see: they wait until they begin.
@@ -162,12 +161,12 @@ impl Board {
         let concessions = self.concessions();
         let mut needs = vec![false; self.plan.units.len()];
         let mut open_units = needs.clone();
-        for (unit, _) in self.plan.units_with(|scene| !self.memory.done[scene]) {
+        for (unit, _) in self.plan.units_with(|scene| !self.prior.done[scene]) {
             let geometry = concessions.geometry(&self.plan, unit);
             let open = (0..).zip(&geometry.parts).filter(|(_, part)| !self.is_done(part.scene));
             let is_stored = |part| self.has_planes(&geometry, part) || self.has_logits(&geometry, part);
             open_units[unit] = true;
-            needs[unit] = open.into_iter().any(|(part, _)| self.memory.entries.is_empty() || !is_stored(part));
+            needs[unit] = open.into_iter().any(|(part, _)| self.prior.entries.is_empty() || !is_stored(part));
         }
         self.terms().note_needs(open_units, needs);
     }
@@ -210,13 +209,13 @@ impl Board {
     }
 
     /// What is known already.
-    pub fn memory(&self) -> &PriorResults {
-        &self.memory
+    pub fn prior(&self) -> &PriorResults {
+        &self.prior
     }
 
     /// Where a stored result is.
     pub fn stored(&self, key: &StageKey) -> Option<&Location> {
-        self.memory.entries.get(key)
+        self.prior.entries.get(key)
     }
 
     /// Whether every plane of a part is stored.
@@ -240,7 +239,7 @@ impl Board {
 
     /// Whether a scene was done before this run.
     pub fn is_done(&self, scene: u32) -> bool {
-        self.memory.done[scene as usize]
+        self.prior.done[scene as usize]
     }
 
     /// Whether a scene's file is still the one that was planned.
@@ -278,7 +277,7 @@ impl Board {
     /// Leaves the scenes some of whose units have not begun, and will not, to another run: what is done about them already is in vain.
     pub fn leave_unbegun(&self) {
         let terms = self.terms();
-        for scene in (0..self.plan.scenes.len()).filter(|scene| !self.memory.done[*scene]) {
+        for scene in (0..self.plan.scenes.len()).filter(|scene| !self.prior.done[*scene]) {
             if self.plan.units_of(scene).any(|unit| !terms.has_begun(unit)) {
                 self.put_off.scenes[scene].store(true, Ordering::Release);
             }
@@ -310,8 +309,8 @@ impl Board {
     pub fn begin_pass(&mut self, conceded: &[Conceded], entries: HashMap<StageKey, Location>) {
         let (mut tiles, mut network_pixels) = (0, 0);
         for (idx, scene) in (0..).zip(&self.plan.scenes) {
-            let (was_done, settled) = (self.memory.done[idx as usize], !self.waits(idx) || self.has_failed(idx));
-            self.memory.done[idx as usize] = settled;
+            let (was_done, settled) = (self.prior.done[idx as usize], !self.waits(idx) || self.has_failed(idx));
+            self.prior.done[idx as usize] = settled;
             if settled && !was_done {
                 tiles += scene.grid.n_tiles();
                 network_pixels += scene.grid.network_pixels();
@@ -320,18 +319,18 @@ impl Board {
         self.progress.settled_tiles.fetch_add(tiles, Ordering::Relaxed);
         self.progress.tiles.store(0, Ordering::Relaxed);
         let of_pass = self.progress.network_pixels.swap(0, Ordering::Relaxed);
-        if !self.memory.keep_labels && !self.memory.keep_logits {
+        if !self.prior.keep_labels && !self.prior.keep_logits {
             // The rest is seen once more.
             let seen = self.progress.seen_pixels().saturating_sub(of_pass.saturating_sub(network_pixels));
             self.progress.seen_pixels.store(seen, Ordering::Relaxed);
         }
-        self.memory.entries = entries;
+        self.prior.entries = entries;
         self.put_off = PutOff::nothing(&self.plan);
         let mut concessions = self.concessions();
         conceded.iter().for_each(|conceded| concessions.add(conceded));
         // Their labels may come out otherwise than those that the outputs at hand were made of.
         for unit in concessions.units().into_iter().filter_map(|unit| self.plan.units.get(unit)) {
-            self.memory.kept[unit.scenes()].fill(None);
+            self.prior.kept[unit.scenes()].fill(None);
         }
         self.terms = Mutex::new(Terms::new(&self.plan, concessions));
     }

@@ -15,7 +15,6 @@ use crate::atomic::{WriteError, WrittenFile, sync_dir};
 use crate::flow::{Outbox, Stage};
 use crate::journal::{FileRecord, Journal, JournalError, OutputRecord, Record, SceneFacts, SceneRecord};
 use crate::outputs::OutputLayout;
-use crate::plan::output_key;
 use crate::raster::RasterError;
 
 /// Why nothing can be committed any more.
@@ -92,10 +91,9 @@ impl Commit {
             Some(kept) => (kept.outputs.clone(), kept.facts.clone()),
             None => (Vec::new(), facts()),
         };
-        let map = self.board.map_key(scene);
         for EncodedOutput { kind, files } in encoded {
             let files = files.into_iter().map(|file| self.named(file)).collect::<Result<_, _>>()?;
-            let key = output_key(self.board.plan(), scene as usize, &map, kind);
+            let key = self.board.output_key(scene, kind);
             outputs.push(OutputRecord { kind: kind.folder().to_owned(), key, files });
         }
         let name = self.board.plan().scenes[scene as usize].name.clone();

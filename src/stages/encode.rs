@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::Board;
 use super::counts::LabelCounts;
 use super::message::{Encoded, EncodedOutput, SceneRows, StitchedScene};
-use crate::config::classes::ClassId;
 use crate::flow::{Outbox, Stage};
 use crate::outputs::{OutputError, OutputKind, OutputLayout, RowWriter, kinds_of};
 use crate::plan::Plane;
@@ -16,7 +15,8 @@ pub struct Encode {
     board: Arc<Board>,
     layout: OutputLayout,
     open: BTreeMap<u32, OpenScene>,
-    row: Vec<ClassId>,
+    /// The row at hand, by plane.
+    planes: Vec<Vec<u8>>,
 }
 
 /// A scene's files, begun.
@@ -28,7 +28,7 @@ struct OpenScene {
 impl Encode {
     /// An encoder.
     pub fn new(board: Arc<Board>, layout: OutputLayout) -> Self {
-        Self { board, layout, open: BTreeMap::new(), row: Vec::new() }
+        Self { board, layout, open: BTreeMap::new(), planes: Vec::new() }
     }
 
     /// Appends rows; after the last ones, gives the finished files.
@@ -37,11 +37,15 @@ impl Encode {
             Some(open) => open,
             None => self.begin(rows.scene)?,
         };
-        let labels = self.board.plan().position(Plane::Labels);
+        let plan = self.board.plan();
+        self.planes.resize_with(plan.planes.len(), Vec::new);
         for y in 0..rows.rows.len() {
-            rows.rows.row(labels, y, &mut self.row);
-            open.pixels.add(&self.row);
-            open.writers.iter_mut().try_for_each(|(_, writer)| writer.push(&self.row))?;
+            self.planes.iter_mut().enumerate().for_each(|(plane, into)| rows.rows.row(plane, y, into));
+            let row = |plane: &Plane| self.planes[plan.position(*plane)].as_slice();
+            open.pixels.add(row(&Plane::Labels));
+            for (kind, writer) in &mut open.writers {
+                writer.push(&kind.planes().iter().map(row).collect::<Vec<_>>())?;
+            }
         }
         if !rows.last {
             self.open.insert(rows.scene, open);

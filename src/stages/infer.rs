@@ -77,7 +77,7 @@ impl Infer {
             let is_known = stored.iter().any(Option::is_some);
             passes.push(PassWork { pass, known: if is_known { Known::Tiles(stored) } else { Known::Nothing } });
         }
-        let wanted = match (self.is_complete(), self.board.memory().keep_logits) {
+        let wanted = match (self.is_complete(), self.board.prior().keep_logits) {
             (false, _) => Wanted::Logits,
             (true, true) => Wanted::Both,
             (true, false) => Wanted::Planes,
@@ -198,7 +198,7 @@ impl Infer {
 
     /// The stored logits of one tile, if they are there and whole.
     fn recall(&self, batch: &TileBatch, slot: usize, pass: usize) -> Option<Logits> {
-        if batch.raw.blank[slot] || self.board.memory().entries.is_empty() {
+        if batch.raw.blank[slot] || self.board.prior().entries.is_empty() {
             return None;
         }
         let name = self.board.keys().logits(&batch.ticket.geometry, batch.first_tile + slot, pass);
@@ -207,13 +207,13 @@ impl Infer {
         let member = &plan.members[plan.passes[pass].member];
         let spec = &member.member.spec;
         let limit = Logits::stored_len(spec, batch.raw.crop);
-        let bytes = self.board.memory().checkpoints.read(location, limit).ok()?;
+        let bytes = self.board.prior().checkpoints.read(location, limit).ok()?;
         Logits::from_stored(spec, batch.raw.crop, member.resolved_precision, &bytes)
     }
 
     /// What is kept of a batch: which pixels are data, and the logits that were computed now.
     fn kept(&self, batch: &TileBatch, done: &Done, fresh: &[Vec<usize>]) -> Vec<(StageKey, Vec<u8>)> {
-        if !self.board.memory().keep_logits {
+        if !self.board.prior().keep_logits {
             return Vec::new();
         }
         let is_sound = |slot: &usize| done.faults.get(*slot).is_none_or(Option::is_none);
@@ -256,7 +256,7 @@ impl Infer {
         if entries.is_empty() {
             return Ok(None);
         }
-        let mut writer = self.board.memory().checkpoints.create(entries.iter().map(|(key, _)| key))?;
+        let mut writer = self.board.prior().checkpoints.create(entries.iter().map(|(key, _)| key))?;
         for (key, content) in entries {
             writer.add(key, &[&content])?;
         }
@@ -283,7 +283,7 @@ impl Stage for Infer {
             return self.blank(batch, Vec::new(), out);
         }
         if batch.raw.is_blank() {
-            let keeps = self.board.memory().keep_logits;
+            let keeps = self.board.prior().keep_logits;
             let kept = if keeps { self.kept_validity(&batch, |_| true) } else { Vec::new() };
             return self.blank(batch, kept, out);
         }

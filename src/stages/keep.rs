@@ -35,7 +35,7 @@ impl Keep {
         if keys.is_empty() || self.board.is_put_off(ticket.unit) {
             return Ok(None);
         }
-        let mut writer = self.board.memory().checkpoints.create(keys.iter().map(|(_, _, key)| key))?;
+        let mut writer = self.board.prior().checkpoints.create(keys.iter().map(|(_, _, key)| key))?;
         for (part, plane, key) in keys {
             let own = classified.tiles.iter().filter(|(idx, _)| geometry.tiles[*idx].part == part);
             let pieces: Vec<&[u8]> = own.filter_map(|(_, planes)| Some(planes.as_ref()?.0[plane].as_slice())).collect();

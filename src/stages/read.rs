@@ -38,7 +38,7 @@ impl Read {
         }
         match self.read(&ticket.geometry, idx, part) {
             Ok(pixels) => Ok(Some(pixels)),
-            Err(Trouble::Raster(error @ RasterError::NoDecoder { .. })) => Err(error),
+            Err(PartError::Raster(error @ RasterError::NoDecoder { .. })) => Err(error),
             Err(cause) => {
                 self.board.fail(part.scene, "read", cause.to_string());
                 Ok(None)
@@ -55,7 +55,7 @@ impl Read {
         self.board.is_put_off(ticket.unit)
     }
 
-    fn read(&mut self, geometry: &UnitGeometry, idx: u32, part: &Part) -> Result<PartPixels, Trouble> {
+    fn read(&mut self, geometry: &UnitGeometry, idx: u32, part: &Part) -> Result<PartPixels, PartError> {
         let board = Arc::clone(&self.board);
         let plan = board.plan();
         let scene = &plan.scenes[part.scene as usize];
@@ -83,7 +83,7 @@ impl Read {
         self.note(part.scene, &reply.warnings)?;
         let mask = pixels.split_tail(request.plane_bytes() * plan.bands.len());
         let valid = validity(&scene.header, &plan.bands, part.window, &pixels, mask, may_lack);
-        let valid = valid.map_err(Trouble::Pixels)?;
+        let valid = valid.map_err(PartError::Pixels)?;
         let n_tiles = geometry.tiles.iter().filter(|t| t.part == idx).count();
         let mut blank = reply.blank;
         blank.resize(n_tiles, false);
@@ -93,10 +93,10 @@ impl Read {
 
 impl Read {
     /// Notes what the decoder warned of.
-    fn note(&self, scene: u32, warnings: &Warnings) -> Result<(), Trouble> {
+    fn note(&self, scene: u32, warnings: &Warnings) -> Result<(), PartError> {
         warnings.to_vec().iter().for_each(|text| self.board.warn(scene, text));
         match warnings.first().filter(|_| self.strict) {
-            Some(text) => Err(Trouble::Warned(text.to_owned())),
+            Some(text) => Err(PartError::Warned(text.to_owned())),
             None => Ok(()),
         }
     }
@@ -104,7 +104,7 @@ impl Read {
 
 /// Why a part has no pixels.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+enum PartError {
     /// They cannot be had.
     #[error(transparent)]
     Raster(#[from] RasterError),
@@ -133,7 +133,7 @@ impl Read {
     fn task(&self, turn: Turn, geometry: &UnitGeometry, idx: u32, scene: u32) -> (PartTask, Option<Vec<Vec<u8>>>) {
         let has_another_turn = match turn.alone {
             Some(alone) => scene != alone,
-            None => self.board.memory().suspects.contains(&scene),
+            None => self.board.prior().suspects.contains(&scene),
         };
         if has_another_turn || self.board.is_done(scene) {
             return (PartTask::Skip, None);
@@ -156,7 +156,7 @@ impl Read {
         let len = geometry.tiles.iter().filter(|t| t.part == idx).map(|t| t.centre.size.len()).sum();
         let plane = |(plane, key): (&Plane, StageKey)| {
             let location = self.board.stored(&key)?;
-            let pixels = self.board.memory().checkpoints.read(location, len).ok()?;
+            let pixels = self.board.prior().checkpoints.read(location, len).ok()?;
             (pixels.len() == len && plane.may_hold(&pixels, plan.pipeline.n_classes())).then_some(pixels)
         };
         plan.planes.iter().zip(self.board.keys().planes(geometry, idx)).map(plane).collect()

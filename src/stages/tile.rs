@@ -102,7 +102,7 @@ impl TileStage {
     fn recall_validity(&self, geometry: &UnitGeometry, tile: usize, slot: usize, raw: &mut RawBatch) -> bool {
         let len = raw.crop.len();
         let location = self.board.stored(&self.board.keys().validity(geometry, tile));
-        let stored = location.map(|l| self.board.memory().checkpoints.read(l, len));
+        let stored = location.map(|l| self.board.prior().checkpoints.read(l, len));
         match (stored, &mut raw.valid) {
             (Some(Ok(valid)), Some(planes)) if valid.len() == len => {
                 planes[slot * len..(slot + 1) * len].copy_from_slice(&valid);

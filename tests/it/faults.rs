@@ -86,7 +86,7 @@
 //! - A clock that jumps, a machine that sleeps: all time is measured by the monotonic clock, and a stop counts no longer than a look at it
 //!   takes; there is no test, for the clock of a machine is not a test's to set.
 
-use swath::app::{Error, Partial, RunOptions};
+use swath::app::{Error, PartialArchive, RunOptions};
 use swath::geom::Size;
 use swath::raster::{MemoryRaster, PixelBuf, PixelType, ReadFault};
 
@@ -108,7 +108,7 @@ fn some_broken() -> Vec<(String, MemoryRaster)> {
     (0..10).map(|i| (format!("s{i}"), broken(i))).collect()
 }
 
-fn flow(partial: Partial) -> Flow {
+fn flow(partial: PartialArchive) -> Flow {
     let text = pipeline(FIXED, IDENTITY, 7, None) + "[inference]\nbatch = 3\n";
     Flow { partial, devices: 2, readers: 2, ..Flow::new(&text, some_broken()) }
 }
@@ -116,7 +116,7 @@ fn flow(partial: Partial) -> Flow {
 #[test]
 fn one_bad_file_costs_itself_and_no_other() {
     let dir = tempfile::tempdir().unwrap();
-    let ended = flow(Partial::Withhold).run(dir.path()).unwrap();
+    let ended = flow(PartialArchive::Withhold).run(dir.path()).unwrap();
     let mut failed: Vec<_> =
         ended.report.failed.iter().map(|f| (f.scene.as_str(), f.stage.as_str(), f.action.as_str())).collect();
     failed.sort_unstable();
@@ -136,7 +136,7 @@ fn one_bad_file_costs_itself_and_no_other() {
     assert!(left.keys().all(|name| !name.contains("tmp") && !name.contains("s5")));
 
     let alone = tempfile::tempdir().unwrap();
-    let mut clean = flow(Partial::Withhold);
+    let mut clean = flow(PartialArchive::Withhold);
     clean.scenes.iter_mut().for_each(|(_, s)| s.fault = None);
     clean.run(alone.path()).unwrap();
     let whole = files(alone.path());
@@ -146,7 +146,7 @@ fn one_bad_file_costs_itself_and_no_other() {
 #[test]
 fn with_omit_the_archive_lacks_the_failed_scenes() {
     let dir = tempfile::tempdir().unwrap();
-    let ended = flow(Partial::Omit).run(dir.path()).unwrap();
+    let ended = flow(PartialArchive::Omit).run(dir.path()).unwrap();
     assert!(ended.report.failed.iter().all(|f| f.action == "left out of submit.zip"));
     let names: Vec<_> = archive(&dir.path().join("submit.zip")).into_keys().collect();
     assert_eq!(names, ["s0.png", "s1.png", "s3.png", "s4.png", "s6.png", "s7.png", "s9.png"]);
@@ -155,7 +155,7 @@ fn with_omit_the_archive_lacks_the_failed_scenes() {
 #[test]
 fn with_blank_the_archive_holds_a_constant_mask_in_their_place() {
     let dir = tempfile::tempdir().unwrap();
-    let ended = flow(Partial::Blank(6)).run(dir.path()).unwrap();
+    let ended = flow(PartialArchive::Blank(6)).run(dir.path()).unwrap();
     assert!(ended.report.failed.iter().all(|f| f.action == "blank mask of 6"));
     let packed = archive(&dir.path().join("submit.zip"));
     assert_eq!(packed.len(), 10);
@@ -168,7 +168,7 @@ fn with_blank_the_archive_holds_a_constant_mask_in_their_place() {
 #[test]
 fn a_blank_value_that_no_class_has_is_refused_before_work_starts() {
     let dir = tempfile::tempdir().unwrap();
-    let error = flow(Partial::Blank(77)).run(dir.path()).unwrap_err();
+    let error = flow(PartialArchive::Blank(77)).run(dir.path()).unwrap_err();
     assert!(matches!(&error, Error::Usage(text) if text.contains("blank:77")), "{error}");
     assert!(files(dir.path()).is_empty());
 }
@@ -176,13 +176,13 @@ fn a_blank_value_that_no_class_has_is_refused_before_work_starts() {
 #[test]
 fn a_scene_that_fails_now_keeps_no_mask_of_an_earlier_run() {
     let dir = tempfile::tempdir().unwrap();
-    let mut first = flow(Partial::Withhold);
+    let mut first = flow(PartialArchive::Withhold);
     first.scenes.iter_mut().for_each(|(_, s)| s.fault = None);
     // What was there before was another scene of that name: what has not changed would not even be read again.
     first.scenes[5].1 = scene(Size::new(50, 80), 7, 99);
     first.run(dir.path()).unwrap();
     assert!(dir.path().join("masks/s5.png").exists() && dir.path().join("submit.zip").exists());
-    flow(Partial::Withhold).run(dir.path()).unwrap();
+    flow(PartialArchive::Withhold).run(dir.path()).unwrap();
     assert!(!dir.path().join("masks/s5.png").exists() && !dir.path().join("submit.zip").exists());
     assert!(dir.path().join("masks/s4.png").exists());
 }
@@ -228,7 +228,7 @@ fn foreign_files_at_output_names_stop_the_run_before_it_touches_anything() {
     let foreign = dir.path().join("masks/s0.png");
     swath::atomic::write(&foreign, b"precious").unwrap();
     let before = files(dir.path());
-    let error = flow(Partial::Omit).run(dir.path()).unwrap_err();
+    let error = flow(PartialArchive::Omit).run(dir.path()).unwrap_err();
     assert!(matches!(&error, Error::Foreign(paths) if *paths == [foreign]), "{error}");
     assert!(error.to_string().contains("--overwrite"));
     assert_eq!(files(dir.path()), before);
@@ -239,8 +239,8 @@ fn an_output_folder_that_cannot_be_written_ends_the_run_with_its_path() {
     let dir = tempfile::tempdir().unwrap();
     // A folder where a mask should be: refused to root too.
     std::fs::create_dir_all(dir.path().join("masks/s3.png")).unwrap();
-    let options = RunOptions { overwrite: true, partial: Partial::Omit, ..RunOptions::into(dir.path()) };
-    let error = flow(Partial::Omit).run_with(options).unwrap_err();
+    let options = RunOptions { overwrite: true, partial: PartialArchive::Omit, ..RunOptions::into(dir.path()) };
+    let error = flow(PartialArchive::Omit).run_with(options).unwrap_err();
     let text = std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source()).map(ToString::to_string);
     let text = text.collect::<Vec<_>>().join(": ");
     assert!(text.contains("masks/s"), "{text}");

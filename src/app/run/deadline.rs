@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::execute::Partial;
+use super::execute::PartialArchive;
 use super::outlook::Outlook;
 use crate::plan::Plan;
 use crate::stages::{Ahead, PassTotals};
@@ -78,9 +78,9 @@ struct Speed {
 
 impl Deadline {
     /// That long after the command began.
-    pub(super) fn new(limit: Duration, plan: &Plan, devices: usize, partial: Partial) -> Self {
+    pub(super) fn new(limit: Duration, plan: &Plan, devices: usize, partial: PartialArchive) -> Self {
         let archive = plan.totals().pixels as f64 / ARCHIVE_PIXELS + plan.scenes.len() as f64 * ARCHIVE_SCENE;
-        let of_partial = if partial == Partial::Withhold { 0.0 } else { archive };
+        let of_partial = if partial == PartialArchive::Withhold { 0.0 } else { archive };
         Self::of(limit, [archive, of_partial], devices, plan.passes.len())
     }
 

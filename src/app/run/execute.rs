@@ -11,9 +11,9 @@ use super::deadline::Deadline;
 use super::devices::{self, without_lost};
 use super::disk::Done;
 use super::outputs::Outputs;
-use super::record::{self, Record};
+use super::record::{self, ReportBuilder};
 use super::resume::{Found, StageName, holds, look_back, needs_networks, remove_temporaries};
-use super::wire::Extent;
+use super::wire::Goal;
 use super::{Job, Running, disk, preconditions, throughput};
 use crate::app::Error;
 use crate::config::Checkpoint;
@@ -29,7 +29,7 @@ use crate::stages::{Board, Graph};
 
 /// What becomes of the archive when scenes failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Partial {
+pub enum PartialArchive {
     /// There is none.
     #[default]
     Withhold,
@@ -39,7 +39,7 @@ pub enum Partial {
     Blank(u16),
 }
 
-impl std::str::FromStr for Partial {
+impl std::str::FromStr for PartialArchive {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -57,7 +57,7 @@ pub struct RunOptions {
     /// Whether files that no earlier run wrote may be replaced.
     pub overwrite: bool,
     /// What becomes of the archive when scenes failed.
-    pub partial: Partial,
+    pub partial: PartialArchive,
     /// What is shown on standard error.
     pub show: Show,
     /// Whether masks of fake networks are packed.
@@ -99,7 +99,7 @@ impl RunOptions {
         Self {
             out: out.into(),
             overwrite: false,
-            partial: Partial::default(),
+            partial: PartialArchive::default(),
             show: Show::NOTHING,
             pack_fake: false,
             fresh: false,
@@ -282,7 +282,7 @@ struct Run<'a> {
     /// What goes wrong with them, and with the time, on purpose, counted over all passes.
     device_faults: Faults,
     clock_faults: Faults,
-    record: Record,
+    record: ReportBuilder,
     deadline: Option<Deadline>,
 }
 
@@ -313,7 +313,7 @@ impl<'a> Run<'a> {
         let n_temporaries = remove_temporaries(&options.out);
         prior.keep_labels = plan.pipeline.checkpoints.contains(&Checkpoint::Labels);
         prior.keep_logits = plan.pipeline.checkpoints.contains(&Checkpoint::MemberLogits);
-        let mut record = Record::begin(&plan, &promise, &outputs, ignored, run_info(&plan, &schedule, options))?;
+        let mut record = ReportBuilder::begin(&plan, &promise, &outputs, ignored, run_info(&plan, &schedule, options))?;
         record.report.restarts.clone_from(&options.supervisor.attempt().deaths);
         record.found(&plan, done, archive, damaged, usable, n_temporaries);
         record.steps(options.deadline, &plan, &conceded);
@@ -361,7 +361,7 @@ impl<'a> Run<'a> {
             self.withdraw_archive()?;
         }
         self.note_refused(&watch)?;
-        if self.board.memory().done.iter().any(|done| !done) {
+        if self.board.prior().done.iter().any(|done| !done) {
             self.run_stages(&mut watch)?;
         }
         let is_packed = self.options.pack_fake || self.board.plan().backend != BackendKind::Fake;
@@ -391,20 +391,20 @@ impl<'a> Run<'a> {
     }
 
     fn run_stages(&mut self, watch: &mut Watch) -> Result<(), Error> {
-        let extent = match self.options.until {
-            None | Some(StageName::Encode | StageName::Pack) => Extent::Files,
-            Some(_) => Extent::Checkpoints,
+        let goal = match self.options.until {
+            None | Some(StageName::Encode | StageName::Pack) => Goal::Files,
+            Some(_) => Goal::Checkpoints,
         };
-        let ended = self.passes(extent, watch);
+        let ended = self.passes(goal, watch);
         watch.finish();
         ended?;
         let left_over = if self.stop.is_draining() { self.board.left_over() } else { Vec::new() };
-        match extent {
-            Extent::Files => self.note_failed(left_over.iter().copied(), watch)?,
-            Extent::Checkpoints => self.note_failed(0..self.board.n_scenes(), watch)?,
+        match goal {
+            Goal::Files => self.note_failed(left_over.iter().copied(), watch)?,
+            Goal::Checkpoints => self.note_failed(0..self.board.n_scenes(), watch)?,
         }
         self.record.left_over(&self.board, &left_over);
-        if extent == Extent::Files {
+        if goal == Goal::Files {
             self.record.check_complete(&self.board)?;
         }
         let totals = &self.record.report.totals;
@@ -488,6 +488,6 @@ impl<'a> Run<'a> {
             return Ok(());
         };
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(journal.append(&[crate::journal::Record::Archive(archive)])?)
+        Ok(journal.append(&[journal::Record::Archive(archive)])?)
     }
 }

@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 
 use super::outputs::Outputs;
-use super::{Job, Partial, RunOptions, StageName, disk};
+use super::{Job, PartialArchive, RunOptions, StageName, disk};
 use crate::app::Error;
 use crate::atomic::WriteError;
 use crate::config::{Checkpoint, Pipeline};
@@ -49,7 +49,7 @@ fn check_options(options: &RunOptions, pipeline: &Pipeline) -> Result<(), Error>
     let usage = |text: String| Err(Error::Usage(text));
     let keeps = |kind| pipeline.checkpoints.contains(&kind);
     match (options.partial, options.from, options.until) {
-        (Partial::Blank(value), _, _) if !pipeline.classes.holds(value) => usage(format!(
+        (PartialArchive::Blank(value), _, _) if !pipeline.classes.holds(value) => usage(format!(
             "--allow-partial=blank:{value}: no class of the pipeline has the value {value}; masks may hold only those"
         )),
         (_, Some(from), Some(until)) if from > until => {

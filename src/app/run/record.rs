@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use chrono::DateTime;
 
-use super::execute::Partial;
+use super::execute::PartialArchive;
 use super::outputs::Outputs;
 use super::resume::Usable;
 use crate::app::Error;
@@ -27,7 +27,7 @@ use crate::stages::{Board, Verdict};
 use crate::words::{count, plural};
 
 /// The report in the making.
-pub(in crate::app) struct Record {
+pub(in crate::app) struct ReportBuilder {
     pub(in crate::app) report: RunReport,
     /// The archive of an earlier run, as long as it still holds.
     pub(in crate::app) archive: Option<ArchiveRecord>,
@@ -44,7 +44,7 @@ struct FoundSummary {
     temporaries: u64,
 }
 
-impl Record {
+impl ReportBuilder {
     /// Writes the report of a run that has begun, so that whatever it leaves is known as its own.
     pub(in crate::app) fn begin(
         plan: &Plan,
@@ -303,13 +303,13 @@ impl Record {
     pub(in crate::app) fn pack(
         &mut self,
         outputs: &Outputs,
-        partial: Partial,
+        partial: PartialArchive,
         sizes: &[(String, Option<Size>)],
         board: &Board,
         alive: &dyn Fn(),
     ) -> Result<Option<ArchiveRecord>, Error> {
         let complete = self.report.failed.is_empty() && self.missing_names.is_empty();
-        if (partial == Partial::Withhold && !complete) || self.report.totals.done == 0 {
+        if (partial == PartialArchive::Withhold && !complete) || self.report.totals.done == 0 {
             return Ok(None);
         }
         let pipeline = &board.plan().pipeline;
@@ -344,7 +344,7 @@ impl Record {
         &mut self,
         outputs: &Outputs,
         pipeline: &Pipeline,
-        partial: Partial,
+        partial: PartialArchive,
         sizes: &[(String, Option<Size>)],
     ) -> Result<Vec<Entry>, Error> {
         let mut entries = Vec::new();
@@ -353,22 +353,21 @@ impl Record {
             let lacks = failed.is_some() || self.missing_names.contains(name);
             let (is_packed, action) = match (lacks, partial, size) {
                 (false, _, _) => (true, String::new()),
-                (true, Partial::Blank(value), Some(_)) => (true, format!("blank mask of {value}")),
-                (true, Partial::Blank(_), None) => (false, "left out of submit.zip: its size is unknown".into()),
-                (true, Partial::Omit | Partial::Withhold, _) => (false, "left out of submit.zip".into()),
+                (true, PartialArchive::Blank(value), Some(_)) => (true, format!("blank mask of {value}")),
+                (true, PartialArchive::Blank(_), None) => (false, "left out of submit.zip: its size is unknown".into()),
+                (true, PartialArchive::Omit | PartialArchive::Withhold, _) => (false, "left out of submit.zip".into()),
             };
             if let Some(failed) = failed {
                 failed.action = action;
             }
-            let packed = kinds_of(pipeline).filter_map(|kind| Some((kind, kind.packed(name)?)));
-            for (kind, packed) in packed.filter(|_| is_packed) {
+            for kind in kinds_of(pipeline).filter(|kind| is_packed && kind.is_packed()) {
                 let size = size.ok_or_else(|| Error::Internal(format!("`{name}` has no size")))?;
-                let file = || kind.files(name).into_iter().next().unwrap_or_default();
+                let file = kind.files(name).swap_remove(0);
                 let content = match partial_value(partial).filter(|_| lacks) {
                     Some(value) => Content::Blank(value),
-                    None => Content::File(outputs.layout.dir.join(file())),
+                    None => Content::File(outputs.layout.dir.join(&file)),
                 };
-                entries.push(Entry { name: packed, size, content });
+                entries.push(Entry { name: file[kind.folder().len() + 1..].to_owned(), size, content });
             }
         }
         Ok(entries)
@@ -382,10 +381,10 @@ pub(in crate::app) fn failed_scene(failure: FailureRecord, action: &str) -> Fail
 }
 
 /// The value of blank masks.
-fn partial_value(partial: Partial) -> Option<u16> {
+fn partial_value(partial: PartialArchive) -> Option<u16> {
     match partial {
-        Partial::Blank(value) => Some(value),
-        Partial::Withhold | Partial::Omit => None,
+        PartialArchive::Blank(value) => Some(value),
+        PartialArchive::Withhold | PartialArchive::Omit => None,
     }
 }
 

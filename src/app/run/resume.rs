@@ -9,7 +9,7 @@ use crate::journal::{
     ArchiveRecord, Checkpoints, Conceded, ConcessionRecord, FileRecord, OutputRecord, SceneRecord, StageKey, State,
 };
 use crate::outputs::{OutputLayout, kinds_of};
-use crate::plan::{Concessions, Keys, Plan, UnitGeometry, output_key};
+use crate::plan::{Concessions, Keys, Plan, UnitGeometry};
 use crate::stages::PriorResults;
 
 /// A stage by its name on the command line, in the order of the dataflow.
@@ -92,9 +92,9 @@ pub(in crate::app) fn look_back(
     let mut prior = PriorResults::nothing(plan.scenes.len(), checkpoints);
     let (mut done, mut damaged) = (vec![None; plan.scenes.len()], 0);
     if from.is_none_or(|from| from == StageName::Pack) {
-        for (scene, map) in keys.maps(plan, concessions).into_iter().enumerate() {
+        for (scene, own) in keys.outputs(plan, concessions).into_iter().enumerate() {
             let Some(recorded) = state.scenes.get(&plan.scenes[scene].name) else { continue };
-            let holding = holding(plan, scene, &map, recorded.clone(), &layout.dir, &mut damaged);
+            let holding = holding(plan, &own, recorded.clone(), &layout.dir, &mut damaged);
             prior.done[scene] = holding.complete;
             let place = if holding.complete { &mut done } else { &mut prior.kept };
             place[scene] = Some(holding).filter(|holding| !holding.outputs.is_empty());
@@ -117,25 +117,16 @@ pub(in crate::app) fn look_back(
     Ok(Found { prior, done, archive, damaged, stale: stale.into_iter().collect(), reduced, discarded, usable })
 }
 
-/// What of a recorded scene holds for a plan under which its label map has this key, all files read again.
-fn holding(
-    plan: &Plan,
-    scene: usize,
-    map: &StageKey,
-    mut recorded: SceneRecord,
-    dir: &Path,
-    damaged: &mut u64,
-) -> SceneRecord {
-    let kinds: Vec<_> = kinds_of(&plan.pipeline).collect();
+/// What of a recorded scene holds for a plan whose kinds of output have these keys for it, all files read again.
+fn holding(plan: &Plan, keys: &[StageKey], mut recorded: SceneRecord, dir: &Path, damaged: &mut u64) -> SceneRecord {
     let is_planned = |output: &OutputRecord| {
-        let kind = kinds.iter().find(|kind| kind.folder() == output.kind);
-        kind.is_some_and(|kind| output_key(plan, scene, map, *kind) == output.key)
+        kinds_of(&plan.pipeline).zip(keys).any(|(kind, key)| kind.folder() == output.kind && *key == output.key)
     };
     recorded.outputs.retain(is_planned);
     let n_planned = recorded.outputs.len();
     recorded.outputs.retain(|output| output.files.iter().all(|file| is_whole(dir, file)));
     *damaged += u64::from(recorded.outputs.len() < n_planned);
-    recorded.complete = recorded.outputs.len() == kinds.len();
+    recorded.complete = recorded.outputs.len() == keys.len();
     recorded
 }
 

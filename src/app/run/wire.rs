@@ -32,7 +32,7 @@ pub struct Running {
 
 /// How far a run goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extent {
+pub enum Goal {
     /// To the files of the scenes.
     Files,
     /// To the checkpoints: nothing is stitched or encoded.
@@ -50,7 +50,7 @@ pub struct Parts<'a> {
     /// What is recorded.
     pub journal: Arc<Mutex<Journal>>,
     /// How far it goes.
-    pub extent: Extent,
+    pub goal: Goal,
     /// Whether a scene that its decoder warns of fails.
     pub strict: bool,
     /// The process that watches over this one.
@@ -109,7 +109,7 @@ pub fn wire(
     let mut graph = Graph::new(stop.clone()).with_faults(parts.faults.clone());
     let (finished, to_commit) = graph.link(LINK_CAPACITY);
     let (labels, to_stitch) = graph.link(LINK_CAPACITY);
-    let stitched = (parts.extent == Extent::Files).then(|| labels.clone());
+    let stitched = (parts.goal == Goal::Files).then(|| labels.clone());
 
     let (units, to_tile) = graph.link(LINK_CAPACITY);
     let reader = |_| Read::new(Arc::clone(board), parts.source.open(), parts.strict, stop.clone());
@@ -139,13 +139,13 @@ pub fn wire(
     graph.spawn_routed("infer", workers, AfterInfer { results, kept: finished.clone() })?;
     let average = vec![Average::new(Arc::clone(board), combiner)];
     let keepers = spawn_keep(&mut graph, board, schedule, &finished)?;
-    match (parts.extent, keepers) {
-        (Extent::Files, keepers) => graph.spawn("average", average, to_average, Both(labels, keepers))?,
-        (Extent::Checkpoints, Some(keepers)) => graph.spawn("average", average, to_average, keepers)?,
+    match (parts.goal, keepers) {
+        (Goal::Files, keepers) => graph.spawn("average", average, to_average, Both(labels, keepers))?,
+        (Goal::Checkpoints, Some(keepers)) => graph.spawn("average", average, to_average, keepers)?,
         // Labels that nobody keeps have nowhere to go; logits may still be kept.
-        (Extent::Checkpoints, None) => graph.spawn("average", average, to_average, Nowhere)?,
+        (Goal::Checkpoints, None) => graph.spawn("average", average, to_average, Nowhere)?,
     }
-    if parts.extent == Extent::Files {
+    if parts.goal == Goal::Files {
         spawn_encode(&mut graph, board, parts, to_stitch, &finished)?;
     }
     drop(finished);
@@ -181,7 +181,7 @@ pub fn wire_tiles(
 
 /// What is to be read, in order: scenes under suspicion first, each when nothing else is under way, then all others.
 fn turns(board: &Board) -> Vec<Waiting<Turn>> {
-    let (plan, memory) = (board.plan(), board.memory());
+    let (plan, prior) = (board.plan(), board.prior());
     let mut turns = Vec::new();
     let mut enqueue = |alone: Option<u32>, wanted: &dyn Fn(usize) -> bool| {
         let first = turns.len();
@@ -191,14 +191,14 @@ fn turns(board: &Board) -> Vec<Waiting<Turn>> {
         };
         turns.extend(plan.units_with(wanted).map(turn));
         if let Some(first) = turns.get_mut(first) {
-            first.alone = !memory.suspects.is_empty();
+            first.alone = !prior.suspects.is_empty();
         }
     };
-    let is_open = |scene: usize| !memory.done[scene];
-    for &suspect in memory.suspects.iter().filter(|s| is_open(**s as usize)) {
+    let is_open = |scene: usize| !prior.done[scene];
+    for &suspect in prior.suspects.iter().filter(|s| is_open(**s as usize)) {
         enqueue(Some(suspect), &|scene| scene == suspect as usize);
     }
-    let is_suspect = |scene: usize| u32::try_from(scene).is_ok_and(|s| memory.suspects.contains(&s));
+    let is_suspect = |scene: usize| u32::try_from(scene).is_ok_and(|s| prior.suspects.contains(&s));
     enqueue(None, &|scene| is_open(scene) && !is_suspect(scene));
     turns
 }
@@ -258,7 +258,7 @@ fn spawn_keep(
     schedule: &Schedule,
     finished: &Outlet<Finished>,
 ) -> Result<Option<Router<Arc<Classified>>>, GraphError> {
-    if !board.memory().keep_labels {
+    if !board.prior().keep_labels {
         return Ok(None);
     }
     let (labels, to_keep): (Vec<_>, Vec<_>) = (0..schedule.encoders.max(1)).map(|_| graph.link(LINK_CAPACITY)).unzip();

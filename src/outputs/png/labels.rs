@@ -97,8 +97,8 @@ impl LabelPng {
 }
 
 impl RowWriter for LabelPng {
-    fn push(&mut self, labels: &[ClassId]) -> Result<(), OutputError> {
-        Self::push(self, labels)
+    fn push(&mut self, planes: &[&[u8]]) -> Result<(), OutputError> {
+        planes.iter().try_for_each(|labels| Self::push(self, labels))
     }
 
     fn finish(self: Box<Self>) -> Result<Vec<WrittenFile>, OutputError> {

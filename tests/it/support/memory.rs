@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use swath::app::{Ended, Error, Job, Partial, RunOptions, execute};
+use swath::app::{Ended, Error, Job, PartialArchive, RunOptions, execute};
 use swath::config::{Pipeline, Precision, Weights};
 use swath::geom::Size;
 use swath::plan::{
@@ -22,14 +22,23 @@ pub(crate) struct Flow {
     pub(crate) matrix: Option<Vec<Vec<bool>>>,
     pub(crate) readers: usize,
     pub(crate) memory: u64,
-    pub(crate) partial: Partial,
+    pub(crate) partial: PartialArchive,
 }
 
 impl Flow {
     pub(crate) fn new(pipeline: &str, scenes: Vec<(String, MemoryRaster)>) -> Self {
         let pipeline = pipeline.to_owned();
         let (gpus, matrix) = (Vec::new(), None);
-        Self { pipeline, scenes, devices: 1, gpus, matrix, readers: 1, memory: 64 << 20, partial: Partial::Withhold }
+        Self {
+            pipeline,
+            scenes,
+            devices: 1,
+            gpus,
+            matrix,
+            readers: 1,
+            memory: 64 << 20,
+            partial: PartialArchive::Withhold,
+        }
     }
 
     fn schedule(&self, n_members: usize) -> Schedule {

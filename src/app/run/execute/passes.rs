@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::super::deadline::Step;
 use super::super::wire::Parts;
 use super::super::{devices, wire};
-use super::{Error, Extent, Run};
+use super::{Error, Goal, Run};
 use crate::faults::Fault;
 use crate::flow::StageReport;
 use crate::infer::{DeviceError, open_devices};
@@ -20,7 +20,7 @@ const PLANTED_LATENESS: Duration = Duration::from_secs(21);
 
 impl Run<'_> {
     /// One pass over all that is not done, and one more as long as scenes were put off.
-    pub(super) fn passes(&mut self, extent: Extent, watch: &mut Watch) -> Result<(), Error> {
+    pub(super) fn passes(&mut self, goal: Goal, watch: &mut Watch) -> Result<(), Error> {
         let started = Instant::now();
         let mut stages: Vec<StageReport> = Vec::new();
         loop {
@@ -35,7 +35,7 @@ impl Run<'_> {
                 source: self.source.as_ref(),
                 layout: &self.outputs.layout,
                 journal: Arc::clone(&self.journal),
-                extent,
+                goal,
                 strict: self.options.strict,
                 supervisor: self.options.supervisor.clone(),
                 faults: self.options.faults.clone(),
