@@ -53,5 +53,5 @@ pub fn check(layout: &Layout, path: &Path) -> Result<(), WeightsError> {
     file.adopt_shapes(&expected)?;
     let mut mismatches = compare(&expected, file.tensors());
     mismatches.extend_from_slice(file.duplicates());
-    if mismatches.is_empty() { Ok(()) } else { Err(Unfit { path: path.to_owned(), mismatches }.into()) }
+    if mismatches.is_empty() { Ok(()) } else { Err(Unfit::of(layout, path, mismatches).into()) }
 }
