@@ -22,7 +22,7 @@ pub struct Inspection {
     pub tensors: Vec<FileTensor>,
     /// Names that stand twice.
     pub duplicates: Vec<Mismatch>,
-    /// The digest that plans and manifests know it by ([`digest`]).
+    /// The digest that plans and manifests know it by ([`digest()`]).
     pub digest: String,
 }
 
