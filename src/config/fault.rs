@@ -2,6 +2,8 @@
 
 use toml::Value;
 
+use crate::zoo::spec::alike;
+
 /// What is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
@@ -132,9 +134,7 @@ pub(super) fn variants(message: &str) -> Vec<String> {
 }
 
 fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a String> {
-    let similarity = |a: &str| strsim::jaro_winkler(name, a);
-    let nearest = known.iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
-    nearest.filter(|k| similarity(k) > 0.6)
+    alike(name, known, 0.6).into_iter().next()
 }
 
 fn quoted(known: &[String]) -> String {

@@ -76,7 +76,7 @@ pub fn rewrite(layout: &Layout, from: &Path, to: &Path) -> Result<(), WeightsErr
         contents.push((tensor.name, Dtype::F32, tensor.shape, bytes));
     }
     if !mismatches.is_empty() {
-        return Err(Unfit { path: from.to_owned(), mismatches }.into());
+        return Err(Unfit::new(from, mismatches).into());
     }
     write(to, &contents, file.metadata())
 }

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::hints;
+use super::layout::{Layout, Plane};
 use super::tensor::FileTensor;
 
 /// Lines that an error message spends on one kind of mismatch.
@@ -106,9 +106,24 @@ pub struct Unfit {
     pub path: PathBuf,
     /// The mismatches, of which there is at least one.
     pub mismatches: Vec<Mismatch>,
+    /// What to do about other numbers of classes and bands.
+    planes: Vec<String>,
 }
 
 impl std::error::Error for Unfit {}
+
+impl Unfit {
+    /// The file at `path` does not fit in these ways.
+    pub fn new(path: &Path, mismatches: Vec<Mismatch>) -> Self {
+        Self { path: path.to_owned(), mismatches, planes: Vec::new() }
+    }
+
+    /// The same, where the network is known and with it which shapes depend on classes and bands.
+    pub fn of(layout: &Layout, path: &Path, mismatches: Vec<Mismatch>) -> Self {
+        let planes = planes(layout, &mismatches);
+        Self { planes, ..Self::new(path, mismatches) }
+    }
+}
 
 impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -126,7 +141,7 @@ impl fmt::Display for Unfit {
                 write!(f, "\n  ... and {} more {kind}", list.len() - LINES_PER_KIND)?;
             }
         }
-        advice(&self.mismatches).iter().try_for_each(|line| write!(f, "\n{line}"))
+        self.planes.iter().chain(&prefix_advice(&self.mismatches)).try_for_each(|line| write!(f, "\n{line}"))
     }
 }
 
@@ -178,41 +193,26 @@ pub(crate) fn is_counter(name: &str) -> bool {
     name.rsplit('.').next() == Some("num_batches_tracked")
 }
 
-/// What the mismatches together say about where the file comes from.
-fn advice(mismatches: &[Mismatch]) -> Vec<String> {
+/// What shapes say about other numbers of classes and bands. A network with several classifiers says it once.
+fn planes(layout: &Layout, mismatches: &[Mismatch]) -> Vec<String> {
     let mut lines = Vec::new();
     for mismatch in mismatches {
         let Mismatch::Shape { name, expected, found } = mismatch else { continue };
-        let ends = |list: &[&str]| list.iter().any(|end| is_ending(name, end));
-        if ends(&hints::CLASSIFIER) && found.first() != expected.first() {
-            lines.push(format!(
-                "the file has {} classes, the pipeline {}: use the class table that the weights were trained with, or start training from \
-                 them (swath models export --drop-classifier)",
-                count(found.first()),
-                count(expected.first())
-            ));
-        }
-        if ends(&hints::STEM) && found.get(1) != expected.get(1) {
-            lines.push(format!(
-                "the file is for {} bands, the pipeline has {}: select the bands that the weights were trained with",
-                count(found.get(1)),
-                count(expected.get(1))
-            ));
+        let line = match (layout.plane_of(name, found), layout.plane_of(name, expected)) {
+            (Some((Plane::Classes, n)), Some((_, own))) if n != own => format!(
+                "the file has {n} classes, the pipeline {own}: use the class table that the weights were trained with, or start training \
+                 from them (swath models export --drop-classifier)"
+            ),
+            (Some((Plane::Bands, n)), Some((_, own))) if n != own => format!(
+                "the file is for {n} bands, the pipeline has {own}: select the bands that the weights were trained with"
+            ),
+            (_, _) => continue,
+        };
+        if !lines.contains(&line) {
+            lines.push(line);
         }
     }
-    // A network with several classifiers says it once.
-    lines.dedup();
-    lines.extend(prefix_advice(mismatches));
     lines
-}
-
-/// Whether a name is this, or ends with it after a dot.
-pub(crate) fn is_ending(name: &str, end: &str) -> bool {
-    name.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-}
-
-fn count(dimension: Option<&usize>) -> String {
-    dimension.map_or_else(|| "no".to_owned(), ToString::to_string)
 }
 
 /// Says so when the names would fit without (or with) a common prefix, as `DataParallel` and bare backbones cause it.
@@ -239,6 +239,7 @@ fn prefix_advice(mismatches: &[Mismatch]) -> Option<String> {
 mod tests {
     use safetensors::Dtype;
 
+    use super::super::layout::Role;
     use super::*;
 
     fn wanted(list: &[(&str, &[usize])]) -> Vec<(String, Vec<usize>)> {
@@ -252,7 +253,7 @@ mod tests {
     }
 
     fn message(expected: &[(&str, &[usize])], found: &[(&str, &[usize])]) -> String {
-        Unfit { path: "w.safetensors".into(), mismatches: compare(&wanted(expected), &stored(found)) }.to_string()
+        Unfit::new("w.safetensors".as_ref(), compare(&wanted(expected), &stored(found))).to_string()
     }
 
     #[test]
@@ -280,26 +281,34 @@ mod tests {
         assert!(text.ends_with("missing: t19 [1]\n  ... and 5 more missing"), "{text}");
     }
 
-    #[test]
-    fn another_number_of_classes_or_bands_is_said_in_those_words() {
-        let text = message(
-            &[("segmentation_head.0.weight", &[15, 256, 1, 1])],
-            &[("segmentation_head.0.weight", &[19, 256, 1, 1])],
-        );
-        assert!(text.contains("the file has 19 classes, the pipeline 15"), "{text}");
-        let text = message(&[("encoder.conv1.weight", &[64, 4, 7, 7])], &[("encoder.conv1.weight", &[64, 3, 7, 7])]);
-        assert!(text.contains("the file is for 3 bands, the pipeline has 4"), "{text}");
+    /// A network with two classifiers, and a layer that takes the classes' maps and others.
+    fn network(classes: usize, bands: usize) -> Layout {
+        let mut layout = Layout::default();
+        for (name, shape) in [
+            ("aux_head.3.weight", vec![classes, 720, 1, 1]),
+            ("cls_head.weight", vec![classes, 512, 1, 1]),
+            ("conv1.weight", vec![64, bands, 7, 7]),
+            ("point.weight", vec![256, 256 + classes, 1]),
+        ] {
+            layout.declare(name.to_owned(), shape, Role::Parameter);
+        }
+        layout
     }
 
     #[test]
-    fn two_classifiers_say_it_once() {
-        let of = |n: usize| vec![("aux_head.3.weight", vec![n, 720, 1, 1]), ("cls_head.weight", vec![n, 512, 1, 1])];
-        let as_slices = |list: &[(&'static str, Vec<usize>)]| -> Vec<(String, Vec<usize>)> {
-            list.iter().map(|(name, shape)| ((*name).to_owned(), shape.clone())).collect()
+    fn another_number_of_classes_or_bands_is_said_once_in_those_words() {
+        let mut layout = network(15, 4);
+        layout.note(Plane::Classes, 15, &network(16, 4));
+        layout.note(Plane::Bands, 4, &network(15, 5));
+        let told = |other: &Layout| {
+            let mismatches = compare_shapes(&layout.shapes(), &other.shapes());
+            Unfit::of(&layout, "w.pth".as_ref(), mismatches).to_string()
         };
-        let mismatches = compare_shapes(&as_slices(&of(15)), &as_slices(&of(19)));
-        let text = Unfit { path: "w.pth".into(), mismatches }.to_string();
-        assert_eq!(text.matches("the file has 19 classes, the pipeline 15").count(), 1, "{text}");
+        let text = told(&network(19, 4));
+        assert_eq!(text.matches("the file has 19 classes, the pipeline 15: use").count(), 1, "{text}");
+        assert!(!text.contains("bands, the pipeline"), "{text}");
+        let text = told(&network(15, 3));
+        assert!(text.contains("the file is for 3 bands, the pipeline has 4") && !text.contains("classes"), "{text}");
     }
 
     #[test]

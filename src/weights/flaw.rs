@@ -30,6 +30,13 @@ impl Flaw {
         Self::Unusable(reason.into())
     }
 
+    /// A PyTorch checkpoint of another byte order.
+    pub(super) fn big_endian() -> Self {
+        Self::unusable(
+            "it was written on a big-endian machine: load it there in PyTorch and save it as safetensors (safetensors.torch.save_file)",
+        )
+    }
+
     /// Says which part of the file it is.
     pub(super) fn within(self, part: &str) -> Self {
         match self {

@@ -22,7 +22,7 @@ pub struct Inspection {
     pub tensors: Vec<FileTensor>,
     /// Names that stand twice.
     pub duplicates: Vec<Mismatch>,
-    /// The digest that plans and manifests know it by ([`digest`]).
+    /// The digest that plans and manifests know it by ([`digest()`]).
     pub digest: String,
 }
 
@@ -53,5 +53,5 @@ pub fn check(layout: &Layout, path: &Path) -> Result<(), WeightsError> {
     file.adopt_shapes(&expected)?;
     let mut mismatches = compare(&expected, file.tensors());
     mismatches.extend_from_slice(file.duplicates());
-    if mismatches.is_empty() { Ok(()) } else { Err(Unfit { path: path.to_owned(), mismatches }.into()) }
+    if mismatches.is_empty() { Ok(()) } else { Err(Unfit::of(layout, path, mismatches).into()) }
 }

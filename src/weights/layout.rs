@@ -22,6 +22,24 @@ pub struct Declared {
     pub shape: Vec<usize>,
     /// What becomes of it.
     pub role: Role,
+    follows: Option<Follows>,
+}
+
+/// What is chosen for a network and not its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plane {
+    /// The number of classes.
+    Classes,
+    /// The number of bands.
+    Bands,
+}
+
+/// A dimension that is so much more than the number of classes or bands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Follows {
+    plane: Plane,
+    dim: usize,
+    more: usize,
 }
 
 /// A convolution that the batch normalisation behind it has become part of.
@@ -54,9 +72,28 @@ pub struct Layout {
 impl Layout {
     /// Adds a tensor.
     pub fn declare(&mut self, name: String, shape: Vec<usize>, role: Role) {
-        if self.tensors.insert(name.clone(), Declared { shape, role }).is_some() {
+        if self.tensors.insert(name.clone(), Declared { shape, role, follows: None }).is_some() {
             self.duplicates.push(name);
         }
+    }
+
+    /// Notes which dimensions follow `plane`, of which there are `n`: `other` is the same network with one more.
+    pub fn note(&mut self, plane: Plane, n: usize, other: &Self) {
+        for (name, declared) in &mut self.tensors {
+            let Some(other) = other.tensors.get(name) else { continue };
+            let mut dims = declared.shape.iter().zip(&other.shape).enumerate();
+            if let Some((dim, (own, _))) = dims.find(|(_, (own, other))| **own + 1 == **other)
+                && let Some(more) = own.checked_sub(n)
+            {
+                declared.follows = Some(Follows { plane, dim, more });
+            }
+        }
+    }
+
+    /// How many classes or bands the network has whose tensor `name` is of this shape; nothing where the shape does not depend on them.
+    pub fn plane_of(&self, name: &str, shape: &[usize]) -> Option<(Plane, usize)> {
+        let Follows { plane, dim, more } = self.tensors.get(name)?.follows?;
+        Some((plane, shape.get(dim)?.checked_sub(more)?))
     }
 
     /// Names and shapes as a weights file must have them, by order of name.

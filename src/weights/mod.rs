@@ -18,7 +18,6 @@ mod file;
 mod fit;
 mod flaw;
 mod format;
-pub mod hints;
 mod huffman;
 mod inspect;
 pub mod layout;
@@ -49,4 +48,4 @@ pub use tensor::FileTensor;
 #[cfg(feature = "torch")]
 pub(crate) use convert::{Content, write};
 #[cfg(feature = "torch")]
-pub(crate) use fit::{is_counter, is_ending};
+pub(crate) use fit::is_counter;

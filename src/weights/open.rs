@@ -172,7 +172,7 @@ impl WeightsFile {
     fn refuse_duplicates(&self) -> Result<(), WeightsError> {
         match self.listing.duplicates.is_empty() {
             true => Ok(()),
-            false => Err(Unfit { path: self.path.clone(), mismatches: self.listing.duplicates.clone() }.into()),
+            false => Err(Unfit::new(&self.path, self.listing.duplicates.clone()).into()),
         }
     }
 }

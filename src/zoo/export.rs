@@ -12,7 +12,7 @@ use super::store;
 use crate::weights::{self, WeightsError, WeightsFile};
 
 /// Bands and classes of a network whose file does not tell.
-const PLANES: (u32, u32) = (3, 15);
+pub(super) const PLANES: (u32, u32) = (3, 15);
 
 /// Why weights could not be exported.
 #[derive(Debug, thiserror::Error)]

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::registry;
 use super::spec::{ARCHITECTURES, Architecture, Attention, Backbone, Choice, NetworkSpec, SpecTable};
-use crate::weights::layout::Layout;
-use crate::weights::{FileTensor, Mismatch, WeightsFile, compare, hints, is_ending};
+use crate::weights::layout::{Layout, Plane};
+use crate::weights::{FileTensor, Mismatch, WeightsFile, compare};
 
 /// Every network whose reference has just these names, with these shapes but for classes and bands, which the file tells.
 ///
@@ -50,33 +50,25 @@ fn candidates(a: &'static Architecture) -> Vec<SpecTable> {
 
 fn fit(table: &SpecTable, tensors: &[FileTensor]) -> Option<NetworkSpec> {
     let first = table.resolve(3, None).ok()?;
-    let layout = registry::outline(&first).ok()?;
-    let (bands, classes) = planes(&layout, tensors, &first)?;
+    let is_named = |m: &Mismatch| matches!(m, Mismatch::Missing { .. } | Mismatch::Extra { .. });
+    if compare(&registry::names_and_shapes(&first).ok()?.shapes(), tensors).iter().any(is_named) {
+        return None;
+    }
+    let (bands, classes) = planes(&registry::outline(&first).ok()?, tensors, &first)?;
     let spec = table.resolve(bands, Some(classes)).ok()?;
-    let layout = registry::outline(&spec).ok()?;
+    let layout = registry::names_and_shapes(&spec).ok()?;
     let fits = compare(&layout.shapes(), tensors).iter().all(|m| matches!(m, Mismatch::Dtype { .. }));
     fits.then_some(spec)
 }
 
-/// Bands and classes of the file, if its names are the network's.
+/// Bands and classes of the file, whose names are the network's.
 fn planes(layout: &Layout, tensors: &[FileTensor], spec: &NetworkSpec) -> Option<(u32, u32)> {
     let (mut bands, mut classes) = (spec.bands, spec.classes);
-    for mismatch in compare(&layout.shapes(), tensors) {
-        match mismatch {
-            Mismatch::Missing { .. } | Mismatch::Extra { .. } => return None,
-            Mismatch::Shape { name, found, .. } => {
-                let ends = |list: &[&str]| list.iter().any(|end| is_ending(&name, end));
-                if ends(&hints::CLASSIFIER) {
-                    classes = u32::try_from(*found.first()?).ok()?;
-                }
-                if ends(&hints::STEM) {
-                    bands = u32::try_from(*found.get(1)?).ok()?;
-                }
-            }
-            Mismatch::Dtype { .. }
-            | Mismatch::NonFinite { .. }
-            | Mismatch::Duplicate { .. }
-            | Mismatch::Size { .. } => {}
+    for tensor in tensors.iter().filter(|tensor| !tensor.is_shapeless()) {
+        match layout.plane_of(&tensor.name, &tensor.shape) {
+            Some((Plane::Classes, n)) => classes = u32::try_from(n).ok()?,
+            Some((Plane::Bands, n)) => bands = u32::try_from(n).ok()?,
+            None => {}
         }
     }
     Some((bands, classes))

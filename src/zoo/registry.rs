@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use tch::Device;
 use tch::nn::VarStore;
 
-use crate::weights::layout::Layout;
+use crate::weights::layout::{Layout, Plane};
 use crate::zoo::backbone::{self, Extractor};
 use crate::zoo::layers::scope::{Purpose, Scope};
 use crate::zoo::models::basnet::BasNet;
@@ -61,11 +61,27 @@ pub fn build_backbone(spec: &NetworkSpec, purpose: Purpose) -> Result<Built<dyn 
     })
 }
 
-/// The names and shapes of the reference's tensors, without the network.
+/// The names and shapes of the reference's tensors, without the network. Which of them follow the number of classes or bands is what
+/// differs where there is one more.
 ///
 /// # Errors
 /// When the spec names a network without tensors.
 pub fn outline(spec: &NetworkSpec) -> Result<Layout, UnknownNetwork> {
+    let mut layout = names_and_shapes(spec)?;
+    let (more_classes, more_bands) = (
+        NetworkSpec { classes: spec.classes.saturating_add(1), ..spec.clone() },
+        NetworkSpec { bands: spec.bands.saturating_add(1), ..spec.clone() },
+    );
+    layout.note(Plane::Classes, spec.classes as usize, &names_and_shapes(&more_classes)?);
+    layout.note(Plane::Bands, spec.bands as usize, &names_and_shapes(&more_bands)?);
+    Ok(layout)
+}
+
+/// An [`outline`] that says nothing of classes and bands, in a third of the time.
+///
+/// # Errors
+/// As [`outline`].
+pub fn names_and_shapes(spec: &NetworkSpec) -> Result<Layout, UnknownNetwork> {
     match spec.network == Network::Backbone {
         true => build_backbone(spec, Purpose::Outline).map(|built| built.layout),
         false => build(spec, Purpose::Outline, Device::Cpu).map(|built| built.layout),

@@ -7,18 +7,14 @@ use std::path::Path;
 
 use tch::Device;
 
-use super::export::ExportError;
+use super::export::{ExportError, PLANES};
 use super::identify::identify;
 use super::layers::scope::Purpose;
 use super::registry;
-use super::spec::{NetworkSpec, SpecTable};
+use super::spec::{Network, NetworkSpec, SpecTable};
 use super::store;
-use crate::weights::layout::Layout;
-use crate::weights::{self, FileTensor, Mismatch, Unfit, WeightsError, WeightsFile, hints, is_counter, is_ending};
-
-/// First parts of the names that only ImageNet's classes need: torchvision's, ResNeSt's and HRNet's classifiers.
-const IMAGENET_CLASSIFIERS: [&str; 6] =
-    ["fc.", "last_linear.", "classifier.", "incre_modules.", "downsamp_modules.", "final_layer."];
+use crate::weights::layout::{Layout, Plane, Role};
+use crate::weights::{self, FileTensor, Mismatch, Unfit, WeightsError, WeightsFile, is_counter};
 
 /// torchvision's names of a ResNet's parts by their position, for networks that hold them as two sequences; what is between them has
 /// no weights.
@@ -46,13 +42,14 @@ pub struct Started {
 /// # Errors
 /// When there is no such network, the file is neither, or `to` cannot be written.
 pub fn without_classifier(name: &str, classes: u32, from: &Path, seed: u64, to: &Path) -> Result<Started, ExportError> {
-    let unfit = |mismatches| WeightsError::from(Unfit { path: from.to_owned(), mismatches });
+    let unfit = |mismatches| WeightsError::from(Unfit::new(from, mismatches));
     let mut file = WeightsFile::open(from)?;
     let table = SpecTable::named(name)?;
-    let spec = table.resolve(bands(file.tensors()), Some(classes))?;
-    let layout = registry::outline(&spec)?;
+    let bands = bands(&registry::outline(&table.resolve(PLANES.0, Some(classes))?)?, file.tensors());
+    let spec = table.resolve(bands, Some(classes))?;
+    let layout = registry::names_and_shapes(&spec)?;
     file.adopt_shapes(&layout.shapes())?;
-    let more = registry::outline(&NetworkSpec { classes: classes + 1, ..spec.clone() })?;
+    let more = registry::names_and_shapes(&NetworkSpec { classes: classes + 1, ..spec.clone() })?;
     let depends = |name: &str| layout.tensors[name].shape != more.tensors[name].shape;
     let classifier: BTreeSet<&str> = layout.tensors.keys().map(String::as_str).filter(|name| depends(name)).collect();
     let places = match whole(&layout, &classifier, file.tensors()) {
@@ -88,13 +85,36 @@ pub fn without_classifier(name: &str, classes: u32, from: &Path, seed: u64, to: 
     Ok(Started { spec, taken, fresh })
 }
 
-/// Bands of the file, if it is one network's, or as many as its stem has.
-fn bands(tensors: &[FileTensor]) -> u32 {
-    let of_stem = || {
-        let is_stem = |t: &&FileTensor| hints::STEM.iter().any(|end| is_ending(&t.name, end)) && t.shape.len() == 4;
-        tensors.iter().find(is_stem).and_then(|t| u32::try_from(t.shape[1]).ok())
+/// Bands of the file, if it is one network's, or as many as that has which the network's first layer is called after.
+fn bands(layout: &Layout, tensors: &[FileTensor]) -> u32 {
+    let names = |tensor: &FileTensor| {
+        let split = FIRST_PARTS.map(|first| in_sequence(&tensor.name, first));
+        [tensor.name.clone()].into_iter().chain(split).collect::<Vec<_>>()
     };
-    identify(tensors).first().map(|s| s.bands).or_else(of_stem).unwrap_or(3)
+    let of_stem = |tensor: &FileTensor| {
+        let is_its = |name: &&String| names(tensor).iter().any(|own| is_ending(name, own));
+        let found = layout.tensors.keys().filter(is_its).find_map(|name| layout.plane_of(name, &tensor.shape));
+        found.filter(|(plane, _)| *plane == Plane::Bands).and_then(|(_, n)| u32::try_from(n).ok())
+    };
+    identify(tensors).first().map(|s| s.bands).or_else(|| tensors.iter().find_map(of_stem)).unwrap_or(PLANES.0)
+}
+
+/// Whether a name is this, or ends with it after a dot.
+fn is_ending(name: &str, end: &str) -> bool {
+    name.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// The tensors of a backbone's file that only ImageNet's classes need: those that the backbone does without as a feature extractor.
+fn imagenet_classifier(tensors: &[FileTensor]) -> BTreeSet<String> {
+    let names = |spec: &NetworkSpec| registry::names_and_shapes(spec).map(|layout| layout.tensors).unwrap_or_default();
+    let backbones = identify(tensors).into_iter().filter(|spec| spec.network == Network::Backbone && !spec.features);
+    let of = |spec: NetworkSpec| {
+        let (own, features) = (names(&spec), names(&NetworkSpec { features: true, ..spec }));
+        // timm's Xception has other names as a feature extractor.
+        let is_part = features.keys().all(|name| own.contains_key(name));
+        own.into_keys().filter(move |name| is_part && !features.contains_key(name))
+    };
+    backbones.flat_map(of).collect()
 }
 
 /// In what a file differs from the network, its classifier aside.
@@ -110,9 +130,11 @@ fn whole(layout: &Layout, classifier: &BTreeSet<&str>, tensors: &[FileTensor]) -
 fn backbone(layout: &Layout, tensors: &[FileTensor]) -> Option<BTreeMap<String, usize>> {
     let prefixes = layout.tensors.keys().flat_map(|name| name.match_indices('.').map(|(at, _)| &name[..=at]));
     let prefixes: BTreeSet<&str> = prefixes.chain([""]).collect();
-    let own = |prefix: &&str| under(layout, tensors, prefix, str::to_owned);
+    let left_out = imagenet_classifier(tensors);
+    let own = |prefix: &&str| under(layout, tensors, &left_out, prefix, str::to_owned);
     let split = |prefix: &&str| {
-        FIRST_PARTS.into_iter().find_map(|first| under(layout, tensors, prefix, |name| in_sequence(name, first)))
+        let parted = |first| under(layout, tensors, &left_out, prefix, |name| in_sequence(name, first));
+        FIRST_PARTS.into_iter().find_map(parted)
     };
     prefixes.iter().find_map(own).or_else(|| prefixes.iter().find_map(split))
 }
@@ -127,27 +149,28 @@ fn in_sequence(name: &str, first: usize) -> String {
     }
 }
 
-/// Where the tensors belong if they are called like this under this prefix.
+/// Where the tensors belong, those that may be left out aside, if they are called like this under this prefix.
 fn under(
     layout: &Layout,
     tensors: &[FileTensor],
+    left_out: &BTreeSet<String>,
     prefix: &str,
     naming: impl Fn(&str) -> String,
 ) -> Option<BTreeMap<String, usize>> {
-    let is_classifier = |name: &str| IMAGENET_CLASSIFIERS.iter().any(|start| name.starts_with(start));
     let mut places = BTreeMap::new();
     for (idx, tensor) in tensors.iter().enumerate() {
         let name = format!("{prefix}{}", naming(&tensor.name));
         match layout.tensors.get(&name).filter(|declared| declared.shape == tensor.shape) {
             Some(_) => drop(places.insert(name, idx)),
-            None if is_classifier(&tensor.name) || is_counter(&tensor.name) => {}
+            None if left_out.contains(&tensor.name) || is_counter(&tensor.name) => {}
             None => return None,
         }
     }
     // A prefix of its own holds the backbone and nothing else.
-    let is_there =
-        |name: &String| name.strip_prefix(prefix).is_none_or(|inner| places.contains_key(name) || is_classifier(inner));
-    let is_complete = prefix.is_empty() || layout.tensors.keys().all(is_there);
+    let mut others = layout.tensors.iter().filter(|(name, declared)| {
+        name.starts_with(prefix) && !places.contains_key(*name) && declared.role != Role::Unused
+    });
+    let is_complete = prefix.is_empty() || others.next().is_none();
     (is_complete && !places.is_empty()).then_some(places)
 }
 

@@ -33,7 +33,7 @@ pub fn values(layout: &Layout, path: &Path) -> Result<BTreeMap<String, Vec<f32>>
     mismatches.extend_from_slice(file.duplicates());
     let values =
         if file.duplicates().is_empty() { read_fitting(&mut file, layout, &mut mismatches)? } else { BTreeMap::new() };
-    if mismatches.is_empty() { Ok(values) } else { Err(Unfit { path: path.to_owned(), mismatches }.into()) }
+    if mismatches.is_empty() { Ok(values) } else { Err(Unfit::of(layout, path, mismatches).into()) }
 }
 
 /// Sets every variable by the seeded rule ([`seed::fill`]), so that the network depends on `seed` alone.

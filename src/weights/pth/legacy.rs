@@ -65,7 +65,7 @@ impl Opened {
         let system = next("its system information")?;
         match system.heap.entry(system.root, "little_endian") {
             Some(Value::Bool(true)) => {}
-            Some(Value::Bool(false)) => return Err(super::big_endian()),
+            Some(Value::Bool(false)) => return Err(Flaw::big_endian()),
             _ => return Err(Flaw::broken("it does not tell its byte order")),
         }
         let pickle = next("its object")?;

@@ -141,12 +141,5 @@ fn list(pickle: &Pickle, selection: Selection) -> Result<(Listing, Vec<StoredTen
     Ok((Listing::new(listed, notes), stored))
 }
 
-/// Why a file of another byte order is refused.
-fn big_endian() -> Flaw {
-    Flaw::unusable(
-        "it was written on a big-endian machine: load it there in PyTorch and save it as safetensors (safetensors.torch.save_file)",
-    )
-}
-
 #[cfg(test)]
 mod tests;

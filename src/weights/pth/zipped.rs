@@ -140,7 +140,7 @@ impl Zipped {
         self.archive.by_index(idx).map_err(flaw)?.take(BYTE_ORDER_BYTES).read_to_end(&mut order)?;
         match order.as_slice() {
             b"little" => Ok(()),
-            _ => Err(super::big_endian()),
+            _ => Err(Flaw::big_endian()),
         }
     }
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use catalogue::{ARCHITECTURES, Architecture, Choice, Pixels};
 pub use names::{Attention, Backbone, Network, Upsample, Variant};
+pub(crate) use nearest::alike;
 pub use presets::{Preset, presets};
 pub use table::{Channels, SpecError, SpecTable};
 

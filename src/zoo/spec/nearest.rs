@@ -1,4 +1,4 @@
-//! "Did you mean": names of networks near one that none has.
+//! "Did you mean": known names near one that is not.
 
 use std::collections::BTreeSet;
 
@@ -22,19 +22,20 @@ pub(super) fn advice(name: &str) -> String {
 }
 
 fn suggestions(name: &str) -> Vec<String> {
+    let real = ARCHITECTURES.iter().filter(|a| a.is_known());
+    let known: BTreeSet<String> =
+        real.flat_map(names).chain(presets().into_iter().map(|p| p.name.to_owned())).collect();
+    alike(name, &known, ALIKE).into_iter().take(SUGGESTED).map(|name| format!("`{name}`")).collect()
+}
+
+/// The names that are at least so much like `name`, the nearest first: 1 are equal ones, 0 such as have nothing in common.
+pub(crate) fn alike<'a>(name: &str, known: impl IntoIterator<Item = &'a String>, least: f64) -> Vec<&'a String> {
     let wanted = plain(name);
-    let known: BTreeSet<String> = ARCHITECTURES
-        .iter()
-        .filter(|a| a.is_known())
-        .flat_map(names)
-        .chain(presets().into_iter().map(|p| p.name.to_owned()))
-        .collect();
-    let mut alike: Vec<(f64, String)> =
-        known.into_iter().map(|name| (similarity(&wanted, &plain(&name)), name)).collect();
-    alike.retain(|(similarity, _)| *similarity >= ALIKE);
+    let known = known.into_iter().map(|name| (similarity(&wanted, &plain(name)), name));
+    let mut alike: Vec<(f64, &String)> = known.filter(|(similarity, _)| *similarity >= least).collect();
     // The shorter of two that are equally alike: it leaves more to the defaults.
     alike.sort_by(|(a, name), (b, other)| b.total_cmp(a).then(name.len().cmp(&other.len())));
-    alike.into_iter().take(SUGGESTED).map(|(_, name)| format!("`{name}`")).collect()
+    alike.into_iter().map(|(_, name)| name).collect()
 }
 
 /// Every name that an architecture goes by.
@@ -50,7 +51,7 @@ fn plain(name: &str) -> String {
     name.to_lowercase().replace(['-', ' ', '+'], "_")
 }
 
-/// 1 for equal names, 0 for such as have nothing in common. A part of a name, such as that of a backbone, stands for it.
+/// A part of a name, such as that of a backbone, stands for it.
 fn similarity(wanted: &str, name: &str) -> f64 {
     let is_part = name.split('/').any(|part| part == wanted);
     if is_part { 1.0 } else { strsim::jaro_winkler(wanted, name) }
