@@ -12,7 +12,7 @@ use crate::journal::Checkpoints;
 use crate::lifecycle::machine;
 use crate::plan::{Concessions, DeviceId, Plan, Planned};
 use crate::raster::OpenSource;
-use crate::report::eprint_line;
+use crate::report::{self, Event};
 use crate::stages::{Board, Memory};
 use crate::weights::WeightsFile;
 use crate::weights::swz::is_kept_exact;
@@ -39,7 +39,7 @@ impl Trial {
         job.settings.push("inference.batch=1".to_owned());
         let Job { planned, schedule, source, .. } = prepare(&job)?;
         let Planned { plan, refused, .. } = planned;
-        refused.iter().for_each(|r| eprint_line(&format!("left out: {}: {}", r.file.display(), r.cause)));
+        refused.iter().for_each(|r| note(&format!("left out: {}: {}", r.file.display(), r.cause)));
         let members = files.iter().map(|file| member_of(&plan, file)).collect::<Result<_, _>>()?;
         let chosen = evenly(&tiles(&plan), request.tiles);
         if chosen.is_empty() {
@@ -69,7 +69,7 @@ impl Trial {
         let member = &self.plan.members[self.members[file]].member;
         let coded = probe.tensors().filter(|(_, shape, _)| !is_kept_exact(shape));
         let coded: Vec<String> = coded.map(|(name, ..)| name.to_owned()).collect();
-        eprint_line(&format!("{}: measuring {} tensors on {} tiles", member.name, coded.len(), self.tiles.len()));
+        note(&format!("{}: measuring {} tensors on {} tiles", member.name, coded.len(), self.tiles.len()));
         let mut sensitivities = BTreeMap::new();
         for name in coded {
             let own = probe.tensors().find(|(own, ..)| *own == name).map(|(_, _, own)| rounded(own));
@@ -93,6 +93,10 @@ impl Trial {
         let mut values: BTreeMap<String, Vec<f32>> = tensors.into_iter().map(|t| t.name).zip(values).collect();
         Ok(self.probe(file)?.damage(|name| values.remove(name))?)
     }
+}
+
+fn note(text: &str) {
+    report::tell(&Event::Note { text });
 }
 
 /// Refuses more tiles than memory holds: each with the answers of a member, before and after.
@@ -129,7 +133,7 @@ fn read(plan: &Plan, source: &Arc<dyn OpenSource>, chosen: &[(usize, usize)]) ->
     graph.join()?;
     for (scene, failure) in (0..board.n_scenes()).filter_map(|scene| Some((scene, board.failure(scene)?))) {
         let label = plan.label_of(scene as usize);
-        eprint_line(&format!("left out: {label} ({}): {}", failure.stage, failure.cause));
+        note(&format!("left out: {label} ({}): {}", failure.stage, failure.cause));
     }
     if raw.is_empty() {
         return Err(Error::Usage("no tile of --data can be used: name other scenes".into()));

@@ -182,7 +182,8 @@ pub fn compress_weights(
     for power in POWERS {
         let (_, damages) = attempt(&known, power)?;
         let sum: f64 = damages.iter().map(|damage| damage.relative).sum();
-        report::eprint_line(&format!("sensitivity to the power of {power}: answers {:.2} % off", sum.sqrt() * 100.0));
+        let text = format!("sensitivity to the power of {power}: answers {:.2} % off", sum.sqrt() * 100.0);
+        report::tell(&report::Event::Note { text: &text });
         tried.push((sum, power));
     }
     let best = tried.into_iter().min_by(|a, b| a.0.total_cmp(&b.0)).map_or(0.0, |(_, power)| power);

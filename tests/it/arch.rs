@@ -30,7 +30,7 @@ const ARROWS: [(&str, &[&str]); 24] = [
         &["atomic", "config", "faults", "flow", "geom", "infer", "journal", "masks", "plan", "post", "raster", "tiler"],
     ),
     ("report", &["atomic", "config"]),
-    ("lifecycle", &["atomic", "config", "exit", "flow", "process", "report"]),
+    ("lifecycle", &["atomic", "exit", "flow", "process", "report"]),
     (
         "app",
         &[

@@ -10,8 +10,8 @@ use super::execute::Partial;
 use super::outputs::Outputs;
 use super::resume::Usable;
 use crate::app::Error;
+use crate::config::Pipeline;
 use crate::config::classes::{Class, NODATA_LABEL};
-use crate::config::{Pipeline, count};
 use crate::flow::StageReport;
 use crate::geom::Size;
 use crate::journal::{
@@ -21,8 +21,8 @@ use crate::journal::{
 use crate::package::{self, Content, Entry, Rules};
 use crate::plan::{Plan, Promise};
 use crate::report::{
-    BudgetReport, DeadlineReport, DeadlineStep, FailedScene, OutputFile, PackageReport, REPORT_FORMAT, ReducedScene,
-    RunInfo, RunReport, RunState, SceneReport, Snapshot, StageLine, Totals, Watch, plural,
+    BudgetReport, DeadlineReport, DeadlineStep, Event, FailedScene, OutputFile, PackageReport, REPORT_FORMAT,
+    ReducedScene, RunInfo, RunReport, RunState, SceneReport, Snapshot, StageLine, Totals, Watch,
 };
 use crate::stages::{Board, Failure, OutputLayout, Verdict};
 
@@ -115,31 +115,17 @@ impl Record {
         self.report.scenes.insert(name, scene_report(plan, scene, facts, done_before));
     }
 
-    /// What was found, in words.
-    pub(in crate::app) fn found_lines(&self) -> Vec<String> {
+    /// What was found.
+    pub(in crate::app) fn earlier(&self) -> Event<'static> {
         let FoundSummary { damaged, usable: Usable { checkpoints, .. }, temporaries } = self.found;
-        let reused = self.report.totals.reused;
-        let mut lines = Vec::new();
-        if reused > 0 || checkpoints > 0 {
-            let planned = self.report.outputs.keys().filter(|name| name.starts_with("masks/")).count();
-            let stored = count(checkpoints, "checkpoint");
-            lines.push(format!("earlier runs: {reused} of {planned} scenes are done and verified, {stored} usable"));
+        Event::Earlier {
+            done: self.report.totals.reused,
+            of_scenes: self.report.outputs.keys().filter(|name| name.starts_with("masks/")).count() as u64,
+            checkpoints,
+            damaged,
+            fewer_members: self.report.deadline.as_ref().is_some_and(|deadline| !deadline.steps.is_empty()),
+            unfinished: temporaries,
         }
-        if damaged > 0 {
-            let files = plural(damaged, "scene has files that are", "scenes have files that are");
-            lines.push(format!("earlier runs: {files} gone or not as recorded; they are made anew"));
-        }
-        if self.report.deadline.as_ref().is_some_and(|deadline| !deadline.steps.is_empty()) {
-            lines.push(
-                "earlier runs: for lack of time some tiles were left to fewer members, and so does this run; run without --deadline to do \
-                 them in full"
-                    .into(),
-            );
-        }
-        if temporaries > 0 {
-            lines.push(format!("earlier runs: {} removed", count(temporaries, "unfinished file")));
-        }
-        lines
     }
 
     /// Whether a scene has its mask.
@@ -204,11 +190,12 @@ impl Record {
         watch: &Watch,
     ) -> Result<(), Error> {
         outputs.withdraw_scene(name, pipeline)?;
-        watch.failed(&file.display().to_string(), failure.stage, &failure.cause);
+        let scene = file.display().to_string();
+        watch.tell(&Event::Failed { scene: &scene, stage: failure.stage, cause: &failure.cause });
         self.report.totals.failed += 1;
         self.failed_names.push(name.to_owned());
         self.report.failed.push(FailedScene {
-            scene: file.display().to_string(),
+            scene,
             stage: failure.stage.to_owned(),
             cause: failure.cause.clone(),
             action: "not in submit.zip".to_owned(),

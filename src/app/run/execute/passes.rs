@@ -7,12 +7,11 @@ use super::super::deadline::Step;
 use super::super::wire::Parts;
 use super::super::{devices, wire};
 use super::{Error, Extent, Run};
-use crate::config::format_duration;
 use crate::faults::Fault;
 use crate::flow::StageReport;
 use crate::infer::{BackendError, open_backends};
 use crate::journal::{Conceded, ConcessionRecord, DeviceFaultRecord, Journal, JournalError, Record};
-use crate::report::{Watch, eprint_line, plural};
+use crate::report::{self, Event, TimeStep, Watch};
 use crate::stages::GraphError;
 
 /// How late it is when a test says that the deadline is over.
@@ -67,11 +66,8 @@ impl Run<'_> {
         }
         let single = |unit: &usize| Conceded::SingleTiles { unit: u32::try_from(*unit).unwrap_or(u32::MAX) };
         let conceded: Vec<Conceded> = units.iter().map(single).collect();
-        watch.line(&format!(
-            "out of memory on a device: {} of {} are done again, tile by tile",
-            units.len(),
-            n_units(self.board.plan().units.len())
-        ));
+        let (parts, of_parts) = (units.len() as u64, self.board.plan().units.len() as u64);
+        watch.tell(&Event::OutOfMemory { parts, of_parts });
         let entries = {
             let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
             concede(&mut journal, &self.record.report.plan, &conceded)?;
@@ -99,7 +95,7 @@ impl Run<'_> {
         let late = self.elapsed().saturating_sub(limit).as_secs_f64();
         if let Some(deadline) = self.record.report.deadline.as_mut().filter(|_| late > 0.0) {
             deadline.missed_by = Some(late);
-            eprint_line(&format!("deadline missed by {:.0} s", late.ceil()));
+            report::tell(&Event::DeadlineMissed { seconds: late });
         }
     }
 
@@ -117,25 +113,20 @@ impl Run<'_> {
         let (pace, ahead) = (self.board.pace().read(), self.board.ahead());
         let step = deadline.look(elapsed, pace, &ahead, draining);
         self.board.pace().allow(deadline.batches_ahead(elapsed, &ahead));
-        let line = match step {
+        let names: Vec<String>;
+        let step = match step {
             None => return Ok(()),
             Some(Step::Over) => {
                 self.stop.drain();
                 self.record.step(elapsed, ahead.units, &[]);
-                format!(
-                    "no further part of the work fits into what is left: nothing more begins, and {} left over",
-                    are(ahead.units)
-                )
+                TimeStep::Drained { parts: ahead.units as u64 }
             }
             Some(Step::Cut) => {
                 self.stop.cut();
                 if !draining {
                     self.record.step(elapsed, ahead.all, &[]);
                 }
-                format!(
-                    "time is up: no further forward pass begins, and {} left over that had not begun",
-                    are(ahead.all)
-                )
+                TimeStep::Cut { parts: ahead.all as u64 }
             }
             Some(Step::Members { members, fits }) => {
                 let (journal, plan) = (&self.journal, &self.record.report.plan);
@@ -146,15 +137,13 @@ impl Run<'_> {
                 if conceded.n_units() == 0 {
                     return Ok(());
                 }
-                let names: Vec<String> = self.board.plan().members.iter().map(|m| m.member.name.clone()).collect();
-                let units = conceded.n_units();
-                self.record.step(elapsed, units, &names[..members]);
-                let few = if fits { "as many members as fit" } else { "one member, and even that may not fit" };
-                format!("what has not begun, {}, is left to {few}: {}", n_units(units), names[..members].join(" + "))
+                names = self.board.plan().members[..members].iter().map(|m| m.member.name.clone()).collect();
+                self.record.step(elapsed, conceded.n_units(), &names);
+                TimeStep::FewerMembers { parts: conceded.n_units() as u64, members: &names, fits }
             }
         };
         let limit = self.options.deadline.unwrap_or_default();
-        watch.line(&format!("deadline: after {} of {}, {line}", format_duration(elapsed), format_duration(limit)));
+        watch.tell(&Event::Deadline { elapsed, limit, step });
         Ok(())
     }
 
@@ -184,16 +173,6 @@ impl Run<'_> {
         let records = self.record.failure_records();
         Ok(self.journal.lock().unwrap_or_else(PoisonError::into_inner).append(&records)?)
     }
-}
-
-/// A number of units, as people are told of them: a row of tiles, or a group of small scenes.
-fn n_units(n: usize) -> String {
-    plural(n as u64, "part of the work", "parts of the work")
-}
-
-/// The same as the subject of a sentence.
-fn are(n: usize) -> String {
-    format!("{} {}", n_units(n), if n == 1 { "is" } else { "are" })
 }
 
 /// Writes concessions down.
