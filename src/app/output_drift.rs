@@ -14,7 +14,7 @@ use crate::journal::Checkpoints;
 use crate::lifecycle::machine;
 use crate::plan::{Concessions, DeviceId, Plan, Planned};
 use crate::raster::OpenSource;
-use crate::report::{CompressedFile, CompressedFiles, eprint_line};
+use crate::report::{self, CompressedFile, CompressedFiles, Event};
 use crate::stages::{Board, PriorResults};
 use crate::weights::swz::is_kept_exact;
 use crate::weights::{self, WeightsFile};
@@ -62,7 +62,7 @@ pub fn compress_measured(
         for tried in POWERS {
             let errors = attempt(&known, tried)?.into_iter().filter_map(|file| file.answers_error);
             let error = errors.map(|error| error * error).sum::<f64>().sqrt();
-            eprint_line(&format!("sensitivity to the power of {tried}: answers {:.2} % off", error * 100.0));
+            note(&format!("sensitivity to the power of {tried}: answers {:.2} % off", error * 100.0));
             if error < least {
                 (least, power) = (error, tried);
             }
@@ -90,7 +90,7 @@ impl Trial {
         job.settings.push("inference.batch=1".to_owned());
         let Job { planned, schedule, source, .. } = prepare(&job)?;
         let Planned { plan, refused, .. } = planned;
-        refused.iter().for_each(|r| eprint_line(&format!("left out: {}: {}", r.failure.file, r.failure.cause)));
+        refused.iter().for_each(|r| note(&format!("left out: {}: {}", r.failure.file, r.failure.cause)));
         let members = files.iter().map(|file| member_of(&plan, file)).collect::<Result<_, _>>()?;
         let chosen = evenly(&tiles(&plan), request.tiles);
         if chosen.is_empty() {
@@ -120,7 +120,7 @@ impl Trial {
         let member = &self.plan.members[self.members[file]].member;
         let coded = probe.tensors().filter(|(_, shape, _)| !is_kept_exact(shape));
         let coded: Vec<String> = coded.map(|(name, ..)| name.to_owned()).collect();
-        eprint_line(&format!("{}: measuring {} tensors on {} tiles", member.name, coded.len(), self.tiles.len()));
+        note(&format!("{}: measuring {} tensors on {} tiles", member.name, coded.len(), self.tiles.len()));
         let mut sensitivities = BTreeMap::new();
         for name in coded {
             let own = probe.tensors().find(|(own, ..)| *own == name).map(|(_, _, own)| rounded(own));
@@ -144,6 +144,10 @@ impl Trial {
         let mut values: BTreeMap<String, Vec<f32>> = tensors.into_iter().map(|t| t.name).zip(values).collect();
         Ok(self.probe(file)?.drift(|name| values.remove(name))?)
     }
+}
+
+fn note(text: &str) {
+    report::tell(&Event::Note { text });
 }
 
 /// Refuses more tiles than memory holds: each with the answers of a member, before and after.
@@ -180,7 +184,7 @@ fn read(plan: &Plan, source: &Arc<dyn OpenSource>, chosen: &[(usize, usize)]) ->
     }
     graph.join()?;
     for failure in (0..board.n_scenes()).filter_map(|scene| board.failure(scene)) {
-        eprint_line(&format!("left out: {} ({}): {}", failure.file, failure.stage, failure.cause));
+        note(&format!("left out: {} ({}): {}", failure.file, failure.stage, failure.cause));
     }
     if raw.is_empty() {
         return Err(Error::Usage("no tile of --data can be used: name other scenes".into()));

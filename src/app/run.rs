@@ -28,7 +28,6 @@ use crate::lifecycle::Clock;
 use crate::plan::BackendKind;
 use crate::process::raise_file_limit;
 use crate::report::{self, Detail, Event};
-use crate::words::{count, format_bytes};
 
 /// Plans and carries out.
 ///
@@ -54,26 +53,19 @@ fn prepared(request: &JobRequest, options: &RunOptions) -> Result<Ended, Error> 
 
 /// Says what will be done and what a person should know before it is.
 fn introduce(job: &Job) {
-    if job.planned.plan.backend == BackendKind::Fake {
-        report::eprint_warning(report::FAKE);
-    }
-    for warning in &job.warnings {
-        report::eprint_warning(warning);
-    }
     let plan = &job.planned.plan;
-    let (totals, devices, memory) = (plan.totals(), super::plan::devices(&job.schedule), job.promise.total());
-    let n_scenes = plan.scenes.len() as u64;
-    let members = plan.members.iter().map(|m| m.member.name.as_str()).collect::<Vec<_>>().join(" + ");
-    let (what, tiles) = (count(n_scenes, "scene"), count(totals.tiles, "tile"));
-    let size = format!("{what}, {:.1} Mpx, {tiles}", totals.pixels as f64 / 1e6);
-    let text = format!("{size}; {members} on {devices}; up to {} of memory reserved", format_bytes(memory));
-    let started = Event::Started {
-        scenes: n_scenes,
+    let fake = (plan.backend == BackendKind::Fake).then_some(report::FAKE);
+    for text in fake.into_iter().chain(job.warnings.iter().map(String::as_str)) {
+        report::tell(&Event::Warning { text });
+    }
+    let totals = plan.totals();
+    report::tell(&Event::Started {
+        scenes: plan.scenes.len() as u64,
         tiles: totals.tiles,
         pixels: totals.pixels,
+        members: &plan.members.iter().map(|m| m.member.name.as_str()).collect::<Vec<_>>(),
         backend: plan.backend.name(),
-        devices: &devices,
-        memory,
-    };
-    report::say(&text, &started);
+        devices: &super::plan::devices(&job.schedule),
+        memory: job.promise.total(),
+    });
 }

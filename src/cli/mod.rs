@@ -37,7 +37,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     match outcome.unwrap_or_else(|payload| Err(app::Error::Internal(panic_message(payload.as_ref())))) {
         Ok(code) => code,
         Err(error) => {
-            report::eprint_error(&error);
+            report::tell_error(&error);
             exit::code(&error).into()
         }
     }
@@ -61,7 +61,7 @@ fn usage(error: &clap::Error) -> ExitCode {
         (true, _) => ExitCode::Usage,
         (false, Ok(())) => ExitCode::Done,
         (false, Err(refused)) => {
-            report::eprint_error(&refused);
+            report::tell_error(&refused);
             ExitCode::Output
         }
     }
@@ -89,7 +89,7 @@ fn worker(arguments: &[OsString]) -> Result<ExitCode, app::Error> {
     };
     match command(asked, arguments, SupervisorLink::of_parent()?) {
         Err(error @ app::Error::DeviceLost { .. }) => {
-            report::eprint_error(&error);
+            report::tell_error(&error);
             Ok(ExitCode::RestartForDevice)
         }
         ended => ended,
@@ -125,7 +125,7 @@ fn command(asked: Command, arguments: &[OsString], supervisor: SupervisorLink) -
             let json = args.json;
             let (evaluation, classes) = app::eval(&resolve::eval(args))?;
             if json {
-                evaluation.hints.iter().for_each(|hint| report::eprint_line(&format!("hint: {hint}")));
+                evaluation.hints.iter().for_each(|hint| report::tell(&Event::Note { text: &format!("hint: {hint}") }));
             }
             show(&evaluation, json, evaluation.text(classes.as_ref()))?;
             let complete = evaluation.missing.is_empty() && evaluation.mismatched.is_empty();
@@ -266,8 +266,8 @@ fn run(args: &RunArgs, arguments: &[OsString], supervisor: SupervisorLink) -> Re
 fn summed_up(ended: &Ended, printed: Result<(), PrintError>) -> ExitCode {
     let code = exit::of(&ended.report);
     let Err(refused) = printed else { return code };
-    report::eprint_error(&refused);
-    report::eprint_line(&format!("what the run did is recorded in `{}`", ended.out.join("report.json").display()));
+    report::tell_error(&refused);
+    report::tell(&Event::Recorded { report: &ended.out.join("report.json").display().to_string() });
     if code == ExitCode::Done { ExitCode::Output } else { code }
 }
 

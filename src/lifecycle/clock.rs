@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::signals::leave;
 use crate::exit::ExitCode;
-use crate::report::eprint_line;
-use crate::words::format_duration;
+use crate::report::{self, Event};
 
 /// Watches the time until work begins; without a deadline, nothing.
 #[derive(Clone, Debug, Default)]
@@ -34,10 +33,7 @@ impl Clock {
         while !*begun {
             let left = limit.saturating_sub(command.elapsed());
             if left.is_zero() {
-                eprint_line(&format!(
-                    "deadline: {} are over before work could begin, and all of it is left over; give the same command a longer --deadline",
-                    format_duration(limit)
-                ));
+                report::tell(&Event::OutOfTime { limit });
                 leave(ExitCode::OutOfTime);
             }
             let wait = self.begun.1.wait_timeout(begun, left);

@@ -167,7 +167,7 @@ impl SupervisorLink {
 
     /// Tells what does not move and ends the process: a thread that does not come back cannot be left behind.
     pub(crate) fn give_up(&self, stall: &Stall) -> ! {
-        report::eprint_error(&Error::from(stall));
+        report::tell_error(&Error::from(stall));
         leave(if self.is_watched() { ExitCode::Restart } else { ExitCode::Internal })
     }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::Error;
 use super::link::{AttemptInfo, WorkerEvent};
+use crate::report::Restart;
 
 /// So many attempts in a row that died before anything was finished, and no item is to blame.
 const UNEXPLAINED: usize = 5;
@@ -15,12 +16,10 @@ const UNEXPLAINED: usize = 5;
 const ONE_BY_ONE: usize = 20;
 
 /// What is known of the attempts.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct RestartPolicy {
     /// What the next attempt is told.
     pub(super) attempt: AttemptInfo,
-    /// What an item is called.
-    item: &'static str,
     under_way: BTreeMap<u64, (Vec<String>, bool)>,
     /// The item that entered alone last in this attempt.
     tried: Option<Tried>,
@@ -47,12 +46,6 @@ impl Tried {
 }
 
 impl RestartPolicy {
-    /// Nothing has happened yet.
-    pub(super) fn new(item: &'static str) -> Self {
-        let (attempt, under_way) = (AttemptInfo::default(), BTreeMap::new());
-        Self { attempt, item, under_way, tried: None, in_vain: 0, explained: 0 }
-    }
-
     /// Takes in what the worker tells.
     pub(super) fn hear(&mut self, event: WorkerEvent) {
         match event {
@@ -79,15 +72,15 @@ impl RestartPolicy {
     }
 
     /// Notes that a run has ended because of a device.
-    pub(super) fn lost_a_device(&mut self) -> String {
+    pub(super) fn lost_a_device(&mut self) -> Restart {
         self.under_way.clear();
         self.tried = None;
         self.attempt.deaths.push("lost a device".into());
-        "a device was lost; starting the run again".into()
+        Restart::DeviceLost
     }
 
-    /// Notes a death and says in a line what follows from it.
-    pub(super) fn died(&mut self, how: &str) -> Result<String, Error> {
+    /// Notes a death and says what follows from it.
+    pub(super) fn died(&mut self, how: &str) -> Result<Restart, Error> {
         let under_way = std::mem::take(&mut self.under_way);
         self.attempt.deaths.push(how.to_owned());
         // The last one that entered alone is the one it died of; a large one that got on has another try from where it came to.
@@ -101,19 +94,13 @@ impl RestartPolicy {
         }
         if let Some(item) = alone {
             self.attempt.suspects.remove(&item);
-            let line = format!("the run {how} at work on `{item}` alone; going on without that {}", self.item);
-            self.attempt.quarantined.insert(item, how.to_owned());
-            return Ok(line);
+            self.attempt.quarantined.insert(item.clone(), how.to_owned());
+            return Ok(Restart::LeftOut { how: how.to_owned(), item });
         }
         let items: Vec<String> = under_way.into_values().flat_map(|(items, _)| items).collect();
-        let line = match items.len() {
-            0 => format!("the run {how}; starting it again"),
-            n => {
-                format!("the run {how} with {n} {}s under way; starting it again, with those one at a time", self.item)
-            }
-        };
+        let under_way = items.len();
         self.attempt.suspects.extend(items);
-        Ok(line)
+        Ok(Restart::Died { how: how.to_owned(), under_way })
     }
 }
 
@@ -127,23 +114,23 @@ mod tests {
 
     #[test]
     fn what_was_under_way_runs_alone_and_what_it_dies_of_alone_is_left_out() {
-        let mut policy = RestartPolicy::new("scene");
+        let mut policy = RestartPolicy::default();
         entered(&mut policy, 0, &["a"], false);
         policy.hear(WorkerEvent::Left { turn: 0 });
         entered(&mut policy, 1, &["b", "c"], false);
-        let line = policy.died("was killed by SIGSEGV").unwrap();
-        assert!(line.contains("SIGSEGV") && line.contains("2 scenes"), "{line}");
+        let how = || "was killed by SIGSEGV".to_owned();
+        assert_eq!(policy.died(&how()).unwrap(), Restart::Died { how: how(), under_way: 2 });
         assert!(policy.attempt.suspects.iter().eq(["b", "c"]));
         entered(&mut policy, 0, &["b"], true);
         policy.hear(WorkerEvent::Left { turn: 0 });
         entered(&mut policy, 1, &["c"], true);
-        assert!(policy.died("was killed by SIGSEGV").unwrap().contains("`c` alone"));
+        assert_eq!(policy.died(&how()).unwrap(), Restart::LeftOut { how: how(), item: "c".into() });
         assert!(policy.attempt.quarantined.keys().eq(["c"]) && policy.attempt.suspects.iter().eq(["b"]));
     }
 
     #[test]
     fn a_scene_that_gets_on_is_tried_again_from_where_it_came_to() {
-        let mut policy = RestartPolicy::new("scene");
+        let mut policy = RestartPolicy::default();
         entered(&mut policy, 0, &["a"], false);
         policy.died("was killed by SIGKILL").unwrap();
         for _ in 0..2 * UNEXPLAINED {
@@ -164,7 +151,7 @@ mod tests {
 
     #[test]
     fn what_is_recorded_of_others_while_a_scene_runs_alone_does_not_excuse_it() {
-        let mut policy = RestartPolicy::new("scene");
+        let mut policy = RestartPolicy::default();
         entered(&mut policy, 0, &["a"], false);
         policy.died("was killed by SIGKILL").unwrap();
         entered(&mut policy, 0, &["b"], false);
@@ -172,19 +159,19 @@ mod tests {
         entered(&mut policy, 1, &["a"], true);
         // The end of `b`, in one transaction with what came within a second.
         policy.hear(WorkerEvent::Recorded);
-        assert!(policy.died("was killed by SIGKILL").unwrap().contains("`a` alone"));
+        assert!(matches!(policy.died("was killed by SIGKILL").unwrap(), Restart::LeftOut { item, .. } if item == "a"));
         assert!(policy.attempt.quarantined.keys().eq(["a"]));
     }
 
     #[test]
     fn deaths_that_no_scene_explains_end_it() {
-        let mut policy = RestartPolicy::new("scene");
+        let mut policy = RestartPolicy::default();
         for _ in 1..UNEXPLAINED {
             policy.died("was killed by SIGKILL").unwrap();
         }
         let text = policy.died("was killed by SIGKILL").unwrap_err().to_string();
         assert!(text.contains("SIGKILL") && text.contains("5 times"), "{text}");
-        let mut policy = RestartPolicy::new("scene");
+        let mut policy = RestartPolicy::default();
         for scene in 1..ONE_BY_ONE {
             entered(&mut policy, 0, &[&scene.to_string()], true);
             policy.died("was killed by SIGKILL").unwrap();

@@ -18,7 +18,7 @@ use super::error::{Error, refused};
 use crate::exit::ExitCode;
 use crate::flow::Stop;
 use crate::process::exit_now;
-use crate::report::eprint_line;
+use crate::report::{self, Event};
 
 /// A signal that ends a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,10 +185,7 @@ impl SignalSink for Ending {
         }
         state.first = Some((signal, Instant::now()));
         self.stop.cut();
-        eprint_line(&format!(
-            "{signal}: finishing what is under way, {} s at most; send it again to stop now",
-            self.grace.as_secs()
-        ));
+        report::tell(&Event::Stopping { signal: &signal.to_string(), grace_seconds: self.grace.as_secs() });
     }
 
     fn patience(&self) -> Option<Duration> {
@@ -204,7 +201,7 @@ impl SignalSink for Ending {
     fn late(&self) {
         let mut state = self.state();
         if let (Some((signal, _)), true) = (state.first, state.tripped.is_some()) {
-            eprint_line("what is under way does not come to an end; the same command does it again");
+            report::tell(&Event::Abandoned);
             leave(signal.exit_code());
         }
         self.stop.trip();

@@ -14,7 +14,7 @@ use super::policy::RestartPolicy;
 use super::signals::{Origin, Signal, SignalSink, SignalWatcher};
 use crate::exit::ExitCode;
 use crate::process::{Child, FrameError, Frames, ending};
-use crate::report::eprint_line;
+use crate::report::{self, Event};
 
 /// Exit codes of a worker that asks to be started again.
 const RESTART: u8 = ExitCode::Restart as u8;
@@ -28,8 +28,8 @@ const ORDINARY: [i32; 4] = [1, 2, 3, 15];
 ///
 /// # Errors
 /// When no worker can be started, or it dies again and again and no item is to blame.
-pub fn supervise(arguments: &[OsString], item: &'static str) -> Result<u8, Error> {
-    let mut policy = RestartPolicy::new(item);
+pub fn supervise(arguments: &[OsString], item: &str) -> Result<u8, Error> {
+    let mut policy = RestartPolicy::default();
     let began = Instant::now();
     let signals = SignalWatcher::begin(Forwarding::default(), None)?;
     loop {
@@ -44,7 +44,7 @@ pub fn supervise(arguments: &[OsString], item: &'static str) -> Result<u8, Error
         }
         let status = worker.wait().map_err(refused("wait for the run's own process"))?;
         let told_to_end = signals.sink().to_nobody();
-        let line = match (code(status), told_to_end) {
+        let restart = match (code(status), told_to_end) {
             // Whatever it died of on the way to its end, it is not started again.
             (None | Some(RESTART | RESTART_FOR_DEVICE), Some(signal)) => return Ok(signal.exit_code().into()),
             (Some(RESTART_FOR_DEVICE), None) => policy.lost_a_device(),
@@ -52,7 +52,7 @@ pub fn supervise(arguments: &[OsString], item: &'static str) -> Result<u8, Error
             (None, None) => policy.died(&ending(status))?,
             (Some(code), _) => return Ok(code),
         };
-        eprint_line(&line);
+        report::tell(&Event::Restarted { restart: &restart, item });
     }
 }
 

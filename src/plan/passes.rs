@@ -48,10 +48,10 @@ impl Plan {
     }
 
     /// The members that these passes belong to, by name, each once.
-    pub fn members_of(&self, passes: &[usize]) -> Vec<&str> {
+    pub fn members_of(&self, passes: &[usize]) -> Vec<String> {
         let mut members: Vec<usize> = passes.iter().map(|pass| self.passes[*pass].member).collect();
         members.dedup();
-        members.into_iter().map(|member| self.members[member].member.name.as_str()).collect()
+        members.into_iter().map(|member| self.members[member].member.name.clone()).collect()
     }
 }
 

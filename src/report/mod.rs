@@ -21,12 +21,10 @@ pub use document::{
     BudgetReport, DeadlineReport, DeadlineStep, FailedScene, OutputFile, PackageReport, REPORT_FORMAT, ReducedScene,
     RunInfo, RunReport, RunState, SceneReport, StageLine, Totals,
 };
-pub use events::Event;
+pub use events::{Event, Restart, TimeStep};
 pub use models::{CheckRow, LayerRow, ModelList, ModelRow, ModelSheet, PresetRow, StartedModel};
 pub use plan::{EarlierWork, PlanDocument, PlannedMember, PlannedScene, RefusedScene};
-pub use print::{
-    PrintError, eprint_error, eprint_line, eprint_warning, print, print_json, say, speak_json, tell, unless_closed,
-};
+pub use print::{PrintError, print, print_json, speak_json, tell, tell_error, unless_closed};
 pub use show::{Detail, Page, ProgressForm, Show};
 pub use standing::{Standing, Verified};
 pub use summary::{FAKE, stage_table, summary};

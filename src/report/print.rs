@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
-use super::Event;
+use super::events::{Event, chain};
 
 /// Standard output does not take what is written to it.
 #[derive(Debug, thiserror::Error)]
@@ -59,64 +59,15 @@ pub fn speak_json() {
     JSON_LINES.store(true, Ordering::Relaxed);
 }
 
-/// Prints a line to standard error.
-pub fn eprint_line(text: &str) {
-    say(text, &Event::Note { text });
-}
-
-/// Prints a warning to standard error.
-pub fn eprint_warning(text: &str) {
-    say(&format!("warning: {text}"), &Event::Warning { text });
-}
-
-/// Prints an error with its causes, joined once and here.
-pub fn eprint_error(error: &dyn Error) {
-    let text = chain(error);
-    say(&format!("error: {text}"), &Event::Error { text: &text });
-}
-
-/// An error with its causes. What an error has said of its cause is not said again.
-fn chain(error: &dyn Error) -> String {
-    let (mut text, mut cause) = (error.to_string(), error.source());
-    while let Some(source) = cause {
-        let words = source.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        cause = source.source();
-    }
-    text
-}
-
-/// Says something on standard error: in words, or as an event where programs listen.
-pub fn say(text: &str, event: &Event<'_>) {
-    let json = JSON_LINES.load(Ordering::Relaxed).then(|| serde_json::to_string(event).unwrap_or_default());
-    drop(writeln!(io::stderr().lock(), "{}", json.as_deref().unwrap_or(text)));
-}
-
-/// Tells programs something that people see elsewhere.
+/// Tells something on standard error: in words, or as JSON where programs listen.
 pub fn tell(event: &Event<'_>) {
-    if JSON_LINES.load(Ordering::Relaxed) {
-        say("", event);
+    let is_json = JSON_LINES.load(Ordering::Relaxed);
+    if let Some(line) = if is_json { serde_json::to_string(event).ok() } else { event.text() } {
+        drop(writeln!(io::stderr().lock(), "{line}"));
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Debug, thiserror::Error)]
-    #[error("{text}")]
-    struct Told {
-        text: &'static str,
-        source: std::io::Error,
-    }
-
-    #[test]
-    fn a_cause_is_told_once() {
-        let of = |text| chain(&Told { text, source: std::io::Error::from_raw_os_error(2) });
-        let cause = "No such file or directory (os error 2)";
-        assert_eq!(of("cannot open `a`"), format!("cannot open `a`: {cause}"));
-        assert_eq!(of("cannot open `a`: No such file or directory (os error 2)"), format!("cannot open `a`: {cause}"));
-    }
+/// Tells an error with its causes, joined once and here.
+pub fn tell_error(error: &dyn Error) {
+    tell(&Event::Error { text: &chain(error) });
 }

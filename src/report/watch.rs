@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Event;
-use super::print::{eprint_line, eprint_warning, say, tell};
+use super::print::tell;
 use super::show::{Detail, ProgressForm, Show};
 use crate::words::time;
 
@@ -78,7 +78,7 @@ impl Watch {
             }
             Display::Lines if since >= LINE_EVERY => {
                 let eta = self.eta(now).map_or_else(|| "unknown".into(), time);
-                eprint_line(&format!("{}, ETA {eta}", self.describe(now)));
+                tell(&Event::Note { text: &format!("{}, ETA {eta}", self.describe(now)) });
             }
             Display::Json if since >= JSON_EVERY => tell(&self.progress(now)),
             Display::Bar(_) | Display::Lines | Display::Json | Display::Nothing => return,
@@ -86,27 +86,18 @@ impl Watch {
         self.shown = Instant::now();
     }
 
-    /// Says something about the run without tearing the bar.
-    pub fn line(&self, text: &str) {
-        if self.detail > Detail::Quiet {
-            self.aside(|| eprint_line(text));
+    /// Tells something about the run without tearing the bar, to who wants to know. Failed scenes the summary has by cause; one by one
+    /// they are for programs, and for people who ask for all.
+    pub fn tell(&self, event: &Event<'_>) {
+        if let Event::Failed { .. } = event {
+            self.failed.set(self.failed.get() + 1);
         }
-    }
-
-    /// Says what a person should know without tearing the bar.
-    pub fn warning(&self, text: &str) {
-        if self.detail > Detail::Quiet {
-            self.aside(|| eprint_warning(text));
-        }
-    }
-
-    /// Tells that a scene has no mask. The summary has all of them by cause; one by one they are told to who wants to know.
-    pub fn failed(&self, scene: &str, stage: &str, cause: &str) {
-        self.failed.set(self.failed.get() + 1);
-        let event = Event::Failed { scene, stage, cause };
-        match self.detail {
-            Detail::Verbose => self.aside(|| say(&format!("failed: {scene} ({stage}): {cause}"), &event)),
-            Detail::Quiet | Detail::Normal => tell(&event),
+        let told_to = match (event.detail(), &self.display) {
+            (Detail::Verbose, Display::Json) => Detail::Quiet,
+            (detail, _) => detail,
+        };
+        if told_to <= self.detail {
+            self.aside(|| tell(event));
         }
     }
 

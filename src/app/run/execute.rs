@@ -24,7 +24,7 @@ use crate::infer::{Device, DeviceError, open_devices};
 use crate::journal::{self, Journal, RunRecord, State};
 use crate::lifecycle::{AttemptInfo, Clock, Ending, Lock, SignalWatcher, SupervisorLink, machine};
 use crate::plan::{BackendKind, Concessions, Plan, Planned, Refusal, Schedule};
-use crate::report::{self, RunInfo, RunReport, RunState, Show, Snapshot, Watch, eprint_line};
+use crate::report::{self, Event, RunInfo, RunReport, RunState, Show, Snapshot, StageLine, Watch};
 use crate::stages::{Board, Graph};
 
 /// What becomes of the archive when scenes failed.
@@ -167,8 +167,8 @@ pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
 }
 
 /// Tells what does not move, with the stage table, and ends the process.
-fn give_up(stall: &Stall, table: &str, supervisor: &SupervisorLink) -> ! {
-    eprint_line(table.trim_end());
+fn give_up(stall: &Stall, stages: &[StageLine], supervisor: &SupervisorLink) -> ! {
+    report::tell(&Event::Stalled { stages });
     supervisor.give_up(stall)
 }
 
@@ -351,11 +351,9 @@ impl<'a> Run<'a> {
             let plan = self.board.plan();
             Watch::new(extent(plan), self.record.known_extent(plan), self.options.show)
         };
-        for line in self.record.found_lines(self.board.plan()) {
-            watch.line(&line);
-        }
+        watch.tell(&self.record.earlier(self.board.plan()));
         if let Some(warning) = disk::warning(self.outstanding_bytes(), disk::free(&self.options.out)) {
-            watch.warning(&warning);
+            watch.tell(&Event::Warning { text: &warning });
         }
         if self.record.report.totals.done < self.board.plan().scenes.len() as u64 || !self.refused.is_empty() {
             self.withdraw_archive()?;
@@ -468,7 +466,7 @@ impl<'a> Run<'a> {
     fn give_up(&mut self, stall: &Stall, graph: &Graph, wall: Duration, watch: &Watch) -> ! {
         watch.finish();
         self.record.stages(&graph.reports(), wall);
-        give_up(stall, &report::stage_table(&self.record.report.stages), &self.options.supervisor)
+        give_up(stall, &self.record.report.stages, &self.options.supervisor)
     }
 
     /// Makes the archive out of what the journal knows as done, unless it is there or withheld.
@@ -476,14 +474,14 @@ impl<'a> Run<'a> {
         let planned = self.board.plan().scenes.iter().map(|s| (s.name.clone(), Some(s.header.size)));
         let sizes: Vec<(String, Option<Size>)> =
             planned.chain(self.refused.iter().map(|r| (r.failure.name.clone(), r.size))).collect();
-        let table = report::stage_table(&self.record.report.stages);
+        let stages = self.record.report.stages.clone();
         let faults = self.options.faults.at("pack");
         let supervisor = &self.options.supervisor;
         let work = |alive: &dyn Fn()| {
             faults.pass("submit.zip");
             self.record.pack(&self.outputs, self.options.partial, &sizes, &self.board, alive)
         };
-        let stalled = |stall: &Stall| give_up(stall, &table, supervisor);
+        let stalled = |stall: &Stall| give_up(stall, &stages, supervisor);
         let Some(archive) = watch_over("pack", self.options.stall_timeout, stalled, work)? else {
             return Ok(());
         };

@@ -20,11 +20,10 @@ use crate::outputs::{OutputLayout, kinds_of};
 use crate::package::{self, Content, Entry, Packed, Rules};
 use crate::plan::{Plan, Promise, Refusal};
 use crate::report::{
-    BudgetReport, DeadlineReport, DeadlineStep, FailedScene, OutputFile, PackageReport, REPORT_FORMAT, ReducedScene,
-    RunInfo, RunReport, RunState, SceneReport, Snapshot, StageLine, Totals, Watch,
+    BudgetReport, DeadlineReport, DeadlineStep, Event, FailedScene, OutputFile, PackageReport, REPORT_FORMAT,
+    ReducedScene, RunInfo, RunReport, RunState, SceneReport, Snapshot, StageLine, Totals, Watch,
 };
 use crate::stages::{Board, Verdict};
-use crate::words::{count, plural};
 
 /// The report in the making.
 pub(in crate::app) struct ReportBuilder {
@@ -108,31 +107,17 @@ impl ReportBuilder {
         self.report.scenes.insert(name, scene_report(plan, scene, facts, done_before));
     }
 
-    /// What was found, in words.
-    pub(in crate::app) fn found_lines(&self, plan: &Plan) -> Vec<String> {
+    /// What was found.
+    pub(in crate::app) fn earlier(&self, plan: &Plan) -> Event<'static> {
         let FoundSummary { damaged, usable: Usable { checkpoints, .. }, temporaries } = self.found;
-        let reused = self.report.totals.reused;
-        let mut lines = Vec::new();
-        if reused > 0 || checkpoints > 0 {
-            let planned = plan.scenes.len();
-            let stored = count(checkpoints, "checkpoint");
-            lines.push(format!("earlier runs: {reused} of {planned} scenes are done and verified, {stored} usable"));
+        Event::Earlier {
+            done: self.report.totals.reused,
+            of_scenes: plan.scenes.len() as u64,
+            checkpoints,
+            damaged,
+            fewer_members: self.report.deadline.as_ref().is_some_and(|deadline| !deadline.steps.is_empty()),
+            unfinished: temporaries,
         }
-        if damaged > 0 {
-            let files = plural(damaged, "scene has files that are", "scenes have files that are");
-            lines.push(format!("earlier runs: {files} gone or not as recorded; they are made anew"));
-        }
-        if self.report.deadline.as_ref().is_some_and(|deadline| !deadline.steps.is_empty()) {
-            lines.push(
-                "earlier runs: for lack of time some tiles were left to fewer members, and so does this run; run without --deadline to do \
-                 them in full"
-                    .into(),
-            );
-        }
-        if temporaries > 0 {
-            lines.push(format!("earlier runs: {} removed", count(temporaries, "unfinished file")));
-        }
-        lines
     }
 
     /// Whether a scene has its outputs.
@@ -185,7 +170,7 @@ impl ReportBuilder {
         watch: &Watch,
     ) -> Result<(), Error> {
         outputs.withdraw_scene(&failure.name, pipeline)?;
-        watch.failed(&failure.file, &failure.stage, &failure.cause);
+        watch.tell(&Event::Failed { scene: &failure.file, stage: &failure.stage, cause: &failure.cause });
         self.report.totals.failed += 1;
         self.report.failed.push(failed_scene(failure, "not in submit.zip"));
         Ok(())
@@ -231,7 +216,7 @@ impl ReportBuilder {
             let passes = plan.units_of(*scene).map(|unit| concessions.passes_of(unit, plan.passes.len()));
             let passes: Vec<Vec<usize>> = passes.collect();
             if passes.iter().any(|own| own.len() < plan.passes.len()) {
-                let sees = |name: &str, own: &[usize]| plan.members_of(own).contains(&name);
+                let sees = |name: &str, own: &[usize]| plan.members_of(own).iter().any(|own| own == name);
                 let of = |name: &str| passes.iter().filter(|own| sees(name, own)).count() as u64;
                 let names = plan.members.iter().map(|m| m.member.name.clone());
                 entry.members = names.map(|name| (name.clone(), of(&name))).collect();
@@ -255,7 +240,7 @@ impl ReportBuilder {
     }
 
     /// Notes a step that the deadline asks for.
-    pub(in crate::app) fn step(&mut self, elapsed: Duration, units: usize, members: &[&str]) {
+    pub(in crate::app) fn step(&mut self, elapsed: Duration, units: usize, members: &[String]) {
         if let Some(deadline) = &mut self.report.deadline {
             let (seconds, units) = (elapsed.as_secs_f64(), units as u64);
             deadline.steps.push(DeadlineStep {

@@ -11,9 +11,8 @@ use crate::faults::Fault;
 use crate::flow::StageReport;
 use crate::infer::{DeviceError, open_devices};
 use crate::journal::{Conceded, ConcessionRecord, DeviceFaultRecord, Journal, JournalError, Record};
-use crate::report::{Watch, eprint_line};
+use crate::report::{self, Event, TimeStep, Watch};
 use crate::stages::GraphError;
-use crate::words::{format_duration, plural};
 
 /// How late it is when a test says that the deadline is over.
 const PLANTED_LATENESS: Duration = Duration::from_secs(21);
@@ -67,11 +66,8 @@ impl Run<'_> {
         }
         let single = |unit: &usize| Conceded::SingleTiles { unit: u32::try_from(*unit).unwrap_or(u32::MAX) };
         let conceded: Vec<Conceded> = units.iter().map(single).collect();
-        watch.line(&format!(
-            "out of memory on a device: {} of {} are done again, tile by tile",
-            units.len(),
-            n_units(self.board.plan().units.len())
-        ));
+        let (parts, of_parts) = (units.len() as u64, self.board.plan().units.len() as u64);
+        watch.tell(&Event::OutOfMemory { parts, of_parts });
         let entries = {
             let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
             concede(&mut journal, &self.record.report.plan, &conceded)?;
@@ -99,7 +95,7 @@ impl Run<'_> {
         let late = self.elapsed().saturating_sub(limit).as_secs_f64();
         if let Some(deadline) = self.record.report.deadline.as_mut().filter(|_| late > 0.0) {
             deadline.missed_by = Some(late);
-            eprint_line(&format!("deadline missed by {:.0} s", late.ceil()));
+            report::tell(&Event::DeadlineMissed { seconds: late });
         }
     }
 
@@ -117,25 +113,20 @@ impl Run<'_> {
         let (pace, ahead) = (self.board.pace().read(), self.board.ahead());
         let step = deadline.look(elapsed, pace, &ahead, draining);
         self.board.pace().allow(deadline.batches_ahead(elapsed, &ahead));
-        let line = match step {
+        let names: Vec<String>;
+        let step = match step {
             None => return Ok(()),
             Some(Step::Over) => {
                 self.stop.drain();
                 self.record.step(elapsed, ahead.units, &[]);
-                format!(
-                    "no further part of the work fits into what is left: nothing more begins, and {} left over",
-                    are(ahead.units)
-                )
+                TimeStep::Drained { parts: ahead.units as u64 }
             }
             Some(Step::Cut) => {
                 self.stop.cut();
                 if !draining {
                     self.record.step(elapsed, ahead.all, &[]);
                 }
-                format!(
-                    "time is up: no further forward pass begins, and {} left over that had not begun",
-                    are(ahead.all)
-                )
+                TimeStep::Cut { parts: ahead.all as u64 }
             }
             Some(Step::Passes { passes, fits }) => {
                 let (journal, plan) = (&self.journal, &self.record.report.plan);
@@ -149,14 +140,13 @@ impl Run<'_> {
                 let plan = self.board.plan();
                 let mut kept: Vec<usize> = plan.kept_first().take(passes).collect();
                 kept.sort_unstable();
-                let (names, units) = (plan.members_of(&kept), conceded.n_units());
-                self.record.step(elapsed, units, &names);
-                let few = if fits { "as many members as fit" } else { "one member, and even that may not fit" };
-                format!("what has not begun, {}, is left to {few}: {}", n_units(units), names.join(" + "))
+                names = plan.members_of(&kept);
+                self.record.step(elapsed, conceded.n_units(), &names);
+                TimeStep::FewerMembers { parts: conceded.n_units() as u64, members: &names, fits }
             }
         };
         let limit = self.options.deadline.unwrap_or_default();
-        watch.line(&format!("deadline: after {} of {}, {line}", format_duration(elapsed), format_duration(limit)));
+        watch.tell(&Event::Deadline { elapsed, limit, step });
         Ok(())
     }
 
@@ -183,16 +173,6 @@ impl Run<'_> {
         }
         Ok(self.journal.lock().unwrap_or_else(PoisonError::into_inner).append(&records)?)
     }
-}
-
-/// A number of units, as people are told of them: a row of tiles, or a group of small scenes.
-fn n_units(n: usize) -> String {
-    plural(n as u64, "part of the work", "parts of the work")
-}
-
-/// The same as the subject of a sentence.
-fn are(n: usize) -> String {
-    format!("{} {}", n_units(n), if n == 1 { "is" } else { "are" })
 }
 
 /// Writes concessions down.
