@@ -10,7 +10,7 @@ use crate::journal::JournalError;
 use crate::lifecycle::{self, Signal};
 use crate::outputs::OutputError;
 use crate::package::PackageError;
-use crate::plan::{PlanError, ScanError};
+use crate::plan::{PlanError, PlanFileError, ScanError};
 use crate::raster::GdalError;
 use crate::report::PrintError;
 use crate::stages::GraphError;
@@ -31,6 +31,9 @@ pub enum Error {
     /// The inputs.
     #[error(transparent)]
     Scan(#[from] ScanError),
+    /// A plan that was saved.
+    #[error(transparent)]
+    PlanFile(#[from] PlanFileError),
     /// The plan as a whole.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -163,6 +166,7 @@ impl Error {
             Self::Config(_)
             | Self::Scan(_)
             | Self::Plan(_)
+            | Self::PlanFile(_)
             | Self::Usage(_)
             | Self::Gdal(_)
             | Self::Weights { .. }

@@ -87,7 +87,6 @@ impl Trial {
     /// When the job cannot be planned, a file is no member's, no tile can be read, or the memory does not suffice for so many.
     fn new(request: &DriftRequest, files: &[PathBuf]) -> Result<Self, Error> {
         let mut job = request.job.clone();
-        job.settings.push("inference.batch=1".to_owned());
         let Job { planned, schedule, source, .. } = prepare(&job)?;
         let Planned { plan, refused, .. } = planned;
         refused.iter().for_each(|r| note(&format!("left out: {}: {}", r.failure.file, r.failure.cause)));
@@ -154,7 +153,7 @@ fn note(text: &str) {
 fn check_memory(plan: &Plan, n_tiles: usize) -> Result<(), Error> {
     let answer = |crop| plan.members.iter().map(move |m| Logits::stored_len(&m.member.spec, crop)).max().unwrap_or(0);
     let largest = plan.scenes.iter().map(|s| answer(s.grid.crop())).max().unwrap_or(0) as u64;
-    let needed = n_tiles as u64 * (plan.batch_bytes() + largest);
+    let needed = n_tiles as u64 * (plan.maxima.batch + largest);
     match machine::memory().filter(|memory| needed > memory.available) {
         None => Ok(()),
         Some(memory) => Err(Error::Usage(format!(

@@ -1,7 +1,8 @@
-//! `swath plan`: what `swath run` would do. Touches nothing.
+//! `swath plan`: what `swath run` would do. Touches nothing, but for the plan where it is to be saved.
 
 use std::path::{Path, PathBuf};
 
+use super::replace::Output;
 use super::run::disk::{self, Done};
 use super::run::outputs::Outputs;
 use super::run::resume::{Found, holds, look_back};
@@ -20,6 +21,8 @@ pub struct PlanOptions {
     pub out: Option<PathBuf>,
     /// Whether files that no earlier run wrote may be replaced.
     pub overwrite: bool,
+    /// Where the plan is written, if anywhere.
+    pub save: Option<Output>,
     /// What becomes of the archive when scenes failed.
     pub partial: PartialArchive,
 }
@@ -38,6 +41,10 @@ pub fn plan(request: &JobRequest, options: &PlanOptions) -> Result<PlanDocument,
         None => There::unknown(&job),
     };
     infer::check_weights(&job.planned.plan)?;
+    if let Some(file) = &options.save {
+        file.check(&[&file.path], &[])?;
+        job.planned.save(&file.path)?;
+    }
     document(&job, there)
 }
 

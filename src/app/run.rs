@@ -19,7 +19,7 @@ mod wire;
 
 pub use assign::Assign;
 pub use execute::{Ended, PartialArchive, RunOptions, execute};
-pub use prepare::{Job, JobRequest, prepare, schedule};
+pub use prepare::{Job, JobRequest, What, prepare, schedule};
 pub use resume::StageName;
 pub use wire::{Goal, Parts, Running, wire, wire_tiles};
 

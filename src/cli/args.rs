@@ -386,6 +386,10 @@ pub(super) struct PlanArgs {
     #[command(flatten)]
     pub(super) job: JobArgs,
 
+    /// Write the plan to this file, for `swath run --plan`.
+    #[arg(long, value_name = "FILE")]
+    pub(super) save: Option<PathBuf>,
+
     /// The run directory that `run` would write: what is there, what is left to do, and whether it can be written.
     #[arg(short, long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
@@ -403,8 +407,12 @@ pub(super) struct JobArgs {
     pub(super) pipeline: Option<PathBuf>,
 
     /// A folder (searched through), a list file (.txt, one path a line; behind a TAB page=2 for the second page of a TIFF), or files.
-    #[arg(short, long, required = true, num_args = 1.., value_name = "INPUT")]
+    #[arg(short, long, required_unless_present = "plan", num_args = 1.., value_name = "INPUT")]
     pub(super) input: Vec<PathBuf>,
+
+    /// A plan that `swath plan --save` wrote, in place of a pipeline and inputs: the same bytes, or a refusal that says why not.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["pipeline", "input", "settings", "backend", "include", "exclude"])]
+    pub(super) plan: Option<PathBuf>,
 
     /// Change a value of the pipeline file, e.g. tiler.dilation=64 or members.0.weight=2.
     #[arg(long = "set", value_name = "KEY=VALUE")]

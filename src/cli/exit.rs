@@ -24,9 +24,13 @@ pub(super) fn code(error: &Error) -> ExitCode {
         return ExitCode::Output;
     }
     match error {
-        Error::Config(_) | Error::Scan(_) | Error::Plan(_) | Error::Usage(_) | Error::Foreign(_) | Error::Eval(_) => {
-            ExitCode::Usage
-        }
+        Error::Config(_)
+        | Error::Scan(_)
+        | Error::Plan(_)
+        | Error::PlanFile(_)
+        | Error::Usage(_)
+        | Error::Foreign(_)
+        | Error::Eval(_) => ExitCode::Usage,
         Error::Weights { .. } | Error::WeightsFile(_) => ExitCode::Weights,
         Error::Device(e) => of_device(e),
         Error::DeviceLost { .. } | Error::NoDevice { .. } => ExitCode::NoDevice,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::args::{EvalArgs, JobArgs, OutFile, PlanArgs, RunArgs, SynthArgs, TalkArgs, WhichTensors};
 use crate::app::{
-    self, Assign, DriftRequest, EvalRequest, JobRequest, Output, PlanOptions, RunOptions, Selection, SynthRequest,
+    self, Assign, DriftRequest, EvalRequest, JobRequest, Output, PlanOptions, RunOptions, Selection, SynthRequest, What,
 };
 use crate::lifecycle::SupervisorLink;
 use crate::plan::{BackendKind, Decode, DeviceId, ScanOptions};
@@ -19,16 +19,17 @@ pub(super) fn job(args: &JobArgs, out: Option<&Path>) -> Result<JobRequest, app:
     if let Some(file) = out.filter(|out| out.exists() && !out.is_dir()) {
         return Err(app::Error::Usage(format!("-o `{}` is a file; name a folder", file.display())));
     }
-    let (pipeline, inputs) = pipeline_and_inputs(args)?;
+    let what = match &args.plan {
+        Some(plan) => What::Plan(plan.clone()),
+        None => {
+            let (file, inputs) = pipeline_and_inputs(args)?;
+            let (include, exclude) = (args.include.clone(), args.exclude.clone());
+            let scan = ScanOptions { inputs, include, exclude, run_dir: out.map(Path::to_owned) };
+            What::Pipeline { file, settings: args.settings.clone(), scan }
+        }
+    };
     Ok(JobRequest {
-        pipeline,
-        settings: args.settings.clone(),
-        scan: ScanOptions {
-            inputs,
-            include: args.include.clone(),
-            exclude: args.exclude.clone(),
-            run_dir: out.map(Path::to_owned),
-        },
+        what,
         backend: args.backend,
         devices: args.devices.clone(),
         assign: args.assign.clone(),
@@ -61,7 +62,8 @@ fn pipeline_and_inputs(args: &JobArgs) -> Result<(PathBuf, Vec<PathBuf>), app::E
 /// How `plan` looks at it.
 pub(super) fn plan(args: &PlanArgs) -> PlanOptions {
     let (overwrite, partial) = (args.job.overwrite, args.job.allow_partial.unwrap_or_default());
-    PlanOptions { out: args.out.clone(), overwrite, partial }
+    let save = args.save.clone().map(|path| Output { path, overwrite });
+    PlanOptions { out: args.out.clone(), overwrite, save, partial }
 }
 
 /// How `run` carries it out. `arguments` are the command's own.
@@ -116,10 +118,11 @@ pub(super) fn eval(args: EvalArgs) -> EvalRequest {
 
 /// Where it is measured how far compression moves the outputs.
 pub(super) fn drift(pipeline: PathBuf, inputs: Vec<PathBuf>, tiles: u32, device: Option<DeviceId>) -> DriftRequest {
+    let scan = ScanOptions { inputs, include: Vec::new(), exclude: Vec::new(), run_dir: None };
+    // Tile by tile: what a tile is measured with must not depend on which others are chosen.
+    let settings = vec!["inference.batch=1".to_owned()];
     let job = JobRequest {
-        pipeline,
-        settings: Vec::new(),
-        scan: ScanOptions { inputs, include: Vec::new(), exclude: Vec::new(), run_dir: None },
+        what: What::Pipeline { file: pipeline, settings, scan },
         backend: BackendKind::Torch,
         devices: device.map(|device| vec![device]),
         assign: Assign::default(),

@@ -60,7 +60,7 @@ fn black() -> Color {
 }
 
 /// A checked class table: ids 0.. without gaps, values all different.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClassTable {
     classes: Vec<Class>,
     nodata: Option<Nodata>,

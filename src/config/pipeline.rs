@@ -89,7 +89,7 @@ fn divide_u8() -> BTreeMap<PixelType, f64> {
 }
 
 /// Where a member's weights come from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Weights {
     /// A weights file.
@@ -99,7 +99,7 @@ pub enum Weights {
 }
 
 /// One network of the ensemble.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Member {
     /// Name in messages and reports; unique.
     pub name: String,
@@ -108,7 +108,6 @@ pub struct Member {
     /// Its weights; of a TorchScript network the program.
     pub weights: Weights,
     /// What the SHA-256 of that file must be, in lower case. A plan has the digest that was found.
-    #[serde(skip)]
     pub sha256: Option<String>,
     /// Its share in the mean, before normalisation to a sum of 1.
     pub weight: f64,
@@ -123,7 +122,7 @@ pub struct Member {
 #[serde(deny_unknown_fields, default)]
 pub struct Outputs {
     /// Depth of the mask.
-    #[serde(rename(deserialize = "mask_bits"))]
+    #[serde(rename = "mask_bits")]
     pub mask_depth: MaskDepth,
     /// Whether a colour PNG is written beside it.
     pub color: bool,
@@ -165,7 +164,7 @@ pub struct Package {
 }
 
 /// A checked pipeline.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pipeline {
     /// How scenes are cut.
     pub tiling: Tiling,
@@ -186,7 +185,6 @@ pub struct Pipeline {
     /// The archive.
     pub package: Package,
     /// What is kept beside the outputs. It changes no byte of them, so it is no part of a plan's digest.
-    #[serde(skip)]
     pub checkpoints: Vec<Checkpoint>,
 }
 

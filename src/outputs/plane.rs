@@ -1,13 +1,13 @@
 //! What outputs are made of: planes of one byte per pixel.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::kinds_of;
 use crate::config::Pipeline;
 use crate::config::classes::NODATA_LABEL;
 
 /// A plane. It travels from the networks to the files and is kept in checkpoints, tile by tile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Plane {
     /// The class with the greatest sum.

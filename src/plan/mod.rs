@@ -12,6 +12,7 @@
 
 mod concessions;
 mod doubts;
+mod file;
 mod footprint;
 mod keys;
 mod model;
@@ -25,12 +26,13 @@ mod unit;
 
 pub use concessions::Concessions;
 pub use doubts::{declared_nodata, doubts};
+pub use file::PlanFileError;
 pub use footprint::Footprint;
 pub use keys::Keys;
-pub use model::{BackendKind, MemberPlan, PLAN_FORMAT, Plan, PlanTotals, Scene};
+pub use model::{BackendKind, Maxima, MemberPlan, PLAN_FORMAT, Plan, PlanTotals, Scene};
 pub use passes::{Pass, View};
 pub use planes::{Plane, TilePlanes};
-pub use planner::{PlanError, Planned, Planner, Refusal};
+pub use planner::{PlanError, Planned, Planner, Refusal, check_memory};
 pub use scan::{ScanError, ScanOptions, Scanned, ScannedScene, scan};
 pub use schedule::{Assignment, Decode, DeviceGroup, DeviceId, LINK_CAPACITY, Promise, Schedule};
 pub use unit::{Part, Tile, Unit, UnitGeometry, admission_needs, units_of};

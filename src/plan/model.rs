@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::scan::label;
@@ -19,7 +19,7 @@ use crate::tiler::Grid;
 pub const PLAN_FORMAT: u32 = 2;
 
 /// Which implementation of the networks runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BackendKind {
     /// libtorch.
@@ -42,14 +42,14 @@ impl BackendKind {
 }
 
 /// A scene that will be segmented.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scene {
     /// Name of its outputs without extension, with `/` between folders.
     pub name: String,
     /// The file, relative to the plan's root.
     pub file: PathBuf,
     /// The page of it, counted from 1, where one was named.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page: Option<u32>,
     /// What its header says.
     pub header: SceneHeader,
@@ -60,7 +60,7 @@ pub struct Scene {
 }
 
 /// A member with what planning found out about it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MemberPlan {
     /// As the pipeline has it.
     #[serde(flatten)]
@@ -70,7 +70,6 @@ pub struct MemberPlan {
     /// The arithmetic that `auto` came to.
     pub resolved_precision: Precision,
     /// Bytes of the file where that is a program.
-    #[serde(skip)]
     pub program_bytes: u64,
 }
 
@@ -82,13 +81,24 @@ impl MemberPlan {
     }
 }
 
+/// Bytes that the largest of a plan's parts take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Maxima {
+    /// A batch of raw crops, with a validity plane.
+    pub batch: u64,
+    /// A row of blocks of a unit.
+    pub block_row: u64,
+    /// A row of pixels of a unit.
+    pub row: u64,
+}
+
 /// Everything that can change a byte of output.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// [`PLAN_FORMAT`].
     pub format: u32,
     /// Versions of swath, GDAL and libtorch.
-    pub versions: Vec<(&'static str, String)>,
+    pub versions: Vec<(String, String)>,
     /// The implementation of the networks.
     pub backend: BackendKind,
     /// `cpu`, or the GPU's architecture.
@@ -108,8 +118,9 @@ pub struct Plan {
     /// Bands that are read from every scene, counted from 1, ascending.
     pub bands: Vec<u32>,
     /// The folder that scene files are relative to; empty when they are as given. No part of the digest.
-    #[serde(skip)]
     pub root: PathBuf,
+    /// What the largest of its parts takes.
+    pub maxima: Maxima,
     /// The scenes, largest first.
     pub scenes: Vec<Scene>,
     /// The work, in order.
@@ -117,7 +128,7 @@ pub struct Plan {
 }
 
 /// Sums over a plan.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanTotals {
     /// Tiles.
     pub tiles: u64,
@@ -159,12 +170,39 @@ impl Plan {
         totals
     }
 
-    /// SHA-256 of the plan's serialised form.
+    /// The plan without scenes and units.
+    pub(super) fn head(&self) -> Self {
+        Self {
+            format: self.format,
+            versions: self.versions.clone(),
+            backend: self.backend,
+            device_class: self.device_class.clone(),
+            intra_op_threads: self.intra_op_threads,
+            pipeline: self.pipeline.clone(),
+            members: self.members.clone(),
+            passes: self.passes.clone(),
+            dispensable: self.dispensable.clone(),
+            planes: self.planes.clone(),
+            bands: self.bands.clone(),
+            root: self.root.clone(),
+            maxima: self.maxima,
+            scenes: Vec::new(),
+            units: Vec::new(),
+        }
+    }
+
+    /// SHA-256 of what can change a byte of output: where the files lie and what is kept beside the outputs cannot.
     ///
     /// # Errors
     /// Never in practice: the plan holds nothing that JSON cannot express.
     pub fn digest(&self) -> Result<String, serde_json::Error> {
-        Ok(crate::hex(&Sha256::digest(serde_json::to_vec(self)?)))
+        let mut head = Self { root: PathBuf::new(), ..self.head() };
+        head.pipeline.checkpoints.clear();
+        let mut sha256 = Sha256::new();
+        sha256.update(serde_json::to_vec(&head)?);
+        self.scenes.iter().try_for_each(|scene| serde_json::to_vec(scene).map(|text| sha256.update(text)))?;
+        self.units.iter().try_for_each(|unit| serde_json::to_vec(unit).map(|text| sha256.update(text)))?;
+        Ok(crate::hex(&sha256.finalize()))
     }
 }
 
@@ -172,32 +210,31 @@ impl Plan {
 const MIN_DECODER_CACHE: u64 = 16 << 20;
 
 impl Plan {
-    /// Bytes of the largest batch of raw crops, with a validity plane.
-    pub fn batch_bytes(&self) -> u64 {
+    /// Finds out what the largest of its parts take.
+    pub(super) fn measure(&mut self) {
         let per_scene = |s: &Scene| batch_bytes(s, self.pipeline.batch, self.bands.len());
-        self.scenes.iter().map(per_scene).max().unwrap_or(0)
-    }
-
-    /// GDAL's block cache: one row of blocks of the worst scene for every reader, and a quarter more for its book-keeping.
-    pub fn decoder_cache(&self, readers: usize) -> u64 {
-        (self.block_row_bytes() * readers as u64 * 5 / 4).max(MIN_DECODER_CACHE)
-    }
-
-    /// What each of the decoders may take when they are processes of their own.
-    pub fn decoder_limits(&self, readers: usize, timeout: Duration) -> DecoderLimits {
         let row_bytes = |part: &Part| {
             let header = &self.scenes[part.scene as usize].header;
             let per_pixel = self.bands.len() * header.dtype.bytes() + usize::from(header.mask == Mask::Dataset);
             u64::from(part.window.size.width) * per_pixel as u64
         };
         let rows = self.units.iter().flat_map(|unit| unit.geometry(self).parts).map(|part| row_bytes(&part));
-        let cache = self.decoder_cache(readers).div_ceil(readers.max(1) as u64);
-        DecoderLimits::reading(cache, rows.max().unwrap_or(0), self.block_row_bytes(), timeout)
+        self.maxima = Maxima {
+            batch: self.scenes.iter().map(per_scene).max().unwrap_or(0),
+            block_row: self.units.iter().map(|unit| unit.block_row_bytes(self)).max().unwrap_or(0),
+            row: rows.max().unwrap_or(0),
+        };
     }
 
-    /// Bytes of the largest row of blocks of any unit.
-    fn block_row_bytes(&self) -> u64 {
-        self.units.iter().map(|unit| unit.block_row_bytes(self)).max().unwrap_or(0)
+    /// GDAL's block cache: one row of blocks of the worst scene for every reader, and a quarter more for its book-keeping.
+    pub fn decoder_cache(&self, readers: usize) -> u64 {
+        (self.maxima.block_row * readers as u64 * 5 / 4).max(MIN_DECODER_CACHE)
+    }
+
+    /// What each of the decoders may take when they are processes of their own.
+    pub fn decoder_limits(&self, readers: usize, timeout: Duration) -> DecoderLimits {
+        let cache = self.decoder_cache(readers).div_ceil(readers.max(1) as u64);
+        DecoderLimits::reading(cache, self.maxima.row, self.maxima.block_row, timeout)
     }
 
     /// Bytes that the post stage holds, all workers.

@@ -1,11 +1,11 @@
 //! Forward passes: which there are, in which order their logits are summed, and which go first when time is short.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{MemberPlan, Plan};
 
 /// How the input is turned before the network sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum View {
     /// As it is.
@@ -13,7 +13,7 @@ pub enum View {
 }
 
 /// A forward pass: one member on one view. Units, sums, stored logits and times go by its position among [`Plan::passes`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Pass {
     /// Index of the member.
     pub member: usize,

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use super::model::batch_bytes;
 use super::passes::{dispensable, passes};
 use super::scan::label;
 use super::unit::{Unit, admission_needs, units_of};
-use super::{BackendKind, MemberPlan, PLAN_FORMAT, Plan, Scanned, ScannedScene, Scene, Schedule};
+use super::{BackendKind, Maxima, MemberPlan, PLAN_FORMAT, Plan, Scanned, ScannedScene, Scene, Schedule};
 use crate::config::{ByteSize, Pipeline};
 use crate::geom::Size;
 use crate::journal::FailureRecord;
@@ -15,7 +17,7 @@ use crate::raster::{OpenSource, RasterError, RasterSource, SceneHeader};
 use crate::words::count;
 
 /// A scene that was left out in planning.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// Its failure.
     pub failure: FailureRecord,
@@ -97,7 +99,7 @@ pub struct Planner<'a> {
     /// `cpu`, or the GPU's architecture.
     pub device_class: String,
     /// Versions of the libraries that can change bytes.
-    pub versions: Vec<(&'static str, String)>,
+    pub versions: Vec<(String, String)>,
     /// Opens the scenes.
     pub source: &'a dyn OpenSource,
 }
@@ -142,6 +144,7 @@ impl Planner<'_> {
             passes,
             bands,
             root: scanned.root,
+            maxima: Maxima::default(),
             scenes,
             units: Vec::new(),
         };
@@ -193,6 +196,7 @@ impl Planner<'_> {
 fn cut(plan: &mut Plan) {
     let pipeline = &plan.pipeline;
     plan.units = units_of(&plan.scenes, pipeline.batch, pipeline.unit_max, plan.bands.len(), pipeline.tiling.border);
+    plan.measure();
 }
 
 /// Leaves out the scenes that do not fit even alone, naming the memory that would do.
@@ -237,10 +241,14 @@ fn refuse_too_large(plan: &mut Plan, schedule: &Schedule, refused: &mut Vec<Refu
     cut(plan);
 }
 
-fn check_memory(plan: &Plan, schedule: &Schedule) -> Result<(), PlanError> {
+/// Whether a schedule has the memory that a plan needs.
+///
+/// # Errors
+/// When it has not.
+pub fn check_memory(plan: &Plan, schedule: &Schedule) -> Result<(), PlanError> {
     let largest = admission_needs(plan).into_iter().max().unwrap_or(0);
     if largest > schedule.unit_budget(plan) {
-        let needed = largest + schedule.batches_in_flight() * plan.batch_bytes();
+        let needed = largest + schedule.batches_in_flight() * plan.maxima.batch;
         return Err(PlanError::Memory { given: ByteSize(schedule.memory), needed });
     }
     Ok(())

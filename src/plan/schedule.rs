@@ -197,7 +197,7 @@ impl Schedule {
 
     /// What is left of the memory for units when the batches have theirs.
     pub fn unit_budget(&self, plan: &Plan) -> u64 {
-        self.memory.saturating_sub(self.batches_in_flight() * plan.batch_bytes())
+        self.memory.saturating_sub(self.batches_in_flight() * plan.maxima.batch)
     }
 }
 

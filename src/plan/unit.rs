@@ -1,13 +1,13 @@
 //! Units: the granule of reading, batching, retry and checkpoint.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Footprint, Plan, Scene};
 use crate::geom::{PixelRect, Size, Span};
 use crate::raster::PixelType;
 
 /// One piece of work: read in one pass by one reader, its batches never mix with another's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unit {
     /// A row of tiles of one scene, or some columns of it.

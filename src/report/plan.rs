@@ -20,7 +20,7 @@ pub struct PlanDocument {
     /// SHA-256 of the plan: equal plans give equal bytes.
     pub plan: String,
     /// Versions of what can change a byte.
-    pub versions: Vec<(&'static str, String)>,
+    pub versions: Vec<(String, String)>,
     /// What runs the networks: "torch", or "fake" for the stand-in whose masks mean nothing.
     pub backend: &'static str,
     /// Scenes that will be segmented.

@@ -168,7 +168,7 @@ fn a_row_cut_into_many_units_runs_in_the_least_memory_that_planning_allows() {
         encoders: 2,
         memory,
     };
-    let batches = schedule(0).batches_in_flight() * planned.plan.batch_bytes();
+    let batches = schedule(0).batches_in_flight() * planned.plan.maxima.batch;
     for readers in [1, 4] {
         let flow = Flow { memory: need + batches, readers, ..Flow::new(&text, vec![wide()]) };
         let dir = tempfile::tempdir().unwrap();

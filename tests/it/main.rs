@@ -37,6 +37,7 @@ mod reader;
 mod readme;
 mod replace;
 mod resume;
+mod saved;
 mod script;
 mod set_up;
 mod standing;

@@ -184,7 +184,7 @@ fn run_info(plan: &Plan, schedule: &Schedule, options: &RunOptions) -> RunInfo {
         backend: plan.backend.name().to_owned(),
         devices: schedule.devices.iter().map(ToString::to_string).collect(),
         device_class: plan.device_class.clone(),
-        versions: plan.versions.iter().map(|(what, version)| ((*what).to_owned(), version.clone())).collect(),
+        versions: plan.versions.iter().cloned().collect(),
     }
 }
 

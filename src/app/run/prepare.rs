@@ -1,6 +1,6 @@
 //! From a request to a job: what will be done, how, and with how much memory. Touches nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Assign;
@@ -9,7 +9,8 @@ use crate::config::{ByteSize, Pipeline, Precision, Weights};
 use crate::infer::{self, DeviceError, Gpu};
 use crate::lifecycle::machine;
 use crate::plan::{
-    BackendKind, Decode, DeviceId, MemberPlan, Plan, Planned, Planner, Promise, ScanOptions, Schedule, doubts, scan,
+    BackendKind, Decode, DeviceId, MemberPlan, Plan, Planned, Planner, Promise, ScanOptions, Schedule, check_memory,
+    doubts, scan,
 };
 use crate::raster::{DecoderLimits, Gdal, Isolated, OpenSource, gdal_report};
 use crate::weights;
@@ -18,13 +19,9 @@ use crate::words::format_bytes;
 /// What `swath run` and `swath plan` are asked.
 #[derive(Clone, Debug)]
 pub struct JobRequest {
-    /// The pipeline file.
-    pub pipeline: PathBuf,
-    /// `key=value` on top of it.
-    pub settings: Vec<String>,
-    /// The inputs.
-    pub scan: ScanOptions,
-    /// The implementation of the networks.
+    /// What is to be done.
+    pub what: What,
+    /// The implementation of the networks, where it is not planned yet.
     pub backend: BackendKind,
     /// Devices; `None` for all GPUs, or else one worker per core.
     pub devices: Option<Vec<DeviceId>>,
@@ -36,6 +33,22 @@ pub struct JobRequest {
     pub memory: Option<ByteSize>,
     /// Where scenes are decoded.
     pub decode: Decode,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// What a pipeline says, to some inputs.
+    Pipeline {
+        /// The pipeline file.
+        file: PathBuf,
+        /// `key=value` on top of it.
+        settings: Vec<String>,
+        /// The inputs.
+        scan: ScanOptions,
+    },
+    /// What was planned before.
+    Plan(PathBuf),
 }
 
 /// A plan with all that is needed to carry it out.
@@ -64,17 +77,10 @@ const READERS_DEFAULT: usize = 4;
 /// When the pipeline, the inputs, the weights or the devices cannot be used, or the memory does not suffice. A scene that cannot
 /// be planned is no error.
 pub fn prepare(request: &JobRequest) -> Result<Job, Error> {
-    let pipeline = Pipeline::load(&request.pipeline, &request.settings)?;
-    let mut schedule = schedule(request, &pipeline)?;
-    let device_class = device_class(&schedule.devices, request.backend)?;
-    let members = members(&pipeline, request.backend, &device_class)?;
-    let scanned = scan(&request.scan)?;
-    let of_scan = scanned.warnings.clone();
-    let versions = versions()?;
-    let source = planning_source(request.decode)?;
-    let planner =
-        Planner { pipeline, members, backend: request.backend, device_class, versions, source: source.as_ref() };
-    let planned = planner.plan(scanned, &schedule)?;
+    let (planned, mut schedule, of_scan) = match &request.what {
+        What::Pipeline { file, settings, scan } => plan(request, file, settings, scan)?,
+        What::Plan(file) => saved_plan(request, file)?,
+    };
     if request.devices.is_none() && !matches!(request.assign, Assign::File(_)) {
         fit_workers(&mut schedule, &planned, &request.assign)?;
     }
@@ -82,6 +88,64 @@ pub fn prepare(request: &JobRequest) -> Result<Job, Error> {
     let promise = Promise::new(&planned.plan, &schedule);
     let warnings = [of_scan, warnings(&planned, &promise), doubts(&planned.plan)].concat();
     Ok(Job { planned, schedule, promise, source, warnings })
+}
+
+/// Plans.
+fn plan(
+    request: &JobRequest,
+    file: &Path,
+    settings: &[String],
+    options: &ScanOptions,
+) -> Result<(Planned, Schedule, Vec<String>), Error> {
+    let pipeline = Pipeline::load(file, settings)?;
+    let schedule = schedule(request, request.backend, &pipeline)?;
+    let device_class = device_class(&schedule.devices, request.backend)?;
+    let members = members(&pipeline, request.backend, &device_class)?;
+    let scanned = scan(options)?;
+    let of_scan = scanned.warnings.clone();
+    let versions = versions()?;
+    let source = planning_source(request.decode)?;
+    let planner =
+        Planner { pipeline, members, backend: request.backend, device_class, versions, source: source.as_ref() };
+    let planned = planner.plan(scanned, &schedule)?;
+    Ok((planned, schedule, of_scan))
+}
+
+/// A plan that was saved, if this machine can carry it out to the byte.
+fn saved_plan(request: &JobRequest, file: &Path) -> Result<(Planned, Schedule, Vec<String>), Error> {
+    let planned = Planned::load(file)?;
+    let made = &planned.plan;
+    let schedule = schedule(request, made.backend, &made.pipeline)?;
+    let class = device_class(&schedule.devices, made.backend)?;
+    if let Some(device) = schedule.devices.first().filter(|_| class != made.device_class) {
+        let detail = format!(
+            "it is of the class {class}, and the plan `{}` is made for {}, which does not give the same bytes; name --devices of that \
+             class, or plan again",
+            file.display(),
+            made.device_class
+        );
+        return Err(DeviceError::Missing { device: *device, detail }.into());
+    }
+    let here = versions()?;
+    if here != made.versions {
+        let text = |versions: &[(String, String)]| {
+            let all: Vec<String> = versions.iter().map(|(what, version)| format!("{what} {version}")).collect();
+            all.join(", ")
+        };
+        let (made, here) = (text(&made.versions), text(&here));
+        let text = format!("the plan `{}` was made with {made}, and here is {here}: plan again", file.display());
+        return Err(Error::Usage(text));
+    }
+    let found = members(&made.pipeline, made.backend, &class)?;
+    if let Some((member, _)) = found.iter().zip(&made.members).find(|(found, made)| found.digest != made.digest) {
+        return Err(Error::Usage(format!(
+            "the weights of member `{}` are not those that the plan `{}` was made with: plan again",
+            member.member.name,
+            file.display()
+        )));
+    }
+    check_memory(made, &schedule)?;
+    Ok((planned, schedule, Vec::new()))
 }
 
 /// What looks at headers.
@@ -108,7 +172,7 @@ fn reading_source(plan: &Plan, schedule: &Schedule) -> Result<Arc<dyn OpenSource
 ///
 /// # Errors
 /// When there are no devices or no readers, or the members cannot be assigned as asked.
-pub fn schedule(request: &JobRequest, pipeline: &Pipeline) -> Result<Schedule, Error> {
+pub fn schedule(request: &JobRequest, backend: BackendKind, pipeline: &Pipeline) -> Result<Schedule, Error> {
     let cores = machine::cores();
     let devices = match (&request.devices, request.assign.devices()?) {
         (Some(_), Some(_)) => {
@@ -119,7 +183,7 @@ pub fn schedule(request: &JobRequest, pipeline: &Pipeline) -> Result<Schedule, E
         }
         (Some(devices), None) => devices.clone(),
         (None, Some(devices)) => devices,
-        (None, None) => default_devices(request.backend, cores),
+        (None, None) => default_devices(backend, cores),
     };
     let readers = request.readers.unwrap_or_else(|| cores.clamp(1, READERS_DEFAULT));
     if readers == 0 {
@@ -202,10 +266,10 @@ fn members(pipeline: &Pipeline, backend: BackendKind, device_class: &str) -> Res
 }
 
 /// Versions of what can change a byte.
-fn versions() -> Result<Vec<(&'static str, String)>, Error> {
-    let mut versions = vec![("swath", env!("CARGO_PKG_VERSION").to_owned()), ("gdal", gdal_report()?.version)];
-    versions.extend(infer::libtorch_version().map(|v| ("libtorch", v)));
-    Ok(versions)
+fn versions() -> Result<Vec<(String, String)>, Error> {
+    let own = ("swath", Some(env!("CARGO_PKG_VERSION").to_owned()));
+    let all = [own, ("gdal", Some(gdal_report()?.version)), ("libtorch", infer::libtorch_version())];
+    Ok(all.into_iter().filter_map(|(what, version)| Some((what.to_owned(), version?))).collect())
 }
 
 /// One worker less, and again, until the promise fits into what is free: a worker per core is only the default.

@@ -1,0 +1,73 @@
+//! A plan that was saved: it comes back equal, and a run of it gives the same bytes, or says why it does not.
+#![cfg(feature = "gdal")]
+
+use swath::plan::Planned;
+
+use crate::support::command::{Workdir, with_scenes};
+use crate::support::outputs;
+
+const PLAN: [&str; 8] = ["plan", "p.toml", "-i", "in", "--backend", "fake", "--save", "plan.jsonl"];
+const RUN: [&str; 7] = ["run", "--plan", "plan.jsonl", "-o", "out", "--devices", "cpu"];
+
+/// Scenes, one that fails in planning among them, and the plan.
+fn saved() -> Workdir {
+    let work = with_scenes(&[(130, 140), (70, 60), (40, 30), (40, 30)]);
+    work.write("in/broken.tif", "no TIFF");
+    work.swath(&[&PLAN[..], &["--devices", "cpu"]].concat()).expect(3);
+    work
+}
+
+#[test]
+fn a_plan_comes_back_equal_and_gives_the_same_bytes() {
+    let work = saved();
+    let planned = Planned::load(&work.path("plan.jsonl")).unwrap();
+    assert_eq!((planned.plan.scenes.len(), planned.refused.len()), (4, 1));
+    planned.save(&work.path("again.jsonl")).unwrap();
+    let text = |name: &str| std::fs::read_to_string(work.path(name)).unwrap();
+    assert_eq!(text("plan.jsonl"), text("again.jsonl"));
+    let again = Planned::load(&work.path("again.jsonl")).unwrap();
+    assert!(again.plan == planned.plan && again.refused == planned.refused && again.ignored == planned.ignored);
+
+    let partial = ["--allow-partial"];
+    let planned_anew = ["run", "p.toml", "-i", "in", "-o", "fresh", "--backend", "fake", "--devices", "cpu"];
+    work.swath(&[&planned_anew[..], &partial].concat()).expect(3);
+    work.swath(&[&RUN[..], &partial].concat()).expect(3);
+    assert!(outputs(&work.path("out")) == outputs(&work.path("fresh")));
+    let plans = ["out", "fresh"].map(|dir| work.report(dir)["plan"].clone());
+    assert_eq!(plans[0], plans[1]);
+    // The same plan again is the same command again.
+    work.swath(&[&RUN[..], &partial].concat()).expect(3);
+    assert_eq!(work.report("out")["totals"]["forwards"], 0);
+    work.swath(&["resume", "out"]).expect(3);
+}
+
+#[test]
+fn what_would_give_other_bytes_is_refused() {
+    let work = saved();
+    let gpu = [&RUN[..5], &["--devices", "cuda:0"]].concat();
+    work.swath(&gpu).says(14, &["the class cuda", "made for cpu", "plan again"]);
+    let text = std::fs::read_to_string(work.path("plan.jsonl")).unwrap();
+    let says = |text: String, words: &[&str]| {
+        work.write("plan.jsonl", text);
+        work.swath(&RUN).says(2, words);
+    };
+    says(text.replacen("\"swath_plan\":2", "\"swath_plan\":1", 1), &["plan.jsonl", "format 1", "swath plan --save"]);
+    says(text.replacen("\"batch\":", "\"batch\": 1", 1), &["not as it was written"]);
+    says(text.lines().take(3).map(|line| format!("{line}\n")).collect(), &["its end is missing"]);
+    says(String::new(), &["it is empty"]);
+    says("[classes]".into(), &["plan.jsonl", "no plan"]);
+    work.swath(&["run", "--plan", "none.jsonl", "-o", "out"]).says(2, &["cannot read the plan `none.jsonl`"]);
+    assert!(!work.path("out").exists());
+}
+
+#[test]
+fn a_plan_stands_in_place_of_a_pipeline_and_is_not_written_over_by_mistake() {
+    let work = saved();
+    work.swath(&[&RUN[..], &["-i", "in"]].concat()).says(2, &["--plan", "cannot be used with"]);
+    work.swath(&PLAN).says(2, &["plan.jsonl", "--overwrite"]);
+    work.swath(&[&PLAN[..], &["--overwrite"]].concat()).expect(3);
+    // An input that has changed since costs itself.
+    let file = std::fs::File::options().write(true).open(work.path("in/s1.tif")).unwrap();
+    file.set_modified(std::time::SystemTime::now() + std::time::Duration::from_secs(60)).unwrap();
+    work.swath(&RUN).says(3, &["s1.tif", "changed"]);
+}
