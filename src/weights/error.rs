@@ -105,12 +105,12 @@ pub enum WeightsError {
 
 impl WeightsError {
     /// The file at `path` has another digest than it should.
-    pub(super) fn other_digest(path: &Path, expected: &str, found: &str) -> Self {
+    pub(crate) fn other_digest(path: &Path, expected: &str, found: &str) -> Self {
         Self::OtherDigest { path: path.to_owned(), expected: expected.to_owned(), found: found.to_owned() }
     }
 
     /// A closure that wraps an I/O error of `path`.
-    pub(super) fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { operation, path, source }
     }
