@@ -143,15 +143,6 @@ impl SwzFile {
         Ok(values)
     }
 
-    /// Compares the SHA-256 of the file with the one that it ends in.
-    ///
-    /// # Errors
-    /// When the system refuses the read, or they differ.
-    pub fn verify(&mut self) -> Result<(), WeightsError> {
-        let content = self.content()?;
-        self.check_digest(&content)
-    }
-
     fn content(&mut self) -> Result<Vec<u8>, WeightsError> {
         let mut content = vec![0; self.n_bytes];
         self.file.seek(SeekFrom::Start(0)).map_err(WeightsError::io("read", &self.path))?;

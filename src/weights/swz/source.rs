@@ -53,11 +53,6 @@ impl<'a> SourceTensor<'a> {
         &self.name
     }
 
-    /// The type of the values.
-    pub fn dtype(&self) -> Dtype {
-        self.dtype
-    }
-
     /// The shape, row-major.
     pub fn shape(&self) -> &[usize] {
         &self.shape

@@ -104,7 +104,6 @@ fn exact_tensors_come_back_bit_for_bit() {
         let tensor = file.tensors()[0].clone();
         assert_eq!(tensor.dtype, dtype);
         assert!(file.read_bytes(&tensor).unwrap() == bytes, "{dtype:?}");
-        file.verify().unwrap();
     }
 }
 
