@@ -204,30 +204,6 @@ fn foreign_files_need_overwrite_and_own_files_do_not() {
 }
 
 #[test]
-fn wrong_commands_and_pipelines_exit_with_2_and_say_what_to_do() {
-    let work = prepared(IDENTITY);
-    let run = |arguments: &[&str], words: &[&str]| work.swath(arguments).says(2, words);
-    run(&["run", "p.toml", "-o", "out"], &["--input"]);
-    run(&["run", "none.toml", "-i", "in", "-o", "out"], &["none.toml"]);
-    run(&["run", "p.toml", "-i", "nowhere", "-o", "out"], &["nowhere", "there is no such file"]);
-    work.write("in/settings.txt", "a.tif\tnodata=3\n");
-    run(
-        &["run", "p.toml", "-i", "in/settings.txt", "-o", "out"],
-        &["settings.txt", "line 1", "`nodata=3`", "write page=2"],
-    );
-    run(&["run", "p.toml", "-i", "in", "-o", "p.toml"], &["is a file; name a folder"]);
-    run(&["run", "p.toml", "-i", "in", "-o", "out", "--devices", "gpu"], &["write cpu or cuda:0"]);
-    run(&["run", "p.toml", "-i", "in", "-o", "out", "--devices", "cpu,cuda:0"], &["mixes cpu and cuda"]);
-    run(&["run", "p.toml", "-i", "in", "-o", "out", "--readers", "0"], &["at least one"]);
-    run(&["run", "p.toml", "-i", "in", "-o", "out", "--memory", "much"], &["is not a size"]);
-    run(&["run", "p.toml", "-i", "in", "-o", "out", "--set", "tiler.dilatoin=1"], &["did you mean `dilation`?"]);
-    run(&["run", "p.toml", "-i", "in", "-o", "out", "--include", "[a"], &["[a"]);
-    assert!(!work.path("out").exists());
-    assert!(work.swath(&["--help"]).expect(0).contains("Exit codes"));
-    assert!(work.swath(&["--version"]).expect(0).contains(env!("CARGO_PKG_VERSION")));
-}
-
-#[test]
 fn too_little_memory_names_the_memory_that_would_do_and_that_does() {
     let work = prepared(IDENTITY);
     let text = run(&work, &["--memory", "10k"]).expect(3);
