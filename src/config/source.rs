@@ -195,7 +195,8 @@ fn overlap(a: &str, b: &str) -> bool {
 }
 
 fn set(root: &mut Value, setting: &str) -> Result<(), String> {
-    let (key, value) = setting.split_once('=').ok_or("write key=value, e.g. tiler.dilation=64")?;
+    let parts = setting.split_once('=').filter(|(key, _)| !key.trim().is_empty());
+    let (key, value) = parts.ok_or("write key=value, e.g. tiler.dilation=64")?;
     // A value is TOML; what is not (a bare word) is a string.
     let value = value.trim().parse().unwrap_or_else(|_| Value::String(value.to_owned()));
     let mut place = root;

@@ -79,7 +79,7 @@ fn bytes_do_not_depend_on_devices_readers_or_memory() {
 
 #[test]
 #[cfg(feature = "torch")]
-fn bytes_of_real_networks_do_not_depend_on_devices_readers_or_memory() {
+fn real_networks_give_the_same_bytes_on_any_devices() {
     let work = prepared(TWO);
     let run = |more: &[&str]| {
         let arguments = [&["run", "p.toml", "-i", "in", "-o", "out"], more].concat();
@@ -126,7 +126,7 @@ fn lists_and_single_files_are_inputs_too() {
 }
 
 #[test]
-fn bad_scenes_are_named_with_stage_and_cause_and_cost_only_themselves() {
+fn bad_scenes_are_named_and_cost_only_themselves() {
     let work = prepared(IDENTITY);
     let good = std::fs::read(work.path("in/sub/b.1.tif")).unwrap();
     work.write("in/empty.tif", "");
@@ -163,7 +163,7 @@ fn bad_scenes_are_named_with_stage_and_cause_and_cost_only_themselves() {
 }
 
 #[test]
-fn a_scene_with_too_few_bands_or_another_type_is_refused_with_the_remedy() {
+fn too_few_bands_or_another_type_are_refused() {
     let work = prepared(IDENTITY);
     let text = pipeline(FIXED, IDENTITY, 7, None);
     work.write("p.toml", text.replace("bands = [1]\n", "bands = [3]\n"));
@@ -204,31 +204,7 @@ fn foreign_files_need_overwrite_and_own_files_do_not() {
 }
 
 #[test]
-fn wrong_commands_and_pipelines_exit_with_2_and_say_what_to_do() {
-    let work = prepared(IDENTITY);
-    let run = |arguments: &[&str], words: &[&str]| work.swath(arguments).says(2, words);
-    run(&["run", "p.toml", "-o", "out"], &["--input"]);
-    run(&["run", "none.toml", "-i", "in", "-o", "out"], &["none.toml"]);
-    run(&["run", "p.toml", "-i", "nowhere", "-o", "out"], &["nowhere", "there is no such file"]);
-    work.write("in/settings.txt", "a.tif\tnodata=3\n");
-    run(
-        &["run", "p.toml", "-i", "in/settings.txt", "-o", "out"],
-        &["settings.txt", "line 1", "`nodata=3`", "write page=2"],
-    );
-    run(&["run", "p.toml", "-i", "in", "-o", "p.toml"], &["is a file; name a folder"]);
-    run(&["run", "p.toml", "-i", "in", "-o", "out", "--devices", "gpu"], &["write cpu or cuda:0"]);
-    run(&["run", "p.toml", "-i", "in", "-o", "out", "--devices", "cpu,cuda:0"], &["mixes cpu and cuda"]);
-    run(&["run", "p.toml", "-i", "in", "-o", "out", "--readers", "0"], &["at least one"]);
-    run(&["run", "p.toml", "-i", "in", "-o", "out", "--memory", "much"], &["is not a size"]);
-    run(&["run", "p.toml", "-i", "in", "-o", "out", "--set", "tiler.dilatoin=1"], &["did you mean `dilation`?"]);
-    run(&["run", "p.toml", "-i", "in", "-o", "out", "--include", "[a"], &["[a"]);
-    assert!(!work.path("out").exists());
-    assert!(work.swath(&["--help"]).expect(0).contains("Exit codes"));
-    assert!(work.swath(&["--version"]).expect(0).contains(env!("CARGO_PKG_VERSION")));
-}
-
-#[test]
-fn too_little_memory_names_the_memory_that_would_do_and_that_does() {
+fn too_little_memory_names_what_would_do() {
     let work = prepared(IDENTITY);
     let text = run(&work, &["--memory", "10k"]).expect(3);
     let needed = text.split("need --memory ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
@@ -275,7 +251,7 @@ fn doctor_names_versions_formats_and_codecs() {
 }
 
 #[test]
-fn every_broken_tiff_beside_good_scenes_costs_itself_and_is_named() {
+fn every_broken_tiff_costs_itself_and_is_named() {
     let Some(broken) = shared("data/broken/open") else { return };
     let work = prepared(IDENTITY);
     for entry in std::fs::read_dir(broken).unwrap().map(Result::unwrap) {
@@ -292,7 +268,7 @@ fn every_broken_tiff_beside_good_scenes_costs_itself_and_is_named() {
 }
 
 #[test]
-fn what_is_done_stays_done_and_status_verify_resume_and_gc_tell_and_tidy() {
+fn what_is_done_stays_done_and_is_told_and_tidied() {
     let work = prepared(TWO);
     let good = std::fs::read(work.path("in/sub/b.1.tif")).unwrap();
     work.write("in/late.tif", &good[..good.len() / 2]);
@@ -337,7 +313,7 @@ fn a_folder_in_use_is_refused_with_the_holder() {
 }
 
 #[test]
-fn an_interrupted_run_finishes_what_is_under_way_and_the_next_one_goes_on() {
+fn the_next_run_goes_on_where_one_was_interrupted() {
     let work = prepared(TWO);
     for i in 0..400u32 {
         let size = Size::new(150, 150 + i % 3);
@@ -379,7 +355,7 @@ fn a_sidecar_that_appears_makes_its_scene_anew() {
 }
 
 #[test]
-fn memory_that_suffices_for_each_scene_but_not_for_a_batch_is_an_error_of_the_plan() {
+fn memory_for_each_scene_but_no_batch_fails_the_plan() {
     let work = Workdir::new();
     let tiler = "strategy = \"whole\"\nwhole_max = 400";
     work.write("p.toml", pipeline(tiler, IDENTITY, 7, None) + "[inference]\nbatch = 16\n");

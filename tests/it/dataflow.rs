@@ -28,7 +28,7 @@ fn run(flow: &Flow, out: &Path) -> std::collections::BTreeMap<String, Vec<u8>> {
 }
 
 #[test]
-fn with_an_identity_network_the_mask_is_the_input_for_every_strategy() {
+fn an_identity_network_gives_back_the_input() {
     let tilers = [
         "strategy = \"whole\"\nwhole_max = 500",
         "strategy = \"adaptive\"\nwhole_max = 20\ncentres = [32, 28, 24, 20, 16]\ndilation = 6",
@@ -74,7 +74,7 @@ fn bytes_do_not_depend_on_workers_readers_memory_or_the_day() {
 }
 
 #[test]
-fn members_spread_over_devices_give_the_same_bytes_as_members_on_every_device() {
+fn members_spread_over_devices_give_the_same_bytes() {
     for rule in ["logits", "probabilities"] {
         let text = pipeline(FIXED, TWO, 7, None) + &format!("[inference]\ncombine = \"{rule}\"\n");
         let flow = Flow::new(&text, mixed());
@@ -120,7 +120,7 @@ fn every_row_of_a_unit_is_read_once() {
 }
 
 #[test]
-fn the_promise_covers_every_scene_that_may_be_open_when_holes_are_filled() {
+fn the_promise_covers_open_scenes_when_holes_are_filled() {
     let size = Size::new(200, 90);
     let scenes = (0..9).map(|i| (format!("s{i}"), scene(size, 7, i))).collect();
     let (planned, _) =
@@ -152,7 +152,7 @@ fn wide() -> (String, MemoryRaster) {
 }
 
 #[test]
-fn a_row_cut_into_many_units_runs_in_the_least_memory_that_planning_allows() {
+fn a_row_of_many_units_runs_in_the_least_memory() {
     let text = pipeline("strategy = \"fixed\"\ncentre = 64\ndilation = 8\nwhole_max = 0", IDENTITY, 7, None)
         + "[inference]\nunit_max = \"32k\"\n";
     let flow = Flow::new(&text, vec![wide()]);
@@ -190,7 +190,7 @@ fn a_row_cut_into_many_units_runs_in_the_least_memory_that_planning_allows() {
 }
 
 #[test]
-fn memory_in_flight_stays_within_the_budget_whatever_the_number_of_scenes() {
+fn memory_stays_within_the_budget_for_any_number_of_scenes() {
     let scenes = (0..300).map(|i| (format!("s{i:03}"), scene(Size::new(61, 40), 7, i))).collect();
     let text = pipeline("strategy = \"whole\"\nwhole_max = 64", IDENTITY, 7, None) + "[inference]\nbatch = 4\n";
     let flow = Flow { memory: 1 << 20, readers: 2, devices: 2, ..Flow::new(&text, scenes) };
@@ -217,7 +217,7 @@ fn holed(hole: f32, nodata: Option<f64>) -> Vec<(String, MemoryRaster)> {
 }
 
 #[test]
-fn a_corner_without_data_changes_nothing_beyond_the_receptive_field() {
+fn a_hole_changes_nothing_beyond_the_receptive_field() {
     for (hole, nodata) in [(f32::NAN, None), (f32::INFINITY, None), (-9999.0, Some(-9999.0))] {
         for tiler in ["strategy = \"whole\"\nwhole_max = 100", FIXED] {
             let dir = tempfile::tempdir().unwrap();

@@ -113,7 +113,7 @@ fn a_step_is_repeated_reported_and_forgotten_without_a_deadline() {
 }
 
 #[test]
-fn labels_of_fewer_members_are_never_those_of_all_of_another_plan() {
+fn labels_of_fewer_members_are_never_taken_for_all() {
     let dir = tempfile::tempdir().unwrap();
     let three = Flow::new(&text(3), scenes());
     concede(&three, dir.path(), &[[0, 7]], 2);
@@ -128,7 +128,7 @@ fn labels_of_fewer_members_are_never_those_of_all_of_another_plan() {
 }
 
 #[test]
-fn members_spread_over_devices_leave_out_those_that_are_given_up() {
+fn spread_members_leave_out_those_that_are_given_up() {
     let dir = tempfile::tempdir().unwrap();
     let matrix = Some(vec![vec![true, false, false], vec![false, true, false], vec![false, false, true]]);
     let flow = Flow { devices: 3, matrix, ..Flow::new(&text(3), scenes()) };
@@ -203,7 +203,7 @@ mod command {
     }
 
     #[test]
-    fn a_deadline_that_is_too_short_for_all_members_leaves_what_has_not_begun_to_fewer() {
+    fn a_short_deadline_leaves_the_rest_to_fewer_members() {
         let work = prepared();
         swath(&work, "quiet", 0, &[]).expect(0);
         // All members take 9 s of sleep, one takes 3 s. A machine with much else to do may not manage even that beside its own work, whose
@@ -269,7 +269,7 @@ mod command {
     }
 
     #[test]
-    fn a_time_that_is_up_leaves_scenes_over_and_the_same_command_goes_on() {
+    fn time_that_is_up_leaves_scenes_to_the_same_command() {
         let work = prepared();
         swath(&work, "quiet", 0, &[]).expect(0);
         // Three members have seen two scenes.
@@ -288,7 +288,7 @@ mod command {
     }
 
     #[test]
-    fn when_time_is_up_what_no_network_has_begun_is_dropped_and_the_lateness_is_told() {
+    fn when_time_is_up_the_rest_is_dropped_and_lateness_told() {
         let work = prepared();
         swath(&work, "quiet", 0, &[]).expect(0);
         // The first of three members is at the first unit.
@@ -319,7 +319,7 @@ mod command {
     }
 
     #[test]
-    fn a_deadline_that_is_over_before_work_begins_ends_the_command_and_touches_nothing() {
+    fn a_deadline_over_before_work_touches_nothing() {
         let work = prepared();
         let output = planned(&work, "decode:stall~open s07", "1s").output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();

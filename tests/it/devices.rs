@@ -99,7 +99,7 @@ fn run_into(faults: &str, units: &[(&str, usize)], checkpoints: &str, devices: &
 }
 
 #[test]
-fn a_unit_that_does_not_fit_runs_tile_by_tile_is_reported_and_stays_so() {
+fn a_unit_that_does_not_fit_runs_tile_by_tile_from_then_on() {
     let group = [("s2", 1), ("s3", 1), ("s4", 1), ("s5", 1), ("s6", 1)];
     let all = [[("s0", 2), ("s1", 4)].as_slice(), &group].concat();
     // The fake device rounds the same way for every size of a batch, so its bytes are those of a quiet run.
@@ -206,7 +206,7 @@ fn a_lost_device_ends_the_run_and_the_same_command_goes_on() {
 }
 
 #[test]
-fn a_device_that_is_lost_three_times_is_left_out_until_a_person_starts_a_run() {
+fn a_device_lost_three_times_is_left_out() {
     let dir = tempfile::tempdir().unwrap();
     // A member each, so that both get every batch.
     let flow = Flow { gpus: GPUS.to_vec(), matrix: Some(vec![vec![true, false], vec![false, true]]), ..flow() };

@@ -63,7 +63,7 @@ fn disturb(flow: &Flow, faults: &str, expected: &BTreeMap<String, Vec<u8>>) -> O
 }
 
 #[test]
-fn whatever_disturbs_a_stage_at_an_item_loses_and_doubles_nothing() {
+fn a_disturbed_stage_loses_and_doubles_nothing() {
     let all = std::env::var("SWATH_DISTURB").is_ok_and(|v| v == "all");
     let arrangements = if all { &[(1, 1), (2, 2), (3, 4)][..] } else { &[(2, 2)] };
     let reference = tempfile::tempdir().unwrap();

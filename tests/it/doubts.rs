@@ -21,7 +21,7 @@ fn both_say(work: &Workdir, settings: &[&str], words: &[&str]) {
 }
 
 #[test]
-fn a_mean_or_std_in_another_unit_than_the_pixels_is_told_with_the_divisor_that_would_fit() {
+fn a_mean_in_another_unit_is_told_with_the_divisor_that_fits() {
     let work = with_scenes(&[(40, 30), (20, 10)]);
     both_say(
         &work,
@@ -48,7 +48,7 @@ fn declare(work: &Workdir, scene: &str, value: &str) {
 }
 
 #[test]
-fn nodata_that_the_pipeline_has_no_class_for_is_told_with_the_number_of_scenes() {
+fn nodata_without_a_class_is_told_with_the_number_of_scenes() {
     let work = with_scenes(&[(40, 30), (20, 10), (20, 10)]);
     declare(&work, "s0", "3");
     both_say(&work, &[], &["1 scene declares nodata (3) and the pipeline has no [nodata] class", "add [nodata]"]);
@@ -60,7 +60,7 @@ fn nodata_that_the_pipeline_has_no_class_for_is_told_with_the_number_of_scenes()
 }
 
 #[test]
-fn logits_that_are_no_numbers_are_put_down_to_nodata_where_it_enters_as_data() {
+fn non_finite_logits_are_put_down_to_nodata_taken_for_data() {
     let work = with_scenes(&[(130, 140), (40, 30)]);
     declare(&work, "s0", "3");
     let nan = |more: &[&str]| -> Ran {

@@ -87,7 +87,7 @@ fn a_palette_tells_a_picture_from_a_mask() {
 }
 
 #[test]
-fn unlabelled_truth_and_values_that_are_no_class_are_told_with_the_remedy() {
+fn unlabelled_truth_and_unknown_values_are_told() {
     let work = Workdir::new();
     work.write("p.toml", two_classes());
     grey(&work.path("masks/a.png"), 2, &[10, 20, 20, 10]);

@@ -5,22 +5,22 @@
 //!
 //! **Scenes**
 //! - Unreadable, cut off, damaged, in another format, a type or a number of bands that the pipeline does not take: the scene fails, named
-//!   with stage, place and GDAL's words, and no other does. `cli::bad_scenes_are_named_with_stage_and_cause_and_cost_only_themselves`,
-//!   `cli::every_broken_tiff_beside_good_scenes_costs_itself_and_is_named`,
-//!   `cli::a_scene_with_too_few_bands_or_another_type_is_refused_with_the_remedy`, `faults::one_bad_file_costs_itself_and_no_other`.
+//!   with stage, place and GDAL's words, and no other does. `cli::bad_scenes_are_named_and_cost_only_themselves`,
+//!   `cli::every_broken_tiff_costs_itself_and_is_named`,
+//!   `cli::too_few_bands_or_another_type_are_refused`, `faults::one_bad_file_costs_itself_and_no_other`.
 //! - An error that GDAL raises although the call says that all went well: as if it had failed. Every read asks for it in the same place;
 //!   there is no test, for no file at hand makes GDAL 3.6 do so.
 //! - Blocks that are not stored, nodata alone, numbers that are not finite: nodata where the class table has it; without, zeros are data
 //!   and what is not finite costs the scene, named with its place.
-//!   `reader::a_sparse_file_of_forty_gigapixels_is_planned_and_its_holes_are_blank`, `dataflow::a_scene_of_nodata_alone_runs_no_network`,
-//!   `faults::a_pixel_that_is_not_finite_costs_the_scene_where_no_nodata_value_is_set`. A scene of one value is data like any other, and no
+//!   `reader::a_sparse_file_of_forty_gigapixels_has_blank_holes`, `dataflow::a_scene_of_nodata_alone_runs_no_network`,
+//!   `faults::a_non_finite_pixel_costs_a_scene_without_nodata_class`. A scene of one value is data like any other, and no
 //!   warning is given.
 //! - A header that lies, a text that names other files, a pipe, a dangling link: refused before anything is allocated or waited for.
-//!   `cli::bad_scenes_are_named_with_stage_and_cause_and_cost_only_themselves`, `cli::a_pipe_among_the_scenes_is_refused_and_nobody_waits_for_it`,
+//!   `cli::bad_scenes_are_named_and_cost_only_themselves`, `cli::a_pipe_among_the_scenes_is_refused_and_nobody_waits_for_it`,
 //!   `reader::no_broken_file_crashes_the_header_check_or_claims_memory`.
 //! - A file that kills its decoder, loops in it or fills its memory: the scene fails, named with how it went; somebody else's kill costs
-//!   nothing. `isolated::a_file_that_kills_loops_or_balloons_its_decoder_costs_itself_and_is_named`,
-//!   `isolated::a_decoder_that_somebody_kills_once_is_replaced_and_costs_nothing`.
+//!   nothing. `isolated::a_file_that_breaks_its_decoder_costs_itself_and_is_named`,
+//!   `isolated::a_decoder_killed_once_is_replaced_and_costs_nothing`.
 //! - A file that changes while the run is at work: the scene fails, and the next run does it anew.
 //!   `named::a_scene_that_changes_while_the_run_is_at_work_is_named_and_gets_no_mask`, `resume::a_replaced_input_costs_itself`.
 //! - Two scenes of one output: all of them are listed, nothing runs. `cli::two_inputs_of_one_output_are_all_listed_and_nothing_runs`.
@@ -48,7 +48,7 @@
 //! **The run itself**
 //! - A panic: the run ends with the stage and the message, the next one goes on.
 //!   `named::a_panic_of_a_stage_ends_the_run_with_the_stage_and_its_message_and_the_next_run_goes_on`,
-//!   `disturbed::whatever_disturbs_a_stage_at_an_item_loses_and_doubles_nothing`.
+//!   `disturbed::a_disturbed_stage_loses_and_doubles_nothing`.
 //! - Death by a library, the out-of-memory killer, somebody: started again, and a scene that it dies of alone is left out by name.
 //!   `supervisor::a_run_that_dies_once_is_started_again_and_ends_with_the_same_bytes`,
 //!   `supervisor::a_scene_that_kills_the_run_alone_is_left_out_by_name_and_costs_no_other`, `kill::*`.
@@ -65,7 +65,7 @@
 //!   `supervisor::a_run_that_was_told_to_end_is_not_started_again_whatever_it_dies_of_on_the_way`,
 //!   `isolated::a_killed_run_leaves_no_decoder_behind`.
 //! - SIGKILL and power: what is recorded is verified and kept, the rest made again, to the same bytes.
-//!   `kill::killed_at_any_change_of_the_file_system_the_next_run_ends_with_the_same_bytes`. That a disk keeps what it says it has synced is
+//!   `kill::killed_at_any_change_the_next_run_gives_the_same_bytes`. That a disk keeps what it says it has synced is
 //!   taken for granted.
 //! - Another pipeline, other weights, another version: what depends on the change is done again. `resume::*`. A journal that cannot be
 //!   understood is left alone: `named::a_run_directory_that_cannot_be_understood_is_left_alone_and_named`.
@@ -75,8 +75,8 @@
 //! **The system**
 //! - A disk that is full, broken or read-only, a quota, at any call, once or for ever: no wrong done, exit code 13 with the path; where it is
 //!   about room, or nobody tells, the bytes that are needed and those that are free. What can be seen before any work is refused then, by
-//!   `plan` too: `preconditions::*`. `kill::a_change_that_fails_once_or_for_ever_never_makes_a_wrong_done`,
-//!   `faults::an_output_folder_that_cannot_be_written_ends_the_run_with_its_path`. A sync that fails is not tried again (the rows are not
+//!   `plan` too: `preconditions::*`. `kill::a_change_that_fails_never_makes_a_wrong_done`,
+//!   `faults::an_unwritable_output_folder_ends_the_run_with_its_path`. A sync that fails is not tried again (the rows are not
 //!   kept, and the system may have dropped them): the run ends, and the next one makes the file anew.
 //! - A write that takes only a part: the rest is written too. `kill::a_write_that_takes_only_half_of_the_bytes_loses_none`.
 //! - Too few open files: raised where that is allowed, otherwise the end of the run and of no scene.
@@ -166,7 +166,7 @@ fn with_blank_the_archive_holds_a_constant_mask_in_their_place() {
 }
 
 #[test]
-fn a_blank_value_that_no_class_has_is_refused_before_work_starts() {
+fn a_blank_value_of_no_class_is_refused_before_work() {
     let dir = tempfile::tempdir().unwrap();
     let error = flow(PartialArchive::Blank(77)).run(dir.path()).unwrap_err();
     assert!(matches!(&error, Error::Usage(text) if text.contains("blank:77")), "{error}");
@@ -210,7 +210,7 @@ fn logits_that_are_not_finite_are_never_argmaxed() {
 }
 
 #[test]
-fn a_pixel_that_is_not_finite_costs_the_scene_where_no_nodata_value_is_set() {
+fn a_non_finite_pixel_costs_a_scene_without_nodata_class() {
     let size = Size::new(30, 30);
     let mut values = vec![1.0f32; size.len()];
     values[17 * 30 + 4] = f32::NAN;
@@ -223,7 +223,7 @@ fn a_pixel_that_is_not_finite_costs_the_scene_where_no_nodata_value_is_set() {
 }
 
 #[test]
-fn foreign_files_at_output_names_stop_the_run_before_it_touches_anything() {
+fn foreign_files_at_output_names_stop_the_run_untouched() {
     let dir = tempfile::tempdir().unwrap();
     let foreign = dir.path().join("masks/s0.png");
     swath::atomic::write(&foreign, b"precious").unwrap();
@@ -235,7 +235,7 @@ fn foreign_files_at_output_names_stop_the_run_before_it_touches_anything() {
 }
 
 #[test]
-fn an_output_folder_that_cannot_be_written_ends_the_run_with_its_path() {
+fn an_unwritable_output_folder_ends_the_run_with_its_path() {
     let dir = tempfile::tempdir().unwrap();
     // A folder where a mask should be: refused to root too.
     std::fs::create_dir_all(dir.path().join("masks/s3.png")).unwrap();

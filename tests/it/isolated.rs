@@ -65,7 +65,7 @@ fn request(path: &Path, header: &SceneHeader, window: PixelRect) -> ReadRequest 
 }
 
 #[test]
-fn files_of_all_kinds_and_broken_ones_give_the_same_answers_and_errors() {
+fn isolated_and_direct_reading_give_the_same_answers() {
     let Some(folder) = shared("data/geotiffs") else { return };
     let Some(broken) = shared("data/broken/open") else { return };
     let (mut inside, mut apart) = (Gdal::set_up().unwrap().open(), isolated());
@@ -101,7 +101,7 @@ fn files_of_all_kinds_and_broken_ones_give_the_same_answers_and_errors() {
 }
 
 #[test]
-fn a_file_that_kills_loops_or_balloons_its_decoder_costs_itself_and_is_named() {
+fn a_file_that_breaks_its_decoder_costs_itself_and_is_named() {
     let work = prepared();
     let expected = reference(&work);
     // Patience that a busy machine does not use up, except where it must be.
@@ -137,7 +137,7 @@ fn plan_survives_a_file_that_kills_its_decoder_at_open() {
 }
 
 #[test]
-fn a_decoder_that_somebody_kills_once_is_replaced_and_costs_nothing() {
+fn a_decoder_killed_once_is_replaced_and_costs_nothing() {
     let work = prepared();
     let expected = reference(&work);
     let log = work.path("faults.log");

@@ -64,7 +64,7 @@ fn recover(work: &Workdir, expected: &std::collections::BTreeMap<String, Vec<u8>
 }
 
 #[test]
-fn killed_at_any_change_of_the_file_system_the_next_run_ends_with_the_same_bytes() {
+fn killed_at_any_change_the_next_run_gives_the_same_bytes() {
     let work = prepared();
     let (calls, expected) = reference(&work);
     let points = points(calls, 12);
@@ -78,7 +78,7 @@ fn killed_at_any_change_of_the_file_system_the_next_run_ends_with_the_same_bytes
 }
 
 #[test]
-fn a_worker_killed_at_any_change_of_the_file_system_is_started_again_and_ends_with_the_same_bytes() {
+fn a_worker_killed_at_any_change_gives_the_same_bytes() {
     let work = prepared();
     let (calls, expected) = reference(&work);
     let points = points(calls, 6);
@@ -95,7 +95,7 @@ fn a_worker_killed_at_any_change_of_the_file_system_is_started_again_and_ends_wi
 const LONGEST_CHAIN: u64 = 5;
 
 #[test]
-fn killed_at_random_again_and_again_in_any_of_its_processes_it_ends_with_the_same_bytes() {
+fn killed_at_random_it_gives_the_same_bytes() {
     let work = prepared();
     let started = Instant::now();
     work.swath(&RUN).expect(0);
@@ -142,7 +142,7 @@ impl Random {
 }
 
 #[test]
-fn a_change_that_fails_once_or_for_ever_never_makes_a_wrong_done() {
+fn a_change_that_fails_never_makes_a_wrong_done() {
     let work = prepared();
     let (calls, expected) = reference(&work);
     let points = points(calls, 3);

@@ -52,7 +52,7 @@ fn install(folder: &Path) {
 }
 
 #[test]
-fn the_version_is_told_without_libtorch_and_all_else_says_where_it_was_looked_for() {
+fn without_libtorch_the_version_is_told_and_where_it_was_sought() {
     let work = Workdir::new();
     moved(&work);
     let nowhere = work.path("nowhere");
@@ -93,7 +93,7 @@ fn libtorch_is_found_near_the_program_or_where_it_is_said_to_be() {
 }
 
 #[test]
-fn a_launcher_without_its_program_says_so_and_usage_is_told_by_the_typed_name() {
+fn a_launcher_without_its_program_says_so() {
     let work = Workdir::new();
     moved(&work);
     let libtorch = libraries();

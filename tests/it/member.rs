@@ -26,7 +26,7 @@ fn pipeline(folder: &Path) -> String {
 }
 
 #[test]
-fn masks_of_lossless_scenes_are_those_of_pytorch_but_for_its_own_near_ties() {
+fn lossless_masks_are_those_of_pytorch_but_for_near_ties() {
     let Some(folder) = shared("data/landcover/dubai-member") else { return };
     let work = Workdir::new();
     work.write("dubai.toml", pipeline(&folder));

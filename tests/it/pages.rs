@@ -153,7 +153,7 @@ fn overviews_and_masks_are_no_pages() {
 }
 
 #[test]
-fn signed_integers_whose_sign_would_be_lost_are_refused_and_promoted_bits_are_not() {
+fn signed_integers_are_refused_where_the_sign_would_be_lost() {
     let work = prepared();
     let bytes = [3_u8; 1600];
     let four_bits = [0x35_u8; 800];
@@ -178,7 +178,7 @@ fn signed_integers_whose_sign_would_be_lost_are_refused_and_promoted_bits_are_no
 }
 
 #[test]
-fn a_file_of_another_kind_is_called_what_it_is_and_a_damaged_one_tells_the_cause_first() {
+fn files_of_another_kind_and_damaged_ones_are_called_so() {
     let work = prepared();
     let size = Size::new(50, 40);
     geotiff(&work.path("in/good.tif"), size, &values(size, 7, 0));
@@ -207,7 +207,7 @@ fn a_file_of_another_kind_is_called_what_it_is_and_a_damaged_one_tells_the_cause
 }
 
 #[test]
-fn what_the_decoder_warns_of_fails_a_scene_under_strict_and_does_not_change_the_plan() {
+fn warnings_of_the_decoder_fail_a_scene_under_strict() {
     let Some(scene) = shared("data/broken/open/made_real_cog_jpeg_bitflips.tif") else { return };
     let Some(good) = shared("data/geotiffs/rasterio__cogeo.tif") else { return };
     let work = prepared();

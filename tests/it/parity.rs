@@ -21,7 +21,7 @@ fn every_network_is_its_reference() {
 }
 
 #[test]
-fn a_network_that_differs_is_told_with_its_first_layer_and_what_is_unknown_by_its_name() {
+fn a_network_that_differs_is_told_with_its_first_layer() {
     let Some(folder) = shared("parity") else { return };
     let work = Workdir::new();
     let manifest: Value = serde_json::from_slice(&std::fs::read(folder.join("manifest.json")).unwrap()).unwrap();

@@ -13,7 +13,7 @@ fn shipped() -> Vec<std::path::PathBuf> {
 }
 
 #[test]
-fn every_shipped_file_loads_and_opens_with_purpose_cost_and_expectation() {
+fn every_shipped_file_loads_and_says_what_it_is_for() {
     let files = shipped();
     assert!(files.len() >= 2);
     for file in files {

@@ -62,7 +62,7 @@ fn a_value_of_blank_masks_that_no_class_has() {
 }
 
 #[test]
-fn a_run_directory_below_a_file_or_on_a_file_system_that_cannot_be_written() {
+fn a_run_directory_that_cannot_be_made() {
     let work = with_scenes(&[(40, 30)]);
     let below = |out: &'static str| ["p.toml", "-i", "in", "-o", out, "--backend", "fake"];
     let refusal =
@@ -80,7 +80,7 @@ fn a_run_directory_below_a_file_or_on_a_file_system_that_cannot_be_written() {
 }
 
 #[test]
-fn a_run_directory_without_the_right_to_write_is_not_told_as_a_lack_of_room() {
+fn no_right_to_write_is_not_told_as_a_lack_of_room() {
     use std::os::unix::fs::PermissionsExt;
     let work = with_scenes(&[(40, 30)]);
     std::fs::create_dir(work.path("out")).unwrap();

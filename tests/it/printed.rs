@@ -72,7 +72,7 @@ fn a_reader_that_has_gone_away_is_none() {
 }
 
 #[test]
-fn a_run_whose_summary_cannot_be_printed_has_done_its_work_and_says_so() {
+fn a_run_whose_summary_cannot_be_printed_says_so() {
     let work = with_scenes(&[(70, 50), (30, 20)]);
     let (code, stderr) = printing_to(&work, &RUN, full());
     assert_eq!(code, Some(13), "{stderr}");

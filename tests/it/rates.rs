@@ -8,7 +8,7 @@ use crate::support::command::with_scenes;
 const RUN: [&str; 8] = ["run", "p.toml", "-i", "in", "-o", "out", "--backend", "fake"];
 
 #[test]
-fn what_was_stored_is_not_seen_by_a_network_and_counts_only_for_the_inputs_that_it_was_made_of() {
+fn what_was_stored_counts_only_for_its_own_inputs() {
     let work = with_scenes(&[(130, 140), (70, 60), (40, 30), (40, 30)]);
     let labels = || work.swath(&[&RUN[..], &["--until", "average"]].concat()).expect(0);
     assert!(!labels().contains("earlier runs"));

@@ -106,7 +106,7 @@ fn every_kind_of_file_is_read_as_it_was_written() {
 }
 
 #[test]
-fn real_files_of_many_kinds_decode_to_their_published_pixels_window_by_window() {
+fn real_files_decode_to_their_published_pixels() {
     let Some(folder) = shared("data/geotiffs") else { return };
     let mut source = source();
     let (mut compared, mut refused) = (0, Vec::new());
@@ -160,7 +160,7 @@ fn no_broken_file_crashes_the_header_check_or_claims_memory() {
 }
 
 #[test]
-fn a_sparse_file_of_forty_gigapixels_is_planned_and_its_holes_are_blank() {
+fn a_sparse_file_of_forty_gigapixels_has_blank_holes() {
     let Some(path) = shared("data/geotiffs/made__sparse_huge_200k.tif") else { return };
     let mut source = source();
     let header = source.inspect(&path, None).unwrap();

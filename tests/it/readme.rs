@@ -163,7 +163,7 @@ fn commands(work: &Workdir) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_table_of_commands_has_each_of_them_with_options_that_it_takes() {
+fn the_table_of_commands_is_complete_and_right() {
     let work = Workdir::new();
     let text = page("README.md");
     let table = text.split("## Commands").nth(1).unwrap().split("\n## ").next().unwrap();

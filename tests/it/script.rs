@@ -56,7 +56,7 @@ fn with_member(work: &Workdir, member: &str) {
 const RUN: [&str; 6] = ["run", "p.toml", "-i", "in", "-o", "out"];
 
 #[test]
-fn a_program_gives_the_masks_of_the_network_that_it_was_traced_from() {
+fn a_program_gives_the_masks_of_its_network() {
     let work = prepared();
     // Full-resolution logits, and logits of stride 8 whose corners lie on corners.
     for (name, network, more) in [
@@ -80,7 +80,7 @@ fn a_program_gives_the_masks_of_the_network_that_it_was_traced_from() {
 }
 
 #[test]
-fn a_program_runs_only_when_it_is_trusted_and_the_one_that_is_meant() {
+fn a_program_runs_only_when_trusted_and_meant() {
     let work = prepared();
     let digest = program(&work, "own.pt", |image| image.repeat([1, 3, 1, 1]));
     let trusted = format!("trust = true\nsha256 = \"{digest}\"");
@@ -125,7 +125,7 @@ fn what_a_program_returns_must_be_what_the_pipeline_says() {
 }
 
 #[test]
-fn a_program_that_pytorch_has_saved_runs_as_for_inference_with_its_integers() {
+fn a_program_saved_by_pytorch_runs_as_for_inference() {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/program.pt");
     let digest = weights::digest(&fixture).unwrap();
     let work = Workdir::new();

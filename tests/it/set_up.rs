@@ -106,7 +106,7 @@ fn tests_are_run_by_name() {
 }
 
 #[test]
-fn what_was_skipped_is_summed_up_by_reason_and_the_exit_code_is_that_of_the_tests() {
+fn what_was_skipped_is_summed_up_by_reason() {
     let tests = "printf 'no data\\ta\\nno rights\\tb\\nno data\\tc\\nno data\\tc\\n' >>\"$SWATH_SKIPPED\"; exit 101";
     let output = Machine::complete().has("cargo", tests).run(&["test"], Some("libtorch"));
     let words = ["run.sh: skipped, by reason: 3 tests or parts of tests\n", " 2 no data\n", " 1 no rights\n"];
@@ -115,7 +115,7 @@ fn what_was_skipped_is_summed_up_by_reason_and_the_exit_code_is_that_of_the_test
 }
 
 #[test]
-fn settings_for_cargo_and_editors_are_written_once_and_replace_nobody_elses() {
+fn settings_for_cargo_and_editors_replace_nobody_elses() {
     let machine = Machine::complete();
     let clone = machine.path("clone");
     std::fs::create_dir(&clone).unwrap();

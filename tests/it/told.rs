@@ -97,7 +97,7 @@ fn programs_are_told_one_json_object_per_line() {
 }
 
 #[test]
-fn a_fake_run_says_so_first_and_last_and_packs_nothing_unless_asked() {
+fn a_fake_run_says_so_and_packs_nothing_unless_asked() {
     let work = prepared(TWO);
     let ran = run(&work, &[UNPACKED]);
     ran.expect(0);

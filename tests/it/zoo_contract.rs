@@ -74,7 +74,7 @@ fn image(n: i64, bands: u32, height: i64, width: i64) -> Tensor {
 }
 
 #[test]
-fn logits_have_the_size_the_spec_says_at_odd_and_even_sizes_and_are_finite() {
+fn logits_are_finite_and_of_the_size_that_the_spec_says() {
     for spec in segmenters() {
         let net = built(&spec, Purpose::Inference);
         let multiple = i64::from(spec.size_rule().multiple);
@@ -92,7 +92,7 @@ fn logits_have_the_size_the_spec_says_at_odd_and_even_sizes_and_are_finite() {
 }
 
 #[test]
-fn gradient_reaches_every_parameter_and_training_uses_batch_statistics() {
+fn gradients_reach_every_parameter() {
     for spec in segmenters() {
         let net = built(&spec, Purpose::Training);
         tch::manual_seed(1);
@@ -146,7 +146,7 @@ fn training_starts_with_neutral_normalisation() {
 }
 
 #[test]
-fn every_name_is_declared_once_and_a_variable_is_there_for_each_that_is_used() {
+fn every_name_is_declared_once_and_has_its_variable() {
     for spec in specs() {
         let layout = registry::outline(&spec).unwrap();
         assert!(layout.duplicates.is_empty(), "{spec}: {:?}", layout.duplicates);
@@ -165,7 +165,7 @@ fn every_name_is_declared_once_and_a_variable_is_there_for_each_that_is_used() {
 }
 
 #[test]
-fn weights_survive_save_and_load_and_the_folded_form_computes_the_same() {
+fn saved_and_folded_weights_compute_the_same() {
     let dir = tempfile::tempdir().unwrap();
     for spec in segmenters() {
         let net = built(&spec, Purpose::Training);
@@ -249,7 +249,7 @@ fn summary(values: &Tensor) -> Value {
 }
 
 #[test]
-fn every_network_returns_what_it_did_when_it_was_compared_with_its_reference() {
+fn every_network_returns_what_it_did_when_compared() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/networks.json");
     let mut found: BTreeMap<String, Value> = BTreeMap::new();
     for spec in specs() {
