@@ -19,7 +19,7 @@ const ARROWS: [(&str, &[&str]); 25] = [
     ("zoo", &["atomic", "geom", "weights"]),
     ("config", &["raster", "tiler", "words", "zoo"]),
     ("journal", &["atomic"]),
-    ("plan", &["config", "geom", "journal", "outputs", "post", "raster", "tiler", "words", "zoo"]),
+    ("plan", &["atomic", "config", "geom", "journal", "outputs", "post", "raster", "tiler", "words", "zoo"]),
     ("infer", &["config", "faults", "geom", "plan", "raster", "tiler", "weights", "zoo"]),
     ("post", &["config", "geom"]),
     ("outputs", &["atomic", "config", "geom", "journal"]),
@@ -76,6 +76,7 @@ const ARROWS: [(&str, &[&str]); 25] = [
             "stages",
             "weights",
             "words",
+            "zoo",
         ],
     ),
 ];
