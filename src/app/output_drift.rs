@@ -86,8 +86,7 @@ impl Trial {
     /// # Errors
     /// When the job cannot be planned, a file is no member's, no tile can be read, or the memory does not suffice for so many.
     fn new(request: &DriftRequest, files: &[PathBuf]) -> Result<Self, Error> {
-        let mut job = request.job.clone();
-        let Job { planned, schedule, source, .. } = prepare(&job)?;
+        let Job { planned, schedule, source, .. } = prepare(&request.job)?;
         let Planned { plan, refused, .. } = planned;
         refused.iter().for_each(|r| note(&format!("left out: {}: {}", r.failure.file, r.failure.cause)));
         let members = files.iter().map(|file| member_of(&plan, file)).collect::<Result<_, _>>()?;

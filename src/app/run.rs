@@ -8,6 +8,7 @@ mod deadline;
 pub(super) mod devices;
 pub(super) mod disk;
 mod execute;
+mod options;
 mod outlook;
 pub(super) mod outputs;
 pub(super) mod preconditions;
@@ -18,7 +19,8 @@ pub(super) mod throughput;
 mod wire;
 
 pub use assign::Assign;
-pub use execute::{Ended, PartialArchive, RunOptions, execute};
+pub use execute::{Ended, execute};
+pub use options::{PartialArchive, RunOptions};
 pub use prepare::{Job, JobRequest, What, prepare, schedule};
 pub use resume::StageName;
 pub use wire::{Goal, Parts, Running, wire, wire_tiles};

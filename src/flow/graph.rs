@@ -7,8 +7,8 @@ use std::thread::JoinHandle;
 use super::link::{Inlet, Outlet, link};
 use super::meter::{StageMeter, StageReport};
 use super::panics::panic_message;
+use super::pulse::Pulse;
 use super::stage::{Failed, Watched, run};
-use super::watchdog::Pulse;
 use super::{Emit, Source, Stage, Stop};
 use crate::faults::FaultPlan;
 

@@ -13,6 +13,7 @@ mod graph;
 mod link;
 mod meter;
 mod panics;
+mod pulse;
 mod stage;
 mod stop;
 mod watchdog;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::meter::StageMeter;
-use super::watchdog::Pulse;
+use super::pulse::Pulse;
 use super::{Closed, Emit, Inlet, Stop};
 use crate::faults::{Fault, Faults};
 

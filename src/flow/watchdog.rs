@@ -4,25 +4,11 @@
 //! will not recover by itself. What to do about it is up to whoever asks: a thread cannot be ended from outside.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::Graph;
-
-/// Signs of life of one worker.
-#[derive(Debug, Default)]
-pub(super) struct Pulse {
-    beats: AtomicU64,
-    at_work: AtomicBool,
-}
-
-impl Pulse {
-    /// Something new begins: work, or waiting.
-    pub(super) fn beat(&self, at_work: bool) {
-        self.at_work.store(at_work, Ordering::Release);
-        self.beats.fetch_add(1, Ordering::Release);
-    }
-}
+use super::pulse::Pulse;
 
 /// Nothing moves.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,60 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::DeviceError;
 use super::batch::{RawBatch, TileFault, TileResult};
-use super::combine::Combiner;
-use super::engine::Engine;
-use super::fake::FakeEngine;
-use super::faulty::FaultyEngine;
-use super::host::HostDevice;
 use super::logits::Logits;
-use super::torch_engine;
-use crate::faults::Faults;
-use crate::plan::{BackendKind, DeviceId, Plan, Schedule};
-
-/// Why a device cannot do its work.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DeviceError {
-    /// The members' weights do not fit their networks.
-    #[error("cannot load the weights of member `{member}`: {detail}")]
-    Weights {
-        /// The member.
-        member: String,
-        /// The differences.
-        detail: String,
-    },
-    /// There is no such device, or the build has no such backend.
-    #[error("cannot use the device {device}: {detail}")]
-    Missing {
-        /// The device.
-        device: DeviceId,
-        /// Why.
-        detail: String,
-    },
-    /// A forward pass itself: this batch fails, and the device lives.
-    #[error("{detail}")]
-    Forward {
-        /// What the library said.
-        detail: String,
-    },
-    /// The device has not the memory for the batches in flight. What it held for them is free again.
-    #[error("out of memory: {detail}")]
-    OutOfMemory {
-        /// What the library said.
-        detail: String,
-    },
-    /// The device is of no use to this process any more: every later pass would fail, or worse, would not.
-    #[error("the device {device} is lost: {detail}")]
-    Lost {
-        /// The device.
-        device: DeviceId,
-        /// What the library said.
-        detail: String,
-    },
-    /// The run is about to end, and a pass has not begun.
-    #[error("the forward pass was not begun: the run is ending")]
-    Halted,
-}
 
 /// A batch, and what is to be made of it.
 pub struct Work {
@@ -172,43 +121,4 @@ pub trait Device: Send {
 
     /// Gives up all that is in flight.
     fn abandon(&mut self);
-}
-
-/// Makes every device of the schedule, with the weights of the members that it holds and the faults that are planned for devices.
-///
-/// # Errors
-/// When a device is missing or the weights do not fit.
-pub fn open_devices(plan: &Plan, schedule: &Schedule, faults: &Faults) -> Result<Vec<Box<dyn Device>>, DeviceError> {
-    if plan.backend == BackendKind::Fake {
-        // The stand-in has no use for weights; a trial of everything else shall find the ones that a real run would refuse.
-        torch_engine::check_weights(plan)?;
-    }
-    let open = |(idx, device): (usize, &DeviceId)| {
-        let engine = engine(plan, *device, &schedule.assignment.held_by(idx))?;
-        let engine = match faults.is_empty() {
-            true => engine,
-            false => Box::new(FaultyEngine::new(engine, plan, *device, faults.clone())),
-        };
-        Ok(host(plan, engine, device.in_flight()))
-    };
-    schedule.devices.iter().enumerate().map(open).collect()
-}
-
-/// A device of the plan's class that holds no member: it combines what others ran.
-///
-/// # Errors
-/// When the device is missing.
-pub fn open_combiner(plan: &Plan, device: DeviceId) -> Result<Box<dyn Device>, DeviceError> {
-    Ok(host(plan, engine(plan, device, &[])?, 1))
-}
-
-fn engine(plan: &Plan, device: DeviceId, members: &[usize]) -> Result<Box<dyn Engine>, DeviceError> {
-    match plan.backend {
-        BackendKind::Fake => Ok(Box::new(FakeEngine::new(plan))),
-        BackendKind::Torch => torch_engine::open(plan, device, members),
-    }
-}
-
-fn host(plan: &Plan, engine: Box<dyn Engine>, depth: usize) -> Box<dyn Device> {
-    Box::new(HostDevice::new(plan, engine, Combiner::of(plan), depth))
 }

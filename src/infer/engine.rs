@@ -1,7 +1,7 @@
 //! What runs a network, and nothing else.
 
+use super::DeviceError;
 use super::batch::RawBatch;
-use super::device::DeviceError;
 use super::logits::Logits;
 use crate::config::Precision;
 use crate::geom::Size;

@@ -1,6 +1,6 @@
 //! What a failed pass says about its device.
 
-use super::device::DeviceError;
+use super::DeviceError;
 use crate::plan::DeviceId;
 
 /// What libtorch says when there is not enough memory, the device's or the machine's. cuDNN and cuBLAS say it in their own words: the

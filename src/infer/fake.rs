@@ -9,8 +9,8 @@
 
 use std::time::Duration;
 
+use super::DeviceError;
 use super::batch::RawBatch;
-use super::device::DeviceError;
 use super::engine::{Engine, Input};
 use super::logits::Logits;
 use crate::config::Precision;

@@ -1,7 +1,7 @@
 //! An engine with faults on purpose: another one's faulty twin.
 
+use super::DeviceError;
 use super::batch::RawBatch;
-use super::device::DeviceError;
 use super::engine::{Engine, Input};
 use super::failure::failure;
 use super::logits::Logits;

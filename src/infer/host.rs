@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use super::DeviceError;
 use super::batch::{RawBatch, TileFault, TileResult};
 use super::combine::Combiner;
-use super::device::{Device, DeviceError, Done, Known, PassRan, PassWork, Work};
+use super::device::{Device, Done, Known, PassRan, PassWork, Work};
 use super::engine::{Engine, Input};
 use super::input::InputPlan;
 use super::logits::Logits;

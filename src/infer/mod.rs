@@ -11,6 +11,7 @@ mod batch;
 mod combine;
 mod device;
 mod engine;
+mod error;
 mod failure;
 mod fake;
 mod faulty;
@@ -18,6 +19,7 @@ mod gpu;
 mod host;
 mod input;
 mod logits;
+mod open;
 
 #[cfg(feature = "torch")]
 #[path = "torch/mod.rs"]
@@ -27,9 +29,11 @@ mod torch_engine;
 mod torch_engine;
 
 pub use batch::{RawBatch, TileFault, TileResult};
-pub use device::{Device, DeviceError, Done, Known, PassRan, PassWork, Wanted, Work, open_combiner, open_devices};
+pub use device::{Device, Done, Known, PassRan, PassWork, Wanted, Work};
+pub use error::DeviceError;
 pub use gpu::Gpu;
 pub use logits::Logits;
+pub use open::{open_combiner, open_devices};
 #[cfg(feature = "torch")]
 pub use torch_engine::{OutputDrift, Probe};
 pub use torch_engine::{check_weights, cuda_devices, gpu, libtorch_version, torch_problem};

@@ -1,6 +1,6 @@
 //! Stands in for the torch backend in builds without it.
 
-use super::device::DeviceError;
+use super::DeviceError;
 use super::engine::Engine;
 use crate::plan::{DeviceId, Plan};
 

@@ -6,7 +6,7 @@
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::signals::leave;
+use super::signal::leave;
 use crate::exit::ExitCode;
 use crate::report::{self, Event};
 

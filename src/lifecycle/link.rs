@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::error::{Error, refused};
-use super::signals::{Signal, leave};
+use super::signal::{Signal, leave};
 use crate::exit::ExitCode;
 use crate::flow::Stall;
 use crate::process::{FrameError, Frames, own_parent, own_peak};

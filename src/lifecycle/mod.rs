@@ -20,6 +20,7 @@ mod link;
 mod lock;
 pub(crate) mod machine;
 mod policy;
+mod signal;
 mod signals;
 mod supervisor;
 
@@ -27,6 +28,6 @@ pub use clock::Clock;
 pub use error::Error;
 pub use link::{AttemptInfo, InFlight, SupervisorLink};
 pub(crate) use lock::Lock;
-pub use signals::Signal;
+pub use signal::Signal;
 pub(crate) use signals::{Ending, SignalWatcher};
 pub use supervisor::supervise;

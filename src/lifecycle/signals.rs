@@ -9,48 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use super::SupervisorLink;
 use super::error::{Error, refused};
-use crate::exit::ExitCode;
+use super::signal::{Signal, leave};
 use crate::flow::Stop;
-use crate::process::exit_now;
 use crate::report::{self, Event};
-
-/// A signal that ends a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Signal {
-    /// Ctrl-C.
-    Interrupt,
-    /// What batch systems send first.
-    Terminate,
-    /// The terminal is gone.
-    HangUp,
-}
-
-impl Signal {
-    /// The exit code that shells give to a process that a signal ended.
-    pub const fn exit_code(self) -> ExitCode {
-        match self {
-            Self::HangUp => ExitCode::HangUp,
-            Self::Interrupt => ExitCode::Interrupt,
-            Self::Terminate => ExitCode::Terminate,
-        }
-    }
-}
-
-impl std::fmt::Display for Signal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Interrupt => "SIGINT",
-            Self::Terminate => "SIGTERM",
-            Self::HangUp => "SIGHUP",
-        })
-    }
-}
 
 /// Where a signal came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -270,11 +236,6 @@ async fn next_passed_on(passed_on: &mut Option<mpsc::Receiver<Signal>>) -> Signa
         Some(signal) => signal,
         None => std::future::pending().await,
     }
-}
-
-/// Ends the process now, whatever its threads are doing. What is recorded holds; the rest is made again.
-pub(super) fn leave(code: ExitCode) -> ! {
-    exit_now(code.into())
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //!
 //! A source belongs to one thread. Each reader asks the [`OpenSource`] for its own.
 
+mod error;
 mod geotiff;
 mod header;
 mod identity;
@@ -26,11 +27,12 @@ mod decoder;
 mod decoder;
 
 pub use decoder::{Gdal, gdal_report, write_geotiff};
+pub use error::RasterError;
 pub use geotiff::{GdalError, GdalReport, GeoTiff};
 pub use header::{Mask, PixelType, SceneHeader};
 pub use identity::{Identity, check_regular_file};
 pub use isolated::{DecoderLimits, Isolated, STRIP_BYTES, serve};
 pub use memory::{MemoryRaster, MemorySource, ReadFault};
 pub use pixels::PixelBuf;
-pub use source::{OpenSource, RasterError, RasterSource, ReadReply, ReadRequest};
+pub use source::{OpenSource, RasterSource, ReadReply, ReadRequest};
 pub use warnings::Warnings;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::execute::PartialArchive;
+use super::options::PartialArchive;
 use super::outlook::Outlook;
 use crate::plan::Plan;
 use crate::stages::{Ahead, PassTotals};

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::deadline::Deadline;
 use super::devices::{self, without_lost};
 use super::disk::Done;
+use super::options::RunOptions;
 use super::outputs::Outputs;
 use super::record::{self, ReportBuilder};
 use super::resume::{Found, StageName, holds, look_back, needs_networks, remove_temporaries};
@@ -17,114 +18,15 @@ use super::wire::Goal;
 use super::{Job, Running, disk, preconditions, throughput};
 use crate::app::Error;
 use crate::config::Checkpoint;
-use crate::faults::{FaultPlan, Faults};
+use crate::faults::Faults;
 use crate::flow::{Closed, Stall, Stop, Watchdog, watch_over};
 use crate::geom::Size;
 use crate::infer::{Device, DeviceError, open_devices};
 use crate::journal::{self, Journal, RunRecord, State};
-use crate::lifecycle::{AttemptInfo, Clock, Ending, Lock, SignalWatcher, SupervisorLink, machine};
+use crate::lifecycle::{AttemptInfo, Ending, Lock, SignalWatcher, SupervisorLink, machine};
 use crate::plan::{BackendKind, Concessions, Plan, Planned, Refusal, Schedule};
-use crate::report::{self, Event, RunInfo, RunReport, RunState, Show, Snapshot, StageLine, Watch};
+use crate::report::{self, Event, RunInfo, RunReport, RunState, Snapshot, StageLine, Watch};
 use crate::stages::{Board, Graph};
-
-/// What becomes of the archive when scenes failed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PartialArchive {
-    /// There is none.
-    #[default]
-    Withhold,
-    /// It is made without them.
-    Omit,
-    /// It holds a mask of this value in their place.
-    Blank(u16),
-}
-
-impl std::str::FromStr for PartialArchive {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let blank = text.strip_prefix("blank:").and_then(|value| value.parse().ok()).map(Self::Blank);
-        let named = if text == "omit" { Some(Self::Omit) } else { blank };
-        named.ok_or_else(|| format!("`{text}` is neither omit nor blank:VALUE"))
-    }
-}
-
-/// How a job is carried out.
-#[derive(Clone, Debug)]
-pub struct RunOptions {
-    /// The run directory.
-    pub out: PathBuf,
-    /// Whether files that no earlier run wrote may be replaced.
-    pub overwrite: bool,
-    /// What becomes of the archive when scenes failed.
-    pub partial: PartialArchive,
-    /// What is shown on standard error.
-    pub show: Show,
-    /// Whether masks of fake networks are packed.
-    pub pack_fake: bool,
-    /// Whether what earlier runs recorded is forgotten.
-    pub fresh: bool,
-    /// Whether the lock of another host is broken.
-    pub break_lock: bool,
-    /// Whether scenes fail that their decoder warns of.
-    pub strict: bool,
-    /// Discard the results of this stage and later ones.
-    pub from: Option<StageName>,
-    /// Stop after this stage.
-    pub until: Option<StageName>,
-    /// How long a run that was told to stop may take to finish what it has begun.
-    pub grace: Duration,
-    /// How long nothing may move before the run gives itself up; `None` for ever.
-    pub stall_timeout: Option<Duration>,
-    /// The process that watches over this one.
-    pub supervisor: SupervisorLink,
-    /// The command's arguments, for `resume`; empty where there was none.
-    pub arguments: Vec<String>,
-    /// Whether this goes on by itself where another process was cut off: then `fresh` and `from` have had their effect, and the devices
-    /// that were lost count.
-    pub restarted: bool,
-    /// Faults on purpose.
-    pub faults: FaultPlan,
-    /// When the command began, in whichever process.
-    pub begun: Instant,
-    /// How long after that it is to be done, with fewer members if need be.
-    pub deadline: Option<Duration>,
-    /// What watches the time until work begins.
-    pub clock: Clock,
-}
-
-impl RunOptions {
-    /// Into this directory, and otherwise as `swath run` does without options.
-    pub fn into(out: impl Into<PathBuf>) -> Self {
-        Self {
-            out: out.into(),
-            overwrite: false,
-            partial: PartialArchive::default(),
-            show: Show::NOTHING,
-            pack_fake: false,
-            fresh: false,
-            break_lock: false,
-            strict: false,
-            from: None,
-            until: None,
-            grace: Self::GRACE,
-            stall_timeout: Some(Self::STALL_TIMEOUT),
-            supervisor: SupervisorLink::default(),
-            arguments: Vec::new(),
-            restarted: false,
-            faults: FaultPlan::default(),
-            begun: Instant::now(),
-            deadline: None,
-            clock: Clock::default(),
-        }
-    }
-
-    /// Batch systems kill 30 seconds after they ask.
-    pub const GRACE: Duration = Duration::from_secs(20);
-
-    /// The slowest item seen so far is a batch of large crops through an ensemble on one core: minutes, not tens of them.
-    pub const STALL_TIMEOUT: Duration = Duration::from_secs(600);
-}
 
 /// A run that came to its end.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use chrono::DateTime;
 
-use super::execute::PartialArchive;
+use super::options::PartialArchive;
 use super::outputs::Outputs;
 use super::resume::Usable;
 use crate::app::Error;

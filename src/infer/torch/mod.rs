@@ -8,7 +8,7 @@ use tch::{Device, Kind, TchError, Tensor};
 
 pub use probe::{OutputDrift, Probe};
 
-use super::device::DeviceError;
+use super::DeviceError;
 use super::engine::{Engine, Input};
 use super::failure::{failure, names_device};
 use super::logits::Logits;
