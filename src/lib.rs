@@ -7,13 +7,17 @@
 //! scan -> plan -> read xR -> tile -> infer xD -> average -> stitch -> encode xE -> commit -> pack
 //! ```
 //!
-//! [`plan`] decides *what* happens: every scene, tile, batch and member, before anything runs, as data. [`app::wire()`] joins the
+//! [`plan`] decides *what* happens: every scene, tile, batch and forward pass, before anything runs, as data. [`app::wire()`] joins the
 //! [`stages`] with bounded links and the [`flow`] kit runs them; they decide *when*. A scene's rows leave the moment they are whole,
 //! so memory depends neither on the size of a scene nor on their number.
 //!
 //! The granule of all of it is the [`plan::Unit`]: a row of tiles of a large scene, or a group of small scenes of one shape. A unit is
 //! read in one pass, its batches never mix with another's, and the bytes it holds are credited from a [`flow::Budget`] before it
 //! is read and given back as it goes.
+//!
+//! What runs the networks is behind two seams of [`infer`]. A *device* takes a batch with all that is known of it already and gives back
+//! what the plan's tiles yield: named planes of bytes, the labels first. An *engine* below it runs one network and nothing else. Stored
+//! logits, and those of members that other devices hold, go through the same sum as a device's own.
 //!
 //! With libtorch, `swath` itself is only a launcher (`src/launcher.rs`): it finds libtorch and becomes `swath-torch`, the program proper.
 //! Three kinds of processes, all this program. The one that a person starts only watches ([`lifecycle::supervise()`]): it starts the run
@@ -33,7 +37,7 @@
 //! | [`journal`] | what a run directory remembers: the journal, stage results by key |
 //! | [`plan`] | the selection of scenes, the plan, the schedule and the memory it takes |
 //! | [`flow`] | the generic kit: links, stages, graph, budget, stop signal, meters |
-//! | [`infer`] | [`infer::Backend`]: one device with its members; normalisation, the weighted sum and the argmax |
+//! | [`infer`] | [`infer::Device`]: takes batches, gives planes; engines run the networks; the one weighted sum and argmax of a plan |
 //! | [`post`] | what is done to a label map before it is written: small holes filled, row by row |
 //! | [`outputs`] | what is written of each scene, one file per kind, row by row: masks, colour pictures |
 //! | [`stages`] | one file per stage, the messages between them, and the board of failures; the contract is in its documentation |
@@ -58,8 +62,8 @@
 //!   stages do not use each other.
 //! - `tch` is known to `zoo` and `infer/torch` only, `gdal` to `raster/gdal`, `tokio` to `lifecycle`, and so on. Without the features `torch`
 //!   and `gdal` stubs with the same surface stand in, and everything else builds and is tested.
-//! - Equal plans give equal bytes: for any number of workers and readers, any memory that suffices, any order of arrival. So nothing
-//!   in a plan is measured, and sums run in the plan's order.
+//! - Equal plans give equal bytes: for any number of workers and readers, any memory that suffices, any order of arrival, members together
+//!   or spread over devices. So nothing in a plan is measured, and a plan has one sum, in its own order.
 //! - What a run gives up against its plan ([`plan::Concessions`]) is recorded before it takes effect, repeated by later runs of the plan,
 //!   and part of the keys of what comes of it.
 //! - Every link is bounded; work enters in order and only with credit. What has entered can always leave.
@@ -69,8 +73,8 @@
 //! - A non-finite logit is never argmaxed, weights fit exactly or are refused, and a mask holds the class table's values only.
 //! - Files are data. A TorchScript program alone runs, and only under the digest that the pipeline names for it.
 //! - Nothing outside `report` prints, but the launcher, which runs before this library can be loaded.
-//! - `unsafe` code is in two files: `infer/torch/cuda.rs` opens libtorch's CUDA library where there is one, and `process/leave.rs` ends a
-//!   process whose threads do not come back.
+//! - `unsafe` code is in two files: `infer/torch/cuda.rs` opens libtorch's CUDA library and asks the driver about GPUs, and
+//!   `process/leave.rs` ends a process whose threads do not come back.
 
 pub mod app;
 pub mod atomic;

@@ -10,7 +10,7 @@
 //! knows: here items are names.
 //!
 //! The watchdog of a dataflow stays in [`flow`](crate::flow): it knows nothing but the graph it looks at. What follows from a stall is
-//! [`SupervisorLink::give_up`].
+//! `SupervisorLink::give_up`.
 //!
 //! The only folder with tokio (signals).
 

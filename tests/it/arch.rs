@@ -85,13 +85,12 @@ const ARROWS: [(&str, &[&str]); 25] = [
 const OUTSIDE: [&str; 5] = ["lib", "main", "program", "launcher", "build"];
 
 /// Crates that only some places know.
-const OWNERS: [(&str, &[&str]); 19] = [
+const OWNERS: [(&str, &[&str]); 18] = [
     ("libc", &["process/leave.rs"]),
     ("rustix", &["process/", "app/run/disk.rs"]),
     ("tch", &["zoo/", "infer/torch/"]),
     ("libloading", &["infer/torch/cuda.rs"]),
     ("gdal", &["raster/gdal/"]),
-    ("gdal_sys", &["raster/gdal/"]),
     ("tokio", &["lifecycle/"]),
     ("crossbeam_channel", &["flow/"]),
     ("zip", &["package/", "weights/pth/"]),
