@@ -428,7 +428,7 @@ pub(super) struct JobArgs {
 
     /// Which device holds which members: all hold all (replicate), each as few as possible, for members that do not fit on one device
     /// together (partition), or a TOML file with [[device]] tables (id, members).
-    #[arg(long, value_name = "replicate|partition|FILE", default_value = "replicate", hide_default_value = true)]
+    #[arg(long, value_name = "HOW", default_value = "replicate", hide_default_value = true)]
     pub(super) assign: Assign,
 
     /// Reader threads.
