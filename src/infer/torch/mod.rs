@@ -54,7 +54,7 @@ impl Body {
         let built = registry::build(&member.spec, Purpose::Inference, device);
         let Built { mut store, layout, network } = built.map_err(|e| e.to_string())?;
         match &member.weights {
-            Weights::File(path) => store::load(&store, &layout, path).map_err(|e| refused(&e))?,
+            Weights::File(path) => store::load(&store, &layout, path).map_err(|e| refused(e, &member.spec))?,
             Weights::Seed(seed) => store::seeded(&store, &layout, *seed).map_err(|e| explain(&e))?,
         }
         store.freeze();
@@ -217,10 +217,14 @@ impl TorchMember {
     }
 }
 
-/// Why weights were refused, and which network they do fit.
-fn refused(error: &WeightsError) -> String {
-    let advice = if let WeightsError::Unfit(unfit) = error { identify::advice(&unfit.path) } else { None };
-    explain(error) + &advice.map_or(String::new(), |text| format!("\n{text}"))
+/// Why weights were refused by the network of this spec, and which network they do fit.
+fn refused(error: WeightsError, spec: &NetworkSpec) -> String {
+    let WeightsError::Unfit(unfit) = error else { return explain(&error) };
+    // The outline alone knows which shapes follow from classes and bands.
+    let outline = registry::outline(spec).ok();
+    let error = outline.and_then(|outline| weights::check(&outline, &unfit.path).err());
+    let advice = identify::advice(&unfit.path).map_or(String::new(), |text| format!("\n{text}"));
+    explain(&error.unwrap_or(WeightsError::Unfit(unfit))) + &advice
 }
 
 /// An error with its sources, in one line.
@@ -257,7 +261,7 @@ pub fn check_weights(plan: &Plan) -> Result<(), DeviceError> {
         let failed = |detail: String| DeviceError::Weights { member: planned.member.name.clone(), detail };
         if let Weights::File(path) = &planned.member.weights {
             let layout = registry::outline(&planned.member.spec).map_err(|e| failed(e.to_string()))?;
-            weights::check(&layout, path).map_err(|e| failed(refused(&e)))?;
+            weights::check(&layout, path).map_err(|e| failed(refused(e, &planned.member.spec)))?;
         }
     }
     Ok(())
