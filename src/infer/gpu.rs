@@ -20,8 +20,9 @@ impl Gpu {
         format!("cuda sm_{major}{minor}, {multiprocessors} SMs, cuDNN {cudnn}")
     }
 
-    /// Whether libtorch 2.11.0 for CUDA 13 has kernels for it: its wheels are built for 7.5, 8.0, 8.6, 9.0, 10.0 and 12.0, the last as PTX
-    /// too (`torch.cuda.get_arch_list()`). Kernels serve later minor versions of their own major one, PTX everything later.
+    /// Whether libtorch 2.11.0 for CUDA 13 has kernels for it. Its wheels are built for 7.5, 8.0, 8.6, 9.0, 10.0 and 12.0, the last as PTX
+    /// too: so PyTorch's build scripts had it, and the library has not been asked. Kernels serve later minor versions of their own major
+    /// one, PTX everything later.
     pub fn has_kernels(&self) -> bool {
         match self.capability {
             (7, minor) => minor >= 5,
