@@ -204,8 +204,16 @@ pub fn sync_dir(folder: &Path) -> Result<(), WriteError> {
 /// # Errors
 /// As [`AtomicFile`]'s.
 pub fn write(target: &Path, content: &[u8]) -> Result<(), WriteError> {
+    write_with(target, |file| file.write_all(content))
+}
+
+/// The same with what `fill` writes, piece by piece.
+///
+/// # Errors
+/// As [`write()`], and what `fill` returns.
+pub fn write_with(target: &Path, fill: impl FnOnce(&mut AtomicFile) -> io::Result<()>) -> Result<(), WriteError> {
     let mut file = AtomicFile::create(target)?;
-    file.write_all(content).map_err(|e| file.write_error(e))?;
+    fill(&mut file).map_err(|e| file.write_error(e))?;
     file.finish()?.persist()?;
     match target.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => sync_dir(folder),

@@ -32,6 +32,11 @@ impl Combiner {
         Self { rule, shares, planes }
     }
 
+    /// The planes of a tile without data that owns so many pixels.
+    pub(super) fn void(&self, area: usize) -> TilePlanes {
+        TilePlanes::void(&self.planes, area)
+    }
+
     /// The planes of the kept part of one tile. `forwards` come with the index of their pass, in the order of summation, all finite.
     /// They may be fewer than all: a factor that all sums have in common moves no argmax.
     pub(super) fn planes(&self, forwards: &[(usize, Logits)], tile: usize, kept: PixelRect) -> TilePlanes {

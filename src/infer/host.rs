@@ -11,7 +11,7 @@ use super::engine::{Engine, Input};
 use super::input::InputPlan;
 use super::logits::Logits;
 use crate::config::Precision;
-use crate::plan::{MemberPlan, Pass, Plan, Plane, TilePlanes};
+use crate::plan::{MemberPlan, Pass, Plan};
 use crate::zoo::spec::NetworkSpec;
 
 /// The device. Work that it has taken waits until somebody asks for it.
@@ -20,7 +20,6 @@ pub(super) struct HostDevice {
     combiner: Combiner,
     members: Vec<HostMember>,
     passes: Vec<Pass>,
-    planes: Vec<Plane>,
     queue: VecDeque<Work>,
     depth: usize,
     /// What a network sees, kept from batch to batch.
@@ -56,7 +55,6 @@ impl HostDevice {
             combiner,
             members: plan.members.iter().map(member).collect(),
             passes: plan.passes.clone(),
-            planes: plan.planes.clone(),
             queue: VecDeque::new(),
             depth: depth.max(1),
             input: Vec::new(),
@@ -155,7 +153,7 @@ impl HostDevice {
     fn combine(&self, batch: &RawBatch, logits: &[(usize, Logits)], faults: &[Option<TileFault>]) -> Vec<TileResult> {
         let planes = |(tile, fault): (usize, &Option<TileFault>)| match fault {
             Some(fault) => Err(fault.clone()),
-            None if batch.blank[tile] => Ok(TilePlanes::void(&self.planes, batch.kept[tile].size.len())),
+            None if batch.blank[tile] => Ok(self.combiner.void(batch.kept[tile].size.len())),
             None => Ok(self.combiner.planes(logits, tile, batch.kept[tile])),
         };
         faults.iter().enumerate().map(planes).collect()

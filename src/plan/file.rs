@@ -2,14 +2,14 @@
 //! of a large plan than the part that is theirs.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{PLAN_FORMAT, Plan, Planned, Refusal};
-use crate::atomic::{self, WriteError};
+use crate::atomic::{self, AtomicFile, WriteError};
 
 /// The first line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -41,7 +41,7 @@ pub enum PlanFileError {
         path: PathBuf,
         /// What the system said.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     /// It is of another version, damaged, or no plan at all.
     #[error("`{}` is no plan that this version of swath reads: {reason}; write one with swath plan --save", path.display())]
@@ -59,8 +59,7 @@ impl Planned {
     /// # Errors
     /// When the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), WriteError> {
-        let failed = |source: std::io::Error| WriteError { operation: "write the plan", path: path.to_owned(), source };
-        let mut text = Vec::new();
+        let failed = |source: io::Error| WriteError { operation: "write the plan", path: path.to_owned(), source };
         let head = Head {
             swath_plan: PLAN_FORMAT,
             digest: self.plan.digest().map_err(|e| failed(e.into()))?,
@@ -70,13 +69,11 @@ impl Planned {
             ignored: self.ignored,
             plan: self.plan.head(),
         };
-        let mut put = || -> serde_json::Result<()> {
-            line(&mut text, &head)?;
-            self.plan.scenes.iter().try_for_each(|scene| line(&mut text, scene))?;
-            self.plan.units.iter().try_for_each(|unit| line(&mut text, unit))
-        };
-        put().map_err(|e| failed(e.into()))?;
-        atomic::write(path, &text)
+        atomic::write_with(path, |file| {
+            line(file, &head)?;
+            self.plan.scenes.iter().try_for_each(|scene| line(file, scene))?;
+            self.plan.units.iter().try_for_each(|unit| line(file, unit))
+        })
     }
 
     /// Reads a plan that was saved.
@@ -105,10 +102,9 @@ impl Planned {
     }
 }
 
-fn line(text: &mut Vec<u8>, value: &impl Serialize) -> serde_json::Result<()> {
-    serde_json::to_writer(&mut *text, value)?;
-    text.push(b'\n');
-    Ok(())
+fn line(file: &mut AtomicFile, value: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *file, value)?;
+    file.write_all(b"\n")
 }
 
 fn parse<T: DeserializeOwned>(line: &str, path: &Path) -> Result<T, PlanFileError> {

@@ -47,6 +47,13 @@ impl Plan {
         self.dispensable.iter().rev().copied()
     }
 
+    /// The passes that stay where only so many do, but at least one, ascending.
+    pub fn keeping(&self, n_passes: usize) -> Vec<usize> {
+        let mut kept: Vec<usize> = self.kept_first().take(n_passes.max(1)).collect();
+        kept.sort_unstable();
+        kept
+    }
+
     /// The members that these passes belong to, by name, each once.
     pub fn members_of(&self, passes: &[usize]) -> Vec<String> {
         let mut members: Vec<usize> = passes.iter().map(|pass| self.passes[*pass].member).collect();

@@ -40,7 +40,7 @@ impl Infer {
     pub fn new(board: Arc<Board>, device: Box<dyn Device>, passes: Vec<usize>, stop: Stop) -> Self {
         let (halt, counted) = (stop.clone(), Arc::clone(&board));
         let may_begin = Arc::new(move || {
-            let goes_on = !halt.is_cut() && !halt.is_tripped();
+            let goes_on = !halt.is_cut();
             if goes_on {
                 counted.progress().count_forward();
             }
@@ -116,11 +116,11 @@ impl Infer {
         let in_flight = std::mem::take(&mut self.in_flight);
         self.device.abandon();
         match error {
-            // The oldest has had a try.
-            DeviceError::OutOfMemory { .. } => {
-                (in_flight.into_iter().zip(std::iter::once(1).chain(std::iter::repeat(2))))
-                    .try_for_each(|(begun, tries)| self.alone(&begun.batch, tries, out))
-            }
+            DeviceError::OutOfMemory { .. } => in_flight.into_iter().enumerate().try_for_each(|(idx, begun)| {
+                // The oldest has had a try.
+                let tries = if idx == 0 { 1 } else { 2 };
+                self.alone(&begun.batch, tries, out)
+            }),
             DeviceError::Halted => in_flight.into_iter().try_for_each(|begun| self.leave(begun.batch, out)),
             error @ (DeviceError::Lost { .. }
             | DeviceError::Missing { .. }

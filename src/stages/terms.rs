@@ -86,9 +86,7 @@ impl Terms {
                 _ => units.push([unit, unit + 1]),
             }
         }
-        let mut passes: Vec<u32> =
-            plan.kept_first().take(n_passes.max(1)).filter_map(|p| u32::try_from(p).ok()).collect();
-        passes.sort_unstable();
+        let passes = plan.keeping(n_passes).into_iter().filter_map(|pass| u32::try_from(pass).ok()).collect();
         Conceded::FewerPasses { units, passes, seconds }
     }
 }

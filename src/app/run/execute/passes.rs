@@ -138,9 +138,7 @@ impl Run<'_> {
                     return Ok(());
                 }
                 let plan = self.board.plan();
-                let mut kept: Vec<usize> = plan.kept_first().take(passes).collect();
-                kept.sort_unstable();
-                names = plan.members_of(&kept);
+                names = plan.members_of(&plan.keeping(passes));
                 self.record.step(elapsed, conceded.n_units(), &names);
                 TimeStep::FewerMembers { parts: conceded.n_units() as u64, members: &names, fits }
             }
