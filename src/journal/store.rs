@@ -296,11 +296,22 @@ impl Journal {
         let fail = || sql("read", &self.path);
         let query = "SELECT key, path, offset, bytes FROM entry";
         let mut statement = self.connection.prepare(query).map_err(fail())?;
-        let entry = |row: &rusqlite::Row<'_>| {
-            let location = Location { path: row.get(1)?, offset: unsigned(row.get(2)?), bytes: unsigned(row.get(3)?) };
-            Ok((StageKey::stored(row.get(0)?), location))
-        };
         statement.query_map([], entry).map_err(fail())?.collect::<rusqlite::Result<_>>().map_err(fail())
+    }
+
+    /// Where the results of these keys are, as far as they are stored.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn locate(
+        &self,
+        keys: impl IntoIterator<Item = StageKey>,
+    ) -> Result<HashMap<StageKey, Location>, JournalError> {
+        let fail = || sql("read", &self.path);
+        let query = "SELECT key, path, offset, bytes FROM entry WHERE key = ?1";
+        let mut statement = self.connection.prepare(query).map_err(fail())?;
+        let find = |key: StageKey| statement.query_row([key.as_str()], entry).optional().transpose();
+        keys.into_iter().filter_map(find).collect::<rusqlite::Result<_>>().map_err(fail())
     }
 
     fn records<T: DeserializeOwned>(&self, query: &str) -> Result<Vec<T>, JournalError> {
@@ -365,6 +376,11 @@ fn put_entry(transaction: &Transaction<'_>, artefact: &ArtefactRecord, entry: &E
         .prepare_cached(query)?
         .execute(params![entry.key.as_str(), artefact.file.path, offset, bytes])
         .map(|_| ())
+}
+
+fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<(StageKey, Location)> {
+    let location = Location { path: row.get(1)?, offset: unsigned(row.get(2)?), bytes: unsigned(row.get(3)?) };
+    Ok((StageKey::stored(row.get(0)?), location))
 }
 
 fn insert(transaction: &Transaction<'_>, table: &str, record: &impl Serialize) -> rusqlite::Result<()> {
@@ -449,6 +465,7 @@ mod tests {
         assert_eq!(state.failures.keys().collect::<Vec<_>>(), ["b"]);
         assert_eq!(state.entries[&key("e")], Location { path: "checkpoints/a".into(), offset: 8, bytes: 5 });
         let mut journal = Journal::open(dir.path()).unwrap();
+        assert_eq!(journal.locate([key("e"), key("never stored")]).unwrap(), state.entries);
         journal.append(&[scene("b")]).unwrap();
         journal.forget_artefacts(&["checkpoints/a".into()]).unwrap();
         let state = journal.state().unwrap();

@@ -12,7 +12,7 @@ use crate::app::Error;
 use crate::atomic::WriteError;
 use crate::config::{Checkpoint, Pipeline};
 use crate::infer::{self, DeviceError};
-use crate::journal::{Checkpoints, JOURNAL_FILE};
+use crate::journal::{Checkpoints, JOURNAL_FILE, State};
 use crate::outputs::KINDS;
 use crate::plan::BackendKind;
 
@@ -32,17 +32,24 @@ pub(in crate::app) fn of_job(job: &Job, options: &RunOptions) -> Result<(), Erro
     })
 }
 
-/// What a run directory must be like: it can be written, its journal can be read, and nobody else's files are in the way.
+/// That the run directory can be written, or made.
 ///
 /// # Errors
-/// When it is not.
-pub(in crate::app) fn of_outputs(job: &Job, options: &RunOptions) -> Result<Outputs, Error> {
-    let plan = &job.planned.plan;
-    let needed = disk::need(plan, |_| disk::Done::Nothing);
-    check_writable(&options.out).map_err(|e| disk::explain(e, &options.out, needed))?;
-    let outputs = Outputs::open(&options.out, options.fresh)?;
-    let foreign = outputs.foreign(job.planned.names(), &plan.pipeline);
-    if foreign.is_empty() || options.overwrite { Ok(outputs) } else { Err(Error::Foreign(foreign)) }
+/// When it cannot.
+pub(in crate::app) fn of_folder(job: &Job, options: &RunOptions) -> Result<(), Error> {
+    let needed = disk::need(&job.planned.plan, |_| disk::Done::Nothing);
+    check_writable(&options.out).map_err(|e| disk::explain(e, &options.out, needed))
+}
+
+/// That its journal can be read, and nobody else's files are in the way. What is in it holds as long as nobody else may write: a run has
+/// the lock already.
+///
+/// # Errors
+/// When it is not so.
+pub(in crate::app) fn of_outputs(job: &Job, options: &RunOptions) -> Result<(Outputs, State), Error> {
+    let (outputs, state) = Outputs::open(&options.out, options.fresh)?;
+    let foreign = outputs.foreign(job.planned.names(), &job.planned.plan.pipeline);
+    if foreign.is_empty() || options.overwrite { Ok((outputs, state)) } else { Err(Error::Foreign(foreign)) }
 }
 
 fn check_options(options: &RunOptions, pipeline: &Pipeline) -> Result<(), Error> {
