@@ -71,13 +71,6 @@ pub enum JournalError {
     },
 }
 
-impl JournalError {
-    /// Whether the disk or its permissions are to blame.
-    pub fn is_output_fault(&self) -> bool {
-        matches!(self, Self::Sql { .. })
-    }
-}
-
 /// Whether SQLite says with this error that the disk is full. It is what [`JournalError`] has as its source, so that it is found in a chain
 /// of errors that hand their sources through.
 pub fn is_disk_full(error: &(dyn std::error::Error + 'static)) -> bool {
@@ -446,7 +439,8 @@ mod tests {
         journal.connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).unwrap();
         let many: Vec<Record> = (0..1000).map(|i| scene(&format!("s{i}"))).collect();
         let error = journal.append(&many).unwrap_err();
-        assert!(error.is_output_fault() && std::error::Error::source(&error).is_some_and(is_disk_full), "{error}");
+        assert!(matches!(error, JournalError::Sql { .. }));
+        assert!(std::error::Error::source(&error).is_some_and(is_disk_full), "{error}");
         assert!(journal.state().unwrap().scenes.is_empty());
         let other = Journal::open(&dir.path().join("not/there")).unwrap_err();
         assert!(!std::error::Error::source(&other).is_some_and(is_disk_full), "{other}");

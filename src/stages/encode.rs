@@ -85,7 +85,7 @@ impl Stage for Encode {
             StitchedScene::Rows(rows) if !self.scenes.is_dropped(scene) => match self.write(&rows) {
                 Ok(written) => (outputs, pixels) = written,
                 // What the disk refuses, it refuses to the next scene too.
-                Err(e) if e.is_output_fault() => return Err(e),
+                Err(e @ OutputError::Write(_)) => return Err(e),
                 Err(e) => self.scenes.fail(scene, "encode", e.to_string()),
             },
             StitchedScene::Rows(_) | StitchedScene::Abandoned { .. } => {}
