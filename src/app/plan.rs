@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::replace::Output;
 use super::run::disk::{self, Done};
 use super::run::outputs::Outputs;
-use super::run::resume::{Found, holds, is_done, look_back};
+use super::run::resume::{Found, Reuse, holds, is_done, look_back};
 use super::run::{preconditions, record, throughput};
 use super::{Error, Job, JobRequest, PartialArchive, RunOptions, prepare};
 use crate::infer;
@@ -79,7 +79,7 @@ impl There {
             state.concessions.retain(|conceded| holds(conceded, &digest, false));
             let concessions = Concessions::of(&std::mem::take(&mut state.concessions), &digest);
             let Found { scenes, usable, archive, damaged, .. } =
-                look_back(plan, &concessions, state, &outputs.layout, None)?;
+                look_back(plan, &concessions, state, &outputs.layout, Reuse::Everything)?;
             let done: Vec<bool> = scenes.iter().map(is_done).collect();
             let n_done = done.iter().filter(|done| **done).count();
             // An archive of fewer scenes is made anew.

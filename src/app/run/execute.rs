@@ -13,7 +13,7 @@ use super::disk::Done;
 use super::options::RunOptions;
 use super::outputs::Outputs;
 use super::record::{self, ReportBuilder};
-use super::resume::{Found, StageName, holds, look_back, remove_temporaries};
+use super::resume::{Found, Reuse, StageName, holds, look_back, remove_temporaries};
 use super::wire::Goal;
 use super::{Job, Running, disk, preconditions, throughput};
 use crate::app::Error;
@@ -42,8 +42,8 @@ pub struct Ended {
 /// When the run directory is in use, foreign files lie at output names, the networks cannot be loaded, the outputs cannot be
 /// written, somebody stops it, or a stage panics. Scenes that failed, or that a deadline left over, are no error: they are in the report.
 pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
-    let once = !options.restarted;
-    let options = &RunOptions { fresh: options.fresh && once, from: options.from.filter(|_| once), ..options.clone() };
+    let reuse = if options.origin.restarted { Reuse::Everything } else { options.reuse };
+    let options = &RunOptions { reuse, ..options.clone() };
     preconditions::of_job(&job, options)?;
     preconditions::of_folder(&job, options)?;
     let needed = disk::need(&job.planned.plan, |_| Done::Nothing);
@@ -57,7 +57,7 @@ pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
     run.record.conceded(&run.board);
     let decoders = run.source.helpers_peak();
     run.record.report.memory.peak_decoders = decoders;
-    run.record.report.memory.peak_rss = machine::peak_rss() + decoders + options.supervisor.peak_of_supervisor();
+    run.record.report.memory.peak_rss = machine::peak_rss() + decoders + options.origin.supervisor.peak_of_supervisor();
     let came_to_its_end = done.is_ok() && run.record.report.missing.is_empty();
     run.record.report.run.ended = record::now();
     run.record.report.state = if came_to_its_end { RunState::Finished } else { RunState::Stopped };
@@ -79,7 +79,7 @@ fn give_up(stall: &Stall, stages: &[StageLine], supervisor: &SupervisorLink) -> 
 fn run_info(plan: &Plan, schedule: &Schedule, options: &RunOptions) -> RunInfo {
     let now = record::now();
     RunInfo {
-        command: options.arguments.clone(),
+        command: options.origin.arguments.clone(),
         folder: folder(),
         host: machine::host(),
         started: now.clone(),
@@ -121,14 +121,14 @@ fn extent(plan: &Plan) -> Snapshot {
 
 /// The journal without what is to be forgotten.
 fn open_journal(options: &RunOptions, plan: &str) -> Result<Journal, Error> {
-    if options.fresh {
+    if options.reuse == Reuse::Nothing {
         Journal::remove(&options.out)?;
     }
     let mut journal = Journal::open(&options.out)?;
-    if !options.restarted {
+    if !options.origin.restarted {
         journal.forget_device_faults()?;
     }
-    if options.deadline.is_none() {
+    if options.limits.deadline.is_none() {
         journal.forget_fewer_passes(plan)?;
     }
     Ok(journal)
@@ -136,7 +136,7 @@ fn open_journal(options: &RunOptions, plan: &str) -> Result<Journal, Error> {
 
 /// What it means that a device cannot be opened: where it was there when a person started the run, it is lost, and counts.
 fn not_opened(error: DeviceError, options: &RunOptions) -> Error {
-    let Some(fault) = devices::lost(&error).filter(|_| options.restarted) else { return error.into() };
+    let Some(fault) = devices::lost(&error).filter(|_| options.origin.restarted) else { return error.into() };
     Journal::open(&options.out).map_or_else(Error::from, |mut journal| devices::count(&mut journal, fault))
 }
 
@@ -150,7 +150,7 @@ fn begun(digest: String, plan: &Plan, scenes: u64, done_before: u64, options: &R
         tiles: plan.totals().tiles,
         done_before,
         folder: folder(),
-        arguments: options.arguments.clone(),
+        arguments: options.origin.arguments.clone(),
     })
 }
 
@@ -180,46 +180,45 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// Finds out what is done, and writes down that a run has begun: from here on everything it leaves is known as its own.
-    fn begin(job: Job, options: &'a RunOptions, outputs: Outputs, state: State) -> Result<Self, Error> {
+    fn begin(job: Job, options: &'a RunOptions, outputs: Outputs, mut state: State) -> Result<Self, Error> {
         let Job { planned, schedule, promise, source, .. } = job;
         let Planned { plan, refused, ignored } = planned;
         let device_faults = options.faults.at("device");
         let digest = plan.digest().map_err(|e| Error::Internal(e.to_string()))?;
-        let mut state = if options.fresh { State::default() } else { state };
         let mut conceded = std::mem::take(&mut state.concessions);
-        conceded.retain(|conceded| holds(conceded, &digest, options.deadline.is_some()));
+        conceded.retain(|conceded| holds(conceded, &digest, options.limits.deadline.is_some()));
         let concessions = Concessions::of(&conceded, &digest);
         let lost = std::mem::take(&mut state.device_faults);
-        let schedule = without_lost(&schedule, if options.restarted { &lost } else { &[] })?;
+        let schedule = without_lost(&schedule, if options.origin.restarted { &lost } else { &[] })?;
         let Found { prior, scenes, archive, damaged, stale, reduced, discarded, usable, needs_networks } =
-            look_back(&plan, &concessions, state, &outputs.layout, options.from)?;
+            look_back(&plan, &concessions, state, &outputs.layout, options.reuse)?;
         // Before anything is touched: weights that do not fit end the run here.
         let devices = match needs_networks {
             true => open_devices(&plan, &schedule, &device_faults).map_err(|e| not_opened(e, options))?,
             false => Vec::new(),
         };
-        options.clock.stop();
+        options.limits.clock.stop();
         let mut journal = open_journal(options, &digest)?;
         // What no longer holds is forgotten for good: a run that is stopped must not find it again.
         journal.forget_stale(&stale, &discarded)?;
         journal.append(&reduced.into_iter().map(journal::Record::Scene).collect::<Vec<_>>())?;
         let n_temporaries = remove_temporaries(&options.out);
         let mut record = ReportBuilder::begin(&plan, &promise, &outputs, ignored, run_info(&plan, &schedule, options))?;
-        record.report.restarts.clone_from(&options.supervisor.attempt().deaths);
+        record.report.restarts.clone_from(&options.origin.supervisor.attempt().deaths);
         record.found(&plan, &scenes, archive, damaged, usable, n_temporaries);
-        record.steps(options.deadline, &plan, &conceded);
+        record.steps(options.limits.deadline, &plan, &conceded);
         let deadline =
-            options.deadline.map(|limit| Deadline::new(limit, &plan, schedule.devices.len(), options.partial));
+            options.limits.deadline.map(|limit| Deadline::new(limit, &plan, schedule.devices.len(), options.partial));
         let n_scenes = plan.scenes.len() + refused.len();
         journal.append(&[begun(digest, &plan, n_scenes as u64, record.report.totals.done, options)])?;
-        options.supervisor.begun();
-        let suspects = suspects(&plan, options.supervisor.attempt());
+        options.origin.supervisor.begun();
+        let suspects = suspects(&plan, options.origin.supervisor.attempt());
         let scenes = Scenes::new(Arc::new(plan), Arc::clone(&source), scenes, suspects);
-        leave_out(&scenes, options.supervisor.attempt());
+        leave_out(&scenes, options.origin.supervisor.attempt());
         let board = Board::new(scenes, concessions, prior);
         let journal = Arc::new(Mutex::new(journal));
         let stop = Stop::new();
-        let signals = SignalWatcher::of_worker(stop.clone(), options.grace, &options.supervisor)?;
+        let signals = SignalWatcher::of_worker(stop.clone(), options.limits.grace, &options.origin.supervisor)?;
         Ok(Self {
             stop,
             signals,
@@ -326,7 +325,7 @@ impl<'a> Run<'a> {
         let Running { graph, verdicts, .. } = running;
         let mut scenes = self.record.report.totals.done;
         let known = self.record.known_extent(self.board.plan());
-        let mut watchdog = self.options.stall_timeout.map(Watchdog::new);
+        let mut watchdog = self.options.limits.stall.map(Watchdog::new);
         let (mut recorded, started) = (self.board.progress.records(), Instant::now());
         let mut failed = None;
         loop {
@@ -343,7 +342,7 @@ impl<'a> Run<'a> {
             }
             let records = self.board.progress.records();
             if std::mem::replace(&mut recorded, records) != records {
-                self.options.supervisor.recorded();
+                self.options.origin.supervisor.recorded();
             }
             if let Some(stall) = watchdog.as_mut().and_then(|dog| dog.look(&graph)) {
                 self.give_up(&stall, &graph, started.elapsed(), watch);
@@ -363,7 +362,7 @@ impl<'a> Run<'a> {
     fn give_up(&mut self, stall: &Stall, graph: &Graph, wall: Duration, watch: &Watch) -> ! {
         watch.finish();
         self.record.stages(&graph.reports(), wall);
-        give_up(stall, &self.record.report.stages, &self.options.supervisor)
+        give_up(stall, &self.record.report.stages, &self.options.origin.supervisor)
     }
 
     /// Makes the archive out of what the journal knows as done, unless it is there or withheld.
@@ -373,13 +372,13 @@ impl<'a> Run<'a> {
             planned.chain(self.refused.iter().map(|r| (r.failure.name.clone(), r.size))).collect();
         let stages = self.record.report.stages.clone();
         let faults = self.options.faults.at("pack");
-        let supervisor = &self.options.supervisor;
+        let supervisor = &self.options.origin.supervisor;
         let work = |alive: &dyn Fn()| {
             faults.pass("submit.zip");
             self.record.pack(&self.outputs, self.options.partial, &sizes, &self.board, alive)
         };
         let stalled = |stall: &Stall| give_up(stall, &stages, supervisor);
-        let Some(archive) = watch_over("pack", self.options.stall_timeout, stalled, work)? else {
+        let Some(archive) = watch_over("pack", self.options.limits.stall, stalled, work)? else {
             return Ok(());
         };
         Ok(self.journal().append(&[journal::Record::Archive(archive)])?)

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::Reuse;
 use crate::app::Error;
 use crate::atomic::WriteError;
 use crate::config::Pipeline;
@@ -20,20 +21,21 @@ pub(in crate::app) struct Outputs {
 }
 
 impl Outputs {
-    /// Looks at a run directory, which need not exist, and gives what its journal holds. With `fresh` that need not be readable.
+    /// Looks at a run directory, which need not exist, and gives what is used of its journal. Where nothing is, it need not be readable.
     ///
     /// # Errors
     /// When it has a journal that cannot be read.
-    pub(in crate::app) fn open(dir: &Path, fresh: bool) -> Result<(Self, State), Error> {
+    pub(in crate::app) fn open(dir: &Path, reuse: Reuse) -> Result<(Self, State), Error> {
         let layout = OutputLayout { dir: dir.to_owned() };
         let earlier = RunReport::read(&layout.report());
         let state =
             match Journal::open_read_only(dir).and_then(|found| found.map(|journal| journal.state()).transpose()) {
-                Err(_) if fresh => State::default(),
+                Err(_) if reuse == Reuse::Nothing => State::default(),
                 state => state?.unwrap_or_default(),
             };
         let recorded = state.scenes.values().flat_map(|scene| scene.files()).map(|file| file.path.clone()).collect();
-        Ok((Self { layout, earlier, recorded }, state))
+        let used = if reuse == Reuse::Nothing { State::default() } else { state };
+        Ok((Self { layout, earlier, recorded }, used))
     }
 
     /// Files at names that this run will write and that no earlier run into this directory wrote.

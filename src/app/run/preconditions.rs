@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 
 use super::outputs::Outputs;
-use super::{Job, PartialArchive, RunOptions, StageName, disk};
+use super::{Job, PartialArchive, Reuse, RunOptions, StageName, disk};
 use crate::app::Error;
 use crate::atomic::WriteError;
 use crate::config::{Checkpoint, Pipeline};
@@ -23,7 +23,7 @@ use crate::plan::BackendKind;
 pub(in crate::app) fn of_job(job: &Job, options: &RunOptions) -> Result<(), Error> {
     check_options(options, &job.planned.plan.pipeline)?;
     // A device that is gone when a run goes on by itself was lost on the way: the run counts that.
-    if options.restarted || job.planned.plan.backend == BackendKind::Fake {
+    if options.origin.restarted || job.planned.plan.backend == BackendKind::Fake {
         return Ok(());
     }
     job.schedule.devices.iter().try_for_each(|device| match infer::torch_problem(*device) {
@@ -47,7 +47,7 @@ pub(in crate::app) fn of_folder(job: &Job, options: &RunOptions) -> Result<(), E
 /// # Errors
 /// When it is not so.
 pub(in crate::app) fn of_outputs(job: &Job, options: &RunOptions) -> Result<(Outputs, State), Error> {
-    let (outputs, state) = Outputs::open(&options.out, options.fresh)?;
+    let (outputs, state) = Outputs::open(&options.out, options.reuse)?;
     let foreign = outputs.foreign(job.planned.names(), &job.planned.plan.pipeline);
     if foreign.is_empty() || options.overwrite { Ok((outputs, state)) } else { Err(Error::Foreign(foreign)) }
 }
@@ -55,11 +55,11 @@ pub(in crate::app) fn of_outputs(job: &Job, options: &RunOptions) -> Result<(Out
 fn check_options(options: &RunOptions, pipeline: &Pipeline) -> Result<(), Error> {
     let usage = |text: String| Err(Error::Usage(text));
     let keeps = |kind| pipeline.checkpoints.contains(&kind);
-    match (options.partial, options.from, options.until) {
+    match (options.partial, options.reuse, options.until) {
         (PartialArchive::Blank(value), _, _) if !pipeline.classes.holds(value) => usage(format!(
             "--allow-partial=blank:{value}: no class of the pipeline has the value {value}; masks may hold only those"
         )),
-        (_, Some(from), Some(until)) if from > until => {
+        (_, Reuse::Before(from), Some(until)) if from > until => {
             usage("--from names a later stage than --until: nothing would be left to do".into())
         }
         (_, _, Some(StageName::Infer)) if !keeps(Checkpoint::MemberLogits) => usage(

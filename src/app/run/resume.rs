@@ -41,6 +41,18 @@ impl StageName {
     ];
 }
 
+/// How much of what earlier runs left is used, as far as it holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reuse {
+    /// All of it.
+    #[default]
+    Everything,
+    /// The results of stages before this one.
+    Before(StageName),
+    /// Nothing, not even what they recorded of devices or against their plan.
+    Nothing,
+}
+
 /// What was found.
 pub(in crate::app) struct Found {
     /// Results of stages.
@@ -72,17 +84,16 @@ pub(in crate::app) struct Usable {
     pub(in crate::app) network_pixels: u64,
 }
 
-/// Looks through a journal for what a plan can use under concessions: what was done otherwise is of no use. `from` discards the results
-/// of that stage and later ones.
+/// Looks through a journal for what a plan can use under concessions: what was done otherwise is of no use.
 ///
 /// # Errors
-/// When `from` needs results that are not stored.
+/// When results are to be used that are not stored.
 pub(in crate::app) fn look_back(
     plan: &Plan,
     concessions: &Concessions,
     state: State,
     layout: &OutputLayout,
-    from: Option<StageName>,
+    reuse: Reuse,
 ) -> Result<Found, Error> {
     let recorded: Vec<StageKey> = state.entries.keys().cloned().collect();
     let mut prior = PriorResults::nothing(plan, Checkpoints::of(&layout.dir));
@@ -91,7 +102,7 @@ pub(in crate::app) fn look_back(
     prior.entries = state.entries;
     prior.entries.retain(|_, location| !gone.contains(&location.path));
     let (mut scenes, mut damaged) = (vec![None; plan.scenes.len()], 0);
-    if from.is_none_or(|from| from == StageName::Pack) {
+    if matches!(reuse, Reuse::Everything | Reuse::Before(StageName::Pack)) {
         for (scene, own) in prior.keys.outputs(plan, concessions).into_iter().enumerate() {
             let Some(recorded) = state.scenes.get(&plan.scenes[scene].name) else { continue };
             let holding = holding(plan, &own, recorded.clone(), &layout.dir, &mut damaged);
@@ -100,8 +111,8 @@ pub(in crate::app) fn look_back(
     }
     let mut work = Work { plan, concessions, done: scenes.iter().map(is_done).collect(), prior };
     work.forget_damaged(&state.artefacts, &layout.dir);
-    if let Some(from) = from {
-        work.discard(from)?;
+    if let Reuse::Before(stage) = reuse {
+        work.discard(stage)?;
     }
     work.keep_what_labels_complete(&mut scenes);
     let holding = || scenes.iter().flatten();
@@ -109,7 +120,7 @@ pub(in crate::app) fn look_back(
     let stale = state.scenes.keys().filter(|name| !names.contains(name)).cloned().collect();
     let reduced = holding().filter(|holding| state.scenes.get(&holding.name) != Some(holding)).cloned().collect();
     let discarded = recorded.into_iter().filter(|key| !work.prior.has(key)).collect();
-    let archive = state.archive.filter(|archive| from.is_none() && is_whole(&layout.dir, &archive.file));
+    let archive = state.archive.filter(|archive| reuse == Reuse::Everything && is_whole(&layout.dir, &archive.file));
     let (usable, needs_networks) = (work.usable(), work.needs_networks());
     Ok(Found { prior: work.prior, scenes, archive, damaged, stale, reduced, discarded, usable, needs_networks })
 }

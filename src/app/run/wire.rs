@@ -13,7 +13,7 @@ use crate::infer::{Device, open_combiner};
 use crate::journal::Journal;
 use crate::lifecycle::SupervisorLink;
 use crate::outputs::OutputLayout;
-use crate::plan::{LINK_CAPACITY, Schedule};
+use crate::plan::{LINK_CAPACITY, Plan, Schedule};
 use crate::raster::OpenSource;
 use crate::stages::{
     Average, Board, Classified, Commit, Encode, Finished, Graph, GraphError, Infer, Inferred, Keep, Opened, Post, Ran,
@@ -106,19 +106,11 @@ pub fn wire(board: &Board, parts: &Parts<'_>, devices: Vec<Box<dyn Device>>, sto
     let (labels, to_stitch) = graph.link(LINK_CAPACITY);
     let stitched = (parts.goal == Goal::Files).then(|| labels.clone());
 
-    let (units, to_tile) = graph.link(LINK_CAPACITY);
     let reader = |_| Read::new(board.clone(), parts.source.open(), parts.strict, stop.clone());
     let readers = (0..schedule.readers).map(reader).collect();
-    graph.spawn("read", readers, admission, AfterRead { units, labels: stitched })?;
-
     let groups = schedule.assignment.groups();
     let (batches, to_infer): (Vec<_>, Vec<_>) = groups.iter().map(|_| graph.link(LINK_CAPACITY)).unzip();
-    graph.spawn(
-        "tile",
-        vec![TileStage::new(Arc::clone(&board.scenes), Arc::clone(&board.prior))],
-        to_tile,
-        Fan(batches),
-    )?;
+    spawn_tiles(&mut graph, board, admission, readers, stitched, Fan(batches))?;
 
     let (results, to_average) = graph.link(LINK_CAPACITY);
     let mut devices: Vec<Option<Box<dyn Device>>> = devices.into_iter().map(Some).collect();
@@ -167,17 +159,34 @@ pub fn wire_tiles(
     stop: Stop,
 ) -> Result<(Graph, Inlet<Arc<TileBatch>>), GraphError> {
     let plan = board.plan();
-    let cost = |unit: usize| plan.units[unit].footprint(plan).total();
-    let budget = Budget::new(units.iter().map(|unit| cost(*unit)).max().unwrap_or(0));
-    let turn = |&unit: &usize| Waiting { work: Turn { unit, alone: None }, cost: cost(unit), alone: false };
-    let admission = Admission::new(units.iter().map(turn).collect(), budget, stop.clone());
+    let turns: Vec<_> = units.iter().map(|unit| turn(plan, *unit, None)).collect();
+    let budget = Budget::new(turns.iter().map(|turn| turn.cost).max().unwrap_or(0));
+    let admission = Admission::new(turns, budget, stop.clone());
     let mut graph = Graph::new(stop.clone());
-    let (units, to_tile) = graph.link(LINK_CAPACITY);
-    let reader = Read::new(board.clone(), source.open(), false, stop);
-    graph.spawn("read", vec![reader], admission, AfterRead { units, labels: None })?;
     let (batches, tiles) = graph.link(LINK_CAPACITY);
-    graph.spawn("tile", vec![TileStage::new(Arc::clone(&board.scenes), Arc::clone(&board.prior))], to_tile, batches)?;
+    let reader = Read::new(board.clone(), source.open(), false, stop);
+    spawn_tiles(&mut graph, board, admission, vec![reader], None, batches)?;
     Ok((graph, tiles))
+}
+
+/// From units' turns to their tiles.
+fn spawn_tiles(
+    graph: &mut Graph,
+    board: &Board,
+    turns: impl Source<Admitted<Turn>> + Clone + 'static,
+    readers: Vec<Read>,
+    recalled: Option<Outlet<Arc<Classified>>>,
+    batches: impl Emit<Arc<TileBatch>> + Clone + 'static,
+) -> Result<(), GraphError> {
+    let (units, to_tile) = graph.link(LINK_CAPACITY);
+    graph.spawn("read", readers, turns, AfterRead { units, labels: recalled })?;
+    let tiler = TileStage::new(Arc::clone(&board.scenes), Arc::clone(&board.prior));
+    graph.spawn("tile", vec![tiler], to_tile, batches)
+}
+
+/// A unit that waits for its turn.
+fn turn(plan: &Plan, unit: usize, alone: Option<u32>) -> Waiting<Turn> {
+    Waiting { work: Turn { unit, alone }, cost: plan.units[unit].footprint(plan).total(), alone: false }
 }
 
 /// What is to be read, in order: scenes under suspicion first, each when nothing else is under way, then all others.
@@ -186,11 +195,7 @@ fn turns(board: &Board) -> Vec<Waiting<Turn>> {
     let mut turns = Vec::new();
     let mut enqueue = |alone: Option<u32>, units: Vec<usize>| {
         let first = turns.len();
-        let turn = |unit: usize| {
-            let cost = plan.units[unit].footprint(plan).total();
-            Waiting { work: Turn { unit, alone }, cost, alone: false }
-        };
-        turns.extend(units.into_iter().map(turn));
+        turns.extend(units.into_iter().map(|unit| turn(plan, unit, alone)));
         if let Some(first) = turns.get_mut(first) {
             first.alone = !scenes.suspects().is_empty();
         }

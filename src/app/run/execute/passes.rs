@@ -27,7 +27,7 @@ impl Run<'_> {
                 self.board.look_ahead();
                 let ahead = self.board.terms.ahead();
                 deadline.begin_pass(&ahead);
-                self.board.pace.allow(deadline.batches_ahead(self.options.begun.elapsed(), &ahead));
+                self.board.pace.allow(deadline.batches_ahead(self.options.limits.begun.elapsed(), &ahead));
             }
             let parts = Parts {
                 schedule: &self.schedule,
@@ -36,7 +36,7 @@ impl Run<'_> {
                 journal: Arc::clone(&self.journal),
                 goal,
                 strict: self.options.strict,
-                supervisor: self.options.supervisor.clone(),
+                supervisor: self.options.origin.supervisor.clone(),
                 faults: self.options.faults.clone(),
             };
             let opened = std::mem::take(&mut self.devices);
@@ -87,13 +87,13 @@ impl Run<'_> {
     fn elapsed(&self) -> Duration {
         let name = format!("{} passes", self.board.progress.forwards());
         let is_late = self.clock_faults.strike(&name) == Some(Fault::Late);
-        let planted = self.options.deadline.filter(|_| is_late).map(|limit| limit + PLANTED_LATENESS);
-        planted.unwrap_or_default().max(self.options.begun.elapsed())
+        let planted = self.options.limits.deadline.filter(|_| is_late).map(|limit| limit + PLANTED_LATENESS);
+        planted.unwrap_or_default().max(self.options.limits.begun.elapsed())
     }
 
     /// Says by how much the deadline is missed, if it is.
     pub(super) fn note_late(&mut self) {
-        let Some(limit) = self.options.deadline else { return };
+        let Some(limit) = self.options.limits.deadline else { return };
         let late = self.elapsed().saturating_sub(limit).as_secs_f64();
         if let Some(deadline) = self.record.report.deadline.as_mut().filter(|_| late > 0.0) {
             deadline.missed_by = Some(late);
@@ -145,7 +145,7 @@ impl Run<'_> {
                 TimeStep::FewerMembers { parts: conceded.n_units() as u64, members: &names, fits }
             }
         };
-        let limit = self.options.deadline.unwrap_or_default();
+        let limit = self.options.limits.deadline.unwrap_or_default();
         watch.tell(&Event::Deadline { elapsed, limit, step });
         Ok(())
     }
