@@ -33,29 +33,6 @@ pub struct Average {
 /// Planes of a tile, or why there are none, in words.
 type Told = Result<TilePlanes, String>;
 
-/// Tiles of a unit by what was done for them.
-struct Counted {
-    seen: u64,
-    recalled: u64,
-}
-
-impl Counted {
-    fn of(ticket: &Ticket, tiles: Range<usize>) -> Self {
-        let task = |idx: usize| ticket.tasks[ticket.geometry.tiles[idx].part as usize];
-        let count = |wanted: PartTask| tiles.clone().filter(|idx| task(*idx) == wanted).count() as u64;
-        Self { seen: count(PartTask::Run), recalled: count(PartTask::Combine) }
-    }
-
-    fn count(&self, progress: &Progress, crop: u64) {
-        progress.count_seen(self.seen, self.seen * crop);
-        progress.count_recalled(self.recalled, self.recalled * crop);
-    }
-
-    fn uncount(&self, progress: &Progress, crop: u64) {
-        progress.uncount(self.seen + self.recalled, self.seen * crop, self.recalled * crop);
-    }
-}
-
 #[derive(Default)]
 struct Collected {
     forwards: BTreeMap<usize, Logits>,
@@ -138,6 +115,14 @@ impl Average {
     }
 }
 
+/// How many of a unit's tiles the networks' stages give, and what of their pixels networks have seen and was stored.
+fn counted(ticket: &Ticket, tiles: Range<usize>) -> (u64, u64, u64) {
+    let task = |idx: usize| ticket.tasks[ticket.geometry.tiles[idx].part as usize];
+    let count = |wanted: PartTask| tiles.clone().filter(|idx| task(*idx) == wanted).count() as u64;
+    let (seen, recalled, crop) = (count(PartTask::Run), count(PartTask::Combine), ticket.geometry.crop.area());
+    (seen + recalled, seen * crop, recalled * crop)
+}
+
 impl Stage for Average {
     type In = Inferred;
     type Out = Arc<Classified>;
@@ -149,8 +134,8 @@ impl Stage for Average {
         self.pace.leave();
         mark_nodata(&batch.raw, &self.scenes.plan().planes, &mut tiles);
         let ticket = Arc::clone(&batch.ticket);
-        let counted = Counted::of(&ticket, batch.first_tile..batch.first_tile + tiles.len());
-        counted.count(&self.progress, batch.raw.crop.area());
+        let (n_tiles, seen, recalled) = counted(&ticket, batch.first_tile..batch.first_tile + tiles.len());
+        self.progress.counts().add_tiles(n_tiles, seen, recalled);
         let told = |(tile, planes): (usize, TileResult)| planes.map_err(|fault| self.told(&fault, &batch, tile));
         let tiles: Vec<Told> = tiles.into_iter().enumerate().map(told).collect();
         let unit = self.units.entry(ticket.unit).or_default();
@@ -160,7 +145,8 @@ impl Stage for Average {
         }
         let mut tiles = self.units.remove(&ticket.unit).unwrap_or_default();
         if self.scenes.is_put_off(ticket.unit) {
-            Counted::of(&ticket, 0..tiles.len()).uncount(&self.progress, batch.raw.crop.area());
+            let (n_tiles, seen, recalled) = counted(&ticket, 0..tiles.len());
+            self.progress.counts().take_tiles(n_tiles, seen, recalled);
         }
         tiles.sort_unstable_by_key(|(idx, _)| *idx);
         let tiles = self.finished(&ticket, tiles);

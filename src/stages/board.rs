@@ -100,7 +100,7 @@ impl Board {
         let grids = settled.map(|scene| self.plan().scenes[scene as usize].grid);
         let (tiles, pixels) =
             grids.fold((0, 0), |(tiles, pixels), grid| (tiles + grid.n_tiles(), pixels + grid.network_pixels()));
-        self.progress.begin_pass(tiles, pixels, self.prior.grows());
+        self.progress.counts().begin_pass(tiles, pixels, self.prior.grows());
         self.terms = Arc::new(Terms::new(scenes.shared_plan(), concessions));
         self.scenes = Arc::new(scenes);
     }

@@ -119,7 +119,7 @@ impl Commit {
         let Group { unsynced, records, verdicts, .. } = std::mem::take(&mut self.group);
         unsynced.iter().try_for_each(|folder| sync_dir(folder))?;
         self.journal.lock().unwrap_or_else(PoisonError::into_inner).append(&records)?;
-        self.board.progress.count_records(records.len());
+        self.board.progress.counts().records += records.len() as u64;
         for verdict in verdicts {
             out.put(verdict);
         }

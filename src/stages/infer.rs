@@ -42,7 +42,7 @@ impl Infer {
         let may_begin = Arc::new(move || {
             let goes_on = !halt.is_cut();
             if goes_on {
-                counted.count_forward();
+                counted.counts().forwards += 1;
             }
             goes_on
         });

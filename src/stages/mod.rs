@@ -54,7 +54,7 @@ pub use message::{
 pub use pace::{Pace, PassTotals};
 pub use post::Post;
 pub use prior::PriorResults;
-pub use progress::Progress;
+pub use progress::{Counts, Progress};
 pub use read::Read;
 pub use scenes::{SceneState, Scenes};
 pub use stitch::Stitch;

@@ -66,7 +66,7 @@ impl Read {
         if !scenes.is_unchanged(part.scene) {
             return Err(RasterError::Changed.into());
         }
-        self.board.progress.count_decoded();
+        self.board.progress.counts().decoded += 1;
         let may_lack = plan.pipeline.classes.nodata().is_some();
         let probes = match may_lack {
             true => geometry.tiles.iter().filter(|t| t.part == idx).map(|t| crop_inside(t, part.window)).collect(),
@@ -199,7 +199,7 @@ impl Stage for Read {
         let ticket = Arc::new(Ticket { unit, geometry, tasks, credit });
         if let Some(classified) = recalled(&ticket, &planes) {
             let pixels = ticket.geometry.crop.area() * classified.tiles.len() as u64;
-            board.progress.count_recalled(classified.tiles.len() as u64, pixels);
+            board.progress.counts().add_tiles(classified.tiles.len() as u64, 0, pixels);
             drop(planes);
             out.put(Opened::Recalled(classified));
         }

@@ -304,7 +304,7 @@ impl<'a> Run<'a> {
         let totals = &self.record.report.totals;
         // Labels that were stored cost the networks nothing, and fewer members take less: such a run says nothing about their speed.
         let as_planned = left_over.is_empty() && self.board.terms.concessions().is_empty();
-        if as_planned && self.board.progress.recalled_pixels() == 0 {
+        if as_planned && self.board.progress.read().recalled_pixels == 0 {
             throughput::remember(self.board.plan(), &self.schedule, totals.network_pixels, totals.seconds);
         }
         Ok(())
@@ -326,7 +326,7 @@ impl<'a> Run<'a> {
         let mut scenes = self.record.report.totals.done;
         let known = self.record.known_extent(self.board.plan());
         let mut watchdog = self.options.limits.stall.map(Watchdog::new);
-        let (mut recorded, started) = (self.board.progress.records(), Instant::now());
+        let (mut recorded, started) = (self.board.progress.read().records, Instant::now());
         let mut failed = None;
         loop {
             let mut taken = Ok(());
@@ -340,8 +340,8 @@ impl<'a> Run<'a> {
                 Err(Closed) if graph.has_ended() => return failed.map_or(Ok(graph), Err),
                 Err(Closed) => std::thread::sleep(LAST_STEPS),
             }
-            let records = self.board.progress.records();
-            if std::mem::replace(&mut recorded, records) != records {
+            let counts = self.board.progress.read();
+            if std::mem::replace(&mut recorded, counts.records) != counts.records {
                 self.options.origin.supervisor.recorded();
             }
             if let Some(stall) = watchdog.as_mut().and_then(|dog| dog.look(&graph)) {
@@ -351,9 +351,8 @@ impl<'a> Run<'a> {
                 self.stop.trip();
                 failed.get_or_insert(error);
             }
-            let progress = &self.board.progress;
-            let (tiles, network_pixels) =
-                (known.tiles + progress.tiles(), known.network_pixels + progress.seen_pixels());
+            let counts = self.board.progress.read();
+            let (tiles, network_pixels) = (known.tiles + counts.tiles, known.network_pixels + counts.seen_pixels);
             watch.show(Snapshot { scenes, tiles, network_pixels });
         }
     }

@@ -177,13 +177,13 @@ impl ReportBuilder {
     }
 
     pub(in crate::app) fn measure(&mut self, board: &Board, wall: Duration, peak_units: u64) {
-        let progress = &board.progress;
+        let counts = board.progress.read();
         let totals = &mut self.report.totals;
         totals.seconds = wall.as_secs_f64();
-        totals.tiles = progress.tiles();
-        totals.network_pixels = progress.seen_pixels();
-        totals.forwards = progress.forwards();
-        totals.decoded = progress.decoded();
+        totals.tiles = counts.tiles;
+        totals.network_pixels = counts.seen_pixels;
+        totals.forwards = counts.forwards;
+        totals.decoded = counts.decoded;
         self.report.reruns.clear();
         for (pass, tiles) in board.plan().passes.iter().zip(board.pace.reruns()).filter(|(_, tiles)| *tiles > 0) {
             let member = board.plan().members[pass.member].member.name.clone();

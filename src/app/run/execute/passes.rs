@@ -85,7 +85,7 @@ impl Run<'_> {
 
     /// Time since the command began.
     fn elapsed(&self) -> Duration {
-        let name = format!("{} passes", self.board.progress.forwards());
+        let name = format!("{} passes", self.board.progress.read().forwards);
         let is_late = self.clock_faults.strike(&name) == Some(Fault::Late);
         let planted = self.options.limits.deadline.filter(|_| is_late).map(|limit| limit + PLANTED_LATENESS);
         planted.unwrap_or_default().max(self.options.limits.begun.elapsed())
