@@ -97,6 +97,7 @@ pub mod raster;
 pub mod report;
 pub mod stages;
 pub mod synth;
+pub mod tensor;
 pub mod tiler;
 pub mod weights;
 pub mod words;

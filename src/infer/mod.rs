@@ -15,7 +15,6 @@ mod error;
 mod failure;
 mod fake;
 mod faulty;
-mod gpu;
 mod host;
 mod input;
 mod logits;
@@ -31,7 +30,6 @@ mod torch_engine;
 pub use batch::{RawBatch, TileFault, TileResult};
 pub use device::{Device, Done, Known, PassRan, PassWork, Wanted, Work};
 pub use error::DeviceError;
-pub use gpu::Gpu;
 pub use logits::Logits;
 pub use open::{open_combiner, open_devices};
 #[cfg(feature = "torch")]
