@@ -28,8 +28,7 @@ impl Raw {
     /// When libtorch refuses, for want of memory for instance.
     pub fn upload(crops: Crops<'_>, staging: &mut Staging) -> Result<Self, TchError> {
         let n_tiles = crops.blank.len();
-        let shape =
-            [n_tiles as i64, crops.n_bands as i64, i64::from(crops.size.height), i64::from(crops.size.width)];
+        let shape = [n_tiles as i64, crops.n_bands as i64, i64::from(crops.size.height), i64::from(crops.size.width)];
         let void = (crops.valid.is_some() || crops.blank.contains(&true)).then(|| void(crops));
         Ok(Self {
             pixels: staging.upload(crops.pixels.bytes())?,
@@ -53,9 +52,10 @@ impl Raw {
             PixelType::U8 => tiles(bytes.shallow_clone())?.f_to_kind(Kind::Float),
             PixelType::I16 => tiles(bytes.f_view_dtype(Kind::Int16)?)?.f_to_kind(Kind::Float),
             // tch has no such type: the sign bit is one of the value's.
-            PixelType::U16 => {
-                tiles(bytes.f_view_dtype(Kind::Int16)?)?.f_to_kind(Kind::Int)?.f_bitwise_and(0xFFFF)?.f_to_kind(Kind::Float)
-            }
+            PixelType::U16 => tiles(bytes.f_view_dtype(Kind::Int16)?)?
+                .f_to_kind(Kind::Int)?
+                .f_bitwise_and(0xFFFF)?
+                .f_to_kind(Kind::Float),
             PixelType::F32 => tiles(bytes.f_view_dtype(Kind::Float)?),
         }
     }

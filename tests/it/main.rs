@@ -43,6 +43,7 @@ mod set_up;
 mod standing;
 mod supervisor;
 mod support;
+mod tensors;
 mod told;
 mod tools;
 mod weights;

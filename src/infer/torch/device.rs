@@ -123,8 +123,7 @@ impl TensorDevice {
     /// Asks for all that a batch needs.
     fn begin(&mut self, work: Work) -> Result<Flying, DeviceError> {
         let Work { batch, passes, faults, wanted, may_begin } = work;
-        let open: Vec<usize> =
-            (0..batch.len()).filter(|tile| !batch.blank[*tile] && faults[*tile].is_none()).collect();
+        let open: Vec<usize> = (0..batch.len()).filter(|tile| !batch.blank[*tile] && faults[*tile].is_none()).collect();
         let end = self.mark()?;
         let (raw, planes, finite) = (None, None, None);
         let (forwards, ran, logits) = (Vec::new(), Vec::new(), Vec::new());
@@ -176,7 +175,8 @@ impl TensorDevice {
         if let Known::Tiles(known) = known {
             for (tile, known) in known.iter().enumerate() {
                 let Some(known) = known else { continue };
-                let known = DeviceLogits::upload(known, self.target).and_then(|known| logits.copy_tile(tile, &known, 0));
+                let known =
+                    DeviceLogits::upload(known, self.target).and_then(|known| logits.copy_tile(tile, &known, 0));
                 known.map_err(|e| self.failed(&e))?;
             }
         }
@@ -193,7 +193,8 @@ impl TensorDevice {
     ) -> Result<(DeviceLogits, Ran), DeviceError> {
         let from = self.mark()?;
         if flying.raw.is_none() {
-            let raw = Raw::upload(flying.batch.crops(), &mut self.staging).map_err(|e| failure(self.id, &e.to_string()))?;
+            let raw =
+                Raw::upload(flying.batch.crops(), &mut self.staging).map_err(|e| failure(self.id, &e.to_string()))?;
             flying.raw = Some(raw);
         }
         let input = self.input(pass, flying, (0, flying.batch.len()), inputs)?;
@@ -246,7 +247,8 @@ impl TensorDevice {
         let logits = DeviceLogits { values, precision: vec![given; n_tiles], full, upsample: out.upsample };
         if spoilt {
             // Of the first tile that counts; where one runs again it is alone.
-            let tile = if n_tiles == batch.len() { batch.blank.iter().position(|blank| !blank).unwrap_or(0) } else { 0 };
+            let tile =
+                if n_tiles == batch.len() { batch.blank.iter().position(|blank| !blank).unwrap_or(0) } else { 0 };
             let spoil = |values: &Tensor| values.f_get(tile as i64)?.f_fill_(f64::NAN).map(drop);
             spoil(&logits.values).map_err(|e| self.failed(&e))?;
         }
@@ -457,6 +459,71 @@ impl Device for TensorDevice {
             // Its buffers may be reused only when the device has read them.
             if let (Ok(()), Some(raw)) = (self.timeline.wait(&flying.end), flying.raw) {
                 raw.give_back(&mut self.staging);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::InputSpec;
+    use crate::geom::PixelRect;
+    use crate::raster::{PixelBuf, PixelType};
+    use crate::tiler::Border;
+    use crate::zoo::spec::SizeRule;
+
+    fn raw(pixels: PixelBuf, crop: Size, n_bands: usize, valid: Option<Vec<u8>>, blank: Vec<bool>) -> RawBatch {
+        let kept = vec![PixelRect::whole(crop); blank.len()];
+        RawBatch { name: String::new(), crop, n_bands, pixels, valid, kept, blank }
+    }
+
+    #[test]
+    fn inputs_are_those_of_the_host_to_the_last_bit() {
+        let crop = Size::new(7, 3);
+        let n = 3 * 2 * crop.len();
+        let hash = |i: usize| u32::try_from(i).unwrap().wrapping_mul(2_654_435_761);
+        let bytes = |i: usize| hash(i).to_le_bytes();
+        let words: Vec<u16> =
+            (0..n).map(|i| [0, 32_767, 32_768, 65_535][(hash(i) >> 30) as usize] ^ (hash(i) >> 28) as u16).collect();
+        let reals = |i: usize| if hash(i).is_multiple_of(11) { f32::NAN } else { hash(i) as f32 / 1e7 - 99.0 };
+        let pixels = [
+            PixelBuf::from_slice(PixelType::U8, &(0..n).map(|i| bytes(i)[3]).collect::<Vec<u8>>()),
+            PixelBuf::from_slice(PixelType::U16, &words),
+            PixelBuf::from_slice(PixelType::I16, &words),
+            PixelBuf::from_slice(PixelType::F32, &(0..n).map(reals).collect::<Vec<f32>>()),
+        ];
+        let divide = [PixelType::U8, PixelType::U16, PixelType::I16, PixelType::F32];
+        let divide = divide.into_iter().zip([255.0, 10_000.0, 3.0, 7.0]).collect();
+        let spec = InputSpec { bands: vec![4, 2, 4], divide, mean: vec![0.485, 0.1, 0.3], std: vec![0.229, 3.0, 0.7] };
+        for pixels in pixels {
+            let is_finite: Vec<u8> = (0..3 * crop.len()).map(|i| u8::from(!hash(i).is_multiple_of(3))).collect();
+            for valid in [None, Some(is_finite)] {
+                for (border, multiple) in [(Border::Reflect, 1), (Border::Reflect, 16), (Border::Zero, 8)] {
+                    let input = InputPlan::new(&spec, &[2, 4], SizeRule { multiple, min_size: 1 }, border);
+                    let batch = raw(pixels.clone(), crop, 2, valid.clone(), vec![false, true, false]);
+                    let mut expected = Vec::new();
+                    input.fill(&batch, &mut expected);
+                    let raw = Raw::upload(batch.crops(), &mut Staging::new(TchDevice::Cpu)).unwrap();
+                    let mut normaliser = Normaliser::new(vec![input.rule().clone()], TchDevice::Cpu);
+                    let tile = expected.len() / 3;
+                    // The second tile is blank: nobody looks at what is made of it.
+                    for at in [0, 2] {
+                        let values = normaliser.input(0, &raw, (at, 1), input.padded(crop)).unwrap();
+                        let values = Vec::<f32>::try_from(values.flatten(0, -1)).unwrap();
+                        let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+                        let expected = &expected[at * tile..(at + 1) * tile];
+                        let is_nan = |v: &f32| v.is_nan();
+                        if valid.is_none() && pixels.dtype() == PixelType::F32 {
+                            assert_eq!(
+                                values.iter().filter(|v| is_nan(v)).count(),
+                                expected.iter().filter(|v| is_nan(v)).count()
+                            );
+                        } else {
+                            assert_eq!(bits(&values), bits(expected), "{:?}, {border:?}, {multiple}", pixels.dtype());
+                        }
+                    }
+                }
             }
         }
     }

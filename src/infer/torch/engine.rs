@@ -27,7 +27,9 @@ impl Members {
     /// One that the device must hold.
     pub(super) fn get(&mut self, member: usize) -> Result<&mut TorchMember, DeviceError> {
         let held = self.0.get_mut(member).and_then(Option::as_mut);
-        held.ok_or_else(|| DeviceError::Forward { detail: "the device does not hold it; this is a bug in swath".into() })
+        held.ok_or_else(|| DeviceError::Forward {
+            detail: "the device does not hold it; this is a bug in swath".into(),
+        })
     }
 
     /// Whether a pass of a member that returned what is no number may do better in f32.
