@@ -68,6 +68,13 @@ impl Keys {
         self.tile("validity", geometry, tile).finish()
     }
 
+    /// All that can be stored of a unit.
+    pub fn of_unit<'a>(&'a self, geometry: &'a UnitGeometry) -> impl Iterator<Item = StageKey> + 'a {
+        let planes = (0..).zip(&geometry.parts).flat_map(|(part, _)| self.planes(geometry, part));
+        let of_tile = |tile| self.all_logits(geometry, tile).chain([self.validity(geometry, tile)]);
+        planes.chain((0..geometry.tiles.len()).flat_map(of_tile))
+    }
+
     /// Every plane of one part of a unit, in the plan's order.
     pub fn planes<'a>(&'a self, geometry: &'a UnitGeometry, part: u32) -> impl Iterator<Item = StageKey> + 'a {
         self.planes.iter().map(move |plane| self.plane(geometry, part, *plane))
@@ -75,10 +82,9 @@ impl Keys {
 
     /// One plane of one part of a unit, by the passes that run on it.
     pub fn plane(&self, geometry: &UnitGeometry, part: u32, plane: Plane) -> StageKey {
-        let tiles = (0..geometry.tiles.len()).filter(|&t| geometry.tiles[t].part == part);
         let key = KeyHasher::new(plane.name()).key(&self.combination);
         let key = geometry.passes.iter().fold(key, |key, pass| key.key(&self.passes[*pass]));
-        tiles.fold(key, |key, tile| key.key(&self.tile("tile", geometry, tile).finish())).finish()
+        geometry.tiles_of(part).fold(key, |key, tile| key.key(&self.tile("tile", geometry, tile).finish())).finish()
     }
 
     /// The outputs of every scene under these concessions, by scene and kind, in the order of the plan and its kinds.

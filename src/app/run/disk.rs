@@ -8,6 +8,7 @@ use rustix::fs::Access;
 
 use crate::app::Error;
 use crate::config::Checkpoint;
+use crate::exit::ExitCode;
 use crate::journal::is_disk_full;
 use crate::outputs::{OutputKind, kinds_of};
 use crate::plan::{Plan, Scene};
@@ -96,7 +97,7 @@ pub(in crate::app) fn check_file(path: &Path) -> io::Result<()> {
 /// Says what an error about the outputs means: that there is no room, with how much the rest may need and how much there is; that the
 /// system refuses for another reason, which the error tells; or that nobody knows.
 pub(in crate::app) fn explain(error: Error, dir: &Path, needed: u64) -> Error {
-    if !error.is_output_fault() {
+    if error.exit_code() != ExitCode::Output {
         return error;
     }
     let free = free(dir).map_or_else(|| "an unknown number".to_owned(), format_bytes);
