@@ -143,6 +143,9 @@ pub enum Error {
         #[source]
         source: Box<Error>,
     },
+    /// Somebody stopped what no later command goes on with.
+    #[error("stopped by {0}")]
+    Interrupted(Signal),
     /// A fact that should always hold does not.
     #[error("internal error: {0}; this is a bug in swath")]
     Internal(String),
@@ -179,6 +182,7 @@ impl Error {
             | Self::Graph(GraphError::Planted { .. } | GraphError::Panic { .. } | GraphError::Spawn { .. })
             | Self::Eval(_)
             | Self::Stopped(_)
+            | Self::Interrupted(_)
             | Self::Internal(_) => false,
         }
     }

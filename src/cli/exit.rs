@@ -40,7 +40,7 @@ pub(super) fn code(error: &Error) -> ExitCode {
         | Error::NoRoom { .. }
         | Error::OutputRefused { .. }
         | Error::Unwritable { .. } => ExitCode::Output,
-        Error::Stopped(signal) => signal.exit_code(),
+        Error::Stopped(signal) | Error::Interrupted(signal) => signal.exit_code(),
         Error::Lifecycle(e) => match e {
             lifecycle::Error::Locked { .. } => ExitCode::Locked,
             lifecycle::Error::Write(_) => ExitCode::Output,

@@ -5,6 +5,7 @@ use super::engine::Engine;
 use super::fake::FakeEngine;
 use super::faulty::FaultyEngine;
 use super::host::HostDevice;
+use super::null::NullDevice;
 use super::{Device, DeviceError, torch_engine};
 use crate::faults::Faults;
 use crate::plan::{BackendKind, DeviceId, Plan, Schedule};
@@ -19,6 +20,9 @@ pub fn open_devices(plan: &Plan, schedule: &Schedule, faults: &Faults) -> Result
         torch_engine::check_weights(plan)?;
     }
     let open = |(idx, device): (usize, &DeviceId)| {
+        if plan.backend == BackendKind::Null {
+            return Ok(Box::new(NullDevice::new(plan, device.in_flight())) as Box<dyn Device>);
+        }
         let engine = engine(plan, *device, &schedule.assignment.held_by(idx))?;
         let engine = match faults.is_empty() {
             true => engine,
@@ -39,7 +43,8 @@ pub fn open_combiner(plan: &Plan, device: DeviceId) -> Result<Box<dyn Device>, D
 
 fn engine(plan: &Plan, device: DeviceId, members: &[usize]) -> Result<Box<dyn Engine>, DeviceError> {
     match plan.backend {
-        BackendKind::Fake => Ok(Box::new(FakeEngine::new(plan))),
+        // Nothing asks a null device for logits, so there are none to combine.
+        BackendKind::Fake | BackendKind::Null => Ok(Box::new(FakeEngine::new(plan))),
         BackendKind::Torch => torch_engine::open(plan, device, members),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::DeviceError;
 use super::engine::Engine;
+use crate::config::Precision;
 use crate::plan::{DeviceId, Plan};
 
 const MISSING: &str = "this build of swath has no libtorch; build it with the feature `torch`, or use --backend fake";
@@ -40,4 +41,14 @@ pub fn gpu(_number: usize) -> Result<crate::infer::Gpu, String> {
 /// Never.
 pub fn check_weights(_plan: &Plan) -> Result<(), DeviceError> {
     Ok(())
+}
+
+/// There is nothing to multiply with.
+pub fn matmul_rate(_device: DeviceId, _precision: Precision) -> Option<f64> {
+    None
+}
+
+/// There is no device with memory of its own.
+pub fn device_memory(_device: DeviceId) -> Option<(u64, u64)> {
+    None
 }

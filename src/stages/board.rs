@@ -25,6 +25,7 @@ pub struct Progress {
     forwards: AtomicU64,
     decoded: AtomicU64,
     records: AtomicU64,
+    first_tiles: OnceLock<Instant>,
 }
 
 /// What earlier runs left that this one may use, and what it leaves itself.
@@ -379,6 +380,7 @@ impl Progress {
     }
 
     fn count_tiles(&self, tiles: u64, pixels: u64) {
+        self.first_tiles.get_or_init(Instant::now);
         self.tiles.fetch_add(tiles, Ordering::Relaxed);
         self.network_pixels.fetch_add(pixels, Ordering::Relaxed);
     }
@@ -414,6 +416,11 @@ impl Progress {
     /// Tiles classified, those whose labels were stored included.
     pub fn tiles(&self) -> u64 {
         self.settled_tiles.load(Ordering::Relaxed) + self.tiles.load(Ordering::Relaxed)
+    }
+
+    /// When the first tiles were classified.
+    pub fn first_tiles(&self) -> Option<Instant> {
+        self.first_tiles.get().copied()
     }
 
     /// Pixels that the networks have seen in this run and need not see again.

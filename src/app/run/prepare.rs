@@ -210,7 +210,7 @@ fn default_devices(backend: BackendKind, cores: usize) -> Vec<DeviceId> {
 
 /// What decides the bytes: neither CPUs and GPUs nor GPUs of different kinds round alike, so a run keeps to one kind. A GPU that does not
 /// answer says nothing: whether it is to be had is looked at later.
-fn device_class(devices: &[DeviceId], backend: BackendKind) -> Result<String, Error> {
+pub(in crate::app) fn device_class(devices: &[DeviceId], backend: BackendKind) -> Result<String, Error> {
     let gpus: Vec<usize> = devices.iter().filter_map(|device| device.gpu()).collect();
     match gpus.len() {
         0 => return Ok("cpu".into()),
@@ -220,7 +220,7 @@ fn device_class(devices: &[DeviceId], backend: BackendKind) -> Result<String, Er
             return Err(Error::Usage(text.into()));
         }
     }
-    if backend == BackendKind::Fake {
+    if backend != BackendKind::Torch {
         return Ok("cuda".into());
     }
     let answers = gpus.into_iter().filter_map(|number| Some((number, infer::gpu(number).ok()?)));
@@ -242,7 +242,11 @@ fn one_class(gpus: &[(usize, Gpu)]) -> Result<String, Error> {
     }
 }
 
-fn members(pipeline: &Pipeline, backend: BackendKind, device_class: &str) -> Result<Vec<MemberPlan>, Error> {
+pub(in crate::app) fn members(
+    pipeline: &Pipeline,
+    backend: BackendKind,
+    device_class: &str,
+) -> Result<Vec<MemberPlan>, Error> {
     let plan = |member: &crate::config::Member| {
         let failed = |source| Error::Weights { member: member.name.clone(), source };
         let digest = match &member.weights {
@@ -250,7 +254,7 @@ fn members(pipeline: &Pipeline, backend: BackendKind, device_class: &str) -> Res
             Weights::Seed(seed) => format!("seed {seed}"),
         };
         let resolved_precision = match member.precision {
-            _ if backend == BackendKind::Fake => Precision::F32,
+            _ if backend != BackendKind::Torch => Precision::F32,
             // Half precision would convert a program's integers as well.
             Precision::Auto if device_class == "cpu" || member.spec.script.is_some() => Precision::F32,
             Precision::Auto => Precision::F16,

@@ -2,11 +2,13 @@
 
 mod cuda;
 mod probe;
+mod rates;
 
 use tch::nn::VarStore;
 use tch::{Device, Kind, TchError, Tensor};
 
 pub use probe::{OutputDrift, Probe};
+pub use rates::{device_memory, matmul_rate};
 
 use super::DeviceError;
 use super::engine::{Engine, Input};
