@@ -5,8 +5,8 @@
 //! (`combine`) is the device's, and a plan has one: stored logits and those of other devices go through it like a device's own.
 //!
 //! `host` is the device whose logits end in the machine's own memory. What a failed pass says about its device, `failure` reads from the
-//! text that comes with it; `faulty` fails on purpose. `null` is the
-//! device that does nothing, to measure what feeds it.
+//! text that comes with it; `faulty` fails on purpose. `null` is the device that does nothing, to
+//! measure what feeds it.
 
 mod batch;
 mod combine;
@@ -16,7 +16,6 @@ mod error;
 mod failure;
 mod fake;
 mod faulty;
-mod gpu;
 mod host;
 mod input;
 mod logits;
@@ -33,7 +32,6 @@ mod torch_engine;
 pub use batch::{RawBatch, TileFault, TileResult};
 pub use device::{Device, Done, Known, PassRan, PassWork, Wanted, Work};
 pub use error::DeviceError;
-pub use gpu::Gpu;
 pub use logits::Logits;
 pub use open::{open_combiner, open_devices};
 #[cfg(feature = "torch")]

@@ -44,6 +44,7 @@ mod set_up;
 mod standing;
 mod supervisor;
 mod support;
+mod tensors;
 mod told;
 mod tools;
 mod weights;

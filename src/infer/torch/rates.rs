@@ -7,6 +7,7 @@ use tch::{Cuda, TchError, Tensor};
 use super::{kind, target, torch_problem};
 use crate::config::Precision;
 use crate::plan::DeviceId;
+use crate::tensor;
 
 /// A product and how often it is timed.
 struct Trial {
@@ -23,7 +24,7 @@ const LONG_ENOUGH: Duration = Duration::from_secs(2);
 /// FLOP per second of a product of large random matrices, the best of several; `None` where the device cannot do it.
 pub fn matmul_rate(device: DeviceId, precision: Precision) -> Option<f64> {
     let trial = match device {
-        DeviceId::Cpu => Trial { side: 2048, products: 1, rounds: 5 },
+        DeviceId::Cpu | DeviceId::CpuTensors => Trial { side: 2048, products: 1, rounds: 5 },
         DeviceId::Cuda(_) => Trial { side: 8192, products: 10, rounds: 5 },
     };
     if torch_problem(device).is_some() {
@@ -69,7 +70,5 @@ fn finish(device: DeviceId) {
 
 /// Free and total bytes of a device's own memory; `None` where it has none, or does not tell.
 pub fn device_memory(device: DeviceId) -> Option<(u64, u64)> {
-    match device {
-        DeviceId::Cpu | DeviceId::Cuda(_) => None,
-    }
+    tensor::memory(device.gpu()?).ok()
 }
