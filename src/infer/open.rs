@@ -5,6 +5,7 @@ use super::engine::Engine;
 use super::fake::FakeEngine;
 use super::faulty::{FaultyEngine, Strikes};
 use super::host::HostDevice;
+use super::null::NullDevice;
 use super::{Device, DeviceError, torch_engine};
 use crate::faults::Faults;
 use crate::plan::{BackendKind, DeviceId, Plan, Schedule};
@@ -39,6 +40,7 @@ fn open_device(
     strikes: Option<Strikes>,
 ) -> Result<Box<dyn Device>, DeviceError> {
     let engine: Box<dyn Engine> = match (plan.backend, device) {
+        (BackendKind::Null, _) => return Ok(Box::new(NullDevice::new(plan, device.in_flight()))),
         (BackendKind::Fake, _) => Box::new(FakeEngine::new(plan)),
         (BackendKind::Torch, DeviceId::Cpu) => torch_engine::open(plan, device, members)?,
         (BackendKind::Torch, DeviceId::Cuda(_) | DeviceId::CpuTensors) => {

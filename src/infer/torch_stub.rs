@@ -3,6 +3,7 @@
 use super::engine::Engine;
 use super::faulty::Strikes;
 use super::{Device, DeviceError};
+use crate::config::Precision;
 use crate::plan::{DeviceId, Plan};
 use crate::tensor::Gpu;
 
@@ -52,4 +53,14 @@ pub fn gpu(_number: usize) -> Result<Gpu, String> {
 /// Never.
 pub fn check_weights(_plan: &Plan) -> Result<(), DeviceError> {
     Ok(())
+}
+
+/// There is nothing to multiply with.
+pub fn matmul_rate(_device: DeviceId, _precision: Precision) -> Option<f64> {
+    None
+}
+
+/// There is no device with memory of its own.
+pub fn device_memory(_device: DeviceId) -> Option<(u64, u64)> {
+    None
 }

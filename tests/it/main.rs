@@ -7,6 +7,7 @@
 
 mod arch;
 mod assign;
+mod bench;
 mod checkpoints;
 mod cli;
 mod dataflow;

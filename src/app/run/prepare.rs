@@ -212,7 +212,7 @@ fn default_devices(backend: BackendKind, cores: usize) -> Vec<DeviceId> {
 
 /// What decides the bytes: neither CPUs and GPUs nor GPUs of different kinds round alike, so a run keeps to one kind. A GPU that does not
 /// answer says nothing: whether it is to be had is looked at later.
-fn device_class(devices: &[DeviceId], backend: BackendKind) -> Result<String, Error> {
+pub(in crate::app) fn device_class(devices: &[DeviceId], backend: BackendKind) -> Result<String, Error> {
     let kinds: BTreeSet<&str> = devices.iter().map(|device| device.kind()).collect();
     if kinds.len() > 1 {
         let kinds = kinds.into_iter().collect::<Vec<_>>().join(" and ");
@@ -223,7 +223,7 @@ fn device_class(devices: &[DeviceId], backend: BackendKind) -> Result<String, Er
     if gpus.is_empty() {
         return Ok(devices.first().unwrap_or(&DeviceId::Cpu).kind().to_owned());
     }
-    if backend == BackendKind::Fake {
+    if backend != BackendKind::Torch {
         return Ok("cuda".into());
     }
     let answers = gpus.into_iter().filter_map(|number| Some((number, infer::gpu(number).ok()?)));
@@ -249,7 +249,11 @@ fn one_class(gpus: &[(usize, Gpu)]) -> Result<String, Error> {
     }
 }
 
-fn members(pipeline: &Pipeline, backend: BackendKind, device_class: &str) -> Result<Vec<MemberPlan>, Error> {
+pub(in crate::app) fn members(
+    pipeline: &Pipeline,
+    backend: BackendKind,
+    device_class: &str,
+) -> Result<Vec<MemberPlan>, Error> {
     let plan = |member: &crate::config::Member| {
         let failed = |source| Error::Weights { member: member.name.clone(), source };
         let digest = match &member.weights {
@@ -257,7 +261,7 @@ fn members(pipeline: &Pipeline, backend: BackendKind, device_class: &str) -> Res
             Weights::Seed(seed) => format!("seed {seed}"),
         };
         let resolved_precision = match member.precision {
-            _ if backend == BackendKind::Fake => Precision::F32,
+            _ if backend != BackendKind::Torch => Precision::F32,
             // Half precision would convert a program's integers as well.
             Precision::Auto if !is_gpu(device_class) || member.spec.script.is_some() => Precision::F32,
             Precision::Auto => Precision::F16,

@@ -271,6 +271,7 @@ impl ReportBuilder {
             busy_percent: busy(s),
             wait_in_percent: s.percent(s.wait_in, wall),
             wait_out_percent: s.percent(s.wait_out, wall),
+            cpu_seconds: s.cpu.as_secs_f64(),
         };
         self.report.stages = stages.iter().map(line).collect();
     }

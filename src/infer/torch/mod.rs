@@ -4,11 +4,13 @@ mod device;
 mod engine;
 mod member;
 mod probe;
+mod rates;
 mod sum;
 
 use tch::{Device, Kind};
 
 pub use probe::{OutputDrift, Probe};
+pub use rates::{device_memory, matmul_rate};
 
 pub(super) use device::open as open_device;
 pub(super) use engine::open;
