@@ -47,7 +47,7 @@ def segmenter(forwards: Sequence[Forward], normalise: Normalise, tiler: tiles.Ti
         labels = np.empty(image.shape[:2], np.uint8)
         for crop, (rows, columns), place in tiler.grid(image).tiles():
             x = normalise(crop)
-            total = forwards[0](x).float()
+            total = forwards[0](x).to(torch.float32, copy=True)
             for forward in forwards[1:]:
                 total += forward(x)
             labels[place] = total[0, :, rows, columns].argmax(0).to(torch.uint8).cpu().numpy()

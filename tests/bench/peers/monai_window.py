@@ -32,7 +32,7 @@ def main() -> None:
         height, width = image.shape[:2]
         grid = tiler.grid(image)
         # The ring outside the scene is padded as for the others, or windows would lie otherwise and be fewer.
-        scene, share = normalise(grid.padded), 2 * grid.ring / max(grid.crop)
+        scene, share = normalise(grid.padded), tuple(1 - centre / side if grid.ring else 0.0 for centre, side in zip(grid.centres, grid.crop))
         logits = sliding_window_inference(scene, grid.crop, options.batch, predict, overlap=share)
         return logits[0].argmax(0)[grid.ring :, grid.ring :][:height, :width].to(torch.uint8).cpu().numpy()
 

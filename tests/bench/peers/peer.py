@@ -19,12 +19,13 @@ VALUES = (1, 2, 3, 4, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17)
 Segment = Callable[[np.ndarray], np.ndarray]
 
 
-def parser(about: str | None) -> argparse.ArgumentParser:
+def parser(about: str | None, optional: bool = False) -> argparse.ArgumentParser:
+    """`optional`: members and folders need not be named."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--member", action="append", required=True, metavar="NAME=SOURCE", help="a network of networks.py and its weights: "
+    parser.add_argument("--member", action="append", required=not optional, metavar="NAME=SOURCE", help="a network of networks.py and its weights: "
                         "a safetensors file that `swath models export` wrote, or seed:N (repeat for an ensemble)")
-    parser.add_argument("--scenes", type=pathlib.Path, required=True, help="folder of RGB TIFFs (u8)")
-    parser.add_argument("--out", type=pathlib.Path, required=True, help="folder for the masks")
+    parser.add_argument("--scenes", type=pathlib.Path, required=not optional, help="folder of RGB TIFFs (u8)")
+    parser.add_argument("--out", type=pathlib.Path, required=not optional, help="folder for the masks")
     parser.add_argument("--device", default="cpu", help="cpu or cuda:0 (default: %(default)s)")
     parser.add_argument("--precision", choices=("f32", "f16", "bf16"), default="f32", help="of weights and maps (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="threads within an operation on a CPU (default: %(default)s)")
@@ -50,6 +51,11 @@ def tiler(options: argparse.Namespace) -> tiles.Tiler:
 
 def run(options: argparse.Namespace, segment: Segment) -> None:
     """Writes the mask of every scene and prints what it took as one line of JSON."""
+    print(json.dumps(measure(options, segment)), flush=True)
+
+
+def measure(options: argparse.Namespace, segment: Segment) -> dict[str, float]:
+    """Writes the mask of every scene."""
     scenes = sorted(path for path in options.scenes.iterdir() if path.suffix.lower() in (".tif", ".tiff"))
     if not scenes:
         raise SystemExit(f"{options.scenes} holds no .tif or .tiff")
@@ -62,7 +68,7 @@ def run(options: argparse.Namespace, segment: Segment) -> None:
     seconds = time.perf_counter() - began
     told = {"scenes": len(scenes), "pixels": pixels, "start_up_s": round(began - STARTED, 2), "seconds": round(seconds, 2)}
     told |= {"mpx_per_s": round(pixels / seconds / 1e6, 3), "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000}
-    print(json.dumps(told | gpu_memory()), flush=True)
+    return told | gpu_memory()
 
 
 def gpu_memory() -> dict[str, int]:
