@@ -31,10 +31,10 @@ def members(options: argparse.Namespace, channels_last: bool = False) -> list[to
 class Normalise:
     """Bytes of a crop to what the networks take, on the device."""
 
-    def __init__(self, device: str, precision: str, channels_last: bool = False):
+    def __init__(self, options: argparse.Namespace, precision: str, channels_last: bool = False):
         self.dtype, self.layout = DTYPES[precision], torch.channels_last if channels_last else torch.contiguous_format
-        self.device = torch.device(device)
-        self.mean, self.std = (torch.tensor(each, device=device).view(1, 3, 1, 1) for each in (peer.MEAN, peer.STD))
+        self.device = torch.device(options.device)
+        self.mean, self.std = (torch.tensor(each, device=self.device).view(1, 3, 1, 1) for each in (options.mean, options.std))
 
     def __call__(self, crop: np.ndarray) -> torch.Tensor:
         pixels = torch.from_numpy(np.ascontiguousarray(crop)).to(self.device).permute(2, 0, 1).unsqueeze(0)
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--channels-last", action="store_true", help="keep maps with the channels innermost")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    normalise = Normalise(options.device, options.precision, options.channels_last)
+    normalise = Normalise(options, options.precision, options.channels_last)
     peer.run(options, segmenter(members(options, options.channels_last), normalise, peer.tiler(options)))
 
 

@@ -175,7 +175,7 @@ class Bench:
         """True f32: no TF32 in convolutions either."""
         if name not in self.truth:
             with torch.backends.cudnn.flags(allow_tf32=False):
-                x = careful.Normalise(self.options.device, "f32")(self.pixels)
+                x = careful.Normalise(self.options, "f32")(self.pixels)
                 self.truth[name] = self.network(name, "f32", False)(x).argmax(1)
         return self.truth[name]
 
@@ -184,7 +184,7 @@ class Bench:
         truth = self.labels_in_f32(name)
         network = self.network(name, options.precision, channels_last)
         count = options.batch if variant == "batch" else 1
-        x = careful.Normalise(options.device, options.precision, channels_last)(self.pixels).repeat(count, 1, 1, 1)
+        x = careful.Normalise(options, options.precision, channels_last)(self.pixels).repeat(count, 1, 1, 1)
         x = x.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
         if x.is_cuda:
             torch.cuda.empty_cache()
@@ -199,7 +199,7 @@ class Bench:
 
     def end_to_end(self, variant: str) -> dict[str, Any]:
         options, channels_last = self.options, variant != "eager"
-        normalise = careful.Normalise(options.device, options.precision, channels_last)
+        normalise = careful.Normalise(options, options.precision, channels_last)
         example = normalise(self.pixels)
         forwards = [forward_of(variant, self.network(name, options.precision, channels_last), example) for name, _ in self.members]
         # Compilers work at the first call: it is start-up, like building.

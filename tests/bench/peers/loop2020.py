@@ -16,7 +16,7 @@ def main() -> None:
     options = peer.parser(__doc__).parse_args()
     torch.set_num_threads(options.threads)
     networks, tiler = careful.members(options), peer.tiler(options)
-    mean, std = (np.array(each, np.float32) for each in (peer.MEAN, peer.STD))
+    mean, std = (np.array(each, np.float32) for each in (options.mean, options.std))
 
     @torch.no_grad()
     def segment(image: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     networks, tiler = careful.members(options), peer.tiler(options)
-    normalise = careful.Normalise(options.device, options.precision)
+    normalise = careful.Normalise(options, options.precision)
 
     def predict(window: torch.Tensor) -> torch.Tensor:
         total = networks[0](window).float()

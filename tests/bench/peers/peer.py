@@ -1,6 +1,7 @@
 """What all peers share: their options, and the loop from a folder of scenes to a folder of masks."""
 import argparse
 import json
+import os
 import pathlib
 import resource
 import sys
@@ -12,7 +13,6 @@ import numpy as np
 import rasters
 import tiles
 
-STARTED = time.perf_counter()
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 VALUES = (1, 2, 3, 4, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17)
 
@@ -31,8 +31,14 @@ def parser(about: str | None, optional: bool = False) -> argparse.ArgumentParser
     parser.add_argument("--threads", type=int, default=1, help="threads within an operation on a CPU (default: %(default)s)")
     parser.add_argument("--border", choices=("reflect", "zero"), default="reflect", help="what lies outside a scene")
     parser.add_argument("--classes", type=int, default=15)
-    parser.add_argument("--values", type=lambda text: tuple(map(int, text.split(","))), default=VALUES, help="what masks hold, class by class")
+    parser.add_argument("--values", type=numbers(int), default=VALUES, help="what masks hold, class by class")
+    parser.add_argument("--mean", type=numbers(float), default=MEAN, help="of the bands, after the division by 255")
+    parser.add_argument("--std", type=numbers(float), default=STD)
     return parser
+
+
+def numbers(kind: type) -> Callable[[str], tuple]:
+    return lambda text: tuple(kind(part) for part in text.split(","))
 
 
 def sources(options: argparse.Namespace) -> list[tuple[str, str]]:
@@ -49,6 +55,13 @@ def tiler(options: argparse.Namespace) -> tiles.Tiler:
     return tiles.Tiler(border=options.border, multiple=multiple)
 
 
+def scenes(options: argparse.Namespace) -> list[pathlib.Path]:
+    found = sorted(path for path in options.scenes.iterdir() if path.suffix.lower() in (".tif", ".tiff"))
+    if not found:
+        raise SystemExit(f"{options.scenes} holds no .tif or .tiff")
+    return found
+
+
 def run(options: argparse.Namespace, segment: Segment) -> None:
     """Writes the mask of every scene and prints what it took as one line of JSON."""
     print(json.dumps(measure(options, segment)), flush=True)
@@ -56,19 +69,23 @@ def run(options: argparse.Namespace, segment: Segment) -> None:
 
 def measure(options: argparse.Namespace, segment: Segment) -> dict[str, float]:
     """Writes the mask of every scene."""
-    scenes = sorted(path for path in options.scenes.iterdir() if path.suffix.lower() in (".tif", ".tiff"))
-    if not scenes:
-        raise SystemExit(f"{options.scenes} holds no .tif or .tiff")
     options.out.mkdir(parents=True, exist_ok=True)
-    values, pixels, began = np.array(options.values, np.uint8), 0, time.perf_counter()
-    for scene in scenes:
+    paths, values, pixels = scenes(options), np.array(options.values, np.uint8), 0
+    start_up, began = process_age(), time.perf_counter()
+    for scene in paths:
         labels = segment(rasters.read_tiff(scene))
         rasters.write_png(options.out / f"{scene.stem}.png", values[labels])
         pixels += labels.size
     seconds = time.perf_counter() - began
-    told = {"scenes": len(scenes), "pixels": pixels, "start_up_s": round(began - STARTED, 2), "seconds": round(seconds, 2)}
+    told = {"scenes": len(paths), "pixels": pixels, "start_up_s": round(start_up, 2), "seconds": round(seconds, 2)}
     told |= {"mpx_per_s": round(pixels / seconds / 1e6, 3), "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000}
     return told | gpu_memory()
+
+
+def process_age() -> float:
+    """Seconds since the interpreter started, imports included."""
+    ticks = int(pathlib.Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
 
 
 def gpu_memory() -> dict[str, int]:
