@@ -6,6 +6,8 @@ Draws scenes with `swath synth` (one large, many small), has `swath models expor
 round after round, in another order each round. Times are those of whole processes, start-up included; a ratio is the median of the
 rounds' ratios to ours, and above 1 ours is ahead. Processor time (user + system) stands beside wall time, for on a machine that others
 use as well only it says much. Memory is the largest sum over a run's processes, in which shared pages count once, or the largest process.
+Threads that wait sleep (OMP_WAIT_POLICY=PASSIVE, unless it is set otherwise): where others use the processors too, spinning threads of one
+process keep those that they wait for from running, and scripts on PyTorch took ten times as long.
 Before the rounds everything runs once on one small scene, untimed. `import torch` alone is timed as well: the wheel with CUDA takes longer.
 
 A minute's trial:        --large 0 --small 256 --count 4 --rounds 1
@@ -295,6 +297,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     options = parse()
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     contest = Contest(options)
     contest.round("trial", 0)
     about = machine(options) | {"import_torch": dataclasses.asdict(timed([sys.executable, "-c", "import torch"], options.work / "run.log"))}

@@ -7,6 +7,7 @@ the run itself (`run`) has numpy and onnxruntime alone. Tiles are those of caref
     python ort.py run --graphs GRAPHS --member smp/deeplabv3plus/resnet18=seed:18 --scenes SCENES --out MASKS --threads 2
 """
 import argparse
+import os
 import pathlib
 import sys
 
@@ -53,6 +54,9 @@ def run(options: argparse.Namespace) -> None:
 
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = options.threads
+    # The same wish as OpenMP's other users hear, for this library has threads of its own.
+    spins = os.environ.get("OMP_WAIT_POLICY", "").upper() != "PASSIVE"
+    settings.add_session_config_entry("session.intra_op.allow_spinning", str(int(spins)))
     sessions: dict[tuple[int, int], onnxruntime.InferenceSession] = {}
     tiler = peer.tiler(options)
 

@@ -3,15 +3,17 @@
 A GPU machine without network has torch and numpy and nothing else, and a gigabyte of weights does not travel: there they are drawn from
 the rule, the same values bit for bit as swath draws for `seed = N` in a pipeline file.
 """
+import concurrent.futures
 import json
 import math
+import os
 import pathlib
 
 import numpy as np
 import torch
 
 DTYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "I64": np.int64, "I32": np.int32, "U8": np.uint8}
-CHUNK = 1 << 20
+CHUNK = 1 << 16
 WORD = (1 << 64) - 1
 
 
@@ -49,7 +51,10 @@ def write(path: str | pathlib.Path, tensors: dict[str, torch.Tensor]) -> None:
 def seeded(shapes: dict[str, tuple[int, ...]], seed: int, exponents: dict[str, int] | None = None) -> dict[str, torch.Tensor]:
     """What `seed = N` means for tensors of these names and shapes. `exponents` are those of the parity fixtures, 0 elsewhere."""
     exponents = exponents or {}
-    return {name: _tensor(seed, name, shape, exponents.get(name, 0)) for name, shape in shapes.items()}
+    # numpy lets go of the interpreter while it computes, so threads do: four networks are 264 million values.
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
+        drawn = threads.map(lambda name: _tensor(seed, name, shapes[name], exponents.get(name, 0)), shapes)
+        return dict(zip(shapes, drawn, strict=True))
 
 
 def _tensor(seed: int, name: str, shape: tuple[int, ...], exponent: int) -> torch.Tensor:
