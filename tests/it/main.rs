@@ -7,6 +7,7 @@
 
 mod arch;
 mod assign;
+mod bundle;
 mod checkpoints;
 mod cli;
 mod dataflow;
