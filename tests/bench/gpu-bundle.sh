@@ -40,10 +40,17 @@ else
     bin="$CARGO_TARGET_DIR/release"
 fi
 
-mkdir -p "$bundle/peers"
+mkdir -p "$bundle/peers" "$bundle/licenses"
 for program in swath swath-torch; do strip -o "$bundle/$program" "$bin/$program"; done
-cp tests/bench/gpu/*.{sh,py,toml} pipelines/naic2020-semifinal.toml README.md LICENSE-* "$bundle"
+cp -r tests/bench/gpu/*.{sh,py,toml} pipelines README.md "$bundle"
+cp LICENSE-* "$bundle/licenses"
 [ ! -d tests/bench/peers ] || cp tests/bench/peers/*.py "$bundle/peers"
+if [ -z "${SWATH:-}" ]; then                    # what is inside the program wants its terms to travel along
+    crates="$(dirname "$(find "${CARGO_HOME:-$HOME/.cargo}/registry/src" -maxdepth 2 -name 'gdal-src-*' | sort -V | tail -n 1)")"
+    cp "$crates"/gdal-src-*/source/LICENSE.TXT "$bundle/licenses/GDAL.txt"
+    tar -xzOf "$(find "$crates" -path '*/proj-sys-*/PROJSRC/proj-*.tar.gz' | sort -V | tail -n 1)" --wildcards \
+        --no-wildcards-match-slash 'proj-*/COPYING' >"$bundle/licenses/PROJ.txt"
+fi
 # The newest version of glibc that either program asks for.
 objdump -T "$bundle/swath" "$bundle/swath-torch" | grep -o 'GLIBC_[0-9.]*' | cut -d _ -f 2 | sort -uV | tail -n 1 >"$bundle/glibc"
 commit="$(git describe --always --dirty 2>/dev/null || echo unknown)"

@@ -22,7 +22,7 @@ import scenes
 HERE = pathlib.Path(__file__).resolve().parent
 SWATH = HERE / "swath"
 EXPECTED = HERE / "expected"
-SEMIFINAL = HERE / "naic2020-semifinal.toml"
+SEMIFINAL = HERE / "pipelines/naic2020-semifinal.toml"
 # Shares of the budget at whose end a group of steps makes room for the next.
 ENDS = {"correct": 0.5, "speed": 0.8, "peers": 0.95}
 # Pixels that must agree with the CPU's masks in f32, in percent, by precision.
@@ -65,6 +65,10 @@ class Machine:
             self.rows.append((name, verdict, text))
             self.failed += verdict == "FAIL"
             print(f"{time.monotonic() - self.began:6.1f} s  {name}: {verdict} {text}", file=sys.stderr, flush=True)
+
+    def show(self, lines):
+        """Figures of a step, below its line."""
+        self.rows += [("", "", line) for line in lines]
 
     def run(self, name, command, limit, environment=()):
         """Runs a program in its own process group, which is ended as a whole when the time is over."""
@@ -371,26 +375,32 @@ class Watch:
 
 
 def speed(machine):
-    pipeline, side = (HERE / "branches.toml", 192) if machine.small else (SEMIFINAL, 6144)
+    side = 192 if machine.small else 6144
     scenes.Painter().large(machine.work / "scene/large.tif", side)
     watch = Watch(machine)
-    # Each line: workers, settings.
-    ways = [(1, ()), (2, ()), (1, ("inference.batch=4",)), (3, ())] if machine.on_gpu else [(1, ())]
-    for workers, settings in ways[:1]:
-        one_way(machine, watch, pipeline, workers, settings)
-    bench(machine, pipeline)
-    for workers, settings in ways[1:]:
-        one_way(machine, watch, pipeline, workers, settings)
+    # One worker first, for whatever comes to its end; the others show what is gained by more.
+    one_way(machine, watch, 1)
+    bench(machine)
+    if machine.on_gpu:
+        one_way(machine, watch, 2)
+        one_way(machine, watch, 1, "inference.batch=4")
+        one_way(machine, watch, 3)
     watch.stop()
 
 
-def one_way(machine, watch, pipeline, workers, settings):
+def pipeline_of(machine):
+    """What is timed: the networks alone, as others have them."""
+    return (HERE / "branches.toml", ()) if machine.small else (SEMIFINAL, ("post.fill_holes=0",))
+
+
+def one_way(machine, watch, workers, *settings):
     name = f"speed/run, {workers} worker{'s' * (workers > 1)}{''.join(', ' + s.split('.')[-1] for s in settings)}"
     if machine.only not in name:
         return
     if machine.left("speed") < 5:
         return machine.row(name, "-", "skipped: no time left for it")
-    run = Run(f"speed-{workers}-{len(settings)}", pipeline, "scene", *settings, workers=workers)
+    pipeline, common = pipeline_of(machine)
+    run = Run(f"speed-{workers}{'-batch' * len(settings)}", pipeline, "scene", *common, *settings, workers=workers)
     began = time.monotonic()
     run.carry_out(machine, min(90, machine.left("speed")))
     if not run.masks:
@@ -400,44 +410,82 @@ def one_way(machine, watch, pipeline, workers, settings):
                 f"infer {stages['infer']['busy_percent']:.0f} % busy{watch.since(began)}")
 
 
-def bench(machine, pipeline):
+def bench(machine):
     """The program's own measurements, in a build that has them."""
-    device = ["--devices", machine.device]
-    precisions = "f16,f32" if machine.on_gpu else "f32"
-    asked = {
-        "forward": [pipeline, *device, "--batch", "1" if machine.small else "1,4", "--precision", precisions],
-        "pipeline": [pipeline, *device],
-        "feed": [],
-    }
+    pipeline, common = pipeline_of(machine)
+    of_device = ["--devices", machine.device]
+    of_run = [pipeline, *of_device, "-i", machine.work / "scene", *(word for setting in common for word in ("--set", setting))]
+    forward = [pipeline, *of_device]
+    if machine.small:
+        asked = {"forward": [*forward, "--precision", "f32", "--side", "64", "--repeats", "1"]}
+    else:
+        asked = {"forward": [*forward, "--precision", "f16", "--batch", "1,4"]} if machine.on_gpu else {}
+        asked["forward f32"] = [*forward, "--precision", "f32", "--repeats", "5"]
+    asked |= {"pipeline": of_run, "feed": of_run}
     for what, more in asked.items():
-        name = f"speed/bench {what}"
+        name, kind = f"speed/bench {what}", what.split()[0]
         if machine.only not in name:
             continue
-        if machine.run("bench-help", [SWATH, "bench", what, "--help"], 20).code != 0:
+        if machine.run("bench-help", [SWATH, "bench", kind, "--help"], 20).code != 0:
             machine.row(name, "-", "this build has no such command")
         elif machine.left("speed") < 10:
             machine.row(name, "-", "skipped: no time left for it")
         else:
-            ran = machine.run(f"bench-{what}", [SWATH, "bench", what, *more, "--json", machine.out / f"bench-{what}.json"], min(90, machine.left("speed") - 5))
+            log = f"bench-{what.replace(' ', '-')}"
+            document = machine.out / f"{log}.json"
+            document.unlink(missing_ok=True)
+            ran = machine.run(log, [SWATH, "bench", kind, *more, "--json", document], min(80, machine.left("speed") - 5))
             machine.row(name, "ok" if ran.code == 0 else "FAIL", f"{ran.seconds:.0f} s" if ran.code == 0 else ran.why())
-            machine.rows += [("", "", line) for line in ran.said().splitlines()[1:-1][:24]]
+            machine.show(ran.said().splitlines()[1:-1][:16])
 
 
 # --- what others need ---
 
 
 def peers(machine):
-    """PyTorch on the same networks, each script with its own limit; what it prints last stands in the table."""
-    for script, limit in (("gpu.py", 60), ("careful.py", 40)):
-        name, path = f"peers/{script}", HERE / "peers" / script
-        if machine.only not in name or not path.exists() or not machine.on_gpu:
+    """PyTorch with the same weights over the same scene: forward passes and whole scenes, then what its compiler makes of two members."""
+    script, own = HERE / "peers/gpu.py", machine.work / "speed-1/masks"
+    masks = machine.work / "peers"
+    limits = ["--precision", "f16", "--border", "zero", "--device", machine.device, "--deadline", "60"]
+    asked = {
+        "peers/pytorch": ["--scenes", machine.work / "scene", "--out", masks],
+        "peers/compiled danet": ["--variants", "compile-fast", "--member", "naic2020/danet-resnet101=seed:2"],
+        "peers/compiled hrnet": ["--variants", "compile-fast", "--member", "naic2020/hrnet-ocr-w48=seed:4"],
+    }
+    for name, more in asked.items():
+        if machine.only not in name or machine.small or not (machine.on_gpu and script.exists()):
             continue
-        if machine.left("peers") < 10:
+        if machine.left("peers") < 15:
             machine.row(name, "-", "skipped: no time left for it")
             continue
-        ran = machine.run(f"peers-{script}", [sys.executable, "-B", path], min(limit, machine.left("peers")))
+        document = machine.out / f"{name.replace('/', '-').replace(' ', '-')}.jsonl"
+        command = [sys.executable, "-B", script, *limits, *more, "--json", document]
+        ran = machine.run(name, command, min(120, machine.left("peers")))
+        # What was measured before it was ended counts.
+        lines = [json.loads(line) for line in document.read_text().splitlines()] if document.exists() else []
         machine.row(name, "ok" if ran.code == 0 else "FAIL", f"{ran.seconds:.0f} s" if ran.code == 0 else ran.why())
-        machine.rows += [("", "", line) for line in ran.said().splitlines()[1:-1][-16:]]
+        machine.show(by_variant(lines))
+    if own.exists() and masks.exists():
+        scored = machine.run("eval-peers", [SWATH, "eval", own, "--truth", masks, "--json"], 30)
+        found = re.search(r'"agreement": ([\d.]+)', scored.said())
+        machine.row("peers/agreement", "-", f"{100 * float(found[1]):.3f} % of the pixels as here" if found else scored.why())
+
+
+def by_variant(lines):
+    """What gpu.py tells, a line for each variant: milliseconds per crop and R of each member, then whole scenes."""
+    texts = {}
+    for line in lines:
+        if "matmul_tflops" in line:
+            texts["matmul"] = [f"{line['matmul_tflops']} TFLOP/s, {line['floor_ms']} ms per crop at least"]
+        elif "variant" in line or "end_to_end" in line:
+            figures = texts.setdefault(line.get("variant") or line["end_to_end"], [])
+            if "failed" in line:
+                figures.append(line["failed"][:40])
+            elif "forward" in line:
+                figures.append(f"{line['forward'].split('/')[-1]} {line['ms_per_crop']} ms R {line['R']}")
+            else:
+                figures.append(f"whole scenes {line['mpx_per_s']} Mpx/s")
+    return [f"{variant:14} {', '.join(figures)}" for variant, figures in texts.items()]
 
 
 # --- all of it ---
@@ -449,6 +497,9 @@ def table(machine):
     lines = [f"swath {about['commit']} on {machine.device}, {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC, {seconds:.0f} s"]
     lines += [f"{name:26} {verdict:4} {text}".rstrip() if name else f"    {text}" for name, verdict, text in machine.rows]
     n_ok = sum(verdict == "ok" for _, verdict, _ in machine.rows)
+    if not n_ok and not machine.failed:
+        machine.failed = 1
+        lines.append(f"no check is called `{machine.only}`" if machine.only else "nothing was checked")
     lines.append(f"{n_ok} ok, {machine.failed} failed")
     return "\n".join(lines) + "\n"
 
