@@ -2,12 +2,12 @@
 # Makes an archive of what swath needs on a machine without network, without root and without GDAL: the program with GDAL inside, and
 # gpu/gpu.sh, which checks and measures it there, with the masks that a CPU gives. libtorch stays where it is (README.md, "Take it along").
 #
-#   bash tests/bench/gpu-bundle.sh [ARCHIVE]           default: target-bundle/swath-gpu.tar.xz, which git ignores
+#   bash tests/bench/gpu-bundle.sh [ARCHIVE]           default: target-bundle/swath-gpu.tar.gz, which git ignores
 #   bash tests/bench/gpu-bundle.sh --small FOLDER      the folder itself, not packed, with the masks of the small checks alone
 #
-# SWATH names a folder with a built program to take instead of building one; XZ_OPT is respected. On the machine with the GPU:
+# SWATH names a folder with a built program to take instead of building one. On the machine with the GPU:
 #
-#   tar xf target-bundle/swath-gpu.tar.xz -C /tmp && OUT="${OUT:-/tmp/out}" bash /tmp/swath-gpu/gpu.sh
+#   tar xf target-bundle/swath-gpu.tar.gz -C /tmp && OUT="${OUT:-/tmp/out}" bash /tmp/swath-gpu/gpu.sh
 #
 # is one command of at most seven minutes; its end is the table, and "$OUT"/results.tar.gz is what to bring back. The first build takes
 # cmake, the headers and the program of sqlite3, and 40 minutes on two cores; the masks take some minutes more.
@@ -21,7 +21,7 @@ if [ "${1:-}" = --small ]; then
     small=(--small)
     bundle="${2:?gpu-bundle.sh: --small takes the folder to make}"
 else
-    archive="${1:-target-bundle/swath-gpu.tar.xz}"
+    archive="${1:-target-bundle/swath-gpu.tar.gz}"
     mkdir -p "$(dirname "$archive")"
     bundle="$(mktemp -d)/swath-gpu"
     trap 'rm -rf "$(dirname "$bundle")"' EXIT
@@ -59,7 +59,7 @@ OUT="$bundle/drawn" bash "$bundle/gpu.sh" --expect "${small[@]}"
 rm -r "$bundle/drawn"
 [ ${#small[@]} -eq 0 ] || exit 0
 
-tar -C "$(dirname "$bundle")" --owner=0 --group=0 --sort=name -cf - swath-gpu | xz -T0 -6 >"$archive"
+tar -C "$(dirname "$bundle")" --owner=0 --group=0 --sort=name -cf - swath-gpu | gzip -9 >"$archive"
 size="$(stat -c %s "$archive")"
 printf '%s: %d bytes\n' "$archive" "$size"
 [ "$size" -le "$MOST" ] || die "that is more than the $MOST bytes that travel"

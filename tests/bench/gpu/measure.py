@@ -50,9 +50,9 @@ class Machine:
         self.out = pathlib.Path(os.environ.get("OUT") or HERE / "results").resolve()
         self.work = self.out / "work"
         self.logs = self.out / "logs"
-        shutil.rmtree(self.work, ignore_errors=True)
-        self.work.mkdir(parents=True)
-        self.logs.mkdir(exist_ok=True)
+        for folder in (self.work, self.logs):       # of an earlier time
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
         self.rows, self.failed, self.lock = [], 0, threading.Lock()
 
     def left(self, group):
@@ -64,11 +64,24 @@ class Machine:
         with self.lock:
             self.rows.append((name, verdict, text))
             self.failed += verdict == "FAIL"
+            self.save()
             print(f"{time.monotonic() - self.began:6.1f} s  {name}: {verdict} {text}", file=sys.stderr, flush=True)
 
     def show(self, lines):
         """Figures of a step, below its line."""
         self.rows += [("", "", line) for line in lines]
+
+    def save(self):
+        """What is known so far is there, whatever becomes of the rest."""
+        about, seconds = json.loads((HERE / "bundle.json").read_text()), time.monotonic() - self.began
+        lines = [f"swath {about['commit']} on {self.device}, {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC, {seconds:.0f} s"]
+        lines += [f"{name:26} {verdict:4} {text}".rstrip() if name else f"    {text}" for name, verdict, text in self.rows]
+        text = "\n".join([*lines, f"{self.passed()} ok, {self.failed} failed", ""])
+        (self.out / "table.txt").write_text(text)
+        return text
+
+    def passed(self):
+        return sum(verdict == "ok" for _, verdict, _ in self.rows)
 
     def run(self, name, command, limit, environment=()):
         """Runs a program in its own process group, which is ended as a whole when the time is over."""
@@ -163,7 +176,7 @@ class Run:
         for number, settings in enumerate(self.commands):
             if self.precision:
                 settings = [*settings, *(f"members.{i}.precision={self.precision}" for i in range(members(self.pipeline)))]
-            command = [SWATH, "run", self.pipeline, "-i", machine.work / self.source, "-o", out, "--memory", "1GiB", "-q", "--decode", "in-process"]
+            command = [SWATH, "run", self.pipeline, "-i", machine.work / self.source, "-o", out, "--memory", "2GiB", "-q", "--decode", "in-process"]
             # Only what is to be lost needs somebody who starts it again.
             command += [] if self.faults else ["--no-supervise"]
             command += ["--devices", ",".join([machine.device] * self.workers), *self.more]
@@ -491,19 +504,6 @@ def by_variant(lines):
 # --- all of it ---
 
 
-def table(machine):
-    about = json.loads((HERE / "bundle.json").read_text())
-    seconds = time.monotonic() - machine.began
-    lines = [f"swath {about['commit']} on {machine.device}, {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC, {seconds:.0f} s"]
-    lines += [f"{name:26} {verdict:4} {text}".rstrip() if name else f"    {text}" for name, verdict, text in machine.rows]
-    n_ok = sum(verdict == "ok" for _, verdict, _ in machine.rows)
-    if not n_ok and not machine.failed:
-        machine.failed = 1
-        lines.append(f"no check is called `{machine.only}`" if machine.only else "nothing was checked")
-    lines.append(f"{n_ok} ok, {machine.failed} failed")
-    return "\n".join(lines) + "\n"
-
-
 def expect(machine):
     machine.device, machine.on_gpu = "cpu", False
     for run in expectations(machine):
@@ -529,8 +529,9 @@ def main():
             step(machine)
         except Exception as problem:  # The steps behind it are worth their time all the same.
             machine.row(step.__name__, "FAIL", repr(problem))
-    text = table(machine)
-    (machine.out / "table.txt").write_text(text)
+    if not machine.passed() and not machine.failed:
+        machine.row("nothing", "FAIL", f"no check is called `{machine.only}`")
+    text = machine.save()
     shutil.rmtree(machine.work)
     with tarfile.open(machine.out / "results.tar.gz", "w:gz") as tar:
         for path in sorted(machine.out.iterdir()):
