@@ -8,6 +8,7 @@
 mod arch;
 mod assign;
 mod bench;
+mod bundle;
 mod checkpoints;
 mod cli;
 mod dataflow;
