@@ -48,5 +48,6 @@ mod support;
 mod tensors;
 mod told;
 mod tools;
+mod views;
 mod weights;
 mod zoo_contract;

@@ -66,11 +66,12 @@ fn fresh(work: &Workdir, more: &[&str]) -> BTreeMap<String, Vec<u8>> {
 
 #[test]
 fn masks_are_those_of_the_other_path_but_for_near_ties() {
-    for (border, combine) in [("reflect", "logits"), ("zero", "probabilities")] {
+    let views = "[\"identity\",\"hflip\",\"rot90\"]";
+    for (border, combine, views) in [("reflect", "logits", views), ("zero", "probabilities", "[\"identity\"]")] {
         let work = work(border);
-        let combine = format!("inference.combine=\"{combine}\"");
+        let (combine, views) = (format!("inference.combine=\"{combine}\""), format!("inference.views={views}"));
         let masks = |devices: &str| {
-            fresh(&work, &["--devices", devices, "--set", &combine]);
+            fresh(&work, &["--devices", devices, "--set", &combine, "--set", &views]);
             ["u8", "u16", "i16", "f32", "a", "b", "c"].map(|name| png(&work.path(&format!("out/masks/{name}.png"))).2)
         };
         let (host, tensors) = (masks("cpu"), masks("cpu-tensors"));
