@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
-use crate::app::{Assign, PartialArchive, RunOptions, StageName, Target};
+use super::bench::BenchCommand;
+use super::values::{deadline, one_of, up_to_a_day};
+use crate::app::{Assign, PartialArchive, StageName, Target, TimeLimits};
 use crate::config::{ByteSize, Span};
 use crate::plan::{BackendKind, Decode, DeviceId};
 use crate::report::ProgressForm;
@@ -57,6 +58,9 @@ pub(super) enum Command {
     /// Inspect, convert, compress and compare weights files.
     #[command(subcommand)]
     Weights(WeightsCommand),
+    /// Measure how fast this machine is: networks, whole runs, the host's part of them, decoding and encoding.
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Decode scenes for another swath process, which starts this one.
     #[command(hide = true)]
     Decoder,
@@ -326,7 +330,7 @@ pub(super) struct RunArgs {
     pub(super) out: PathBuf,
 
     /// Forget what earlier runs into this folder recorded, and do everything anew.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "from")]
     pub(super) fresh: bool,
 
     /// Discard the stored results of this stage and later ones, and use those before it.
@@ -351,11 +355,11 @@ pub(super) struct RunArgs {
 
     /// How long a run may take to finish the forward passes under way, and the files of the scenes that are complete, when it is told to
     /// stop (Ctrl-C); told again, it stops at once. A number alone counts seconds.
-    #[arg(long, value_name = "DURATION", default_value_t = Span(RunOptions::GRACE), value_parser = up_to_a_day(Duration::ZERO))]
+    #[arg(long, value_name = "DURATION", default_value_t = Span(TimeLimits::GRACE), value_parser = up_to_a_day(Duration::ZERO))]
     pub(super) grace: Span,
 
     /// How long nothing may move before the run gives itself up and is started again; 0 for never. A number alone counts seconds.
-    #[arg(long, value_name = "DURATION", default_value_t = Span(RunOptions::STALL_TIMEOUT))]
+    #[arg(long, value_name = "DURATION", default_value_t = Span(TimeLimits::STALL))]
     pub(super) stall_timeout: Span,
 
     #[command(flatten)]
@@ -505,34 +509,6 @@ pub(super) struct EvalArgs {
     pub(super) json: bool,
 }
 
-/// One of the words of a table.
-fn one_of<T: Copy + Send + Sync + 'static, const N: usize>(
-    named: [(&'static str, T); N],
-) -> impl TypedValueParser<Value = T> {
-    let find = move |word: String| named.iter().find(|(name, _)| *name == word).map(|(_, value)| *value);
-    PossibleValuesParser::new(named.map(|(name, _)| name)).try_map(move |word| find(word).ok_or("it is none of them"))
-}
-
-/// A span of time up to a day, and at least so long.
-fn up_to_a_day(least: Duration) -> impl Fn(&str) -> Result<Span, String> + Clone {
-    let most = Duration::from_secs(86_400);
-    move |text| match text.parse()? {
-        Span(time) if (least..=most).contains(&time) => Ok(Span(time)),
-        _ => Err(format!("it must be {} to {}", Span(least), Span(most))),
-    }
-}
-
-/// A span of time with its unit: whoever writes 12 may mean hours.
-fn deadline(text: &str) -> Result<Span, String> {
-    match text.trim().parse::<u64>() {
-        Ok(number) => Err(format!("`{text}` has no unit; write e.g. {number}h, {number}m or {number}s")),
-        Err(_) => text.parse().and_then(|span: Span| match span.0 {
-            Duration::ZERO => Err("it must be more than nothing".to_owned()),
-            _ => Ok(span),
-        }),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -588,7 +564,7 @@ mod tests {
             let Command::Run(args) = parsed.command else { panic!("not run") };
             Ok::<_, clap::Error>([args.grace, args.stall_timeout, args.job.decode_timeout].map(|span| span.0))
         };
-        assert_eq!(times("").unwrap(), [RunOptions::GRACE, RunOptions::STALL_TIMEOUT, Decode::TIMEOUT]);
+        assert_eq!(times("").unwrap(), [TimeLimits::GRACE, TimeLimits::STALL, Decode::TIMEOUT]);
         let given = times("--grace 20s --stall-timeout 0 --decode-timeout 2m").unwrap();
         assert_eq!(given, [20, 0, 120].map(Duration::from_secs));
         assert_eq!(times("--grace 1").unwrap()[0], Duration::from_secs(1));

@@ -7,6 +7,7 @@
 
 mod arch;
 mod assign;
+mod bench;
 mod bundle;
 mod checkpoints;
 mod cli;
@@ -44,7 +45,9 @@ mod set_up;
 mod standing;
 mod supervisor;
 mod support;
+mod tensors;
 mod told;
 mod tools;
+mod views;
 mod weights;
 mod zoo_contract;
