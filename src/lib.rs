@@ -73,8 +73,9 @@
 //! - A non-finite logit is never argmaxed, weights fit exactly or are refused, and a mask holds the class table's values only.
 //! - Files are data. A TorchScript program alone runs, and only under the digest that the pipeline names for it.
 //! - Nothing outside `report` prints, but the launcher, which runs before this library can be loaded.
-//! - `unsafe` code is in two files: `infer/torch/cuda.rs` opens libtorch's CUDA library and asks the driver about GPUs, and
-//!   `process/leave.rs` ends a process whose threads do not come back.
+//! - `unsafe` code is in three files: `infer/torch/cuda.rs` opens libtorch's CUDA library and asks the driver about GPUs,
+//!   `zoo/layers/onednn.rs` calls a function of libtorch that tch lacks, and `process/leave.rs` ends a process whose threads do not come
+//!   back.
 
 pub mod app;
 pub mod atomic;

@@ -89,7 +89,7 @@ const OWNERS: [(&str, &[&str]); 18] = [
     ("libc", &["process/leave.rs"]),
     ("rustix", &["process/", "app/run/disk.rs"]),
     ("tch", &["zoo/", "infer/torch/"]),
-    ("libloading", &["infer/torch/cuda.rs"]),
+    ("libloading", &["infer/torch/cuda.rs", "zoo/layers/onednn.rs"]),
     ("gdal", &["raster/gdal/"]),
     ("tokio", &["lifecycle/"]),
     ("crossbeam_channel", &["flow/"]),
@@ -107,7 +107,7 @@ const OWNERS: [(&str, &[&str]); 18] = [
 ];
 
 /// Every file that has `unsafe` code, and why is written there.
-const UNSAFE: [&str; 2] = ["infer/torch/cuda.rs", "process/leave.rs"];
+const UNSAFE: [&str; 3] = ["infer/torch/cuda.rs", "process/leave.rs", "zoo/layers/onednn.rs"];
 
 /// The sources without their test modules, by path relative to `src`.
 fn sources() -> BTreeMap<String, String> {
