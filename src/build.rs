@@ -1,7 +1,11 @@
-//! Tells where libtorch lies: the linker, so that tests find it again, and the launcher, which looks there last.
+//! Tells where libtorch lies: the linker, so that tests find it again, and the launcher, which looks there last. Tells the program which
+//! commit it is built from, for figures that are compared later.
+
+use std::process::Command;
 
 fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
+    tell_commit();
     if std::env::var_os("CARGO_FEATURE_TORCH").is_none() {
         return;
     }
@@ -12,5 +16,23 @@ fn main() {
         println!("cargo:rustc-link-arg=-Wl,--disable-new-dtags");
         // But of the program RUNPATH: what the launcher has found comes first.
         println!("cargo:rustc-link-arg-bin=swath-torch=-Wl,--enable-new-dtags");
+    }
+}
+
+/// Only to what is measured: whoever works on it need not build anew for every commit. Without git, or outside a clone, there is none.
+fn tell_commit() {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
+        Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
+    };
+    // A package that was unpacked inside another clone is not of its commits.
+    let is_clone = std::path::Path::new(".git").exists();
+    if std::env::var("PROFILE").is_ok_and(|profile| profile == "release") && is_clone {
+        if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]) {
+            println!("cargo:rerun-if-changed={log}");
+        }
+        if let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) {
+            println!("cargo:rustc-env=SWATH_COMMIT={commit}");
+        }
     }
 }

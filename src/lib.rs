@@ -17,7 +17,8 @@
 //!
 //! What runs the networks is behind two seams of [`infer`]. A *device* takes a batch with all that is known of it already and gives back
 //! what the plan's tiles yield: named planes of bytes, the labels first. An *engine* below it runs one network and nothing else. Stored
-//! logits, and those of members that other devices hold, go through the same sum as a device's own.
+//! logits, and those of members that other devices hold, go through the same sum as a device's own. There are two devices: on one the
+//! host normalises and sums around an engine (a core's), on the other nothing leaves the device between raw pixels and planes (a GPU's).
 //!
 //! With libtorch, `swath` itself is only a launcher (`src/launcher.rs`): it finds libtorch and becomes `swath-torch`, the program proper.
 //! Three kinds of processes, all this program. The one that a person starts only watches ([`lifecycle::supervise()`]): it starts the run
@@ -32,6 +33,7 @@
 //! | [`tiler`] | a scene's size in, its grid of tiles out: pure arithmetic |
 //! | [`raster`] | scenes behind [`raster::RasterSource`]: GDAL, or in memory; the only place that parses what it does not trust |
 //! | [`weights`] | weights files: formats, readers, writers, compression; which tensors a file must hold |
+//! | [`tensor`] | tensors beside networks: the normaliser, conversion, CUDA's events and page-locked memory |
 //! | [`zoo`] | the networks: facts as data, layers, backbones, models |
 //! | [`config`] | pipeline files: as written, and as checked |
 //! | [`journal`] | what a run directory remembers: the journal, stage results by key |
@@ -60,7 +62,7 @@
 //!
 //! - The arrows between folders are the table in that test; there is no cycle. `flow` names no domain type, `tiler` no tensor, and
 //!   stages do not use each other.
-//! - `tch` is known to `zoo` and `infer/torch` only, `gdal` to `raster/gdal`, `tokio` to `lifecycle`, and so on. Without the features `torch`
+//! - `tch` is known to `zoo`, `tensor` and `infer/torch` only, `gdal` to `raster/gdal`, `tokio` to `lifecycle`, and so on. Without the features `torch`
 //!   and `gdal` stubs with the same surface stand in, and everything else builds and is tested.
 //! - Equal plans give equal bytes: for any number of workers and readers, any memory that suffices, any order of arrival, members together
 //!   or spread over devices. So nothing in a plan is measured, and a plan has one sum, in its own order.
@@ -73,8 +75,9 @@
 //! - A non-finite logit is never argmaxed, weights fit exactly or are refused, and a mask holds the class table's values only.
 //! - Files are data. A TorchScript program alone runs, and only under the digest that the pipeline names for it.
 //! - Nothing outside `report` prints, but the launcher, which runs before this library can be loaded.
-//! - `unsafe` code is in two files: `infer/torch/cuda.rs` opens libtorch's CUDA library and asks the driver about GPUs, and
-//!   `process/leave.rs` ends a process whose threads do not come back.
+//! - `unsafe` code is in five files: `zoo/layers/onednn.rs` calls a function of libtorch that tch lacks, `tensor/cuda.rs` opens libtorch's CUDA library and asks the driver about GPUs, `tensor/timeline.rs`
+//!   calls the CUDA runtime for events, `tensor/staging.rs` writes into page-locked tensors, and `process/leave.rs` ends a process whose
+//!   threads do not come back.
 
 pub mod app;
 pub mod atomic;
@@ -97,6 +100,7 @@ pub mod raster;
 pub mod report;
 pub mod stages;
 pub mod synth;
+pub mod tensor;
 pub mod tiler;
 pub mod weights;
 pub mod words;

@@ -144,6 +144,9 @@ pub enum Error {
         #[source]
         source: Box<Error>,
     },
+    /// Somebody stopped what no later command goes on with.
+    #[error("stopped by {0}")]
+    Interrupted(Signal),
     /// A fact that should always hold does not.
     #[error("internal error: {0}; this is a bug in swath")]
     Internal(String),
@@ -177,7 +180,7 @@ impl Error {
             Self::Weights { .. } | Self::WeightsFile(_) => ExitCode::Weights,
             Self::Device(e) => of_device(e),
             Self::DeviceLost { .. } | Self::NoDevice { .. } => ExitCode::NoDevice,
-            Self::Stopped(signal) => signal.exit_code(),
+            Self::Stopped(signal) | Self::Interrupted(signal) => signal.exit_code(),
             Self::Lifecycle(e) => match e {
                 lifecycle::Error::Locked { .. } => ExitCode::Locked,
                 lifecycle::Error::Write(_) => ExitCode::Output,

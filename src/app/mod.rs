@@ -7,6 +7,7 @@
 //!
 //! The only folder that knows every other one.
 
+pub mod bench;
 mod decoder;
 mod doctor;
 mod error;

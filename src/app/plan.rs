@@ -128,6 +128,7 @@ fn document(job: &Job, there: There) -> Result<PlanDocument, Error> {
         pixels: totals.pixels,
         network_pixels: totals.network_pixels,
         waste_percent: totals.waste_percent(),
+        views: plan.pipeline.views.iter().map(|view| view.name()).collect(),
         members: members(plan),
         devices: schedule.devices.iter().map(ToString::to_string).collect(),
         readers: schedule.readers,

@@ -8,10 +8,11 @@ use super::replace::{Output, exist};
 use crate::atomic;
 use crate::config::MaskDepth;
 use crate::config::classes::ClassTable;
-use crate::geom::{PixelRect, Span};
+use crate::geom::{PixelRect, Size, Span};
 use crate::outputs::{MaskReader, mask};
 use crate::raster::{
-    DecoderLimits, GeoTiff, Isolated, OpenSource, PixelBuf, PixelType, RasterSource, ReadRequest, write_geotiff,
+    DecoderLimits, GeoTiff, Isolated, OpenSource, PixelBuf, PixelType, RasterSource, ReadRequest, TiffLayout,
+    write_geotiff,
 };
 use crate::synth::{SCENES, SampleScene, class_table, draw};
 
@@ -69,10 +70,14 @@ pub fn synth(request: &SynthRequest) -> Result<Vec<String>, Error> {
     Ok(scenes.iter().map(line).collect())
 }
 
+/// A drawn scene as a raster of some size.
+pub(super) fn geotiff(scene: &SampleScene, size: Size, layout: TiffLayout) -> GeoTiff<'_> {
+    GeoTiff { size, texture: scene.size, planes: &scene.rgb, layout, transform: scene.transform, epsg: scene.epsg }
+}
+
 fn write(drawn: &Drawn, classes: &ClassTable) -> Result<(), Error> {
     let scene = &drawn.scene;
-    let raster = GeoTiff { size: scene.size, planes: &scene.rgb, transform: scene.transform, epsg: scene.epsg };
-    write_geotiff(&drawn.image, &raster)?;
+    write_geotiff(&drawn.image, &geotiff(scene, scene.size, TiffLayout::COMMON))?;
     let mut writer = mask::create(&drawn.mask, scene.size, MaskDepth::Eight, classes)?;
     writer.push(&scene.truth)?;
     writer.finish()?.file.persist()?;

@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
+use super::bench::BenchCommand;
+use super::values::{deadline, one_of, up_to_a_day};
 use crate::app::{Assign, PartialArchive, StageName, Target, TimeLimits};
 use crate::config::{ByteSize, Span};
 use crate::plan::{BackendKind, Decode, DeviceId};
@@ -59,6 +60,9 @@ pub(super) enum Command {
     /// Inspect, convert, compress and compare weights files.
     #[command(subcommand)]
     Weights(WeightsCommand),
+    /// Measure how fast this machine is: networks, whole runs, the host's part of them, decoding and encoding.
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Decode scenes for another swath process, which starts this one.
     #[command(hide = true)]
     Decoder,
@@ -505,34 +509,6 @@ pub(super) struct EvalArgs {
     /// Print JSON instead of a table, the confusion matrix included.
     #[arg(long)]
     pub(super) json: bool,
-}
-
-/// One of the words of a table.
-fn one_of<T: Copy + Send + Sync + 'static, const N: usize>(
-    named: [(&'static str, T); N],
-) -> impl TypedValueParser<Value = T> {
-    let find = move |word: String| named.iter().find(|(name, _)| *name == word).map(|(_, value)| *value);
-    PossibleValuesParser::new(named.map(|(name, _)| name)).try_map(move |word| find(word).ok_or("it is none of them"))
-}
-
-/// A span of time up to a day, and at least so long.
-fn up_to_a_day(least: Duration) -> impl Fn(&str) -> Result<Span, String> + Clone {
-    let most = Duration::from_secs(86_400);
-    move |text| match text.parse()? {
-        Span(time) if (least..=most).contains(&time) => Ok(Span(time)),
-        _ => Err(format!("it must be {} to {}", Span(least), Span(most))),
-    }
-}
-
-/// A span of time with its unit: whoever writes 12 may mean hours.
-fn deadline(text: &str) -> Result<Span, String> {
-    match text.trim().parse::<u64>() {
-        Ok(number) => Err(format!("`{text}` has no unit; write e.g. {number}h, {number}m or {number}s")),
-        Err(_) => text.parse().and_then(|span: Span| match span.0 {
-            Duration::ZERO => Err("it must be more than nothing".to_owned()),
-            _ => Ok(span),
-        }),
-    }
 }
 
 #[cfg(test)]

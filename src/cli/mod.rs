@@ -2,10 +2,12 @@
 //! them to exit codes.
 
 mod args;
+mod bench;
 mod exit;
 #[cfg(not(feature = "torch"))]
 mod no_networks;
 mod resolve;
+mod values;
 
 use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -149,6 +151,7 @@ fn command(asked: Command, arguments: &[OsString], supervisor: SupervisorLink) -
         }
         Command::Models(command) => models(command),
         Command::Weights(command) => weights(command),
+        Command::Bench(command) => bench::bench(command),
         Command::Resume(args) => again(&args.dir, args.talk, supervisor),
         Command::Gc(args) => gc(args),
     }

@@ -10,6 +10,7 @@ pub struct StageMeter {
     busy_ns: AtomicU64,
     wait_in_ns: AtomicU64,
     wait_out_ns: AtomicU64,
+    cpu_ns: AtomicU64,
 }
 
 /// A reading of a [`StageMeter`].
@@ -27,18 +28,26 @@ pub struct StageReport {
     pub wait_in: Duration,
     /// Time waiting for room in the output: the stages behind are slower.
     pub wait_out: Duration,
+    /// Processor time of its workers that have ended.
+    pub cpu: Duration,
+}
+
+fn add(counter: &AtomicU64, time: Duration) {
+    counter.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
 }
 
 impl StageMeter {
     /// Adds one item's times.
     pub(super) fn record(&self, items: u64, busy: Duration, wait_in: Duration, wait_out: Duration) {
-        let add = |counter: &AtomicU64, time: Duration| {
-            counter.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
-        };
         self.items.fetch_add(items, Ordering::Relaxed);
         add(&self.busy_ns, busy);
         add(&self.wait_in_ns, wait_in);
         add(&self.wait_out_ns, wait_out);
+    }
+
+    /// Adds the processor time of a worker that ends.
+    pub(super) fn record_cpu(&self, time: Duration) {
+        add(&self.cpu_ns, time);
     }
 
     /// Reads the counters.
@@ -51,6 +60,7 @@ impl StageMeter {
             busy: time(&self.busy_ns),
             wait_in: time(&self.wait_in_ns),
             wait_out: time(&self.wait_out_ns),
+            cpu: time(&self.cpu_ns),
         }
     }
 }
@@ -66,6 +76,7 @@ impl StageReport {
                     stage.busy += new.busy;
                     stage.wait_in += new.wait_in;
                     stage.wait_out += new.wait_out;
+                    stage.cpu += new.cpu;
                 }
             }
             all

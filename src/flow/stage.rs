@@ -8,6 +8,7 @@ use super::meter::StageMeter;
 use super::pulse::Pulse;
 use super::{Closed, Emit, Inlet, Stop};
 use crate::faults::{Fault, Faults};
+use crate::process::cpu_of_thread;
 
 /// Turns items into items. One value per worker; it neither spawns nor wires anything.
 ///
@@ -134,6 +135,7 @@ pub(super) fn run<S: Stage, E: From<S::Error>>(
     let outbox = Outbox { pulse: Some(&watched.pulse), ..Outbox::new(output) };
     let ended = live(stage, input, &outbox, watched);
     outbox.beat(false);
+    watched.meter.record_cpu(cpu_of_thread());
     ended
 }
 

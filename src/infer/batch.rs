@@ -39,6 +39,18 @@ impl RawBatch {
         self.blank.iter().all(|b| *b)
     }
 
+    /// What of it becomes a network's input.
+    #[cfg(feature = "torch")]
+    pub(super) fn crops(&self) -> crate::tensor::Crops<'_> {
+        crate::tensor::Crops {
+            size: self.crop,
+            n_bands: self.n_bands,
+            pixels: &self.pixels,
+            valid: self.valid.as_deref(),
+            blank: &self.blank,
+        }
+    }
+
     /// One tile's validity plane.
     pub fn valid_of(&self, tile: usize) -> Option<&[u8]> {
         let area = self.crop.len();

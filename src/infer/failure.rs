@@ -63,7 +63,7 @@ pub(super) fn failure(device: DeviceId, text: &str) -> DeviceError {
     match (class(&detail), device) {
         (Some(Class::OutOfMemory), _) => DeviceError::OutOfMemory { detail },
         (Some(Class::Lost), _) | (None, DeviceId::Cuda(_)) => DeviceError::Lost { device, detail },
-        (None, DeviceId::Cpu) => DeviceError::Forward { detail },
+        (None, DeviceId::Cpu | DeviceId::CpuTensors) => DeviceError::Forward { detail },
     }
 }
 

@@ -13,48 +13,71 @@ use crate::plan::{DeviceId, Pass, Plan};
 const OUT_OF_MEMORY: &str = "CUDA out of memory. Tried to allocate 2.50 GiB (planted fault)";
 const LOST: &str = "CUDA error: an illegal memory access was encountered (planted fault)";
 
-/// Passes an engine's results on, and the faults planned for the place `device`.
+/// The faults planned for the place `device`, as its forward passes meet them.
 ///
 /// A forward pass is called `DEVICE MEMBER nTILES WHAT`, with the name of its batch at the end: `cuda:0 member1 n2 s1 y24 x0`.
-pub(super) struct FaultyEngine {
-    inner: Box<dyn Engine>,
+pub(super) struct Strikes {
     device: DeviceId,
     names: Vec<String>,
     faults: Faults,
     lost: bool,
+}
+
+impl Strikes {
+    /// Those of one device; `None` where none is planned.
+    pub(super) fn new(plan: &Plan, device: DeviceId, faults: &Faults) -> Option<Self> {
+        let names = plan.members.iter().map(|m| m.member.name.clone()).collect();
+        (!faults.is_empty()).then(|| Self { device, names, faults: faults.clone(), lost: false })
+    }
+
+    /// The fault that a pass meets: the error that it returns, or that its logits are to be no numbers.
+    pub(super) fn strike(&mut self, batch: &RawBatch, pass: Pass) -> Option<Strike> {
+        let name = format!("{} {} n{} {}", self.device, self.names[pass.member], batch.len(), batch.name);
+        match if self.lost { Some(Fault::Lost) } else { self.faults.pass(&name) } {
+            None => None,
+            Some(Fault::NonFinite) => Some(Strike::NonFinite),
+            Some(Fault::OutOfMemory) => Some(Strike::Error(failure(self.device, OUT_OF_MEMORY))),
+            Some(Fault::Lost) => {
+                self.lost = true;
+                Some(Strike::Error(failure(self.device, LOST)))
+            }
+            Some(_) => Some(Strike::Error(DeviceError::Forward { detail: "planted fault".into() })),
+        }
+    }
+}
+
+/// What a pass meets.
+pub(super) enum Strike {
+    /// It fails.
+    Error(DeviceError),
+    /// Its logits are to be no numbers.
+    NonFinite,
+}
+
+/// Passes an engine's results on, and planned faults.
+pub(super) struct FaultyEngine {
+    inner: Box<dyn Engine>,
+    strikes: Strikes,
     /// Whether the last pass was made to return what is no number: then another one in f32 is to be had, which may again.
     spoilt: bool,
 }
 
 impl FaultyEngine {
-    /// The twin of an engine that runs on `device`.
-    pub(super) fn new(inner: Box<dyn Engine>, plan: &Plan, device: DeviceId, faults: Faults) -> Self {
-        let names = plan.members.iter().map(|m| m.member.name.clone()).collect();
-        Self { inner, device, names, faults, lost: false, spoilt: false }
-    }
-
-    fn strike(&mut self, batch: &RawBatch, pass: Pass) -> Option<Fault> {
-        if self.lost {
-            return Some(Fault::Lost);
-        }
-        self.faults.pass(&format!("{} {} n{} {}", self.device, self.names[pass.member], batch.len(), batch.name))
+    /// The twin of an engine.
+    pub(super) fn new(inner: Box<dyn Engine>, strikes: Strikes) -> Self {
+        Self { inner, strikes, spoilt: false }
     }
 }
 
 impl Engine for FaultyEngine {
     fn forward(&mut self, pass: Pass, input: Input<'_>, precision: Precision) -> Result<Logits, DeviceError> {
         self.spoilt = false;
-        match self.strike(input.batch, pass) {
-            Some(Fault::OutOfMemory) => Err(failure(self.device, OUT_OF_MEMORY)),
-            Some(Fault::Lost) => {
-                self.lost = true;
-                Err(failure(self.device, LOST))
-            }
-            Some(Fault::NonFinite) => {
+        match self.strikes.strike(input.batch, pass) {
+            Some(Strike::Error(error)) => Err(error),
+            Some(Strike::NonFinite) => {
                 self.spoilt = true;
                 self.inner.forward(pass, input, precision).map(|logits| spoil(input.batch, logits))
             }
-            Some(_) => Err(DeviceError::Forward { detail: "planted fault".into() }),
             None => self.inner.forward(pass, input, precision),
         }
     }

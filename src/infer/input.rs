@@ -4,36 +4,37 @@ use super::batch::RawBatch;
 use crate::config::InputSpec;
 use crate::geom::Size;
 use crate::raster::PixelType;
+use crate::tensor::{Affine, InputRule};
 use crate::tiler::Border;
 use crate::zoo::spec::SizeRule;
 
 /// Prepares one member's input.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct InputPlan {
-    /// Position of each of the member's bands among those that were read.
-    planes: Vec<usize>,
-    spec: InputSpec,
-    rule: SizeRule,
-    border: Border,
-}
-
-/// `value * scale + offset` for one band and pixel type.
-#[derive(Clone, Copy)]
-struct Affine {
-    scale: f32,
-    offset: f32,
+    rule: InputRule,
+    size: SizeRule,
 }
 
 impl InputPlan {
     /// `read` are the bands that a raw batch holds, ascending; it must hold all of the member's.
     pub(super) fn new(spec: &InputSpec, read: &[u32], rule: SizeRule, border: Border) -> Self {
         let planes = spec.bands.iter().filter_map(|b| read.iter().position(|r| r == b)).collect();
-        Self { planes, spec: spec.clone(), rule, border }
+        let affine = spec.divide.iter().map(|(dtype, divide)| {
+            let bands = spec.mean.iter().zip(&spec.std);
+            (*dtype, bands.map(|(mean, std)| affine(*divide, *mean, *std)).collect())
+        });
+        Self { rule: InputRule { planes, affine: affine.collect(), border }, size: rule }
+    }
+
+    /// What is done to the pixels.
+    #[cfg(feature = "torch")]
+    pub(super) fn rule(&self) -> &InputRule {
+        &self.rule
     }
 
     /// The size of the network's input for a crop.
     pub(super) fn padded(&self, crop: Size) -> Size {
-        self.rule.padded(crop)
+        self.size.padded(crop)
     }
 
     /// Fills `into` with `[tile][band][row][column]`, f32, of the padded size: `(pixel / divide - mean) / std`, 0 where there is no
@@ -49,7 +50,7 @@ impl InputPlan {
 
     fn fill_as<T: bytemuck::Pod>(&self, batch: &RawBatch, into: &mut Vec<f32>, to_f32: impl Fn(T) -> f32) {
         let (crop, padded) = (batch.crop, self.padded(batch.crop));
-        let (area, n_planes) = (crop.len(), self.planes.len());
+        let (area, n_planes) = (crop.len(), self.rule.planes.len());
         into.clear();
         into.resize(batch.len() * n_planes * padded.len(), 0.0);
         let values: &[T] = batch.pixels.values();
@@ -59,7 +60,7 @@ impl InputPlan {
             }
             let valid = batch.valid_of(tile);
             for (idx, plane) in planes.chunks_exact_mut(padded.len().max(1)).enumerate() {
-                let start = (tile * batch.n_bands + self.planes[idx]) * area;
+                let start = (tile * batch.n_bands + self.rule.planes[idx]) * area;
                 let affine = self.affine(idx, batch.pixels.dtype());
                 fill_plane(&values[start..start + area], valid, crop, padded, plane, |v| {
                     to_f32(v) * affine.scale + affine.offset
@@ -69,11 +70,9 @@ impl InputPlan {
         }
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "computed in f64, applied in f32")]
+    /// Types without a divisor are refused when a run is planned.
     fn affine(&self, idx: usize, dtype: PixelType) -> Affine {
-        let divide = self.spec.divide.get(&dtype).copied().unwrap_or(1.0);
-        let (mean, std) = (self.spec.mean[idx], self.spec.std[idx]);
-        Affine { scale: (1.0 / (divide * std)) as f32, offset: (-mean / std) as f32 }
+        self.rule.affine.get(&dtype).map_or(Affine { scale: 1.0, offset: 0.0 }, |bands| bands[idx])
     }
 
     /// Extends the crop to the padded size: mirrored values, or what a pixel value of 0 becomes.
@@ -83,7 +82,7 @@ impl InputPlan {
         }
         let zero = self.affine(idx, dtype).offset;
         let width = padded.width as usize;
-        let source = |at: u32, length: u32| self.border.resolve(i64::from(at), length);
+        let source = |at: u32, length: u32| self.rule.border.resolve(i64::from(at), length);
         for row in plane.chunks_exact_mut(width).take(crop.height as usize) {
             for x in crop.width..padded.width {
                 row[x as usize] = source(x, crop.width).map_or(zero, |from| row[from as usize]);
@@ -97,6 +96,12 @@ impl InputPlan {
             }
         }
     }
+}
+
+/// `(value / divide - mean) / std` as one product and one sum.
+#[expect(clippy::cast_possible_truncation, reason = "computed in f64, applied in f32")]
+fn affine(divide: f64, mean: f64, std: f64) -> Affine {
+    Affine { scale: (1.0 / (divide * std)) as f32, offset: (-mean / std) as f32 }
 }
 
 /// Normalises one plane of a crop into the upper left of a padded plane; 0 where there is no data.

@@ -5,7 +5,8 @@
 //! (`combine`) is the device's, and a plan has one: stored logits and those of other devices go through it like a device's own.
 //!
 //! `host` is the device whose logits end in the machine's own memory. What a failed pass says about its device, `failure` reads from the
-//! text that comes with it; `faulty` fails on purpose.
+//! text that comes with it; `faulty` fails on purpose. `null` is the device that does nothing, to
+//! measure what feeds it.
 
 mod batch;
 mod combine;
@@ -15,10 +16,10 @@ mod error;
 mod failure;
 mod fake;
 mod faulty;
-mod gpu;
 mod host;
 mod input;
 mod logits;
+mod null;
 mod open;
 
 #[cfg(feature = "torch")]
@@ -31,9 +32,8 @@ mod torch_engine;
 pub use batch::{RawBatch, TileFault, TileResult};
 pub use device::{Device, Done, Known, PassRan, PassWork, Wanted, Work};
 pub use error::DeviceError;
-pub use gpu::Gpu;
 pub use logits::Logits;
 pub use open::{open_combiner, open_devices};
 #[cfg(feature = "torch")]
 pub use torch_engine::{OutputDrift, Probe};
-pub use torch_engine::{check_weights, cuda_devices, gpu, libtorch_version, torch_problem};
+pub use torch_engine::{check_weights, cuda_devices, device_memory, gpu, libtorch_version, matmul_rate, torch_problem};

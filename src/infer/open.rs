@@ -3,8 +3,9 @@
 use super::combine::Combiner;
 use super::engine::Engine;
 use super::fake::FakeEngine;
-use super::faulty::FaultyEngine;
+use super::faulty::{FaultyEngine, Strikes};
 use super::host::HostDevice;
+use super::null::NullDevice;
 use super::{Device, DeviceError, torch_engine};
 use crate::faults::Faults;
 use crate::plan::{BackendKind, DeviceId, Plan, Schedule};
@@ -19,12 +20,7 @@ pub fn open_devices(plan: &Plan, schedule: &Schedule, faults: &Faults) -> Result
         torch_engine::check_weights(plan)?;
     }
     let open = |(idx, device): (usize, &DeviceId)| {
-        let engine = engine(plan, *device, &schedule.assignment.held_by(idx))?;
-        let engine = match faults.is_empty() {
-            true => engine,
-            false => Box::new(FaultyEngine::new(engine, plan, *device, faults.clone())),
-        };
-        Ok(host(plan, engine, device.in_flight()))
+        open_device(plan, *device, &schedule.assignment.held_by(idx), Strikes::new(plan, *device, faults))
     };
     schedule.devices.iter().enumerate().map(open).collect()
 }
@@ -34,16 +30,26 @@ pub fn open_devices(plan: &Plan, schedule: &Schedule, faults: &Faults) -> Result
 /// # Errors
 /// When the device is missing.
 pub fn open_combiner(plan: &Plan, device: DeviceId) -> Result<Box<dyn Device>, DeviceError> {
-    Ok(host(plan, engine(plan, device, &[])?, 1))
+    open_device(plan, device, &[], None)
 }
 
-fn engine(plan: &Plan, device: DeviceId, members: &[usize]) -> Result<Box<dyn Engine>, DeviceError> {
-    match plan.backend {
-        BackendKind::Fake => Ok(Box::new(FakeEngine::new(plan))),
-        BackendKind::Torch => torch_engine::open(plan, device, members),
-    }
-}
-
-fn host(plan: &Plan, engine: Box<dyn Engine>, depth: usize) -> Box<dyn Device> {
-    Box::new(HostDevice::new(plan, engine, Combiner::of(plan), depth))
+fn open_device(
+    plan: &Plan,
+    device: DeviceId,
+    members: &[usize],
+    strikes: Option<Strikes>,
+) -> Result<Box<dyn Device>, DeviceError> {
+    let engine: Box<dyn Engine> = match (plan.backend, device) {
+        (BackendKind::Null, _) => return Ok(Box::new(NullDevice::new(plan, device.in_flight()))),
+        (BackendKind::Fake, _) => Box::new(FakeEngine::new(plan)),
+        (BackendKind::Torch, DeviceId::Cpu) => torch_engine::open(plan, device, members)?,
+        (BackendKind::Torch, DeviceId::Cuda(_) | DeviceId::CpuTensors) => {
+            return torch_engine::open_device(plan, device, members, strikes);
+        }
+    };
+    let engine = match strikes {
+        None => engine,
+        Some(strikes) => Box::new(FaultyEngine::new(engine, strikes)),
+    };
+    Ok(Box::new(HostDevice::new(plan, engine, Combiner::of(plan), device.in_flight())))
 }

@@ -1,13 +1,26 @@
 //! Stands in for the torch backend in builds without it.
 
-use super::DeviceError;
 use super::engine::Engine;
+use super::faulty::Strikes;
+use super::{Device, DeviceError};
+use crate::config::Precision;
 use crate::plan::{DeviceId, Plan};
+use crate::tensor::Gpu;
 
 const MISSING: &str = "this build of swath has no libtorch; build it with the feature `torch`, or use --backend fake";
 
 /// Fails: there is no libtorch.
 pub(super) fn open(_plan: &Plan, device: DeviceId, _held: &[usize]) -> Result<Box<dyn Engine>, DeviceError> {
+    Err(DeviceError::Missing { device, detail: MISSING.into() })
+}
+
+/// Fails, likewise.
+pub(super) fn open_device(
+    _plan: &Plan,
+    device: DeviceId,
+    _held: &[usize],
+    _strikes: Option<Strikes>,
+) -> Result<Box<dyn Device>, DeviceError> {
     Err(DeviceError::Missing { device, detail: MISSING.into() })
 }
 
@@ -30,7 +43,7 @@ pub fn cuda_devices() -> usize {
 ///
 /// # Errors
 /// Always.
-pub fn gpu(_number: usize) -> Result<crate::infer::Gpu, String> {
+pub fn gpu(_number: usize) -> Result<Gpu, String> {
     Err(MISSING.into())
 }
 
@@ -40,4 +53,14 @@ pub fn gpu(_number: usize) -> Result<crate::infer::Gpu, String> {
 /// Never.
 pub fn check_weights(_plan: &Plan) -> Result<(), DeviceError> {
     Ok(())
+}
+
+/// There is nothing to multiply with.
+pub fn matmul_rate(_device: DeviceId, _precision: Precision) -> Option<f64> {
+    None
+}
+
+/// There is no device with memory of its own.
+pub fn device_memory(_device: DeviceId) -> Option<(u64, u64)> {
+    None
 }

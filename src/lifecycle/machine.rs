@@ -14,6 +14,13 @@ pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// What the processor calls itself; empty where the system does not tell.
+pub(crate) fn processor() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    name.map(|(_, name)| name.trim().to_owned()).unwrap_or_default()
+}
+
 /// Name of the machine; empty where the system does not tell.
 pub(crate) fn host() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
@@ -53,6 +60,13 @@ pub(crate) fn has_nvidia_driver() -> bool {
 pub(crate) fn peak_rss() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     kib(&status, "VmHWM:").unwrap_or(0)
+}
+
+/// Lets [`peak_rss`] tell of what comes from here on, where the system can do that.
+pub(crate) fn forget_peak_rss() {
+    // 5 stands for the high-water mark (proc_pid_clear_refs(5)).
+    let file = std::fs::OpenOptions::new().write(true).open("/proc/self/clear_refs");
+    file.and_then(|mut file| std::io::Write::write_all(&mut file, b"5")).unwrap_or_default();
 }
 
 /// A figure in KiB of a `name: figure kB` text, in bytes.

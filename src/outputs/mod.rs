@@ -31,7 +31,7 @@ use crate::config::{Outputs, Pipeline};
 use crate::geom::Size;
 use crate::journal::KeyHasher;
 
-pub(crate) use png::constant_into;
+pub(crate) use png::{PngSetting, constant_into, encode_labels};
 
 /// Every kind. The mask comes first.
 pub static KINDS: [&dyn OutputKind; 2] = [&mask::Mask, &color::ColorPicture];

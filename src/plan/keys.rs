@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::{Concessions, MemberPlan, Pass, Plan, Plane, Tile, Unit, UnitGeometry, View};
+use super::{Concessions, MemberPlan, Pass, Plan, Plane, Tile, Unit, UnitGeometry};
+use crate::geom::View;
 use crate::geom::{PixelRect, Size};
 use crate::journal::{KeyHasher, StageKey};
 use crate::outputs::{OutputKind, kinds_of};
@@ -44,7 +45,8 @@ impl Keys {
             s.page.iter().fold(key, KeyHasher::value).finish()
         };
         let n_classes = plan.n_classes();
-        let combination = KeyHasher::new("combine").value(&plan.pipeline.combine).value(&plan.shares());
+        let all: Vec<usize> = (0..plan.passes.len()).collect();
+        let combination = KeyHasher::new("combine").value(&plan.pipeline.combine).value(&plan.shares().of(&all));
         Self {
             scenes: plan.scenes.iter().map(scene).collect(),
             passes: plan.passes.iter().map(|p| pass(plan, *p)).collect(),
@@ -137,6 +139,7 @@ fn pass(plan: &Plan, pass: Pass) -> StageKey {
     let member = member(plan, &plan.members[pass.member]);
     match pass.view {
         View::Identity => member,
+        view => KeyHasher::new("view").key(&member).text(view.name()).finish(),
     }
 }
 

@@ -26,10 +26,12 @@ pub enum BackendKind {
     Torch,
     /// A deterministic stand-in without libtorch, for tests and for measuring everything but the networks.
     Fake,
+    /// Nothing at all: planes of patches, to measure what feeds a device. No command but `bench` takes it.
+    Null,
 }
 
 impl BackendKind {
-    /// All of them.
+    /// Those that a person can name.
     pub const NAMED: [(&'static str, Self); 2] = [("torch", Self::Torch), ("fake", Self::Fake)];
 
     /// Its name on the command line and in reports.
@@ -37,6 +39,7 @@ impl BackendKind {
         match self {
             Self::Torch => "torch",
             Self::Fake => "fake",
+            Self::Null => "null",
         }
     }
 }
@@ -284,7 +287,8 @@ impl Plan {
                     * 4
                     * u64::from(self.pipeline.batch)
             };
-            self.members.iter().map(forward).max().unwrap_or(0) + self.members.iter().map(logits).sum::<u64>()
+            self.members.iter().map(forward).max().unwrap_or(0)
+                + self.passes.iter().map(|pass| logits(&self.members[pass.member])).sum::<u64>()
         };
         crops.iter().map(of_crop).max().unwrap_or(0)
     }

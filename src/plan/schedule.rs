@@ -14,13 +14,24 @@ pub enum DeviceId {
     Cpu,
     /// A GPU by number.
     Cuda(usize),
+    /// One core of this machine, on a GPU's way from pixels to planes: slower than [`Self::Cpu`], and there to try that way without a GPU.
+    CpuTensors,
 }
 
 impl DeviceId {
+    /// Which kind it is: devices of two kinds do not round alike.
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::CpuTensors => CPU_TENSORS,
+            Self::Cuda(_) => "cuda",
+        }
+    }
+
     /// Its number, where it is a GPU.
     pub const fn gpu(self) -> Option<usize> {
         match self {
-            Self::Cpu => None,
+            Self::Cpu | Self::CpuTensors => None,
             Self::Cuda(number) => Some(number),
         }
     }
@@ -29,10 +40,13 @@ impl DeviceId {
     pub const fn in_flight(self) -> usize {
         match self {
             Self::Cpu => 1,
-            Self::Cuda(_) => 2,
+            Self::Cuda(_) | Self::CpuTensors => 2,
         }
     }
 }
+
+/// What a core on a GPU's way is called.
+const CPU_TENSORS: &str = "cpu-tensors";
 
 impl std::str::FromStr for DeviceId {
     type Err = String;
@@ -40,6 +54,7 @@ impl std::str::FromStr for DeviceId {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
             None if text == "cpu" => Ok(Self::Cpu),
+            None if text == CPU_TENSORS => Ok(Self::CpuTensors),
             Some(("cuda", n)) => n.parse().map(Self::Cuda).map_err(|_| format!("`{n}` is not the number of a GPU")),
             _ => Err(format!("`{text}` is not a device; write cpu or cuda:0")),
         }
@@ -50,6 +65,7 @@ impl std::fmt::Display for DeviceId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Cpu => f.write_str("cpu"),
+            Self::CpuTensors => f.write_str(CPU_TENSORS),
             Self::Cuda(n) => write!(f, "cuda:{n}"),
         }
     }

@@ -2,13 +2,31 @@
 
 use crate::geom::{GeoTransform, Size};
 
+/// How a TIFF stores pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TiffLayout {
+    /// The compression's name in GDAL; LZW and DEFLATE are given the horizontal predictor.
+    pub compression: &'static str,
+    /// Whether it is cut into blocks of 256 x 256 pixels, or else into strips of a few rows.
+    pub tiled: bool,
+}
+
+impl TiffLayout {
+    /// What most programs for land images write today.
+    pub const COMMON: Self = Self { compression: "DEFLATE", tiled: true };
+}
+
 /// A raster to be written as a GeoTIFF.
 #[derive(Clone, Debug)]
 pub struct GeoTiff<'a> {
     /// Extent.
     pub size: Size,
+    /// Extent of the planes, which are laid side by side until the raster is full.
+    pub texture: Size,
     /// Planes of u8 bands one after another.
     pub planes: &'a [u8],
+    /// How they are stored.
+    pub layout: TiffLayout,
     /// Pixel to ground.
     pub transform: GeoTransform,
     /// EPSG code of the coordinate reference system.

@@ -28,7 +28,7 @@ mod decoder;
 
 pub use decoder::{Gdal, gdal_report, write_geotiff};
 pub use error::RasterError;
-pub use geotiff::{GdalError, GdalReport, GeoTiff};
+pub use geotiff::{GdalError, GdalReport, GeoTiff, TiffLayout};
 pub use header::{Mask, PixelType, SceneHeader};
 pub use identity::{Identity, check_regular_file};
 pub use isolated::{DecoderLimits, Isolated, STRIP_BYTES, serve};

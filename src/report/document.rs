@@ -160,6 +160,9 @@ pub struct StageLine {
     pub wait_in_percent: f64,
     /// Share waiting for the stages behind.
     pub wait_out_percent: f64,
+    /// Processor time of its workers in seconds, that of their child processes not included.
+    #[serde(default)]
+    pub cpu_seconds: f64,
 }
 
 /// The memory that was reserved, by cause, and what was used.

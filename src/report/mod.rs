@@ -3,6 +3,7 @@
 //! It takes plain values and knows nothing of stages or plans. A dead terminal or a closed pipe never stops a run: what cannot be
 //! printed while it works is dropped. A command's answer that cannot be printed is an error.
 
+mod bench;
 mod causes;
 mod diagnosis;
 mod document;
@@ -16,6 +17,10 @@ mod summary;
 mod watch;
 mod weights;
 
+pub use bench::{
+    BenchMachine, BenchReport, DecodeFigures, DecodeRow, EncodeFigures, EncodeRow, Figures, ForwardFigures, ForwardRow,
+    MatmulRate, RunFigures, StageFigures, StartUp,
+};
 pub use diagnosis::Diagnosis;
 pub use document::{
     BudgetReport, DeadlineReport, DeadlineStep, FailedScene, OutputFile, PackageReport, REPORT_FORMAT, ReducedScene,

@@ -219,12 +219,12 @@ pub(super) fn thousands(n: u64) -> String {
 }
 
 /// Columns as wide as their widest cell; the first and the last are flush left.
-fn table<const N: usize>(rows: &[[String; N]]) -> String {
+pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let mut text = String::new();
     for row in rows {
         let cells = row.iter().enumerate().map(|(column, cell)| {
-            let is_number = cell.starts_with(|c: char| c.is_ascii_digit());
+            let is_number = cell == "-" || cell.starts_with(|c: char| c.is_ascii_digit());
             match is_number {
                 true => format!("{cell:>w$}", w = width(column)),
                 false => format!("{cell:<w$}", w = width(column)),

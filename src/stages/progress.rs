@@ -1,6 +1,7 @@
 //! How far a run is.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// Counters for whoever watches, all passes together.
 #[derive(Debug, Default)]
@@ -21,6 +22,8 @@ pub struct Counts {
     pub decoded: u64,
     /// Records that were written: ends of scenes, results of stages.
     pub records: u64,
+    /// When the first tiles were.
+    pub first_tiles: Option<Instant>,
     /// Tiles and pixels that were counted in this pass.
     of_pass: [u64; 2],
 }
@@ -40,6 +43,7 @@ impl Progress {
 impl Counts {
     /// Counts tiles as good as classified: the networks have seen so many of their pixels, and the others were stored.
     pub(super) fn add_tiles(&mut self, tiles: u64, seen_pixels: u64, recalled_pixels: u64) {
+        self.first_tiles.get_or_insert_with(Instant::now);
         self.tiles += tiles;
         self.seen_pixels += seen_pixels;
         self.recalled_pixels += recalled_pixels;

@@ -9,14 +9,14 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 dir="${1:-$(mktemp -d)}" delay="${2:-110}"
-if [ -n "${SWATH:-}" ]; then                    # a build of your own: the folder with swath and examples/
+if [ -n "${SWATH:-}" ]; then                    # a build of your own: the folder with swath
     bin="$SWATH"
 else
     eval "$(bash run.sh env)"
-    cargo build --release --locked --quiet --bins --examples
+    cargo build --release --locked --quiet --bins
     bin="$CARGO_TARGET_DIR/release"
 fi
-[ -e "$dir/soak/s04999.tif" ] || "$bin/examples/bench_scenes" small "$dir/soak" 5000
+[ -e "$dir/soak/s04999.tif" ] || "$bin/swath" bench pipeline --backend fake --scenes 5000 --size 256x256 --keep "$dir/soak"
 rm -rf "$dir/out" "$dir/faults.log"
 export SWATH_FAKE_DELAY_MS="$delay" SWATH_FAULTS_LOG="$dir/faults.log"
 export SWATH_FAULTS="decode:error%300,decode:abort%450,device:oom%90,device:nan%400,device:error%907"

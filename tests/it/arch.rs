@@ -5,22 +5,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What each folder (or file) of `src` may use of the others.
-const ARROWS: [(&str, &[&str]); 25] = [
+const ARROWS: [(&str, &[&str]); 26] = [
     ("geom", &[]),
     ("tiler", &["geom"]),
     ("faults", &[]),
     ("exit", &[]),
     ("process", &[]),
-    ("flow", &["faults"]),
+    ("flow", &["faults", "process"]),
     ("atomic", &[]),
     ("words", &[]),
     ("raster", &["atomic", "faults", "geom", "process"]),
+    ("tensor", &["geom", "raster", "tiler"]),
     ("weights", &["atomic"]),
     ("zoo", &["atomic", "geom", "weights"]),
     ("config", &["raster", "tiler", "words", "zoo"]),
     ("journal", &["atomic"]),
     ("plan", &["atomic", "config", "geom", "journal", "outputs", "post", "raster", "tiler", "words", "zoo"]),
-    ("infer", &["config", "faults", "geom", "plan", "raster", "tiler", "weights", "zoo"]),
+    ("infer", &["config", "faults", "geom", "plan", "raster", "tensor", "tiler", "weights", "zoo"]),
     ("post", &["config", "geom"]),
     ("outputs", &["atomic", "config", "geom", "journal"]),
     ("package", &["atomic", "config", "geom", "outputs"]),
@@ -56,6 +57,8 @@ const ARROWS: [(&str, &[&str]); 25] = [
             "report",
             "stages",
             "synth",
+            "tensor",
+            "tiler",
             "weights",
             "words",
             "zoo",
@@ -68,6 +71,7 @@ const ARROWS: [(&str, &[&str]); 25] = [
             "config",
             "exit",
             "flow",
+            "geom",
             "infer",
             "lifecycle",
             "outputs",
@@ -88,8 +92,8 @@ const OUTSIDE: [&str; 5] = ["lib", "main", "program", "launcher", "build"];
 const OWNERS: [(&str, &[&str]); 18] = [
     ("libc", &["process/leave.rs"]),
     ("rustix", &["process/", "app/run/disk.rs"]),
-    ("tch", &["zoo/", "infer/torch/"]),
-    ("libloading", &["infer/torch/cuda.rs"]),
+    ("tch", &["infer/torch/", "tensor/", "zoo/"]),
+    ("libloading", &["tensor/cuda.rs", "tensor/timeline.rs", "zoo/layers/onednn.rs"]),
     ("gdal", &["raster/gdal/"]),
     ("tokio", &["lifecycle/"]),
     ("crossbeam_channel", &["flow/"]),
@@ -107,7 +111,8 @@ const OWNERS: [(&str, &[&str]); 18] = [
 ];
 
 /// Every file that has `unsafe` code, and why is written there.
-const UNSAFE: [&str; 2] = ["infer/torch/cuda.rs", "process/leave.rs"];
+const UNSAFE: [&str; 5] =
+    ["process/leave.rs", "tensor/cuda.rs", "tensor/staging.rs", "tensor/timeline.rs", "zoo/layers/onednn.rs"];
 
 /// The sources without their test modules, by path relative to `src`.
 fn sources() -> BTreeMap<String, String> {

@@ -144,6 +144,11 @@ fn door(name: &str) {
 }
 
 #[test]
+fn bench_says() {
+    door("bench");
+}
+
+#[test]
 fn run_says() {
     door("run");
 }

@@ -7,6 +7,8 @@
 
 mod arch;
 mod assign;
+mod bench;
+mod bundle;
 mod checkpoints;
 mod cli;
 mod dataflow;
@@ -44,7 +46,9 @@ mod set_up;
 mod standing;
 mod supervisor;
 mod support;
+mod tensors;
 mod told;
 mod tools;
+mod views;
 mod weights;
 mod zoo_contract;

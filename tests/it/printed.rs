@@ -8,7 +8,7 @@ use crate::support::command::{Workdir, with_scenes};
 const RUN: [&str; 8] = ["run", "p.toml", "-i", "in", "-o", "out", "--backend", "fake"];
 
 /// Every command whose answer goes to standard output, and needs no network.
-const ANSWERS: [&str; 15] = [
+const ANSWERS: [&str; 16] = [
     "plan p.toml -i in -o out --backend=fake",
     "plan p.toml -i in -o out --backend=fake --json",
     "eval out/masks --truth out/masks",
@@ -21,6 +21,7 @@ const ANSWERS: [&str; 15] = [
     "models list --json",
     "weights inspect w.safetensors",
     "weights diff w.safetensors w.safetensors --json",
+    "bench encode --side 16 --repeats 1",
     "doctor",
     "--help",
     "gc out",

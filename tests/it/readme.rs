@@ -155,7 +155,7 @@ fn commands(work: &Workdir) -> BTreeSet<String> {
         names.filter(|name| name != "help").collect::<BTreeSet<_>>()
     };
     let mut all = list(&[]);
-    for group in ["models", "weights"] {
+    for group in ["models", "weights", "bench"] {
         assert!(all.remove(group), "{group}");
         all.extend(list(&[group]).into_iter().map(|name| format!("{group} {name}")));
     }

@@ -49,8 +49,11 @@ fn need_of(plan: &Plan, scene: &Scene) -> u64 {
     let outputs = output_bytes(plan, scene, |_| true);
     let packed = output_bytes(plan, scene, |kind| kind.is_packed());
     let crop = scene.grid.crop();
-    let logits =
-        plan.members.iter().map(|m| m.member.spec.logit_size(crop).area() * u64::from(m.member.spec.classes) * 4);
+    let logits = plan
+        .passes
+        .iter()
+        .map(|pass| &plan.members[pass.member])
+        .map(|m| m.member.spec.logit_size(crop).area() * u64::from(m.member.spec.classes) * 4);
     let per_tile = keeps(Checkpoint::MemberLogits) * (logits.sum::<u64>() + crop.area());
     let labels = scene.header.size.area() * keeps(Checkpoint::Labels);
     let logits = scene.grid.n_tiles().saturating_mul(per_tile);

@@ -34,6 +34,12 @@ pub struct Ended {
     pub report: RunReport,
     /// The run directory.
     pub out: PathBuf,
+    /// When the devices were open, if any was needed.
+    pub devices_open: Option<Instant>,
+    /// When the first tiles had their labels.
+    pub first_tiles: Option<Instant>,
+    /// Time of all forward passes, all devices together.
+    pub passes: Duration,
 }
 
 /// Carries a job out, as far as it is not done already.
@@ -67,7 +73,10 @@ pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
     let explain = |e| disk::explain(e, &options.out, run.outstanding_bytes());
     done.map_err(explain)?;
     recorded.and(written.map_err(Error::from)).map_err(explain)?;
-    Ok(Ended { report: run.record.report, out: options.out.clone() })
+    let passes = run.board.pace.read().iter().map(|pass| pass.time).sum();
+    let first_tiles = run.board.progress.read().first_tiles;
+    let (devices_open, out) = (run.devices_open, options.out.clone());
+    Ok(Ended { report: run.record.report, out, devices_open, first_tiles, passes })
 }
 
 /// Tells what does not move, with the stage table, and ends the process.
@@ -177,6 +186,7 @@ struct Run<'a> {
     run: RunRecord,
     /// The schedule's devices, where something is left for networks to do.
     devices: Vec<Box<dyn Device>>,
+    devices_open: Option<Instant>,
     /// What goes wrong with them, and with the time, on purpose, counted over all passes.
     device_faults: Faults,
     clock_faults: Faults,
@@ -204,6 +214,7 @@ impl<'a> Run<'a> {
             true => open_devices(plan, &schedule, &device_faults).map_err(|e| not_opened(e, options))?,
             false => Vec::new(),
         };
+        let devices_open = (!devices.is_empty()).then(Instant::now);
         options.limits.clock.stop();
         let mut journal = open_journal(options, &digest)?;
         // What no longer holds is forgotten for good: a run that is stopped must not find it again.
@@ -241,6 +252,7 @@ impl<'a> Run<'a> {
             journal,
             run,
             devices,
+            devices_open,
             device_faults,
             clock_faults: options.faults.at("clock"),
             record,

@@ -1,18 +1,20 @@
 //! From a request to a job: what will be done, how, and with how much memory. Touches nothing.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Assign;
 use crate::app::Error;
 use crate::config::{ByteSize, Pipeline, Precision, Weights};
-use crate::infer::{self, DeviceError, Gpu};
+use crate::infer::{self, DeviceError};
 use crate::lifecycle::machine;
 use crate::plan::{
     BackendKind, Decode, DeviceId, MemberPlan, Plan, Planned, Planner, Promise, ScanOptions, Schedule, check_memory,
     doubts, scan,
 };
 use crate::raster::{DecoderLimits, Gdal, Isolated, OpenSource, gdal_report};
+use crate::tensor::Gpu;
 use crate::weights;
 use crate::words::format_bytes;
 
@@ -210,21 +212,26 @@ fn default_devices(backend: BackendKind, cores: usize) -> Vec<DeviceId> {
 
 /// What decides the bytes: neither CPUs and GPUs nor GPUs of different kinds round alike, so a run keeps to one kind. A GPU that does not
 /// answer says nothing: whether it is to be had is looked at later.
-fn device_class(devices: &[DeviceId], backend: BackendKind) -> Result<String, Error> {
-    let gpus: Vec<usize> = devices.iter().filter_map(|device| device.gpu()).collect();
-    match gpus.len() {
-        0 => return Ok("cpu".into()),
-        n if n == devices.len() => {}
-        _ => {
-            let text = "--devices mixes cpu and cuda, which do not give the same bytes; name one kind";
-            return Err(Error::Usage(text.into()));
-        }
+pub(in crate::app) fn device_class(devices: &[DeviceId], backend: BackendKind) -> Result<String, Error> {
+    let kinds: BTreeSet<&str> = devices.iter().map(|device| device.kind()).collect();
+    if kinds.len() > 1 {
+        let kinds = kinds.into_iter().collect::<Vec<_>>().join(" and ");
+        let text = format!("--devices mixes {kinds}, which do not give the same bytes; name one kind");
+        return Err(Error::Usage(text));
     }
-    if backend == BackendKind::Fake {
+    let gpus: Vec<usize> = devices.iter().filter_map(|device| device.gpu()).collect();
+    if gpus.is_empty() {
+        return Ok(devices.first().unwrap_or(&DeviceId::Cpu).kind().to_owned());
+    }
+    if backend != BackendKind::Torch {
         return Ok("cuda".into());
     }
     let answers = gpus.into_iter().filter_map(|number| Some((number, infer::gpu(number).ok()?)));
     one_class(&answers.collect::<Vec<_>>())
+}
+
+fn is_gpu(device_class: &str) -> bool {
+    device_class.starts_with(DeviceId::Cuda(0).kind())
 }
 
 /// The class that these GPUs have in common.
@@ -242,7 +249,11 @@ fn one_class(gpus: &[(usize, Gpu)]) -> Result<String, Error> {
     }
 }
 
-fn members(pipeline: &Pipeline, backend: BackendKind, device_class: &str) -> Result<Vec<MemberPlan>, Error> {
+pub(in crate::app) fn members(
+    pipeline: &Pipeline,
+    backend: BackendKind,
+    device_class: &str,
+) -> Result<Vec<MemberPlan>, Error> {
     let plan = |member: &crate::config::Member| {
         let failed = |source| Error::Weights { member: member.name.clone(), source };
         let digest = match &member.weights {
@@ -250,9 +261,9 @@ fn members(pipeline: &Pipeline, backend: BackendKind, device_class: &str) -> Res
             Weights::Seed(seed) => format!("seed {seed}"),
         };
         let resolved_precision = match member.precision {
-            _ if backend == BackendKind::Fake => Precision::F32,
+            _ if backend != BackendKind::Torch => Precision::F32,
             // Half precision would convert a program's integers as well.
-            Precision::Auto if device_class == "cpu" || member.spec.script.is_some() => Precision::F32,
+            Precision::Auto if !is_gpu(device_class) || member.spec.script.is_some() => Precision::F32,
             Precision::Auto => Precision::F16,
             named @ (Precision::F32 | Precision::F16 | Precision::BF16) => named,
         };
@@ -285,7 +296,7 @@ fn fit_workers(schedule: &mut Schedule, planned: &Planned, assign: &Assign) -> R
 fn warnings(planned: &Planned, promise: &Promise) -> Vec<String> {
     let mut warnings = Vec::new();
     let slow = |m: &&MemberPlan| {
-        planned.plan.device_class == "cpu" && matches!(m.resolved_precision, Precision::F16 | Precision::BF16)
+        !is_gpu(&planned.plan.device_class) && matches!(m.resolved_precision, Precision::F16 | Precision::BF16)
     };
     for member in planned.plan.members.iter().filter(slow) {
         let name = &member.member.name;

@@ -229,10 +229,10 @@ impl ReportBuilder {
             let passes = plan.units_of(*scene).map(|unit| concessions.passes_of(unit, plan.passes.len()));
             let passes: Vec<Vec<usize>> = passes.collect();
             if passes.iter().any(|own| own.len() < plan.passes.len()) {
-                let sees = |name: &str, own: &[usize]| plan.members_of(own).iter().any(|own| own == name);
+                let sees = |name: &str, own: &[usize]| plan.names_of(own).iter().any(|own| own == name);
                 let of = |name: &str| passes.iter().filter(|own| sees(name, own)).count() as u64;
-                let names = plan.members.iter().map(|m| m.member.name.clone());
-                entry.members = names.map(|name| (name.clone(), of(&name))).collect();
+                let all: Vec<usize> = (0..plan.passes.len()).collect();
+                entry.members = plan.names_of(&all).into_iter().map(|name| (name.clone(), of(&name))).collect();
             }
         }
         conceded.retain(|_, entry| !entry.single_tiles.is_empty() || !entry.members.is_empty());
@@ -247,7 +247,7 @@ impl ReportBuilder {
             if let Conceded::FewerPasses { passes, seconds, .. } = conceded {
                 let passes: Vec<usize> = passes.iter().map(|pass| *pass as usize).collect();
                 let elapsed = Duration::try_from_secs_f64(*seconds).unwrap_or_default();
-                self.step(elapsed, conceded.n_units(), &plan.members_of(&passes));
+                self.step(elapsed, conceded.n_units(), &plan.names_of(&passes));
             }
         }
     }
@@ -289,6 +289,7 @@ impl ReportBuilder {
             busy_percent: busy(s),
             wait_in_percent: s.percent(s.wait_in, wall),
             wait_out_percent: s.percent(s.wait_out, wall),
+            cpu_seconds: s.cpu.as_secs_f64(),
         };
         self.report.stages = stages.iter().map(line).collect();
     }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Body, TorchMember, explain, refused, target};
+use super::member::TorchMember;
+use super::{explain, refused, target};
 use crate::config::classes::ClassId;
 use crate::config::{Combine, Weights};
 use crate::infer::DeviceError;
@@ -12,7 +13,7 @@ use crate::infer::combine::Combiner;
 use crate::infer::failure::failure;
 use crate::infer::input::InputPlan;
 use crate::infer::logits::Logits;
-use crate::plan::{DeviceId, Plan, Plane};
+use crate::plan::{DeviceId, Plan, Plane, Shares};
 use crate::weights::layout::Layout;
 use crate::zoo::layers::scope::Purpose;
 use crate::zoo::registry::{self, Built};
@@ -58,13 +59,13 @@ impl Probe {
             return Err(failed("it has a seed, no file".to_owned()));
         };
         let built = registry::build(spec, Purpose::Inference, target(device)).map_err(|e| failed(e.to_string()))?;
-        let Built { mut store, layout, network } = built;
+        let Built { mut store, layout, network, .. } = built;
         let values = store::values(&layout, path).map_err(|e| failed(refused(e, spec)))?;
         store.freeze();
         let inputs = InputPlan::new(&planned.member.input, &plan.bands, spec.size_rule(), plan.pipeline.tiling.border);
         let precision = planned.resolved_precision;
-        super::convert(&store, precision).map_err(|e| failed(e.to_string()))?;
-        let member = TorchMember { spec: spec.clone(), precision, body: Body::Known { store, network } };
+        let mut member = TorchMember::of(spec, device, store, network);
+        member.convert(precision)?;
         let (answers, input) = (Vec::new(), Vec::new());
         let mut probe = Self { device, member, layout, weights: values, tiles, answers, inputs, input };
         probe.set(|_| None)?;
@@ -104,7 +105,7 @@ impl Probe {
     }
 
     fn set(&mut self, mut changed: impl FnMut(&str) -> Option<Vec<f32>>) -> Result<(), DeviceError> {
-        let Body::Known { store, .. } = &self.member.body else { return Ok(()) };
+        let Some(store) = self.member.store() else { return Ok(()) };
         let own = &self.weights;
         let set = store::assign(store, &self.layout, |name, _| {
             changed(name).unwrap_or_else(|| own.get(name).cloned().unwrap_or_default())
@@ -114,7 +115,7 @@ impl Probe {
 
     fn run(&mut self, tile: &RawBatch) -> Result<Logits, DeviceError> {
         self.inputs.fill(tile, &mut self.input);
-        self.member.forward(&self.input, tile.len(), self.inputs.padded(tile.crop), self.device)
+        self.member.forward(&self.input, tile.len(), self.inputs.padded(tile.crop))
     }
 }
 
@@ -125,7 +126,7 @@ fn is_finite(tile: &RawBatch, logits: &Logits) -> bool {
 
 /// Classes of what each tile owns.
 fn labels(tile: &RawBatch, logits: &Logits) -> Vec<Vec<ClassId>> {
-    let combiner = Combiner::new(Combine::Logits, vec![1.0], vec![Plane::Labels]);
+    let combiner = Combiner::new(Combine::Logits, Shares::of_members([1.0]), vec![Plane::Labels]);
     let forwards = [(0, logits.clone())];
     tile.kept.iter().enumerate().flat_map(|(idx, kept)| combiner.planes(&forwards, idx, *kept).0).collect()
 }

@@ -1,10 +1,15 @@
 //! Rows of labels to a PNG of samples.
 
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use png::EncodingError;
 
 use super::OutputError;
-use super::rows::{FileRows, PixelFormat};
+use super::rows::{CHUNK, FileRows, PixelFormat};
+use super::setting::PngSetting;
 use crate::atomic::WrittenFile;
+use crate::config::MaskDepth;
 use crate::config::classes::{ClassId, NODATA_LABEL};
 use crate::geom::Size;
 use crate::outputs::RowWriter;
@@ -96,6 +101,22 @@ impl LabelPng {
     }
 }
 
+/// Labels as a grey PNG of 8 bits in memory, with any setting, row by row as files are written.
+pub(crate) fn encode_labels(labels: &[ClassId], size: Size, setting: PngSetting) -> Result<Vec<u8>, OutputError> {
+    let mut out = Vec::new();
+    let mut encode = || -> Result<(), EncodingError> {
+        let mut png = PixelFormat::Grey(MaskDepth::Eight).begin_with(&mut out, size, setting)?;
+        let mut rows = png.stream_writer_with_size(CHUNK)?;
+        for row in labels.chunks_exact(size.width as usize) {
+            rows.write_all(row)?;
+        }
+        rows.finish()?;
+        png.finish()
+    };
+    encode().map_err(|source| OutputError::Encode { path: PathBuf::from("memory"), size, source })?;
+    Ok(out)
+}
+
 impl RowWriter for LabelPng {
     fn push(&mut self, planes: &[&[u8]]) -> Result<(), OutputError> {
         planes.iter().try_for_each(|labels| Self::push(self, labels))
@@ -111,7 +132,6 @@ mod tests {
     use sha2::{Digest, Sha256};
 
     use super::*;
-    use crate::config::MaskDepth;
     use crate::config::classes::{Class, ClassTable, Color, Nodata};
     use crate::outputs::{color, mask};
 
@@ -161,6 +181,23 @@ mod tests {
                 assert_eq!((picture.width(), picture.height()), (size.width, size.height));
                 assert!(held.into_iter().eq(wanted), "{size} {depth:?}");
             }
+        }
+    }
+
+    #[test]
+    fn every_setting_writes_the_same_picture() {
+        let size = Size::new(120, 90);
+        let labels: Vec<u8> =
+            (0..90_u32).flat_map(|y| (0..120_u32).map(move |x| u8::from((x / 17 + y / 13) % 3 == 0))).collect();
+        assert!(PngSetting::ALL.iter().any(|setting| setting.name == PngSetting::USED.name));
+        for setting in PngSetting::ALL {
+            let bytes = encode_labels(&labels, size, setting).unwrap();
+            let mut reader = crate::outputs::MaskReader::from_reader(bytes.as_slice(), Path::new("x.png")).unwrap();
+            let (mut row, mut all) = (Vec::new(), Vec::new());
+            while reader.next_row(&mut row).unwrap() {
+                all.extend(row.iter().map(|value| u8::try_from(*value).unwrap()));
+            }
+            assert!(all == labels, "{}", setting.name);
         }
     }
 

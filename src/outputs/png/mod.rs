@@ -4,11 +4,14 @@ mod constant;
 mod labels;
 mod read;
 mod rows;
+mod setting;
 
 pub use constant::constant;
 pub(crate) use constant::constant_into;
 pub use labels::LabelPng;
+pub(crate) use labels::encode_labels;
 pub use read::MaskReader;
 pub(super) use rows::PixelFormat;
+pub(crate) use setting::PngSetting;
 
 use super::OutputError;

@@ -4,9 +4,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use png::{BitDepth, ColorType, Compression, Encoder, EncodingError, StreamWriter};
+use png::{BitDepth, ColorType, Encoder, EncodingError, StreamWriter};
 
 use super::OutputError;
+use super::setting::PngSetting;
 use crate::atomic::{AtomicFile, Hashed, WriteError, WrittenFile};
 use crate::config::MaskDepth;
 use crate::geom::Size;
@@ -33,11 +34,19 @@ impl PixelFormat {
     }
 
     /// Starts a PNG: all before the pixels.
-    ///
-    /// Fast is the compressor made for PNG with the filter chosen per row; without a filter masks hardly compress.
     pub(super) fn begin<W: Write>(&self, out: W, size: Size) -> Result<png::Writer<W>, EncodingError> {
+        self.begin_with(out, size, PngSetting::USED)
+    }
+
+    /// The same with other settings than those of runs.
+    pub(super) fn begin_with<W: Write>(
+        &self,
+        out: W,
+        size: Size,
+        setting: PngSetting,
+    ) -> Result<png::Writer<W>, EncodingError> {
         let mut encoder = Encoder::new(out, size.width, size.height);
-        encoder.set_compression(Compression::Fast);
+        setting.apply(&mut encoder);
         match self {
             Self::Grey(depth) => {
                 encoder.set_color(ColorType::Grayscale);

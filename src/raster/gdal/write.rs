@@ -10,7 +10,10 @@ use super::errors;
 use crate::atomic::AtomicFile;
 use crate::raster::{GdalError, GeoTiff};
 
-/// Writes a deflate-compressed, tiled, georeferenced GeoTIFF of u8 bands.
+/// Rows that are written at once: those of a block.
+const ROWS: usize = 256;
+
+/// Writes a georeferenced GeoTIFF of u8 bands.
 ///
 /// # Errors
 /// When GDAL or the file system refuses.
@@ -33,22 +36,35 @@ fn failed(operation: &'static str, error: &crate::atomic::WriteError) -> GdalErr
 
 fn write_dataset(path: &Path, raster: &GeoTiff<'_>) -> gdal::errors::Result<()> {
     let (width, height) = (raster.size.width as usize, raster.size.height as usize);
-    let n_bands = raster.planes.len() / raster.size.len();
-    let options = RasterCreationOptions::from_iter([
-        "TILED=YES",
-        "BLOCKXSIZE=256",
-        "BLOCKYSIZE=256",
-        "COMPRESS=DEFLATE",
-        "PREDICTOR=2",
-        "INTERLEAVE=PIXEL",
-    ]);
+    let n_bands = raster.planes.len() / raster.texture.len();
+    let compress = format!("COMPRESS={}", raster.layout.compression);
+    let mut options = RasterCreationOptions::from_iter([compress.as_str(), "INTERLEAVE=PIXEL", "BIGTIFF=IF_SAFER"]);
+    if raster.layout.tiled {
+        ["TILED=YES", "BLOCKXSIZE=256", "BLOCKYSIZE=256"]
+            .map(|option| options.add_string(option))
+            .into_iter()
+            .collect::<Result<(), _>>()?;
+    }
+    if raster.layout.compression != "NONE" {
+        options.add_string("PREDICTOR=2")?;
+    }
     let driver = DriverManager::get_driver_by_name("GTiff")?;
     let mut dataset = driver.create_with_band_type_with_options::<u8, _>(path, width, height, n_bands, &options)?;
     dataset.set_geo_transform(&raster.transform.0)?;
     dataset.set_spatial_ref(&SpatialRef::from_epsg(raster.epsg)?)?;
-    for (idx, plane) in raster.planes.chunks_exact(raster.size.len()).enumerate() {
-        let mut buffer = Buffer::new((width, height), plane.to_vec());
-        dataset.rasterband(idx + 1)?.write((0, 0), (width, height), &mut buffer)?;
+    let (texture_width, texture_height) = (raster.texture.width as usize, raster.texture.height as usize);
+    for y in (0..height).step_by(ROWS) {
+        let n_rows = ROWS.min(height - y);
+        for (idx, plane) in raster.planes.chunks_exact(raster.texture.len()).enumerate() {
+            let row = |y: usize| &plane[y % texture_height * texture_width..][..texture_width];
+            let rows = (y..y + n_rows).flat_map(|y| row(y).iter().copied().cycle().take(width)).collect();
+            let mut buffer = Buffer::new((width, n_rows), rows);
+            dataset.rasterband(idx + 1)?.write(
+                (0, isize::try_from(y).unwrap_or(isize::MAX)),
+                (width, n_rows),
+                &mut buffer,
+            )?;
+        }
     }
     dataset.close()
 }

@@ -37,6 +37,16 @@ impl NetworkSpec {
         self.row().map_or([0; 2], |row| [row.7 * 1_000_000, row.8 * 1_000_000])
     }
 
+    /// Multiply-accumulate operations on an image of this size, with 15 classes; none where nobody has counted them.
+    ///
+    /// A convolution's grow with the area, those of attention between all positions with its square: the two counts tell how many are which.
+    pub fn macs_at(&self, size: Size) -> Option<f64> {
+        let [small, large] = self.macs().map(|macs| macs as f64);
+        let quadratic = (large - 4.0 * small) / 12.0;
+        let area = size.area() as f64 / (512.0 * 512.0);
+        (small > 0.0).then_some((small - quadratic) * area + quadratic * area * area)
+    }
+
     /// Rough peak, in bytes, of what an f32 forward pass on the CPU holds beside weights and input.
     ///
     /// `batch` images of `size` network pixels. For planning: it errs on the high side, most for batches of small images. Measured as the

@@ -124,10 +124,11 @@ impl Ran {
 /// A GeoTIFF of u8 bands, through swath's own writer.
 pub(crate) fn geotiff(path: &Path, size: swath::geom::Size, planes: &[u8]) {
     use swath::geom::GeoTransform;
-    use swath::raster::{GeoTiff, write_geotiff};
+    use swath::raster::{GeoTiff, TiffLayout, write_geotiff};
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let transform = GeoTransform::north_up(500_000.0, 5_400_000.0, 0.5);
-    write_geotiff(path, &GeoTiff { size, planes, transform, epsg: 32632 }).unwrap();
+    write_geotiff(path, &GeoTiff { size, texture: size, planes, layout: TiffLayout::COMMON, transform, epsg: 32632 })
+        .unwrap();
 }
 
 /// The processes that a process, any of its threads, has started.

@@ -140,7 +140,7 @@ impl Run<'_> {
                     return Ok(());
                 }
                 let plan = self.board.plan();
-                names = plan.members_of(&plan.keeping(passes));
+                names = plan.names_of(&plan.keeping(passes));
                 self.record.step(elapsed, conceded.n_units(), &names);
                 TimeStep::FewerMembers { parts: conceded.n_units() as u64, members: &names, fits }
             }

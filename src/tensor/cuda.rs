@@ -8,10 +8,13 @@ use std::sync::OnceLock;
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_LOCAL, RTLD_NOW, Symbol};
 
-use crate::infer::Gpu;
+use super::Gpu;
 
-/// Number of CUDA devices, or why there are none.
-pub(super) fn device_count() -> Result<i64, String> {
+/// Number of CUDA devices.
+///
+/// # Errors
+/// Why there are none.
+pub fn device_count() -> Result<i64, String> {
     static OPENED: OnceLock<Result<Library, String>> = OnceLock::new();
     let opened = OPENED.get_or_init(open);
     match opened {
@@ -27,7 +30,7 @@ pub(super) fn device_count() -> Result<i64, String> {
 fn open() -> Result<Library, String> {
     // SAFETY: libtorch_cuda.so belongs to the libtorch that this program is linked with; its initialisers only register kernels.
     let library = unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_GLOBAL) };
-    library.map_err(|e| explain(&super::explain(&e)))
+    library.map_err(|e| explain(&with_source(&e)))
 }
 
 /// Why there is no CUDA: the usual reason in three words, any other one as the system tells it.
@@ -39,7 +42,10 @@ fn explain(error: &str) -> String {
 }
 
 /// What the GPU of this number is, as libtorch counts them.
-pub(super) fn gpu(number: usize) -> Result<Gpu, String> {
+///
+/// # Errors
+/// When there is none, or the driver does not tell.
+pub fn gpu(number: usize) -> Result<Gpu, String> {
     match device_count()? {
         count if usize::try_from(count).is_ok_and(|count| number < count) => {}
         count => return Err(format!("libtorch finds {count} CUDA devices")),
@@ -74,7 +80,7 @@ impl Driver {
     fn open() -> Result<Self, String> {
         // SAFETY: libcuda.so.1 is the driver's; libtorch's CUDA library, which is open by now, depends on it.
         let library = unsafe { Library::open(Some("libcuda.so.1"), RTLD_NOW | RTLD_LOCAL) };
-        let driver = Self { library: library.map_err(|e| super::explain(&e))? };
+        let driver = Self { library: library.map_err(|e| with_source(&e))? };
         // SAFETY: as cuda.h declares it; it may be called more than once.
         let init: Symbol<unsafe extern "C" fn(c_uint) -> c_int> = unsafe { driver.function(b"cuInit\0") }?;
         // SAFETY: the flags must be 0.
@@ -122,10 +128,15 @@ impl Driver {
     #[expect(unsafe_code, reason = "the caller knows the type")]
     unsafe fn function<T>(&self, name: &[u8]) -> Result<Symbol<T>, String> {
         // SAFETY: as the caller promises.
-        unsafe { self.library.get(name) }.map_err(|e| super::explain(&e))
+        unsafe { self.library.get(name) }.map_err(|e| with_source(&e))
     }
 }
 
 fn status(function: &str, status: c_int) -> Result<(), String> {
     if status == 0 { Ok(()) } else { Err(format!("the NVIDIA driver's {function} fails with error {status}")) }
+}
+
+/// An error of the loader with the system's own words.
+fn with_source(error: &libloading::Error) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }

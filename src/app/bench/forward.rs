@@ -1,0 +1,419 @@
+//! `swath bench forward`: what a network takes for a crop, through the devices that runs use.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{random, report, spread};
+use crate::app::Error;
+use crate::app::models::sized;
+use crate::app::run::{device_class, members};
+use crate::config::classes::{ClassId, ClassTable};
+use crate::config::{InputSpec, Member, Package, Pipeline, Precision, Weights};
+use crate::faults::Faults;
+use crate::geom::{PixelRect, Size, View};
+use crate::infer::{self, Device, DeviceError, Done, Known, PassWork, RawBatch, TileFault, Wanted, Work, open_devices};
+use crate::lifecycle::machine;
+use crate::plan::{
+    Assignment, BackendKind, Decode, DeviceId, MemberPlan, Plan, Planner, Scanned, ScannedScene, Schedule,
+};
+use crate::raster::{MemoryRaster, MemorySource, PixelBuf, PixelType};
+use crate::report::{self as told, BenchReport, Event, ForwardFigures, ForwardRow, MatmulRate};
+use crate::synth::class_table;
+use crate::tiler::{Border, Strategy, Tiling};
+use crate::zoo::spec::{Network, NetworkSpec, SpecTable};
+
+/// What `swath bench forward` is asked.
+#[derive(Clone, Debug)]
+pub struct ForwardRequest {
+    /// A pipeline file, or the name of a network.
+    pub what: PathBuf,
+    /// What runs them.
+    pub backend: BackendKind,
+    /// One after the other; none for the first GPU, or else a core.
+    pub devices: Option<Vec<DeviceId>>,
+    /// Crops per pass.
+    pub batches: Vec<u32>,
+    /// Arithmetic; none for f32 on a core, f16 and f32 on a GPU.
+    pub precisions: Option<Vec<Precision>>,
+    /// Side of the crops in pixels.
+    pub side: u32,
+    /// Passes that count; none for a few on a core, more on a GPU.
+    pub repeats: Option<usize>,
+}
+
+/// Inputs that take turns: the same one again and again would be in the caches, and zeros are cheap for the multipliers.
+const INPUTS: usize = 3;
+
+/// Times each network.
+///
+/// # Errors
+/// When there is no such network or pipeline, or a device or weights cannot be used. What a device has no memory for is in the rows.
+pub fn forward(request: &ForwardRequest) -> Result<BenchReport<ForwardFigures>, Error> {
+    let pipeline = subject(&request.what)?;
+    let devices = request.devices.clone().unwrap_or_else(|| default_devices(request.backend));
+    let mut batches = request.batches.clone();
+    batches.sort_unstable();
+    batches.dedup();
+    let on_gpu = devices.iter().any(|device| device.gpu().is_some());
+    let (warm_ups, repeats) = if on_gpu { (INPUTS, 20) } else { (1, INPUTS) };
+    let bench = Bench {
+        request,
+        pipeline,
+        batches,
+        warm_ups,
+        repeats: request.repeats.unwrap_or(repeats),
+        inputs: inputs(request.side, request.batches.iter().copied().max().unwrap_or(1)),
+    };
+    let mut figures = ForwardFigures {
+        backend: request.backend.name(),
+        side: request.side,
+        warm_ups: bench.warm_ups,
+        repeats: bench.repeats,
+        matmul: Vec::new(),
+        rows: Vec::new(),
+    };
+    let mut seen = Vec::new();
+    for device in devices {
+        if !seen.contains(&device) {
+            bench.device(device, &mut figures)?;
+            seen.push(device);
+        }
+    }
+    Ok(report("forward", figures))
+}
+
+/// The pipeline, or one of a single network with random weights.
+fn subject(what: &Path) -> Result<Pipeline, Error> {
+    let is_file = what.exists() || what.extension().is_some_and(|e| e.eq_ignore_ascii_case("toml"));
+    if is_file {
+        return Ok(Pipeline::load(what, &[])?);
+    }
+    let name = what.display().to_string();
+    let table = SpecTable::named(&name).map_err(|e| Error::Usage(e.to_string()))?;
+    if table.network == Network::Backbone {
+        return Err(Error::Usage(format!(
+            "`{name}` is a feature extractor without a decoder, which no run uses; name a network on it, such as deeplabv3plus/resnet34"
+        )));
+    }
+    let spec = sized(&table)?;
+    let bands: Vec<u32> = (1..=spec.bands).collect();
+    let input = InputSpec {
+        divide: [(PixelType::U8, 255.0)].into(),
+        mean: vec![0.5; bands.len()],
+        std: vec![0.25; bands.len()],
+        bands,
+    };
+    let member =
+        Member { name, spec, weights: Weights::Seed(1), sha256: None, weight: 1.0, precision: Precision::Auto, input };
+    Ok(Pipeline {
+        tiling: Tiling { whole_max: 0, strategy: Strategy::Whole, dilation: 0, border: Border::Reflect },
+        members: vec![member],
+        views: vec![View::Identity],
+        combine: Default::default(),
+        batch: 1,
+        unit_max: u64::MAX,
+        classes: ClassTable::new(class_table(), None).map_err(|e| Error::Internal(e.to_string()))?,
+        post: Default::default(),
+        outputs: Default::default(),
+        package: Package::default(),
+        checkpoints: Vec::new(),
+    })
+}
+
+fn default_devices(backend: BackendKind) -> Vec<DeviceId> {
+    let has_gpu = backend == BackendKind::Torch && infer::cuda_devices() > 0;
+    vec![if has_gpu { DeviceId::Cuda(0) } else { DeviceId::Cpu }]
+}
+
+/// Random bytes for a batch of crops with some bands, which the pipeline says.
+type Noise = Vec<u64>;
+
+/// One per turn.
+fn inputs(side: u32, batch: u32) -> Vec<Noise> {
+    // The bands beyond the first three are the first ones again.
+    let words = (u64::from(side) * u64::from(side) * 3 * u64::from(batch)).div_ceil(8);
+    (0..INPUTS as u64).map(|seed| random(seed).take(usize::try_from(words).unwrap_or(0)).collect()).collect()
+}
+
+struct Bench<'a> {
+    request: &'a ForwardRequest,
+    pipeline: Pipeline,
+    /// Ascending.
+    batches: Vec<u32>,
+    warm_ups: usize,
+    repeats: usize,
+    inputs: Vec<Noise>,
+}
+
+/// What some passes gave.
+#[derive(Default)]
+struct Passes {
+    times: Vec<Duration>,
+    /// Of all of them, by the clock.
+    wall: Duration,
+    reruns: u64,
+    /// By input: the labels of its first crops, as many as the smallest batch has. None where the network gave none.
+    labels: [Option<Vec<ClassId>>; INPUTS],
+    fault: Option<TileFault>,
+}
+
+impl Bench<'_> {
+    /// All rows of a device.
+    fn device(&self, device: DeviceId, figures: &mut ForwardFigures) -> Result<(), Error> {
+        let on_gpu = device.gpu().is_some();
+        let default = if on_gpu { vec![Precision::F16, Precision::F32] } else { vec![Precision::F32] };
+        let mut precisions = self.request.precisions.clone().unwrap_or(default);
+        precisions.dedup();
+        let class = device_class(&[device], self.request.backend)?;
+        let planned = members(&self.pipeline, self.request.backend, &class)?;
+        let taken = used(device);
+        let mut rates = Vec::new();
+        for precision in &precisions {
+            let rate = match self.request.backend {
+                BackendKind::Torch => infer::matmul_rate(device, *precision),
+                BackendKind::Fake | BackendKind::Null => None,
+            };
+            rates.push(rate);
+            let (device, precision) = (device.to_string(), name(*precision));
+            figures.matmul.extend(rate.map(|rate| MatmulRate { device, precision, tflops: rate / 1e12 }));
+        }
+        for member in planned {
+            let reference = self.reference(device, &class, &member)?;
+            for (precision, rate) in precisions.iter().zip(&rates) {
+                let member = MemberPlan { resolved_precision: *precision, ..member.clone() };
+                let plan = self.plan(&class, member)?;
+                let mut opened = self.open(&plan, device)?;
+                for batch in &self.batches {
+                    machine::forget_peak_rss();
+                    let passes = self.passes(opened.as_mut(), &plan, *batch, self.warm_ups, self.repeats);
+                    let mut row = self.row(&plan, device, *batch, *rate, passes, &reference)?;
+                    row.peak_bytes = used(device).map_or_else(machine::peak_rss, |now| now - taken.unwrap_or(0));
+                    tell(&row);
+                    figures.rows.push(row);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The labels that f32 gives.
+    fn reference(&self, device: DeviceId, class: &str, member: &MemberPlan) -> Result<Passes, Error> {
+        let only_f32 = self.request.precisions.as_deref().map_or(device.gpu().is_none(), |all| all == [Precision::F32]);
+        if only_f32 && self.batches.len() == 1 {
+            // The rows would be compared with themselves.
+            return Ok(Passes::default());
+        }
+        let plan = self.plan(class, MemberPlan { resolved_precision: Precision::F32, ..member.clone() })?;
+        let smallest = self.batches.first().copied().unwrap_or(1);
+        let mut opened = self.open(&plan, device)?;
+        match self.passes(opened.as_mut(), &plan, smallest, 0, INPUTS) {
+            Err(DeviceError::OutOfMemory { .. }) => Ok(Passes::default()),
+            passes => Ok(passes?),
+        }
+    }
+
+    /// A plan for one member over crops that are a scene each: what a device needs to know.
+    fn plan(&self, class: &str, member: MemberPlan) -> Result<Plan, Error> {
+        let side = self.request.side;
+        let most = self.batches.last().copied().unwrap_or(1);
+        let mut pipeline = self.pipeline.clone();
+        pipeline.tiling = Tiling { whole_max: side, strategy: Strategy::Whole, ..pipeline.tiling };
+        pipeline.batch = most;
+        let mut member = member;
+        // A network takes as long for crops of another type, which a pipeline may ask for.
+        member.member.input.divide.entry(PixelType::U8).or_insert(255.0);
+        pipeline.members = vec![member.member.clone()];
+        let n_bands = pipeline.bands().last().copied().unwrap_or(1);
+        let (size, name) = (Size::new(side, side), |n| format!("{n}"));
+        let blank = MemoryRaster::u8(size, n_bands, &vec![0; size.len() * n_bands as usize]);
+        let source = MemorySource::new((0..most).map(|n| (PathBuf::from(name(n)), blank.clone())));
+        let scene = |n| ScannedScene { name: name(n), file: name(n).into(), page: None };
+        let scanned = Scanned { scenes: (0..most).map(scene).collect(), ..Scanned::default() };
+        let planner = Planner {
+            pipeline,
+            members: vec![member],
+            backend: self.request.backend,
+            device_class: class.to_owned(),
+            versions: Vec::new(),
+            source: &source,
+        };
+        let planned = planner.plan(scanned, &schedule(DeviceId::Cpu))?;
+        match planned.refused.into_iter().next() {
+            Some(refusal) => Err(Error::Usage(refusal.failure.cause)),
+            None => Ok(planned.plan),
+        }
+    }
+
+    fn open(&self, plan: &Plan, device: DeviceId) -> Result<Box<dyn Device>, Error> {
+        let opened = open_devices(plan, &schedule(device), &Faults::default())?;
+        opened.into_iter().next().ok_or_else(|| Error::Internal("no device was opened".into()))
+    }
+
+    /// Runs passes with as many batches in flight as a run has.
+    fn passes(
+        &self,
+        device: &mut dyn Device,
+        plan: &Plan,
+        batch: u32,
+        warm_ups: usize,
+        repeats: usize,
+    ) -> Result<Passes, DeviceError> {
+        let batches: Vec<Arc<RawBatch>> = self.inputs.iter().map(|noise| self.batch(plan, noise, batch)).collect();
+        let compared = self.batches.first().copied().unwrap_or(1) as usize;
+        let mut passes = Passes::default();
+        for turn in 0..warm_ups {
+            device.submit(work(&batches[turn % INPUTS]))?;
+            drop(device.collect()?);
+        }
+        let began = Instant::now();
+        let (mut submitted, mut collected) = (0, 0);
+        while collected < repeats {
+            while submitted < repeats && submitted - collected < device.depth() {
+                device.submit(work(&batches[submitted % INPUTS]))?;
+                submitted += 1;
+            }
+            let Some(done) = device.collect()? else { break };
+            passes.take(done, collected % INPUTS, compared);
+            collected += 1;
+        }
+        passes.wall = began.elapsed();
+        Ok(passes)
+    }
+
+    /// The first crops of an input.
+    fn batch(&self, plan: &Plan, noise: &Noise, batch: u32) -> Arc<RawBatch> {
+        let crop = Size::new(self.request.side, self.request.side);
+        let (n_bands, n_tiles) = (plan.bands.len(), batch as usize);
+        let bytes: Vec<u8> = noise.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let values: Vec<u8> = bytes.iter().copied().cycle().take(crop.len() * n_bands * n_tiles).collect();
+        Arc::new(RawBatch {
+            name: "noise".to_owned(),
+            crop,
+            n_bands,
+            pixels: PixelBuf::from_slice(PixelType::U8, &values),
+            valid: None,
+            kept: vec![PixelRect::whole(crop); n_tiles],
+            blank: vec![false; n_tiles],
+        })
+    }
+
+    fn row(
+        &self,
+        plan: &Plan,
+        device: DeviceId,
+        batch: u32,
+        rate: Option<f64>,
+        passes: Result<Passes, DeviceError>,
+        reference: &Passes,
+    ) -> Result<ForwardRow, Error> {
+        let member = &plan.members[0];
+        let mut row = ForwardRow {
+            device: device.to_string(),
+            member: member.member.name.clone(),
+            precision: name(member.resolved_precision),
+            batch,
+            ms: None,
+            ms_min: None,
+            ms_wall: None,
+            tflops: None,
+            r: None,
+            peak_bytes: 0,
+            agreement: None,
+            reruns: 0,
+            failure: None,
+        };
+        let mut passes = match passes {
+            Ok(passes) => passes,
+            Err(error @ DeviceError::OutOfMemory { .. }) => {
+                row.failure = Some(error.to_string());
+                return Ok(row);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        row.failure = passes.fault.take().map(|fault| fault.to_string());
+        row.reruns = passes.reruns;
+        let per_crop = |time: Duration| time.as_secs_f64() * 1e3 / f64::from(batch);
+        let n_passes = u32::try_from(passes.times.len().max(1)).unwrap_or(1);
+        row.ms_wall = Some(per_crop(passes.wall / n_passes));
+        if let Some((median, least)) = spread(&mut passes.times).filter(|_| row.failure.is_none()) {
+            (row.ms, row.ms_min) = (Some(per_crop(median)), Some(per_crop(least)));
+            // A stand-in does not compute what the network would.
+            let macs = (plan.backend == BackendKind::Torch).then(|| macs(&member.member.spec, self.request.side));
+            let flops = macs.flatten().map(|macs| 2.0 * macs * f64::from(batch) / median.as_secs_f64());
+            row.tflops = flops.map(|flops| flops / 1e12);
+            row.r = flops.zip(rate).map(|(flops, rate)| flops / rate);
+        }
+        row.agreement = agreement(&passes.labels, &reference.labels);
+        Ok(row)
+    }
+}
+
+impl Passes {
+    fn take(&mut self, done: Done, input: usize, compared: usize) {
+        self.times.push(done.ran.iter().map(|ran| ran.time).sum());
+        self.reruns += done.ran.iter().map(|ran| ran.reruns).sum::<u64>();
+        let mut labels = Vec::new();
+        for tile in done.tiles.into_iter().take(compared) {
+            match tile {
+                Ok(planes) => labels.extend(planes.0.into_iter().next().unwrap_or_default()),
+                Err(fault) => self.fault = self.fault.take().or(Some(fault)),
+            }
+        }
+        self.labels[input].get_or_insert(labels);
+    }
+}
+
+/// Bytes of a device's own memory that are in use, whoever uses them.
+fn used(device: DeviceId) -> Option<u64> {
+    infer::device_memory(device).map(|(free, total)| total.saturating_sub(free))
+}
+
+fn macs(spec: &NetworkSpec, side: u32) -> Option<f64> {
+    spec.macs_at(spec.size_rule().padded(Size::new(side, side)))
+}
+
+/// Share of equal labels; none where nothing can be compared.
+fn agreement(labels: &[Option<Vec<ClassId>>], reference: &[Option<Vec<ClassId>>]) -> Option<f64> {
+    let pairs = labels.iter().flatten().zip(reference.iter().flatten());
+    let all = pairs.flat_map(|(a, b)| a.iter().zip(b)).map(|(a, b)| u64::from(a == b));
+    let (n, equal) = all.fold((0_u64, 0), |(n, equal), is_equal| (n + 1, equal + is_equal));
+    (n > 0).then(|| equal as f64 / n as f64)
+}
+
+fn work(batch: &Arc<RawBatch>) -> Work {
+    Work {
+        batch: Arc::clone(batch),
+        passes: vec![PassWork { pass: 0, known: Known::Nothing }],
+        faults: vec![None; batch.len()],
+        wanted: Wanted::Planes,
+        may_begin: Arc::new(|| true),
+    }
+}
+
+/// One device, and memory for everything.
+fn schedule(device: DeviceId) -> Schedule {
+    Schedule {
+        devices: vec![device],
+        assignment: Assignment::replicate(1, 1),
+        readers: 1,
+        encoders: 1,
+        memory: u64::MAX >> 8,
+        decode: Decode::InProcess,
+    }
+}
+
+/// The word that pipelines have for it.
+fn name(precision: Precision) -> String {
+    serde_json::to_value(precision).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// Each row as soon as it is there: a measurement may be cut off.
+fn tell(row: &ForwardRow) {
+    let ForwardRow { device, member, precision, batch, .. } = row;
+    let figure = match (&row.failure, row.ms) {
+        (None, Some(ms)) => format!("{ms:.3} ms per crop"),
+        (why, _) => why.clone().unwrap_or_default(),
+    };
+    told::tell(&Event::Note { text: &format!("{member} on {device}, {precision}, batch {batch}: {figure}") });
+}

@@ -1,0 +1,93 @@
+//! `swath bench`: how fast this machine is, one file per kind of measurement.
+//!
+//! `forward` times networks through the seam that runs use, `pipeline` whole runs, `feed` runs whose device does nothing, `decode` and
+//! `encode` what feeds and drains them. Scenes are drawn where none are given, into a temporary folder.
+
+mod decode;
+mod encode;
+mod forward;
+mod runs;
+mod scenes;
+
+pub use decode::{DecodeRequest, decode};
+pub use encode::{EncodeRequest, encode};
+pub use forward::{ForwardRequest, forward};
+pub use runs::{Pixels, RunRequest, run};
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::replace::Output;
+use super::run::record::now;
+use super::{Error, TimeLimits};
+use crate::atomic::{self, WriteError};
+use crate::flow::Stop;
+use crate::infer;
+use crate::lifecycle::{Ending, SignalWatcher, SupervisorLink, machine};
+use crate::raster::gdal_report;
+use crate::report::{BenchMachine, BenchReport};
+
+/// Figures with the machine that they are of.
+fn report<R>(bench: &'static str, result: R) -> BenchReport<R> {
+    let gpu = |number| infer::gpu(number).map_or_else(|why| why, |gpu| gpu.to_string());
+    let machine = BenchMachine {
+        cpu: machine::processor(),
+        cores: machine::cores(),
+        gpus: (0..infer::cuda_devices()).map(gpu).collect(),
+        swath: env!("CARGO_PKG_VERSION").to_owned(),
+        commit: option_env!("SWATH_COMMIT").map(str::to_owned),
+        libtorch: infer::libtorch_version(),
+        gdal: gdal_report().ok().map(|report| report.version),
+        taken: now(),
+    };
+    BenchReport { bench, machine, result }
+}
+
+/// Refuses a file for the document that may not be written, before anything is measured.
+///
+/// # Errors
+/// When it is there already.
+pub fn check_document(Output { path, overwrite }: &Output) -> Result<(), Error> {
+    let what = match (path.symlink_metadata().is_ok(), path.is_dir()) {
+        (_, true) => "is a folder; name a file",
+        (true, false) if !overwrite => "exists; add --overwrite to replace it, or name another file",
+        (_, false) => return Ok(()),
+    };
+    Err(Error::Usage(format!("--json `{}` {what}", path.display())))
+}
+
+/// Writes the document.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_document<R: serde::Serialize>(file: &Path, report: &BenchReport<R>) -> Result<(), Error> {
+    let failed = |e: serde_json::Error| WriteError { operation: "write", path: file.into(), source: e.into() };
+    let text = serde_json::to_string_pretty(report).map_err(failed)?;
+    Ok(atomic::write(file, format!("{text}\n").as_bytes())?)
+}
+
+/// Does something that can be interrupted: temporary folders are removed then. `work` asks the stop whether to go on.
+fn interruptible<T>(work: impl FnOnce(&Stop) -> Result<T, Error>) -> Result<T, Error> {
+    let stop = Stop::new();
+    let signals = SignalWatcher::<Ending>::of_worker(stop.clone(), TimeLimits::GRACE, &SupervisorLink::default())?;
+    let done = work(&stop);
+    signals.caught().map_or(done, |signal| Err(Error::Interrupted(signal)))
+}
+
+/// The median and the smallest of some times.
+fn spread(times: &mut [Duration]) -> Option<(Duration, Duration)> {
+    times.sort_unstable();
+    Some((*times.get(times.len() / 2)?, *times.first()?))
+}
+
+/// Numbers that look random, and are the same each time (SplitMix64).
+fn random(seed: u64) -> impl Iterator<Item = u64> {
+    let mut state = seed;
+    std::iter::repeat_with(move || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    })
+}

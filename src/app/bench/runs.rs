@@ -1,0 +1,217 @@
+//! `swath bench pipeline` and `swath bench feed`: whole runs, by the machinery of `swath run`. That of `feed` has a device which does
+//! nothing, so that what is left is the host's part.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::scenes::{temporary_folder, write_scenes};
+use super::{interruptible, report};
+use crate::app::Error;
+use crate::app::run::{Assign, Ended, Job, JobRequest, RunOptions, TimeLimits, What, execute, prepare};
+use crate::atomic;
+use crate::config::ByteSize;
+use crate::geom::Size;
+use crate::journal::Checkpoints;
+use crate::lifecycle::machine;
+use crate::plan::{BackendKind, Decode, DeviceId, Plan, ScanOptions};
+use crate::process::{age_of_process, cpu_of_children, cpu_of_process, raise_file_limit};
+use crate::report::{BenchReport, RunFigures, StageFigures, StageLine, StartUp};
+
+/// Where scenes come from.
+#[derive(Clone, Debug)]
+pub enum Pixels {
+    /// They are drawn.
+    Drawn {
+        /// How many.
+        scenes: u32,
+        /// How large.
+        size: Size,
+        /// Where they stay; none for a folder that is removed.
+        keep: Option<PathBuf>,
+    },
+    /// They are there.
+    Given(Vec<PathBuf>),
+}
+
+/// What `swath bench pipeline` and `swath bench feed` are asked.
+#[derive(Clone, Debug)]
+pub struct RunRequest {
+    /// The pipeline file; none for that of the demonstration.
+    pub pipeline: Option<PathBuf>,
+    /// `key=value` on top of it.
+    pub settings: Vec<String>,
+    /// What runs the networks.
+    pub backend: BackendKind,
+    /// The scenes.
+    pub pixels: Pixels,
+    /// Devices; as for a run.
+    pub devices: Option<Vec<DeviceId>>,
+    /// Reader threads; as for a run.
+    pub readers: Option<usize>,
+    /// Encoder threads; as for a run.
+    pub encoders: Option<usize>,
+    /// Bytes for pixels and labels in flight; as for a run.
+    pub memory: Option<ByteSize>,
+    /// Where scenes are decoded.
+    pub decode: Decode,
+}
+
+/// The pipeline where none is named.
+const DEMO: &str = include_str!("../../../pipelines/demo.toml");
+
+/// Stages that have as many threads as the schedule says.
+const SCHEDULED: [&str; 5] = ["read", "infer", "keep", "post", "encode"];
+
+/// A stage that took less processor time than this says nothing about its speed.
+const LEAST_CPU: f64 = 0.01;
+
+/// Runs.
+///
+/// # Errors
+/// As a run, and when scenes cannot be drawn. Scenes that fail are counted.
+pub fn run(request: &RunRequest) -> Result<BenchReport<RunFigures>, Error> {
+    let loaded = age_of_process();
+    // As for a run: what cannot be raised may be enough.
+    raise_file_limit().unwrap_or_default();
+    let folder = temporary_folder()?;
+    let inputs = inputs(request, folder.path())?;
+    machine::forget_peak_rss();
+    let (begun, used, used_by_children) = (Instant::now(), cpu_of_process(), cpu_of_children());
+    let job = job(request, inputs, folder.path())?;
+    let planned = begun.elapsed();
+    let plan = job.planned.plan.clone();
+    let devices: Vec<String> = job.schedule.devices.iter().map(ToString::to_string).collect();
+    let limits = TimeLimits { begun, ..TimeLimits::default() };
+    let options = RunOptions { pack_fake: true, limits, ..RunOptions::into(folder.path().join("out")) };
+    let ended = execute(job, &options).map_err(|error| {
+        // No later command goes on from here.
+        if let Error::Stopped(signal) = error { Error::Interrupted(signal) } else { error }
+    })?;
+    let since = |at: Option<Instant>| at.map(|at| at.duration_since(begun).as_secs_f64());
+    let figures = RunFigures {
+        start_up: StartUp {
+            loaded: loaded.as_secs_f64(),
+            planned: planned.as_secs_f64(),
+            opened: since(ended.devices_open),
+            first_labels: since(ended.first_tiles),
+        },
+        decoder_cpu_seconds: cpu_of_children().saturating_sub(used_by_children).as_secs_f64(),
+        cpu_seconds: (cpu_of_process().saturating_sub(used)).as_secs_f64(),
+        ..figures(&plan, devices, &ended)
+    };
+    Ok(report(if request.backend == BackendKind::Null { "feed" } else { "pipeline" }, figures))
+}
+
+/// The scenes as a run takes them.
+fn inputs(request: &RunRequest, folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    match &request.pixels {
+        Pixels::Given(inputs) => Ok(inputs.clone()),
+        Pixels::Drawn { scenes, size, keep } => {
+            let into = keep.clone().unwrap_or_else(|| folder.join("scenes"));
+            interruptible(|stop| write_scenes(&into, *scenes, *size, stop))
+        }
+    }
+}
+
+fn job(request: &RunRequest, inputs: Vec<PathBuf>, folder: &Path) -> Result<Job, Error> {
+    let mut settings = request.settings.clone();
+    let file = match &request.pipeline {
+        Some(file) => file.clone(),
+        None => {
+            let file = folder.join("demo.toml");
+            atomic::write(&file, DEMO.as_bytes())?;
+            if request.backend == BackendKind::Null {
+                // Masks alone: what the colours of the demonstration cost is not the question.
+                settings.insert(0, "outputs.color=false".to_owned());
+            }
+            file
+        }
+    };
+    let scan = ScanOptions { inputs, ..ScanOptions::default() };
+    let mut job = prepare(&JobRequest {
+        what: What::Pipeline { file, settings, scan },
+        backend: request.backend,
+        devices: request
+            .devices
+            .clone()
+            .or_else(|| (request.backend == BackendKind::Null).then(|| vec![DeviceId::Cpu])),
+        assign: Assign::default(),
+        readers: request.readers,
+        memory: request.memory,
+        decode: request.decode,
+    })?;
+    job.schedule.encoders = request.encoders.unwrap_or(job.schedule.encoders);
+    Ok(job)
+}
+
+fn figures(plan: &Plan, devices: Vec<String>, ended: &Ended) -> RunFigures {
+    let Ended { report, passes, .. } = ended;
+    let totals = &report.totals;
+    let per_second = |pixels: u64| if totals.seconds > 0.0 { pixels as f64 / 1e6 / totals.seconds } else { 0.0 };
+    let stages: Vec<StageFigures> = report.stages.iter().map(|line| stage(line, totals.pixels)).collect();
+    let alone = stages.iter().filter(|stage| stage.line.workers == 1 && !SCHEDULED.contains(&stage.line.name.as_str()));
+    let slowest = alone.filter_map(|stage| Some((stage.line.name.clone(), stage.mpx_per_thread?)));
+    RunFigures {
+        backend: plan.backend.name(),
+        device_busy: busy(*passes, totals.seconds, devices.len()),
+        devices,
+        scenes: totals.done,
+        failed: totals.failed,
+        pixels: totals.pixels,
+        network_pixels: totals.network_pixels,
+        seconds: totals.seconds,
+        mpx_per_second: per_second(totals.pixels),
+        network_mpx_per_second: per_second(totals.network_pixels),
+        bytes_per_pixel: bytes_per_pixel(plan, ended),
+        peak_bytes: report.memory.peak_rss,
+        reserved_bytes: report.memory.reserved,
+        slowest_thread: slowest.min_by(|(_, a), (_, b)| a.total_cmp(b)),
+        stages,
+        bottleneck: report.bottleneck.clone(),
+        ..RunFigures::default()
+    }
+}
+
+fn busy(passes: Duration, seconds: f64, n_devices: usize) -> f64 {
+    if seconds > 0.0 { passes.as_secs_f64() / (seconds * n_devices.max(1) as f64) } else { 0.0 }
+}
+
+fn stage(line: &StageLine, pixels: u64) -> StageFigures {
+    let is_known = line.cpu_seconds >= LEAST_CPU && pixels > 0;
+    let mpx_per_thread = is_known.then(|| pixels as f64 / 1e6 / line.cpu_seconds);
+    StageFigures { line: line.clone(), mpx_per_thread }
+}
+
+/// What was moved for each pixel of a scene that has its mask: exact, for the plan says what is read and cut, and the report what was
+/// written.
+fn bytes_per_pixel(plan: &Plan, ended: &Ended) -> BTreeMap<&'static str, f64> {
+    let report = &ended.report;
+    let mut moved: BTreeMap<&'static str, u64> = BTreeMap::new();
+    let mut add = |what, bytes: u64| *moved.entry(what).or_default() += bytes;
+    for scene in plan.scenes.iter().filter(|scene| report.scenes.contains_key(&scene.name)) {
+        add("file", scene.identity.bytes);
+    }
+    let n_bands = plan.bands.len() as u64;
+    let is_done = |scene: u32| report.scenes.contains_key(&plan.scenes[scene as usize].name);
+    for geometry in plan.units.iter().map(|unit| unit.geometry(plan)) {
+        let per_pixel = |scene: u32| n_bands * plan.scenes[scene as usize].header.dtype.bytes() as u64;
+        for part in geometry.parts.iter().filter(|part| is_done(part.scene)) {
+            add("decoded", part.window.size.area() * per_pixel(part.scene));
+        }
+        for tile in &geometry.tiles {
+            let scene = geometry.parts[tile.part as usize].scene;
+            if is_done(scene) {
+                add("crops", geometry.crop.area() * per_pixel(scene));
+                add("planes", tile.kept.size.area() * plan.planes.len() as u64);
+            }
+        }
+    }
+    let kept = walkdir::WalkDir::new(ended.out.join(Checkpoints::FOLDER)).into_iter().filter_map(Result::ok);
+    let kept = kept.filter_map(|entry| entry.metadata().ok()).filter(std::fs::Metadata::is_file);
+    add("checkpoints", kept.map(|file| file.len()).sum());
+    add("png", report.outputs.values().flatten().map(|file| file.bytes).sum());
+    add("zip", report.package.as_ref().map_or(0, |package| package.bytes));
+    let pixels = report.totals.pixels.max(1) as f64;
+    moved.into_iter().map(|(what, bytes)| (what, bytes as f64 / pixels)).collect()
+}

@@ -1,0 +1,73 @@
+//! How the values of arguments are written.
+
+use std::time::Duration;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use serde::de::value::{Error as ValueError, StrDeserializer};
+
+use crate::config::{Precision, Span};
+use crate::geom::Size;
+
+/// One of the words of a table.
+pub(super) fn one_of<T: Copy + Send + Sync + 'static, const N: usize>(
+    named: [(&'static str, T); N],
+) -> impl TypedValueParser<Value = T> {
+    let find = move |word: String| named.iter().find(|(name, _)| *name == word).map(|(_, value)| *value);
+    PossibleValuesParser::new(named.map(|(name, _)| name)).try_map(move |word| find(word).ok_or("it is none of them"))
+}
+
+/// A span of time up to a day, and at least so long.
+pub(super) fn up_to_a_day(least: Duration) -> impl Fn(&str) -> Result<Span, String> + Clone {
+    let most = Duration::from_secs(86_400);
+    move |text| match text.parse()? {
+        Span(time) if (least..=most).contains(&time) => Ok(Span(time)),
+        _ => Err(format!("it must be {} to {}", Span(least), Span(most))),
+    }
+}
+
+/// A span of time with its unit: whoever writes 12 may mean hours.
+pub(super) fn deadline(text: &str) -> Result<Span, String> {
+    match text.trim().parse::<u64>() {
+        Ok(number) => Err(format!("`{text}` has no unit; write e.g. {number}h, {number}m or {number}s")),
+        Err(_) => text.parse().and_then(|span: Span| match span.0 {
+            Duration::ZERO => Err("it must be more than nothing".to_owned()),
+            _ => Ok(span),
+        }),
+    }
+}
+
+/// `WIDTHxHEIGHT`.
+pub(super) fn size(text: &str) -> Result<Size, String> {
+    let side = |text: &str| text.parse().ok().filter(|side| (16..=1_000_000).contains(side));
+    let sides = text.split_once('x').and_then(|(width, height)| Some((side(width)?, side(height)?)));
+    let (width, height) = sides.ok_or("it is WIDTHxHEIGHT in pixels, 16 to 1000000 each, e.g. 4096x4096")?;
+    Ok(Size::new(width, height))
+}
+
+/// A number of times, at least one.
+pub(super) fn repeats(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| (1..=100_000).contains(n)).ok_or_else(|| "it is a number from 1 to 100000".to_owned())
+}
+
+/// The arithmetic by the word that pipelines have for it. What `auto` comes to is for runs to say.
+pub(super) fn precision(text: &str) -> Result<Precision, String> {
+    let word: StrDeserializer<'_, ValueError> = text.into_deserializer();
+    let named = Precision::deserialize(word).map_err(|e| e.to_string())?;
+    if named == Precision::Auto { Err("name the arithmetic itself, e.g. f32".to_owned()) } else { Ok(named) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_two_sides_and_precisions_are_those_of_pipelines() {
+        assert_eq!(size("300x200").unwrap(), Size::new(300, 200));
+        assert!(["", "300", "x200", "300x", "8x200", "300x200x1"].iter().all(|text| size(text).is_err()));
+        assert_eq!(precision("bf16").unwrap(), Precision::BF16);
+        assert!(precision("auto").unwrap_err().contains("f32") && precision("f8").unwrap_err().contains("`f16`"));
+        assert!(repeats("0").is_err() && repeats("12") == Ok(12));
+    }
+}

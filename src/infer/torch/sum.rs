@@ -1,0 +1,249 @@
+//! Combines the passes' logits on a device: the same sum in the same order as `combine`'s, of the device's own rounding.
+
+use tch::{Device, Kind, TchError, Tensor};
+
+use crate::config::{Combine, Precision};
+use crate::geom::{PixelRect, Size};
+use crate::infer::logits::Logits;
+use crate::plan::{Plan, Plane, Shares, TilePlanes};
+use crate::tensor::upload;
+use crate::zoo::spec::{NetworkSpec, Upsample};
+
+/// Logits of a batch on a device.
+#[derive(Debug)]
+pub(super) struct DeviceLogits {
+    /// `[tiles, classes, rows, columns]`, f32.
+    pub(super) values: Tensor,
+    /// Per tile: the type in which the network gave them, and in which they are stored.
+    pub(super) precision: Vec<Precision>,
+    /// Size of the network's input.
+    pub(super) full: Size,
+    /// The way from the one to the other.
+    pub(super) upsample: Option<Upsample>,
+}
+
+impl DeviceLogits {
+    /// Starts the way up of logits in the machine's own memory.
+    pub(super) fn upload(logits: &Logits, device: Device) -> Result<Self, TchError> {
+        let Size { width, height } = logits.size;
+        let shape = [logits.n_tiles as i64, logits.n_classes as i64, i64::from(height), i64::from(width)];
+        let values = upload(&Tensor::f_from_slice(&logits.values)?.f_view(shape)?, device)?;
+        Ok(Self { values, precision: logits.precision.clone(), full: logits.full, upsample: logits.upsample })
+    }
+
+    /// Zeros for `n_tiles` tiles of a network.
+    pub(super) fn zeros(spec: &NetworkSpec, crop: Size, n_tiles: usize, device: Device) -> Result<Self, TchError> {
+        let size = spec.logit_size(crop);
+        let shape = [n_tiles as i64, i64::from(spec.classes), i64::from(size.height), i64::from(size.width)];
+        let values = Tensor::f_zeros(shape, (Kind::Float, device))?;
+        let (full, upsample) = (spec.size_rule().padded(crop), spec.upsample());
+        Ok(Self { values, precision: vec![Precision::F32; n_tiles], full, upsample })
+    }
+
+    /// Replaces one tile's values by those of tile `at` of others on the same grid.
+    pub(super) fn copy_tile(&mut self, tile: usize, other: &Self, at: usize) -> Result<(), TchError> {
+        self.values.f_get(tile as i64)?.f_copy_(&other.values.f_get(at as i64)?)?;
+        self.precision[tile] = other.precision[at];
+        Ok(())
+    }
+
+    /// For every tile whether its values are all finite, `[tiles]`, u8.
+    pub(super) fn finite(&self) -> Result<Tensor, TchError> {
+        self.values.f_isfinite()?.f_flatten(1, -1)?.f_all_dim(1, false)?.f_to_kind(Kind::Uint8)
+    }
+
+    fn same_grid(&self, other: &Self) -> bool {
+        self.values.size()[2..] == other.values.size()[2..]
+            && self.full == other.full
+            && self.upsample == other.upsample
+    }
+}
+
+/// Combines logits under one rule with one share per pass of the plan.
+#[derive(Debug)]
+pub(super) struct Sum {
+    rule: Combine,
+    shares: Shares,
+    planes: Vec<Plane>,
+}
+
+/// Values of one tile to be up-sampled and added.
+struct Layer<'a> {
+    grid: &'a DeviceLogits,
+    /// `[1, classes, rows, columns]`.
+    values: Tensor,
+    share: f32,
+}
+
+impl Sum {
+    /// That of a plan.
+    pub(super) fn of(plan: &Plan) -> Self {
+        Self { rule: plan.pipeline.combine, shares: plan.shares(), planes: plan.planes.clone() }
+    }
+
+    /// How many planes a tile has.
+    pub(super) fn n_planes(&self) -> usize {
+        self.planes.len()
+    }
+
+    /// The planes of a tile without data that owns so many pixels.
+    pub(super) fn void(&self, area: usize) -> TilePlanes {
+        TilePlanes::void(&self.planes, area)
+    }
+
+    /// The planes of the kept part of one tile, each `[pixels]`, u8. `forwards` come with the index of their pass, in the order of
+    /// summation, all finite.
+    pub(super) fn planes(
+        &self,
+        forwards: &[(usize, DeviceLogits)],
+        tile: usize,
+        kept: PixelRect,
+    ) -> Result<Vec<Tensor>, TchError> {
+        let mut sum: Option<Tensor> = None;
+        for layer in self.layers(forwards, tile)? {
+            let values = layer.up_sampled(kept)?;
+            let values = match self.rule {
+                Combine::Logits => values,
+                Combine::Probabilities => values.f_softmax(1, Kind::Float)?,
+            };
+            let values = values.f_mul_scalar(f64::from(layer.share))?;
+            sum = Some(match sum {
+                None => values,
+                Some(mut sum) => sum.f_add_(&values)?,
+            });
+        }
+        let Some(sum) = sum else { return Ok(Vec::new()) };
+        let plane = |plane: &Plane| match plane {
+            // Of equal sums the first class wins, in libtorch too.
+            Plane::Labels => sum.f_argmax(1, false)?.f_to_kind(Kind::Uint8)?.f_flatten(0, -1),
+        };
+        self.planes.iter().map(plane).collect()
+    }
+
+    /// One layer per resolution and convention where the rule is linear, the shares already applied, in the order of first appearance.
+    fn layers<'a>(&self, forwards: &'a [(usize, DeviceLogits)], tile: usize) -> Result<Vec<Layer<'a>>, TchError> {
+        let mut layers: Vec<Layer<'a>> = Vec::new();
+        let passes: Vec<usize> = forwards.iter().map(|(pass, _)| *pass).collect();
+        for ((_, logits), share) in forwards.iter().zip(self.shares.of(&passes)) {
+            let values = logits.values.f_narrow(0, tile as i64, 1)?;
+            let same = |layer: &&mut Layer<'_>| self.rule == Combine::Logits && layer.grid.same_grid(logits);
+            match layers.iter_mut().find(same) {
+                None => layers.push(Layer { grid: logits, values, share }),
+                Some(layer) => {
+                    if layer.share.to_bits() != 1.0_f32.to_bits() {
+                        layer.values = layer.values.f_mul_scalar(f64::from(layer.share))?;
+                        layer.share = 1.0;
+                    }
+                    layer.values = layer.values.f_add(&values.f_mul_scalar(f64::from(share))?)?;
+                }
+            }
+        }
+        Ok(layers)
+    }
+}
+
+impl Layer<'_> {
+    /// `[1, classes, rows, columns]` of the kept part.
+    fn up_sampled(&self, kept: PixelRect) -> Result<Tensor, TchError> {
+        let full = [i64::from(self.grid.full.height), i64::from(self.grid.full.width)];
+        let values = match self.grid.upsample {
+            None => self.values.shallow_clone(),
+            Some(Upsample::Bilinear { align_corners }) => {
+                self.values.f_upsample_bilinear2d(full, align_corners, None, None)?
+            }
+        };
+        let rows = values.f_narrow(2, i64::from(kept.y), i64::from(kept.size.height))?;
+        rows.f_narrow(3, i64::from(kept.x), i64::from(kept.size.width))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::infer::combine::Combiner;
+
+    fn logits(seed: u32, n_classes: usize, size: Size, full: Size, upsample: Option<Upsample>) -> Logits {
+        let n = u32::try_from(2 * n_classes * size.len()).unwrap();
+        let value = |i: u32| ((i.wrapping_mul(2_654_435_761) ^ seed.wrapping_mul(97)) >> 8) as f32 / 65536.0 - 128.0;
+        Logits::of_f32((0..n).map(value).collect(), 2, n_classes, size, full, upsample)
+    }
+
+    /// The two best sums of a pixel, up-sampled in f64.
+    fn best_two(forwards: &[Logits], shares: &[f32], rule: Combine, tile: usize, (x, y): (u32, u32)) -> (f64, f64) {
+        let mut sums = vec![0.0; forwards[0].n_classes];
+        for (l, share) in forwards.iter().zip(shares) {
+            let at = |v: u32, coarse: u32, full: u32| match l.upsample {
+                None => f64::from(v),
+                Some(Upsample::Bilinear { align_corners: true }) => {
+                    f64::from(v) * f64::from(coarse - 1) / f64::from(full - 1)
+                }
+                Some(Upsample::Bilinear { align_corners: false }) => {
+                    ((f64::from(v) + 0.5) * f64::from(coarse) / f64::from(full) - 0.5).max(0.0)
+                }
+            };
+            let (fx, fy) = (at(x, l.size.width, l.full.width), at(y, l.size.height, l.full.height));
+            let values: Vec<f64> = (0..l.n_classes)
+                .map(|class| {
+                    let get = |x: f64, y: f64| {
+                        let (x, y) = (x.min(f64::from(l.size.width - 1)), y.min(f64::from(l.size.height - 1)));
+                        let at = class as f64 * l.size.len() as f64 + y.floor() * f64::from(l.size.width) + x.floor();
+                        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small position")]
+                        f64::from(l.tile(tile)[at as usize])
+                    };
+                    get(fx, fy) * (1.0 - fx.fract()) * (1.0 - fy.fract())
+                        + get(fx + 1.0, fy) * fx.fract() * (1.0 - fy.fract())
+                        + get(fx, fy + 1.0) * (1.0 - fx.fract()) * fy.fract()
+                        + get(fx + 1.0, fy + 1.0) * fx.fract() * fy.fract()
+                })
+                .collect();
+            let max = values.iter().copied().fold(f64::MIN, f64::max);
+            let total: f64 = values.iter().map(|v| (v - max).exp()).sum();
+            for (sum, v) in sums.iter_mut().zip(&values) {
+                let v = if rule == Combine::Logits { *v } else { (v - max).exp() / total };
+                *sum += v * f64::from(*share);
+            }
+        }
+        sums.sort_by(|a, b| b.total_cmp(a));
+        (sums[0], sums[1])
+    }
+
+    #[test]
+    fn labels_are_those_of_the_host_but_for_near_ties() {
+        let full = Size::new(48, 32);
+        let quarter =
+            |seed, align_corners| logits(seed, 5, Size::new(12, 8), full, Some(Upsample::Bilinear { align_corners }));
+        let forwards = [
+            quarter(1, true),
+            quarter(2, true),
+            quarter(3, false),
+            logits(4, 5, full, full, None),
+            logits(5, 5, Size::new(6, 4), full, Some(Upsample::Bilinear { align_corners: true })),
+        ];
+        let shares: Vec<f32> = (1..=forwards.len()).map(|i| i as f32 / 10.0).collect();
+        let kept = PixelRect { x: 3, y: 2, size: Size::new(37, 29) };
+        let (mut ties, mut pixels) = (0, 0);
+        for rule in [Combine::Logits, Combine::Probabilities] {
+            for n in 1..=forwards.len() {
+                let host: Vec<(usize, Logits)> = forwards[..n].iter().cloned().enumerate().collect();
+                let upload = |(pass, l): &(usize, Logits)| (*pass, DeviceLogits::upload(l, Device::Cpu).unwrap());
+                let device: Vec<(usize, DeviceLogits)> = host.iter().map(upload).collect();
+                let combiner = Combiner::new(rule, Shares::of_members(shares.clone()), vec![Plane::Labels]);
+                let sum = Sum { rule, shares: Shares::of_members(shares.clone()), planes: vec![Plane::Labels] };
+                for tile in 0..2 {
+                    let expected = combiner.planes(&host, tile, kept).0.remove(0);
+                    let labels = Vec::<u8>::try_from(&sum.planes(&device, tile, kept).unwrap()[0]).unwrap();
+                    assert_eq!(labels.len(), expected.len());
+                    for (at, _) in expected.iter().zip(&labels).enumerate().filter(|(_, (a, b))| a != b) {
+                        let at = u32::try_from(at).unwrap();
+                        let at = (kept.x + at % kept.size.width, kept.y + at / kept.size.width);
+                        let (best, next) = best_two(&forwards[..n], &shares, rule, tile, at);
+                        assert!(best - next <= 1e-5 * best.abs(), "{rule:?}, {n} passes, {at:?}: {best} and {next}");
+                        ties += 1;
+                    }
+                    pixels += labels.len();
+                }
+            }
+        }
+        assert!(ties * 200 <= pixels, "{ties} of {pixels} pixels are near ties");
+    }
+}

@@ -1,0 +1,411 @@
+//! `swath bench`: figures with the machine that they are of, as a table and as a document.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::StageLine;
+use super::models::table;
+use crate::words::format_bytes;
+
+/// What was measured, and where.
+#[derive(Debug, Serialize)]
+pub struct BenchReport<R> {
+    /// The kind of measurement: the command's second word.
+    pub bench: &'static str,
+    /// Where it was taken, and by which versions.
+    pub machine: BenchMachine,
+    /// The figures.
+    #[serde(flatten)]
+    pub result: R,
+}
+
+/// What figures depend on beside the command.
+#[derive(Debug, Serialize)]
+pub struct BenchMachine {
+    /// What the processor calls itself.
+    pub cpu: String,
+    /// Cores that this process may use.
+    pub cores: usize,
+    /// GPUs that libtorch can use.
+    pub gpus: Vec<String>,
+    /// Version.
+    pub swath: String,
+    /// The commit that it was built from, where the build knew it.
+    pub commit: Option<String>,
+    /// Version, where the build has it.
+    pub libtorch: Option<String>,
+    /// Version, where the build has it.
+    pub gdal: Option<String>,
+    /// When it was taken, in UTC (RFC 3339).
+    pub taken: String,
+}
+
+/// Figures that can be shown as a table.
+pub trait Figures {
+    /// The table, with what it needs to be understood.
+    fn text(&self) -> String;
+}
+
+impl<R: Figures> BenchReport<R> {
+    /// The table, and a line about the machine.
+    pub fn text(&self) -> String {
+        format!("{}\n{}\n", self.result.text(), self.machine.line())
+    }
+}
+
+impl BenchMachine {
+    fn line(&self) -> String {
+        let Self { cpu, cores, gpus, swath, commit, libtorch, gdal, taken } = self;
+        let commit = commit.as_ref().map(|commit| format!(" ({commit})")).unwrap_or_default();
+        let version = |name: &str, version: &Option<String>| {
+            // GDAL says its name itself.
+            let named = |version: &String| {
+                if version.starts_with(name) { version.clone() } else { format!("{name} {version}") }
+            };
+            version.as_ref().map_or_else(|| format!("no {name}"), named)
+        };
+        let cores = crate::words::count(*cores as u64, "core");
+        let machine = [&[format!("{cpu} ({cores})")], gpus.as_slice()].concat().join(", ");
+        let (libtorch, gdal) = (version("libtorch", libtorch), version("GDAL", gdal));
+        format!("{machine}; swath {swath}{commit}, {libtorch}, {gdal}; {taken}")
+    }
+}
+
+/// A figure, or a dash where there is none.
+fn figure(value: Option<f64>, digits: usize) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
+}
+
+/// Rows under their names.
+fn tabled<const N: usize>(names: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    table(&std::iter::once(names.map(str::to_owned)).chain(rows).collect::<Vec<_>>())
+}
+
+/// Forward passes.
+#[derive(Debug, Serialize)]
+pub struct ForwardFigures {
+    /// What runs the networks: "torch", or "fake" for the stand-in, whose figures say nothing about networks.
+    pub backend: &'static str,
+    /// Side of the square crops, in pixels.
+    pub side: u32,
+    /// Passes that were not counted, before each row.
+    pub warm_ups: usize,
+    /// Passes of each row.
+    pub repeats: usize,
+    /// Per device and precision: FLOP per second of a product of two large matrices, in the same run.
+    pub matmul: Vec<MatmulRate>,
+    /// One row per device, member, precision and batch.
+    pub rows: Vec<ForwardRow>,
+}
+
+/// How fast a device multiplies matrices.
+#[derive(Debug, Serialize)]
+pub struct MatmulRate {
+    /// The device.
+    pub device: String,
+    /// Arithmetic.
+    pub precision: String,
+    /// 10^12 floating-point operations per second.
+    pub tflops: f64,
+}
+
+/// A network's forward passes in one precision with one batch.
+#[derive(Debug, Serialize)]
+pub struct ForwardRow {
+    /// The device.
+    pub device: String,
+    /// The pipeline's member, or the network.
+    pub member: String,
+    /// Arithmetic.
+    pub precision: String,
+    /// Crops per pass.
+    pub batch: u32,
+    /// Milliseconds per crop as the device tells: the median of the passes. None where it failed.
+    pub ms: Option<f64>,
+    /// The fastest of them.
+    pub ms_min: Option<f64>,
+    /// Milliseconds of the clock per crop, with as many batches in flight as a run has.
+    pub ms_wall: Option<f64>,
+    /// 10^12 floating-point operations per second: two per multiply-accumulate of the network, in the median time.
+    pub tflops: Option<f64>,
+    /// That rate by the device's rate for matrix products in the same precision.
+    pub r: Option<f64>,
+    /// The most memory that was held up to here: of a GPU beyond what was taken before the first row, otherwise of this process.
+    pub peak_bytes: u64,
+    /// Share of pixels that have the label that f32 gives them on the same device.
+    pub agreement: Option<f64>,
+    /// Crops that ran again in f32, because their logits were not finite.
+    pub reruns: u64,
+    /// Why there are no figures.
+    pub failure: Option<String>,
+}
+
+impl Figures for ForwardFigures {
+    fn text(&self) -> String {
+        let names = [
+            "device",
+            "member",
+            "precision",
+            "batch",
+            "ms/crop",
+            "min",
+            "wall",
+            "TFLOP/s",
+            "R",
+            "peak memory",
+            "as f32",
+        ];
+        let row = |row: &ForwardRow| {
+            let agreement = row.agreement.map_or_else(|| "-".to_owned(), |share| format!("{:.3} %", share * 100.0));
+            [
+                row.device.clone(),
+                row.member.clone(),
+                row.precision.clone(),
+                row.batch.to_string(),
+                figure(row.ms, 3),
+                figure(row.ms_min, 3),
+                figure(row.ms_wall, 3),
+                figure(row.tflops, 2),
+                figure(row.r, 3),
+                format_bytes(row.peak_bytes),
+                agreement,
+            ]
+        };
+        let mut text = tabled(names, self.rows.iter().map(row));
+        let Self { side, warm_ups, repeats, .. } = self;
+        text +=
+            &format!("\ncrops of {side} x {side}, {repeats} passes after {warm_ups} for warming up; 2 FLOP per MAC\n");
+        for MatmulRate { device, precision, tflops } in &self.matmul {
+            text += &format!("matrix products on {device} in {precision}: {tflops:.2} TFLOP/s\n");
+        }
+        for row in self.rows.iter().filter(|row| row.reruns > 0) {
+            text += &format!("{}, batch {}: {} crops ran again in f32\n", row.member, row.batch, row.reruns);
+        }
+        for (row, why) in self.rows.iter().filter_map(|row| Some((row, row.failure.as_ref()?))) {
+            text += &format!("{}, {}, batch {}: {why}\n", row.member, row.precision, row.batch);
+        }
+        if self.backend == "fake" {
+            text += "the networks are fake: the figures are those of a stand-in\n";
+        }
+        text
+    }
+}
+
+/// A whole run.
+#[derive(Debug, Default, Serialize)]
+pub struct RunFigures {
+    /// What ran the networks: "torch", "fake" for a stand-in, "null" for nothing at all.
+    pub backend: &'static str,
+    /// The devices, one worker each.
+    pub devices: Vec<String>,
+    /// Scenes that have a mask.
+    pub scenes: u64,
+    /// Scenes that failed.
+    pub failed: u64,
+    /// Pixels of the finished scenes.
+    pub pixels: u64,
+    /// Pixels that networks saw, or would have.
+    pub network_pixels: u64,
+    /// Wall clock of the dataflow.
+    pub seconds: f64,
+    /// Million pixels of finished scenes per second.
+    pub mpx_per_second: f64,
+    /// Million pixels per second through the networks, ring and padding included.
+    pub network_mpx_per_second: f64,
+    /// Seconds from the start of the run to each step of its beginning.
+    pub start_up: StartUp,
+    /// Share of the devices' time in forward passes.
+    pub device_busy: f64,
+    /// Bytes that were moved per pixel of a finished scene, by what they are.
+    pub bytes_per_pixel: BTreeMap<&'static str, f64>,
+    /// The most that this process and its decoders had resident.
+    pub peak_bytes: u64,
+    /// What was promised.
+    pub reserved_bytes: u64,
+    /// Processor time of this process, in seconds.
+    pub cpu_seconds: f64,
+    /// Processor time of the processes that decode.
+    pub decoder_cpu_seconds: f64,
+    /// What each stage did with its time.
+    pub stages: Vec<StageFigures>,
+    /// The stage whose threads have least time left.
+    pub bottleneck: Option<String>,
+    /// Of the stages that have one thread whatever the schedule, the one that could do least, and how many million pixels per second: what
+    /// limits where there are cores enough.
+    pub slowest_thread: Option<(String, f64)>,
+}
+
+/// Seconds since the run began.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct StartUp {
+    /// From the start of the process to that of the command: libraries are loaded. It is not in the others.
+    pub loaded: f64,
+    /// The plan is made.
+    pub planned: f64,
+    /// Weights are on the devices.
+    pub opened: Option<f64>,
+    /// The first tile has labels.
+    pub first_labels: Option<f64>,
+}
+
+/// A stage of a run.
+#[derive(Debug, Serialize)]
+pub struct StageFigures {
+    /// Its share of time at work and waiting.
+    #[serde(flatten)]
+    pub line: StageLine,
+    /// Million pixels of scenes per second that one of its threads could do, if it had a core to itself and never waited; none where it
+    /// took too little time to tell. A reader's child process, which decodes, is not in it.
+    pub mpx_per_thread: Option<f64>,
+}
+
+impl Figures for RunFigures {
+    fn text(&self) -> String {
+        let scenes = crate::words::count(self.scenes, "scene");
+        let failed = if self.failed > 0 { format!(" ({} failed)", self.failed) } else { String::new() };
+        let (megapixels, seconds, speed) = (self.pixels as f64 / 1e6, self.seconds, self.mpx_per_second);
+        let mut text = format!(
+            "{scenes}{failed}, {megapixels:.1} Mpx in {seconds:.2} s: {speed:.2} Mpx/s, {:.2} Mpx/s through the networks\n",
+            self.network_mpx_per_second
+        );
+        let StartUp { loaded, planned, opened, first_labels } = self.start_up;
+        let at = |seconds: Option<f64>| figure(seconds, 2);
+        text += &format!(
+            "start-up    loaded in {loaded:.2} s; then planned at {planned:.2} s, devices open at {} s, first labels at {} s\n",
+            at(opened),
+            at(first_labels)
+        );
+        text += &format!(
+            "devices     {} {}, busy {:.1} %\n",
+            self.backend,
+            self.devices.join(","),
+            self.device_busy * 100.0
+        );
+        let (peak, reserved) = (format_bytes(self.peak_bytes), format_bytes(self.reserved_bytes));
+        let (cpu, decoders) = (self.cpu_seconds, self.decoder_cpu_seconds);
+        text += &format!(
+            "used        {peak} at most, {reserved} reserved; {cpu:.1} s of processor time and {decoders:.1} s in decoders\n"
+        );
+        if !self.bytes_per_pixel.is_empty() {
+            let each = self.bytes_per_pixel.iter().map(|(what, bytes)| format!("{what} {bytes:.2}"));
+            text += &format!("bytes/pixel {}\n", each.collect::<Vec<_>>().join(", "));
+        }
+        let names = ["stage", "threads", "items", "busy", "waits for input", "for output", "CPU s", "Mpx/s per thread"];
+        let row = |StageFigures { line, mpx_per_thread }: &StageFigures| {
+            let percent = |percent: f64| format!("{percent:.1} %");
+            [
+                line.name.clone(),
+                line.workers.to_string(),
+                line.items.to_string(),
+                percent(line.busy_percent),
+                percent(line.wait_in_percent),
+                percent(line.wait_out_percent),
+                format!("{:.2}", line.cpu_seconds),
+                figure(*mpx_per_thread, 0),
+            ]
+        };
+        text += &format!("\n{}", tabled(names, self.stages.iter().map(row)));
+        if let Some(stage) = &self.bottleneck {
+            text += &format!("the busiest stage is {stage}\n");
+        }
+        if let Some((stage, speed)) = &self.slowest_thread {
+            text += &format!("with cores enough the thread of {stage} limits first, at {speed:.0} Mpx/s\n");
+        }
+        text
+    }
+}
+
+/// Decoding alone.
+#[derive(Debug, Serialize)]
+pub struct DecodeFigures {
+    /// Times that each file was read; the fastest counts.
+    pub repeats: usize,
+    /// One row per file and place.
+    pub rows: Vec<DecodeRow>,
+}
+
+/// A file read whole, on one thread.
+#[derive(Debug, Serialize)]
+pub struct DecodeRow {
+    /// The file, or what kind of drawn scene it is.
+    pub file: String,
+    /// Where it is decoded: "in-process", or "isolated".
+    pub decode: &'static str,
+    /// Pixels.
+    pub pixels: u64,
+    /// Bytes of the file.
+    pub file_bytes: u64,
+    /// Bytes of its pixels, decoded.
+    pub pixel_bytes: u64,
+    /// Million pixels per second of the clock.
+    pub mpx_per_second: f64,
+    /// Million pixels per second of processor time, the decoder's own process included.
+    pub mpx_per_core_second: f64,
+}
+
+impl Figures for DecodeFigures {
+    fn text(&self) -> String {
+        let names = ["file", "decoded", "MB file", "MB pixels", "Mpx/s", "Mpx/s per core"];
+        let megabytes = |bytes: u64| format!("{:.1}", bytes as f64 / 1e6);
+        let row = |row: &DecodeRow| {
+            [
+                row.file.clone(),
+                row.decode.to_owned(),
+                megabytes(row.file_bytes),
+                megabytes(row.pixel_bytes),
+                format!("{:.1}", row.mpx_per_second),
+                format!("{:.1}", row.mpx_per_core_second),
+            ]
+        };
+        format!("{}\none reader, the fastest of {}\n", tabled(names, self.rows.iter().map(row)), self.repeats)
+    }
+}
+
+/// Masks as PNG, in memory.
+#[derive(Debug, Serialize)]
+pub struct EncodeFigures {
+    /// Side of the square masks, in pixels.
+    pub side: u32,
+    /// Times that each was encoded; the fastest counts.
+    pub repeats: usize,
+    /// One row per mask and setting.
+    pub rows: Vec<EncodeRow>,
+}
+
+/// A mask with one setting.
+#[derive(Debug, Serialize)]
+pub struct EncodeRow {
+    /// What the mask is like.
+    pub mask: &'static str,
+    /// Compression and filter.
+    pub setting: &'static str,
+    /// Whether runs use it.
+    pub used: bool,
+    /// Million pixels per second of one core.
+    pub mpx_per_second: f64,
+    /// Bytes of the PNG.
+    pub bytes: u64,
+}
+
+impl Figures for EncodeFigures {
+    fn text(&self) -> String {
+        let names = ["mask", "setting", "Mpx/s", "bytes", "bits/pixel", ""];
+        let row = |row: &EncodeRow| {
+            let bits = row.bytes as f64 * 8.0 / (f64::from(self.side) * f64::from(self.side));
+            [
+                row.mask.to_owned(),
+                row.setting.to_owned(),
+                format!("{:.0}", row.mpx_per_second),
+                row.bytes.to_string(),
+                format!("{bits:.4}"),
+                if row.used { "<- runs".to_owned() } else { String::new() },
+            ]
+        };
+        let (side, repeats) = (self.side, self.repeats);
+        format!(
+            "{}\nmasks of {side} x {side}, one core, the fastest of {repeats}\n",
+            tabled(names, self.rows.iter().map(row))
+        )
+    }
+}

@@ -1,0 +1,176 @@
+//! `swath bench`: that every figure is there and that they agree with each other. How large they are, nobody asks here.
+#![cfg(feature = "gdal")]
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::support::command::{Workdir, wait_until, with_scenes};
+
+/// The figures of a measurement that went well, and what was printed.
+fn measured(work: &Workdir, line: &str) -> (Value, String) {
+    let arguments: Vec<&str> = ["bench"].into_iter().chain(line.split(' ')).chain(["--json", "f.json"]).collect();
+    // Whatever it needs for a while shall be gone.
+    let tmp = work.path("tmp");
+    std::fs::create_dir_all(&tmp).unwrap();
+    let ran = work.swath_with(&arguments, &[("TMPDIR", tmp.to_str().unwrap())]);
+    ran.expect(0);
+    assert_eq!(std::fs::read_dir(&tmp).unwrap().count(), 0, "{line} leaves something behind");
+    let figures: Value = serde_json::from_slice(&std::fs::read(work.path("f.json")).unwrap()).unwrap();
+    std::fs::remove_file(work.path("f.json")).unwrap();
+    assert_eq!(figures["bench"], line.split(' ').next().unwrap());
+    let machine = &figures["machine"];
+    assert!(machine["cores"].as_u64().unwrap() > 0 && machine["gpus"].is_array(), "{machine}");
+    assert_eq!(machine["swath"], env!("CARGO_PKG_VERSION"));
+    assert!(ran.stdout.contains(&format!("swath {}", env!("CARGO_PKG_VERSION"))), "{}", ran.stdout);
+    (figures, ran.stdout)
+}
+
+fn rows(figures: &Value) -> &[Value] {
+    figures["rows"].as_array().unwrap()
+}
+
+fn number(row: &Value, key: &str) -> f64 {
+    row[key].as_f64().unwrap_or_else(|| panic!("no {key} in {row}"))
+}
+
+#[test]
+fn forward_has_a_row_for_each_member_precision_and_batch() {
+    let work = with_scenes(&[]);
+    let line = "forward p.toml --backend fake --side 48 --batch 2,1 --precision f32,f16 --repeats 4 --devices cpu,cpu";
+    let (figures, text) = measured(&work, line);
+    let key = |row: &Value| {
+        let text = |key: &str| row[key].as_str().unwrap().to_owned();
+        (text("member"), text("precision"), row["batch"].as_u64().unwrap())
+    };
+    let members = ["member0", "member1"].map(str::to_owned);
+    let wanted =
+        members.iter().flat_map(|member| ["f32", "f16"].map(|precision| (member.clone(), precision.to_owned())));
+    let wanted: Vec<_> = wanted.flat_map(|(m, p)| [1, 2].map(|batch| (m.clone(), p.clone(), batch))).collect();
+    assert_eq!(rows(&figures).iter().map(key).collect::<Vec<_>>(), wanted);
+    for row in rows(&figures) {
+        assert!(number(row, "ms_min") <= number(row, "ms") && number(row, "ms") > 0.0, "{row}");
+        // The stand-in is the same in every precision, and is no network: its rate says nothing.
+        assert_eq!((&row["agreement"], &row["r"], &row["failure"]), (&1.0.into(), &Value::Null, &Value::Null));
+        assert!(number(row, "peak_bytes") > 1e6 && row["device"] == "cpu");
+    }
+    assert_eq!((figures["repeats"].as_u64(), figures["side"].as_u64()), (Some(4), Some(48)));
+    assert!(text.contains("ms/crop") && text.contains("the networks are fake"), "{text}");
+}
+
+#[test]
+fn forward_takes_a_network_by_name() {
+    let work = Workdir::new();
+    let (figures, _) = measured(&work, "forward unet/resnet18 --backend fake --side 64");
+    let [row] = rows(&figures) else { panic!("{figures}") };
+    assert_eq!((&row["member"], &row["precision"]), (&"unet/resnet18".into(), &"f32".into()));
+}
+
+/// What `pipeline` and `feed` have in common.
+fn check_run(figures: &Value, scenes: u64, pixels: u64) {
+    assert_eq!((figures["scenes"].as_u64(), figures["pixels"].as_u64()), (Some(scenes), Some(pixels)), "{figures}");
+    let speed = number(figures, "pixels") / 1e6 / number(figures, "seconds");
+    assert!((number(figures, "mpx_per_second") / speed - 1.0).abs() < 1e-6, "{figures}");
+    let start = &figures["start_up"];
+    let steps = ["planned", "opened", "first_labels"].map(|step| number(start, step));
+    assert!(steps.is_sorted() && number(start, "loaded") > 0.0, "{start}");
+    let stages: Vec<&str> = figures["stages"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap()).collect();
+    assert_eq!(stages, ["read", "tile", "infer", "keep", "average", "stitch", "encode", "commit"]);
+    let bytes = &figures["bytes_per_pixel"];
+    assert!(["file", "png", "zip"].iter().all(|what| number(bytes, what) > 0.0), "{bytes}");
+    // One band; a ring around each tile is read and cut again.
+    assert!(number(bytes, "decoded") >= 1.0 && number(bytes, "crops") >= number(bytes, "decoded"), "{bytes}");
+    assert!((number(bytes, "planes") - 1.0).abs() < 1e-9, "{bytes}");
+}
+
+#[test]
+fn pipeline_measures_a_run_over_drawn_scenes() {
+    let work = with_scenes(&[]);
+    let line = "pipeline p.toml --backend fake --scenes 3 --size 200x150 --devices cpu,cpu --readers 1 --encoders 2";
+    let (figures, text) = measured(&work, line);
+    check_run(&figures, 3, 3 * 200 * 150);
+    assert_eq!(figures["backend"], "fake");
+    let busy = number(&figures, "device_busy");
+    assert!(0.0 < busy && busy <= 1.0, "{figures}");
+    let workers = |name: &str| {
+        let stage = figures["stages"].as_array().unwrap().iter().find(|stage| stage["name"] == name).unwrap();
+        stage["workers"].as_u64().unwrap()
+    };
+    assert_eq!(["read", "infer", "encode", "commit"].map(workers), [1, 2, 2, 1]);
+    assert!(text.contains("start-up") && text.contains("bytes/pixel"), "{text}");
+}
+
+#[test]
+fn pipeline_takes_scenes_that_are_there_and_leaves_those_it_was_told_to_keep() {
+    let work = with_scenes(&[(130, 140), (40, 30)]);
+    let (figures, _) = measured(&work, "pipeline p.toml --backend fake -i in");
+    check_run(&figures, 2, 130 * 140 + 40 * 30);
+    let keep = "pipeline p.toml --backend fake --scenes 2 --size 64x64 --keep kept";
+    let (figures, _) = measured(&work, keep);
+    check_run(&figures, 2, 2 * 64 * 64);
+    let written = |name: &str| std::fs::metadata(work.path(name)).unwrap().modified().unwrap();
+    let before = written("kept/s00001.tif");
+    measured(&work, keep);
+    assert_eq!(written("kept/s00001.tif"), before);
+}
+
+#[test]
+fn feed_needs_no_network_and_no_pipeline() {
+    let work = Workdir::new();
+    let (figures, _) = measured(&work, "feed --scenes 2 --size 300x280 --readers 1 --decode in-process");
+    assert_eq!((&figures["backend"], &figures["device_busy"]), (&"null".into(), &0.0.into()));
+    assert_eq!(figures["pixels"], 2 * 300 * 280);
+    let bytes = &figures["bytes_per_pixel"];
+    // Scenes of one tile: nothing is read or cut twice.
+    assert!(["decoded", "crops"].iter().all(|what| (number(bytes, what) - 3.0).abs() < 1e-9), "{bytes}");
+    assert!(number(bytes, "png") > 0.0 && number(bytes, "png") < 0.5, "patches are masks and no noise: {bytes}");
+}
+
+#[test]
+fn decode_reads_every_layout_in_both_places() {
+    let work = Workdir::new();
+    let (figures, _) = measured(&work, "decode --size 300x200 --repeats 1");
+    assert_eq!(rows(&figures).len(), 3 * 2 * 2);
+    for row in rows(&figures) {
+        assert_eq!((row["pixels"].as_u64(), row["pixel_bytes"].as_u64()), (Some(60_000), Some(180_000)));
+        assert!(number(row, "mpx_per_second") > 0.0 && number(row, "file_bytes") > 1000.0, "{row}");
+    }
+    let bytes = |name: &str| {
+        let row = rows(&figures).iter().find(|row| row["file"] == name).unwrap_or_else(|| panic!("no {name}"));
+        number(row, "file_bytes")
+    };
+    assert!(bytes("NONE, strips") > 180_000.0 && bytes("DEFLATE, strips") < 180_000.0, "{figures}");
+}
+
+#[test]
+fn encode_compares_settings_and_marks_the_one_of_runs() {
+    let work = Workdir::new();
+    let (figures, text) = measured(&work, "encode --side 96 --repeats 1");
+    let of_mask = |mask: &str| -> Vec<&Value> { rows(&figures).iter().filter(|row| row["mask"] == mask).collect() };
+    for mask in ["land", "speckled", "one class"] {
+        let rows = of_mask(mask);
+        assert!(rows.len() > 5 && rows.iter().filter(|row| row["used"] == true).count() == 1, "{mask}");
+        let raw = rows.iter().find(|row| row["setting"] == "none").unwrap();
+        let used = rows.iter().find(|row| row["used"] == true).unwrap();
+        assert!(number(used, "bytes") < number(raw, "bytes"), "{used} {raw}");
+    }
+    assert!(text.contains("<- runs"), "{text}");
+}
+
+#[test]
+fn a_signal_ends_a_measurement_and_nothing_stays_behind() {
+    let work = with_scenes(&[]);
+    let tmp = work.path("tmp");
+    std::fs::create_dir_all(&tmp).unwrap();
+    let line = "bench pipeline p.toml --backend fake --scenes 40 --size 100x100";
+    let mut command = work.command(&line.split(' ').collect::<Vec<_>>());
+    let mut child = command.env("TMPDIR", &tmp).env("SWATH_FAKE_DELAY_MS", "500").spawn().unwrap();
+    let has_begun = || {
+        let mut folders = std::fs::read_dir(&tmp).unwrap().filter_map(Result::ok);
+        folders.any(|folder| folder.path().join("out/run.db").exists())
+    };
+    wait_until(has_begun);
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(std::fs::read_dir(&tmp).unwrap().count(), 0);
+}
