@@ -2,6 +2,7 @@
 #![cfg(feature = "gdal")]
 
 use serde_json::Value;
+use swath::journal::Journal;
 
 use crate::support::command::{Workdir, with_scenes};
 
@@ -9,6 +10,12 @@ const RUN: [&str; 9] = ["run", "p.toml", "-i", "in", "-o", "out", "--backend=fak
 
 fn derived(work: &Workdir) -> Value {
     serde_json::from_str(&work.swath(&["report", "out", "--json"]).expect(0)).unwrap()
+}
+
+/// The unit and the run that the journal names with a failure.
+fn verdict(work: &Workdir, scene: &str) -> (Option<u32>, u64) {
+    let state = Journal::open_read_only(&work.path("out")).unwrap().unwrap().state().unwrap();
+    (state.failures[scene].unit, state.failures[scene].attempt)
 }
 
 fn n(report: &Value, list: &str) -> usize {
@@ -42,6 +49,10 @@ fn the_report_of_a_run_that_has_ended_is_the_one_that_it_wrote() {
         std::fs::rename(&report, &away).unwrap();
         assert_eq!(derived(&work), told, "{faults} {more:?}");
         std::fs::rename(&away, &report).unwrap();
+        if faults == failing {
+            // The band of three rows of tiles lies before the group of the small ones.
+            assert_eq!([verdict(&work, "s1"), verdict(&work, "broken")], [(Some(3), 1), (None, 1)]);
+        }
     }
 }
 
