@@ -4,9 +4,10 @@
 //! is this: it needs the standard library alone, looks for libtorch, and executes `swath-torch`, which lies beside it, in its own place.
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 
 /// The libtorch that tch binds.
 const VERSION: &str = "2.11.0";
@@ -14,6 +15,8 @@ const VERSION: &str = "2.11.0";
 const LIBRARIES: [&str; 2] = ["libtorch_cpu.so", "libc10.so"];
 /// Where libtorch may lie, from the folder of this program.
 const NEAR: [&str; 4] = ["lib", "libtorch/lib", "../lib", "../lib/swath"];
+/// Names a libtorch.
+const NAMED: &str = "LIBTORCH";
 /// Where the loader looks first.
 const SEARCH_PATH: &str = "LD_LIBRARY_PATH";
 /// The exit code for arguments and what else was wrong from the start.
@@ -51,7 +54,7 @@ fn become_program(arguments: &[OsString]) -> String {
     if !program.is_file() {
         return format!("`{}` is missing: it belongs beside `swath`", program.display());
     }
-    let libraries = match find(&places(own.parent().unwrap_or(Path::new("/")))) {
+    let libraries = match find(places(own.parent().unwrap_or(Path::new("/")))) {
         Ok(folder) => folder,
         Err(problem) => return problem,
     };
@@ -64,10 +67,11 @@ fn become_program(arguments: &[OsString]) -> String {
     format!("cannot start `{}`: {failure}", program.display())
 }
 
-/// Where to look, the first that has it being right. What is asked for by name is the only place.
-fn places(own: &Path) -> Vec<Place> {
-    if let Some(libtorch) = std::env::var_os("LIBTORCH").filter(|path| !path.is_empty()) {
-        return vec![Place { folder: Path::new(&libtorch).join("lib"), from: "LIBTORCH" }];
+/// Where to look, the first that has it being right. What is asked for by name is the only place; Python, which takes a moment to answer,
+/// is asked last.
+fn places(own: &Path) -> Box<dyn Iterator<Item = Place>> {
+    if let Some(libtorch) = std::env::var_os(NAMED).filter(|path| !path.is_empty()) {
+        return Box::new(std::iter::once(Place { folder: Path::new(&libtorch).join("lib"), from: NAMED }));
     }
     let near = NEAR.iter().map(|folder| Place { folder: own.join(folder), from: "beside the program" });
     let searched = std::env::var_os(SEARCH_PATH).unwrap_or_default();
@@ -75,24 +79,36 @@ fn places(own: &Path) -> Vec<Place> {
     let searched = searched.map(|folder| Place { folder, from: SEARCH_PATH });
     let built =
         option_env!("SWATH_BUILT_WITH").map(|folder| Place { folder: folder.into(), from: "where it was built" });
-    near.chain(searched).chain(built).collect()
+    let here: Vec<Place> = near.chain(searched).chain(built).collect();
+    Box::new(here.into_iter().chain(std::iter::once_with(of_python).flatten()))
+}
+
+/// The libtorch of the Python that a person would start. Nothing of torch itself runs, and nothing from the current folder.
+fn of_python() -> Option<Place> {
+    let ask = "import sys; sys.path[:] = filter(None, sys.path); import importlib.util, os; \
+               print(os.path.dirname(importlib.util.find_spec('torch').origin))";
+    let output = Command::new("python3").args(["-c", ask]).stdin(Stdio::null()).output().ok()?;
+    let folder = PathBuf::from(OsString::from_vec(output.stdout.strip_suffix(b"\n")?.to_vec()));
+    Some(Place { folder: folder.join("lib"), from: "the torch of python3" })
 }
 
 /// The first place that holds libtorch, or what was found at each.
-fn find(places: &[Place]) -> Result<PathBuf, String> {
-    let mut looked = String::new();
+fn find(places: impl Iterator<Item = Place>) -> Result<PathBuf, String> {
+    let (mut looked, mut remedy) =
+        (String::new(), "put its libraries in `lib` beside the program, or install it for python3");
     for Place { folder, from } in places {
-        match lacks(folder) {
+        match lacks(&folder) {
             // The loader takes relative folders as relative to wherever the program goes.
-            None => return Ok(folder.canonicalize().unwrap_or_else(|_| folder.clone())),
+            None => return Ok(folder.canonicalize().unwrap_or(folder)),
             Some(what) => looked += &format!("\n  {} ({from}): {what}", folder.display()),
         }
+        if from == NAMED {
+            remedy = "or unset it";
+        }
     }
-    let remedy = match places.first() {
-        Some(Place { from: "LIBTORCH", .. }) => "let LIBTORCH name the folder of one, with `lib` in it, or unset it",
-        _ => "let LIBTORCH name the folder of one, with `lib` in it, or put its libraries in `lib` beside the program",
-    };
-    Err(format!("no libtorch {VERSION} found; {remedy}; looked in{looked}"))
+    Err(format!(
+        "no libtorch {VERSION} found; let {NAMED} name the folder of one, with `lib` in it, {remedy}; looked in{looked}"
+    ))
 }
 
 /// Why a folder's libraries will not do.

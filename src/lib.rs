@@ -42,7 +42,7 @@
 //! | [`infer`] | [`infer::Device`]: takes batches, gives planes; engines run the networks; the one weighted sum and argmax of a plan |
 //! | [`post`] | what is done to a label map before it is written: small holes filled, row by row |
 //! | [`outputs`] | what is written of each scene, one file per kind, row by row: masks, colour pictures |
-//! | [`stages`] | one file per stage, the messages between them, and the board of failures; the contract is in its documentation |
+//! | [`stages`] | one file per stage, the messages between them, and the board of what they share; the contract is in its documentation |
 //! | [`package`] | submit.zip, checked against what is expected |
 //! | [`report`] | everything that is printed, and report.json |
 //! | [`eval`] | scores of masks against true masks |

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::atomic::WriteError;
 use crate::config::ConfigError;
 use crate::eval::EvalError;
+use crate::exit::ExitCode;
 use crate::infer::DeviceError;
 use crate::journal::JournalError;
 use crate::lifecycle::{self, Signal};
@@ -13,7 +14,7 @@ use crate::package::PackageError;
 use crate::plan::{PlanError, PlanFileError, ScanError};
 use crate::raster::GdalError;
 use crate::report::PrintError;
-use crate::stages::GraphError;
+use crate::stages::{GraphError, StageError};
 use crate::weights::WeightsError;
 
 /// What an interrupted run is told.
@@ -152,39 +153,64 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the disk or its permissions are to blame.
-    pub fn is_output_fault(&self) -> bool {
+    /// How a command ends with it. What the disk or its permissions are to blame for is [`ExitCode::Output`], and nothing else is.
+    pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Write(_)
             | Self::Print(_)
             | Self::NoRoom { .. }
             | Self::OutputRefused { .. }
-            | Self::Unwritable { .. } => true,
-            Self::Lifecycle(lifecycle::Error::Write(_)) => true,
-            Self::WeightsFile(WeightsError::Write(_)) => true,
-            Self::Mask(e) => e.is_output_fault(),
-            Self::Package(e) => e.is_output_fault(),
-            Self::Journal(e) => e.is_output_fault(),
-            Self::Graph(GraphError::Stage { source, .. }) => source.is_output_fault(),
+            | Self::Unwritable { .. }
+            | Self::Mask(OutputError::Write(_))
+            | Self::Package(
+                PackageError::Write(_)
+                | PackageError::Verify { .. }
+                | PackageError::Blank { source: OutputError::Write(_), .. },
+            )
+            | Self::WeightsFile(WeightsError::Write(_))
+            | Self::Journal(JournalError::Sql { .. }) => ExitCode::Output,
+            Self::Journal(JournalError::Unreadable { .. } | JournalError::Format { .. }) => ExitCode::Unreadable,
             Self::Config(_)
             | Self::Scan(_)
             | Self::Plan(_)
             | Self::PlanFile(_)
             | Self::Usage(_)
-            | Self::Gdal(_)
-            | Self::Weights { .. }
-            | Self::WeightsFile(_)
-            | Self::Device(_)
-            | Self::DeviceLost { .. }
-            | Self::NoDevice { .. }
             | Self::Foreign(_)
-            | Self::Lifecycle(_)
-            | Self::Graph(GraphError::Planted { .. } | GraphError::Panic { .. } | GraphError::Spawn { .. })
-            | Self::Eval(_)
-            | Self::Stopped(_)
-            | Self::Interrupted(_)
-            | Self::Internal(_) => false,
+            | Self::Eval(_) => ExitCode::Usage,
+            Self::Weights { .. } | Self::WeightsFile(_) => ExitCode::Weights,
+            Self::Device(e) => of_device(e),
+            Self::DeviceLost { .. } | Self::NoDevice { .. } => ExitCode::NoDevice,
+            Self::Stopped(signal) | Self::Interrupted(signal) => signal.exit_code(),
+            Self::Lifecycle(e) => match e {
+                lifecycle::Error::Locked { .. } => ExitCode::Locked,
+                lifecycle::Error::Write(_) => ExitCode::Output,
+                lifecycle::Error::System { .. } | lifecycle::Error::Died { .. } | lifecycle::Error::Stalled { .. } => {
+                    ExitCode::Internal
+                }
+            },
+            Self::Graph(GraphError::Stage { source, .. }) => of_stage(source),
+            Self::Graph(GraphError::Planted { .. } | GraphError::Panic { .. } | GraphError::Spawn { .. })
+            | Self::Gdal(_)
+            | Self::Mask(_)
+            | Self::Package(_)
+            | Self::Internal(_) => ExitCode::Internal,
         }
+    }
+}
+
+fn of_stage(error: &StageError) -> ExitCode {
+    match error {
+        StageError::Device(e) => of_device(e),
+        StageError::Keep(_) | StageError::Commit(_) | StageError::Encode(OutputError::Write(_)) => ExitCode::Output,
+        StageError::Encode(_) | StageError::Read(_) => ExitCode::Internal,
+    }
+}
+
+fn of_device(error: &DeviceError) -> ExitCode {
+    match error {
+        DeviceError::Weights { .. } => ExitCode::Weights,
+        DeviceError::Missing { .. } | DeviceError::OutOfMemory { .. } | DeviceError::Lost { .. } => ExitCode::NoDevice,
+        DeviceError::Forward { .. } | DeviceError::Halted => ExitCode::Internal,
     }
 }
 

@@ -36,8 +36,8 @@ pub use output_drift::compress_measured;
 pub use plan::{PlanOptions, plan};
 pub use replace::Output;
 pub use run::{
-    Assign, Ended, Goal, Job, JobRequest, PartialArchive, Parts, RunOptions, Running, StageName, What, execute,
-    prepare, run, schedule, wire, wire_tiles,
+    Assign, Ended, Goal, Job, JobRequest, Origin, PartialArchive, Parts, Reuse, RunOptions, Running, StageName,
+    TimeLimits, What, execute, prepare, run, schedule, wire, wire_tiles,
 };
 pub use standing::{Standing, Verified, collect_garbage, collect_old_outputs, recorded_command, status, verify};
 pub use synth::{SynthRequest, synth};

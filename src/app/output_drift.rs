@@ -1,6 +1,6 @@
 //! What compressed weights cost: measured on tiles of given scenes, which also say where a budget is spent best.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::lifecycle::machine;
 use crate::plan::{Concessions, DeviceId, Plan, Planned};
 use crate::raster::OpenSource;
 use crate::report::{self, CompressedFile, CompressedFiles, Event};
-use crate::stages::{Board, PriorResults};
+use crate::stages::{Board, PriorResults, Scenes};
 use crate::weights::swz::is_kept_exact;
 use crate::weights::{self, WeightsFile};
 use crate::words::format_bytes;
@@ -165,8 +165,9 @@ fn check_memory(plan: &Plan, n_tiles: usize) -> Result<(), Error> {
 
 /// The chosen tiles, through the stages of a run.
 fn read(plan: &Plan, source: &Arc<dyn OpenSource>, chosen: &[(usize, usize)]) -> Result<Vec<RawBatch>, Error> {
-    let nothing = PriorResults::nothing(plan.scenes.len(), Checkpoints::of(Path::new("")));
-    let board = Arc::new(Board::new(plan.clone(), Concessions::default(), nothing, Arc::clone(source)));
+    let nothing = PriorResults::nothing(plan, Checkpoints::of(Path::new("")));
+    let scenes = Scenes::new(Arc::new(plan.clone()), Arc::clone(source), Vec::new(), BTreeSet::new());
+    let board = Board::new(scenes, Concessions::default(), nothing);
     let mut units: Vec<usize> = chosen.iter().map(|(unit, _)| *unit).collect();
     units.dedup();
     let (graph, tiles) = wire_tiles(&board, source.as_ref(), &units, Stop::new())?;
@@ -181,7 +182,7 @@ fn read(plan: &Plan, source: &Arc<dyn OpenSource>, chosen: &[(usize, usize)]) ->
         }
     }
     graph.join()?;
-    for failure in (0..board.n_scenes()).filter_map(|scene| board.failure(scene)) {
+    for failure in board.scenes.all().filter_map(|scene| board.scenes.failure(scene)) {
         note(&format!("left out: {} ({}): {}", failure.file, failure.stage, failure.cause));
     }
     if raw.is_empty() {

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use super::replace::Output;
 use super::run::disk::{self, Done};
 use super::run::outputs::Outputs;
-use super::run::resume::{Found, holds, look_back};
+use super::run::resume::{Found, Reuse, holds, is_done, look_back};
 use super::run::{preconditions, record, throughput};
 use super::{Error, Job, JobRequest, PartialArchive, RunOptions, prepare};
 use crate::infer;
-use crate::journal::{FailureRecord, Journal};
+use crate::journal::{FailureRecord, State};
 use crate::lifecycle::Lock;
 use crate::plan::{Concessions, DeviceId, Plan, PlanTotals, Scene, Schedule};
 use crate::report::{EarlierWork, PlanDocument, PlannedMember, PlannedScene, RefusedScene};
@@ -37,7 +37,11 @@ pub fn plan(request: &JobRequest, options: &PlanOptions) -> Result<PlanDocument,
     let as_run = RunOptions { overwrite, partial, ..RunOptions::into(options.out.clone().unwrap_or_default()) };
     preconditions::of_job(&job, &as_run)?;
     let there = match &options.out {
-        Some(dir) => There::look(dir, &job, preconditions::of_outputs(&job, &as_run)?)?,
+        Some(dir) => {
+            preconditions::of_folder(&job, &as_run)?;
+            let (outputs, state) = preconditions::of_outputs(&job, &as_run)?;
+            There::look(dir, &job, &outputs, state)?
+        }
         None => There::unknown(&job),
     };
     infer::check_weights(&job.planned.plan)?;
@@ -66,17 +70,18 @@ impl There {
     }
 
     /// Reads every recorded file again, as a run does.
-    fn look(dir: &Path, job: &Job, outputs: Outputs) -> Result<Self, Error> {
+    fn look(dir: &Path, job: &Job, outputs: &Outputs, mut state: State) -> Result<Self, Error> {
         let plan = &job.planned.plan;
         let foreign = outputs.foreign(job.planned.names(), &plan.pipeline);
         let mut there = Self { foreign, free: disk::free(dir), ..Self::unknown(job) };
-        if let Some(mut state) = Journal::open_read_only(dir)?.map(|journal| journal.state()).transpose()? {
+        if state.run.is_some() {
             let digest = plan.digest().map_err(|e| Error::Internal(e.to_string()))?;
             state.concessions.retain(|conceded| holds(conceded, &digest, false));
             let concessions = Concessions::of(&std::mem::take(&mut state.concessions), &digest);
-            let Found { done, usable, archive, damaged, .. } =
-                look_back(plan, &concessions, state, &outputs.layout, None)?;
-            let n_done = done.iter().flatten().count();
+            let Found { scenes, usable, archive, damaged, .. } =
+                look_back(plan, &concessions, state, &outputs.layout, Reuse::Everything)?;
+            let done: Vec<bool> = scenes.iter().map(is_done).collect();
+            let n_done = done.iter().filter(|done| **done).count();
             // An archive of fewer scenes is made anew.
             let whole = if archive.is_some() && n_done == done.len() { Done::All } else { Done::Files };
             there.earlier = Some(EarlierWork {
@@ -85,7 +90,7 @@ impl There {
                 damaged,
                 checkpoints: usable.checkpoints,
             });
-            there.done = done.iter().map(|scene| if scene.is_some() { whole } else { Done::Nothing }).collect();
+            there.done = done.into_iter().map(|done| if done { whole } else { Done::Nothing }).collect();
         }
         there.warnings.extend(disk::warning(there.need(plan), there.free));
         let in_use =
@@ -123,6 +128,7 @@ fn document(job: &Job, there: There) -> Result<PlanDocument, Error> {
         pixels: totals.pixels,
         network_pixels: totals.network_pixels,
         waste_percent: totals.waste_percent(),
+        views: plan.pipeline.views.iter().map(|view| view.name()).collect(),
         members: members(plan),
         devices: schedule.devices.iter().map(ToString::to_string).collect(),
         readers: schedule.readers,

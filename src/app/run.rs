@@ -20,10 +20,10 @@ mod wire;
 
 pub use assign::Assign;
 pub use execute::{Ended, execute};
-pub use options::{PartialArchive, RunOptions};
+pub use options::{Origin, PartialArchive, RunOptions, TimeLimits};
 pub use prepare::{Job, JobRequest, What, prepare, schedule};
 pub(super) use prepare::{device_class, members};
-pub use resume::StageName;
+pub use resume::{Reuse, StageName};
 pub use wire::{Goal, Parts, Running, wire, wire_tiles};
 
 use super::Error;
@@ -37,8 +37,9 @@ use crate::report::{self, Detail, Event};
 /// # Errors
 /// As [`prepare`] and [`execute`].
 pub fn run(request: &JobRequest, options: &RunOptions) -> Result<Ended, Error> {
-    let clock = Clock::start(options.begun, options.deadline);
-    let ended = prepared(request, &RunOptions { clock: clock.clone(), ..options.clone() });
+    let clock = Clock::start(options.limits.begun, options.limits.deadline);
+    let limits = TimeLimits { clock: clock.clone(), ..options.limits };
+    let ended = prepared(request, &RunOptions { limits, ..options.clone() });
     clock.stop();
     ended
 }
@@ -48,7 +49,7 @@ fn prepared(request: &JobRequest, options: &RunOptions) -> Result<Ended, Error> 
     raise_file_limit().unwrap_or_default();
     let job = prepare(request)?;
     // Once: who is started again goes on where that was said.
-    if !options.restarted && options.show.detail > Detail::Quiet {
+    if !options.origin.restarted && options.show.detail > Detail::Quiet {
         introduce(&job);
     }
     execute(job, options)

@@ -176,9 +176,7 @@ fn usable_paths<'a>(state: &'a State, plan: &Plan) -> Result<BTreeSet<&'a str>, 
     let planned = plan.units.iter().map(|unit| unit.geometry(plan));
     let conceded = concessions.units().into_iter().filter(|unit| *unit < plan.units.len());
     for geometry in planned.chain(conceded.map(|unit| concessions.geometry(plan, unit))) {
-        let planes = (0..).zip(&geometry.parts).flat_map(|(part, _)| keys.planes(&geometry, part));
-        let of_tile = |tile| keys.all_logits(&geometry, tile).chain([keys.validity(&geometry, tile)]);
-        let found = planes.chain((0..geometry.tiles.len()).flat_map(of_tile)).filter_map(|key| state.entries.get(&key));
+        let found = keys.of_unit(&geometry).filter_map(|key| state.entries.get(&key));
         usable.extend(found.map(|location| location.path.as_str()));
     }
     Ok(usable)

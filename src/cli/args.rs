@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::bench::BenchCommand;
 use super::values::{deadline, one_of, up_to_a_day};
-use crate::app::{Assign, PartialArchive, RunOptions, StageName, Target};
+use crate::app::{Assign, PartialArchive, StageName, Target, TimeLimits};
 use crate::config::{ByteSize, Span};
 use crate::plan::{BackendKind, Decode, DeviceId};
 use crate::report::ProgressForm;
@@ -330,7 +330,7 @@ pub(super) struct RunArgs {
     pub(super) out: PathBuf,
 
     /// Forget what earlier runs into this folder recorded, and do everything anew.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "from")]
     pub(super) fresh: bool,
 
     /// Discard the stored results of this stage and later ones, and use those before it.
@@ -355,11 +355,11 @@ pub(super) struct RunArgs {
 
     /// How long a run may take to finish the forward passes under way, and the files of the scenes that are complete, when it is told to
     /// stop (Ctrl-C); told again, it stops at once. A number alone counts seconds.
-    #[arg(long, value_name = "DURATION", default_value_t = Span(RunOptions::GRACE), value_parser = up_to_a_day(Duration::ZERO))]
+    #[arg(long, value_name = "DURATION", default_value_t = Span(TimeLimits::GRACE), value_parser = up_to_a_day(Duration::ZERO))]
     pub(super) grace: Span,
 
     /// How long nothing may move before the run gives itself up and is started again; 0 for never. A number alone counts seconds.
-    #[arg(long, value_name = "DURATION", default_value_t = Span(RunOptions::STALL_TIMEOUT))]
+    #[arg(long, value_name = "DURATION", default_value_t = Span(TimeLimits::STALL))]
     pub(super) stall_timeout: Span,
 
     #[command(flatten)]
@@ -564,7 +564,7 @@ mod tests {
             let Command::Run(args) = parsed.command else { panic!("not run") };
             Ok::<_, clap::Error>([args.grace, args.stall_timeout, args.job.decode_timeout].map(|span| span.0))
         };
-        assert_eq!(times("").unwrap(), [RunOptions::GRACE, RunOptions::STALL_TIMEOUT, Decode::TIMEOUT]);
+        assert_eq!(times("").unwrap(), [TimeLimits::GRACE, TimeLimits::STALL, Decode::TIMEOUT]);
         let given = times("--grace 20s --stall-timeout 0 --decode-timeout 2m").unwrap();
         assert_eq!(given, [20, 0, 120].map(Duration::from_secs));
         assert_eq!(times("--grace 1").unwrap()[0], Duration::from_secs(1));

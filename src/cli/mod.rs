@@ -40,7 +40,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(code) => code,
         Err(error) => {
             report::tell_error(&error);
-            exit::code(&error).into()
+            error.exit_code().into()
         }
     }
 }

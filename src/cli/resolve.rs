@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::args::{EvalArgs, JobArgs, OutFile, PlanArgs, RunArgs, SynthArgs, TalkArgs, WhichTensors};
 use crate::app::{
-    self, Assign, DriftRequest, EvalRequest, JobRequest, Output, PlanOptions, RunOptions, Selection, SynthRequest, What,
+    self, Assign, DriftRequest, EvalRequest, JobRequest, Origin, Output, PlanOptions, Reuse, RunOptions, Selection,
+    SynthRequest, TimeLimits, What,
 };
 use crate::lifecycle::SupervisorLink;
 use crate::plan::{BackendKind, Decode, DeviceId, ScanOptions};
@@ -70,23 +71,24 @@ pub(super) fn plan(args: &PlanArgs) -> PlanOptions {
 pub(super) fn run(args: &RunArgs, arguments: Vec<String>, supervisor: SupervisorLink) -> RunOptions {
     let attempt = supervisor.attempt();
     let (restarted, elapsed) = (attempt.begun, Duration::from_millis(attempt.elapsed_ms));
-    RunOptions {
-        restarted,
+    let limits = TimeLimits {
         begun: Instant::now().checked_sub(elapsed).unwrap_or_else(Instant::now),
-        overwrite: args.job.overwrite,
-        partial: args.job.allow_partial.unwrap_or_default(),
-        show: show(args.talk),
-        pack_fake: args.pack_fake,
-        fresh: args.fresh,
-        break_lock: args.break_lock,
-        strict: args.strict,
-        stall_timeout: Some(args.stall_timeout.0).filter(|time| !time.is_zero()),
-        supervisor,
-        from: args.from,
-        until: args.until,
-        grace: args.grace.0,
-        arguments,
         deadline: args.deadline.map(|span| span.0),
+        grace: args.grace.0,
+        stall: Some(args.stall_timeout.0).filter(|time| !time.is_zero()),
+        ..TimeLimits::default()
+    };
+    RunOptions {
+        overwrite: args.job.overwrite,
+        break_lock: args.break_lock,
+        reuse: if args.fresh { Reuse::Nothing } else { args.from.map_or(Reuse::Everything, Reuse::Before) },
+        until: args.until,
+        strict: args.strict,
+        partial: args.job.allow_partial.unwrap_or_default(),
+        pack_fake: args.pack_fake,
+        show: show(args.talk),
+        limits,
+        origin: Origin { arguments, supervisor, restarted },
         ..RunOptions::into(&args.out)
     }
 }

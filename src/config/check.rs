@@ -8,6 +8,7 @@ use super::file::{AdaptiveRule, MemberInputTable, MemberTable, PipelineFile, Str
 use super::names::name_fault;
 use super::pipeline::{InputSpec, MaskDepth, Member, Pipeline, Weights};
 use super::source::{ConfigError, Source, tables};
+use crate::geom::View;
 use crate::tiler::{Strategy, Tiling};
 use crate::zoo::spec::{Network, SpecTable};
 
@@ -53,6 +54,7 @@ fn check(file: PipelineFile, folder: &Path) -> Result<Pipeline, Fault> {
         tiling: tiling(file.tiler)?,
         members: members(file.members, &file.input, &classes, folder)?,
         combine: file.inference.combine,
+        views: views(file.inference.views)?,
         batch: file.inference.batch,
         unit_max: file.inference.unit_max.0,
         classes,
@@ -61,6 +63,18 @@ fn check(file: PipelineFile, folder: &Path) -> Result<Pipeline, Fault> {
         package: file.package,
         checkpoints: file.checkpoints,
     })
+}
+
+/// Each once, and the input as it is among them: a deadline that gives up turned views must leave one.
+fn views(views: Vec<View>) -> Result<Vec<View>, Fault> {
+    let is_twice = |view: &View| views.iter().filter(|other| *other == view).count() > 1;
+    let fault = match views.iter().find(|view| is_twice(view)) {
+        Some(twice) => format!("`{}` is there twice", twice.name()),
+        None if views.contains(&View::Identity) => return Ok(views),
+        None => "`identity` is missing".to_owned(),
+    };
+    let text = format!("{fault}; name identity and any of hflip, vflip, rot90, rot180, rot270, each once");
+    Err(Fault::about("inference.views", text))
 }
 
 fn class_fault(error: &ClassTableError) -> Fault {

@@ -9,6 +9,7 @@ use super::bytes::ByteSize;
 use super::classes::{Class, Nodata};
 use super::fault::Fault;
 use super::pipeline::{Checkpoint, Combine, InputSpec, Outputs, Package, Post, Precision};
+use crate::geom::View;
 use crate::raster::PixelType;
 use crate::tiler::Border;
 use crate::zoo::spec::{Attention, Backbone, Channels, Network, SpecTable, Variant};
@@ -100,13 +101,14 @@ impl Default for TilerTable {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct InferenceTable {
     pub(super) combine: Combine,
+    pub(super) views: Vec<View>,
     pub(super) batch: u32,
     pub(super) unit_max: ByteSize,
 }
 
 impl Default for InferenceTable {
     fn default() -> Self {
-        Self { combine: Combine::Logits, batch: 1, unit_max: ByteSize(256 << 20) }
+        Self { combine: Combine::Logits, views: vec![View::Identity], batch: 1, unit_max: ByteSize(256 << 20) }
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::classes::ClassTable;
+use crate::geom::View;
 use crate::raster::PixelType;
 use crate::tiler::Tiling;
 use crate::zoo::spec::NetworkSpec;
@@ -172,6 +173,9 @@ pub struct Pipeline {
     pub members: Vec<Member>,
     /// How they are combined.
     pub combine: Combine,
+    /// The views of a tile that each member sees; its answers to all of them are averaged.
+    #[serde(default = "plain", skip_serializing_if = "is_plain")]
+    pub views: Vec<View>,
     /// Tiles per forward pass.
     pub batch: u32,
     /// A band of a tiled scene that needs more bytes than this is cut into spans of columns.
@@ -186,6 +190,14 @@ pub struct Pipeline {
     pub package: Package,
     /// What is kept beside the outputs. It changes no byte of them, so it is no part of a plan's digest.
     pub checkpoints: Vec<Checkpoint>,
+}
+
+fn plain() -> Vec<View> {
+    vec![View::Identity]
+}
+
+fn is_plain(views: &[View]) -> bool {
+    views == [View::Identity]
 }
 
 impl Pipeline {

@@ -1,6 +1,10 @@
 //! Positions and sizes in pixels, and the affine map from pixels to the ground: value types, no I/O.
 
+mod view;
+
 use serde::{Deserialize, Serialize};
+
+pub use view::View;
 
 /// Width and height in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

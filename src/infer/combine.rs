@@ -10,14 +10,14 @@ use super::logits::Logits;
 use crate::config::Combine;
 use crate::config::classes::ClassId;
 use crate::geom::PixelRect;
-use crate::plan::{Plan, Plane, TilePlanes};
+use crate::plan::{Plan, Plane, Shares, TilePlanes};
 use crate::zoo::spec::Upsample;
 
 /// Combines logits under one rule with one share per forward pass of the plan.
 #[derive(Clone, Debug)]
 pub(super) struct Combiner {
     rule: Combine,
-    shares: Vec<f32>,
+    shares: Shares,
     planes: Vec<Plane>,
 }
 
@@ -27,8 +27,8 @@ impl Combiner {
         Self::new(plan.pipeline.combine, plan.shares(), plan.planes.clone())
     }
 
-    /// `shares` are the weights of the forward passes, summing to 1.
-    pub(super) fn new(rule: Combine, shares: Vec<f32>, planes: Vec<Plane>) -> Self {
+    /// One of this rule.
+    pub(super) fn new(rule: Combine, shares: Shares, planes: Vec<Plane>) -> Self {
         Self { rule, shares, planes }
     }
 
@@ -40,7 +40,8 @@ impl Combiner {
     /// The planes of the kept part of one tile. `forwards` come with the index of their pass, in the order of summation, all finite.
     /// They may be fewer than all: a factor that all sums have in common moves no argmax.
     pub(super) fn planes(&self, forwards: &[(usize, Logits)], tile: usize, kept: PixelRect) -> TilePlanes {
-        let weighted = forwards.iter().map(|(pass, logits)| (logits, self.shares[*pass]));
+        let passes: Vec<usize> = forwards.iter().map(|(pass, _)| *pass).collect();
+        let weighted = forwards.iter().map(|(_, logits)| logits).zip(self.shares.of(&passes));
         let layers: Vec<Layer<'_>> = match self.rule {
             Combine::Logits => group(weighted, tile),
             Combine::Probabilities => weighted.map(|(logits, share)| Layer::plain(logits, tile, share)).collect(),
@@ -247,7 +248,7 @@ mod tests {
 
     fn check(forwards: &[Logits], rule: Combine, kept: PixelRect) {
         let shares: Vec<f32> = (1..=forwards.len()).map(|i| i as f32 / 10.0).collect();
-        let combiner = Combiner::new(rule, shares.clone(), vec![Plane::Labels]);
+        let combiner = Combiner::new(rule, Shares::of_members(shares.clone()), vec![Plane::Labels]);
         let forwards: Vec<(usize, Logits)> = forwards.iter().cloned().enumerate().collect();
         let TilePlanes(planes) = combiner.planes(&forwards, 0, kept);
         let labels = &planes[0];
@@ -297,7 +298,7 @@ mod tests {
     fn of_equal_classes_the_first_wins() {
         let size = Size::new(2, 1);
         let l = Logits::of_f32(vec![1.0, 0.0, 1.0, 3.0], 1, 2, size, size, None);
-        let combiner = Combiner::new(Combine::Logits, vec![1.0], vec![Plane::Labels]);
+        let combiner = Combiner::new(Combine::Logits, Shares::of_members([1.0]), vec![Plane::Labels]);
         assert_eq!(combiner.planes(&[(0, l)], 0, PixelRect::whole(size)), TilePlanes(vec![vec![0, 1]]));
     }
 }

@@ -55,11 +55,11 @@ impl Engine for FakeEngine {
         let member = &self.members[pass.member];
         let n_classes = member.spec.classes as usize;
         if member.spec.network == Network::Identity {
-            return Ok(one_hot(input.batch, n_classes));
+            return Ok(one_hot(input.batch, n_classes).turned(pass.view));
         }
         let (batch, full) = (input.batch, input.size);
         let stride = member.spec.logit_stride();
-        let size = member.spec.logit_size(batch.crop);
+        let size = member.spec.logit_size(full);
         let n_bands = member.spec.bands as usize;
         let mut values = vec![0.0; batch.len() * n_classes * size.len()];
         let inputs = input.values.chunks_exact((n_bands * full.len()).max(1));

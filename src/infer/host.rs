@@ -11,6 +11,7 @@ use super::engine::{Engine, Input};
 use super::input::InputPlan;
 use super::logits::Logits;
 use crate::config::Precision;
+use crate::geom::View;
 use crate::plan::{MemberPlan, Pass, Plan};
 use crate::zoo::spec::NetworkSpec;
 
@@ -131,12 +132,19 @@ impl HostDevice {
         let member = &self.members[pass.member];
         let batch = passing.batch;
         member.input.fill(batch, &mut self.input);
-        let input = Input { batch, values: &self.input, size: member.input.padded(batch.crop) };
-        let mut logits = self.engine.forward(pass, input, member.precision)?;
+        let padded = member.input.padded(batch.crop);
+        if pass.view != View::Identity {
+            self.input = pass.view.turn(&self.input, padded);
+        }
+        let input = Input { batch, values: &self.input, size: pass.view.of_size(padded) };
+        let forward = |engine: &mut Box<dyn Engine>, precision| {
+            engine.forward(pass, input, precision).map(|logits| logits.turned(pass.view.inverse()))
+        };
+        let mut logits = forward(&mut self.engine, member.precision)?;
         let counts = |tile: &usize| passing.open[*tile] && !known.has(*tile);
         let broken: Vec<usize> = (0..batch.len()).filter(counts).filter(|&tile| !logits.is_finite(tile)).collect();
         if !broken.is_empty() && self.engine.can_widen(pass, member.precision) {
-            let again = self.engine.forward(pass, input, Precision::F32)?;
+            let again = forward(&mut self.engine, Precision::F32)?;
             ran.reruns = broken.len() as u64;
             // The others keep what they have: a tile's result does not depend on which tiles share its batch.
             broken.iter().for_each(|tile| logits.copy_tile(*tile, &again, *tile));

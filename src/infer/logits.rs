@@ -3,7 +3,7 @@
 use half::{bf16, f16};
 
 use crate::config::Precision;
-use crate::geom::Size;
+use crate::geom::{Size, View};
 use crate::zoo::spec::{NetworkSpec, Upsample};
 
 /// Logits of a batch at the network's own resolution, never up-sampled: `[tile][class][row][column]`.
@@ -79,6 +79,15 @@ impl Logits {
         let (size, full, n_classes) = (spec.logit_size(crop), spec.size_rule().padded(crop), spec.classes as usize);
         let values = vec![0.0; n_tiles * n_classes * size.len()];
         Self::of_f32(values, n_tiles, n_classes, size, full, spec.upsample())
+    }
+
+    /// The same of turned maps.
+    pub(super) fn turned(self, view: View) -> Self {
+        if view == View::Identity {
+            return self;
+        }
+        let values = view.turn(&self.values, self.size);
+        Self { values, size: view.of_size(self.size), full: view.of_size(self.full), ..self }
     }
 
     /// Replaces one tile's values by those of tile `at` of other logits on the same grid.

@@ -71,13 +71,6 @@ pub enum JournalError {
     },
 }
 
-impl JournalError {
-    /// Whether the disk or its permissions are to blame.
-    pub fn is_output_fault(&self) -> bool {
-        matches!(self, Self::Sql { .. })
-    }
-}
-
 /// Whether SQLite says with this error that the disk is full. It is what [`JournalError`] has as its source, so that it is found in a chain
 /// of errors that hand their sources through.
 pub fn is_disk_full(error: &(dyn std::error::Error + 'static)) -> bool {
@@ -296,11 +289,22 @@ impl Journal {
         let fail = || sql("read", &self.path);
         let query = "SELECT key, path, offset, bytes FROM entry";
         let mut statement = self.connection.prepare(query).map_err(fail())?;
-        let entry = |row: &rusqlite::Row<'_>| {
-            let location = Location { path: row.get(1)?, offset: unsigned(row.get(2)?), bytes: unsigned(row.get(3)?) };
-            Ok((StageKey::stored(row.get(0)?), location))
-        };
         statement.query_map([], entry).map_err(fail())?.collect::<rusqlite::Result<_>>().map_err(fail())
+    }
+
+    /// Where the results of these keys are, as far as they are stored.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn locate(
+        &self,
+        keys: impl IntoIterator<Item = StageKey>,
+    ) -> Result<HashMap<StageKey, Location>, JournalError> {
+        let fail = || sql("read", &self.path);
+        let query = "SELECT key, path, offset, bytes FROM entry WHERE key = ?1";
+        let mut statement = self.connection.prepare(query).map_err(fail())?;
+        let find = |key: StageKey| statement.query_row([key.as_str()], entry).optional().transpose();
+        keys.into_iter().filter_map(find).collect::<rusqlite::Result<_>>().map_err(fail())
     }
 
     fn records<T: DeserializeOwned>(&self, query: &str) -> Result<Vec<T>, JournalError> {
@@ -367,6 +371,11 @@ fn put_entry(transaction: &Transaction<'_>, artefact: &ArtefactRecord, entry: &E
         .map(|_| ())
 }
 
+fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<(StageKey, Location)> {
+    let location = Location { path: row.get(1)?, offset: unsigned(row.get(2)?), bytes: unsigned(row.get(3)?) };
+    Ok((StageKey::stored(row.get(0)?), location))
+}
+
 fn insert(transaction: &Transaction<'_>, table: &str, record: &impl Serialize) -> rusqlite::Result<()> {
     transaction.execute(&format!("INSERT INTO {table} (record) VALUES (?1)"), [json(record)?]).map(|_| ())
 }
@@ -430,7 +439,8 @@ mod tests {
         journal.connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).unwrap();
         let many: Vec<Record> = (0..1000).map(|i| scene(&format!("s{i}"))).collect();
         let error = journal.append(&many).unwrap_err();
-        assert!(error.is_output_fault() && std::error::Error::source(&error).is_some_and(is_disk_full), "{error}");
+        assert!(matches!(error, JournalError::Sql { .. }));
+        assert!(std::error::Error::source(&error).is_some_and(is_disk_full), "{error}");
         assert!(journal.state().unwrap().scenes.is_empty());
         let other = Journal::open(&dir.path().join("not/there")).unwrap_err();
         assert!(!std::error::Error::source(&other).is_some_and(is_disk_full), "{other}");
@@ -449,6 +459,7 @@ mod tests {
         assert_eq!(state.failures.keys().collect::<Vec<_>>(), ["b"]);
         assert_eq!(state.entries[&key("e")], Location { path: "checkpoints/a".into(), offset: 8, bytes: 5 });
         let mut journal = Journal::open(dir.path()).unwrap();
+        assert_eq!(journal.locate([key("e"), key("never stored")]).unwrap(), state.entries);
         journal.append(&[scene("b")]).unwrap();
         journal.forget_artefacts(&["checkpoints/a".into()]).unwrap();
         let state = journal.state().unwrap();

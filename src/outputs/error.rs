@@ -10,7 +10,7 @@ use crate::geom::Size;
 /// Why an output cannot be written, or a mask not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
-    /// The file system refuses.
+    /// The file system refuses: what it refuses to this file it refuses to the next one too.
     #[error(transparent)]
     Write(#[from] WriteError),
     /// PNG has no form for this picture.
@@ -94,21 +94,4 @@ pub enum OutputError {
         /// What it holds instead.
         found: String,
     },
-}
-
-impl OutputError {
-    /// Whether the file system refused a write: what it refuses to this file it refuses to the next one too.
-    pub fn is_output_fault(&self) -> bool {
-        match self {
-            Self::Write(_) => true,
-            Self::Encode { source, .. } => matches!(source, png::EncodingError::IoError(_)),
-            Self::Label { .. }
-            | Self::Width { .. }
-            | Self::Rows { .. }
-            | Self::Depth { .. }
-            | Self::Open { .. }
-            | Self::Decode { .. }
-            | Self::NotAMask { .. } => false,
-        }
-    }
 }

@@ -125,21 +125,3 @@ pub enum PackageError {
         source: ZipError,
     },
 }
-
-impl PackageError {
-    /// Whether the file system failed the archive itself, rather than a mask failing its check.
-    pub fn is_output_fault(&self) -> bool {
-        match self {
-            Self::Write(_) | Self::Verify { .. } => true,
-            Self::Zip { source, .. } => matches!(source, ZipError::Io(_)),
-            Self::Mask { source, .. } | Self::Blank { source, .. } => source.is_output_fault(),
-            Self::Empty { .. }
-            | Self::Name { .. }
-            | Self::Duplicate { .. }
-            | Self::Read { .. }
-            | Self::Kind { .. }
-            | Self::Extent { .. }
-            | Self::Value { .. } => false,
-        }
-    }
-}

@@ -81,16 +81,22 @@ where
     }
     if rules.manifest {
         archive.add(&rules.full_name(MANIFEST), 0, |out| {
-            serde_json::to_writer_pretty(&mut *out, &manifest).map_err(|e| zip_error(target, e.into()))?;
-            out.write_all(b"\n").map_err(|e| zip_error(target, e))
+            serde_json::to_writer_pretty(&mut *out, &manifest)
+                .map_err(|e| zip_error(target, ZipError::Io(e.into())))?;
+            out.write_all(b"\n").map_err(|e| zip_error(target, e.into()))
         })?;
     }
-    archive.zip.finish().map_err(|source| PackageError::Zip { path: target.to_owned(), source })?;
+    archive.zip.finish().map_err(|e| zip_error(target, e))?;
     Ok(archive.written)
 }
 
-fn zip_error(target: &Path, source: std::io::Error) -> PackageError {
-    PackageError::Zip { path: target.to_owned(), source: source.into() }
+/// What failed: the file, or the library.
+fn zip_error(target: &Path, source: ZipError) -> PackageError {
+    let path = target.to_owned();
+    if let ZipError::Io(source) = source {
+        return WriteError { operation: "write", path, source }.into();
+    }
+    PackageError::Zip { path, source }
 }
 
 /// The archive being written.
@@ -128,11 +134,11 @@ impl<W: Write + Seek> Archive<'_, W> {
     {
         let path = self.target;
         let started = self.zip.start_file(name, options(bytes));
-        started.map_err(|source| PackageError::Zip { path: path.to_owned(), source })?;
+        started.map_err(|e| zip_error(path, e))?;
         let mut out = Hashed::new(&mut self.zip);
         let made = content(&mut out);
         if let Some(source) = out.take_fault() {
-            return Err(PackageError::Zip { path: path.to_owned(), source: ZipError::Io(source) });
+            return Err(zip_error(path, source.into()));
         }
         made?;
         let (_, bytes, sha256) = out.into_parts();
@@ -267,7 +273,7 @@ mod tests {
             pack(&target, vec![blank("0.png", 1), entry, blank("z.png", 1)], &rules(&table()), &|| ()).unwrap_err();
         assert_eq!(std::fs::read(&target).unwrap(), b"the old one");
         assert_eq!(std::fs::read_dir(dir.join("zip")).unwrap().count(), 1);
-        assert!(!error.is_output_fault(), "{error}");
+        assert!(!matches!(error, PackageError::Write(_)), "{error}");
         error
     }
 
@@ -361,6 +367,6 @@ mod tests {
         let blocker = dir.path().join("file");
         crate::atomic::write(&blocker, b"x").unwrap();
         let error = pack(&blocker.join("x.zip"), vec![blank("a.png", 1)], &rules(&table()), &|| ()).unwrap_err();
-        assert!(error.is_output_fault(), "{error}");
+        assert!(matches!(error, PackageError::Write(_)), "{error}");
     }
 }

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::{Concessions, MemberPlan, Pass, Plan, Plane, Tile, Unit, UnitGeometry, View};
+use super::{Concessions, MemberPlan, Pass, Plan, Plane, Tile, Unit, UnitGeometry};
+use crate::geom::View;
 use crate::geom::{PixelRect, Size};
 use crate::journal::{KeyHasher, StageKey};
 use crate::outputs::{OutputKind, kinds_of};
@@ -44,7 +45,8 @@ impl Keys {
             s.page.iter().fold(key, KeyHasher::value).finish()
         };
         let n_classes = plan.n_classes();
-        let combination = KeyHasher::new("combine").value(&plan.pipeline.combine).value(&plan.shares());
+        let all: Vec<usize> = (0..plan.passes.len()).collect();
+        let combination = KeyHasher::new("combine").value(&plan.pipeline.combine).value(&plan.shares().of(&all));
         Self {
             scenes: plan.scenes.iter().map(scene).collect(),
             passes: plan.passes.iter().map(|p| pass(plan, *p)).collect(),
@@ -68,6 +70,13 @@ impl Keys {
         self.tile("validity", geometry, tile).finish()
     }
 
+    /// All that can be stored of a unit.
+    pub fn of_unit<'a>(&'a self, geometry: &'a UnitGeometry) -> impl Iterator<Item = StageKey> + 'a {
+        let planes = (0..).zip(&geometry.parts).flat_map(|(part, _)| self.planes(geometry, part));
+        let of_tile = |tile| self.all_logits(geometry, tile).chain([self.validity(geometry, tile)]);
+        planes.chain((0..geometry.tiles.len()).flat_map(of_tile))
+    }
+
     /// Every plane of one part of a unit, in the plan's order.
     pub fn planes<'a>(&'a self, geometry: &'a UnitGeometry, part: u32) -> impl Iterator<Item = StageKey> + 'a {
         self.planes.iter().map(move |plane| self.plane(geometry, part, *plane))
@@ -75,10 +84,9 @@ impl Keys {
 
     /// One plane of one part of a unit, by the passes that run on it.
     pub fn plane(&self, geometry: &UnitGeometry, part: u32, plane: Plane) -> StageKey {
-        let tiles = (0..geometry.tiles.len()).filter(|&t| geometry.tiles[t].part == part);
         let key = KeyHasher::new(plane.name()).key(&self.combination);
         let key = geometry.passes.iter().fold(key, |key, pass| key.key(&self.passes[*pass]));
-        tiles.fold(key, |key, tile| key.key(&self.tile("tile", geometry, tile).finish())).finish()
+        geometry.tiles_of(part).fold(key, |key, tile| key.key(&self.tile("tile", geometry, tile).finish())).finish()
     }
 
     /// The outputs of every scene under these concessions, by scene and kind, in the order of the plan and its kinds.
@@ -131,6 +139,7 @@ fn pass(plan: &Plan, pass: Pass) -> StageKey {
     let member = member(plan, &plan.members[pass.member]);
     match pass.view {
         View::Identity => member,
+        view => KeyHasher::new("view").key(&member).text(view.name()).finish(),
     }
 }
 

@@ -30,7 +30,7 @@ pub use file::PlanFileError;
 pub use footprint::Footprint;
 pub use keys::Keys;
 pub use model::{BackendKind, Maxima, MemberPlan, PLAN_FORMAT, Plan, PlanTotals, Scene};
-pub use passes::{Pass, View};
+pub use passes::{Pass, Shares};
 pub use planes::{Plane, TilePlanes};
 pub use planner::{PlanError, Planned, Planner, Refusal, check_memory};
 pub use scan::{ScanError, ScanOptions, Scanned, ScannedScene, scan};

@@ -287,7 +287,8 @@ impl Plan {
                     * 4
                     * u64::from(self.pipeline.batch)
             };
-            self.members.iter().map(forward).max().unwrap_or(0) + self.members.iter().map(logits).sum::<u64>()
+            self.members.iter().map(forward).max().unwrap_or(0)
+                + self.passes.iter().map(|pass| logits(&self.members[pass.member])).sum::<u64>()
         };
         crops.iter().map(of_crop).max().unwrap_or(0)
     }

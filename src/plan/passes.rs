@@ -2,15 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{MemberPlan, Plan};
-
-/// How the input is turned before the network sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum View {
-    /// As it is.
-    Identity,
-}
+use super::Plan;
+use crate::geom::View;
 
 /// A forward pass: one member on one view. Units, sums, stored logits and times go by its position among [`Plan::passes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -21,9 +14,33 @@ pub struct Pass {
     pub view: View,
 }
 
-/// Every pass of these members, in the order of summation: member, then view. (a + b) + (c + d) is not ((a + b) + c) + d in f32.
-pub(super) fn passes(members: &[MemberPlan]) -> Vec<Pass> {
-    (0..members.len()).map(|member| Pass { member, view: View::Identity }).collect()
+/// Every pass of so many members, in the order of summation: member, then view. (a + b) + (c + d) is not ((a + b) + c) + d in f32.
+pub(super) fn passes(n_members: usize, views: &[View]) -> Vec<Pass> {
+    (0..n_members).flat_map(|member| views.iter().map(move |view| Pass { member, view: *view })).collect()
+}
+
+/// What each pass counts in a sum.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shares {
+    /// Per pass: its member, and that one's weight among all members.
+    weights: Vec<(usize, f32)>,
+}
+
+impl Shares {
+    /// Passes that are each all of a member of this weight.
+    pub fn of_members(weights: impl IntoIterator<Item = f32>) -> Self {
+        Self { weights: weights.into_iter().enumerate().collect() }
+    }
+
+    /// The shares of those passes that are summed: a member's weight is spread over the views that it has seen. Where all passes are, they
+    /// sum to 1.
+    pub fn of(&self, passes: &[usize]) -> Vec<f32> {
+        let share = |pass: &usize| {
+            let (member, weight) = self.weights[*pass];
+            weight / passes.iter().filter(|other| self.weights[**other].0 == member).count() as f32
+        };
+        passes.iter().map(share).collect()
+    }
 }
 
 /// The passes, the dispensable ones first: turned views, which only refine what a member says, before any member's own; of each kind
@@ -35,11 +52,10 @@ pub(super) fn dispensable(passes: &[Pass]) -> Vec<usize> {
 }
 
 impl Plan {
-    /// Each pass's share in the sum: its member's weight, spread over the member's views. All of them sum to 1.
-    pub fn shares(&self) -> Vec<f32> {
+    /// What each pass counts.
+    pub fn shares(&self) -> Shares {
         let members = self.pipeline.shares();
-        let n_views = |member: usize| self.passes.iter().filter(|pass| pass.member == member).count();
-        self.passes.iter().map(|pass| members[pass.member] / n_views(pass.member) as f32).collect()
+        Shares { weights: self.passes.iter().map(|pass| (pass.member, members[pass.member])).collect() }
     }
 
     /// The passes in the order in which a deadline keeps them: whatever it gives up, the first of these stay.
@@ -54,11 +70,14 @@ impl Plan {
         kept
     }
 
-    /// The members that these passes belong to, by name, each once.
-    pub fn members_of(&self, passes: &[usize]) -> Vec<String> {
-        let mut members: Vec<usize> = passes.iter().map(|pass| self.passes[*pass].member).collect();
-        members.dedup();
-        members.into_iter().map(|member| self.members[member].member.name.clone()).collect()
+    /// What passes are called where a person reads it: by their members, and by the view where it is turned.
+    pub fn names_of(&self, passes: &[usize]) -> Vec<String> {
+        let name = |pass: &usize| {
+            let Pass { member, view } = self.passes[*pass];
+            let member = &self.members[member].member.name;
+            if view == View::Identity { member.clone() } else { format!("{member} {}", view.name()) }
+        };
+        passes.iter().map(name).collect()
     }
 }
 
@@ -67,8 +86,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_member_goes_first() {
-        let passes: Vec<Pass> = (0..3).map(|member| Pass { member, view: View::Identity }).collect();
-        assert_eq!(dispensable(&passes), [2, 1, 0]);
+    fn turned_views_go_first_and_the_last_member() {
+        let of_views = |views: &[View]| dispensable(&passes(2, views));
+        assert_eq!(of_views(&[View::Identity]), [1, 0]);
+        assert_eq!(of_views(&[View::Hflip, View::Identity, View::Rot90]), [5, 3, 2, 0, 4, 1]);
+    }
+
+    #[test]
+    fn a_members_weight_is_spread_over_the_views_it_has_seen() {
+        let shares = Shares { weights: vec![(0, 0.75), (0, 0.75), (1, 0.25), (1, 0.25)] };
+        assert_eq!(shares.of(&[0, 1, 2, 3]), [0.375, 0.375, 0.125, 0.125]);
+        assert_eq!(shares.of(&[0, 1, 2]), [0.375, 0.375, 0.25]);
+        assert_eq!(shares.of(&[3]), [0.25]);
     }
 }

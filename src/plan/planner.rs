@@ -130,7 +130,7 @@ impl Planner<'_> {
             key(a).cmp(&key(b)).then_with(|| a.name.cmp(&b.name))
         });
         let bands = self.pipeline.bands();
-        let passes = passes(&self.members);
+        let passes = passes(self.members.len(), &self.pipeline.views);
         let mut plan = Plan {
             format: PLAN_FORMAT,
             versions: self.versions,

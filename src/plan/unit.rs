@@ -72,6 +72,11 @@ impl UnitGeometry {
         batch.min(self.tiles.len() - idx / batch * batch)
     }
 
+    /// Which tiles are cut from a part.
+    pub fn tiles_of(&self, part: u32) -> impl Iterator<Item = usize> + '_ {
+        (0..self.tiles.len()).filter(move |tile| self.tiles[*tile].part == part)
+    }
+
     /// The tiles of each batch.
     pub fn batches(&self) -> impl Iterator<Item = &[Tile]> {
         self.tiles.chunks(self.batch.max(1) as usize)

@@ -39,6 +39,8 @@ pub struct PlanDocument {
     pub network_pixels: u64,
     /// Share of those that ends in no mask.
     pub waste_percent: f64,
+    /// The views of a tile that each member sees.
+    pub views: Vec<&'static str>,
     /// The ensemble.
     pub members: Vec<PlannedMember>,
     /// Devices by name.
@@ -165,6 +167,10 @@ impl PlanDocument {
             self.network_pixels as f64 / 1e6,
             self.waste_percent
         ));
+        if self.views.len() > 1 {
+            let (views, last) = (self.views.len(), self.views.join(", "));
+            line(format!("views       {last}: each tile goes {views} times through each network"));
+        }
         for cut in self.cuts() {
             line(format!("  tiling    {cut}"));
         }

@@ -5,9 +5,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::message::{Classified, Inferred, Outcome, PartTask, Ticket, TileBatch};
+use super::pace::Pace;
+use super::progress::Progress;
+use super::scenes::Scenes;
 use super::suspicion;
 use super::validity::mark_nodata;
-use super::{Board, Progress};
 use crate::flow::{Outbox, Stage};
 use crate::infer::{Device, DeviceError, Known, Logits, PassWork, TileFault, TileResult, Wanted, Work};
 use crate::plan::TilePlanes;
@@ -18,7 +20,9 @@ use crate::plan::TilePlanes;
 /// A unit leaves it as a whole: a batch that cannot be run puts the unit off, and then none of its planes may be in any file. The planes
 /// are covered by the unit's credit, wherever they wait.
 pub struct Average {
-    board: Arc<Board>,
+    scenes: Arc<Scenes>,
+    progress: Arc<Progress>,
+    pace: Arc<Pace>,
     /// What combines, where nobody else does, and how many groups of devices answer.
     combiner: Option<(Box<dyn Device>, usize)>,
     waiting: BTreeMap<(usize, usize), Collected>,
@@ -29,29 +33,6 @@ pub struct Average {
 /// Planes of a tile, or why there are none, in words.
 type Told = Result<TilePlanes, String>;
 
-/// Tiles of a unit by what was done for them.
-struct Counted {
-    seen: u64,
-    recalled: u64,
-}
-
-impl Counted {
-    fn of(ticket: &Ticket, tiles: Range<usize>) -> Self {
-        let task = |idx: usize| ticket.tasks[ticket.geometry.tiles[idx].part as usize];
-        let count = |wanted: PartTask| tiles.clone().filter(|idx| task(*idx) == wanted).count() as u64;
-        Self { seen: count(PartTask::Run), recalled: count(PartTask::Combine) }
-    }
-
-    fn count(&self, progress: &Progress, crop: u64) {
-        progress.count_seen(self.seen, self.seen * crop);
-        progress.count_recalled(self.recalled, self.recalled * crop);
-    }
-
-    fn uncount(&self, progress: &Progress, crop: u64) {
-        progress.uncount(self.seen + self.recalled, self.seen * crop, self.recalled * crop);
-    }
-}
-
 #[derive(Default)]
 struct Collected {
     forwards: BTreeMap<usize, Logits>,
@@ -61,8 +42,13 @@ struct Collected {
 
 impl Average {
     /// An averager; with a device where `n_groups` groups of devices each run a part of the passes.
-    pub fn new(board: Arc<Board>, combiner: Option<(Box<dyn Device>, usize)>) -> Self {
-        Self { board, combiner, waiting: BTreeMap::new(), units: BTreeMap::new() }
+    pub fn new(
+        scenes: Arc<Scenes>,
+        progress: Arc<Progress>,
+        pace: Arc<Pace>,
+        combiner: Option<(Box<dyn Device>, usize)>,
+    ) -> Self {
+        Self { scenes, progress, pace, combiner, waiting: BTreeMap::new(), units: BTreeMap::new() }
     }
 
     /// The planes of the batch, once nothing is missing.
@@ -86,7 +72,7 @@ impl Average {
             return Ok(None);
         }
         let Collected { forwards, mut faults, .. } = self.waiting.remove(&key).unwrap_or_default();
-        if self.board.is_put_off(batch.ticket.unit) {
+        if self.scenes.is_put_off(batch.ticket.unit) {
             return Ok(Some(vec![Ok(TilePlanes(Vec::new())); batch.raw.len()]));
         }
         let is_complete = batch.ticket.geometry.passes.iter().all(|pass| forwards.contains_key(pass));
@@ -101,7 +87,7 @@ impl Average {
 
     /// The fault of a tile of a batch in words: as long as the batch is there, its pixels tell.
     fn told(&self, fault: &TileFault, batch: &TileBatch, tile: usize) -> String {
-        let (plan, geometry) = (self.board.plan(), &batch.ticket.geometry);
+        let (plan, geometry) = (self.scenes.plan(), &batch.ticket.geometry);
         let planned = geometry.tiles[batch.first_tile + tile];
         let scene = &plan.scenes[geometry.parts[planned.part as usize].scene as usize];
         let at = format!("{fault} (the tile at column {}, row {})", planned.centre.x, planned.centre.y);
@@ -110,7 +96,7 @@ impl Average {
 
     /// Notes what faults cost, and lets go of the tiles that nobody waits for.
     fn finished(&self, ticket: &Ticket, tiles: Vec<(usize, Told)>) -> Vec<(usize, Option<TilePlanes>)> {
-        let put_off = self.board.is_put_off(ticket.unit);
+        let put_off = self.scenes.is_put_off(ticket.unit);
         let mut finished = Vec::with_capacity(tiles.len());
         for (idx, planes) in tiles {
             let tile = ticket.geometry.tiles[idx];
@@ -119,7 +105,7 @@ impl Average {
             }
             match planes {
                 Err(cause) if !put_off => {
-                    self.board.fail(ticket.geometry.parts[tile.part as usize].scene, "infer", cause);
+                    self.scenes.fail(ticket.geometry.parts[tile.part as usize].scene, "infer", cause);
                     finished.push((idx, None));
                 }
                 planes => finished.push((idx, planes.ok().filter(|_| !put_off))),
@@ -127,6 +113,14 @@ impl Average {
         }
         finished
     }
+}
+
+/// How many of a unit's tiles the networks' stages give, and what of their pixels networks have seen and was stored.
+fn counted(ticket: &Ticket, tiles: Range<usize>) -> (u64, u64, u64) {
+    let task = |idx: usize| ticket.tasks[ticket.geometry.tiles[idx].part as usize];
+    let count = |wanted: PartTask| tiles.clone().filter(|idx| task(*idx) == wanted).count() as u64;
+    let (seen, recalled, crop) = (count(PartTask::Run), count(PartTask::Combine), ticket.geometry.crop.area());
+    (seen + recalled, seen * crop, recalled * crop)
 }
 
 impl Stage for Average {
@@ -137,11 +131,11 @@ impl Stage for Average {
     fn process(&mut self, inferred: Inferred, out: &Outbox<'_, Arc<Classified>>) -> Result<(), DeviceError> {
         let Inferred { batch, outcome } = inferred;
         let Some(mut tiles) = self.collect(&batch, outcome)? else { return Ok(()) };
-        self.board.pace().leave();
-        mark_nodata(&batch.raw, &self.board.plan().planes, &mut tiles);
+        self.pace.leave();
+        mark_nodata(&batch.raw, &self.scenes.plan().planes, &mut tiles);
         let ticket = Arc::clone(&batch.ticket);
-        let counted = Counted::of(&ticket, batch.first_tile..batch.first_tile + tiles.len());
-        counted.count(self.board.progress(), batch.raw.crop.area());
+        let (n_tiles, seen, recalled) = counted(&ticket, batch.first_tile..batch.first_tile + tiles.len());
+        self.progress.counts().add_tiles(n_tiles, seen, recalled);
         let told = |(tile, planes): (usize, TileResult)| planes.map_err(|fault| self.told(&fault, &batch, tile));
         let tiles: Vec<Told> = tiles.into_iter().enumerate().map(told).collect();
         let unit = self.units.entry(ticket.unit).or_default();
@@ -150,8 +144,9 @@ impl Stage for Average {
             return Ok(());
         }
         let mut tiles = self.units.remove(&ticket.unit).unwrap_or_default();
-        if self.board.is_put_off(ticket.unit) {
-            Counted::of(&ticket, 0..tiles.len()).uncount(self.board.progress(), batch.raw.crop.area());
+        if self.scenes.is_put_off(ticket.unit) {
+            let (n_tiles, seen, recalled) = counted(&ticket, 0..tiles.len());
+            self.progress.counts().take_tiles(n_tiles, seen, recalled);
         }
         tiles.sort_unstable_by_key(|(idx, _)| *idx);
         let tiles = self.finished(&ticket, tiles);

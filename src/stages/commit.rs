@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::Board;
 use super::counts::LabelCounts;
 use super::message::{Encoded, EncodedOutput, Finished, Verdict};
+use super::scenes::SceneState;
 use crate::atomic::{WriteError, WrittenFile, sync_dir};
 use crate::flow::{Outbox, Stage};
 use crate::journal::{FileRecord, Journal, JournalError, OutputRecord, Record, SceneFacts, SceneRecord};
@@ -30,7 +31,7 @@ pub enum CommitError {
 
 /// The only writer of final names and of the journal.
 pub struct Commit {
-    board: Arc<Board>,
+    board: Board,
     layout: OutputLayout,
     journal: Arc<Mutex<Journal>>,
     group: Group,
@@ -53,21 +54,19 @@ const GROUP_RECORDS: usize = 1024;
 
 impl Commit {
     /// A writer.
-    pub fn new(board: Arc<Board>, layout: OutputLayout, journal: Arc<Mutex<Journal>>) -> Self {
+    pub fn new(board: Board, layout: OutputLayout, journal: Arc<Mutex<Journal>>) -> Self {
         Self { board, layout, journal, group: Group::default() }
     }
 
     fn scene(&mut self, encoded: Encoded) -> Result<(), WriteError> {
         let Encoded { scene, outputs, pixels } = encoded;
-        if self.board.waits(scene) && !self.board.has_failed(scene) {
-            return Ok(());
+        if !self.board.scenes.is_dropped(scene) && !self.board.scenes.is_unchanged(scene) {
+            self.board.scenes.fail(scene, "commit", RasterError::Changed.to_string());
         }
-        if !self.board.has_failed(scene) && !self.board.is_unchanged(scene) {
-            self.board.fail(scene, "commit", RasterError::Changed.to_string());
-        }
-        let outcome = match self.board.failure(scene) {
-            Some(failure) => Err(failure),
-            None => Ok(self.done(scene, outputs, &pixels)?),
+        let outcome = match self.board.scenes.state(scene) {
+            SceneState::Failed(failure) => Err(failure),
+            SceneState::Deferred => return Ok(()),
+            SceneState::Open | SceneState::DoneBefore => Ok(self.done(scene, outputs, &pixels)?),
         };
         let record = match &outcome {
             Ok(done) => Record::Scene(done.clone()),
@@ -85,18 +84,19 @@ impl Commit {
         encoded: Vec<EncodedOutput>,
         pixels: &LabelCounts,
     ) -> Result<SceneRecord, WriteError> {
-        let milliseconds = u64::try_from(self.board.time_of(scene).as_millis()).unwrap_or(u64::MAX);
-        let facts = || SceneFacts { pixels: pixels.occurring(), milliseconds, warnings: self.board.warnings(scene) };
-        let (mut outputs, facts) = match self.board.kept(scene) {
+        let Board { scenes, terms, prior, .. } = self.board.clone();
+        let milliseconds = u64::try_from(scenes.time_of(scene).as_millis()).unwrap_or(u64::MAX);
+        let facts = || SceneFacts { pixels: pixels.occurring(), milliseconds, warnings: scenes.warnings(scene) };
+        let (mut outputs, facts) = match scenes.kept(scene) {
             Some(kept) => (kept.outputs.clone(), kept.facts.clone()),
             None => (Vec::new(), facts()),
         };
         for EncodedOutput { kind, files } in encoded {
             let files = files.into_iter().map(|file| self.named(file)).collect::<Result<_, _>>()?;
-            let key = self.board.output_key(scene, kind);
+            let key = terms.output_key(&prior.keys, scene, kind);
             outputs.push(OutputRecord { kind: kind.folder().to_owned(), key, files });
         }
-        let name = self.board.plan().scenes[scene as usize].name.clone();
+        let name = scenes.plan().scenes[scene as usize].name.clone();
         Ok(SceneRecord { name, complete: true, outputs, facts })
     }
 
@@ -119,7 +119,7 @@ impl Commit {
         let Group { unsynced, records, verdicts, .. } = std::mem::take(&mut self.group);
         unsynced.iter().try_for_each(|folder| sync_dir(folder))?;
         self.journal.lock().unwrap_or_else(PoisonError::into_inner).append(&records)?;
-        self.board.progress().count_records(records.len());
+        self.board.progress.counts().records += records.len() as u64;
         for verdict in verdicts {
             out.put(verdict);
         }

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Board;
 use super::counts::LabelCounts;
 use super::message::{Encoded, EncodedOutput, SceneRows, StitchedScene};
+use super::scenes::Scenes;
 use crate::flow::{Outbox, Stage};
 use crate::outputs::{OutputError, OutputKind, OutputLayout, RowWriter, kinds_of};
 use crate::plan::Plane;
 
 /// One encoder. All rows of a scene come to the same one, in order.
 pub struct Encode {
-    board: Arc<Board>,
+    scenes: Arc<Scenes>,
     layout: OutputLayout,
     open: BTreeMap<u32, OpenScene>,
     /// The row at hand, by plane.
@@ -27,8 +27,8 @@ struct OpenScene {
 
 impl Encode {
     /// An encoder.
-    pub fn new(board: Arc<Board>, layout: OutputLayout) -> Self {
-        Self { board, layout, open: BTreeMap::new(), planes: Vec::new() }
+    pub fn new(scenes: Arc<Scenes>, layout: OutputLayout) -> Self {
+        Self { scenes, layout, open: BTreeMap::new(), planes: Vec::new() }
     }
 
     /// Appends rows; after the last ones, gives the finished files.
@@ -37,7 +37,7 @@ impl Encode {
             Some(open) => open,
             None => self.begin(rows.scene)?,
         };
-        let plan = self.board.plan();
+        let plan = self.scenes.plan();
         self.planes.resize_with(plan.planes.len(), Vec::new);
         for y in 0..rows.rows.len() {
             self.planes.iter_mut().enumerate().for_each(|(plane, into)| rows.rows.row(plane, y, into));
@@ -57,8 +57,8 @@ impl Encode {
 
     /// Begins those outputs of a scene that do not hold any more.
     fn begin(&self, scene: u32) -> Result<OpenScene, OutputError> {
-        let plan = self.board.plan();
-        let kept = self.board.kept(scene).map_or(&[][..], |kept| &kept.outputs);
+        let plan = self.scenes.plan();
+        let kept = self.scenes.kept(scene).map_or(&[][..], |kept| &kept.outputs);
         let planned = &plan.scenes[scene as usize];
         let begin = |kind: &'static dyn OutputKind| {
             let writer = kind.begin(&self.layout.dir, &planned.name, planned.header.size, &plan.pipeline)?;
@@ -82,15 +82,15 @@ impl Stage for Encode {
         };
         let (mut outputs, mut pixels) = Default::default();
         match stitched {
-            StitchedScene::Rows(rows) if !self.board.is_dropped(scene) => match self.write(&rows) {
+            StitchedScene::Rows(rows) if !self.scenes.is_dropped(scene) => match self.write(&rows) {
                 Ok(written) => (outputs, pixels) = written,
                 // What the disk refuses, it refuses to the next scene too.
-                Err(e) if e.is_output_fault() => return Err(e),
-                Err(e) => self.board.fail(scene, "encode", e.to_string()),
+                Err(e @ OutputError::Write(_)) => return Err(e),
+                Err(e) => self.scenes.fail(scene, "encode", e.to_string()),
             },
             StitchedScene::Rows(_) | StitchedScene::Abandoned { .. } => {}
         }
-        if self.board.is_dropped(scene) {
+        if self.scenes.is_dropped(scene) {
             // Dropping the writers removes their temporary files.
             self.open.remove(&scene);
         }

@@ -40,14 +40,3 @@ impl From<Infallible> for StageError {
         match never {}
     }
 }
-
-impl StageError {
-    /// Whether the disk or its permissions are to blame.
-    pub fn is_output_fault(&self) -> bool {
-        match self {
-            Self::Keep(_) | Self::Commit(_) => true,
-            Self::Encode(e) => e.is_output_fault(),
-            Self::Read(_) | Self::Device(_) => false,
-        }
-    }
-}

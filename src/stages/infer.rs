@@ -14,7 +14,7 @@ use crate::plan::TilePlanes;
 
 /// One device and the thread that owns it.
 pub struct Infer {
-    board: Arc<Board>,
+    board: Board,
     device: Box<dyn Device>,
     /// The plan's passes that it runs, ascending.
     passes: Vec<usize>,
@@ -37,12 +37,12 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 impl Infer {
     /// A device that runs these passes.
-    pub fn new(board: Arc<Board>, device: Box<dyn Device>, passes: Vec<usize>, stop: Stop) -> Self {
-        let (halt, counted) = (stop.clone(), Arc::clone(&board));
+    pub fn new(board: Board, device: Box<dyn Device>, passes: Vec<usize>, stop: Stop) -> Self {
+        let (halt, counted) = (stop.clone(), Arc::clone(&board.progress));
         let may_begin = Arc::new(move || {
             let goes_on = !halt.is_cut();
             if goes_on {
-                counted.progress().count_forward();
+                counted.counts().forwards += 1;
             }
             goes_on
         });
@@ -77,7 +77,7 @@ impl Infer {
             let is_known = stored.iter().any(Option::is_some);
             passes.push(PassWork { pass, known: if is_known { Known::Tiles(stored) } else { Known::Nothing } });
         }
-        let wanted = match (self.is_complete(), self.board.prior().keep_logits) {
+        let wanted = match (self.is_complete(), self.board.prior.keep_logits) {
             (false, _) => Wanted::Logits,
             (true, true) => Wanted::Both,
             (true, false) => Wanted::Planes,
@@ -157,7 +157,7 @@ impl Infer {
 
     /// Leaves a batch to a further pass over its unit, or to another run.
     fn leave(&self, batch: Arc<TileBatch>, out: &Outbox<'_, Ran>) -> Result<(), StageError> {
-        self.board.put_off(&batch.ticket);
+        self.board.scenes.put_off(&batch.ticket);
         self.blank(batch, Vec::new(), out)
     }
 
@@ -187,7 +187,7 @@ impl Infer {
     ) -> Result<(), StageError> {
         let pixels = batch.raw.crop.area() * batch.raw.len() as u64;
         for (idx, pass) in self.passes_of(&batch).into_iter().enumerate() {
-            self.board.pace().ran(pass, pixels, ran.get(idx).copied().unwrap_or_default());
+            self.board.pace.ran(pass, pixels, ran.get(idx).copied().unwrap_or_default());
         }
         if let Some(artefact) = self.write(kept)? {
             out.put(Ran::Kept(artefact));
@@ -198,27 +198,26 @@ impl Infer {
 
     /// The stored logits of one tile, if they are there and whole.
     fn recall(&self, batch: &TileBatch, slot: usize, pass: usize) -> Option<Logits> {
-        if batch.raw.blank[slot] || self.board.prior().entries.is_empty() {
+        if batch.raw.blank[slot] || self.board.prior.entries.is_empty() {
             return None;
         }
-        let name = self.board.keys().logits(&batch.ticket.geometry, batch.first_tile + slot, pass);
-        let location = self.board.stored(&name)?;
+        let name = self.board.prior.keys.logits(&batch.ticket.geometry, batch.first_tile + slot, pass);
         let plan = self.board.plan();
         let member = &plan.members[plan.passes[pass].member];
         let spec = &member.member.spec;
         let limit = Logits::stored_len(spec, batch.raw.crop);
-        let bytes = self.board.prior().checkpoints.read(location, limit).ok()?;
+        let bytes = self.board.prior.read(&name, limit)?.ok()?;
         Logits::from_stored(spec, batch.raw.crop, member.resolved_precision, &bytes)
     }
 
     /// What is kept of a batch: which pixels are data, and the logits that were computed now.
     fn kept(&self, batch: &TileBatch, done: &Done, fresh: &[Vec<usize>]) -> Vec<(StageKey, Vec<u8>)> {
-        if !self.board.prior().keep_logits {
+        if !self.board.prior.keep_logits {
             return Vec::new();
         }
         let is_sound = |slot: &usize| done.faults.get(*slot).is_none_or(Option::is_none);
         let mut entries = self.kept_validity(batch, is_sound);
-        let (keys, geometry) = (self.board.keys(), &batch.ticket.geometry);
+        let (keys, geometry) = (&self.board.prior.keys, &batch.ticket.geometry);
         for ((pass, logits), fresh) in done.logits.iter().zip(fresh) {
             for slot in fresh.iter().filter(|slot| is_sound(slot) && self.may_keep(batch, **slot)) {
                 let name = keys.logits(geometry, batch.first_tile + slot, *pass);
@@ -232,11 +231,11 @@ impl Infer {
     fn may_keep(&self, batch: &TileBatch, slot: usize) -> bool {
         let geometry = &batch.ticket.geometry;
         let part = geometry.tiles[batch.first_tile + slot].part as usize;
-        batch.ticket.tasks[part] == PartTask::Run && !self.board.has_failed(geometry.parts[part].scene)
+        batch.ticket.tasks[part] == PartTask::Run && !self.board.scenes.has_failed(geometry.parts[part].scene)
     }
 
     fn kept_validity(&self, batch: &TileBatch, is_sound: impl Fn(&usize) -> bool) -> Vec<(StageKey, Vec<u8>)> {
-        let (keys, geometry, raw) = (self.board.keys(), &batch.ticket.geometry, &batch.raw);
+        let (keys, geometry, raw) = (&self.board.prior.keys, &batch.ticket.geometry, &batch.raw);
         let mut entries = Vec::new();
         for slot in (0..raw.len()).filter(|slot| is_sound(slot) && self.may_keep(batch, *slot)) {
             let (tile, void) = (batch.first_tile + slot, raw.blank[slot]);
@@ -248,7 +247,7 @@ impl Infer {
                 entries.extend(self.passes_of(batch).into_iter().map(none));
             }
         }
-        entries.retain(|(key, _)| self.board.stored(key).is_none());
+        entries.retain(|(key, _)| !self.board.prior.has(key));
         entries
     }
 
@@ -256,7 +255,7 @@ impl Infer {
         if entries.is_empty() {
             return Ok(None);
         }
-        let mut writer = self.board.prior().checkpoints.create(entries.iter().map(|(key, _)| key))?;
+        let mut writer = self.board.prior.checkpoints.create(entries.iter().map(|(key, _)| key))?;
         for (key, content) in entries {
             writer.add(key, &[&content])?;
         }
@@ -277,13 +276,13 @@ impl Stage for Infer {
 
     fn process(&mut self, batch: Arc<TileBatch>, out: &Outbox<'_, Ran>) -> Result<(), StageError> {
         if self.stop.is_cut() {
-            self.board.put_off(&batch.ticket);
+            self.board.scenes.put_off(&batch.ticket);
         }
-        if self.board.is_put_off(batch.ticket.unit) {
+        if self.board.scenes.is_put_off(batch.ticket.unit) {
             return self.blank(batch, Vec::new(), out);
         }
         if batch.raw.is_blank() {
-            let keeps = self.board.prior().keep_logits;
+            let keeps = self.board.prior.keep_logits;
             let kept = if keeps { self.kept_validity(&batch, |_| true) } else { Vec::new() };
             return self.blank(batch, kept, out);
         }

@@ -2,21 +2,23 @@
 
 use std::sync::Arc;
 
-use super::Board;
 use super::message::Classified;
+use super::prior::PriorResults;
+use super::scenes::Scenes;
 use crate::atomic::WriteError;
 use crate::flow::{Outbox, Stage};
 use crate::journal::{Artefact, StageKey};
 
 /// One keeper.
 pub struct Keep {
-    board: Arc<Board>,
+    scenes: Arc<Scenes>,
+    prior: Arc<PriorResults>,
 }
 
 impl Keep {
     /// A keeper.
-    pub fn new(board: Arc<Board>) -> Self {
-        Self { board }
+    pub fn new(scenes: Arc<Scenes>, prior: Arc<PriorResults>) -> Self {
+        Self { scenes, prior }
     }
 
     fn write(&self, classified: &Classified) -> Result<Option<Artefact>, WriteError> {
@@ -24,18 +26,18 @@ impl Keep {
         let geometry = &ticket.geometry;
         let fine = |part: u32| {
             let scene = geometry.parts[part as usize].scene;
-            ticket.tasks[part as usize].is_classified() && !self.board.has_failed(scene)
+            ticket.tasks[part as usize].is_classified() && !self.scenes.has_failed(scene)
         };
         let parts = (0..).zip(&geometry.parts).map(|(part, _)| part).filter(|part| fine(*part));
         let of_part = |part: u32| {
-            let keys = self.board.keys().planes(geometry, part);
+            let keys = self.prior.keys.planes(geometry, part);
             keys.enumerate().map(move |(plane, key)| (part, plane, key))
         };
         let keys: Vec<(u32, usize, StageKey)> = parts.flat_map(of_part).collect();
-        if keys.is_empty() || self.board.is_put_off(ticket.unit) {
+        if keys.is_empty() || self.scenes.is_put_off(ticket.unit) {
             return Ok(None);
         }
-        let mut writer = self.board.prior().checkpoints.create(keys.iter().map(|(_, _, key)| key))?;
+        let mut writer = self.prior.checkpoints.create(keys.iter().map(|(_, _, key)| key))?;
         for (part, plane, key) in keys {
             let own = classified.tiles.iter().filter(|(idx, _)| geometry.tiles[*idx].part == part);
             let pieces: Vec<&[u8]> = own.filter_map(|(_, planes)| Some(planes.as_ref()?.0[plane].as_slice())).collect();

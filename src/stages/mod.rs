@@ -9,7 +9,7 @@
 //!
 //! The contract, for each of them:
 //! - Every unit that is admitted passes through every stage up to `stitch`, whatever happens to its scenes. A scene that fails is
-//!   noted on the [`Board`] with its cause; from there on its parts travel as blanks and its rows are dropped. So counts are exact
+//!   noted in [`Scenes`] with its cause; from there on its parts travel as blanks and its rows are dropped. So counts are exact
 //!   everywhere, each scene gets one [`Verdict`], and nobody waits for something that will not come.
 //! - A unit that a device cannot do in this pass is put off: its scenes travel on like those that fail, without a verdict, and a further
 //!   pass does them. So is a unit that the networks have not done when the run is to end ([`Stop::cut`](crate::flow::Stop::cut)): then
@@ -29,7 +29,10 @@ mod keep;
 mod message;
 mod pace;
 mod post;
+mod prior;
+mod progress;
 mod read;
+mod scenes;
 mod stitch;
 mod suspicion;
 mod terms;
@@ -37,7 +40,7 @@ mod tile;
 mod validity;
 
 pub use average::Average;
-pub use board::{Board, PriorResults, Progress};
+pub use board::Board;
 pub use commit::{Commit, CommitError};
 pub use counts::LabelCounts;
 pub use encode::Encode;
@@ -50,7 +53,10 @@ pub use message::{
 };
 pub use pace::{Pace, PassTotals};
 pub use post::Post;
+pub use prior::PriorResults;
+pub use progress::{Counts, Progress};
 pub use read::Read;
+pub use scenes::{SceneState, Scenes};
 pub use stitch::Stitch;
-pub use terms::Ahead;
+pub use terms::{Ahead, Terms};
 pub use tile::TileStage;

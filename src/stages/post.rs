@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use super::Board;
 use super::message::{Rows, SceneRows, StitchedScene};
+use super::scenes::Scenes;
 use crate::flow::{Outbox, Stage};
 use crate::plan::Plane;
 use crate::post::FillHoles;
 
 /// One worker. All rows of a scene come to the same one, in order.
 pub struct Post {
-    board: Arc<Board>,
+    scenes: Arc<Scenes>,
     open: BTreeMap<u32, Open>,
 }
 
@@ -25,12 +25,12 @@ struct Open {
 
 impl Post {
     /// A worker.
-    pub fn new(board: Arc<Board>) -> Self {
-        Self { board, open: BTreeMap::new() }
+    pub fn new(scenes: Arc<Scenes>) -> Self {
+        Self { scenes, open: BTreeMap::new() }
     }
 
     fn fill(&mut self, rows: &SceneRows) -> Vec<Vec<Vec<u8>>> {
-        let plan = self.board.plan();
+        let plan = self.scenes.plan();
         let size = plan.scenes[rows.scene as usize].header.size;
         let begin = || Open {
             filter: FillHoles::new(size, plan.pipeline.n_classes(), plan.pipeline.post.fill_holes),
@@ -73,7 +73,7 @@ impl Stage for Post {
 
     fn process(&mut self, stitched: StitchedScene, out: &Outbox<'_, StitchedScene>) -> Result<(), Infallible> {
         match stitched {
-            StitchedScene::Rows(rows) if !self.board.is_dropped(rows.scene) => {
+            StitchedScene::Rows(rows) if !self.scenes.is_dropped(rows.scene) => {
                 let ready = self.fill(&rows);
                 let SceneRows { scene, last, rows } = rows;
                 // As many rows leave as came, give or take those the filter holds: the credit of the one covers the other.

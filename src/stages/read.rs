@@ -14,7 +14,7 @@ use crate::raster::{Mask, PixelBuf, RasterError, RasterSource, ReadRequest, Warn
 
 /// One reader.
 pub struct Read {
-    board: Arc<Board>,
+    board: Board,
     source: Box<dyn RasterSource>,
     strict: bool,
     stop: Stop,
@@ -23,7 +23,7 @@ pub struct Read {
 
 impl Read {
     /// A reader with a source of its own; whether a scene that the decoder warns of fails.
-    pub fn new(board: Arc<Board>, source: Box<dyn RasterSource>, strict: bool, stop: Stop) -> Self {
+    pub fn new(board: Board, source: Box<dyn RasterSource>, strict: bool, stop: Stop) -> Self {
         Self { board, source, strict, stop, faults: Faults::at("scene") }
     }
 
@@ -33,14 +33,17 @@ impl Read {
     /// When nothing more can be decoded, whatever the scene.
     fn part(&mut self, ticket: &Ticket, idx: u32) -> Result<Option<PartPixels>, RasterError> {
         let part = &ticket.geometry.parts[idx as usize];
-        if ticket.tasks[idx as usize] != PartTask::Run || self.board.has_failed(part.scene) || self.is_put_off(ticket) {
+        if ticket.tasks[idx as usize] != PartTask::Run
+            || self.board.scenes.has_failed(part.scene)
+            || self.is_put_off(ticket)
+        {
             return Ok(None);
         }
         match self.read(&ticket.geometry, idx, part) {
             Ok(pixels) => Ok(Some(pixels)),
             Err(PartError::Raster(error @ RasterError::NoDecoder { .. })) => Err(error),
             Err(cause) => {
-                self.board.fail(part.scene, "read", cause.to_string());
+                self.board.scenes.fail(part.scene, "read", cause.to_string());
                 Ok(None)
             }
         }
@@ -49,21 +52,21 @@ impl Read {
     /// Whether a unit is left to a further pass: what comes of it would be dropped.
     fn is_put_off(&self, ticket: &Ticket) -> bool {
         // Also where an earlier turn of other scenes has put the unit off: these are to wait as well.
-        if self.stop.is_cut() || self.board.is_put_off(ticket.unit) {
-            self.board.put_off(ticket);
+        if self.stop.is_cut() || self.board.scenes.is_put_off(ticket.unit) {
+            self.board.scenes.put_off(ticket);
         }
-        self.board.is_put_off(ticket.unit)
+        self.board.scenes.is_put_off(ticket.unit)
     }
 
     fn read(&mut self, geometry: &UnitGeometry, idx: u32, part: &Part) -> Result<PartPixels, PartError> {
-        let board = Arc::clone(&self.board);
-        let plan = board.plan();
+        let scenes = Arc::clone(&self.board.scenes);
+        let plan = scenes.plan();
         let scene = &plan.scenes[part.scene as usize];
         let path = plan.path_of(part.scene as usize);
-        if !board.is_unchanged(part.scene) {
+        if !scenes.is_unchanged(part.scene) {
             return Err(RasterError::Changed.into());
         }
-        board.progress().count_decoded();
+        self.board.progress.counts().decoded += 1;
         let may_lack = plan.pipeline.classes.nodata().is_some();
         let probes = match may_lack {
             true => geometry.tiles.iter().filter(|t| t.part == idx).map(|t| crop_inside(t, part.window)).collect(),
@@ -94,7 +97,7 @@ impl Read {
 impl Read {
     /// Notes what the decoder warned of.
     fn note(&self, scene: u32, warnings: &Warnings) -> Result<(), PartError> {
-        warnings.to_vec().iter().for_each(|text| self.board.warn(scene, text));
+        self.board.scenes.warn(scene, warnings);
         match warnings.first().filter(|_| self.strict) {
             Some(text) => Err(PartError::Warned(text.to_owned())),
             None => Ok(()),
@@ -133,12 +136,12 @@ impl Read {
     fn task(&self, turn: Turn, geometry: &UnitGeometry, idx: u32, scene: u32) -> (PartTask, Option<Vec<Vec<u8>>>) {
         let has_another_turn = match turn.alone {
             Some(alone) => scene != alone,
-            None => self.board.prior().suspects.contains(&scene),
+            None => self.board.scenes.suspects().contains(&scene),
         };
-        if has_another_turn || self.board.is_done(scene) {
+        if has_another_turn || self.board.scenes.is_done(scene) {
             return (PartTask::Skip, None);
         }
-        if self.board.has_failed(scene) {
+        if self.board.scenes.has_failed(scene) {
             // It travels on as a blank, so that counts stay exact.
             return (PartTask::Run, None);
         }
@@ -147,7 +150,7 @@ impl Read {
         if let Some(planes) = self.recall(geometry, idx) {
             return (PartTask::Recall, Some(planes));
         }
-        (if self.board.has_logits(geometry, idx) { PartTask::Combine } else { PartTask::Run }, None)
+        (if self.board.prior.has_all_logits(geometry, idx) { PartTask::Combine } else { PartTask::Run }, None)
     }
 
     /// The stored planes of a part, if all are there, whole, and hold what they can.
@@ -155,11 +158,10 @@ impl Read {
         let plan = self.board.plan();
         let len = geometry.tiles.iter().filter(|t| t.part == idx).map(|t| t.centre.size.len()).sum();
         let plane = |(plane, key): (&Plane, StageKey)| {
-            let location = self.board.stored(&key)?;
-            let pixels = self.board.prior().checkpoints.read(location, len).ok()?;
+            let pixels = self.board.prior.read(&key, len)?.ok()?;
             (pixels.len() == len && plane.may_hold(&pixels, plan.pipeline.n_classes())).then_some(pixels)
         };
-        plan.planes.iter().zip(self.board.keys().planes(geometry, idx)).map(plane).collect()
+        plan.planes.iter().zip(self.board.prior.keys.planes(geometry, idx)).map(plane).collect()
     }
 }
 
@@ -187,29 +189,30 @@ impl Stage for Read {
     fn process(&mut self, admitted: Admitted<Turn>, out: &Outbox<'_, Opened>) -> Result<(), RasterError> {
         let Admitted { work: turn, mut credit } = admitted;
         let unit = turn.unit;
-        let board = Arc::clone(&self.board);
+        let board = self.board.clone();
         let plan = board.plan();
-        let geometry = board.begin_unit(unit);
+        board.scenes.begin(unit);
+        let geometry = board.terms.begin(unit);
         let pixels = credit.split(plan.units[unit].footprint(plan).pixels);
         let tasks = (0..).zip(&geometry.parts).map(|(idx, part)| self.task(turn, &geometry, idx, part.scene));
         let (tasks, planes): (Vec<PartTask>, Vec<_>) = tasks.unzip();
         let ticket = Arc::new(Ticket { unit, geometry, tasks, credit });
         if let Some(classified) = recalled(&ticket, &planes) {
             let pixels = ticket.geometry.crop.area() * classified.tiles.len() as u64;
-            board.progress().count_recalled(classified.tiles.len() as u64, pixels);
+            board.progress.counts().add_tiles(classified.tiles.len() as u64, 0, pixels);
             drop(planes);
             out.put(Opened::Recalled(classified));
         }
         if ticket.tasks.iter().any(|task| task.is_classified()) {
             let geometry = &ticket.geometry;
             let seen = geometry.crop.area() * geometry.tiles.len() as u64;
-            board.pace().begin(&geometry.passes, seen, geometry.batches().count());
+            board.pace.begin(&geometry.passes, seen, geometry.batches().count());
             // Before anything else: parts that are not read are to wait as well.
             self.is_put_off(&ticket);
             let parts = (0..).zip(&ticket.tasks).map(|(idx, _)| self.part(&ticket, idx)).collect::<Result<_, _>>()?;
             out.put(Opened::Unit(ReadUnit { ticket: Arc::clone(&ticket), parts, credit: pixels }));
         } else {
-            board.pace().leave();
+            board.pace.leave();
         }
         Ok(())
     }

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use super::Board;
 use super::message::{Classified, RowTile, Rows, SceneRows, StitchedScene};
+use super::scenes::Scenes;
 use crate::flow::{Outbox, Stage};
 use crate::geom::{PixelRect, Span};
 
 /// The stitcher: holds the rows of tiles that are begun, never a scene.
 pub struct Stitch {
-    board: Arc<Board>,
-    scenes: BTreeMap<u32, OpenScene>,
+    scenes: Arc<Scenes>,
+    open: BTreeMap<u32, OpenScene>,
 }
 
 /// A scene of which some tiles have arrived.
@@ -31,8 +31,8 @@ struct TileRow {
 
 impl Stitch {
     /// A stitcher.
-    pub fn new(board: Arc<Board>) -> Self {
-        Self { board, scenes: BTreeMap::new() }
+    pub fn new(scenes: Arc<Scenes>) -> Self {
+        Self { scenes, open: BTreeMap::new() }
     }
 
     /// Places one tile; gives the rows that are whole now, or the end of a scene that is dropped.
@@ -40,10 +40,10 @@ impl Stitch {
         let geometry = &classified.ticket.geometry;
         let tile = &geometry.tiles[classified.tiles[at].0];
         let scene = geometry.parts[tile.part as usize].scene;
-        let planned = &self.board.plan().scenes[scene as usize];
+        let planned = &self.scenes.plan().scenes[scene as usize];
         let (grid, size) = (planned.grid, planned.header.size);
-        let dropped = self.board.is_dropped(scene);
-        let open = self.scenes.entry(scene).or_insert_with(|| OpenScene {
+        let dropped = self.scenes.is_dropped(scene);
+        let open = self.open.entry(scene).or_insert_with(|| OpenScene {
             tiles_left: grid.n_tiles(),
             next_row: 0,
             rows: BTreeMap::new(),
@@ -62,7 +62,7 @@ impl Stitch {
             open.release(scene, size.height, out);
         }
         if open.tiles_left == 0 {
-            self.scenes.remove(&scene);
+            self.open.remove(&scene);
             if dropped {
                 out.put(StitchedScene::Abandoned { scene });
             }

@@ -1,7 +1,10 @@
 //! On which terms units are done, and which have begun.
 
-use crate::journal::Conceded;
-use crate::plan::{Concessions, Plan, UnitGeometry};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::journal::{Conceded, StageKey};
+use crate::outputs::OutputKind;
+use crate::plan::{Concessions, Keys, Plan, UnitGeometry};
 
 /// What has not begun.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,9 +22,13 @@ pub struct Ahead {
 }
 
 /// Under one lock: whoever begins a unit and whoever gives something up for units that have not begun wait for each other.
-#[derive(Debug)]
-pub(super) struct Terms {
-    pub(super) concessions: Concessions,
+pub struct Terms {
+    plan: Arc<Plan>,
+    units: Mutex<Units>,
+}
+
+struct Units {
+    concessions: Concessions,
     /// Units that have begun in this pass.
     begun: Vec<bool>,
     /// Units that are to be done, and those that the networks must see, as far as somebody wants to know. They wait until they begin.
@@ -31,43 +38,58 @@ pub(super) struct Terms {
 
 impl Terms {
     /// No unit has begun.
-    pub(super) fn new(plan: &Plan, concessions: Concessions) -> Self {
+    pub(super) fn new(plan: Arc<Plan>, concessions: Concessions) -> Self {
         let none = || vec![false; plan.units.len()];
-        Self { concessions, begun: none(), open: none(), needs_networks: none() }
+        let units = Units { concessions, begun: none(), open: none(), needs_networks: none() };
+        Self { plan, units: Mutex::new(units) }
     }
 
-    /// Begins a unit: from here on its terms stand.
-    pub(super) fn begin(&mut self, plan: &Plan, unit: usize) -> UnitGeometry {
-        self.begun[unit] = true;
-        self.concessions.geometry(plan, unit)
+    fn units(&self) -> MutexGuard<'_, Units> {
+        self.units.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is given up against the plan.
+    pub fn concessions(&self) -> Concessions {
+        self.units().concessions.clone()
+    }
+
+    /// Begins a unit and spells out how it is done: from here on its terms stand.
+    pub(super) fn begin(&self, unit: usize) -> UnitGeometry {
+        let mut units = self.units();
+        units.begun[unit] = true;
+        units.concessions.geometry(&self.plan, unit)
     }
 
     /// Says which units are to be done, and which of them the networks must see.
-    pub(super) fn note_needs(&mut self, open: Vec<bool>, needs_networks: Vec<bool>) {
-        (self.open, self.needs_networks) = (open, needs_networks);
+    pub(super) fn note_needs(&self, open: Vec<bool>, needs_networks: Vec<bool>) {
+        let mut units = self.units();
+        (units.open, units.needs_networks) = (open, needs_networks);
     }
 
-    /// Whether a unit has begun.
-    pub(super) fn has_begun(&self, unit: usize) -> bool {
-        self.begun[unit]
+    /// Of these scenes those some of whose units have not begun.
+    pub(super) fn unbegun(&self, scenes: impl IntoIterator<Item = u32>) -> Vec<u32> {
+        let units = self.units();
+        let waits = |scene: &u32| self.plan.units_of(*scene as usize).any(|unit| !units.begun[unit]);
+        scenes.into_iter().filter(waits).collect()
     }
 
-    /// The units that wait for networks.
-    pub(super) fn waiting(&self) -> impl Iterator<Item = usize> + '_ {
-        (0..self.begun.len()).filter(|&unit| self.needs_networks[unit] && !self.begun[unit])
+    /// Key of an output of a scene whose units have all begun.
+    pub(super) fn output_key(&self, keys: &Keys, scene: u32, kind: &dyn OutputKind) -> StageKey {
+        keys.output(&self.plan, &self.units().concessions, scene as usize, kind)
     }
 
-    /// The same in figures.
-    pub(super) fn ahead(&self, plan: &Plan) -> Ahead {
-        let all = self.open.iter().zip(&self.begun).filter(|(open, begun)| **open && !**begun).count();
+    /// What has not begun, as far as it was looked up.
+    pub fn ahead(&self) -> Ahead {
+        let (plan, units) = (self.plan.as_ref(), self.units());
+        let all = units.open.iter().zip(&units.begun).filter(|(open, begun)| **open && !**begun).count();
         let mut pixels = vec![0; plan.passes.len()];
         let mut ahead = Ahead { all, ..Ahead::default() };
-        for unit in self.waiting() {
+        for unit in units.waiting() {
             let cost = plan.units[unit].cost(plan);
-            let passes = self.concessions.passes_of(unit, pixels.len());
+            let passes = units.concessions.passes_of(unit, pixels.len());
             passes.into_iter().for_each(|pass| pixels[pass] += cost);
             if ahead.units == 0 {
-                let geometry = self.concessions.geometry(plan, unit);
+                let geometry = units.concessions.geometry(plan, unit);
                 ahead.next = cost;
                 ahead.batch = geometry.crop.area() * geometry.batch_len(0) as u64;
             }
@@ -77,16 +99,38 @@ impl Terms {
         ahead
     }
 
-    /// What it is to let only the first `n_passes` of those that are kept run on the units that wait.
-    pub(super) fn fewer_passes(&self, plan: &Plan, n_passes: usize, seconds: f64) -> Conceded {
+    /// Lets only the first `n_passes` of those that are kept run on the units that wait. `record` writes it down first, and no unit begins
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// When `record` fails; nothing is given up then.
+    pub fn concede_passes<E>(
+        &self,
+        n_passes: usize,
+        seconds: f64,
+        record: impl FnOnce(&Conceded) -> Result<(), E>,
+    ) -> Result<Conceded, E> {
+        let mut waiting = self.units();
         let mut units: Vec<[u32; 2]> = Vec::new();
-        for unit in self.waiting().filter_map(|unit| u32::try_from(unit).ok()) {
+        for unit in waiting.waiting().filter_map(|unit| u32::try_from(unit).ok()) {
             match units.last_mut() {
                 Some([_, end]) if *end == unit => *end += 1,
                 _ => units.push([unit, unit + 1]),
             }
         }
-        let passes = plan.keeping(n_passes).into_iter().filter_map(|pass| u32::try_from(pass).ok()).collect();
-        Conceded::FewerPasses { units, passes, seconds }
+        let passes = self.plan.keeping(n_passes).into_iter().filter_map(|pass| u32::try_from(pass).ok()).collect();
+        let conceded = Conceded::FewerPasses { units, passes, seconds };
+        if conceded.n_units() > 0 {
+            record(&conceded)?;
+            waiting.concessions.add(&conceded);
+        }
+        Ok(conceded)
+    }
+}
+
+impl Units {
+    /// The units that wait for networks.
+    fn waiting(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.begun.len()).filter(|&unit| self.needs_networks[unit] && !self.begun[unit])
     }
 }

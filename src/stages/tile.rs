@@ -3,8 +3,9 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use super::Board;
 use super::message::{PartPixels, PartTask, ReadUnit, Ticket, TileBatch};
+use super::prior::PriorResults;
+use super::scenes::Scenes;
 use crate::flow::{Outbox, Stage};
 use crate::geom::{PixelRect, Size};
 use crate::infer::RawBatch;
@@ -14,13 +15,14 @@ use crate::tiler::Border;
 
 /// The tiler's worker.
 pub struct TileStage {
-    board: Arc<Board>,
+    scenes: Arc<Scenes>,
+    prior: Arc<PriorResults>,
 }
 
 impl TileStage {
     /// A tiler.
-    pub fn new(board: Arc<Board>) -> Self {
-        Self { board }
+    pub fn new(scenes: Arc<Scenes>, prior: Arc<PriorResults>) -> Self {
+        Self { scenes, prior }
     }
 
     fn batches(&self, unit: &ReadUnit, out: &Outbox<'_, Arc<TileBatch>>) {
@@ -39,7 +41,7 @@ impl TileStage {
     fn name(&self, geometry: &UnitGeometry, tiles: &[Tile]) -> String {
         let name = |tile: &Tile| {
             let scene = geometry.parts[tile.part as usize].scene;
-            self.board.plan().scenes[scene as usize].name.as_str()
+            self.scenes.plan().scenes[scene as usize].name.as_str()
         };
         match tiles.first() {
             Some(first) if geometry.parts.len() == 1 => {
@@ -50,9 +52,9 @@ impl TileStage {
     }
 
     fn cut(&self, ticket: &Ticket, first: usize, tiles: &[Tile], parts: &[Option<PartPixels>]) -> RawBatch {
-        let (plan, geometry) = (self.board.plan(), &ticket.geometry);
+        let (plan, geometry) = (self.scenes.plan(), &ticket.geometry);
         // Nobody will look at such tiles.
-        let put_off = self.board.is_put_off(ticket.unit);
+        let put_off = self.scenes.is_put_off(ticket.unit);
         let (crop, n_bands, border) = (geometry.crop, plan.bands.len(), plan.pipeline.tiling.border);
         let dtype = parts.iter().flatten().map(|p| p.pixels.dtype()).next().unwrap_or(PixelType::U8);
         let mut raw = RawBatch {
@@ -101,8 +103,7 @@ impl TileStage {
     /// Brings back which pixels of a tile are data. False where nothing is, or where it cannot be had: then its scene has failed.
     fn recall_validity(&self, geometry: &UnitGeometry, tile: usize, slot: usize, raw: &mut RawBatch) -> bool {
         let len = raw.crop.len();
-        let location = self.board.stored(&self.board.keys().validity(geometry, tile));
-        let stored = location.map(|l| self.board.prior().checkpoints.read(l, len));
+        let stored = self.prior.read(&self.prior.keys.validity(geometry, tile), len);
         match (stored, &mut raw.valid) {
             (Some(Ok(valid)), Some(planes)) if valid.len() == len => {
                 planes[slot * len..(slot + 1) * len].copy_from_slice(&valid);
@@ -112,7 +113,7 @@ impl TileStage {
             (Some(Ok(valid)), _) if valid.is_empty() => true,
             (Some(Err(e)), _) => {
                 let scene = geometry.parts[geometry.tiles[tile].part as usize].scene;
-                self.board.fail(scene, "tile", format!("{e}; run again with --from infer"));
+                self.scenes.fail(scene, "tile", format!("{e}; run again with --from infer"));
                 false
             }
             (_, _) => false,

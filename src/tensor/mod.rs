@@ -15,6 +15,8 @@ mod normalise;
 mod staging;
 #[cfg(feature = "torch")]
 mod timeline;
+#[cfg(feature = "torch")]
+mod turn;
 
 pub use gpu::Gpu;
 pub use input::{Affine, Crops, InputRule};
@@ -26,4 +28,5 @@ pub use self::{
     normalise::{Normaliser, Raw},
     staging::{Staging, upload},
     timeline::{Mark, Timeline, memory},
+    turn::turn,
 };

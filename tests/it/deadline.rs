@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use swath::app::{Ended, RunOptions};
+use swath::app::{Ended, RunOptions, TimeLimits};
 use swath::geom::Size;
 use swath::journal::{Conceded, ConcessionRecord, Journal, Record};
 use swath::raster::MemoryRaster;
@@ -53,10 +53,13 @@ fn concede(flow: &Flow, out: &Path, units: &[[u32; 2]], members: u32) {
     Journal::open(out).unwrap().append(&[Record::Concession(ConcessionRecord { plan, what })]).unwrap();
 }
 
+fn within(limit: Duration) -> TimeLimits {
+    TimeLimits { deadline: Some(limit), ..TimeLimits::default() }
+}
+
 /// With all the time in the world.
 fn run(flow: &Flow, out: &Path) -> Ended {
-    let deadline = Some(Duration::from_secs(86_400));
-    flow.run_with(RunOptions { deadline, ..RunOptions::into(out) }).unwrap()
+    flow.run_with(RunOptions { limits: within(Duration::from_secs(86_400)), ..RunOptions::into(out) }).unwrap()
 }
 
 #[test]
@@ -147,7 +150,7 @@ fn a_unit_may_be_short_of_memory_and_of_time() {
     concede(&flow, dir.path(), &[[2, 7]], 1);
     let options = |faults| RunOptions {
         faults: swath::faults::FaultPlan::of(faults),
-        deadline: Some(Duration::from_secs(86_400)),
+        limits: within(Duration::from_secs(86_400)),
         ..RunOptions::into(dir.path())
     };
     let first = flow.run_with(options("device:oom~n2 s1")).unwrap().report;
@@ -163,7 +166,7 @@ fn a_unit_may_be_short_of_memory_and_of_time() {
 fn a_deadline_that_is_over_at_once_leaves_all_to_another_run() {
     let dir = tempfile::tempdir().unwrap();
     let flow = Flow::new(&text(3), scenes());
-    let options = RunOptions { deadline: Some(Duration::from_nanos(1)), ..RunOptions::into(dir.path()) };
+    let options = RunOptions { limits: within(Duration::from_nanos(1)), ..RunOptions::into(dir.path()) };
     let report = flow.run_with(options).unwrap().report;
     assert_eq!(report.totals.done + report.missing.len() as u64, 5);
     assert_eq!(report.missing.is_empty(), report.package.is_some());

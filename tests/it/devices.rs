@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use swath::app::{Ended, Error, RunOptions};
+use swath::app::{Ended, Error, Origin, Reuse, RunOptions};
 use swath::faults::FaultPlan;
 use swath::geom::Size;
 use swath::plan::DeviceId;
@@ -142,7 +142,7 @@ fn batches_of_one_tile_have_the_keys_of_a_plan_that_has_them() {
 fn fresh_forgets_what_was_conceded() {
     let dir = tempfile::tempdir().unwrap();
     run(&flow(), "device:oom~n2", dir.path());
-    let options = RunOptions { fresh: true, ..with("", dir.path()) };
+    let options = RunOptions { reuse: Reuse::Nothing, ..with("", dir.path()) };
     assert_eq!(tile_by_tile(&flow().run_with(options).unwrap()), []);
 }
 
@@ -210,7 +210,10 @@ fn a_device_lost_three_times_is_left_out() {
     let dir = tempfile::tempdir().unwrap();
     // A member each, so that both get every batch.
     let flow = Flow { gpus: GPUS.to_vec(), matrix: Some(vec![vec![true, false], vec![false, true]]), ..flow() };
-    let options = |faults: &str, restarted| RunOptions { restarted, ..with(faults, dir.path()) };
+    let options = |faults: &str, restarted| RunOptions {
+        origin: Origin { restarted, ..Origin::default() },
+        ..with(faults, dir.path())
+    };
     let bad = "device:lost~cuda:1";
     for restarted in [false, true, true] {
         let text = lost(flow.run_with(options(bad, restarted))).to_string();
@@ -239,7 +242,11 @@ fn a_device_lost_three_times_is_left_out() {
 fn a_restarted_run_does_not_begin_anew() {
     let dir = tempfile::tempdir().unwrap();
     run(&flow(), "", dir.path());
-    let options = RunOptions { fresh: true, restarted: true, ..with("", dir.path()) };
+    let options = RunOptions {
+        reuse: Reuse::Nothing,
+        origin: Origin { restarted: true, ..Origin::default() },
+        ..with("", dir.path())
+    };
     assert_eq!(flow().run_with(options).unwrap().report.totals.reused, 7);
 }
 

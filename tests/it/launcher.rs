@@ -1,11 +1,12 @@
 //! A build with libtorch, taken to another place: what is found there, and what a person is told when nothing is.
 #![cfg(all(feature = "gdal", feature = "torch"))]
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::support::command::Workdir;
-use crate::support::command::with_scenes;
+use crate::support::command::{Workdir, with_scenes};
+use crate::support::skipped;
 
 /// The built program, in the folder `app`.
 fn moved(work: &Workdir) {
@@ -104,4 +105,64 @@ fn a_launcher_without_its_program_says_so() {
     let output = start(&work, None, &["doctor"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("swath-torch` is missing"), "{}", text(&output.stderr));
+}
+
+/// Makes the program one whose builder's folder is not on this machine.
+fn far_from_its_builder(program: &Path) -> bool {
+    let Some(built) = option_env!("SWATH_BUILT_WITH") else { return false };
+    let mut bytes = std::fs::read(program).unwrap();
+    let nowhere = "/".to_owned() + &"-".repeat(built.len() - 1);
+    let places: Vec<usize> =
+        (0..bytes.len() - built.len()).filter(|at| bytes[*at..].starts_with(built.as_bytes())).collect();
+    places.iter().for_each(|at| bytes[*at..at + built.len()].copy_from_slice(nowhere.as_bytes()));
+    std::fs::remove_file(program).unwrap();
+    std::fs::write(program, bytes).unwrap();
+    std::fs::set_permissions(program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    !places.is_empty()
+}
+
+#[test]
+fn the_torch_of_python_is_taken_last() {
+    let work = Workdir::new();
+    moved(&work);
+    if !far_from_its_builder(&work.path("app/swath")) {
+        return skipped("the builder's folder is not in the program: LIBTORCH was not set");
+    }
+    let version = |text: &str| work.write("site/torch/version.py", format!("__version__ = '{text}'\n"));
+    // It is found, not run.
+    work.write("site/torch/__init__.py", "raise ImportError\n");
+    work.write("site/torch/lib/libtorch_cpu.so", "");
+    work.write("site/torch/lib/libc10.so", "");
+    // What lies where the program is started is nobody's Python.
+    work.write("torch/__init__.py", "raise ImportError\n");
+    let mut command = Command::new(work.path("app/swath"));
+    command.arg("doctor").current_dir(work.path(".")).env_remove("LD_LIBRARY_PATH").env_remove("LIBTORCH");
+    command.env("PYTHONPATH", work.path("site"));
+    version("2.5.1+cpu");
+    let other = command.output().unwrap();
+    let said = text(&other.stderr);
+    assert_eq!(other.status.code(), Some(2), "{said}");
+    let found = format!("{} (the torch of python3): it is libtorch 2.5.1+cpu", work.path("site/torch/lib").display());
+    assert!(said.contains(&found) && said.contains("or install it for python3"), "{said}");
+    version("2.11.0+cu130");
+    std::fs::remove_dir_all(work.path("site/torch/lib")).unwrap();
+    install(&work.path("site/torch/lib"));
+    let used = used(&command.output().unwrap());
+    assert_eq!(used.parent().unwrap(), work.path("site/torch/lib").canonicalize().unwrap());
+}
+
+#[test]
+fn what_the_loader_searched_before_it_still_does() {
+    let work = Workdir::new();
+    moved(&work);
+    // In the program's place, what tells where the loader would look.
+    std::fs::remove_file(work.path("app/swath-torch")).unwrap();
+    let program = work.write("app/swath-torch", "#!/bin/sh\nprintf %s \"$LD_LIBRARY_PATH\"\n");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    work.write("torch/lib/libtorch_cpu.so", "");
+    work.write("torch/lib/libc10.so", "");
+    let mut command = Command::new(work.path("app/swath"));
+    command.arg("doctor").env("LIBTORCH", work.path("torch")).env("LD_LIBRARY_PATH", "/driver:/more");
+    let searched = format!("{}:/driver:/more", work.path("torch/lib").canonicalize().unwrap().display());
+    assert_eq!(text(&command.output().unwrap().stdout), searched);
 }

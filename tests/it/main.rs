@@ -8,6 +8,7 @@
 mod arch;
 mod assign;
 mod bench;
+mod bundle;
 mod checkpoints;
 mod cli;
 mod dataflow;
@@ -47,5 +48,6 @@ mod support;
 mod tensors;
 mod told;
 mod tools;
+mod views;
 mod weights;
 mod zoo_contract;

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use swath::app::{Error, RunOptions, StageName};
+use swath::app::{Error, Reuse, RunOptions, StageName};
 use swath::geom::Size;
 use swath::raster::MemoryRaster;
 use swath::report::Totals;
@@ -124,7 +124,7 @@ fn another_tiling_does_everything_again() {
 }
 
 fn from(stage: StageName, text: &str, out: &Path) -> Result<Totals, Error> {
-    let options = RunOptions { from: Some(stage), ..RunOptions::into(out) };
+    let options = RunOptions { reuse: Reuse::Before(stage), ..RunOptions::into(out) };
     Flow::new(text, scenes()).run_with(options).map(|ended| ended.report.totals)
 }
 
@@ -206,7 +206,7 @@ fn fresh_forgets_and_leftovers_of_a_killed_run_are_removed() {
     run(&text(TWO), dir.path());
     let before = outputs(dir.path());
     std::fs::write(dir.path().join("masks/.swath-tmp-abc"), b"half").unwrap();
-    let options = RunOptions { fresh: true, ..RunOptions::into(dir.path()) };
+    let options = RunOptions { reuse: Reuse::Nothing, ..RunOptions::into(dir.path()) };
     let totals = Flow::new(&text(TWO), scenes()).run_with(options).unwrap().report.totals;
     assert_eq!(totals.reused, 0);
     assert!(totals.forwards > 0 && outputs(dir.path()) == before);
@@ -281,7 +281,7 @@ fn tiles_without_data_need_no_logits() {
     header.nodata = vec![Some(3.0)];
     flow.scenes[1].1.pixels = swath::raster::PixelBuf::from_slice(swath::raster::PixelType::U8, &pixels);
     flow.run(dir.path()).unwrap();
-    let options = RunOptions { from: Some(StageName::Average), ..RunOptions::into(dir.path()) };
+    let options = RunOptions { reuse: Reuse::Before(StageName::Average), ..RunOptions::into(dir.path()) };
     let totals = flow.run_with(options).unwrap().report.totals;
     assert_eq!((totals.forwards, totals.decoded), (0, 0));
 }
@@ -302,7 +302,7 @@ fn fresh_starts_over_where_the_journal_cannot_be_read() {
     run(&text(TWO), dir.path());
     let before = outputs(dir.path());
     std::fs::write(dir.path().join("run.db"), vec![3; 9000]).unwrap();
-    let options = RunOptions { fresh: true, ..RunOptions::into(dir.path()) };
+    let options = RunOptions { reuse: Reuse::Nothing, ..RunOptions::into(dir.path()) };
     assert_eq!(Flow::new(&text(TWO), scenes()).run_with(options).unwrap().report.totals.reused, 0);
     assert!(outputs(dir.path()) == before);
 }

@@ -11,7 +11,7 @@ use crate::app::run::{device_class, members};
 use crate::config::classes::{ClassId, ClassTable};
 use crate::config::{InputSpec, Member, Package, Pipeline, Precision, Weights};
 use crate::faults::Faults;
-use crate::geom::{PixelRect, Size};
+use crate::geom::{PixelRect, Size, View};
 use crate::infer::{self, Device, DeviceError, Done, Known, PassWork, RawBatch, TileFault, Wanted, Work, open_devices};
 use crate::lifecycle::machine;
 use crate::plan::{
@@ -109,6 +109,7 @@ fn subject(what: &Path) -> Result<Pipeline, Error> {
     Ok(Pipeline {
         tiling: Tiling { whole_max: 0, strategy: Strategy::Whole, dilation: 0, border: Border::Reflect },
         members: vec![member],
+        views: vec![View::Identity],
         combine: Default::default(),
         batch: 1,
         unit_max: u64::MAX,

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use super::replace::Output;
 use super::run::record::now;
-use super::{Error, RunOptions};
+use super::{Error, TimeLimits};
 use crate::atomic::{self, WriteError};
 use crate::flow::Stop;
 use crate::infer;
@@ -69,7 +69,7 @@ pub fn write_document<R: serde::Serialize>(file: &Path, report: &BenchReport<R>)
 /// Does something that can be interrupted: temporary folders are removed then. `work` asks the stop whether to go on.
 fn interruptible<T>(work: impl FnOnce(&Stop) -> Result<T, Error>) -> Result<T, Error> {
     let stop = Stop::new();
-    let signals = SignalWatcher::<Ending>::of_worker(stop.clone(), RunOptions::GRACE, &SupervisorLink::default())?;
+    let signals = SignalWatcher::<Ending>::of_worker(stop.clone(), TimeLimits::GRACE, &SupervisorLink::default())?;
     let done = work(&stop);
     signals.caught().map_or(done, |signal| Err(Error::Interrupted(signal)))
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::scenes::{temporary_folder, write_scenes};
 use super::{interruptible, report};
 use crate::app::Error;
-use crate::app::run::{Assign, Ended, JobRequest, RunOptions, What, execute, prepare, schedule};
+use crate::app::run::{Assign, Ended, JobRequest, RunOptions, TimeLimits, What, execute, prepare, schedule};
 use crate::atomic;
 use crate::config::{ByteSize, Pipeline};
 use crate::geom::Size;
@@ -88,7 +88,8 @@ pub fn run(request: &RunRequest) -> Result<BenchReport<RunFigures>, Error> {
     let planned = begun.elapsed();
     let plan = job.planned.plan.clone();
     let devices: Vec<String> = job.schedule.devices.iter().map(ToString::to_string).collect();
-    let options = RunOptions { pack_fake: true, begun, ..RunOptions::into(folder.path().join("out")) };
+    let limits = TimeLimits { begun, ..TimeLimits::default() };
+    let options = RunOptions { pack_fake: true, limits, ..RunOptions::into(folder.path().join("out")) };
     let ended = execute(job, &options).map_err(|error| {
         // No later command goes on from here.
         if let Error::Stopped(signal) = error { Error::Interrupted(signal) } else { error }

@@ -8,6 +8,7 @@ use rustix::fs::Access;
 
 use crate::app::Error;
 use crate::config::Checkpoint;
+use crate::exit::ExitCode;
 use crate::journal::is_disk_full;
 use crate::outputs::{OutputKind, kinds_of};
 use crate::plan::{Plan, Scene};
@@ -48,8 +49,11 @@ fn need_of(plan: &Plan, scene: &Scene) -> u64 {
     let outputs = output_bytes(plan, scene, |_| true);
     let packed = output_bytes(plan, scene, |kind| kind.is_packed());
     let crop = scene.grid.crop();
-    let logits =
-        plan.members.iter().map(|m| m.member.spec.logit_size(crop).area() * u64::from(m.member.spec.classes) * 4);
+    let logits = plan
+        .passes
+        .iter()
+        .map(|pass| &plan.members[pass.member])
+        .map(|m| m.member.spec.logit_size(crop).area() * u64::from(m.member.spec.classes) * 4);
     let per_tile = keeps(Checkpoint::MemberLogits) * (logits.sum::<u64>() + crop.area());
     let labels = scene.header.size.area() * keeps(Checkpoint::Labels);
     let logits = scene.grid.n_tiles().saturating_mul(per_tile);
@@ -96,7 +100,7 @@ pub(in crate::app) fn check_file(path: &Path) -> io::Result<()> {
 /// Says what an error about the outputs means: that there is no room, with how much the rest may need and how much there is; that the
 /// system refuses for another reason, which the error tells; or that nobody knows.
 pub(in crate::app) fn explain(error: Error, dir: &Path, needed: u64) -> Error {
-    if !error.is_output_fault() {
+    if error.exit_code() != ExitCode::Output {
         return error;
     }
     let free = free(dir).map_or_else(|| "an unknown number".to_owned(), format_bytes);

@@ -4,7 +4,7 @@ mod passes;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::deadline::Deadline;
@@ -13,11 +13,10 @@ use super::disk::Done;
 use super::options::RunOptions;
 use super::outputs::Outputs;
 use super::record::{self, ReportBuilder};
-use super::resume::{Found, StageName, holds, look_back, needs_networks, remove_temporaries};
+use super::resume::{Found, Reuse, StageName, holds, look_back, remove_temporaries};
 use super::wire::Goal;
 use super::{Job, Running, disk, preconditions, throughput};
 use crate::app::Error;
-use crate::config::Checkpoint;
 use crate::faults::Faults;
 use crate::flow::{Closed, Stall, Stop, Watchdog, watch_over};
 use crate::geom::Size;
@@ -26,7 +25,7 @@ use crate::journal::{self, Journal, RunRecord, State};
 use crate::lifecycle::{AttemptInfo, Ending, Lock, SignalWatcher, SupervisorLink, machine};
 use crate::plan::{BackendKind, Concessions, Plan, Planned, Refusal, Schedule};
 use crate::report::{self, Event, RunInfo, RunReport, RunState, Snapshot, StageLine, Watch};
-use crate::stages::{Board, Graph};
+use crate::stages::{Board, Graph, Scenes};
 
 /// A run that came to its end.
 #[derive(Clone, Debug)]
@@ -49,20 +48,22 @@ pub struct Ended {
 /// When the run directory is in use, foreign files lie at output names, the networks cannot be loaded, the outputs cannot be
 /// written, somebody stops it, or a stage panics. Scenes that failed, or that a deadline left over, are no error: they are in the report.
 pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
-    let once = !options.restarted;
-    let options = &RunOptions { fresh: options.fresh && once, from: options.from.filter(|_| once), ..options.clone() };
+    let reuse = if options.origin.restarted { Reuse::Everything } else { options.reuse };
+    let options = &RunOptions { reuse, ..options.clone() };
     preconditions::of_job(&job, options)?;
-    let outputs = preconditions::of_outputs(&job, options)?;
+    preconditions::of_folder(&job, options)?;
     let needed = disk::need(&job.planned.plan, |_| Done::Nothing);
     let explain = |e| disk::explain(e, &options.out, needed);
     let _lock = Lock::take(&options.out, options.break_lock).map_err(|e| explain(e.into()))?;
-    let mut run = Run::begin(job, options, outputs).map_err(explain)?;
+    // Read once, now that nobody else writes.
+    let (outputs, state) = preconditions::of_outputs(&job, options)?;
+    let mut run = Run::begin(job, options, outputs, state).map_err(explain)?;
     let done = run.carry_out();
     run.note_late();
     run.record.conceded(&run.board);
     let decoders = run.source.helpers_peak();
     run.record.report.memory.peak_decoders = decoders;
-    run.record.report.memory.peak_rss = machine::peak_rss() + decoders + options.supervisor.peak_of_supervisor();
+    run.record.report.memory.peak_rss = machine::peak_rss() + decoders + options.origin.supervisor.peak_of_supervisor();
     let came_to_its_end = done.is_ok() && run.record.report.missing.is_empty();
     run.record.report.run.ended = record::now();
     run.record.report.state = if came_to_its_end { RunState::Finished } else { RunState::Stopped };
@@ -71,8 +72,8 @@ pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
     let explain = |e| disk::explain(e, &options.out, run.outstanding_bytes());
     done.map_err(explain)?;
     written.map_err(|e| explain(e.into()))?;
-    let passes = run.board.pace().read().iter().map(|pass| pass.time).sum();
-    let first_tiles = run.board.progress().first_tiles();
+    let passes = run.board.pace.read().iter().map(|pass| pass.time).sum();
+    let first_tiles = run.board.progress.read().first_tiles;
     let (devices_open, out) = (run.devices_open, options.out.clone());
     Ok(Ended { report: run.record.report, out, devices_open, first_tiles, passes })
 }
@@ -87,7 +88,7 @@ fn give_up(stall: &Stall, stages: &[StageLine], supervisor: &SupervisorLink) -> 
 fn run_info(plan: &Plan, schedule: &Schedule, options: &RunOptions) -> RunInfo {
     let now = record::now();
     RunInfo {
-        command: options.arguments.clone(),
+        command: options.origin.arguments.clone(),
         folder: folder(),
         host: machine::host(),
         started: now.clone(),
@@ -110,10 +111,10 @@ fn suspects(plan: &Plan, attempt: &AttemptInfo) -> BTreeSet<u32> {
 }
 
 /// Gives up the scenes that earlier attempts died of.
-fn leave_out(board: &Board, attempt: &AttemptInfo) {
-    for (idx, scene) in (0..).zip(&board.plan().scenes) {
+fn leave_out(scenes: &Scenes, attempt: &AttemptInfo) {
+    for (idx, scene) in (0..).zip(&scenes.plan().scenes) {
         if let Some(how) = attempt.quarantined.get(&scene.name) {
-            board.fail(
+            scenes.fail(
                 idx,
                 "supervisor",
                 format!("the program {how} while this scene was under way, and again when it ran alone"),
@@ -127,27 +128,16 @@ fn extent(plan: &Plan) -> Snapshot {
     Snapshot { scenes: plan.scenes.len() as u64, tiles: totals.tiles, network_pixels: totals.network_pixels }
 }
 
-/// What is recorded, as far as it concerns this run of this plan.
-fn recall(options: &RunOptions, plan: &str) -> Result<State, Error> {
-    if options.fresh {
-        return Ok(State::default());
-    }
-    let state = Journal::open_read_only(&options.out)?.map(|journal| journal.state()).transpose()?;
-    let mut state = state.unwrap_or_default();
-    state.concessions.retain(|conceded| holds(conceded, plan, options.deadline.is_some()));
-    Ok(state)
-}
-
 /// The journal without what is to be forgotten.
 fn open_journal(options: &RunOptions, plan: &str) -> Result<Journal, Error> {
-    if options.fresh {
+    if options.reuse == Reuse::Nothing {
         Journal::remove(&options.out)?;
     }
     let mut journal = Journal::open(&options.out)?;
-    if !options.restarted {
+    if !options.origin.restarted {
         journal.forget_device_faults()?;
     }
-    if options.deadline.is_none() {
+    if options.limits.deadline.is_none() {
         journal.forget_fewer_passes(plan)?;
     }
     Ok(journal)
@@ -155,7 +145,7 @@ fn open_journal(options: &RunOptions, plan: &str) -> Result<Journal, Error> {
 
 /// What it means that a device cannot be opened: where it was there when a person started the run, it is lost, and counts.
 fn not_opened(error: DeviceError, options: &RunOptions) -> Error {
-    let Some(fault) = devices::lost(&error).filter(|_| options.restarted) else { return error.into() };
+    let Some(fault) = devices::lost(&error).filter(|_| options.origin.restarted) else { return error.into() };
     Journal::open(&options.out).map_or_else(Error::from, |mut journal| devices::count(&mut journal, fault))
 }
 
@@ -169,7 +159,7 @@ fn begun(digest: String, plan: &Plan, scenes: u64, done_before: u64, options: &R
         tiles: plan.totals().tiles,
         done_before,
         folder: folder(),
-        arguments: options.arguments.clone(),
+        arguments: options.origin.arguments.clone(),
     })
 }
 
@@ -182,7 +172,7 @@ struct Run<'a> {
     /// Watched to the very end: once taken over, a signal does nothing by itself any more.
     signals: SignalWatcher<Ending>,
     options: &'a RunOptions,
-    board: Arc<Board>,
+    board: Board,
     schedule: Schedule,
     source: Arc<dyn crate::raster::OpenSource>,
     outputs: Outputs,
@@ -200,47 +190,46 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// Finds out what is done, and writes down that a run has begun: from here on everything it leaves is known as its own.
-    fn begin(job: Job, options: &'a RunOptions, outputs: Outputs) -> Result<Self, Error> {
+    fn begin(job: Job, options: &'a RunOptions, outputs: Outputs, mut state: State) -> Result<Self, Error> {
         let Job { planned, schedule, promise, source, .. } = job;
         let Planned { plan, refused, ignored } = planned;
         let device_faults = options.faults.at("device");
         let digest = plan.digest().map_err(|e| Error::Internal(e.to_string()))?;
-        let mut state = recall(options, &digest)?;
-        let conceded = std::mem::take(&mut state.concessions);
+        let mut conceded = std::mem::take(&mut state.concessions);
+        conceded.retain(|conceded| holds(conceded, &digest, options.limits.deadline.is_some()));
         let concessions = Concessions::of(&conceded, &digest);
         let lost = std::mem::take(&mut state.device_faults);
-        let schedule = without_lost(&schedule, if options.restarted { &lost } else { &[] })?;
-        let Found { mut prior, done, archive, damaged, stale, reduced, discarded, usable } =
-            look_back(&plan, &concessions, state, &outputs.layout, options.from)?;
+        let schedule = without_lost(&schedule, if options.origin.restarted { &lost } else { &[] })?;
+        let Found { prior, scenes, archive, damaged, stale, reduced, discarded, usable, needs_networks } =
+            look_back(&plan, &concessions, state, &outputs.layout, options.reuse)?;
         // Before anything is touched: weights that do not fit end the run here.
-        let devices = match needs_networks(&plan, &concessions, &prior) {
+        let devices = match needs_networks {
             true => open_devices(&plan, &schedule, &device_faults).map_err(|e| not_opened(e, options))?,
             false => Vec::new(),
         };
         let devices_open = (!devices.is_empty()).then(Instant::now);
-        options.clock.stop();
+        options.limits.clock.stop();
         let mut journal = open_journal(options, &digest)?;
         // What no longer holds is forgotten for good: a run that is stopped must not find it again.
         journal.forget_stale(&stale, &discarded)?;
         journal.append(&reduced.into_iter().map(journal::Record::Scene).collect::<Vec<_>>())?;
         let n_temporaries = remove_temporaries(&options.out);
-        prior.keep_labels = plan.pipeline.checkpoints.contains(&Checkpoint::Labels);
-        prior.keep_logits = plan.pipeline.checkpoints.contains(&Checkpoint::MemberLogits);
         let mut record = ReportBuilder::begin(&plan, &promise, &outputs, ignored, run_info(&plan, &schedule, options))?;
-        record.report.restarts.clone_from(&options.supervisor.attempt().deaths);
-        record.found(&plan, done, archive, damaged, usable, n_temporaries);
-        record.steps(options.deadline, &plan, &conceded);
+        record.report.restarts.clone_from(&options.origin.supervisor.attempt().deaths);
+        record.found(&plan, &scenes, archive, damaged, usable, n_temporaries);
+        record.steps(options.limits.deadline, &plan, &conceded);
         let deadline =
-            options.deadline.map(|limit| Deadline::new(limit, &plan, schedule.devices.len(), options.partial));
+            options.limits.deadline.map(|limit| Deadline::new(limit, &plan, schedule.devices.len(), options.partial));
         let n_scenes = plan.scenes.len() + refused.len();
         journal.append(&[begun(digest, &plan, n_scenes as u64, record.report.totals.done, options)])?;
-        options.supervisor.begun();
-        prior.suspects = suspects(&plan, options.supervisor.attempt());
-        let board = Arc::new(Board::new(plan, concessions, prior, Arc::clone(&source)));
-        leave_out(&board, options.supervisor.attempt());
+        options.origin.supervisor.begun();
+        let suspects = suspects(&plan, options.origin.supervisor.attempt());
+        let scenes = Scenes::new(Arc::new(plan), Arc::clone(&source), scenes, suspects);
+        leave_out(&scenes, options.origin.supervisor.attempt());
+        let board = Board::new(scenes, concessions, prior);
         let journal = Arc::new(Mutex::new(journal));
         let stop = Stop::new();
-        let signals = SignalWatcher::of_worker(stop.clone(), options.grace, &options.supervisor)?;
+        let signals = SignalWatcher::of_worker(stop.clone(), options.limits.grace, &options.origin.supervisor)?;
         Ok(Self {
             stop,
             signals,
@@ -260,6 +249,10 @@ impl<'a> Run<'a> {
         })
     }
 
+    fn journal(&self) -> MutexGuard<'_, Journal> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn carry_out(&mut self) -> Result<(), Error> {
         let mut watch = {
             let plan = self.board.plan();
@@ -269,11 +262,12 @@ impl<'a> Run<'a> {
         if let Some(warning) = disk::warning(self.outstanding_bytes(), disk::free(&self.options.out)) {
             watch.tell(&Event::Warning { text: &warning });
         }
-        if self.record.report.totals.done < self.board.plan().scenes.len() as u64 || !self.refused.is_empty() {
+        let is_done = self.record.report.totals.done == self.board.plan().scenes.len() as u64;
+        if !is_done || !self.refused.is_empty() {
             self.withdraw_archive()?;
         }
         self.note_refused(&watch)?;
-        if self.board.prior().done.iter().any(|done| !done) {
+        if !is_done {
             self.run_stages(&mut watch)?;
         }
         let is_packed = self.options.pack_fake || self.board.plan().backend != BackendKind::Fake;
@@ -298,7 +292,7 @@ impl<'a> Run<'a> {
 
     fn withdraw_archive(&mut self) -> Result<(), Error> {
         self.record.archive = None;
-        self.journal.lock().unwrap_or_else(PoisonError::into_inner).forget_archive()?;
+        self.journal().forget_archive()?;
         self.outputs.withdraw_archive()
     }
 
@@ -313,7 +307,7 @@ impl<'a> Run<'a> {
         let left_over = if self.stop.is_draining() { self.board.left_over() } else { Vec::new() };
         match goal {
             Goal::Files => self.note_failed(left_over.iter().copied(), watch)?,
-            Goal::Checkpoints => self.note_failed(0..self.board.n_scenes(), watch)?,
+            Goal::Checkpoints => self.note_failed(self.board.scenes.all(), watch)?,
         }
         self.record.left_over(&self.board, &left_over);
         if goal == Goal::Files {
@@ -321,8 +315,8 @@ impl<'a> Run<'a> {
         }
         let totals = &self.record.report.totals;
         // Labels that were stored cost the networks nothing, and fewer members take less: such a run says nothing about their speed.
-        let as_planned = left_over.is_empty() && self.board.concessions().is_empty();
-        if as_planned && self.board.progress().recalled_pixels() == 0 {
+        let as_planned = left_over.is_empty() && self.board.terms.concessions().is_empty();
+        if as_planned && self.board.progress.read().recalled_pixels == 0 {
             throughput::remember(self.board.plan(), &self.schedule, totals.network_pixels, totals.seconds);
         }
         Ok(())
@@ -335,7 +329,7 @@ impl<'a> Run<'a> {
             self.record.fail(&self.outputs, pipeline, failure.clone(), watch)?;
             records.push(journal::Record::Failure(failure.clone()));
         }
-        Ok(self.journal.lock().unwrap_or_else(PoisonError::into_inner).append(&records)?)
+        Ok(self.journal().append(&records)?)
     }
 
     /// Takes verdicts and shows progress until the dataflow has ended.
@@ -343,8 +337,8 @@ impl<'a> Run<'a> {
         let Running { graph, verdicts, .. } = running;
         let mut scenes = self.record.report.totals.done;
         let known = self.record.known_extent(self.board.plan());
-        let mut watchdog = self.options.stall_timeout.map(Watchdog::new);
-        let (mut recorded, started) = (self.board.progress().records(), Instant::now());
+        let mut watchdog = self.options.limits.stall.map(Watchdog::new);
+        let (mut recorded, started) = (self.board.progress.read().records, Instant::now());
         let mut failed = None;
         loop {
             let mut taken = Ok(());
@@ -358,9 +352,9 @@ impl<'a> Run<'a> {
                 Err(Closed) if graph.has_ended() => return failed.map_or(Ok(graph), Err),
                 Err(Closed) => std::thread::sleep(LAST_STEPS),
             }
-            let records = self.board.progress().records();
-            if std::mem::replace(&mut recorded, records) != records {
-                self.options.supervisor.recorded();
+            let counts = self.board.progress.read();
+            if std::mem::replace(&mut recorded, counts.records) != counts.records {
+                self.options.origin.supervisor.recorded();
             }
             if let Some(stall) = watchdog.as_mut().and_then(|dog| dog.look(&graph)) {
                 self.give_up(&stall, &graph, started.elapsed(), watch);
@@ -369,9 +363,8 @@ impl<'a> Run<'a> {
                 self.stop.trip();
                 failed.get_or_insert(error);
             }
-            let progress = self.board.progress();
-            let (tiles, network_pixels) =
-                (known.tiles + progress.tiles(), known.network_pixels + progress.seen_pixels());
+            let counts = self.board.progress.read();
+            let (tiles, network_pixels) = (known.tiles + counts.tiles, known.network_pixels + counts.seen_pixels);
             watch.show(Snapshot { scenes, tiles, network_pixels });
         }
     }
@@ -380,7 +373,7 @@ impl<'a> Run<'a> {
     fn give_up(&mut self, stall: &Stall, graph: &Graph, wall: Duration, watch: &Watch) -> ! {
         watch.finish();
         self.record.stages(&graph.reports(), wall);
-        give_up(stall, &self.record.report.stages, &self.options.supervisor)
+        give_up(stall, &self.record.report.stages, &self.options.origin.supervisor)
     }
 
     /// Makes the archive out of what the journal knows as done, unless it is there or withheld.
@@ -390,16 +383,15 @@ impl<'a> Run<'a> {
             planned.chain(self.refused.iter().map(|r| (r.failure.name.clone(), r.size))).collect();
         let stages = self.record.report.stages.clone();
         let faults = self.options.faults.at("pack");
-        let supervisor = &self.options.supervisor;
+        let supervisor = &self.options.origin.supervisor;
         let work = |alive: &dyn Fn()| {
             faults.pass("submit.zip");
             self.record.pack(&self.outputs, self.options.partial, &sizes, &self.board, alive)
         };
         let stalled = |stall: &Stall| give_up(stall, &stages, supervisor);
-        let Some(archive) = watch_over("pack", self.options.stall_timeout, stalled, work)? else {
+        let Some(archive) = watch_over("pack", self.options.limits.stall, stalled, work)? else {
             return Ok(());
         };
-        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(journal.append(&[journal::Record::Archive(archive)])?)
+        Ok(self.journal().append(&[journal::Record::Archive(archive)])?)
     }
 }

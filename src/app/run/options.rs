@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::resume::StageName;
+use super::resume::{Reuse, StageName};
 use crate::faults::FaultPlan;
 use crate::lifecycle::{Clock, SupervisorLink};
 use crate::report::Show;
@@ -37,41 +37,53 @@ pub struct RunOptions {
     pub out: PathBuf,
     /// Whether files that no earlier run wrote may be replaced.
     pub overwrite: bool,
-    /// What becomes of the archive when scenes failed.
-    pub partial: PartialArchive,
-    /// What is shown on standard error.
-    pub show: Show,
-    /// Whether masks of fake networks are packed.
-    pub pack_fake: bool,
-    /// Whether what earlier runs recorded is forgotten.
-    pub fresh: bool,
     /// Whether the lock of another host is broken.
     pub break_lock: bool,
-    /// Whether scenes fail that their decoder warns of.
-    pub strict: bool,
-    /// Discard the results of this stage and later ones.
-    pub from: Option<StageName>,
+    /// How much of what earlier runs left is used.
+    pub reuse: Reuse,
     /// Stop after this stage.
     pub until: Option<StageName>,
-    /// How long a run that was told to stop may take to finish what it has begun.
-    pub grace: Duration,
-    /// How long nothing may move before the run gives itself up; `None` for ever.
-    pub stall_timeout: Option<Duration>,
-    /// The process that watches over this one.
-    pub supervisor: SupervisorLink,
-    /// The command's arguments, for `resume`; empty where there was none.
-    pub arguments: Vec<String>,
-    /// Whether this goes on by itself where another process was cut off: then `fresh` and `from` have had their effect, and the devices
-    /// that were lost count.
-    pub restarted: bool,
+    /// Whether scenes fail that their decoder warns of.
+    pub strict: bool,
+    /// What becomes of the archive when scenes failed.
+    pub partial: PartialArchive,
+    /// Whether masks of fake networks are packed.
+    pub pack_fake: bool,
+    /// What is shown on standard error.
+    pub show: Show,
+    /// How long it may take.
+    pub limits: TimeLimits,
+    /// What it is started by.
+    pub origin: Origin,
     /// Faults on purpose.
     pub faults: FaultPlan,
+}
+
+/// How long a run may take, and parts of it.
+#[derive(Clone, Debug)]
+pub struct TimeLimits {
     /// When the command began, in whichever process.
     pub begun: Instant,
     /// How long after that it is to be done, with fewer members if need be.
     pub deadline: Option<Duration>,
     /// What watches the time until work begins.
     pub clock: Clock,
+    /// How long a run that was told to stop may take to finish what it has begun.
+    pub grace: Duration,
+    /// How long nothing may move before the run gives itself up; `None` for ever.
+    pub stall: Option<Duration>,
+}
+
+/// What a run is started by: nothing, where a library call makes it.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// The command's arguments, for `resume`.
+    pub arguments: Vec<String>,
+    /// The process that watches over this one.
+    pub supervisor: SupervisorLink,
+    /// Whether this goes on by itself where another process was cut off: then what was to be discarded is gone already, and the devices
+    /// that were lost count.
+    pub restarted: bool,
 }
 
 impl RunOptions {
@@ -80,29 +92,31 @@ impl RunOptions {
         Self {
             out: out.into(),
             overwrite: false,
-            partial: PartialArchive::default(),
-            show: Show::NOTHING,
-            pack_fake: false,
-            fresh: false,
             break_lock: false,
-            strict: false,
-            from: None,
+            reuse: Reuse::default(),
             until: None,
-            grace: Self::GRACE,
-            stall_timeout: Some(Self::STALL_TIMEOUT),
-            supervisor: SupervisorLink::default(),
-            arguments: Vec::new(),
-            restarted: false,
+            strict: false,
+            partial: PartialArchive::default(),
+            pack_fake: false,
+            show: Show::NOTHING,
+            limits: TimeLimits::default(),
+            origin: Origin::default(),
             faults: FaultPlan::default(),
-            begun: Instant::now(),
-            deadline: None,
-            clock: Clock::default(),
         }
     }
+}
 
+impl TimeLimits {
     /// Batch systems kill 30 seconds after they ask.
     pub const GRACE: Duration = Duration::from_secs(20);
 
     /// The slowest item seen so far is a batch of large crops through an ensemble on one core: minutes, not tens of them.
-    pub const STALL_TIMEOUT: Duration = Duration::from_secs(600);
+    pub const STALL: Duration = Duration::from_secs(600);
+}
+
+impl Default for TimeLimits {
+    fn default() -> Self {
+        let (grace, stall) = (Self::GRACE, Some(Self::STALL));
+        Self { begun: Instant::now(), deadline: None, clock: Clock::default(), grace, stall }
+    }
 }

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::Reuse;
 use crate::app::Error;
 use crate::atomic::WriteError;
 use crate::config::Pipeline;
-use crate::journal::Journal;
+use crate::journal::{Journal, State};
 use crate::outputs::OutputLayout;
 use crate::report::RunReport;
 
@@ -20,21 +21,21 @@ pub(in crate::app) struct Outputs {
 }
 
 impl Outputs {
-    /// Looks at a run directory, which need not exist. With `fresh` its journal will not be used, and need not be readable.
+    /// Looks at a run directory, which need not exist, and gives what is used of its journal. Where nothing is, it need not be readable.
     ///
     /// # Errors
     /// When it has a journal that cannot be read.
-    pub(in crate::app) fn open(dir: &Path, fresh: bool) -> Result<Self, Error> {
+    pub(in crate::app) fn open(dir: &Path, reuse: Reuse) -> Result<(Self, State), Error> {
         let layout = OutputLayout { dir: dir.to_owned() };
         let earlier = RunReport::read(&layout.report());
         let state =
             match Journal::open_read_only(dir).and_then(|found| found.map(|journal| journal.state()).transpose()) {
-                Err(_) if fresh => None,
-                state => state?,
+                Err(_) if reuse == Reuse::Nothing => State::default(),
+                state => state?.unwrap_or_default(),
             };
-        let files = state.iter().flat_map(|s| s.scenes.values()).flat_map(|scene| scene.files());
-        let recorded = files.map(|file| file.path.clone()).collect();
-        Ok(Self { layout, earlier, recorded })
+        let recorded = state.scenes.values().flat_map(|scene| scene.files()).map(|file| file.path.clone()).collect();
+        let used = if reuse == Reuse::Nothing { State::default() } else { state };
+        Ok((Self { layout, earlier, recorded }, used))
     }
 
     /// Files at names that this run will write and that no earlier run into this directory wrote.

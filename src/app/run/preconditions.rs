@@ -7,12 +7,12 @@ use std::io;
 use std::path::Path;
 
 use super::outputs::Outputs;
-use super::{Job, PartialArchive, RunOptions, StageName, disk};
+use super::{Job, PartialArchive, Reuse, RunOptions, StageName, disk};
 use crate::app::Error;
 use crate::atomic::WriteError;
 use crate::config::{Checkpoint, Pipeline};
 use crate::infer::{self, DeviceError};
-use crate::journal::{Checkpoints, JOURNAL_FILE};
+use crate::journal::{Checkpoints, JOURNAL_FILE, State};
 use crate::outputs::KINDS;
 use crate::plan::BackendKind;
 
@@ -23,7 +23,7 @@ use crate::plan::BackendKind;
 pub(in crate::app) fn of_job(job: &Job, options: &RunOptions) -> Result<(), Error> {
     check_options(options, &job.planned.plan.pipeline)?;
     // A device that is gone when a run goes on by itself was lost on the way: the run counts that.
-    if options.restarted || job.planned.plan.backend != BackendKind::Torch {
+    if options.origin.restarted || job.planned.plan.backend != BackendKind::Torch {
         return Ok(());
     }
     job.schedule.devices.iter().try_for_each(|device| match infer::torch_problem(*device) {
@@ -32,27 +32,34 @@ pub(in crate::app) fn of_job(job: &Job, options: &RunOptions) -> Result<(), Erro
     })
 }
 
-/// What a run directory must be like: it can be written, its journal can be read, and nobody else's files are in the way.
+/// That the run directory can be written, or made.
 ///
 /// # Errors
-/// When it is not.
-pub(in crate::app) fn of_outputs(job: &Job, options: &RunOptions) -> Result<Outputs, Error> {
-    let plan = &job.planned.plan;
-    let needed = disk::need(plan, |_| disk::Done::Nothing);
-    check_writable(&options.out).map_err(|e| disk::explain(e, &options.out, needed))?;
-    let outputs = Outputs::open(&options.out, options.fresh)?;
-    let foreign = outputs.foreign(job.planned.names(), &plan.pipeline);
-    if foreign.is_empty() || options.overwrite { Ok(outputs) } else { Err(Error::Foreign(foreign)) }
+/// When it cannot.
+pub(in crate::app) fn of_folder(job: &Job, options: &RunOptions) -> Result<(), Error> {
+    let needed = disk::need(&job.planned.plan, |_| disk::Done::Nothing);
+    check_writable(&options.out).map_err(|e| disk::explain(e, &options.out, needed))
+}
+
+/// That its journal can be read, and nobody else's files are in the way. What is in it holds as long as nobody else may write: a run has
+/// the lock already.
+///
+/// # Errors
+/// When it is not so.
+pub(in crate::app) fn of_outputs(job: &Job, options: &RunOptions) -> Result<(Outputs, State), Error> {
+    let (outputs, state) = Outputs::open(&options.out, options.reuse)?;
+    let foreign = outputs.foreign(job.planned.names(), &job.planned.plan.pipeline);
+    if foreign.is_empty() || options.overwrite { Ok((outputs, state)) } else { Err(Error::Foreign(foreign)) }
 }
 
 fn check_options(options: &RunOptions, pipeline: &Pipeline) -> Result<(), Error> {
     let usage = |text: String| Err(Error::Usage(text));
     let keeps = |kind| pipeline.checkpoints.contains(&kind);
-    match (options.partial, options.from, options.until) {
+    match (options.partial, options.reuse, options.until) {
         (PartialArchive::Blank(value), _, _) if !pipeline.classes.holds(value) => usage(format!(
             "--allow-partial=blank:{value}: no class of the pipeline has the value {value}; masks may hold only those"
         )),
-        (_, Some(from), Some(until)) if from > until => {
+        (_, Reuse::Before(from), Some(until)) if from > until => {
             usage("--from names a later stage than --until: nothing would be left to do".into())
         }
         (_, _, Some(StageName::Infer)) if !keeps(Checkpoint::MemberLogits) => usage(

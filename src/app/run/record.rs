@@ -7,7 +7,7 @@ use chrono::DateTime;
 
 use super::options::PartialArchive;
 use super::outputs::Outputs;
-use super::resume::Usable;
+use super::resume::{Usable, is_done};
 use crate::app::Error;
 use crate::config::Pipeline;
 use crate::config::classes::{Class, NODATA_LABEL};
@@ -83,15 +83,15 @@ impl ReportBuilder {
     pub(in crate::app) fn found(
         &mut self,
         plan: &Plan,
-        done: Vec<Option<SceneRecord>>,
+        scenes: &[Option<SceneRecord>],
         archive: Option<ArchiveRecord>,
         damaged: u64,
         usable: Usable,
         temporaries: u64,
     ) {
-        for (idx, record) in done.into_iter().enumerate().filter_map(|(idx, record)| Some((idx, record?))) {
+        for (idx, record) in scenes.iter().enumerate().filter(|(_, record)| is_done(record)) {
             self.report.totals.reused += 1;
-            self.done(plan, idx, record, true);
+            record.iter().for_each(|record| self.done(plan, idx, record.clone(), true));
         }
         self.archive = archive;
         self.found = FoundSummary { damaged, usable, temporaries };
@@ -177,15 +177,15 @@ impl ReportBuilder {
     }
 
     pub(in crate::app) fn measure(&mut self, board: &Board, wall: Duration, peak_units: u64) {
-        let progress = board.progress();
+        let counts = board.progress.read();
         let totals = &mut self.report.totals;
         totals.seconds = wall.as_secs_f64();
-        totals.tiles = progress.tiles();
-        totals.network_pixels = progress.seen_pixels();
-        totals.forwards = progress.forwards();
-        totals.decoded = progress.decoded();
+        totals.tiles = counts.tiles;
+        totals.network_pixels = counts.seen_pixels;
+        totals.forwards = counts.forwards;
+        totals.decoded = counts.decoded;
         self.report.reruns.clear();
-        for (pass, tiles) in board.plan().passes.iter().zip(board.pace().reruns()).filter(|(_, tiles)| *tiles > 0) {
+        for (pass, tiles) in board.plan().passes.iter().zip(board.pace.reruns()).filter(|(_, tiles)| *tiles > 0) {
             let member = board.plan().members[pass.member].member.name.clone();
             *self.report.reruns.entry(member).or_default() += tiles;
         }
@@ -194,7 +194,7 @@ impl ReportBuilder {
 
     /// Notes which scenes are not done as planned.
     pub(in crate::app) fn conceded(&mut self, board: &Board) {
-        let (plan, concessions) = (board.plan(), board.concessions());
+        let (plan, concessions) = (board.plan(), board.terms.concessions());
         let mut conceded: BTreeMap<usize, ReducedScene> = BTreeMap::new();
         for unit in concessions.units().into_iter().filter(|unit| *unit < plan.units.len()) {
             for scene in plan.units[unit].scenes() {
@@ -216,10 +216,10 @@ impl ReportBuilder {
             let passes = plan.units_of(*scene).map(|unit| concessions.passes_of(unit, plan.passes.len()));
             let passes: Vec<Vec<usize>> = passes.collect();
             if passes.iter().any(|own| own.len() < plan.passes.len()) {
-                let sees = |name: &str, own: &[usize]| plan.members_of(own).iter().any(|own| own == name);
+                let sees = |name: &str, own: &[usize]| plan.names_of(own).iter().any(|own| own == name);
                 let of = |name: &str| passes.iter().filter(|own| sees(name, own)).count() as u64;
-                let names = plan.members.iter().map(|m| m.member.name.clone());
-                entry.members = names.map(|name| (name.clone(), of(&name))).collect();
+                let all: Vec<usize> = (0..plan.passes.len()).collect();
+                entry.members = plan.names_of(&all).into_iter().map(|name| (name.clone(), of(&name))).collect();
             }
         }
         conceded.retain(|_, entry| !entry.single_tiles.is_empty() || !entry.members.is_empty());
@@ -234,7 +234,7 @@ impl ReportBuilder {
             if let Conceded::FewerPasses { passes, seconds, .. } = conceded {
                 let passes: Vec<usize> = passes.iter().map(|pass| *pass as usize).collect();
                 let elapsed = Duration::try_from_secs_f64(*seconds).unwrap_or_default();
-                self.step(elapsed, conceded.n_units(), &plan.members_of(&passes));
+                self.step(elapsed, conceded.n_units(), &plan.names_of(&passes));
             }
         }
     }
@@ -253,7 +253,7 @@ impl ReportBuilder {
 
     /// Notes scenes without a verdict: those of them that have not failed are left to another run.
     pub(in crate::app) fn left_over(&mut self, board: &Board, scenes: &[u32]) {
-        for idx in scenes.iter().filter(|idx| !board.has_failed(**idx)) {
+        for idx in scenes.iter().filter(|idx| !board.scenes.has_failed(**idx)) {
             self.missing_names.insert(board.plan().scenes[*idx as usize].name.clone());
             self.report.missing.push(board.plan().label_of(*idx as usize));
         }

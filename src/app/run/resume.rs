@@ -9,7 +9,7 @@ use crate::journal::{
     ArchiveRecord, Checkpoints, Conceded, ConcessionRecord, FileRecord, OutputRecord, SceneRecord, StageKey, State,
 };
 use crate::outputs::{OutputLayout, kinds_of};
-use crate::plan::{Concessions, Keys, Plan, UnitGeometry};
+use crate::plan::{Concessions, Plan, UnitGeometry};
 use crate::stages::PriorResults;
 
 /// A stage by its name on the command line, in the order of the dataflow.
@@ -41,12 +41,24 @@ impl StageName {
     ];
 }
 
+/// How much of what earlier runs left is used, as far as it holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reuse {
+    /// All of it.
+    #[default]
+    Everything,
+    /// The results of stages before this one.
+    Before(StageName),
+    /// Nothing, not even what they recorded of devices or against their plan.
+    Nothing,
+}
+
 /// What was found.
 pub(in crate::app) struct Found {
-    /// For the stages.
+    /// Results of stages.
     pub(in crate::app) prior: PriorResults,
-    /// Records of the scenes that are done, by index.
-    pub(in crate::app) done: Vec<Option<SceneRecord>>,
+    /// What holds of each scene by index: all of it where the scene is done, otherwise outputs that need not be made again.
+    pub(in crate::app) scenes: Vec<Option<SceneRecord>>,
     /// The archive, if it is whole.
     pub(in crate::app) archive: Option<ArchiveRecord>,
     /// Scenes whose files were recorded and are damaged or gone.
@@ -59,6 +71,8 @@ pub(in crate::app) struct Found {
     pub(in crate::app) discarded: Vec<StageKey>,
     /// Those that this plan takes.
     pub(in crate::app) usable: Usable,
+    /// Whether some scene needs a device, if only to combine what is stored.
+    pub(in crate::app) needs_networks: bool,
 }
 
 /// Stored results of scenes that are not done, as far as a plan takes them.
@@ -70,51 +84,50 @@ pub(in crate::app) struct Usable {
     pub(in crate::app) network_pixels: u64,
 }
 
-/// Looks through a journal for what a plan can use under concessions: what was done otherwise is of no use. `from` discards the results
-/// of that stage and later ones.
+/// Looks through a journal for what a plan can use under concessions: what was done otherwise is of no use.
 ///
 /// # Errors
-/// When `from` needs results that are not stored.
+/// When results are to be used that are not stored.
 pub(in crate::app) fn look_back(
     plan: &Plan,
     concessions: &Concessions,
-    mut state: State,
+    state: State,
     layout: &OutputLayout,
-    from: Option<StageName>,
+    reuse: Reuse,
 ) -> Result<Found, Error> {
-    let mut stale: BTreeSet<String> = state.scenes.keys().cloned().collect();
     let recorded: Vec<StageKey> = state.entries.keys().cloned().collect();
-    let checkpoints = Checkpoints::of(&layout.dir);
-    let gone: HashSet<String> =
-        state.artefacts.values().filter(|file| !checkpoints.has(file)).map(|file| file.path.clone()).collect();
-    state.entries.retain(|_, location| !gone.contains(&location.path));
-    let keys = Keys::new(plan);
-    let mut prior = PriorResults::nothing(plan.scenes.len(), checkpoints);
-    let (mut done, mut damaged) = (vec![None; plan.scenes.len()], 0);
-    if from.is_none_or(|from| from == StageName::Pack) {
-        for (scene, own) in keys.outputs(plan, concessions).into_iter().enumerate() {
+    let mut prior = PriorResults::nothing(plan, Checkpoints::of(&layout.dir));
+    let gone: HashSet<&String> =
+        state.artefacts.values().filter(|file| !prior.checkpoints.has(file)).map(|file| &file.path).collect();
+    prior.entries = state.entries;
+    prior.entries.retain(|_, location| !gone.contains(&location.path));
+    let (mut scenes, mut damaged) = (vec![None; plan.scenes.len()], 0);
+    if matches!(reuse, Reuse::Everything | Reuse::Before(StageName::Pack)) {
+        for (scene, own) in prior.keys.outputs(plan, concessions).into_iter().enumerate() {
             let Some(recorded) = state.scenes.get(&plan.scenes[scene].name) else { continue };
             let holding = holding(plan, &own, recorded.clone(), &layout.dir, &mut damaged);
-            prior.done[scene] = holding.complete;
-            let place = if holding.complete { &mut done } else { &mut prior.kept };
-            place[scene] = Some(holding).filter(|holding| !holding.outputs.is_empty());
+            scenes[scene] = Some(holding).filter(|holding| !holding.outputs.is_empty());
         }
     }
-    prior.entries = state.entries;
-    let work = Work { plan, concessions, keys: &keys };
-    work.forget_damaged(&mut prior, &state.artefacts, &layout.dir);
-    if let Some(from) = from {
-        work.discard(&mut prior, from)?;
+    let mut work = Work { plan, concessions, done: scenes.iter().map(is_done).collect(), prior };
+    work.forget_damaged(&state.artefacts, &layout.dir);
+    if let Reuse::Before(stage) = reuse {
+        work.discard(stage)?;
     }
-    work.keep_what_labels_complete(&mut prior);
-    let holding = || done.iter().chain(&prior.kept).flatten();
+    work.keep_what_labels_complete(&mut scenes);
+    let holding = || scenes.iter().flatten();
     let names: HashSet<&String> = holding().map(|holding| &holding.name).collect();
-    stale.retain(|name| !names.contains(name));
+    let stale = state.scenes.keys().filter(|name| !names.contains(name)).cloned().collect();
     let reduced = holding().filter(|holding| state.scenes.get(&holding.name) != Some(holding)).cloned().collect();
-    let discarded = recorded.into_iter().filter(|key| !prior.entries.contains_key(key)).collect();
-    let archive = state.archive.filter(|archive| from.is_none() && is_whole(&layout.dir, &archive.file));
-    let usable = work.usable(&prior);
-    Ok(Found { prior, done, archive, damaged, stale: stale.into_iter().collect(), reduced, discarded, usable })
+    let discarded = recorded.into_iter().filter(|key| !work.prior.has(key)).collect();
+    let archive = state.archive.filter(|archive| reuse == Reuse::Everything && is_whole(&layout.dir, &archive.file));
+    let (usable, needs_networks) = (work.usable(), work.needs_networks());
+    Ok(Found { prior: work.prior, scenes, archive, damaged, stale, reduced, discarded, usable, needs_networks })
+}
+
+/// Whether all outputs of a scene hold.
+pub(in crate::app) fn is_done(holding: &Option<SceneRecord>) -> bool {
+    holding.as_ref().is_some_and(|holding| holding.complete)
 }
 
 /// What of a recorded scene holds for a plan whose kinds of output have these keys for it, all files read again.
@@ -143,97 +156,98 @@ pub(in crate::app) fn is_whole(dir: &Path, file: &FileRecord) -> bool {
     has_length && atomic::sha256_of(&path).is_ok_and(|found| found == file.sha256)
 }
 
-/// What is to be done, and how.
+/// What is to be done, and what is stored of it.
 struct Work<'a> {
     plan: &'a Plan,
     concessions: &'a Concessions,
-    keys: &'a Keys,
+    /// Scenes by index.
+    done: Vec<bool>,
+    prior: PriorResults,
 }
 
 impl Work<'_> {
     /// The units of scenes that are not done.
-    fn open_units<'a>(&'a self, prior: &'a PriorResults) -> impl Iterator<Item = UnitGeometry> + 'a {
-        let open = self.plan.units_with(|scene| !prior.done[scene]);
+    fn open_units(&self) -> impl Iterator<Item = UnitGeometry> + '_ {
+        let open = self.plan.units_with(|scene| !self.done[scene]);
         open.map(|(unit, _)| self.concessions.geometry(self.plan, unit))
+    }
+
+    /// The parts of a unit whose scenes are not done.
+    fn open_parts<'a>(&'a self, geometry: &'a UnitGeometry) -> impl Iterator<Item = u32> + 'a {
+        let open = (0..).zip(&geometry.parts).filter(|(_, part)| !self.done[part.scene as usize]);
+        open.map(|(idx, _)| idx)
     }
 
     /// Makes all outputs of a scene anew whose labels are not all stored: then networks see it, on terms that may change on the way, and
     /// what is made of it must be of one piece.
-    fn keep_what_labels_complete(&self, prior: &mut PriorResults) {
-        let mut kept = std::mem::take(&mut prior.kept);
-        for geometry in self.open_units(prior) {
-            for (idx, part) in (0..).zip(&geometry.parts) {
-                if !self.keys.planes(&geometry, idx).all(|key| prior.entries.contains_key(&key)) {
-                    kept[part.scene as usize] = None;
-                }
+    fn keep_what_labels_complete(&self, scenes: &mut [Option<SceneRecord>]) {
+        for geometry in self.open_units() {
+            for part in self.open_parts(&geometry).filter(|part| !self.prior.has_planes(&geometry, *part)) {
+                scenes[geometry.parts[part as usize].scene as usize] = None;
             }
         }
-        prior.kept = kept;
     }
 
     /// Forgets results in label files that are damaged. Logits are not looked at before they are used: they are many times larger, and
     /// networks are at hand where they are.
-    fn forget_damaged(&self, prior: &mut PriorResults, artefacts: &BTreeMap<String, FileRecord>, dir: &Path) {
+    fn forget_damaged(&mut self, artefacts: &BTreeMap<String, FileRecord>, dir: &Path) {
         let mut paths = BTreeSet::new();
-        for geometry in self.open_units(prior) {
-            let planes = (0..).zip(&geometry.parts).flat_map(|(part, _)| self.keys.planes(&geometry, part));
-            paths.extend(planes.filter_map(|key| prior.entries.get(&key)).map(|location| location.path.clone()));
+        for geometry in self.open_units() {
+            let planes = (0..).zip(&geometry.parts).flat_map(|(part, _)| self.prior.keys.planes(&geometry, part));
+            paths.extend(planes.filter_map(|key| self.prior.entries.get(&key)).map(|location| location.path.clone()));
         }
         paths.retain(|path| !artefacts.get(path).is_some_and(|file| is_whole(dir, file)));
-        prior.entries.retain(|_, location| !paths.contains(&location.path));
+        self.prior.entries.retain(|_, location| !paths.contains(&location.path));
     }
 
     /// What is stored and will be taken.
-    fn usable(&self, prior: &PriorResults) -> Usable {
-        let mut usable = Usable::default();
+    fn usable(&self) -> Usable {
+        let (mut usable, prior) = (Usable::default(), &self.prior);
         if prior.entries.is_empty() {
             return usable;
         }
-        let has = |key: &StageKey| prior.entries.contains_key(key);
-        for geometry in self.open_units(prior) {
-            for (part, _) in (0..).zip(&geometry.parts).filter(|(_, part)| !prior.done[part.scene as usize]) {
-                let tiles = || (0..geometry.tiles.len()).filter(|tile| geometry.tiles[*tile].part == part);
+        for geometry in self.open_units() {
+            for part in self.open_parts(&geometry) {
+                let n_tiles = geometry.tiles_of(part).count();
                 let logits = |tile| {
-                    let is_known = has(&self.keys.validity(&geometry, tile));
-                    let passes = self.keys.all_logits(&geometry, tile).filter(has);
+                    let is_known = prior.has(&prior.keys.validity(&geometry, tile));
+                    let passes = prior.keys.all_logits(&geometry, tile).filter(|key| prior.has(key));
                     if is_known { passes.count() } else { 0 }
                 };
-                let has_planes = self.keys.planes(&geometry, part).all(|key| has(&key));
-                let found = if has_planes { 1 } else { tiles().map(logits).sum::<usize>() };
+                let has_planes = prior.has_planes(&geometry, part);
+                let found = if has_planes { 1 } else { geometry.tiles_of(part).map(logits).sum::<usize>() };
                 usable.checkpoints += found as u64;
-                if has_planes || found == tiles().count() * geometry.passes.len() {
-                    usable.network_pixels += geometry.crop.area() * tiles().count() as u64;
+                if has_planes || found == n_tiles * geometry.passes.len() {
+                    usable.network_pixels += geometry.crop.area() * n_tiles as u64;
                 }
             }
         }
         usable
     }
 
+    /// Whether some scene that is not done needs a network to run, or its logits to be combined.
+    fn needs_networks(&self) -> bool {
+        let lacks =
+            |geometry: &UnitGeometry| self.open_parts(geometry).any(|part| !self.prior.has_planes(geometry, part));
+        self.open_units().any(|geometry| lacks(&geometry))
+    }
+
     /// Forgets results of `from` and later stages, after making sure that those before it are there.
-    fn discard(&self, prior: &mut PriorResults, from: StageName) -> Result<(), Error> {
-        let keys = self.keys;
+    fn discard(&mut self, from: StageName) -> Result<(), Error> {
+        let prior = &self.prior;
         let (missing, what, line) = match from {
             StageName::Infer => {
-                prior.entries.clear();
+                self.prior.entries.clear();
                 return Ok(());
             }
             StageName::Average => {
-                let has = |key: &StageKey| prior.entries.contains_key(key);
-                let is_there = |geometry: &UnitGeometry, tile: usize| {
-                    has(&keys.validity(geometry, tile)) && keys.all_logits(geometry, tile).all(|key| has(&key))
-                };
                 let line = "checkpoints = [\"labels\", \"member-logits\"]";
-                (self.missing(prior, &is_there), "the members' logits", line)
+                (self.missing(|unit, part| prior.has_all_logits(unit, part)), "the members' logits", line)
             }
             StageName::Stitch | StageName::Post | StageName::Encode => {
-                let is_there = |geometry: &UnitGeometry, tile: usize| {
-                    keys.planes(geometry, geometry.tiles[tile].part).all(|key| prior.entries.contains_key(&key))
-                };
-                (self.missing(prior, &is_there), "labels", "checkpoints = [\"labels\"]")
+                (self.missing(|unit, part| prior.has_planes(unit, part)), "labels", "checkpoints = [\"labels\"]")
             }
-            StageName::Pack => {
-                (self.missing(prior, &|_, _| false), "finished masks", "a run without --from makes them")
-            }
+            StageName::Pack => (self.missing(|_, _| false), "finished masks", "a run without --from makes them"),
         };
         if let Some(first) = missing.first() {
             return Err(Error::Usage(format!(
@@ -245,37 +259,25 @@ impl Work<'_> {
             for unit in 0..self.plan.units.len() {
                 let geometry = self.concessions.geometry(self.plan, unit);
                 for (part, _) in (0..).zip(&geometry.parts) {
-                    keys.planes(&geometry, part).for_each(|key| drop(prior.entries.remove(&key)));
+                    let prior = &mut self.prior;
+                    prior.keys.planes(&geometry, part).for_each(|key| drop(prior.entries.remove(&key)));
                 }
             }
         }
         Ok(())
     }
 
-    /// Names of the scenes that are not done and some of whose tiles are not there.
-    fn missing(&self, prior: &PriorResults, is_there: &dyn Fn(&UnitGeometry, usize) -> bool) -> Vec<String> {
+    /// Names of the scenes that are not done and of which something is not there.
+    fn missing(&self, is_there: impl Fn(&UnitGeometry, u32) -> bool) -> Vec<&str> {
         let mut names = Vec::new();
-        for geometry in self.open_units(prior) {
-            for (idx, tile) in geometry.tiles.iter().enumerate() {
-                let scene = geometry.parts[tile.part as usize].scene as usize;
-                if !prior.done[scene] && !is_there(&geometry, idx) {
-                    names.push(self.plan.scenes[scene].name.clone());
-                }
-            }
+        for geometry in self.open_units() {
+            let lacking = self.open_parts(&geometry).filter(|part| !is_there(&geometry, *part));
+            let scenes = lacking.map(|part| geometry.parts[part as usize].scene as usize);
+            names.extend(scenes.map(|scene| self.plan.scenes[scene].name.as_str()));
         }
         names.dedup();
         names
     }
-}
-
-/// Whether some scene that is not done needs a network to run.
-pub(in crate::app) fn needs_networks(plan: &Plan, concessions: &Concessions, prior: &PriorResults) -> bool {
-    let keys = Keys::new(plan);
-    plan.units_with(|scene| !prior.done[scene]).any(|(unit, _)| {
-        let geometry = concessions.geometry(plan, unit);
-        let open = (0..).zip(&geometry.parts).filter(|(_, part)| !prior.done[part.scene as usize]);
-        open.into_iter().any(|(part, _)| !keys.planes(&geometry, part).all(|key| prior.entries.contains_key(&key)))
-    })
 }
 
 /// Removes what attempts that were cut off left under temporary names; returns how many files that were.

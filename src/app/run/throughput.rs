@@ -26,7 +26,10 @@ fn stored() -> Speeds {
 
 fn key(plan: &Plan, schedule: &Schedule) -> String {
     let members = plan.members.iter().map(|m| format!("{} {:?}", m.member.spec, m.resolved_precision));
-    let members = members.collect::<Vec<_>>().join(" + ");
+    let mut members = members.collect::<Vec<_>>().join(" + ");
+    if plan.pipeline.views.len() > 1 {
+        members += &format!(" in {} views", plan.pipeline.views.len());
+    }
     format!("{:?} on {} x {}: {members}", plan.backend, schedule.devices.len(), plan.device_class)
 }
 

@@ -13,11 +13,11 @@ use crate::infer::{Device, open_combiner};
 use crate::journal::Journal;
 use crate::lifecycle::SupervisorLink;
 use crate::outputs::OutputLayout;
-use crate::plan::{LINK_CAPACITY, Schedule, Unit};
+use crate::plan::{LINK_CAPACITY, Plan, Schedule};
 use crate::raster::OpenSource;
 use crate::stages::{
     Average, Board, Classified, Commit, Encode, Finished, Graph, GraphError, Infer, Inferred, Keep, Opened, Post, Ran,
-    Read, ReadUnit, Stitch, StitchedScene, TileBatch, TileStage, Turn, Verdict,
+    Read, ReadUnit, SceneState, Stitch, StitchedScene, TileBatch, TileStage, Turn, Verdict,
 };
 
 /// A dataflow at work.
@@ -95,30 +95,22 @@ impl Emit<Ran> for AfterInfer {
 ///
 /// # Errors
 /// When the system gives no thread, or no device to combine what several ran; what was started is stopped then.
-pub fn wire(
-    board: &Arc<Board>,
-    parts: &Parts<'_>,
-    devices: Vec<Box<dyn Device>>,
-    stop: Stop,
-) -> Result<Running, Error> {
+pub fn wire(board: &Board, parts: &Parts<'_>, devices: Vec<Box<dyn Device>>, stop: Stop) -> Result<Running, Error> {
     let (plan, schedule) = (board.plan(), parts.schedule);
     let budget = Budget::new(schedule.unit_budget(plan));
     let admission = Admission::new(turns(board), budget.clone(), stop.clone());
     let supervisor = parts.supervisor.clone();
-    let admission = Gate { admission, supervisor, board: Arc::clone(board), stop: stop.clone() };
+    let admission = Gate { admission, supervisor, board: board.clone(), stop: stop.clone() };
     let mut graph = Graph::new(stop.clone()).with_faults(parts.faults.clone());
     let (finished, to_commit) = graph.link(LINK_CAPACITY);
     let (labels, to_stitch) = graph.link(LINK_CAPACITY);
     let stitched = (parts.goal == Goal::Files).then(|| labels.clone());
 
-    let (units, to_tile) = graph.link(LINK_CAPACITY);
-    let reader = |_| Read::new(Arc::clone(board), parts.source.open(), parts.strict, stop.clone());
+    let reader = |_| Read::new(board.clone(), parts.source.open(), parts.strict, stop.clone());
     let readers = (0..schedule.readers).map(reader).collect();
-    graph.spawn("read", readers, admission, AfterRead { units, labels: stitched })?;
-
     let groups = schedule.assignment.groups();
     let (batches, to_infer): (Vec<_>, Vec<_>) = groups.iter().map(|_| graph.link(LINK_CAPACITY)).unzip();
-    graph.spawn("tile", vec![TileStage::new(Arc::clone(board))], to_tile, Fan(batches))?;
+    spawn_tiles(&mut graph, board, admission, readers, stitched, Fan(batches))?;
 
     let (results, to_average) = graph.link(LINK_CAPACITY);
     let mut devices: Vec<Option<Box<dyn Device>>> = devices.into_iter().map(Some).collect();
@@ -128,7 +120,7 @@ pub fn wire(
         let passes: Vec<usize> = (0..plan.passes.len()).filter(is_held).collect();
         for &device in &group.devices {
             let Some(device) = devices.get_mut(device).and_then(Option::take) else { continue };
-            let worker = Infer::new(Arc::clone(board), device, passes.clone(), stop.clone());
+            let worker = Infer::new(board.clone(), device, passes.clone(), stop.clone());
             workers.push((worker, inlet.clone()));
         }
     }
@@ -137,7 +129,8 @@ pub fn wire(
         Some(_) | None => None,
     };
     graph.spawn_routed("infer", workers, AfterInfer { results, kept: finished.clone() })?;
-    let average = vec![Average::new(Arc::clone(board), combiner)];
+    let Board { scenes, progress, pace, .. } = board.clone();
+    let average = vec![Average::new(scenes, progress, pace, combiner)];
     let keepers = spawn_keep(&mut graph, board, schedule, &finished)?;
     match (parts.goal, keepers) {
         (Goal::Files, keepers) => graph.spawn("average", average, to_average, Both(labels, keepers))?,
@@ -150,7 +143,7 @@ pub fn wire(
     }
     drop(finished);
     let (ends, verdicts) = graph.link(LINK_CAPACITY);
-    let commit = Commit::new(Arc::clone(board), parts.layout.clone(), Arc::clone(&parts.journal));
+    let commit = Commit::new(board.clone(), parts.layout.clone(), Arc::clone(&parts.journal));
     graph.spawn("commit", vec![commit], to_commit, ends)?;
     Ok(Running { graph, verdicts, budget })
 }
@@ -160,46 +153,58 @@ pub fn wire(
 /// # Errors
 /// When the system gives no thread.
 pub fn wire_tiles(
-    board: &Arc<Board>,
+    board: &Board,
     source: &dyn OpenSource,
     units: &[usize],
     stop: Stop,
 ) -> Result<(Graph, Inlet<Arc<TileBatch>>), GraphError> {
     let plan = board.plan();
-    let cost = |unit: usize| plan.units[unit].footprint(plan).total();
-    let budget = Budget::new(units.iter().map(|unit| cost(*unit)).max().unwrap_or(0));
-    let turn = |&unit: &usize| Waiting { work: Turn { unit, alone: None }, cost: cost(unit), alone: false };
-    let admission = Admission::new(units.iter().map(turn).collect(), budget, stop.clone());
+    let turns: Vec<_> = units.iter().map(|unit| turn(plan, *unit, None)).collect();
+    let budget = Budget::new(turns.iter().map(|turn| turn.cost).max().unwrap_or(0));
+    let admission = Admission::new(turns, budget, stop.clone());
     let mut graph = Graph::new(stop.clone());
-    let (units, to_tile) = graph.link(LINK_CAPACITY);
-    let reader = Read::new(Arc::clone(board), source.open(), false, stop);
-    graph.spawn("read", vec![reader], admission, AfterRead { units, labels: None })?;
     let (batches, tiles) = graph.link(LINK_CAPACITY);
-    graph.spawn("tile", vec![TileStage::new(Arc::clone(board))], to_tile, batches)?;
+    let reader = Read::new(board.clone(), source.open(), false, stop);
+    spawn_tiles(&mut graph, board, admission, vec![reader], None, batches)?;
     Ok((graph, tiles))
+}
+
+/// From units' turns to their tiles.
+fn spawn_tiles(
+    graph: &mut Graph,
+    board: &Board,
+    turns: impl Source<Admitted<Turn>> + Clone + 'static,
+    readers: Vec<Read>,
+    recalled: Option<Outlet<Arc<Classified>>>,
+    batches: impl Emit<Arc<TileBatch>> + Clone + 'static,
+) -> Result<(), GraphError> {
+    let (units, to_tile) = graph.link(LINK_CAPACITY);
+    graph.spawn("read", readers, turns, AfterRead { units, labels: recalled })?;
+    let tiler = TileStage::new(Arc::clone(&board.scenes), Arc::clone(&board.prior));
+    graph.spawn("tile", vec![tiler], to_tile, batches)
+}
+
+/// A unit that waits for its turn.
+fn turn(plan: &Plan, unit: usize, alone: Option<u32>) -> Waiting<Turn> {
+    Waiting { work: Turn { unit, alone }, cost: plan.units[unit].footprint(plan).total(), alone: false }
 }
 
 /// What is to be read, in order: scenes under suspicion first, each when nothing else is under way, then all others.
 fn turns(board: &Board) -> Vec<Waiting<Turn>> {
-    let (plan, prior) = (board.plan(), board.prior());
+    let (plan, scenes) = (board.plan(), &board.scenes);
     let mut turns = Vec::new();
-    let mut enqueue = |alone: Option<u32>, wanted: &dyn Fn(usize) -> bool| {
+    let mut enqueue = |alone: Option<u32>, units: Vec<usize>| {
         let first = turns.len();
-        let turn = |(unit, planned): (usize, &Unit)| {
-            let cost = planned.footprint(plan).total();
-            Waiting { work: Turn { unit, alone }, cost, alone: false }
-        };
-        turns.extend(plan.units_with(wanted).map(turn));
+        turns.extend(units.into_iter().map(|unit| turn(plan, unit, alone)));
         if let Some(first) = turns.get_mut(first) {
-            first.alone = !prior.suspects.is_empty();
+            first.alone = !scenes.suspects().is_empty();
         }
     };
-    let is_open = |scene: usize| !prior.done[scene];
-    for &suspect in prior.suspects.iter().filter(|s| is_open(**s as usize)) {
-        enqueue(Some(suspect), &|scene| scene == suspect as usize);
+    for &suspect in scenes.suspects() {
+        enqueue(Some(suspect), scenes.open_units(|scene| scene == suspect as usize));
     }
-    let is_suspect = |scene: usize| u32::try_from(scene).is_ok_and(|s| prior.suspects.contains(&s));
-    enqueue(None, &|scene| is_open(scene) && !is_suspect(scene));
+    let is_suspect = |scene: usize| u32::try_from(scene).is_ok_and(|scene| scenes.suspects().contains(&scene));
+    enqueue(None, scenes.open_units(|scene| !is_suspect(scene)));
     turns
 }
 
@@ -209,13 +214,13 @@ fn turns(board: &Board) -> Vec<Waiting<Turn>> {
 struct Gate {
     admission: Admission<Turn>,
     supervisor: SupervisorLink,
-    board: Arc<Board>,
+    board: Board,
     stop: Stop,
 }
 
 impl Source<Admitted<Turn>> for Gate {
     fn next(&self) -> Option<Admitted<Turn>> {
-        let pace = self.board.pace();
+        let Board { scenes, pace, .. } = &self.board;
         if !pace.enter(|| self.stop.is_draining()) {
             return None;
         }
@@ -223,10 +228,10 @@ impl Source<Admitted<Turn>> for Gate {
             pace.leave();
             return None;
         };
-        let plan = self.board.plan();
+        let plan = scenes.plan();
         let Turn { unit, alone } = admitted.work;
         let is_meant = |scene: u32| alone.is_none_or(|alone| alone == scene);
-        let is_open = |scene: u32| !self.board.is_done(scene) && !self.board.has_failed(scene);
+        let is_open = |scene: u32| matches!(scenes.state(scene), SceneState::Open | SceneState::Deferred);
         let scenes =
             plan.units[unit].scenes().filter(|scene| u32::try_from(*scene).is_ok_and(|s| is_meant(s) && is_open(s)));
         let names = || scenes.map(|scene| plan.scenes[scene].name.clone()).collect();
@@ -254,15 +259,18 @@ impl<T> Emit<T> for Nowhere {
 /// What keeps labels, where they are kept: all tiles of a unit go to one keeper.
 fn spawn_keep(
     graph: &mut Graph,
-    board: &Arc<Board>,
+    board: &Board,
     schedule: &Schedule,
     finished: &Outlet<Finished>,
 ) -> Result<Option<Router<Arc<Classified>>>, GraphError> {
-    if !board.prior().keep_labels {
+    if !board.prior.keep_labels {
         return Ok(None);
     }
     let (labels, to_keep): (Vec<_>, Vec<_>) = (0..schedule.encoders.max(1)).map(|_| graph.link(LINK_CAPACITY)).unzip();
-    let keepers = to_keep.into_iter().map(|inlet| (Keep::new(Arc::clone(board)), inlet)).collect();
+    let keepers = to_keep
+        .into_iter()
+        .map(|inlet| (Keep::new(Arc::clone(&board.scenes), Arc::clone(&board.prior)), inlet))
+        .collect();
     graph.spawn_routed("keep", keepers, Wrapped::new(finished.clone(), Finished::Kept))?;
     Ok(Some(Router::new(labels, |classified: &Arc<Classified>| classified.ticket.unit)))
 }
@@ -270,7 +278,7 @@ fn spawn_keep(
 /// From tiles to files.
 fn spawn_encode(
     graph: &mut Graph,
-    board: &Arc<Board>,
+    board: &Board,
     parts: &Parts<'_>,
     to_stitch: Inlet<Arc<Classified>>,
     finished: &Outlet<Finished>,
@@ -279,15 +287,15 @@ fn spawn_encode(
     let (rows, to_encode): (Vec<_>, Vec<_>) = (0..n_encoders).map(|_| graph.link(LINK_CAPACITY)).unzip();
     let router = Router::new(rows, |rows: &StitchedScene| rows.scene() as usize);
     if board.plan().pipeline.post.is_nothing() {
-        graph.spawn("stitch", vec![Stitch::new(Arc::clone(board))], to_stitch, router)?;
+        graph.spawn("stitch", vec![Stitch::new(Arc::clone(&board.scenes))], to_stitch, router)?;
     } else {
         let (maps, to_post): (Vec<_>, Vec<_>) = (0..n_encoders).map(|_| graph.link(LINK_CAPACITY)).unzip();
         let maps = Router::new(maps, |rows: &StitchedScene| rows.scene() as usize);
-        graph.spawn("stitch", vec![Stitch::new(Arc::clone(board))], to_stitch, maps)?;
-        let workers = to_post.into_iter().map(|inlet| (Post::new(Arc::clone(board)), inlet)).collect();
+        graph.spawn("stitch", vec![Stitch::new(Arc::clone(&board.scenes))], to_stitch, maps)?;
+        let workers = to_post.into_iter().map(|inlet| (Post::new(Arc::clone(&board.scenes)), inlet)).collect();
         graph.spawn_routed("post", workers, router)?;
     }
-    let encoder = |inlet| (Encode::new(Arc::clone(board), parts.layout.clone()), inlet);
+    let encoder = |inlet| (Encode::new(Arc::clone(&board.scenes), parts.layout.clone()), inlet);
     let encoders = to_encode.into_iter().map(encoder).collect();
     graph.spawn_routed("encode", encoders, Wrapped::new(finished.clone(), Finished::Scene))
 }

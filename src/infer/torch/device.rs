@@ -23,7 +23,7 @@ use crate::infer::faulty::{Strike, Strikes};
 use crate::infer::input::InputPlan;
 use crate::infer::{Device, DeviceError, Done, Known, PassRan, PassWork, Wanted, Work};
 use crate::plan::{DeviceId, MemberPlan, Pass, Plan, TilePlanes};
-use crate::tensor::{Mark, Normaliser, Raw, Staging, Timeline};
+use crate::tensor::{Mark, Normaliser, Raw, Staging, Timeline, turn};
 use crate::zoo::spec::NetworkSpec;
 
 /// The device.
@@ -239,10 +239,12 @@ impl TensorDevice {
             Some(Strike::NonFinite) => true,
             Some(Strike::Error(error)) => return Err(error),
         };
-        let out = self.networks.get(pass.member)?.with_precision(precision, |member| member.run(input))?;
+        let input = turn(pass.view, input).map_err(|e| self.failed(&e))?;
+        let out = self.networks.get(pass.member)?.with_precision(precision, |member| member.run(&input))?;
         let n_tiles = out.values.size().first().map_or(0, |n| usize::try_from(*n).unwrap_or_default());
         let given = precision_of(out.values.kind());
-        let values = out.values.f_to_kind(Kind::Float).map_err(|e| self.failed(&e))?;
+        let values = out.values.f_to_kind(Kind::Float).and_then(|values| turn(pass.view.inverse(), &values));
+        let values = values.map_err(|e| self.failed(&e))?;
         let full = self.members[pass.member].input.padded(batch.crop);
         let logits = DeviceLogits { values, precision: vec![given; n_tiles], full, upsample: out.upsample };
         if spoilt {

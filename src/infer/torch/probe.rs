@@ -13,7 +13,7 @@ use crate::infer::combine::Combiner;
 use crate::infer::failure::failure;
 use crate::infer::input::InputPlan;
 use crate::infer::logits::Logits;
-use crate::plan::{DeviceId, Plan, Plane};
+use crate::plan::{DeviceId, Plan, Plane, Shares};
 use crate::weights::layout::Layout;
 use crate::zoo::layers::scope::Purpose;
 use crate::zoo::registry::{self, Built};
@@ -126,7 +126,7 @@ fn is_finite(tile: &RawBatch, logits: &Logits) -> bool {
 
 /// Classes of what each tile owns.
 fn labels(tile: &RawBatch, logits: &Logits) -> Vec<Vec<ClassId>> {
-    let combiner = Combiner::new(Combine::Logits, vec![1.0], vec![Plane::Labels]);
+    let combiner = Combiner::new(Combine::Logits, Shares::of_members([1.0]), vec![Plane::Labels]);
     let forwards = [(0, logits.clone())];
     tile.kept.iter().enumerate().flat_map(|(idx, kept)| combiner.planes(&forwards, idx, *kept).0).collect()
 }

@@ -5,7 +5,7 @@ use tch::{Device, Kind, TchError, Tensor};
 use crate::config::{Combine, Precision};
 use crate::geom::{PixelRect, Size};
 use crate::infer::logits::Logits;
-use crate::plan::{Plan, Plane, TilePlanes};
+use crate::plan::{Plan, Plane, Shares, TilePlanes};
 use crate::tensor::upload;
 use crate::zoo::spec::{NetworkSpec, Upsample};
 
@@ -63,7 +63,7 @@ impl DeviceLogits {
 #[derive(Debug)]
 pub(super) struct Sum {
     rule: Combine,
-    shares: Vec<f32>,
+    shares: Shares,
     planes: Vec<Plane>,
 }
 
@@ -123,8 +123,9 @@ impl Sum {
     /// One layer per resolution and convention where the rule is linear, the shares already applied, in the order of first appearance.
     fn layers<'a>(&self, forwards: &'a [(usize, DeviceLogits)], tile: usize) -> Result<Vec<Layer<'a>>, TchError> {
         let mut layers: Vec<Layer<'a>> = Vec::new();
-        for (pass, logits) in forwards {
-            let (values, share) = (logits.values.f_narrow(0, tile as i64, 1)?, self.shares[*pass]);
+        let passes: Vec<usize> = forwards.iter().map(|(pass, _)| *pass).collect();
+        for ((_, logits), share) in forwards.iter().zip(self.shares.of(&passes)) {
+            let values = logits.values.f_narrow(0, tile as i64, 1)?;
             let same = |layer: &&mut Layer<'_>| self.rule == Combine::Logits && layer.grid.same_grid(logits);
             match layers.iter_mut().find(same) {
                 None => layers.push(Layer { grid: logits, values, share }),
@@ -226,8 +227,8 @@ mod tests {
                 let host: Vec<(usize, Logits)> = forwards[..n].iter().cloned().enumerate().collect();
                 let upload = |(pass, l): &(usize, Logits)| (*pass, DeviceLogits::upload(l, Device::Cpu).unwrap());
                 let device: Vec<(usize, DeviceLogits)> = host.iter().map(upload).collect();
-                let combiner = Combiner::new(rule, shares.clone(), vec![Plane::Labels]);
-                let sum = Sum { rule, shares: shares.clone(), planes: vec![Plane::Labels] };
+                let combiner = Combiner::new(rule, Shares::of_members(shares.clone()), vec![Plane::Labels]);
+                let sum = Sum { rule, shares: Shares::of_members(shares.clone()), planes: vec![Plane::Labels] };
                 for tile in 0..2 {
                     let expected = combiner.planes(&host, tile, kept).0.remove(0);
                     let labels = Vec::<u8>::try_from(&sum.planes(&device, tile, kept).unwrap()[0]).unwrap();

@@ -136,7 +136,9 @@ pub fn gdal_report() -> Result<GdalReport, GdalError> {
         .map_err(|e| GdalError::Call { operation: "find its TIFF driver", detail: e.to_string() })?;
     let options = tiff.metadata_item("DMD_CREATIONOPTIONLIST", "").unwrap_or_default();
     Ok(GdalReport {
-        version: gdal::version::version_info("--version"),
+        // One inside the program decodes JPEG with a library of its own: it is another one than the system's of the same version.
+        version: gdal::version::version_info("--version")
+            + if cfg!(feature = "static-gdal") { ", built in" } else { "" },
         drivers: DRIVERS.map(str::to_owned).to_vec(),
         tiff_codecs: compressions(&options),
     })

@@ -25,9 +25,9 @@ impl Run<'_> {
         loop {
             if let Some(deadline) = &mut self.deadline {
                 self.board.look_ahead();
-                let ahead = self.board.ahead();
+                let ahead = self.board.terms.ahead();
                 deadline.begin_pass(&ahead);
-                self.board.pace().allow(deadline.batches_ahead(self.options.begun.elapsed(), &ahead));
+                self.board.pace.allow(deadline.batches_ahead(self.options.limits.begun.elapsed(), &ahead));
             }
             let parts = Parts {
                 schedule: &self.schedule,
@@ -36,7 +36,7 @@ impl Run<'_> {
                 journal: Arc::clone(&self.journal),
                 goal,
                 strict: self.options.strict,
-                supervisor: self.options.supervisor.clone(),
+                supervisor: self.options.origin.supervisor.clone(),
                 faults: self.options.faults.clone(),
             };
             let opened = std::mem::take(&mut self.devices);
@@ -51,7 +51,7 @@ impl Run<'_> {
             if let Some(signal) = self.signals.caught() {
                 return Err(Error::Stopped(signal));
             }
-            if self.stop.is_draining() || !self.next_pass(watch)? {
+            if self.stop.is_draining() || !self.next_pass(goal, watch)? {
                 return Ok(());
             }
         }
@@ -59,8 +59,8 @@ impl Run<'_> {
 
     /// Prepares a pass over the scenes that were put off: the units that a device had not the memory for will run tile by tile. False
     /// when there are none.
-    fn next_pass(&mut self, watch: &Watch) -> Result<bool, Error> {
-        let units = self.board.units_put_off();
+    fn next_pass(&mut self, goal: Goal, watch: &Watch) -> Result<bool, Error> {
+        let units = self.board.scenes.units_put_off();
         if units.is_empty() {
             return Ok(false);
         }
@@ -68,30 +68,32 @@ impl Run<'_> {
         let conceded: Vec<Conceded> = units.iter().map(single).collect();
         let (parts, of_parts) = (units.len() as u64, self.board.plan().units.len() as u64);
         watch.tell(&Event::OutOfMemory { parts, of_parts });
-        let entries = {
-            let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-            concede(&mut journal, &self.record.report.plan, &conceded)?;
-            journal.state()?.entries
-        };
+        if goal == Goal::Checkpoints {
+            // Nobody else gives those their verdicts, and the next pass knows only that they have their end.
+            self.note_failed(self.board.scenes.all(), watch)?;
+        }
+        concede(&mut self.journal(), &self.record.report.plan, &conceded)?;
         let reopened = open_devices(self.board.plan(), &self.schedule, &self.device_faults);
         self.devices = reopened.map_err(|error| self.not_reopened(error))?;
-        let board = Arc::get_mut(&mut self.board);
-        let board = board.ok_or_else(|| Error::Internal("a stage outlives its pass".into()))?;
-        board.begin_pass(&conceded, entries);
+        self.board.begin_pass(&conceded);
+        if self.board.prior.grows() {
+            let stored = self.journal().locate(self.board.open_keys())?;
+            Arc::make_mut(&mut self.board.prior).entries.extend(stored);
+        }
         Ok(true)
     }
 
     /// Time since the command began.
     fn elapsed(&self) -> Duration {
-        let name = format!("{} passes", self.board.progress().forwards());
+        let name = format!("{} passes", self.board.progress.read().forwards);
         let is_late = self.clock_faults.strike(&name) == Some(Fault::Late);
-        let planted = self.options.deadline.filter(|_| is_late).map(|limit| limit + PLANTED_LATENESS);
-        planted.unwrap_or_default().max(self.options.begun.elapsed())
+        let planted = self.options.limits.deadline.filter(|_| is_late).map(|limit| limit + PLANTED_LATENESS);
+        planted.unwrap_or_default().max(self.options.limits.begun.elapsed())
     }
 
     /// Says by how much the deadline is missed, if it is.
     pub(super) fn note_late(&mut self) {
-        let Some(limit) = self.options.deadline else { return };
+        let Some(limit) = self.options.limits.deadline else { return };
         let late = self.elapsed().saturating_sub(limit).as_secs_f64();
         if let Some(deadline) = self.record.report.deadline.as_mut().filter(|_| late > 0.0) {
             deadline.missed_by = Some(late);
@@ -110,9 +112,9 @@ impl Run<'_> {
         if !deadline.is_due(elapsed) {
             return Ok(());
         }
-        let (pace, ahead) = (self.board.pace().read(), self.board.ahead());
+        let (pace, ahead) = (self.board.pace.read(), self.board.terms.ahead());
         let step = deadline.look(elapsed, pace, &ahead, draining);
-        self.board.pace().allow(deadline.batches_ahead(elapsed, &ahead));
+        self.board.pace.allow(deadline.batches_ahead(elapsed, &ahead));
         let names: Vec<String>;
         let step = match step {
             None => return Ok(()),
@@ -130,7 +132,7 @@ impl Run<'_> {
             }
             Some(Step::Passes { passes, fits }) => {
                 let (journal, plan) = (&self.journal, &self.record.report.plan);
-                let conceded = self.board.concede_passes(passes, elapsed.as_secs_f64(), |what| {
+                let conceded = self.board.terms.concede_passes(passes, elapsed.as_secs_f64(), |what| {
                     let mut journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
                     concede(&mut journal, plan, std::slice::from_ref(what))
                 })?;
@@ -138,12 +140,12 @@ impl Run<'_> {
                     return Ok(());
                 }
                 let plan = self.board.plan();
-                names = plan.members_of(&plan.keeping(passes));
+                names = plan.names_of(&plan.keeping(passes));
                 self.record.step(elapsed, conceded.n_units(), &names);
                 TimeStep::FewerMembers { parts: conceded.n_units() as u64, members: &names, fits }
             }
         };
-        let limit = self.options.deadline.unwrap_or_default();
+        let limit = self.options.limits.deadline.unwrap_or_default();
         watch.tell(&Event::Deadline { elapsed, limit, step });
         Ok(())
     }
@@ -159,17 +161,17 @@ impl Run<'_> {
     }
 
     fn count(&self, fault: DeviceFaultRecord) -> Error {
-        devices::count(&mut self.journal.lock().unwrap_or_else(PoisonError::into_inner), fault)
+        devices::count(&mut self.journal(), fault)
     }
 
     /// Tells which of these scenes have failed, where the dataflow ends before it gives them verdicts.
     pub(super) fn note_failed(&mut self, scenes: impl Iterator<Item = u32>, watch: &Watch) -> Result<(), Error> {
         let mut records = Vec::new();
-        for failure in scenes.filter_map(|idx| self.board.failure(idx)) {
+        for failure in scenes.filter_map(|idx| self.board.scenes.failure(idx)) {
             self.record.fail(&self.outputs, &self.board.plan().pipeline, failure.clone(), watch)?;
             records.push(Record::Failure(failure));
         }
-        Ok(self.journal.lock().unwrap_or_else(PoisonError::into_inner).append(&records)?)
+        Ok(self.journal().append(&records)?)
     }
 }
 

@@ -1,0 +1,215 @@
+//! The scenes of a plan and what becomes of them.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::message::Ticket;
+use crate::journal::{FailureRecord, SceneRecord};
+use crate::plan::{Concessions, Plan};
+use crate::raster::{OpenSource, RasterError, Warnings};
+
+/// Where a scene stands in a pass over the plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SceneState {
+    /// It is to be done, or is under way.
+    Open,
+    /// It had its end before this pass: it was done, or has failed.
+    DoneBefore,
+    /// It has failed in this pass: work on it is pointless, and its parts travel on as blanks.
+    Failed(FailureRecord),
+    /// Some unit of it is left to a further pass, or to another run: this pass makes no files of it, and gives it no verdict.
+    Deferred,
+}
+
+/// The scenes of a plan, in a pass over it.
+pub struct Scenes {
+    plan: Arc<Plan>,
+    source: Arc<dyn OpenSource>,
+    /// Scenes that were under way when an earlier attempt died: each has the dataflow to itself.
+    suspects: BTreeSet<u32>,
+    /// What still holds of scenes that are not done: those of their outputs are not made again.
+    kept: Vec<Option<SceneRecord>>,
+    fates: Mutex<Fates>,
+}
+
+#[derive(Clone)]
+struct Fates {
+    scenes: Vec<Fate>,
+    /// Units that are left to a further pass.
+    put_off: Vec<bool>,
+}
+
+#[derive(Clone)]
+struct Fate {
+    state: SceneState,
+    /// When the first of its units began.
+    began: Option<Instant>,
+    warnings: Warnings,
+}
+
+impl Scenes {
+    /// Those of a plan, of which earlier runs have left so much by index.
+    pub fn new(
+        plan: Arc<Plan>,
+        source: Arc<dyn OpenSource>,
+        mut earlier: Vec<Option<SceneRecord>>,
+        suspects: BTreeSet<u32>,
+    ) -> Self {
+        earlier.resize(plan.scenes.len(), None);
+        let fate = |record: &mut Option<SceneRecord>| {
+            let done = record.take_if(|record| record.complete);
+            let state = done.map_or(SceneState::Open, |_| SceneState::DoneBefore);
+            Fate { state, began: None, warnings: Warnings::default() }
+        };
+        let fates = Fates { scenes: earlier.iter_mut().map(fate).collect(), put_off: vec![false; plan.units.len()] };
+        Self { plan, source, suspects, kept: earlier, fates: Mutex::new(fates) }
+    }
+
+    /// The same in a further pass, over those that this one has deferred. What their outputs at hand were made of may come out otherwise
+    /// under these concessions.
+    pub(super) fn of_next_pass(&self, concessions: &Concessions) -> Self {
+        let (mut kept, mut fates) = (self.kept.clone(), self.fates().clone());
+        fates.put_off.fill(false);
+        for Fate { state, .. } in &mut fates.scenes {
+            *state = if *state == SceneState::Deferred { SceneState::Open } else { SceneState::DoneBefore };
+        }
+        for unit in concessions.units().into_iter().filter_map(|unit| self.plan.units.get(unit)) {
+            kept[unit.scenes()].fill(None);
+        }
+        let (plan, source) = (Arc::clone(&self.plan), Arc::clone(&self.source));
+        Self { plan, source, suspects: self.suspects.clone(), kept, fates: Mutex::new(fates) }
+    }
+
+    fn fates(&self) -> MutexGuard<'_, Fates> {
+        self.fates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    pub(super) fn shared_plan(&self) -> Arc<Plan> {
+        Arc::clone(&self.plan)
+    }
+
+    /// The units that touch scenes that are not done and of which some are wanted, ascending.
+    pub fn open_units(&self, wanted: impl Fn(usize) -> bool) -> Vec<usize> {
+        let fates = self.fates();
+        let is_meant = |scene: usize| fates.scenes[scene].state != SceneState::DoneBefore && wanted(scene);
+        self.plan.units_with(is_meant).map(|(unit, _)| unit).collect()
+    }
+
+    /// Indices of the scenes.
+    pub fn all(&self) -> std::ops::Range<u32> {
+        0..u32::try_from(self.plan.scenes.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Those that are to be tried alone.
+    pub fn suspects(&self) -> &BTreeSet<u32> {
+        &self.suspects
+    }
+
+    /// Where a scene stands.
+    pub fn state(&self, scene: u32) -> SceneState {
+        self.fates().scenes[scene as usize].state.clone()
+    }
+
+    /// Whether nothing is to be done about a scene.
+    pub fn is_done(&self, scene: u32) -> bool {
+        self.fates().scenes[scene as usize].state == SceneState::DoneBefore
+    }
+
+    /// Why a scene has failed, if it has.
+    pub fn failure(&self, scene: u32) -> Option<FailureRecord> {
+        match self.state(scene) {
+            SceneState::Failed(failure) => Some(failure),
+            SceneState::Open | SceneState::DoneBefore | SceneState::Deferred => None,
+        }
+    }
+
+    /// Whether a scene has failed.
+    pub fn has_failed(&self, scene: u32) -> bool {
+        matches!(self.fates().scenes[scene as usize].state, SceneState::Failed(_))
+    }
+
+    /// Whether this pass makes no files of a scene that it has begun. True before the last of its units has left the averager, or never.
+    pub fn is_dropped(&self, scene: u32) -> bool {
+        matches!(self.fates().scenes[scene as usize].state, SceneState::Failed(_) | SceneState::Deferred)
+    }
+
+    /// Notes a failure. The first one of a scene counts.
+    pub fn fail(&self, scene: u32, stage: &'static str, cause: impl Into<String>) {
+        let state = &mut self.fates().scenes[scene as usize].state;
+        if matches!(state, SceneState::Open | SceneState::Deferred) {
+            *state = SceneState::Failed(FailureRecord {
+                name: self.plan.scenes[scene as usize].name.clone(),
+                file: self.plan.label_of(scene as usize),
+                stage: stage.to_owned(),
+                cause: cause.into(),
+            });
+        }
+    }
+
+    /// Leaves scenes to a further pass, or to another run, unless they have their end.
+    pub(super) fn defer(&self, scenes: impl IntoIterator<Item = u32>) {
+        let mut fates = self.fates();
+        for scene in scenes {
+            let state = &mut fates.scenes[scene as usize].state;
+            if *state == SceneState::Open {
+                *state = SceneState::Deferred;
+            }
+        }
+    }
+
+    /// Leaves a unit to a further pass: what the networks make of it in this one counts for nothing, and the scenes that they see get no
+    /// verdict. To be called while some part of the unit has not left the networks' stages.
+    pub(super) fn put_off(&self, ticket: &Ticket) {
+        self.defer(ticket.classified());
+        self.fates().put_off[ticket.unit] = true;
+    }
+
+    /// Whether a unit is left to a further pass.
+    pub fn is_put_off(&self, unit: usize) -> bool {
+        self.fates().put_off[unit]
+    }
+
+    /// The units that are left to a further pass.
+    pub fn units_put_off(&self) -> Vec<usize> {
+        self.fates().put_off.iter().enumerate().filter(|(_, put_off)| **put_off).map(|(unit, _)| unit).collect()
+    }
+
+    /// Notes that a unit begins.
+    pub(super) fn begin(&self, unit: usize) {
+        for fate in &mut self.fates().scenes[self.plan.units[unit].scenes()] {
+            fate.began.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Time since the first unit of a scene began; nothing where none has.
+    pub(super) fn time_of(&self, scene: u32) -> Duration {
+        self.fates().scenes[scene as usize].began.map_or(Duration::ZERO, |began| began.elapsed())
+    }
+
+    /// Keeps what the decoder warned of.
+    pub(super) fn warn(&self, scene: u32, warnings: &Warnings) {
+        self.fates().scenes[scene as usize].warnings.add_all(warnings);
+    }
+
+    /// What the decoder warned of.
+    pub(super) fn warnings(&self, scene: u32) -> Vec<String> {
+        self.fates().scenes[scene as usize].warnings.to_vec()
+    }
+
+    /// What still holds of a scene that is not done.
+    pub(super) fn kept(&self, scene: u32) -> Option<&SceneRecord> {
+        self.kept[scene as usize].as_ref()
+    }
+
+    /// Whether a scene's file is still the one that was planned.
+    pub(super) fn is_unchanged(&self, scene: u32) -> bool {
+        let planned = &self.plan.scenes[scene as usize].identity;
+        self.source.identify(&self.plan.path_of(scene as usize)).as_ref() == Ok::<_, &RasterError>(planned)
+    }
+}

@@ -1,0 +1,45 @@
+"""The way of the 2020 contest entry, as its published inference script works, written anew.
+
+The whole scene is read, padded and normalised in f32 on the host; crop by crop, every network's logits at full size come to the host,
+are summed there in numpy in f64, and the argmax is taken there over the whole crop.
+
+    python loop2020.py --member smp/deeplabv3plus/resnet18=seed:18 --scenes SCENES --out MASKS --threads 2
+"""
+import numpy as np
+import torch
+
+import careful
+import peer
+
+
+def main() -> None:
+    options = peer.parser(__doc__).parse_args()
+    torch.set_num_threads(options.threads)
+    networks, tiler = careful.members(options), peer.tiler(options)
+    mean, std = (np.array(each, np.float32) for each in (options.mean, options.std))
+
+    @torch.no_grad()
+    def segment(image: np.ndarray) -> np.ndarray:
+        labels, grid = np.empty(image.shape[:2], np.uint8), tiler.grid(image)
+        # The border is pixels of value 0 (or mirrored ones), so it is normalised as well.
+        scene = torch.from_numpy((grid.padded.astype(np.float32) / 255 - mean) / std).permute(2, 0, 1)
+        offsets = _offsets(grid)
+        for (top, left), (_, (rows, columns), place) in zip(offsets, grid.tiles(), strict=True):
+            crop = scene[:, top : top + grid.crop[0], left : left + grid.crop[1]].unsqueeze(0).contiguous()
+            crop = crop.to(options.device, dtype=careful.DTYPES[options.precision])
+            total = np.zeros((options.classes, *grid.crop))
+            for network in networks:
+                total += network(crop)[0].float().cpu().numpy()
+            labels[place] = total.argmax(axis=0)[rows, columns]
+        return labels
+
+    peer.run(options, segment)
+
+
+def _offsets(grid):
+    rows, columns = (range(0, side, centre) for side, centre in zip(grid.size, grid.centres, strict=True))
+    return [(top, left) for top in rows for left in columns]
+
+
+if __name__ == "__main__":
+    main()
