@@ -12,6 +12,8 @@ pub struct Kernels {
     /// A convolution, its bias, what is added to it and the ReLU behind them are one operation. On a CPU the weights are moreover kept
     /// in the order in which oneDNN wants them.
     pub fused: bool,
+    /// On a CPU, 3 x 3 convolutions of many channels are done by Winograd's algorithm; their weights take 16/9 of the room then.
+    pub winograd: bool,
     /// How position attention goes about its map of all positions against all others.
     pub attention: AttentionKernel,
 }
@@ -36,11 +38,13 @@ pub enum AttentionKernel {
 
 impl Kernels {
     /// libtorch's plain operations, one after the other.
-    pub const PLAIN: Self = Self { format: MemoryFormat::Contiguous, fused: false, attention: AttentionKernel::Rows };
+    pub const PLAIN: Self =
+        Self { format: MemoryFormat::Contiguous, fused: false, winograd: false, attention: AttentionKernel::Rows };
     /// What was fastest where all networks were measured: see `tests/bench/README.md`.
-    pub const CPU: Self = Self { format: MemoryFormat::ChannelsLast, fused: true, attention: AttentionKernel::Rows };
+    pub const CPU: Self =
+        Self { format: MemoryFormat::ChannelsLast, fused: true, winograd: true, attention: AttentionKernel::Rows };
     /// What is expected to be fastest on a GPU; nothing of it was measured yet.
-    pub const CUDA: Self = Self::CPU;
+    pub const CUDA: Self = Self { winograd: false, ..Self::CPU };
 
     /// Those of a device unless one was told better.
     pub fn of(device: Device) -> Self {
