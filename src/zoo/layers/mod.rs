@@ -16,3 +16,4 @@ pub mod scse;
 pub mod separable;
 pub mod smp_decoder;
 pub mod trace;
+mod winograd;
