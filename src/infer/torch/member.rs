@@ -41,7 +41,7 @@ impl Body {
             return program.map(Self::Program).map_err(|e| explain(&e));
         }
         let built = registry::build(&member.spec, Purpose::Inference, device);
-        let Built { mut store, layout, network } = built.map_err(|e| e.to_string())?;
+        let Built { mut store, layout, network, .. } = built.map_err(|e| e.to_string())?;
         match &member.weights {
             Weights::File(path) => store::load(&store, &layout, path).map_err(|e| refused(e, &member.spec))?,
             Weights::Seed(seed) => store::seeded(&store, &layout, *seed).map_err(|e| explain(&e))?,

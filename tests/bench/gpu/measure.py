@@ -116,10 +116,11 @@ class Ran:
         return self.log.read_text(errors="replace")
 
     def why(self):
-        """For the table: the error that a program told, or how it ended."""
-        errors = [line for line in self.said().splitlines() if re.match(r"error|.*Error", line)]
+        """For the table: the error that a program told, or the last thing it said, and how it ended."""
         ended = "out of time" if self.code is None else f"exit code {self.code}"
-        return f"{ended}: {errors[-1][:70]}" if errors else ended
+        lines = [line for line in self.said().splitlines() if not line.startswith(("$ ", "["))]
+        errors = [line for line in lines if re.match(r"(.*: )?error:|.*Error", line)] or lines
+        return f"{ended}: {errors[-1][:100]}" if errors else ended
 
 
 # --- what must be there ---
