@@ -19,7 +19,7 @@ use crate::zoo::models::refinenet::RefineNet;
 use crate::zoo::models::scse_unet::ScseUnet;
 use crate::zoo::models::unet::{NaicUnet, SmpUnet};
 use crate::zoo::models::unetpp::{NaicUnetPP, SmpUnetPP};
-use crate::zoo::segmenter::Segmenter;
+use crate::zoo::segmenter::{Segmenter, caught};
 use crate::zoo::spec::{Network, NetworkSpec, Variant};
 
 /// Why a spec names no network that can be built.
@@ -47,12 +47,17 @@ pub struct Built<N: ?Sized> {
 impl<N: ?Sized> Built<N> {
     /// Prepares a network for inference, whose variables have their values, type and device, to be run with `kernels`; those of a network
     /// that is prepared already stay. From here on the network alone knows its weights: the variables may be empty.
-    pub fn prepare(&self, kernels: Kernels) {
+    ///
+    /// # Errors
+    /// What libtorch says when it refuses, for want of memory for instance.
+    pub fn prepare(&self, kernels: Kernels) -> Result<(), String> {
         let kernels = self.prepared.get_or_init(|| kernels);
         let _no_grad = tch::no_grad_guard();
-        for mut weight in self.store.variables().into_values().filter(|v| v.dim() == 4) {
-            weight.set_data(&arranged(&weight, kernels.format));
-        }
+        caught(|| {
+            for mut weight in self.store.variables().into_values().filter(|v| v.dim() == 4) {
+                weight.set_data(&arranged(&weight, kernels.format));
+            }
+        })
     }
 }
 

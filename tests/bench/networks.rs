@@ -15,7 +15,7 @@ use rustix::time::{ClockId, clock_gettime};
 use swath::zoo::census::census;
 use swath::zoo::layers::kernels::{Kernels, MemoryFormat};
 use swath::zoo::layers::scope::Purpose;
-use swath::zoo::spec::{ARCHITECTURES, Architecture, Backbone, Network, NetworkSpec, SpecTable};
+use swath::zoo::spec::{ARCHITECTURES, Architecture, Backbone, KernelSet, Network, NetworkSpec, SpecTable};
 use swath::zoo::{registry, seed, segmenter, store};
 use tch::{Device, Kind, Tensor};
 
@@ -92,12 +92,13 @@ fn forward(spec: &NetworkSpec, shape: [i64; 4], rounds: i64) -> Result<(), Box<d
     tch::manual_seed(1);
     let input = Tensor::randn(shape, (Kind::Float, Device::Cpu));
     let last = Kernels { format: MemoryFormat::ChannelsLast, ..Kernels::PLAIN };
-    let kernels = [("plain", Kernels::PLAIN), ("channels last", last), ("fused", Kernels::CPU)];
+    let kernels =
+        [("plain", Kernels::PLAIN), ("channels last", last), ("fused", Kernels::named(KernelSet::Fused, Device::Cpu))];
     let mut variants = Vec::new();
     for (name, kernels) in kernels {
         let built = registry::build(spec, Purpose::Inference, Device::Cpu)?;
         store::assign(&built.store, &built.layout, |name, shape| seed::fill(1, name, shape, exponent(name)))?;
-        built.prepare(kernels);
+        built.prepare(kernels)?;
         let values = segmenter::run(&*built.network, &input)?.values;
         variants.push((name, built, values, f64::MAX));
     }

@@ -21,7 +21,7 @@ use crate::raster::{MemoryRaster, MemorySource, PixelBuf, PixelType};
 use crate::report::{self as told, BenchReport, Event, ForwardFigures, ForwardRow, MatmulRate};
 use crate::synth::class_table;
 use crate::tiler::{Border, Strategy, Tiling};
-use crate::zoo::spec::{Network, NetworkSpec, SpecTable};
+use crate::zoo::spec::{KernelSet, Network, NetworkSpec, SpecTable};
 
 /// What `swath bench forward` is asked.
 #[derive(Clone, Debug)]
@@ -104,8 +104,16 @@ fn subject(what: &Path) -> Result<Pipeline, Error> {
         std: vec![0.25; bands.len()],
         bands,
     };
-    let member =
-        Member { name, spec, weights: Weights::Seed(1), sha256: None, weight: 1.0, precision: Precision::Auto, input };
+    let member = Member {
+        name,
+        spec,
+        weights: Weights::Seed(1),
+        sha256: None,
+        weight: 1.0,
+        precision: Precision::Auto,
+        kernels: KernelSet::Auto,
+        input,
+    };
     Ok(Pipeline {
         tiling: Tiling { whole_max: 0, strategy: Strategy::Whole, dilation: 0, border: Border::Reflect },
         members: vec![member],
@@ -172,11 +180,11 @@ impl Bench<'_> {
         for member in members(&self.pipeline, self.request.backend, &class)? {
             let mut rows = Vec::new();
             for precision in &precisions {
-                let plan = self.plan(&class, MemberPlan { resolved_precision: *precision, ..member.clone() })?;
+                let plan = self.plan(&class, member.clone().in_precision(*precision, on_gpu))?;
                 rows.extend(self.rows(&plan, device, taken)?);
             }
             // Behind the rows: what f32 takes, libtorch keeps.
-            let f32_rows = name(Precision::F32);
+            let f32_rows = Precision::F32.name();
             let reference = match rows.iter().find(|(row, _)| row.precision == f32_rows) {
                 Some((_, labels)) => labels.clone(),
                 None => self.reference(device, &class, member)?,
@@ -188,7 +196,7 @@ impl Bench<'_> {
         }
         for precision in precisions.into_iter().filter(|_| self.request.backend == BackendKind::Torch) {
             if let Some(rate) = infer::matmul_rate(device, precision) {
-                let (device, precision, tflops) = (device.to_string(), name(precision), rate / 1e12);
+                let (device, precision, tflops) = (device.to_string(), precision.name().to_owned(), rate / 1e12);
                 for row in figures.rows[first..].iter_mut().filter(|row| row.precision == precision) {
                     row.r = row.tflops.map(|row| row / tflops);
                 }
@@ -215,7 +223,7 @@ impl Bench<'_> {
 
     /// The labels that f32 gives.
     fn reference(&self, device: DeviceId, class: &str, member: MemberPlan) -> Result<Labels, Error> {
-        let plan = self.plan(class, MemberPlan { resolved_precision: Precision::F32, ..member })?;
+        let plan = self.plan(class, member.in_precision(Precision::F32, device.gpu().is_some()))?;
         let smallest = self.batches.first().copied().unwrap_or(1);
         match self.passes(self.open(&plan, device)?.as_mut(), &plan, smallest, 0, INPUTS) {
             Err(DeviceError::OutOfMemory { .. }) => Ok(Labels::default()),
@@ -320,7 +328,7 @@ impl Bench<'_> {
         let mut row = ForwardRow {
             device: device.to_string(),
             member: member.member.name.clone(),
-            precision: name(member.resolved_precision),
+            precision: member.resolved_precision.name().to_owned(),
             batch,
             ms: None,
             ms_min: None,
@@ -408,11 +416,6 @@ fn schedule(device: DeviceId) -> Schedule {
         memory: u64::MAX >> 8,
         decode: Decode::InProcess,
     }
-}
-
-/// The word that pipelines have for it.
-fn name(precision: Precision) -> String {
-    serde_json::to_value(precision).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// Each row as soon as it is there: a measurement may be cut off.

@@ -210,7 +210,7 @@ impl Conv {
         let packed = self.packed.get_or_init(|| {
             let packed = match is_winograd {
                 true => Packed::Winograd(Winograd::new(&self.weight, self.shape.groups)),
-                false => Packed::OneDnn(OneDnn::packed(&self.weight, shape, &input.size())),
+                false => Packed::OneDnn(OneDnn::packed(&self.weight, shape)),
             };
             self.weight.shallow_clone().set_data(&self.weight.narrow(0, 0, 0).copy());
             packed

@@ -4,6 +4,8 @@ use std::sync::{Arc, OnceLock};
 
 use tch::{Device, Kind, Tensor};
 
+use crate::zoo::spec::KernelSet;
+
 /// The kernels of a network that is prepared for running. Results differ in rounding only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kernels {
@@ -40,15 +42,18 @@ impl Kernels {
     /// libtorch's plain operations, one after the other.
     pub const PLAIN: Self =
         Self { format: MemoryFormat::Contiguous, fused: false, winograd: false, attention: AttentionKernel::Rows };
-    /// What was fastest where all networks were measured: see `tests/bench/README.md`.
-    pub const CPU: Self =
-        Self { format: MemoryFormat::ChannelsLast, fused: true, winograd: true, attention: AttentionKernel::Rows };
-    /// What is expected to be fastest on a GPU; nothing of it was measured yet.
-    pub const CUDA: Self = Self { winograd: false, ..Self::CPU };
 
-    /// Those of a device unless one was told better.
-    pub fn of(device: Device) -> Self {
-        if device.is_cuda() { Self::CUDA } else { Self::CPU }
+    /// Those of a name on a device.
+    pub fn named(set: KernelSet, device: Device) -> Self {
+        let channels_last = Self { format: MemoryFormat::ChannelsLast, ..Self::PLAIN };
+        let fused = Self { fused: true, winograd: !device.is_cuda(), ..channels_last };
+        match set {
+            KernelSet::Auto | KernelSet::Plain => Self::PLAIN,
+            KernelSet::ChannelsLast => channels_last,
+            KernelSet::Fused => fused,
+            KernelSet::FusedContiguous => Self { format: MemoryFormat::Contiguous, winograd: false, ..fused },
+            KernelSet::FusedSdpa => Self { attention: AttentionKernel::ScaledDotProduct, ..fused },
+        }
     }
 }
 

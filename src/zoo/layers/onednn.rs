@@ -19,6 +19,10 @@ type Pointwise = unsafe extern "C" fn(
     Handle, Handle, *mut Handle, Numbers, i64, Numbers, i64, Numbers, i64, i64,
     *const c_char, *const *const f64, i64, *const *const c_char, *mut Handle,
 ) -> c_int;
+
+/// Side of the maps that weights are packed for.
+const PACKED_SIDE: i64 = 128;
+
 /// libtorch's function.
 pub(super) struct OneDnn(Pointwise);
 
@@ -37,12 +41,14 @@ impl OneDnn {
         found.ok().map(|function| Self(*function))
     }
 
-    /// A weight in the order that is best for inputs of this size, pixel after pixel. Other sizes may take it too.
-    pub(super) fn packed(weight: &Tensor, shape: ConvShape, input: &[i64]) -> Tensor {
+    /// A weight in the order that is best for inputs of a usual size, pixel after pixel. All sizes take it: an order that followed from the size
+    /// that came first would make the results depend on which worker saw what.
+    pub(super) fn packed(weight: &Tensor, shape: ConvShape) -> Tensor {
         let [stride, padding, dilation] = shape.twice();
+        let input = [1, weight.size()[1] * shape.groups, PACKED_SIDE, PACKED_SIDE];
         let opaque = weight.f_to_mkldnn(None::<Kind>);
         let packed =
-            opaque.and_then(|w| w.f_mkldnn_reorder_conv2d_weight(padding, stride, dilation, shape.groups, input));
+            opaque.and_then(|w| w.f_mkldnn_reorder_conv2d_weight(padding, stride, dilation, shape.groups, &input[..]));
         packed.unwrap_or_else(|e| panic!("{e}"))
     }
 
