@@ -102,18 +102,21 @@ fn row(name: &str, file: &Path, place: Decode, repeats: usize, stop: &Stop) -> R
             Box::new(Isolated::new(DecoderLimits::reading(CACHE, row(1), row(header.block.height), timeout)))
         }
     };
-    let mut times = Vec::new();
-    let mut pixel_bytes = 0;
-    let used = cpu_of_thread() + cpu_of_children();
-    let mut source = opened.open();
-    for _ in (0..repeats).take_while(|_| !stop.is_cut()) {
-        let began = Instant::now();
-        pixel_bytes = read(source.as_mut(), file, &header, stop).map_err(failed)?;
-        times.push(began.elapsed());
-    }
-    // The decoder's own process has to end before its time is known.
-    drop(source);
-    let used = (cpu_of_thread() + cpu_of_children()).saturating_sub(used);
+    // What it takes to start a decoder's process is not decoding; its time is known when it has ended.
+    let start = processor_time(|| opened.open().inspect(file, None).map(drop)).map_err(failed)?;
+    let (mut times, mut pixel_bytes) = (Vec::new(), 0);
+    let used = processor_time(|| {
+        let mut source = opened.open();
+        for _ in (0..repeats).take_while(|_| !stop.is_cut()) {
+            // Looking at the header closes the file: decoded blocks that are still there would be read again.
+            source.inspect(file, None)?;
+            let began = Instant::now();
+            pixel_bytes = read(source.as_mut(), file, &header, stop)?;
+            times.push(began.elapsed());
+        }
+        Ok(())
+    });
+    let used = used.map_err(failed)?.saturating_sub(start);
     let pixels = header.size.area();
     let per_second = |n: usize, time: Duration| (pixels * n as u64) as f64 / 1e6 / time.as_secs_f64().max(1e-9);
     Ok(DecodeRow {
@@ -125,6 +128,13 @@ fn row(name: &str, file: &Path, place: Decode, repeats: usize, stop: &Stop) -> R
         mpx_per_core_second: per_second(times.len(), used),
         mpx_per_second: spread(&mut times).map_or(0.0, |(_, least)| per_second(1, least)),
     })
+}
+
+/// What some work takes of processors, in this thread and in processes that it starts and ends.
+fn processor_time(work: impl FnOnce() -> Result<(), RasterError>) -> Result<Duration, RasterError> {
+    let before = cpu_of_thread() + cpu_of_children();
+    work()?;
+    Ok((cpu_of_thread() + cpu_of_children()).saturating_sub(before))
 }
 
 /// Reads a scene from top to bottom; returns its bytes.

@@ -154,6 +154,9 @@ struct Bench<'a> {
     inputs: Vec<Noise>,
 }
 
+/// By input: the labels of its first crops, as many as the smallest batch has. None where it was not run.
+type Labels = [Option<Vec<ClassId>>; INPUTS];
+
 /// What some passes gave.
 #[derive(Default)]
 struct Passes {
@@ -161,8 +164,7 @@ struct Passes {
     /// Of all of them, by the clock.
     wall: Duration,
     reruns: u64,
-    /// By input: the labels of its first crops, as many as the smallest batch has. None where the network gave none.
-    labels: [Option<Vec<ClassId>>; INPUTS],
+    labels: Labels,
     fault: Option<TileFault>,
 }
 
@@ -174,50 +176,58 @@ impl Bench<'_> {
         let mut precisions = self.request.precisions.clone().unwrap_or(default);
         precisions.dedup();
         let class = device_class(&[device], self.request.backend)?;
-        let planned = members(&self.pipeline, self.request.backend, &class)?;
-        let taken = used(device);
-        let mut rates = Vec::new();
-        for precision in &precisions {
-            let rate = match self.request.backend {
-                BackendKind::Torch => infer::matmul_rate(device, *precision),
-                BackendKind::Fake | BackendKind::Null => None,
+        let (taken, first) = (used(device), figures.rows.len());
+        for member in members(&self.pipeline, self.request.backend, &class)? {
+            let mut rows = Vec::new();
+            for precision in &precisions {
+                let plan = self.plan(&class, member.clone().in_precision(*precision, on_gpu))?;
+                rows.extend(self.rows(&plan, device, taken)?);
+            }
+            // Behind the rows: what f32 takes, libtorch keeps.
+            let f32_rows = Precision::F32.name();
+            let reference = match rows.iter().find(|(row, _)| row.precision == f32_rows) {
+                Some((_, labels)) => labels.clone(),
+                None => self.reference(device, &class, member)?,
             };
-            rates.push(rate);
-            let (device, precision) = (device.to_string(), precision.name().to_owned());
-            figures.matmul.extend(rate.map(|rate| MatmulRate { device, precision, tflops: rate / 1e12 }));
+            figures.rows.extend(rows.into_iter().map(|(mut row, labels)| {
+                row.agreement = agreement(&labels, &reference);
+                row
+            }));
         }
-        for member in planned {
-            let reference = self.reference(device, &class, &member)?;
-            for (precision, rate) in precisions.iter().zip(&rates) {
-                let member = member.clone().in_precision(*precision, on_gpu);
-                let plan = self.plan(&class, member)?;
-                let mut opened = self.open(&plan, device)?;
-                for batch in &self.batches {
-                    machine::forget_peak_rss();
-                    let passes = self.passes(opened.as_mut(), &plan, *batch, self.warm_ups, self.repeats);
-                    let mut row = self.row(&plan, device, *batch, *rate, passes, &reference)?;
-                    row.peak_bytes = used(device).map_or_else(machine::peak_rss, |now| now - taken.unwrap_or(0));
-                    tell(&row);
-                    figures.rows.push(row);
+        for precision in precisions.into_iter().filter(|_| self.request.backend == BackendKind::Torch) {
+            if let Some(rate) = infer::matmul_rate(device, precision) {
+                let (device, precision, tflops) = (device.to_string(), precision.name().to_owned(), rate / 1e12);
+                for row in figures.rows[first..].iter_mut().filter(|row| row.precision == precision) {
+                    row.r = row.tflops.map(|row| row / tflops);
                 }
+                figures.matmul.push(MatmulRate { device, precision, tflops });
             }
         }
         Ok(())
     }
 
+    /// One row for each batch, and the labels that came of it.
+    fn rows(&self, plan: &Plan, device: DeviceId, taken: Option<u64>) -> Result<Vec<(ForwardRow, Labels)>, Error> {
+        let mut opened = self.open(plan, device)?;
+        let row = |batch: &u32| {
+            machine::forget_peak_rss();
+            let passes = self.passes(opened.as_mut(), plan, *batch, self.warm_ups, self.repeats);
+            let (mut row, labels) = self.row(plan, device, *batch, passes)?;
+            let beyond = |now: u64| now.saturating_sub(taken.unwrap_or(0));
+            row.peak_bytes = used(device).map_or_else(machine::peak_rss, beyond);
+            tell(&row);
+            Ok((row, labels))
+        };
+        self.batches.iter().map(row).collect()
+    }
+
     /// The labels that f32 gives.
-    fn reference(&self, device: DeviceId, class: &str, member: &MemberPlan) -> Result<Passes, Error> {
-        let only_f32 = self.request.precisions.as_deref().map_or(device.gpu().is_none(), |all| all == [Precision::F32]);
-        if only_f32 && self.batches.len() == 1 {
-            // The rows would be compared with themselves.
-            return Ok(Passes::default());
-        }
-        let plan = self.plan(class, member.clone().in_precision(Precision::F32, device.gpu().is_some()))?;
+    fn reference(&self, device: DeviceId, class: &str, member: MemberPlan) -> Result<Labels, Error> {
+        let plan = self.plan(class, member.in_precision(Precision::F32, device.gpu().is_some()))?;
         let smallest = self.batches.first().copied().unwrap_or(1);
-        let mut opened = self.open(&plan, device)?;
-        match self.passes(opened.as_mut(), &plan, smallest, 0, INPUTS) {
-            Err(DeviceError::OutOfMemory { .. }) => Ok(Passes::default()),
-            passes => Ok(passes?),
+        match self.passes(self.open(&plan, device)?.as_mut(), &plan, smallest, 0, INPUTS) {
+            Err(DeviceError::OutOfMemory { .. }) => Ok(Labels::default()),
+            passes => Ok(passes?.labels),
         }
     }
 
@@ -232,6 +242,7 @@ impl Bench<'_> {
         // A network takes as long for crops of another type, which a pipeline may ask for.
         member.member.input.divide.entry(PixelType::U8).or_insert(255.0);
         pipeline.members = vec![member.member.clone()];
+        pipeline.views = vec![View::Identity];
         let n_bands = pipeline.bands().last().copied().unwrap_or(1);
         let (size, name) = (Size::new(side, side), |n| format!("{n}"));
         let blank = MemoryRaster::u8(size, n_bands, &vec![0; size.len() * n_bands as usize]);
@@ -311,10 +322,8 @@ impl Bench<'_> {
         plan: &Plan,
         device: DeviceId,
         batch: u32,
-        rate: Option<f64>,
         passes: Result<Passes, DeviceError>,
-        reference: &Passes,
-    ) -> Result<ForwardRow, Error> {
+    ) -> Result<(ForwardRow, Labels), Error> {
         let member = &plan.members[0];
         let mut row = ForwardRow {
             device: device.to_string(),
@@ -335,7 +344,7 @@ impl Bench<'_> {
             Ok(passes) => passes,
             Err(error @ DeviceError::OutOfMemory { .. }) => {
                 row.failure = Some(error.to_string());
-                return Ok(row);
+                return Ok((row, Labels::default()));
             }
             Err(error) => return Err(error.into()),
         };
@@ -350,10 +359,8 @@ impl Bench<'_> {
             let macs = (plan.backend == BackendKind::Torch).then(|| macs(&member.member.spec, self.request.side));
             let flops = macs.flatten().map(|macs| 2.0 * macs * f64::from(batch) / median.as_secs_f64());
             row.tflops = flops.map(|flops| flops / 1e12);
-            row.r = flops.zip(rate).map(|(flops, rate)| flops / rate);
         }
-        row.agreement = agreement(&passes.labels, &reference.labels);
-        Ok(row)
+        Ok((row, passes.labels))
     }
 }
 
