@@ -192,6 +192,7 @@ fn member(
         sha256: table.sha256.map(|digest| digest.to_ascii_lowercase()),
         weight: table.weight,
         precision: table.precision,
+        kernels: table.kernels,
         input,
     })
 }

@@ -12,7 +12,7 @@ use super::pipeline::{Checkpoint, Combine, InputSpec, Outputs, Package, Post, Pr
 use crate::geom::View;
 use crate::raster::PixelType;
 use crate::tiler::Border;
-use crate::zoo::spec::{Attention, Backbone, Channels, Network, SpecTable, Variant};
+use crate::zoo::spec::{Attention, Backbone, Channels, KernelSet, Network, SpecTable, Variant};
 
 /// A whole file.
 #[derive(Debug, Deserialize)]
@@ -146,6 +146,8 @@ pub(super) struct MemberTable {
     pub(super) weight: f64,
     #[serde(default)]
     pub(super) precision: Precision,
+    #[serde(default)]
+    pub(super) kernels: KernelSet,
     #[serde(default)]
     pub(super) input: MemberInputTable,
 }

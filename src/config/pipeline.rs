@@ -10,7 +10,7 @@ use super::classes::ClassTable;
 use crate::geom::View;
 use crate::raster::PixelType;
 use crate::tiler::Tiling;
-use crate::zoo::spec::NetworkSpec;
+use crate::zoo::spec::{KernelSet, NetworkSpec};
 
 /// How members are combined.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,10 +32,25 @@ pub enum Precision {
     Auto,
     /// 32 bits.
     F32,
+    /// f32 whose products have operands of 19 bits: a GPU's tensor cores.
+    Tf32,
     /// IEEE half.
     F16,
     /// Brain float.
     BF16,
+}
+
+impl Precision {
+    /// Its name in pipeline files and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::F32 => "f32",
+            Self::Tf32 => "tf32",
+            Self::F16 => "f16",
+            Self::BF16 => "bf16",
+        }
+    }
 }
 
 /// Bits per pixel of the mask PNG.
@@ -114,6 +129,9 @@ pub struct Member {
     pub weight: f64,
     /// Arithmetic of its forward pass.
     pub precision: Precision,
+    /// Which kernels its network is prepared for.
+    #[serde(default, skip_serializing_if = "is_auto")]
+    pub kernels: KernelSet,
     /// Its normalisation.
     pub input: InputSpec,
 }
@@ -190,6 +208,10 @@ pub struct Pipeline {
     pub package: Package,
     /// What is kept beside the outputs. It changes no byte of them, so it is no part of a plan's digest.
     pub checkpoints: Vec<Checkpoint>,
+}
+
+fn is_auto(kernels: &KernelSet) -> bool {
+    *kernels == KernelSet::Auto
 }
 
 fn plain() -> Vec<View> {

@@ -49,7 +49,7 @@ impl Logits {
         match self.precision[tile] {
             Precision::F16 => values.flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect(),
             Precision::BF16 => values.flat_map(|v| bf16::from_f32(*v).to_le_bytes()).collect(),
-            Precision::Auto | Precision::F32 => values.flat_map(|v| v.to_le_bytes()).collect(),
+            Precision::Auto | Precision::F32 | Precision::Tf32 => values.flat_map(|v| v.to_le_bytes()).collect(),
         }
     }
 
@@ -64,10 +64,12 @@ impl Logits {
             Precision::BF16 if bytes.len() == 2 * n => {
                 halves().iter().map(|b| bf16::from_le_bytes(*b).into()).collect()
             }
-            Precision::F16 | Precision::BF16 | Precision::Auto | Precision::F32 if bytes.len() == 4 * n => {
+            Precision::F16 | Precision::BF16 | Precision::Auto | Precision::F32 | Precision::Tf32
+                if bytes.len() == 4 * n =>
+            {
                 bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
             }
-            Precision::F16 | Precision::BF16 | Precision::Auto | Precision::F32 => return None,
+            Precision::F16 | Precision::BF16 | Precision::Auto | Precision::F32 | Precision::Tf32 => return None,
         };
         logits.precision = vec![if bytes.len() == 4 * n { Precision::F32 } else { precision }];
         logits.values = values;

@@ -151,6 +151,7 @@ fn member(plan: &Plan, planned: &MemberPlan) -> StageKey {
         .value(&member.input)
         .text(&planned.digest)
         .value(&planned.resolved_precision)
+        .value(&planned.resolved_kernels)
         .value(&plan.backend)
         .text(&plan.device_class)
         .value(&plan.intra_op_threads)

@@ -14,6 +14,7 @@ use crate::geom::Size;
 use crate::post::FillHoles;
 use crate::raster::{DecoderLimits, Identity, Mask, SceneHeader};
 use crate::tiler::Grid;
+use crate::zoo::spec::KernelSet;
 
 /// Version of the plan's serialised form.
 pub const PLAN_FORMAT: u32 = 2;
@@ -72,15 +73,31 @@ pub struct MemberPlan {
     pub digest: String,
     /// The arithmetic that `auto` came to.
     pub resolved_precision: Precision,
+    /// The kernels that `auto` came to.
+    pub resolved_kernels: KernelSet,
     /// Bytes of the file where that is a program.
     pub program_bytes: u64,
 }
 
 impl MemberPlan {
+    /// The same in this arithmetic, with the kernels that go with it.
+    pub fn in_precision(self, precision: Precision, on_gpu: bool) -> Self {
+        let is_f32 = matches!(precision, Precision::Auto | Precision::F32 | Precision::Tf32);
+        let kernels = self.member.kernels.of(&self.member.spec, on_gpu, is_f32);
+        Self { resolved_precision: precision, resolved_kernels: kernels, ..self }
+    }
+
     /// Bytes that its weights take in memory, at most. A program's are there four times while it is loaded: as a file for its digest, as
     /// two copies on their way through tch, and as tensors.
     pub fn weights_bytes(&self) -> u64 {
-        self.member.spec.parameters() * 4 + 4 * self.program_bytes
+        // Of 3 x 3 weights that Winograd's algorithm transforms 9 become 16.
+        let weights = match self.resolved_kernels {
+            KernelSet::Fused | KernelSet::FusedSdpa => self.member.spec.parameters() * 4 * 16 / 9,
+            KernelSet::Auto | KernelSet::Plain | KernelSet::ChannelsLast | KernelSet::FusedContiguous => {
+                self.member.spec.parameters() * 4
+            }
+        };
+        weights + 4 * self.program_bytes
     }
 }
 

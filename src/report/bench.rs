@@ -233,7 +233,16 @@ pub struct RunFigures {
     pub bottleneck: Option<String>,
     /// Of the stages that have one thread whatever the schedule, the one that could do least, and how many million pixels per second: what
     /// limits where there are cores enough.
-    pub slowest_thread: Option<(String, f64)>,
+    pub thread_limit: Option<ThreadLimit>,
+}
+
+/// What a stage of one thread could do.
+#[derive(Debug, Serialize)]
+pub struct ThreadLimit {
+    /// The stage.
+    pub stage: String,
+    /// Million pixels of scenes per second of processor time.
+    pub mpx_per_second: f64,
 }
 
 /// Seconds since the run began.
@@ -309,8 +318,8 @@ impl Figures for RunFigures {
         if let Some(stage) = &self.bottleneck {
             text += &format!("the busiest stage is {stage}\n");
         }
-        if let Some((stage, speed)) = &self.slowest_thread {
-            text += &format!("with cores enough the thread of {stage} limits first, at {speed:.0} Mpx/s\n");
+        if let Some(ThreadLimit { stage, mpx_per_second }) = &self.thread_limit {
+            text += &format!("with cores enough the thread of {stage} limits first, at {mpx_per_second:.0} Mpx/s\n");
         }
         text
     }

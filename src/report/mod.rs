@@ -19,7 +19,7 @@ mod weights;
 
 pub use bench::{
     BenchMachine, BenchReport, DecodeFigures, DecodeRow, EncodeFigures, EncodeRow, Figures, ForwardFigures, ForwardRow,
-    MatmulRate, RunFigures, StageFigures, StartUp,
+    MatmulRate, RunFigures, StageFigures, StartUp, ThreadLimit,
 };
 pub use diagnosis::Diagnosis;
 pub use document::{

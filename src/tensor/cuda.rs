@@ -3,7 +3,7 @@
 //!
 //! The library must be opened before anything asks libtorch about CUDA, because the answer is cached.
 
-use std::ffi::{CStr, c_char, c_int, c_uint};
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::sync::OnceLock;
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_LOCAL, RTLD_NOW, Symbol};
@@ -31,6 +31,35 @@ fn open() -> Result<Library, String> {
     // SAFETY: libtorch_cuda.so belongs to the libtorch that this program is linked with; its initialisers only register kernels.
     let library = unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_GLOBAL) };
     library.map_err(|e| explain(&with_source(&e)))
+}
+
+/// Whether a GPU may round the operands of f32 products to 19 bits, in convolutions and matrix products, of this whole process. libtorch
+/// does so in convolutions unless it is told not to; tch has no word for it.
+///
+/// # Errors
+/// When libtorch lacks the function.
+#[expect(unsafe_code, reason = "functions of libtorch are called")]
+pub fn allow_tf32(allow: bool) -> Result<(), String> {
+    let library = Library::this();
+    let failed = |e: libloading::Error| format!("libtorch has no switch for TF32: {e}");
+    // SAFETY: `at::Context &at::globalContext()` and two of that class's methods, `void (bool)`, as ATen/Context.h of libtorch 2.11 declares
+    // them: a method is a function whose first argument is its object.
+    let (context, convolutions, products) = unsafe {
+        let context: Symbol<unsafe extern "C" fn() -> *mut c_void> =
+            library.get(b"_ZN2at13globalContextEv\0").map_err(failed)?;
+        let convolutions: Symbol<unsafe extern "C" fn(*mut c_void, bool)> =
+            library.get(b"_ZN2at7Context17setAllowTF32CuDNNEb\0").map_err(failed)?;
+        let products: Symbol<unsafe extern "C" fn(*mut c_void, bool)> =
+            library.get(b"_ZN2at7Context18setAllowTF32CuBLASEb\0").map_err(failed)?;
+        (context, convolutions, products)
+    };
+    // SAFETY: the context lives as long as the process.
+    unsafe {
+        let context = context();
+        convolutions(context, allow);
+        products(context, allow);
+    }
+    Ok(())
 }
 
 /// Why there is no CUDA: the usual reason in three words, any other one as the system tells it.
@@ -139,4 +168,14 @@ fn status(function: &str, status: c_int) -> Result<(), String> {
 /// An error of the loader with the system's own words.
 fn with_source(error: &libloading::Error) -> String {
     std::error::Error::source(error).map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn libtorch_has_the_switch_for_tf32() {
+        // Without a GPU nothing follows from it.
+        super::allow_tf32(true).unwrap();
+        super::allow_tf32(false).unwrap();
+    }
 }

@@ -24,7 +24,7 @@ pub use input::{Affine, Crops, InputRule};
 #[cfg(feature = "torch")]
 pub use self::{
     convert::convert,
-    cuda::{device_count, gpu},
+    cuda::{allow_tf32, device_count, gpu},
     normalise::{Normaliser, Raw},
     staging::{Staging, upload},
     timeline::{Mark, Timeline, memory},

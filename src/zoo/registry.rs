@@ -7,6 +7,7 @@ use tch::nn::VarStore;
 
 use crate::weights::layout::{Layout, Plane};
 use crate::zoo::backbone::{self, Extractor};
+use crate::zoo::layers::kernels::{Kernels, Prepared, arranged};
 use crate::zoo::layers::scope::{Purpose, Scope};
 use crate::zoo::models::basnet::BasNet;
 use crate::zoo::models::danet::DaNet;
@@ -18,7 +19,7 @@ use crate::zoo::models::refinenet::RefineNet;
 use crate::zoo::models::scse_unet::ScseUnet;
 use crate::zoo::models::unet::{NaicUnet, SmpUnet};
 use crate::zoo::models::unetpp::{NaicUnetPP, SmpUnetPP};
-use crate::zoo::segmenter::Segmenter;
+use crate::zoo::segmenter::{Segmenter, caught};
 use crate::zoo::spec::{Network, NetworkSpec, Variant};
 
 /// Why a spec names no network that can be built.
@@ -40,6 +41,24 @@ pub struct Built<N: ?Sized> {
     pub layout: Layout,
     /// The network.
     pub network: Box<N>,
+    prepared: Prepared,
+}
+
+impl<N: ?Sized> Built<N> {
+    /// Prepares a network for inference, whose variables have their values, type and device, to be run with `kernels`; those of a network
+    /// that is prepared already stay. From here on the network alone knows its weights: the variables may be empty.
+    ///
+    /// # Errors
+    /// What libtorch says when it refuses, for want of memory for instance.
+    pub fn prepare(&self, kernels: Kernels) -> Result<(), String> {
+        let kernels = self.prepared.get_or_init(|| kernels);
+        let _no_grad = tch::no_grad_guard();
+        caught(|| {
+            for mut weight in self.store.variables().into_values().filter(|v| v.dim() == 4) {
+                weight.set_data(&arranged(&weight, kernels.format));
+            }
+        })
+    }
 }
 
 /// Builds the network that `spec` describes on `device`, for `purpose`. [`super::store`] fills it.
@@ -127,9 +146,11 @@ fn construct<N: ?Sized>(
 ) -> Result<Built<N>, UnknownNetwork> {
     let store = VarStore::new(device);
     let layout = RefCell::default();
-    let network = build(&Scope::root(&store, &layout, purpose));
+    let root = Scope::root(&store, &layout, purpose);
+    let (network, prepared) = (build(&root), root.prepared());
+    drop(root);
     let network = network.map_err(|reason| UnknownNetwork { network: spec.to_string(), reason })?;
-    Ok(Built { store, layout: layout.into_inner(), network })
+    Ok(Built { store, layout: layout.into_inner(), network, prepared })
 }
 
 #[cfg(test)]

@@ -3,15 +3,20 @@
 //! the more of that does not grow with it: 512 pixels a side are a good choice, 256 go faster and err on the high side.
 //!
 //! `cargo run --release --example bench_networks [--side PIXELS] [PART OF A NAME ..]`
+//!
+//! With `--forward ROUNDS` it times forward passes instead, one thread, in CPU time: with plain operations, with channels last, and with these
+//! and fused operations, alternately. `--batch N` takes N images at once.
 #![expect(clippy::print_stdout, reason = "it prints a table")]
 
 use std::error::Error;
 use std::process::Command;
 
+use rustix::time::{ClockId, clock_gettime};
 use swath::zoo::census::census;
+use swath::zoo::layers::kernels::{Kernels, MemoryFormat};
 use swath::zoo::layers::scope::Purpose;
-use swath::zoo::spec::{ARCHITECTURES, Architecture, Backbone, Network, NetworkSpec, SpecTable};
-use swath::zoo::{registry, segmenter};
+use swath::zoo::spec::{ARCHITECTURES, Architecture, Backbone, KernelSet, Network, NetworkSpec, SpecTable};
+use swath::zoo::{registry, seed, segmenter, store};
 use tch::{Device, Kind, Tensor};
 
 /// Side of the image on which memory is measured.
@@ -19,10 +24,11 @@ const SIDE: i64 = 512;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
-    let side = match arguments.iter().position(|a| a == "--side") {
-        Some(at) => arguments.drain(at..at + 2).next_back().ok_or("--side PIXELS")?.parse()?,
-        None => SIDE,
+    let mut number = |flag: &str, usual: i64| match arguments.iter().position(|a| a == flag) {
+        Some(at) if at + 1 < arguments.len() => arguments.drain(at..at + 2).next_back().unwrap_or_default().parse(),
+        _ => Ok(usual),
     };
+    let (side, rounds, batch) = (number("--side", SIDE)?, number("--forward", 0)?, number("--batch", 1)?);
     if let [flag, row] = &arguments[..]
         && flag == "--memory"
     {
@@ -31,8 +37,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     for (idx, spec) in rows().iter().enumerate() {
         let name = format!("{spec} {}", spec.output_stride);
-        if arguments.iter().all(|part| name.contains(part)) {
-            print(idx, spec, side)?;
+        match arguments.iter().all(|part| name.contains(part)) {
+            true if rounds > 0 => forward(spec, [batch, 3, side, side], rounds)?,
+            true => print(idx, spec, side)?,
+            false => {}
         }
     }
     Ok(())
@@ -73,6 +81,60 @@ fn memory(spec: &NetworkSpec, side: i64) -> Result<u64, Box<dyn Error>> {
     let before = status("VmRSS:")?;
     segmenter::run(&*built.network, &input)?;
     Ok(status("VmHWM:")?.saturating_sub(before))
+}
+
+/// Times forward passes of a network with several kernels, and tells how far they are from the plain ones.
+fn forward(spec: &NetworkSpec, shape: [i64; 4], rounds: i64) -> Result<(), Box<dyn Error>> {
+    if spec.network == Network::Backbone {
+        return Ok(());
+    }
+    tch::set_num_threads(1);
+    tch::manual_seed(1);
+    let input = Tensor::randn(shape, (Kind::Float, Device::Cpu));
+    let last = Kernels { format: MemoryFormat::ChannelsLast, ..Kernels::PLAIN };
+    let kernels =
+        [("plain", Kernels::PLAIN), ("channels last", last), ("fused", Kernels::named(KernelSet::Fused, Device::Cpu))];
+    let mut variants = Vec::new();
+    for (name, kernels) in kernels {
+        let built = registry::build(spec, Purpose::Inference, Device::Cpu)?;
+        store::assign(&built.store, &built.layout, |name, shape| seed::fill(1, name, shape, exponent(name)))?;
+        built.prepare(kernels)?;
+        let values = segmenter::run(&*built.network, &input)?.values;
+        variants.push((name, built, values, f64::MAX));
+    }
+    for _ in 0..rounds {
+        for (name, built, values, best) in &mut variants {
+            let before = clock_gettime(ClockId::ThreadCPUTime);
+            let again = segmenter::run(&*built.network, &input)?.values;
+            let taken = clock_gettime(ClockId::ThreadCPUTime) - before;
+            *best = best.min(taken.tv_sec as f64 * 1e3 + taken.tv_nsec as f64 * 1e-6);
+            if !again.equal(values) {
+                println!("{spec}: {name} is not the same each time");
+            }
+        }
+    }
+    let (_, _, plain, base) = &variants[0];
+    for (name, built, values, best) in &variants {
+        let rms = (plain * plain).mean(Kind::Double).sqrt();
+        let error = ((values - plain).abs().max() / rms).double_value(&[]);
+        let agreement =
+            values.argmax(1, false).eq_tensor(&plain.argmax(1, false)).to_kind(Kind::Double).mean(Kind::Double);
+        let single = segmenter::run(&*built.network, &input.narrow(0, 0, 1))?.values;
+        let alone = if single.equal(&values.narrow(0, 0, 1)) { "equal" } else { "not equal" };
+        println!(
+            "{spec}, {shape:?}, {name}: {best:.1} ms, {:.3} of plain; off by {error:.1e} of the r.m.s., same class {:.6}; \
+             alone {alone}",
+            best / base,
+            agreement.double_value(&[])
+        );
+    }
+    Ok(())
+}
+
+/// Smaller weights where outputs are added again and again, so that activations stay in bounds.
+fn exponent(name: &str) -> i32 {
+    let repeated = ["layer", "stage", "block", "encoder", "features", "mflow", "adapt", "resb", "branches"];
+    if repeated.iter().any(|part| name.contains(part)) { -1 } else { 0 }
 }
 
 /// A figure of /proc/self/status in bytes.

@@ -93,7 +93,7 @@ const OWNERS: [(&str, &[&str]); 18] = [
     ("libc", &["process/leave.rs"]),
     ("rustix", &["process/", "app/run/disk.rs"]),
     ("tch", &["infer/torch/", "tensor/", "zoo/"]),
-    ("libloading", &["tensor/cuda.rs", "tensor/timeline.rs"]),
+    ("libloading", &["tensor/cuda.rs", "tensor/timeline.rs", "zoo/layers/onednn.rs"]),
     ("gdal", &["raster/gdal/"]),
     ("tokio", &["lifecycle/"]),
     ("crossbeam_channel", &["flow/"]),
@@ -111,7 +111,8 @@ const OWNERS: [(&str, &[&str]); 18] = [
 ];
 
 /// Every file that has `unsafe` code, and why is written there.
-const UNSAFE: [&str; 4] = ["process/leave.rs", "tensor/cuda.rs", "tensor/staging.rs", "tensor/timeline.rs"];
+const UNSAFE: [&str; 5] =
+    ["process/leave.rs", "tensor/cuda.rs", "tensor/staging.rs", "tensor/timeline.rs", "zoo/layers/onednn.rs"];
 
 /// The sources without their test modules, by path relative to `src`.
 fn sources() -> BTreeMap<String, String> {

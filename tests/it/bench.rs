@@ -76,6 +76,8 @@ fn check_run(figures: &Value, scenes: u64, pixels: u64) {
     assert!(steps.is_sorted() && number(start, "loaded") > 0.0, "{start}");
     let stages: Vec<&str> = figures["stages"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap()).collect();
     assert_eq!(stages, ["read", "tile", "infer", "keep", "average", "stitch", "encode", "commit"]);
+    let cpu = figures["stages"].as_array().unwrap().iter().map(|stage| number(stage, "cpu_seconds")).sum::<f64>();
+    assert!(0.0 < cpu && cpu <= number(figures, "cpu_seconds"), "{figures}");
     let bytes = &figures["bytes_per_pixel"];
     assert!(["file", "png", "zip"].iter().all(|what| number(bytes, what) > 0.0), "{bytes}");
     // One band; a ring around each tile is read and cut again.

@@ -21,7 +21,7 @@ use crate::raster::{MemoryRaster, MemorySource, PixelBuf, PixelType};
 use crate::report::{self as told, BenchReport, Event, ForwardFigures, ForwardRow, MatmulRate};
 use crate::synth::class_table;
 use crate::tiler::{Border, Strategy, Tiling};
-use crate::zoo::spec::{Network, NetworkSpec, SpecTable};
+use crate::zoo::spec::{KernelSet, Network, NetworkSpec, SpecTable};
 
 /// What `swath bench forward` is asked.
 #[derive(Clone, Debug)]
@@ -104,8 +104,16 @@ fn subject(what: &Path) -> Result<Pipeline, Error> {
         std: vec![0.25; bands.len()],
         bands,
     };
-    let member =
-        Member { name, spec, weights: Weights::Seed(1), sha256: None, weight: 1.0, precision: Precision::Auto, input };
+    let member = Member {
+        name,
+        spec,
+        weights: Weights::Seed(1),
+        sha256: None,
+        weight: 1.0,
+        precision: Precision::Auto,
+        kernels: KernelSet::Auto,
+        input,
+    };
     Ok(Pipeline {
         tiling: Tiling { whole_max: 0, strategy: Strategy::Whole, dilation: 0, border: Border::Reflect },
         members: vec![member],
@@ -175,13 +183,13 @@ impl Bench<'_> {
                 BackendKind::Fake | BackendKind::Null => None,
             };
             rates.push(rate);
-            let (device, precision) = (device.to_string(), name(*precision));
+            let (device, precision) = (device.to_string(), precision.name().to_owned());
             figures.matmul.extend(rate.map(|rate| MatmulRate { device, precision, tflops: rate / 1e12 }));
         }
         for member in planned {
             let reference = self.reference(device, &class, &member)?;
             for (precision, rate) in precisions.iter().zip(&rates) {
-                let member = MemberPlan { resolved_precision: *precision, ..member.clone() };
+                let member = member.clone().in_precision(*precision, on_gpu);
                 let plan = self.plan(&class, member)?;
                 let mut opened = self.open(&plan, device)?;
                 for batch in &self.batches {
@@ -204,7 +212,7 @@ impl Bench<'_> {
             // The rows would be compared with themselves.
             return Ok(Passes::default());
         }
-        let plan = self.plan(class, MemberPlan { resolved_precision: Precision::F32, ..member.clone() })?;
+        let plan = self.plan(class, member.clone().in_precision(Precision::F32, device.gpu().is_some()))?;
         let smallest = self.batches.first().copied().unwrap_or(1);
         let mut opened = self.open(&plan, device)?;
         match self.passes(opened.as_mut(), &plan, smallest, 0, INPUTS) {
@@ -311,7 +319,7 @@ impl Bench<'_> {
         let mut row = ForwardRow {
             device: device.to_string(),
             member: member.member.name.clone(),
-            precision: name(member.resolved_precision),
+            precision: member.resolved_precision.name().to_owned(),
             batch,
             ms: None,
             ms_min: None,
@@ -401,11 +409,6 @@ fn schedule(device: DeviceId) -> Schedule {
         memory: u64::MAX >> 8,
         decode: Decode::InProcess,
     }
-}
-
-/// The word that pipelines have for it.
-fn name(precision: Precision) -> String {
-    serde_json::to_value(precision).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// Each row as soon as it is there: a measurement may be cut off.

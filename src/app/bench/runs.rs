@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 use super::scenes::{temporary_folder, write_scenes};
 use super::{interruptible, report};
 use crate::app::Error;
-use crate::app::run::{Assign, Ended, Job, JobRequest, RunOptions, TimeLimits, What, execute, prepare};
+use crate::app::run::{Assign, Ended, JobRequest, RunOptions, TimeLimits, What, execute, prepare, schedule};
 use crate::atomic;
-use crate::config::ByteSize;
+use crate::config::{ByteSize, Pipeline};
 use crate::geom::Size;
 use crate::journal::Checkpoints;
 use crate::lifecycle::machine;
 use crate::plan::{BackendKind, Decode, DeviceId, Plan, ScanOptions};
 use crate::process::{age_of_process, cpu_of_children, cpu_of_process, raise_file_limit};
-use crate::report::{BenchReport, RunFigures, StageFigures, StageLine, StartUp};
+use crate::report::{BenchReport, RunFigures, StageFigures, StageLine, StartUp, ThreadLimit};
 
 /// Where scenes come from.
 #[derive(Clone, Debug)]
@@ -75,10 +75,16 @@ pub fn run(request: &RunRequest) -> Result<BenchReport<RunFigures>, Error> {
     // As for a run: what cannot be raised may be enough.
     raise_file_limit().unwrap_or_default();
     let folder = temporary_folder()?;
-    let inputs = inputs(request, folder.path())?;
+    let wanted = wanted(request, folder.path())?;
+    check(&wanted)?;
+    if let Pixels::Drawn { scenes, size, keep } = &request.pixels {
+        let into = scenes_folder(keep.as_ref(), folder.path());
+        interruptible(|stop| write_scenes(&into, *scenes, *size, stop))?;
+    }
     machine::forget_peak_rss();
     let (begun, used, used_by_children) = (Instant::now(), cpu_of_process(), cpu_of_children());
-    let job = job(request, inputs, folder.path())?;
+    let mut job = prepare(&wanted)?;
+    job.schedule.encoders = request.encoders.unwrap_or(job.schedule.encoders);
     let planned = begun.elapsed();
     let plan = job.planned.plan.clone();
     let devices: Vec<String> = job.schedule.devices.iter().map(ToString::to_string).collect();
@@ -103,46 +109,49 @@ pub fn run(request: &RunRequest) -> Result<BenchReport<RunFigures>, Error> {
     Ok(report(if request.backend == BackendKind::Null { "feed" } else { "pipeline" }, figures))
 }
 
-/// The scenes as a run takes them.
-fn inputs(request: &RunRequest, folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    match &request.pixels {
-        Pixels::Given(inputs) => Ok(inputs.clone()),
-        Pixels::Drawn { scenes, size, keep } => {
-            let into = keep.clone().unwrap_or_else(|| folder.join("scenes"));
-            interruptible(|stop| write_scenes(&into, *scenes, *size, stop))
-        }
-    }
+fn scenes_folder(keep: Option<&PathBuf>, folder: &Path) -> PathBuf {
+    keep.cloned().unwrap_or_else(|| folder.join("scenes"))
 }
 
-fn job(request: &RunRequest, inputs: Vec<PathBuf>, folder: &Path) -> Result<Job, Error> {
+/// The run that is measured. Its scenes may not be drawn yet.
+fn wanted(request: &RunRequest, folder: &Path) -> Result<JobRequest, Error> {
+    let is_feed = request.backend == BackendKind::Null;
     let mut settings = request.settings.clone();
     let file = match &request.pipeline {
         Some(file) => file.clone(),
         None => {
             let file = folder.join("demo.toml");
             atomic::write(&file, DEMO.as_bytes())?;
-            if request.backend == BackendKind::Null {
+            if is_feed {
                 // Masks alone: what the colours of the demonstration cost is not the question.
                 settings.insert(0, "outputs.color=false".to_owned());
             }
             file
         }
     };
+    let inputs = match &request.pixels {
+        Pixels::Given(inputs) => inputs.clone(),
+        Pixels::Drawn { keep, .. } => vec![scenes_folder(keep.as_ref(), folder)],
+    };
     let scan = ScanOptions { inputs, ..ScanOptions::default() };
-    let mut job = prepare(&JobRequest {
+    Ok(JobRequest {
         what: What::Pipeline { file, settings, scan },
         backend: request.backend,
-        devices: request
-            .devices
-            .clone()
-            .or_else(|| (request.backend == BackendKind::Null).then(|| vec![DeviceId::Cpu])),
+        devices: request.devices.clone().or_else(|| is_feed.then(|| vec![DeviceId::Cpu])),
         assign: Assign::default(),
         readers: request.readers,
         memory: request.memory,
         decode: request.decode,
-    })?;
-    job.schedule.encoders = request.encoders.unwrap_or(job.schedule.encoders);
-    Ok(job)
+    })
+}
+
+/// Refuses what can be refused before scenes are drawn, which may take long.
+fn check(wanted: &JobRequest) -> Result<(), Error> {
+    if let What::Pipeline { file, settings, .. } = &wanted.what {
+        let pipeline = Pipeline::load(file, settings)?;
+        schedule(wanted, wanted.backend, &pipeline)?;
+    }
+    Ok(())
 }
 
 fn figures(plan: &Plan, devices: Vec<String>, ended: &Ended) -> RunFigures {
@@ -151,7 +160,9 @@ fn figures(plan: &Plan, devices: Vec<String>, ended: &Ended) -> RunFigures {
     let per_second = |pixels: u64| if totals.seconds > 0.0 { pixels as f64 / 1e6 / totals.seconds } else { 0.0 };
     let stages: Vec<StageFigures> = report.stages.iter().map(|line| stage(line, totals.pixels)).collect();
     let alone = stages.iter().filter(|stage| stage.line.workers == 1 && !SCHEDULED.contains(&stage.line.name.as_str()));
-    let slowest = alone.filter_map(|stage| Some((stage.line.name.clone(), stage.mpx_per_thread?)));
+    let limits = alone.filter_map(|stage| {
+        Some(ThreadLimit { stage: stage.line.name.clone(), mpx_per_second: stage.mpx_per_thread? })
+    });
     RunFigures {
         backend: plan.backend.name(),
         device_busy: busy(*passes, totals.seconds, devices.len()),
@@ -166,7 +177,7 @@ fn figures(plan: &Plan, devices: Vec<String>, ended: &Ended) -> RunFigures {
         bytes_per_pixel: bytes_per_pixel(plan, ended),
         peak_bytes: report.memory.peak_rss,
         reserved_bytes: report.memory.reserved,
-        slowest_thread: slowest.min_by(|(_, a), (_, b)| a.total_cmp(b)),
+        thread_limit: limits.min_by(|a, b| a.mpx_per_second.total_cmp(&b.mpx_per_second)),
         stages,
         bottleneck: report.bottleneck.clone(),
         ..RunFigures::default()

@@ -265,15 +265,36 @@ pub(in crate::app) fn members(
             // Half precision would convert a program's integers as well.
             Precision::Auto if !is_gpu(device_class) || member.spec.script.is_some() => Precision::F32,
             Precision::Auto => Precision::F16,
-            named @ (Precision::F32 | Precision::F16 | Precision::BF16) => named,
+            named @ (Precision::F32 | Precision::Tf32 | Precision::F16 | Precision::BF16) => named,
         };
+        let on_gpu = is_gpu(device_class);
+        suits(resolved_precision, on_gpu).map_err(|why| {
+            Error::Usage(format!("member `{}`: precision = \"{}\" {why}", member.name, resolved_precision.name()))
+        })?;
         let program_bytes = match &member.weights {
             Weights::File(path) if member.spec.script.is_some() => std::fs::metadata(path).map_or(0, |m| m.len()),
             Weights::File(_) | Weights::Seed(_) => 0,
         };
-        Ok(MemberPlan { member: member.clone(), digest, resolved_precision, program_bytes })
+        let resolved_kernels = member.kernels;
+        let planned =
+            MemberPlan { member: member.clone(), digest, resolved_precision, resolved_kernels, program_bytes };
+        Ok(planned.in_precision(resolved_precision, on_gpu))
     };
-    pipeline.members.iter().map(plan).collect()
+    let planned: Vec<MemberPlan> = pipeline.members.iter().map(plan).collect::<Result<_, Error>>()?;
+    let has = |precision| planned.iter().any(|m| m.resolved_precision == precision);
+    if has(Precision::F32) && has(Precision::Tf32) {
+        let text = "some members have precision = \"f32\" and some \"tf32\": libtorch has one switch for all; name one of them";
+        return Err(Error::Usage(text.into()));
+    }
+    Ok(planned)
+}
+
+/// Why a device cannot have an arithmetic.
+fn suits(precision: Precision, on_gpu: bool) -> Result<(), &'static str> {
+    match precision {
+        Precision::Tf32 if !on_gpu => Err("is for GPUs; a CPU has f32"),
+        Precision::Auto | Precision::F32 | Precision::Tf32 | Precision::F16 | Precision::BF16 => Ok(()),
+    }
 }
 
 /// Versions of what can change a byte.

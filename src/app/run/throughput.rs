@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::atomic;
-use crate::plan::{Plan, Schedule};
+use crate::plan::{BackendKind, Plan, Schedule};
 
 /// Megapixels per second through the networks, by what ran where.
 type Speeds = BTreeMap<String, f64>;
@@ -38,9 +38,10 @@ pub(in crate::app) fn recall(plan: &Plan, schedule: &Schedule) -> Option<f64> {
     stored().get(&key(plan, schedule)).copied().filter(|speed| *speed > 0.0)
 }
 
-/// Keeps a measurement. What cannot be kept is not worth an error: the next plan says "unknown".
+/// Keeps a measurement, unless nothing was run. What cannot be kept is not worth an error: the next plan says "unknown".
 pub(in crate::app) fn remember(plan: &Plan, schedule: &Schedule, network_pixels: u64, seconds: f64) {
-    let Some(file) = file().filter(|_| seconds >= SHORTEST_SECONDS) else { return };
+    let says_something = seconds >= SHORTEST_SECONDS && plan.backend != BackendKind::Null;
+    let Some(file) = file().filter(|_| says_something) else { return };
     let mut speeds = stored();
     speeds.insert(key(plan, schedule), network_pixels as f64 / 1e6 / seconds);
     if let Ok(text) = serde_json::to_vec_pretty(&speeds) {

@@ -7,6 +7,7 @@ use crate::infer::DeviceError;
 use crate::infer::engine::{Engine, Input};
 use crate::infer::logits::Logits;
 use crate::plan::{DeviceId, Pass, Plan};
+use crate::tensor::allow_tf32;
 
 /// The networks of one device, by index of the member: those that it holds.
 pub(super) struct Members(Vec<Option<TorchMember>>);
@@ -20,6 +21,11 @@ impl Members {
         let threads = i32::try_from(plan.intra_op_threads).unwrap_or(1);
         // Before the first operation: a thread inside an operation and the workers beside it would fight for the cores.
         tch::set_num_threads(threads);
+        if device.gpu().is_some() {
+            // The whole process's: members of a plan agree on it.
+            let allowed = plan.members.iter().any(|member| member.resolved_precision == Precision::Tf32);
+            allow_tf32(allowed).map_err(|detail| DeviceError::Missing { device, detail })?;
+        }
         let open = |(idx, member)| held.contains(&idx).then(|| TorchMember::open(member, plan, device)).transpose();
         plan.members.iter().enumerate().map(open).collect::<Result<_, _>>().map(Self)
     }

@@ -11,8 +11,9 @@ use crate::infer::failure::{failure, names_device};
 use crate::infer::logits::Logits;
 use crate::plan::{DeviceId, MemberPlan, Plan};
 use crate::tensor::convert;
+use crate::zoo::layers::kernels::Kernels;
 use crate::zoo::layers::scope::Purpose;
-use crate::zoo::registry::{self, Built};
+use crate::zoo::registry;
 use crate::zoo::script::Program;
 use crate::zoo::segmenter::{Segmented, Segmenter, run};
 use crate::zoo::spec::{NetworkSpec, Upsample};
@@ -40,15 +41,17 @@ impl Body {
             let program = Program::load(path, &planned.digest, &member.spec, device, kind);
             return program.map(Self::Program).map_err(|e| explain(&e));
         }
-        let built = registry::build(&member.spec, Purpose::Inference, device);
-        let Built { mut store, layout, network } = built.map_err(|e| e.to_string())?;
+        let mut built = registry::build(&member.spec, Purpose::Inference, device).map_err(|e| e.to_string())?;
         match &member.weights {
-            Weights::File(path) => store::load(&store, &layout, path).map_err(|e| refused(e, &member.spec))?,
-            Weights::Seed(seed) => store::seeded(&store, &layout, *seed).map_err(|e| explain(&e))?,
+            Weights::File(path) => {
+                store::load(&built.store, &built.layout, path).map_err(|e| refused(e, &member.spec))?;
+            }
+            Weights::Seed(seed) => store::seeded(&built.store, &built.layout, *seed).map_err(|e| explain(&e))?,
         }
-        store.freeze();
-        convert(&store, kind(planned.resolved_precision)).map_err(|e| e.to_string())?;
-        Ok(Self::Known { store, network })
+        built.store.freeze();
+        convert(&built.store, kind(planned.resolved_precision)).map_err(|e| e.to_string())?;
+        built.prepare(Kernels::named(planned.resolved_kernels, device))?;
+        Ok(Self::Known { store: built.store, network: built.network })
     }
 
     fn network(&self) -> &dyn Segmenter {
@@ -134,7 +137,7 @@ impl TorchMember {
         if kind(planned) == kind(precision) {
             return work(self);
         }
-        // The stored weights widened: what overflowed was an activation.
+        // The stored weights widened: what overflowed was an activation. Kernels that keep weights of their own have f32 only.
         self.convert(precision)?;
         let outcome = work(self);
         self.convert(planned)?;

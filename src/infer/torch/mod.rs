@@ -34,7 +34,7 @@ fn target(device: DeviceId) -> Device {
 
 fn kind(precision: Precision) -> Kind {
     match precision {
-        Precision::Auto | Precision::F32 => Kind::Float,
+        Precision::Auto | Precision::F32 | Precision::Tf32 => Kind::Float,
         Precision::F16 => Kind::Half,
         Precision::BF16 => Kind::BFloat16,
     }

@@ -59,7 +59,7 @@ impl Probe {
             return Err(failed("it has a seed, no file".to_owned()));
         };
         let built = registry::build(spec, Purpose::Inference, target(device)).map_err(|e| failed(e.to_string()))?;
-        let Built { mut store, layout, network } = built;
+        let Built { mut store, layout, network, .. } = built;
         let values = store::values(&layout, path).map_err(|e| failed(refused(e, spec)))?;
         store.freeze();
         let inputs = InputPlan::new(&planned.member.input, &plan.bands, spec.size_rule(), plan.pipeline.tiling.border);

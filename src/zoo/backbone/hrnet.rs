@@ -193,7 +193,16 @@ impl Module {
                 FuseUpsampling::Nearest => nearest(&conv.forward(xs, train), size),
             },
         });
-        parts.reduce(|sum, part| sum + part).map_or_else(Tensor::default, |mut sum| sum.relu_())
+        // The first addition makes a map of its own: a branch that passes through is read by others too.
+        let sum = parts.enumerate().fold(Tensor::default(), |mut sum, (idx, part)| match idx {
+            0 => part,
+            1 => sum + part,
+            _ => {
+                sum += part;
+                sum
+            }
+        });
+        { sum }.relu_()
     }
 }
 

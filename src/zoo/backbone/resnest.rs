@@ -181,16 +181,16 @@ impl Block {
             // The zeros of the padding count.
             out = out.avg_pool2d([3, 3], [stride, stride], [1, 1], false, true, None::<i64>);
         }
-        let out = self.expand.forward(&out, train);
-        match &self.shortcut {
-            None => (out + xs).relu_(),
-            Some((1, conv)) => (out + conv.forward(xs, train)).relu_(),
+        let shortcut = match &self.shortcut {
+            None => xs.shallow_clone(),
+            Some((1, conv)) => conv.forward(xs, train),
             Some((stride, conv)) => {
                 // Windows that reach over the border average the real pixels only.
                 let pooled = xs.avg_pool2d([*stride; 2], [*stride; 2], [0, 0], true, false, None::<i64>);
-                (out + conv.forward(&pooled, train)).relu_()
+                conv.forward(&pooled, train)
             }
-        }
+        };
+        self.expand.forward_add_relu(&out, &shortcut, train)
     }
 }
 
@@ -222,6 +222,6 @@ impl SplitAttention {
         let whole = (&first + &second).adaptive_avg_pool2d([1, 1]);
         let votes = self.excite.forward(&self.squeeze.forward_relu(&whole, train));
         let votes = votes.view([-1, RADIX, self.width, 1, 1]).softmax(1, None::<Kind>);
-        first * votes.select(1, 0) + second * votes.select(1, 1)
+        (first * votes.select(1, 0)).addcmul_(&second, &votes.select(1, 1))
     }
 }

@@ -186,7 +186,9 @@ impl Stage {
 /// Convolutions around which the input is added to the output.
 #[derive(Debug)]
 pub struct Block {
+    /// All but the last.
     convs: Vec<ConvBn>,
+    last: ConvBn,
     downsample: Option<ConvBn>,
 }
 
@@ -204,43 +206,32 @@ impl Block {
         let point = place.start;
         let spatial = ConvShape { kernel: 3, ..point };
         let inner = place.width * table.group_width / 64 * table.groups;
-        let plan = match table.block {
-            BlockKind::Basic => vec![
-                (input, output, spatial.stride(stride).dilation(dilation)),
-                (output, output, spatial.dilation(dilation)),
-            ],
-            BlockKind::Bottleneck => vec![
-                (input, inner, point),
-                (inner, inner, spatial.stride(stride).dilation(dilation).groups(table.groups)),
-                (inner, output, point),
-            ],
-        };
-        let build = |(idx, (input, output, shape)): (usize, (i64, i64, ConvShape))| {
-            let (conv, norm) = (scope / format!("conv{}", idx + 1), scope / format!("bn{}", idx + 1));
+        let conv = |number: u32, input: i64, output: i64, shape: ConvShape| {
+            let (conv, norm) = (scope / format!("conv{number}"), scope / format!("bn{number}"));
             ConvBn::new(&conv, &norm, input, output, shape)
         };
-        let convs = plan.into_iter().enumerate().map(build).collect();
+        let paced = spatial.stride(stride).dilation(dilation);
+        let (convs, last) = match table.block {
+            BlockKind::Basic => {
+                (vec![conv(1, input, output, paced)], conv(2, output, output, spatial.dilation(dilation)))
+            }
+            BlockKind::Bottleneck => (
+                vec![conv(1, input, inner, point), conv(2, inner, inner, paced.groups(table.groups))],
+                conv(3, inner, output, point),
+            ),
+        };
         let changes = stride != 1 || input != output;
         let downsample =
             changes.then(|| ConvBn::sequential(&(scope / "downsample"), 0, input, output, point.stride(stride)));
-        Self { convs, downsample }
+        Self { convs, last, downsample }
     }
 
-    /// `[N, input, H, W]` to `[N, output, h, w]`.
+    /// `[N, input, H, W]` to `[N, output, h, w]`: the convolutions, ReLU between them, the input added behind the last, ReLU.
     pub fn forward(&self, xs: &Tensor, train: bool) -> Tensor {
-        let residual = self.residual(xs, train);
+        let inner = self.convs.iter().fold(xs.shallow_clone(), |xs, conv| conv.forward_relu(&xs, train));
         match &self.downsample {
-            Some(downsample) => (residual + downsample.forward(xs, train)).relu_(),
-            None => (residual + xs).relu_(),
+            Some(downsample) => self.last.forward_add_relu(&inner, &downsample.forward(xs, train), train),
+            None => self.last.forward_add_relu(&inner, xs, train),
         }
-    }
-
-    /// What is added to the input: the convolutions, ReLU between them and not after the last.
-    fn residual(&self, xs: &Tensor, train: bool) -> Tensor {
-        let mut out = xs.shallow_clone();
-        for (idx, conv) in self.convs.iter().enumerate() {
-            out = if idx + 1 < self.convs.len() { conv.forward_relu(&out, train) } else { conv.forward(&out, train) };
-        }
-        out
     }
 }

@@ -115,7 +115,7 @@ impl Subject {
         let spec = fixture.spec()?;
         let copy = spec.clone();
         let run: Run = if spec.network == Network::Backbone {
-            let Built { store, layout, network } =
+            let Built { store, layout, network, .. } =
                 registry::build_backbone(&spec, purpose).map_err(|e| e.to_string())?;
             fill(fixture, &store, &layout)?;
             Box::new(move |input| {
@@ -128,7 +128,7 @@ impl Subject {
             })
         } else {
             let built = registry::build(&spec, purpose, Device::Cpu).map_err(|e| e.to_string())?;
-            let Built { store, layout, network } = built;
+            let Built { store, layout, network, .. } = built;
             fill(fixture, &store, &layout)?;
             Box::new(move |input| {
                 let _alive = &store;

@@ -3,6 +3,7 @@
 use tch::Tensor;
 
 use super::conv::{ConvBn, ConvShape};
+use super::kernels::arranged_like;
 use super::resize::size_of;
 use super::scope::Scope;
 use super::separable::SeparableConvBn;
@@ -94,7 +95,7 @@ impl Aspp {
             Atrous::Plain(branch) => branch.forward_relu(xs, train),
         }));
         let pooled = self.pool.forward_relu(&xs.adaptive_avg_pool2d([1, 1]), train);
-        let pooled = pooled.expand([-1, -1, height, width], false);
+        let pooled = arranged_like(&pooled.expand([-1, -1, height, width], false), &branches[0]);
         match self.order {
             BranchOrder::PoolLast => branches.push(pooled),
             BranchOrder::PoolFirst => branches.insert(0, pooled),

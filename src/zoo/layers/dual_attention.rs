@@ -4,6 +4,7 @@ use tch::nn::Init;
 use tch::{Kind, Tensor};
 
 use super::conv::{Conv, ConvBn, ConvShape};
+use super::kernels::{AttentionKernel, Prepared, arranged_like, widened};
 use super::resize::size_of;
 use super::scope::Scope;
 use super::trace;
@@ -73,6 +74,7 @@ struct PositionAttention {
     key: Conv,
     value: Conv,
     gamma: Tensor,
+    prepared: Prepared,
 }
 
 impl PositionAttention {
@@ -85,33 +87,47 @@ impl PositionAttention {
             key: conv("key_conv", channels / 8),
             value: conv("value_conv", channels),
             gamma: scope.parameter("gamma", &[1], Init::Const(0.0)),
+            prepared: scope.prepared(),
         }
     }
 
     /// The map of all positions against all others is made some rows at a time: at 1280 x 1280 pixels and stride 8 it would have
-    /// 655 million values.
+    /// 655 million values. It is f32 in every network: what 16 bits hold is soon exceeded.
     fn forward(&self, xs: &Tensor) -> Tensor {
         let [height, width] = size_of(xs);
         let n_positions = height * width;
         let query = self.query.forward(xs).flatten(2, -1).transpose(1, 2);
         let key = self.key.forward(xs).flatten(2, -1);
         let value = self.value.forward(xs).flatten(2, -1).transpose(1, 2).contiguous();
-        let n_images = xs.size()[0];
-        let rows = (MAX_MAP_VALUES / (n_positions * n_images).max(1)).clamp(1, n_positions.max(1));
-        let mut found = Vec::new();
-        let mut begin = 0;
-        while begin < n_positions {
-            let n_rows = rows.min(n_positions - begin);
-            let energy = query.narrow(1, begin, n_rows).matmul(&key);
-            found.push(energy.softmax(-1, None::<Kind>).matmul(&value));
-            begin += n_rows;
-        }
-        let found = Tensor::cat(&found, 1).transpose(1, 2).contiguous();
-        let found = found.view_as(xs);
+        let found = match self.prepared.get().map_or(AttentionKernel::Rows, |kernels| kernels.attention) {
+            AttentionKernel::Rows => by_rows(&query, &key, &value),
+            AttentionKernel::ScaledDotProduct => {
+                let key = key.transpose(1, 2);
+                Tensor::scaled_dot_product_attention(&query, &key, &value, None::<Tensor>, 0.0, false, 1.0, false)
+            }
+        };
+        let found = found.view([-1, height, width, value.size()[2]]).permute([0, 3, 1, 2]);
+        let found = arranged_like(&found, xs);
         // A value of the result costs one row of the map times the values, and its share of that row.
         trace::see(&self.name, &found, n_positions + n_positions * query.size()[2] / value.size()[2]);
         &self.gamma * found + xs
     }
+}
+
+/// softmax(Q K) V, the softmax over the positions of K.
+fn by_rows(query: &Tensor, key: &Tensor, value: &Tensor) -> Tensor {
+    let (n_images, n_positions) = (query.size()[0], query.size()[1]);
+    let (query, key) = (widened(query), widened(key));
+    let rows = (MAX_MAP_VALUES / (n_positions * n_images).max(1)).clamp(1, n_positions.max(1));
+    let mut found = Vec::new();
+    let mut begin = 0;
+    while begin < n_positions {
+        let n_rows = rows.min(n_positions - begin);
+        let energy = query.narrow(1, begin, n_rows).matmul(&key);
+        found.push(energy.softmax(-1, None::<Kind>).to_kind(value.kind()).matmul(value));
+        begin += n_rows;
+    }
+    Tensor::cat(&found, 1)
 }
 
 /// Every channel takes from all others, by how unlike they are: y = gamma softmax(max(X X') - X X') X + x.
@@ -128,9 +144,11 @@ impl ChannelAttention {
 
     fn forward(&self, xs: &Tensor) -> Tensor {
         let flat = xs.flatten(2, -1);
-        let energy = flat.matmul(&flat.transpose(1, 2));
+        // A sum of squares over all positions, which f16 cannot hold and bf16 only in steps of 64 and more.
+        let wide = widened(&flat);
+        let energy = wide.matmul(&wide.transpose(1, 2));
         let energy = energy.amax([-1], true) - energy;
-        let found = energy.softmax(-1, None::<Kind>).matmul(&flat).view_as(xs);
+        let found = energy.softmax(-1, None::<Kind>).to_kind(flat.kind()).matmul(&flat).view_as(xs);
         trace::see(&self.name, &found, 2 * flat.size()[1]);
         &self.gamma * found + xs
     }

@@ -3,6 +3,8 @@
 use tch::{Kind, Tensor};
 
 use super::conv::{ConvBn, ConvShape};
+use super::kernels::{arranged_like, widened};
+use super::resize::size_of;
 use super::scope::Scope;
 use super::trace;
 
@@ -11,11 +13,12 @@ const DROPOUT: f64 = 0.05;
 
 /// One vector per class: the features averaged over the pixels, each weighted by how much of that class it is.
 ///
-/// `features` `[N, C, H, W]`, `logits` `[N, K, H, W]`; the weights are a softmax over the pixels. Returns `[N, C, K, 1]`.
+/// `features` `[N, C, H, W]`, `logits` `[N, K, H, W]`; the weights are a softmax over the pixels. Returns `[N, C, K, 1]`. It computes in f32 in
+/// every network: a pixel's share of tens of thousands is less than f16 can hold, but not nothing.
 pub fn gather(features: &Tensor, logits: &Tensor) -> Tensor {
-    let weights = logits.flatten(2, -1).softmax(2, None::<Kind>);
-    let pixels = features.flatten(2, -1).transpose(1, 2);
-    let gathered = weights.matmul(&pixels).transpose(1, 2).unsqueeze(3);
+    let weights = widened(&logits.flatten(2, -1)).softmax(2, None::<Kind>);
+    let pixels = widened(&features.flatten(2, -1).transpose(1, 2));
+    let gathered = weights.matmul(&pixels).transpose(1, 2).unsqueeze(3).to_kind(features.kind());
     trace::see("ocr_gather_head", &gathered, pixels.size()[1]);
     gathered
 }
@@ -62,12 +65,15 @@ impl ObjectContext {
         let query = both(&self.query, features).transpose(1, 2);
         let key = both(&self.key, classes);
         let value = self.value.forward_relu(classes, train).flatten(2, -1).transpose(1, 2);
+        // Before it is scaled down, a similarity may be more than f16 can hold.
+        let (query, key) = (widened(&query), widened(&key));
         let similarity = query.matmul(&key) * (self.inner as f64).powf(-0.5);
-        let context = similarity.softmax(-1, None::<Kind>).matmul(&value).transpose(1, 2).contiguous();
+        let context = similarity.softmax(-1, None::<Kind>).to_kind(value.kind()).matmul(&value);
         // The similarity of every pixel with every class, and as much again for the sum over the classes.
         trace::see(&self.name, &context, 2 * value.size()[1]);
-        let size = features.size();
-        let context = self.answer.forward_relu(&context.view([size[0], self.inner, size[2], size[3]]), train);
+        let [height, width] = size_of(features);
+        let context = context.view([-1, height, width, self.inner]).permute([0, 3, 1, 2]);
+        let context = self.answer.forward_relu(&arranged_like(&context, features), train);
         let joined = Tensor::cat(&[&context, features], 1);
         self.join.forward_relu(&joined, train).feature_dropout(DROPOUT, train)
     }

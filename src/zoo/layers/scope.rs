@@ -6,6 +6,7 @@ use std::ops::Div;
 use tch::nn::{self, Init};
 use tch::{Device, Kind, Tensor};
 
+use super::kernels::Prepared;
 use crate::weights::layout::{Fold, Layout, Role};
 
 /// What a network is built for.
@@ -28,6 +29,7 @@ pub struct Scope<'a> {
     path: nn::Path<'a>,
     layout: &'a RefCell<Layout>,
     purpose: Purpose,
+    prepared: Prepared,
     /// What is declared here takes part in the network's arithmetic.
     used: bool,
 }
@@ -35,7 +37,12 @@ pub struct Scope<'a> {
 impl<'a> Scope<'a> {
     /// The top of a network whose variables go to `store` and whose names are noted in `layout`.
     pub fn root(store: &'a nn::VarStore, layout: &'a RefCell<Layout>, purpose: Purpose) -> Self {
-        Self { path: store.root(), layout, purpose, used: true }
+        Self { path: store.root(), layout, purpose, prepared: Prepared::default(), used: true }
+    }
+
+    /// What the network will be prepared for.
+    pub fn prepared(&self) -> Prepared {
+        Prepared::clone(&self.prepared)
     }
 
     /// What the network is built for.
@@ -51,13 +58,13 @@ impl<'a> Scope<'a> {
     /// Builds what only training uses. In a network for inference its names are noted and it is dropped again: `None`.
     pub fn training_only<T>(&self, build: impl FnOnce(&Self) -> T) -> Option<T> {
         let used = self.used && self.purpose != Purpose::Inference;
-        let built = build(&Self { path: self.path.clone(), used, ..*self });
+        let built = build(&Self { used, ..self.clone() });
         used.then_some(built)
     }
 
     /// Notes the names of what the reference has and never uses, such as a classifier in front of which its features are taken.
     pub fn never_used<T>(&self, build: impl FnOnce(&Self) -> T) {
-        build(&Self { path: self.path.clone(), used: false, ..*self });
+        build(&Self { used: false, ..self.clone() });
     }
 
     /// A trained tensor.
@@ -131,7 +138,7 @@ impl<'a, T: ToString> Div<T> for &Scope<'a> {
         for level in part.to_string().split('.') {
             path = path / level;
         }
-        Scope { path, layout: self.layout, purpose: self.purpose, used: self.used }
+        Scope { path, layout: self.layout, purpose: self.purpose, prepared: self.prepared(), used: self.used }
     }
 }
 

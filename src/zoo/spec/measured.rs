@@ -228,3 +228,26 @@ const ROWS: &[Row] = &[
     (UnetPP, Smp, Some(ResNet34), 32, 26080639, 3136, 145, 74063, 296252, 1679),
     (UnetPP, Smp, Some(ResNet50), 32, 48987775, 3136, 145, 230292, 921170, 1898),
 ];
+
+#[cfg(test)]
+mod tests {
+    use crate::geom::Size;
+    use crate::zoo::spec::SpecTable;
+
+    /// Counted operation by operation over the reference models in PyTorch: multiply-accumulates at 1280 x 1280, and at 512 x 1024.
+    #[test]
+    fn macs_follow_the_size_also_where_attention_makes_them_grow_with_its_square() {
+        for (name, square, wide) in [
+            ("naic2020/deeplab-resnet101", 553.7, 177.2),
+            ("naic2020/danet-resnet101", 2111.3, 593.5),
+            ("naic2020/deeplab-resnest101", 1681.3, 538.0),
+            ("naic2020/hrnet-ocr-w48", 1013.0, 324.2),
+        ] {
+            let spec = SpecTable::named(name).unwrap().resolve(3, Some(15)).unwrap();
+            for (size, counted) in [(Size::new(1280, 1280), square), (Size::new(512, 1024), wide)] {
+                let macs = spec.macs_at(size).unwrap() / 1e9;
+                assert!((macs / counted - 1.0).abs() < 2e-3, "{name} {size}: {macs} against {counted}");
+            }
+        }
+    }
+}

@@ -4,6 +4,7 @@
 //! [`ARCHITECTURES`] and makes a [`NetworkSpec`] of it, which says everything that decides the graph and the weights.
 
 mod catalogue;
+mod kernels;
 mod measured;
 mod names;
 mod nearest;
@@ -13,6 +14,7 @@ mod table;
 use serde::{Deserialize, Serialize};
 
 pub use catalogue::{ARCHITECTURES, Architecture, Choice, Pixels};
+pub use kernels::KernelSet;
 pub use names::{Attention, Backbone, Network, Upsample, Variant};
 pub(crate) use nearest::alike;
 pub use presets::{Preset, presets};

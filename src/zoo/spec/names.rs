@@ -125,6 +125,13 @@ pub enum Backbone {
     HrNetW48,
 }
 
+impl Backbone {
+    /// Whether it is one of the ResNeSts.
+    pub const fn is_resnest(self) -> bool {
+        matches!(self, Self::ResNeSt50 | Self::ResNeSt101 | Self::ResNeSt200 | Self::ResNeSt269)
+    }
+}
+
 /// Attention in a decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -165,6 +165,8 @@ class Bench:
             line["failed"] = f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}"
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
+            # The compiler counts networks of one class and gives up at the eighth.
+            torch.compiler.reset()
         self.tell(line | {"took_s": round(time.perf_counter() - began, 1)})
 
     def network(self, name: str, precision: str, channels_last: bool) -> torch.nn.Module:
@@ -172,11 +174,13 @@ class Bench:
         return copy.deepcopy(self.built[name]).to(self.options.device, careful.DTYPES[precision], memory_format=layout)
 
     def labels_in_f32(self, name: str) -> torch.Tensor:
-        """True f32: no TF32 in convolutions either."""
+        """What the variants of every precision are compared with."""
         if name not in self.truth:
-            with torch.backends.cudnn.flags(allow_tf32=False):
-                x = careful.Normalise(self.options, "f32")(self.pixels)
-                self.truth[name] = self.network(name, "f32", False)(x).argmax(1)
+            asked, exact = self.options, argparse.Namespace(**vars(self.options) | {"precision": "f32"})
+            careful.prepare(exact)
+            x = careful.Normalise(exact, "f32")(self.pixels)
+            self.truth[name] = self.network(name, "f32", False)(x).argmax(1)
+            careful.prepare(asked)
         return self.truth[name]
 
     def forward(self, name: str, variant: str) -> dict[str, Any]:
@@ -252,7 +256,7 @@ def options() -> argparse.Namespace:
 @torch.inference_mode()
 def main() -> None:
     chosen = options()
-    torch.set_num_threads(chosen.threads)
+    careful.prepare(chosen)
     bench = Bench(chosen)
     bench.tell(bench.head())
     for variant in chosen.variants:

@@ -14,7 +14,7 @@ import peer
 
 def main() -> None:
     options = peer.parser(__doc__).parse_args()
-    torch.set_num_threads(options.threads)
+    careful.prepare(options)
     networks, tiler = careful.members(options), peer.tiler(options)
     mean, std = (np.array(each, np.float32) for each in (options.mean, options.std))
 

@@ -17,7 +17,7 @@ def main() -> None:
     parser = peer.parser(__doc__)
     parser.add_argument("--batch", type=int, default=1, help="windows per forward pass (default: %(default)s)")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    careful.prepare(options)
     networks, tiler = careful.members(options), peer.tiler(options)
     normalise = careful.Normalise(options, options.precision)
 

@@ -3,7 +3,6 @@ import argparse
 import json
 import os
 import pathlib
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -27,7 +26,8 @@ def parser(about: str | None, optional: bool = False) -> argparse.ArgumentParser
     parser.add_argument("--scenes", type=pathlib.Path, required=not optional, help="folder of RGB TIFFs (u8)")
     parser.add_argument("--out", type=pathlib.Path, required=not optional, help="folder for the masks")
     parser.add_argument("--device", default="cpu", help="cpu or cuda:0 (default: %(default)s)")
-    parser.add_argument("--precision", choices=("f32", "f16", "bf16"), default="f32", help="of weights and maps (default: %(default)s)")
+    parser.add_argument("--precision", choices=("f32", "tf32", "f16", "bf16"), default="f32", help="of weights and maps; "
+                        "tf32 is f32 whose products a GPU rounds (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="threads within an operation on a CPU (default: %(default)s)")
     parser.add_argument("--border", choices=("reflect", "zero"), default="reflect", help="what lies outside a scene")
     parser.add_argument("--classes", type=int, default=15)
@@ -78,8 +78,14 @@ def measure(options: argparse.Namespace, segment: Segment) -> dict[str, float]:
         pixels += labels.size
     seconds = time.perf_counter() - began
     told = {"scenes": len(paths), "pixels": pixels, "start_up_s": round(start_up, 2), "seconds": round(seconds, 2)}
-    told |= {"mpx_per_s": round(pixels / seconds / 1e6, 3), "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000}
+    told |= {"mpx_per_s": round(pixels / seconds / 1e6, 3), "peak_rss_mb": peak_rss_mb()}
     return told | gpu_memory()
+
+
+def peak_rss_mb() -> int:
+    """Not `ru_maxrss`, which begins with what the parent held."""
+    status = pathlib.Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 // 1_000_000 for line in status if line.startswith("VmHWM:"))
 
 
 def process_age() -> float:

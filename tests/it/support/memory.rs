@@ -71,6 +71,7 @@ impl Flow {
                 member: member.clone(),
                 digest: format!("seed {seed}"),
                 resolved_precision: Precision::F32,
+                resolved_kernels: member.kernels,
                 program_bytes: 0,
             }
         });
