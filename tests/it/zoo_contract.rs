@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use swath::weights::layout::{Layout, Role};
 use swath::zoo::census::census;
+use swath::zoo::layers::kernels::{AttentionKernel, Kernels, MemoryFormat};
 use swath::zoo::layers::scope::Purpose;
 use swath::zoo::registry::{self, Built};
 use swath::zoo::segmenter::{Segmented, Segmenter, run};
@@ -186,6 +187,30 @@ fn saved_and_folded_weights_compute_the_same() {
         let out = run(&*folded.network, &input).unwrap().values;
         let is_uncertain = matches!(spec.network, Network::RendDaNet | Network::RendUnet);
         assert!(share_off(&out, &expected, 1e-4) <= if is_uncertain { 0.005 } else { 0.0 }, "{spec}");
+    }
+}
+
+#[test]
+fn prepared_networks_compute_the_same_whatever_is_beside_an_image() {
+    let scaled = Kernels { attention: AttentionKernel::ScaledDotProduct, ..Kernels::CPU };
+    let last = Kernels { format: MemoryFormat::ChannelsLast, ..Kernels::PLAIN };
+    for spec in segmenters() {
+        let side = i64::from(spec.size_rule().multiple).max(64);
+        let input = image(2, spec.bands, side, side);
+        let expected = run(&*built(&spec, Purpose::Inference).network, &input).unwrap().values;
+        for kernels in [Kernels::CPU, scaled, last] {
+            let net = built(&spec, Purpose::Inference);
+            net.prepare(kernels);
+            let both = run(&*net.network, &input).unwrap().values;
+            let is_uncertain = matches!(spec.network, Network::RendDaNet | Network::RendUnet);
+            let off = share_off(&both, &expected, 1e-4);
+            assert!(off <= if is_uncertain { 0.005 } else { 0.0 }, "{spec} {kernels:?}: {off}");
+            assert!(both.equal(&run(&*net.network, &input).unwrap().values), "{spec} {kernels:?}: two passes differ");
+            if kernels == Kernels::CPU {
+                let alone = run(&*net.network, &input.narrow(0, 1, 1)).unwrap().values;
+                assert!(alone.equal(&both.narrow(0, 1, 1)), "{spec}: an image depends on the one beside it");
+            }
+        }
     }
 }
 
