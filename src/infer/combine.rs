@@ -194,19 +194,22 @@ impl Rows {
     }
 }
 
-/// Softmax over the classes of each column of a `[class][column]` row.
+/// Softmax over the classes of each column of a `[class][column]` row: row by row, so that columns go side by side.
 fn softmax(row: &mut [f32], width: usize) {
-    for x in 0..width {
-        let column = (x..row.len()).step_by(width);
-        let max = column.clone().fold(f32::NEG_INFINITY, |m, i| m.max(row[i]));
-        let mut total = 0.0;
-        for i in column.clone() {
-            row[i] = (row[i] - max).exp();
-            total += row[i];
+    let width = width.max(1);
+    let mut max = vec![f32::NEG_INFINITY; width];
+    for values in row.chunks_exact(width) {
+        max.iter_mut().zip(values).for_each(|(max, v)| *max = max.max(*v));
+    }
+    let mut total = vec![0.0; width];
+    for values in row.chunks_exact_mut(width) {
+        for ((v, max), total) in values.iter_mut().zip(&max).zip(&mut total) {
+            *v = (*v - max).exp();
+            *total += *v;
         }
-        for i in column {
-            row[i] /= total;
-        }
+    }
+    for values in row.chunks_exact_mut(width) {
+        values.iter_mut().zip(&total).for_each(|(v, total)| *v /= total);
     }
 }
 
@@ -290,6 +293,24 @@ mod tests {
         for rule in [Combine::Logits, Combine::Probabilities] {
             for n in 1..=forwards.len() {
                 check(&forwards[..n], rule, kept);
+            }
+        }
+    }
+
+    #[test]
+    fn softmax_by_rows_has_the_bits_of_softmax_by_columns() {
+        let l = logits(6, 7, Size::new(5, 3), Size::new(5, 3), None);
+        let width = l.size.len();
+        let mut rows: Vec<f32> = l.values.iter().map(|v| v / 20.0).collect();
+        let columns = rows.clone();
+        softmax(&mut rows, width);
+        for x in 0..width {
+            let column: Vec<f32> = (0..7).map(|class| columns[class * width + x]).collect();
+            let max = column.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let powers: Vec<f32> = column.iter().map(|v| (v - max).exp()).collect();
+            let total = powers.iter().fold(0.0, |sum, v| sum + v);
+            for (class, power) in powers.iter().enumerate() {
+                assert_eq!(rows[class * width + x].to_bits(), (power / total).to_bits());
             }
         }
     }

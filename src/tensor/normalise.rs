@@ -117,7 +117,7 @@ impl Normaliser {
         let (scale, offset) = self.affine(rule, raw.dtype)?;
         let [_, n_bands, rows, columns] = raw.shape;
         let rule = &self.rules[rule];
-        if !rule.planes.iter().copied().eq(0..n_bands as usize) {
+        if !rule.planes.iter().map(|plane| *plane as i64).eq(0..n_bands) {
             let planes: Vec<i64> = rule.planes.iter().map(|plane| *plane as i64).collect();
             let planes: Vec<Tensor> = planes.iter().map(|at| values.f_narrow(1, *at, 1)).collect::<Result<_, _>>()?;
             values = Tensor::f_cat(&planes, 1)?;

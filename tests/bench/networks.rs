@@ -4,8 +4,8 @@
 //!
 //! `cargo run --release --example bench_networks [--side PIXELS] [PART OF A NAME ..]`
 //!
-//! With `--forward ROUNDS` it times forward passes instead, one thread, in CPU time: with plain operations, with channels last, and with these
-//! and fused operations, alternately. `--batch N` takes N images at once.
+//! With `--forward ROUNDS` it times forward passes instead, one thread, in CPU time: with plain operations, with channels last, with these
+//! and fused operations, and with these and Winograd's algorithm, alternately. `--batch N` takes N images at once.
 #![expect(clippy::print_stdout, reason = "it prints a table")]
 
 use std::error::Error;
@@ -92,8 +92,13 @@ fn forward(spec: &NetworkSpec, shape: [i64; 4], rounds: i64) -> Result<(), Box<d
     tch::manual_seed(1);
     let input = Tensor::randn(shape, (Kind::Float, Device::Cpu));
     let last = Kernels { format: MemoryFormat::ChannelsLast, ..Kernels::PLAIN };
-    let kernels =
-        [("plain", Kernels::PLAIN), ("channels last", last), ("fused", Kernels::named(KernelSet::Fused, Device::Cpu))];
+    let fused = Kernels { fused: true, ..last };
+    let kernels = [
+        ("plain", Kernels::PLAIN),
+        ("channels last", last),
+        ("fused", fused),
+        ("winograd", Kernels::named(KernelSet::Fused, Device::Cpu)),
+    ];
     let mut variants = Vec::new();
     for (name, kernels) in kernels {
         let built = registry::build(spec, Purpose::Inference, Device::Cpu)?;

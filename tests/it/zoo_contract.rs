@@ -8,10 +8,13 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use swath::weights::layout::{Layout, Role};
 use swath::zoo::census::census;
+use swath::zoo::layers::kernels::{Kernels, MemoryFormat};
 use swath::zoo::layers::scope::Purpose;
 use swath::zoo::registry::{self, Built};
 use swath::zoo::segmenter::{Segmented, Segmenter, run};
-use swath::zoo::spec::{ARCHITECTURES, Architecture, Attention, Backbone, Choice, Network, NetworkSpec, SpecTable};
+use swath::zoo::spec::{
+    ARCHITECTURES, Architecture, Attention, Backbone, Choice, KernelSet, Network, NetworkSpec, SpecTable,
+};
 use swath::zoo::{seed, store};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
@@ -186,6 +189,31 @@ fn saved_and_folded_weights_compute_the_same() {
         let out = run(&*folded.network, &input).unwrap().values;
         let is_uncertain = matches!(spec.network, Network::RendDaNet | Network::RendUnet);
         assert!(share_off(&out, &expected, 1e-4) <= if is_uncertain { 0.005 } else { 0.0 }, "{spec}");
+    }
+}
+
+#[test]
+fn prepared_networks_compute_the_same_whatever_is_beside_an_image() {
+    let fused = Kernels::named(KernelSet::Fused, Device::Cpu);
+    let scaled = Kernels::named(KernelSet::FusedSdpa, Device::Cpu);
+    let last = Kernels { format: MemoryFormat::ChannelsLast, ..Kernels::PLAIN };
+    for spec in segmenters() {
+        let side = i64::from(spec.size_rule().multiple).max(64);
+        let input = image(2, spec.bands, side, side);
+        let expected = run(&*built(&spec, Purpose::Inference).network, &input).unwrap().values;
+        for kernels in [fused, scaled, last] {
+            let net = built(&spec, Purpose::Inference);
+            net.prepare(kernels).unwrap();
+            let both = run(&*net.network, &input).unwrap().values;
+            let is_uncertain = matches!(spec.network, Network::RendDaNet | Network::RendUnet);
+            let off = share_off(&both, &expected, 1e-4);
+            assert!(off <= if is_uncertain { 0.005 } else { 0.0 }, "{spec} {kernels:?}: {off}");
+            assert!(both.equal(&run(&*net.network, &input).unwrap().values), "{spec} {kernels:?}: two passes differ");
+            if kernels == fused {
+                let alone = run(&*net.network, &input.narrow(0, 1, 1)).unwrap().values;
+                assert!(alone.equal(&both.narrow(0, 1, 1)), "{spec}: an image depends on the one beside it");
+            }
+        }
     }
 }
 

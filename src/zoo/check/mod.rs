@@ -21,13 +21,13 @@ pub use trace::{Divergence, first_divergence};
 use self::fixture::Fixture;
 use self::outputs::Outputs;
 use self::tolerance::Tolerance;
+use super::layers::kernels::Kernels;
 use super::layers::scope::Purpose;
 use super::registry::{self, Built};
 use super::segmenter;
-use super::spec::{Network, NetworkSpec};
+use super::spec::{KernelSet, Network, NetworkSpec};
 use super::store;
 use crate::weights::compare_shapes;
-use crate::weights::layout::Layout;
 
 /// What came of a fixture.
 #[derive(Clone, Debug)]
@@ -115,24 +115,19 @@ impl Subject {
         let spec = fixture.spec()?;
         let copy = spec.clone();
         let run: Run = if spec.network == Network::Backbone {
-            let Built { store, layout, network, .. } =
-                registry::build_backbone(&spec, purpose).map_err(|e| e.to_string())?;
-            fill(fixture, &store, &layout)?;
+            let built = registry::build_backbone(&spec, purpose).map_err(|e| e.to_string())?;
+            fill(fixture, &built, purpose)?;
             Box::new(move |input| {
                 let _no_grad = tch::no_grad_guard();
-                // The store keeps the variables alive.
-                let _alive = &store;
-                let features = network.features(input, false);
-                let logits = network.classify(&features);
+                let features = built.network.features(input, false);
+                let logits = built.network.classify(&features);
                 Ok(Outputs::of_backbone(features, logits))
             })
         } else {
             let built = registry::build(&spec, purpose, Device::Cpu).map_err(|e| e.to_string())?;
-            let Built { store, layout, network, .. } = built;
-            fill(fixture, &store, &layout)?;
+            fill(fixture, &built, purpose)?;
             Box::new(move |input| {
-                let _alive = &store;
-                let out = segmenter::run(&*network, input).map_err(|e| e.to_string())?;
+                let out = segmenter::run(&*built.network, input).map_err(|e| e.to_string())?;
                 Ok(Outputs::of_segmenter(&copy, out))
             })
         };
@@ -140,15 +135,19 @@ impl Subject {
     }
 }
 
-/// Compares names and shapes with the fixture's and sets every variable by the rule.
-fn fill(fixture: &Fixture, store: &tch::nn::VarStore, layout: &Layout) -> Result<(), String> {
-    let mismatches = compare_shapes(&layout.shapes(), &fixture.shapes());
+/// Compares names and shapes with the fixture's and sets every variable by the rule. A network for inference is prepared as it runs.
+fn fill<N: ?Sized>(fixture: &Fixture, built: &Built<N>, purpose: Purpose) -> Result<(), String> {
+    let mismatches = compare_shapes(&built.layout.shapes(), &fixture.shapes());
     if let Some(first) = mismatches.first() {
         return Err(format!("{} names or shapes of weights differ, the first: {first}", mismatches.len()));
     }
-    let seed = fixture.seed();
-    store::assign(store, layout, |name, shape| crate::zoo::seed::fill(seed, name, shape, fixture.exponent(name)))
-        .map_err(|e| e.to_string())
+    let values =
+        |name: &str, shape: &[usize]| crate::zoo::seed::fill(fixture.seed(), name, shape, fixture.exponent(name));
+    store::assign(&built.store, &built.layout, values).map_err(|e| e.to_string())?;
+    if purpose == Purpose::Inference {
+        built.prepare(Kernels::named(KernelSet::Fused, Device::Cpu))?;
+    }
+    Ok(())
 }
 
 fn compare(fixture: &Fixture, purpose: Purpose) -> Result<Worst, String> {

@@ -153,3 +153,58 @@ impl ChannelAttention {
         &self.gamma * found + xs
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use tch::Device;
+    use tch::nn::VarStore;
+
+    use super::*;
+    use crate::zoo::layers::scope::Purpose;
+
+    /// Features of one sign whose products exceed what f16 holds.
+    fn large(kind: Kind) -> Tensor {
+        (Tensor::rand([1, 16, 30], (Kind::Float, Device::Cpu)) * 100.0 + 50.0).to_kind(kind)
+    }
+
+    fn is_finite(xs: &Tensor) -> bool {
+        xs.isfinite().all().int64_value(&[]) == 1
+    }
+
+    #[test]
+    fn energies_beyond_16_bits_leave_attention_finite_and_right() {
+        tch::manual_seed(3);
+        let (store, layout) = (VarStore::new(Device::Cpu), RefCell::default());
+        let channel = ChannelAttention::new(&Scope::root(&store, &layout, Purpose::Training));
+        let _no_grad = tch::no_grad_guard();
+        for kind in [Kind::Half, Kind::BFloat16] {
+            let (query, key, value) = (large(kind).transpose(1, 2), large(kind), large(kind).transpose(1, 2));
+            let both = |kind: Kind| {
+                channel.gamma.shallow_clone().set_data(&Tensor::ones([1], (kind, Device::Cpu)));
+                let [query, key, value] = [&query, &key, &value].map(|xs| xs.to_kind(kind));
+                [by_rows(&query, &key, &value), channel.forward(&key.view([1, 16, 6, 5]))]
+            };
+            for (narrow, expected) in both(kind).into_iter().zip(both(Kind::Float)) {
+                assert_eq!(narrow.kind(), kind);
+                assert!(is_finite(&narrow), "{kind:?}");
+                let error = (narrow.to_kind(Kind::Float) - &expected).abs().max() / expected.abs().max();
+                assert!(error.double_value(&[]) < if kind == Kind::Half { 2e-3 } else { 2e-2 }, "{kind:?}: {error}");
+            }
+        }
+        // What the plain form makes of them.
+        let flat = large(Kind::Half);
+        assert!(!is_finite(&flat.matmul(&flat.transpose(1, 2))));
+    }
+
+    #[test]
+    fn scaled_dot_products_find_what_rows_do() {
+        let options = (Kind::Float, Device::Cpu);
+        let [query, key] = [(); 2].map(|()| Tensor::randn([2, 40, 8], options));
+        let value = Tensor::randn([2, 40, 16], options);
+        let rows = by_rows(&query, &key.transpose(1, 2), &value);
+        let scaled = Tensor::scaled_dot_product_attention(&query, &key, &value, None::<Tensor>, 0.0, false, 1.0, false);
+        assert!(rows.allclose(&scaled, 1e-4, 1e-5, false));
+    }
+}

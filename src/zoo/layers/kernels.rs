@@ -107,3 +107,21 @@ fn sizes(xs: &Tensor) -> (i64, i64, i64, i64) {
         _ => (0, 0, 0, 0),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phases_join_to_the_map_and_dilation_is_none_among_them() {
+        let options = (Kind::Float, Device::Cpu);
+        for (n, [height, width]) in [(2, [6, 4]), (3, [7, 8]), (4, [3, 5])] {
+            let xs = Tensor::randn([2, 3, height, width], options);
+            assert!(from_phases(&phases(&xs, n), n, [height, width]).equal(&xs));
+            let weight = Tensor::randn([4, 3, 3, 3], options);
+            let dilated = xs.conv2d(&weight, None::<Tensor>, [1, 1], [n, n], [n, n], 1);
+            let plain = phases(&xs, n).conv2d(&weight, None::<Tensor>, [1, 1], [1, 1], [1, 1], 1);
+            assert!(from_phases(&plain, n, [height, width]).allclose(&dilated, 1e-4, 1e-5, false));
+        }
+    }
+}

@@ -14,6 +14,7 @@ pub mod resize;
 pub mod scope;
 pub mod scse;
 pub mod separable;
+mod shape;
 pub mod smp_decoder;
 pub mod trace;
 mod winograd;

@@ -78,3 +78,25 @@ impl ObjectContext {
         self.join.forward_relu(&joined, train).feature_dropout(DROPOUT, train)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+
+    #[test]
+    fn shares_of_very_many_pixels_do_not_vanish_in_f16() {
+        // 40 000 pixels that count alike, each with less than f16 can tell from nothing beside one that counts as much as 700 of them.
+        let logits = Tensor::zeros([1, 1, 200, 200], (Kind::Half, Device::Cpu));
+        drop(logits.select(3, 0).select(2, 0).fill_(6.55));
+        let features = Tensor::full([1, 8, 200, 200], 3.0, (Kind::Half, Device::Cpu));
+        let gathered = gather(&features, &logits);
+        assert_eq!(gathered.kind(), Kind::Half);
+        let off = (gathered.to_kind(Kind::Float) - 3.0).abs().max().double_value(&[]);
+        assert!(off < 0.003, "{off}");
+        let weights = logits.flatten(2, -1).softmax(2, None::<Kind>).to_kind(Kind::Float);
+        let lost = (weights.sum(Kind::Float) - 1.0).abs().double_value(&[]);
+        assert!(lost > 1e-3, "the plain form is as good: {lost}");
+    }
+}

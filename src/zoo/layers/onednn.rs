@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use libloading::os::unix::Library;
 use tch::{Kind, Tensor};
 
-use super::conv::{Activation, ConvShape};
+use super::shape::{Activation, ConvShape};
 
 /// An `at::Tensor *`, which is what tch holds too.
 type Handle = *mut c_void;

@@ -5,8 +5,8 @@
 
 use tch::{Kind, Tensor};
 
-use super::conv::Activation;
 use super::resize::size_of;
+use super::shape::Activation;
 
 /// Tiles of 2 x 2 outputs that are computed together, about. Of 32 to 4096, 128 to 256 were fastest from 96 channels on.
 const TILES: i64 = 256;
@@ -27,7 +27,7 @@ impl Winograd {
         let g = [1.0, 0.0, 0.0, 0.5, 0.5, 0.5, 0.5, -0.5, 0.5, 0.0, 0.0, 1.0_f64];
         let g = Tensor::from_slice(&g).view([4, 3]);
         let weights = Tensor::empty([16, inputs, outputs], (weight.kind(), weight.device()));
-        for begin in (0..outputs).step_by(OUTPUTS as usize) {
+        for begin in steps(0, outputs, OUTPUTS) {
             let n = OUTPUTS.min(outputs - begin);
             let part = weight.narrow(0, begin, n).to_kind(Kind::Double).reshape([n * inputs, 3, 3]);
             let part = g.matmul(&part).matmul(&g.transpose(0, 1)).view([n, inputs, 16]);
@@ -45,16 +45,16 @@ impl Winograd {
         let out = Tensor::empty([images, 2 * rows, 2 * columns, outputs], (xs.kind(), xs.device()));
         let n_images = (TILES / (rows * columns)).clamp(1, together);
         let n_rows = (TILES / columns).clamp(1, rows);
-        for image in (0..images).step_by(together as usize) {
-            for first in (image..image + together).step_by(n_images as usize) {
+        for image in steps(0, images, together) {
+            for first in steps(image, image + together, n_images) {
                 let count = n_images.min(image + together - first);
                 let (xs, out) = (xs.narrow(0, first, count), out.narrow(0, first, count));
-                for row in (0..rows).step_by(n_rows as usize) {
+                for row in steps(0, rows, n_rows) {
                     let n_rows = n_rows.min(rows - row);
                     let products = self.products(&strip(&xs, row, n_rows), n_rows, columns);
                     if let Some(bias) = bias {
                         // This product alone enters all four outputs, once.
-                        let _ = products.select(0, 1).select(0, 1).g_add_(bias);
+                        drop(products.select(0, 1).select(0, 1).g_add_(bias));
                     }
                     finish(&products, &out.narrow(1, 2 * row, 2 * n_rows), activation);
                 }
@@ -75,10 +75,10 @@ impl Winograd {
             let column = |x: i64| line.slice(2, x, x + 2 * columns - 1, 2);
             let place = |x: i64| transformed.select(0, y as i64).select(0, x);
             let [a, b, c, d] = [column(0), column(1), column(2), column(3)];
-            let _ = a.sub_out(&place(0), &c);
-            let _ = b.add_out(&place(1), &c);
-            let _ = c.sub_out(&place(2), &b);
-            let _ = b.sub_out(&place(3), &d);
+            drop(a.sub_out(&place(0), &c));
+            drop(b.add_out(&place(1), &c));
+            drop(c.sub_out(&place(2), &b));
+            drop(b.sub_out(&place(3), &d));
         }
         let transformed = transformed.view([16, tiles, channels]);
         let outputs = self.weights.size()[2];
@@ -87,10 +87,15 @@ impl Winograd {
         for group in 0..self.groups {
             let weights = self.weights.narrow(2, group * n_out, n_out);
             let input = transformed.narrow(2, group * n_in, n_in);
-            let _ = input.bmm_out(&products.narrow(2, group * n_out, n_out), &weights);
+            drop(input.bmm_out(&products.narrow(2, group * n_out, n_out), &weights));
         }
         products.view([4, 4, images, rows, columns, outputs])
     }
+}
+
+/// Positions from `begin` to before `end`, `step` apart.
+fn steps(begin: i64, end: i64, step: i64) -> impl Iterator<Item = i64> {
+    std::iter::successors(Some(begin), move |at| Some(at + step)).take_while(move |at| *at < end)
 }
 
 /// The rows that `n_rows` rows of tiles from `row` on read, with a border of zeros where the map ends.
