@@ -19,6 +19,7 @@ mod networks;
 mod output_drift;
 mod plan;
 mod replace;
+mod report;
 mod run;
 mod standing;
 mod synth;
@@ -35,6 +36,7 @@ pub use networks::{check_models, export_model, show_model, start_model};
 pub use output_drift::compress_measured;
 pub use plan::{PlanOptions, plan};
 pub use replace::Output;
+pub use report::report;
 pub use run::{
     Assign, Ended, Goal, Job, JobRequest, Origin, PartialArchive, Parts, Reuse, RunOptions, Running, StageName,
     TimeLimits, What, execute, prepare, run, schedule, wire, wire_tiles,

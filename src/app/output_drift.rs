@@ -166,7 +166,7 @@ fn check_memory(plan: &Plan, n_tiles: usize) -> Result<(), Error> {
 /// The chosen tiles, through the stages of a run.
 fn read(plan: &Plan, source: &Arc<dyn OpenSource>, chosen: &[(usize, usize)]) -> Result<Vec<RawBatch>, Error> {
     let nothing = PriorResults::nothing(plan, Checkpoints::of(Path::new("")));
-    let scenes = Scenes::new(Arc::new(plan.clone()), Arc::clone(source), Vec::new(), BTreeSet::new());
+    let scenes = Scenes::new(Arc::new(plan.clone()), Arc::clone(source), Vec::new(), BTreeSet::new(), 0);
     let board = Board::new(scenes, Concessions::default(), nothing);
     let mut units: Vec<usize> = chosen.iter().map(|(unit, _)| *unit).collect();
     units.dedup();

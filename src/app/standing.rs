@@ -18,7 +18,7 @@ pub use crate::report::{Standing, Verified};
 use crate::words::{count, format_bytes};
 
 /// Looks at a run directory: nothing is written, so that it may be a folder without the right to write.
-fn look(dir: &Path) -> Result<(Journal, State), Error> {
+pub(super) fn look(dir: &Path) -> Result<(Journal, State), Error> {
     let journal = Journal::open_read_only(dir)?;
     let journal =
         journal.ok_or_else(|| Error::Usage(format!("`{}` is no run directory: it has no run.db", dir.display())))?;

@@ -46,6 +46,8 @@ pub(super) enum Command {
     Eval(EvalArgs),
     /// Show what a run directory holds: scenes done, failed and outstanding, checkpoints.
     Status(DirArgs),
+    /// Tell what the last run into a run directory did, from its journal and its plan.
+    Report(DirArgs),
     /// Read every recorded file of a run directory again and compare it with its digest.
     Verify(DirArgs),
     /// Run the last command of a run directory again: scenes that failed or are outstanding are done, the others stay as they are.

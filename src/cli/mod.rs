@@ -23,7 +23,7 @@ use crate::exit::ExitCode;
 use crate::flow::panic_message;
 use crate::lifecycle::{self, SupervisorLink};
 use crate::report::{self, CheckRow, Detail, Event, Page, PrintError, ProgressForm, RunReport, Show};
-use args::{Arguments, Command, ModelsCommand, ResumeArgs, RunArgs, TalkArgs, WeightsCommand};
+use args::{Arguments, Command, GcArgs, ModelsCommand, ResumeArgs, RunArgs, TalkArgs, WeightsCommand};
 #[cfg(not(feature = "torch"))]
 use no_networks as networks;
 
@@ -138,6 +138,12 @@ fn command(asked: Command, arguments: &[OsString], supervisor: SupervisorLink) -
             show(&standing, args.json, standing.text())?;
             Ok(ExitCode::Done)
         }
+        Command::Report(args) => {
+            let report = app::report(&args.dir)?;
+            let dir = args.dir.display().to_string();
+            show(&report, args.json, report::summary(&report, &dir, Detail::Normal, Page::of_stdout()))?;
+            Ok(ExitCode::Done)
+        }
         Command::Verify(args) => {
             let verified = app::verify(&args.dir)?;
             show(&verified, args.json, verified.text())?;
@@ -147,19 +153,22 @@ fn command(asked: Command, arguments: &[OsString], supervisor: SupervisorLink) -
         Command::Weights(command) => weights(command),
         Command::Bench(command) => bench::bench(command),
         Command::Resume(args) => again(&args.dir, args.talk, supervisor),
-        Command::Gc(args) => {
-            // Looking up the command changes the folder that relative paths are relative to.
-            let dir = std::path::absolute(&args.dir).unwrap_or(args.dir);
-            if args.outputs {
-                report::print(&app::collect_old_outputs(&dir)?)?;
-                return Ok(ExitCode::Done);
-            }
-            let last = if args.all { None } else { Some(recorded(&dir)?) };
-            let keep = last.map(|last| resolve::job(&last.job, Some(&last.out))).transpose()?;
-            report::print(&app::collect_garbage(&dir, keep.as_ref())?)?;
-            Ok(ExitCode::Done)
-        }
+        Command::Gc(args) => gc(args),
     }
+}
+
+fn gc(args: GcArgs) -> Result<ExitCode, app::Error> {
+    // Looking up the command changes the folder that relative paths are relative to.
+    let dir = std::path::absolute(&args.dir).unwrap_or(args.dir);
+    let removed = if args.outputs {
+        app::collect_old_outputs(&dir)?
+    } else {
+        let last = if args.all { None } else { Some(recorded(&dir)?) };
+        let keep = last.map(|last| resolve::job(&last.job, Some(&last.out))).transpose()?;
+        app::collect_garbage(&dir, keep.as_ref())?
+    };
+    report::print(&removed)?;
+    Ok(ExitCode::Done)
 }
 
 fn models(command: ModelsCommand) -> Result<ExitCode, app::Error> {

@@ -16,7 +16,7 @@ pub enum Record {
     Artefact(ArtefactRecord),
     /// The archive is made.
     Archive(ArchiveRecord),
-    /// A run has begun.
+    /// A run has begun, or the one of this number has ended.
     Run(RunRecord),
     /// A run gives something up against its plan, from here on.
     Concession(ConcessionRecord),
@@ -43,6 +43,8 @@ pub struct SceneRecord {
     pub name: String,
     /// Whether these are all that its run was to make: then the scene is done. Otherwise the others are still to be made.
     pub complete: bool,
+    /// The run that made the last of them.
+    pub attempt: u64,
     /// Its outputs.
     pub outputs: Vec<OutputRecord>,
     /// What was found out on the way.
@@ -87,6 +89,12 @@ pub struct FailureRecord {
     pub file: String,
     /// The stage that noticed.
     pub stage: String,
+    /// The unit that it was about, where it was one.
+    #[serde(default)]
+    pub unit: Option<u32>,
+    /// The run that it failed in; 0 where it was left out of a plan that no run has begun with.
+    #[serde(default)]
+    pub attempt: u64,
     /// Why.
     pub cause: String,
 }
@@ -131,11 +139,15 @@ pub struct ArchiveRecord {
     pub file: FileRecord,
     /// Number of entries.
     pub entries: u64,
+    /// The value of the masks that stand for scenes without one, where these are not left out.
+    pub blank: Option<u16>,
 }
 
-/// A run that has begun: enough to begin it again.
+/// A run that has begun, or ended: enough to begin it again, and to report what it did.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
+    /// Its number among the runs of its directory, from 1.
+    pub attempt: u64,
     /// SHA-256 of its plan.
     pub plan: String,
     /// Version of swath.
@@ -152,6 +164,8 @@ pub struct RunRecord {
     pub folder: String,
     /// The command's arguments, without the program; empty where it was not started by one.
     pub arguments: Vec<String>,
+    /// What its report says beside what the plan and the records of scenes tell.
+    pub report: serde_json::Value,
 }
 
 /// What a run gives up against its plan.

@@ -22,7 +22,7 @@ use look::View;
 pub const JOURNAL_FILE: &str = "run.db";
 
 /// Version of the tables. Another one is refused; the content of the records is versioned by their keys.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// Another process may hold the file for a moment: `swath status` beside a run.
 const BUSY: Duration = Duration::from_secs(10);
@@ -91,7 +91,7 @@ pub struct State {
     pub artefacts: BTreeMap<String, FileRecord>,
     /// The archive.
     pub archive: Option<ArchiveRecord>,
-    /// The run that began last.
+    /// The run that began last, as it began or ended.
     pub run: Option<RunRecord>,
     /// What was given up against this plan or that, in order.
     pub concessions: Vec<ConcessionRecord>,
@@ -356,7 +356,10 @@ fn put(transaction: &Transaction<'_>, record: &Record) -> rusqlite::Result<()> {
             let query = "INSERT OR REPLACE INTO archive (id, record) VALUES (1, ?1)";
             transaction.execute(query, [json(archive)?]).map(|_| ())
         }
-        Record::Run(run) => insert(transaction, "run", run),
+        Record::Run(run) => {
+            let query = "INSERT OR REPLACE INTO run (id, record) VALUES (?1, ?2)";
+            transaction.execute(query, params![signed(run.attempt), json(run)?]).map(|_| ())
+        }
         Record::Concession(concession) => insert(transaction, "concession", concession),
         Record::DeviceFault(fault) => insert(transaction, "device_fault", fault),
     }
@@ -421,6 +424,7 @@ mod tests {
         Record::Scene(SceneRecord {
             name: name.into(),
             complete: true,
+            attempt: 1,
             outputs: vec![OutputRecord { kind: "masks".into(), key: key(name), files: vec![file("masks/a.png")] }],
             facts: SceneFacts::default(),
         })
@@ -428,7 +432,8 @@ mod tests {
 
     fn failure(name: &str) -> Record {
         let text = || "x".to_owned();
-        Record::Failure(FailureRecord { name: name.into(), file: text(), stage: text(), cause: text() })
+        let (name, unit, attempt) = (name.into(), Some(3), 1);
+        Record::Failure(FailureRecord { name, file: text(), stage: text(), unit, attempt, cause: text() })
     }
 
     #[test]

@@ -18,6 +18,11 @@ impl OutputLayout {
         self.dir.join("submit.zip")
     }
 
+    /// The plan of the last run.
+    pub fn plan(&self) -> PathBuf {
+        self.dir.join("plan.jsonl")
+    }
+
     /// The report.
     pub fn report(&self) -> PathBuf {
         self.dir.join("report.json")

@@ -139,7 +139,9 @@ fn pass(plan: &Plan, pass: Pass) -> StageKey {
     let member = member(plan, &plan.members[pass.member]);
     match pass.view {
         View::Identity => member,
-        view => KeyHasher::new("view").key(&member).text(view.name()).finish(),
+        view @ (View::Hflip | View::Vflip | View::Rot90 | View::Rot180 | View::Rot270) => {
+            KeyHasher::new("view").key(&member).text(view.name()).finish()
+        }
     }
 }
 

@@ -28,7 +28,8 @@ pub struct Refusal {
 impl Refusal {
     /// Of the scene whose outputs would have had this name; the cause says what to do where something can be done.
     pub(super) fn new(name: String, file: String, size: Option<Size>, cause: String) -> Self {
-        Self { failure: FailureRecord { name, file, stage: Self::STAGE.to_owned(), cause }, size }
+        let (stage, unit, attempt) = (Self::STAGE.to_owned(), None, 0);
+        Self { failure: FailureRecord { name, file, stage, unit, attempt, cause }, size }
     }
 
     /// What stands for the stage in such a failure.

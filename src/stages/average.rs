@@ -105,7 +105,12 @@ impl Average {
             }
             match planes {
                 Err(cause) if !put_off => {
-                    self.scenes.fail(ticket.geometry.parts[tile.part as usize].scene, "infer", cause);
+                    self.scenes.fail(
+                        ticket.geometry.parts[tile.part as usize].scene,
+                        "infer",
+                        Some(ticket.unit),
+                        cause,
+                    );
                     finished.push((idx, None));
                 }
                 planes => finished.push((idx, planes.ok().filter(|_| !put_off))),

@@ -61,7 +61,7 @@ impl Commit {
     fn scene(&mut self, encoded: Encoded) -> Result<(), WriteError> {
         let Encoded { scene, outputs, pixels } = encoded;
         if !self.board.scenes.is_dropped(scene) && !self.board.scenes.is_unchanged(scene) {
-            self.board.scenes.fail(scene, "commit", RasterError::Changed.to_string());
+            self.board.scenes.fail(scene, "commit", None, RasterError::Changed.to_string());
         }
         let outcome = match self.board.scenes.state(scene) {
             SceneState::Failed(failure) => Err(failure),
@@ -97,7 +97,7 @@ impl Commit {
             outputs.push(OutputRecord { kind: kind.folder().to_owned(), key, files });
         }
         let name = scenes.plan().scenes[scene as usize].name.clone();
-        Ok(SceneRecord { name, complete: true, outputs, facts })
+        Ok(SceneRecord { name, complete: true, attempt: scenes.attempt(), outputs, facts })
     }
 
     fn named(&mut self, written: WrittenFile) -> Result<FileRecord, WriteError> {

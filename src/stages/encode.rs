@@ -86,7 +86,7 @@ impl Stage for Encode {
                 Ok(written) => (outputs, pixels) = written,
                 // What the disk refuses, it refuses to the next scene too.
                 Err(e @ OutputError::Write(_)) => return Err(e),
-                Err(e) => self.scenes.fail(scene, "encode", e.to_string()),
+                Err(e) => self.scenes.fail(scene, "encode", None, e.to_string()),
             },
             StitchedScene::Rows(_) | StitchedScene::Abandoned { .. } => {}
         }

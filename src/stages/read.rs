@@ -43,7 +43,7 @@ impl Read {
             Ok(pixels) => Ok(Some(pixels)),
             Err(PartError::Raster(error @ RasterError::NoDecoder { .. })) => Err(error),
             Err(cause) => {
-                self.board.scenes.fail(part.scene, "read", cause.to_string());
+                self.board.scenes.fail(part.scene, "read", Some(ticket.unit), cause.to_string());
                 Ok(None)
             }
         }

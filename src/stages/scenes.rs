@@ -26,6 +26,8 @@ pub enum SceneState {
 pub struct Scenes {
     plan: Arc<Plan>,
     source: Arc<dyn OpenSource>,
+    /// The number of the run.
+    attempt: u64,
     /// Scenes that were under way when an earlier attempt died: each has the dataflow to itself.
     suspects: BTreeSet<u32>,
     /// What still holds of scenes that are not done: those of their outputs are not made again.
@@ -55,6 +57,7 @@ impl Scenes {
         source: Arc<dyn OpenSource>,
         mut earlier: Vec<Option<SceneRecord>>,
         suspects: BTreeSet<u32>,
+        attempt: u64,
     ) -> Self {
         earlier.resize(plan.scenes.len(), None);
         let fate = |record: &mut Option<SceneRecord>| {
@@ -63,7 +66,7 @@ impl Scenes {
             Fate { state, began: None, warnings: Warnings::default() }
         };
         let fates = Fates { scenes: earlier.iter_mut().map(fate).collect(), put_off: vec![false; plan.units.len()] };
-        Self { plan, source, suspects, kept: earlier, fates: Mutex::new(fates) }
+        Self { plan, source, attempt, suspects, kept: earlier, fates: Mutex::new(fates) }
     }
 
     /// The same in a further pass, over those that this one has deferred. What their outputs at hand were made of may come out otherwise
@@ -77,8 +80,8 @@ impl Scenes {
         for unit in concessions.units().into_iter().filter_map(|unit| self.plan.units.get(unit)) {
             kept[unit.scenes()].fill(None);
         }
-        let (plan, source) = (Arc::clone(&self.plan), Arc::clone(&self.source));
-        Self { plan, source, suspects: self.suspects.clone(), kept, fates: Mutex::new(fates) }
+        let (plan, source, suspects) = (Arc::clone(&self.plan), Arc::clone(&self.source), self.suspects.clone());
+        Self { plan, source, attempt: self.attempt, suspects, kept, fates: Mutex::new(fates) }
     }
 
     fn fates(&self) -> MutexGuard<'_, Fates> {
@@ -99,6 +102,11 @@ impl Scenes {
         let fates = self.fates();
         let is_meant = |scene: usize| fates.scenes[scene].state != SceneState::DoneBefore && wanted(scene);
         self.plan.units_with(is_meant).map(|(unit, _)| unit).collect()
+    }
+
+    /// The number of the run among those of its directory.
+    pub(super) fn attempt(&self) -> u64 {
+        self.attempt
     }
 
     /// Indices of the scenes.
@@ -139,14 +147,16 @@ impl Scenes {
         matches!(self.fates().scenes[scene as usize].state, SceneState::Failed(_) | SceneState::Deferred)
     }
 
-    /// Notes a failure. The first one of a scene counts.
-    pub fn fail(&self, scene: u32, stage: &'static str, cause: impl Into<String>) {
+    /// Notes a failure, about a unit where it is one. The first one of a scene counts.
+    pub fn fail(&self, scene: u32, stage: &'static str, unit: Option<usize>, cause: impl Into<String>) {
         let state = &mut self.fates().scenes[scene as usize].state;
         if matches!(state, SceneState::Open | SceneState::Deferred) {
             *state = SceneState::Failed(FailureRecord {
                 name: self.plan.scenes[scene as usize].name.clone(),
                 file: self.plan.label_of(scene as usize),
                 stage: stage.to_owned(),
+                unit: unit.and_then(|unit| u32::try_from(unit).ok()),
+                attempt: self.attempt,
                 cause: cause.into(),
             });
         }

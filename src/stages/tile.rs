@@ -81,7 +81,7 @@ impl TileStage {
             let stored = stored.filter(|p| !p.blank[position_in_part(geometry, tile)]);
             let Some(stored) = stored else {
                 let combine = !put_off && ticket.tasks[tile.part as usize] == PartTask::Combine;
-                raw.blank[idx] = !combine || !self.recall_validity(geometry, first + idx, idx, &mut raw);
+                raw.blank[idx] = !combine || !self.recall_validity(ticket, first + idx, idx, &mut raw);
                 continue;
             };
             let gather = Gather { tile, window: part.window, scene, crop, border };
@@ -101,7 +101,8 @@ impl TileStage {
 
 impl TileStage {
     /// Brings back which pixels of a tile are data. False where nothing is, or where it cannot be had: then its scene has failed.
-    fn recall_validity(&self, geometry: &UnitGeometry, tile: usize, slot: usize, raw: &mut RawBatch) -> bool {
+    fn recall_validity(&self, ticket: &Ticket, tile: usize, slot: usize, raw: &mut RawBatch) -> bool {
+        let geometry = &ticket.geometry;
         let len = raw.crop.len();
         let stored = self.prior.read(&self.prior.keys.validity(geometry, tile), len);
         match (stored, &mut raw.valid) {
@@ -113,7 +114,7 @@ impl TileStage {
             (Some(Ok(valid)), _) if valid.is_empty() => true,
             (Some(Err(e)), _) => {
                 let scene = geometry.parts[geometry.tiles[tile].part as usize].scene;
-                self.scenes.fail(scene, "tile", format!("{e}; run again with --from infer"));
+                self.scenes.fail(scene, "tile", Some(ticket.unit), format!("{e}; run again with --from infer"));
                 false
             }
             (_, _) => false,

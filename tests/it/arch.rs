@@ -18,7 +18,7 @@ const ARROWS: [(&str, &[&str]); 26] = [
     ("tensor", &["geom", "raster", "tiler"]),
     ("weights", &["atomic"]),
     ("zoo", &["atomic", "geom", "weights"]),
-    ("config", &["raster", "tiler", "words", "zoo"]),
+    ("config", &["geom", "raster", "tiler", "words", "zoo"]),
     ("journal", &["atomic"]),
     ("plan", &["atomic", "config", "geom", "journal", "outputs", "post", "raster", "tiler", "words", "zoo"]),
     ("infer", &["config", "faults", "geom", "plan", "raster", "tensor", "tiler", "weights", "zoo"]),

@@ -13,6 +13,7 @@ mod checkpoints;
 mod cli;
 mod dataflow;
 mod deadline;
+mod derived;
 mod devices;
 mod disturbed;
 mod doubts;

@@ -63,6 +63,7 @@ fn what_a_killed_run_left_in_the_log_counts() {
     let scene = SceneRecord {
         name: "late".into(),
         complete: true,
+        attempt: 1,
         outputs: vec![OutputRecord { kind: "masks".into(), key: KeyHasher::new("t").finish(), files: vec![file] }],
         facts: SceneFacts::default(),
     };

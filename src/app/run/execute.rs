@@ -21,7 +21,7 @@ use crate::faults::Faults;
 use crate::flow::{Closed, Stall, Stop, Watchdog, watch_over};
 use crate::geom::Size;
 use crate::infer::{Device, DeviceError, open_devices};
-use crate::journal::{self, Journal, RunRecord, State};
+use crate::journal::{self, FailureRecord, Journal, RunRecord, State};
 use crate::lifecycle::{AttemptInfo, Ending, Lock, SignalWatcher, SupervisorLink, machine};
 use crate::plan::{BackendKind, Concessions, Plan, Planned, Refusal, Schedule};
 use crate::report::{self, Event, RunInfo, RunReport, RunState, Snapshot, StageLine, Watch};
@@ -60,18 +60,19 @@ pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
     let mut run = Run::begin(job, options, outputs, state).map_err(explain)?;
     let done = run.carry_out();
     run.note_late();
-    run.record.conceded(&run.board);
+    run.record.close(run.board.plan(), &run.board.terms.concessions());
     let decoders = run.source.helpers_peak();
     run.record.report.memory.peak_decoders = decoders;
     run.record.report.memory.peak_rss = machine::peak_rss() + decoders + options.origin.supervisor.peak_of_supervisor();
     let came_to_its_end = done.is_ok() && run.record.report.missing.is_empty();
     run.record.report.run.ended = record::now();
     run.record.report.state = if came_to_its_end { RunState::Finished } else { RunState::Stopped };
+    let recorded = run.record_end();
     let written = run.record.report.write(&run.outputs.layout.report());
     // The first error is the one to tell.
     let explain = |e| disk::explain(e, &options.out, run.outstanding_bytes());
     done.map_err(explain)?;
-    written.map_err(|e| explain(e.into()))?;
+    recorded.and(written.map_err(Error::from)).map_err(explain)?;
     let passes = run.board.pace.read().iter().map(|pass| pass.time).sum();
     let first_tiles = run.board.progress.read().first_tiles;
     let (devices_open, out) = (run.devices_open, options.out.clone());
@@ -117,6 +118,7 @@ fn leave_out(scenes: &Scenes, attempt: &AttemptInfo) {
             scenes.fail(
                 idx,
                 "supervisor",
+                None,
                 format!("the program {how} while this scene was under way, and again when it ran alone"),
             );
         }
@@ -150,16 +152,18 @@ fn not_opened(error: DeviceError, options: &RunOptions) -> Error {
 }
 
 /// The record of a run that begins.
-fn begun(digest: String, plan: &Plan, scenes: u64, done_before: u64, options: &RunOptions) -> journal::Record {
-    journal::Record::Run(RunRecord {
-        plan: digest,
+fn begun(attempt: u64, planned: &Planned, record: &ReportBuilder, options: &RunOptions) -> Result<RunRecord, Error> {
+    Ok(RunRecord {
+        attempt,
+        plan: record.report.plan.clone(),
         swath: env!("CARGO_PKG_VERSION").to_owned(),
         started: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs()),
-        scenes,
-        tiles: plan.totals().tiles,
-        done_before,
+        scenes: (planned.plan.scenes.len() + planned.refused.len()) as u64,
+        tiles: planned.plan.totals().tiles,
+        done_before: record.report.totals.done,
         folder: folder(),
         arguments: options.origin.arguments.clone(),
+        report: record.own_part()?,
     })
 }
 
@@ -178,6 +182,8 @@ struct Run<'a> {
     outputs: Outputs,
     refused: Vec<Refusal>,
     journal: Arc<Mutex<Journal>>,
+    /// As the journal has it.
+    run: RunRecord,
     /// The schedule's devices, where something is left for networks to do.
     devices: Vec<Box<dyn Device>>,
     devices_open: Option<Instant>,
@@ -192,19 +198,20 @@ impl<'a> Run<'a> {
     /// Finds out what is done, and writes down that a run has begun: from here on everything it leaves is known as its own.
     fn begin(job: Job, options: &'a RunOptions, outputs: Outputs, mut state: State) -> Result<Self, Error> {
         let Job { planned, schedule, promise, source, .. } = job;
-        let Planned { plan, refused, ignored } = planned;
+        let plan = &planned.plan;
         let device_faults = options.faults.at("device");
         let digest = plan.digest().map_err(|e| Error::Internal(e.to_string()))?;
+        let attempt = state.run.as_ref().map_or(0, |run| run.attempt) + 1;
         let mut conceded = std::mem::take(&mut state.concessions);
         conceded.retain(|conceded| holds(conceded, &digest, options.limits.deadline.is_some()));
         let concessions = Concessions::of(&conceded, &digest);
         let lost = std::mem::take(&mut state.device_faults);
         let schedule = without_lost(&schedule, if options.origin.restarted { &lost } else { &[] })?;
         let Found { prior, scenes, archive, damaged, stale, reduced, discarded, usable, needs_networks } =
-            look_back(&plan, &concessions, state, &outputs.layout, options.reuse)?;
+            look_back(plan, &concessions, state, &outputs.layout, options.reuse)?;
         // Before anything is touched: weights that do not fit end the run here.
         let devices = match needs_networks {
-            true => open_devices(&plan, &schedule, &device_faults).map_err(|e| not_opened(e, options))?,
+            true => open_devices(plan, &schedule, &device_faults).map_err(|e| not_opened(e, options))?,
             false => Vec::new(),
         };
         let devices_open = (!devices.is_empty()).then(Instant::now);
@@ -214,17 +221,20 @@ impl<'a> Run<'a> {
         journal.forget_stale(&stale, &discarded)?;
         journal.append(&reduced.into_iter().map(journal::Record::Scene).collect::<Vec<_>>())?;
         let n_temporaries = remove_temporaries(&options.out);
-        let mut record = ReportBuilder::begin(&plan, &promise, &outputs, ignored, run_info(&plan, &schedule, options))?;
+        let mut record =
+            ReportBuilder::begin(plan, &promise, &outputs, planned.ignored, run_info(plan, &schedule, options))?;
+        planned.save(&outputs.layout.plan())?;
         record.report.restarts.clone_from(&options.origin.supervisor.attempt().deaths);
-        record.found(&plan, &scenes, archive, damaged, usable, n_temporaries);
-        record.steps(options.limits.deadline, &plan, &conceded);
+        record.found(plan, &scenes, archive, damaged, usable, n_temporaries);
+        record.steps(options.limits.deadline, plan, &conceded);
         let deadline =
-            options.limits.deadline.map(|limit| Deadline::new(limit, &plan, schedule.devices.len(), options.partial));
-        let n_scenes = plan.scenes.len() + refused.len();
-        journal.append(&[begun(digest, &plan, n_scenes as u64, record.report.totals.done, options)])?;
+            options.limits.deadline.map(|limit| Deadline::new(limit, plan, schedule.devices.len(), options.partial));
+        let run = begun(attempt, &planned, &record, options)?;
+        journal.append(&[journal::Record::Run(run.clone())])?;
         options.origin.supervisor.begun();
+        let Planned { plan, refused, .. } = planned;
         let suspects = suspects(&plan, options.origin.supervisor.attempt());
-        let scenes = Scenes::new(Arc::new(plan), Arc::clone(&source), scenes, suspects);
+        let scenes = Scenes::new(Arc::new(plan), Arc::clone(&source), scenes, suspects, attempt);
         leave_out(&scenes, options.origin.supervisor.attempt());
         let board = Board::new(scenes, concessions, prior);
         let journal = Arc::new(Mutex::new(journal));
@@ -240,6 +250,7 @@ impl<'a> Run<'a> {
             outputs,
             refused,
             journal,
+            run,
             devices,
             devices_open,
             device_faults,
@@ -251,6 +262,13 @@ impl<'a> Run<'a> {
 
     fn journal(&self) -> MutexGuard<'_, Journal> {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes down how it has ended.
+    fn record_end(&mut self) -> Result<(), Error> {
+        self.run.report = self.record.own_part()?;
+        let ended = journal::Record::Run(self.run.clone());
+        Ok(self.journal().append(&[ended])?)
     }
 
     fn carry_out(&mut self) -> Result<(), Error> {
@@ -275,7 +293,10 @@ impl<'a> Run<'a> {
             None | Some(StageName::Pack) if is_packed => self.pack(),
             // Nobody shall hand in the archive of an earlier run as this one's.
             None | Some(StageName::Pack) => self.withdraw_archive(),
-            Some(_) => Ok(()),
+            Some(_) => {
+                self.record.keep_archive(&self.outputs.layout);
+                Ok(())
+            }
         }
     }
 
@@ -326,8 +347,9 @@ impl<'a> Run<'a> {
         let pipeline = &self.board.plan().pipeline;
         let mut records = Vec::new();
         for Refusal { failure, .. } in &self.refused {
+            let failure = FailureRecord { attempt: self.run.attempt, ..failure.clone() };
             self.record.fail(&self.outputs, pipeline, failure.clone(), watch)?;
-            records.push(journal::Record::Failure(failure.clone()));
+            records.push(journal::Record::Failure(failure));
         }
         Ok(self.journal().append(&records)?)
     }

@@ -45,16 +45,21 @@ impl Outputs {
         pipeline: &Pipeline,
     ) -> Vec<PathBuf> {
         let files = names.flat_map(|name| OutputLayout::files(name, pipeline)).map(|file| self.layout.dir.join(file));
-        let mut wanted: Vec<PathBuf> = files.chain([self.layout.archive(), self.layout.report()]).collect();
+        let mut wanted: Vec<PathBuf> = files.chain(self.of_every_run()).collect();
         wanted.retain(|path| path.symlink_metadata().is_ok() && !self.is_ours(path));
         wanted
+    }
+
+    fn of_every_run(&self) -> [PathBuf; 3] {
+        [self.layout.archive(), self.layout.report(), self.layout.plan()]
     }
 
     fn is_ours(&self, path: &Path) -> bool {
         let name = self.layout.relative(path);
         let own = self.earlier.is_some() || !self.recorded.is_empty();
-        let of_every_run = *path == self.layout.archive() || *path == self.layout.report();
-        (own && of_every_run) || self.recorded.contains(&name) || self.earlier.as_ref().is_some_and(|e| e.knows(&name))
+        (own && self.of_every_run().iter().any(|file| file == path))
+            || self.recorded.contains(&name)
+            || self.earlier.as_ref().is_some_and(|e| e.knows(&name))
     }
 
     /// Files that earlier runs wrote, that are still there and that this run does not write.

@@ -18,7 +18,7 @@ use crate::journal::{
 };
 use crate::outputs::{OutputLayout, kinds_of};
 use crate::package::{self, Content, Entry, Packed, Rules};
-use crate::plan::{Plan, Promise, Refusal};
+use crate::plan::{Concessions, Plan, Promise, Refusal};
 use crate::report::{
     BudgetReport, DeadlineReport, DeadlineStep, Event, FailedScene, OutputFile, PackageReport, REPORT_FORMAT,
     ReducedScene, RunInfo, RunReport, RunState, SceneReport, Snapshot, StageLine, Totals, Watch,
@@ -52,8 +52,7 @@ impl ReportBuilder {
         ignored: u64,
         run: RunInfo,
     ) -> Result<Self, Error> {
-        let files = plan.scenes.iter().flat_map(|s| OutputLayout::files(&s.name, &plan.pipeline));
-        let planned = files.map(|file| (file, None)).collect();
+        let planned = planned_outputs(plan);
         let report = RunReport {
             format: REPORT_FORMAT,
             swath: env!("CARGO_PKG_VERSION").to_owned(),
@@ -76,7 +75,20 @@ impl ReportBuilder {
             memory: memory(promise),
         };
         report.write(&outputs.layout.report())?;
-        Ok(Self { report, archive: None, missing_names: BTreeSet::new(), found: FoundSummary::default() })
+        Ok(Self::of(report))
+    }
+
+    /// Goes on from a report.
+    pub(in crate::app) fn of(report: RunReport) -> Self {
+        Self { report, archive: None, missing_names: BTreeSet::new(), found: FoundSummary::default() }
+    }
+
+    /// What the report says beside what a plan and the records of scenes tell: that is kept with the record of the run.
+    pub(in crate::app) fn own_part(&self) -> Result<serde_json::Value, Error> {
+        let (scenes, outputs) = (BTreeMap::new(), BTreeMap::new());
+        let (failed, reduced, package) = (Vec::new(), Vec::new(), None);
+        let own = RunReport { scenes, outputs, failed, reduced, package, ..self.report.clone() };
+        serde_json::to_value(&own).map_err(|e| Error::Internal(e.to_string()))
     }
 
     /// Notes what earlier runs have done.
@@ -90,7 +102,6 @@ impl ReportBuilder {
         temporaries: u64,
     ) {
         for (idx, record) in scenes.iter().enumerate().filter(|(_, record)| is_done(record)) {
-            self.report.totals.reused += 1;
             record.iter().for_each(|record| self.done(plan, idx, record.clone(), true));
         }
         self.archive = archive;
@@ -98,8 +109,11 @@ impl ReportBuilder {
     }
 
     /// Notes a scene that has its mask.
-    fn done(&mut self, plan: &Plan, scene: usize, record: SceneRecord, done_before: bool) {
-        self.report.totals.done += 1;
+    pub(in crate::app) fn done(&mut self, plan: &Plan, scene: usize, record: SceneRecord, done_before: bool) {
+        let totals = &mut self.report.totals;
+        totals.done += 1;
+        totals.reused += u64::from(done_before);
+        totals.pixels += if done_before { 0 } else { plan.scenes[scene].header.size.area() };
         let SceneRecord { name, outputs, facts, .. } = record;
         for file in outputs.into_iter().flat_map(|output| output.files) {
             self.report.outputs.insert(file.path, Some(OutputFile { bytes: file.bytes, sha256: file.sha256 }));
@@ -145,23 +159,16 @@ impl ReportBuilder {
         watch: &Watch,
     ) -> Result<(), Error> {
         let plan = board.plan();
-        let scene = &plan.scenes[verdict.scene as usize];
         match verdict.outcome {
             Ok(record) => {
-                self.report.totals.pixels += scene.header.size.area();
                 self.done(plan, verdict.scene as usize, record, false);
                 Ok(())
             }
-            Err(failure) => {
-                for file in OutputLayout::files(&scene.name, &plan.pipeline) {
-                    self.report.outputs.remove(&file);
-                }
-                self.fail(outputs, &plan.pipeline, failure, watch)
-            }
+            Err(failure) => self.fail(outputs, &plan.pipeline, failure, watch),
         }
     }
 
-    /// Notes a scene without a mask.
+    /// Notes a scene without a mask, takes away what an earlier run made of it, and tells.
     pub(in crate::app) fn fail(
         &mut self,
         outputs: &Outputs,
@@ -171,9 +178,15 @@ impl ReportBuilder {
     ) -> Result<(), Error> {
         outputs.withdraw_scene(&failure.name, pipeline)?;
         watch.tell(&Event::Failed { scene: &failure.file, stage: &failure.stage, cause: &failure.cause });
-        self.report.totals.failed += 1;
-        self.report.failed.push(failed_scene(failure, "not in submit.zip"));
+        self.failed(pipeline, failure, "not in submit.zip");
         Ok(())
+    }
+
+    /// Notes a scene without a mask.
+    pub(in crate::app) fn failed(&mut self, pipeline: &Pipeline, failure: FailureRecord, action: &str) {
+        OutputLayout::files(&failure.name, pipeline).for_each(|file| drop(self.report.outputs.remove(&file)));
+        self.report.totals.failed += 1;
+        self.report.failed.push(failed_scene(failure, action));
     }
 
     pub(in crate::app) fn measure(&mut self, board: &Board, wall: Duration, peak_units: u64) {
@@ -192,9 +205,9 @@ impl ReportBuilder {
         self.report.memory.peak_units = peak_units.max(self.report.memory.peak_units);
     }
 
-    /// Notes which scenes are not done as planned.
-    pub(in crate::app) fn conceded(&mut self, board: &Board) {
-        let (plan, concessions) = (board.plan(), board.terms.concessions());
+    /// Notes which scenes are not done as planned, and brings what came in any order into that of names.
+    pub(in crate::app) fn close(&mut self, plan: &Plan, concessions: &Concessions) {
+        self.report.failed.sort_by(|a, b| (&a.scene, &a.name).cmp(&(&b.scene, &b.name)));
         let mut conceded: BTreeMap<usize, ReducedScene> = BTreeMap::new();
         for unit in concessions.units().into_iter().filter(|unit| *unit < plan.units.len()) {
             for scene in plan.units[unit].scenes() {
@@ -254,9 +267,14 @@ impl ReportBuilder {
     /// Notes scenes without a verdict: those of them that have not failed are left to another run.
     pub(in crate::app) fn left_over(&mut self, board: &Board, scenes: &[u32]) {
         for idx in scenes.iter().filter(|idx| !board.scenes.has_failed(**idx)) {
-            self.missing_names.insert(board.plan().scenes[*idx as usize].name.clone());
-            self.report.missing.push(board.plan().label_of(*idx as usize));
+            self.leave(board.plan(), *idx as usize);
         }
+    }
+
+    /// Notes a scene that is left to another run.
+    pub(in crate::app) fn leave(&mut self, plan: &Plan, scene: usize) {
+        self.missing_names.insert(plan.scenes[scene].name.clone());
+        self.report.missing.push(plan.label_of(scene));
     }
 
     /// Notes what the stages did with their time, all passes together. The busiest one sets the pace.
@@ -308,7 +326,8 @@ impl ReportBuilder {
         });
         let key = key.finish();
         if let Some(archive) = self.archive.take().filter(|archive| archive.key == key) {
-            self.report.package = Some(package_report(outputs, archive));
+            self.archive = Some(archive);
+            self.keep_archive(&outputs.layout);
             return Ok(None);
         }
         outputs.withdraw_archive()?;
@@ -320,9 +339,14 @@ impl ReportBuilder {
         };
         let Packed { path, entries, bytes, sha256 } = package::pack(&outputs.layout.archive(), entries, &rules, alive)?;
         let file = FileRecord { path: outputs.layout.relative(&path), bytes, sha256 };
-        let record = ArchiveRecord { key, file, entries };
-        self.report.package = Some(package_report(outputs, record.clone()));
+        let record = ArchiveRecord { key, file, entries, blank: partial_value(partial) };
+        self.report.package = Some(package_report(&outputs.layout, record.clone()));
         Ok(Some(record))
+    }
+
+    /// Leaves the archive of an earlier run as it is, if it still holds.
+    pub(in crate::app) fn keep_archive(&mut self, layout: &OutputLayout) {
+        self.report.package = self.archive.take().map(|archive| package_report(layout, archive));
     }
 
     /// What the archive is to hold.
@@ -337,19 +361,15 @@ impl ReportBuilder {
         for (name, size) in sizes {
             let failed = self.report.failed.iter_mut().find(|failed| failed.name == *name);
             let lacks = failed.is_some() || self.missing_names.contains(name);
-            let (is_packed, action) = match (lacks, partial, size) {
-                (false, _, _) => (true, String::new()),
-                (true, PartialArchive::Blank(value), Some(_)) => (true, format!("blank mask of {value}")),
-                (true, PartialArchive::Blank(_), None) => (false, "left out of submit.zip: its size is unknown".into()),
-                (true, PartialArchive::Omit | PartialArchive::Withhold, _) => (false, "left out of submit.zip".into()),
-            };
+            let blank = partial_value(partial);
             if let Some(failed) = failed {
-                failed.action = action;
+                failed.action = action(blank, *size);
             }
+            let is_packed = !lacks || (blank.is_some() && size.is_some());
             for kind in kinds_of(pipeline).filter(|kind| is_packed && kind.is_packed()) {
                 let size = size.ok_or_else(|| Error::Internal(format!("`{name}` has no size")))?;
                 let file = kind.files(name).swap_remove(0);
-                let content = match partial_value(partial).filter(|_| lacks) {
+                let content = match blank.filter(|_| lacks) {
                     Some(value) => Content::Blank(value),
                     None => Content::File(outputs.layout.dir.join(&file)),
                 };
@@ -362,8 +382,22 @@ impl ReportBuilder {
 
 /// A failure as reports have it.
 pub(in crate::app) fn failed_scene(failure: FailureRecord, action: &str) -> FailedScene {
-    let FailureRecord { name, file, stage, cause } = failure;
+    let FailureRecord { name, file, stage, cause, .. } = failure;
     FailedScene { name, scene: file, stage, cause, action: action.to_owned() }
+}
+
+/// What was done about the place of a scene without a mask in the archive.
+pub(in crate::app) fn action(blank: Option<u16>, size: Option<Size>) -> String {
+    match (blank, size) {
+        (Some(value), Some(_)) => format!("blank mask of {value}"),
+        (Some(_), None) => "left out of submit.zip: its size is unknown".into(),
+        (None, _) => "left out of submit.zip".into(),
+    }
+}
+
+/// The files of a plan, of which none is written.
+pub(in crate::app) fn planned_outputs(plan: &Plan) -> BTreeMap<String, Option<OutputFile>> {
+    plan.scenes.iter().flat_map(|s| OutputLayout::files(&s.name, &plan.pipeline)).map(|file| (file, None)).collect()
 }
 
 /// The value of blank masks.
@@ -416,7 +450,7 @@ pub(in crate::app) fn memory(promise: &Promise) -> BudgetReport {
 }
 
 /// The archive as reports have it.
-fn package_report(outputs: &Outputs, archive: ArchiveRecord) -> PackageReport {
+pub(in crate::app) fn package_report(layout: &OutputLayout, archive: ArchiveRecord) -> PackageReport {
     let ArchiveRecord { file: FileRecord { path, bytes, sha256 }, entries, .. } = archive;
-    PackageReport { path: outputs.layout.dir.join(path).display().to_string(), entries, bytes, sha256 }
+    PackageReport { path: layout.dir.join(path).display().to_string(), entries, bytes, sha256 }
 }

@@ -224,6 +224,8 @@ def draw_scenes(machine):
 
 REWEIGHED = "members.0.weight=3"
 ZERO, PROBABILITIES = "tiler.border=zero", "inference.combine=probabilities"
+TURNED = 'inference.views=["identity", "rot90"]'
+ALL_VIEWS = 'inference.views=["identity", "hflip", "vflip", "rot90", "rot180", "rot270"]'
 # The whole ensemble on small tiles, every type of pixel and nodata.
 WHOLE = ("input.divide={ u8 = 255, u16 = 65535, i16 = 65535, f32 = 1 }", "nodata.value=0", "tiler.whole_max=128", "tiler.centres=[256]",
          "tiler.dilation=32", "inference.batch=4")
@@ -247,7 +249,9 @@ def expectations(machine):
     yield Run("branches", branches, "mixed")
     yield Run("zero", branches, "mixed", ZERO)
     yield Run("probabilities", branches, "mixed", PROBABILITIES)
+    yield Run("turned", branches, "mixed", TURNED)
     if not machine.small:
+        yield Run("views", branches, "mixed", ALL_VIEWS)
         for name, path in singles(machine):
             yield Run(name, path, "crops")
         yield Run("ensemble", SEMIFINAL, "large", *WHOLE)
@@ -256,6 +260,7 @@ def expectations(machine):
 def checks(machine):
     """The runs, and for each row of the table what to make of them."""
     branches, runs, rows = HERE / "branches.toml", {}, []
+    # Every second of them is enough where only the arithmetic around the networks differs.
     precisions = ["f32", "tf32", "f16", "bf16"] if machine.on_gpu else ["f32"]
 
     def add(run):
@@ -273,8 +278,11 @@ def checks(machine):
         rows.append((f"same/{row}", judge, [one, other]))
 
     agree("branches", "branches", branches, "mixed")
-    agree("border zero", "zero", branches, "mixed", ZERO)
-    agree("probabilities", "probabilities", branches, "mixed", PROBABILITIES)
+    agree("border zero", "zero", branches, "mixed", ZERO, among=precisions[::2])
+    agree("probabilities", "probabilities", branches, "mixed", PROBABILITIES, among=precisions[::2])
+    agree("turned", "turned", branches, "mixed", TURNED, among=precisions[::2])
+    if not machine.small:
+        agree("all views", "views", branches, "mixed", ALL_VIEWS, among=precisions[::2])
     base = add(Run("base", branches, "mixed")) if machine.on_gpu else runs["branches-f32"]
     # How the tiles are shared out changes no byte.
     for workers in (2, 3):
