@@ -22,6 +22,7 @@ import json
 import math
 import os
 import pathlib
+import shutil
 import statistics
 import subprocess
 import sys
@@ -193,13 +194,11 @@ class Contest:
         self.pipeline, self.runs = pipeline(options, self.members), 0
         self.costs: dict[tuple[str, str], list[Cost]] = {}
         self.agreement: dict[tuple[str, str], float] = {}
-        if "ort" in options.peers:
-            for folder in self.folders.values():
-                command = self.peer("ort", "export", folder, self.graphs(folder))
-                timed(command, options.work / "export.log")
-
-    def graphs(self, folder: pathlib.Path) -> pathlib.Path:
-        return self.options.work / "graphs" / folder.name
+        self.graphs = options.work / "graphs"
+        # Those of an earlier call may be of other weights.
+        shutil.rmtree(self.graphs, ignore_errors=True)
+        for folder in self.folders.values() if "ort" in options.peers else ():
+            timed(self.peer("ort", "export", folder, self.graphs), options.work / "export.log")
 
     def peer(self, name: str, mode: str | None, folder: pathlib.Path, out: pathlib.Path) -> list[str | pathlib.Path]:
         options = self.options
@@ -216,15 +215,14 @@ class Contest:
             devices = ",".join(["cpu"] * self.options.threads)
             return [self.options.swath, "run", self.pipeline, "-i", folder, "-o", out, "-q", "--devices", devices]
         if name == "ort":
-            return [*self.peer(name, "run", folder, out), "--graphs", self.graphs(folder)]
+            return [*self.peer(name, "run", folder, out), "--graphs", self.graphs]
         return self.peer(name, None, folder, out)
 
     def run(self, name: str, folder: pathlib.Path) -> tuple[Cost, pathlib.Path]:
         """Into a folder of its own each time, for swath would find its work done."""
         self.runs += 1
         out = self.options.work / "out" / f"{self.runs:03}-{folder.name}-{name}"
-        if out.exists():
-            subprocess.run(["rm", "-r", out], check=True)
+        shutil.rmtree(out, ignore_errors=True)
         cost = timed(self.command(name, folder, out), self.options.work / "run.log")
         return cost, out / "masks" if name == "swath" else out
 

@@ -5,6 +5,8 @@ are summed there in numpy in f64, and the argmax is taken there over the whole c
 
     python loop2020.py --member smp/deeplabv3plus/resnet18=seed:18 --scenes SCENES --out MASKS --threads 2
 """
+import dataclasses
+
 import numpy as np
 import torch
 
@@ -21,24 +23,18 @@ def main() -> None:
     @torch.no_grad()
     def segment(image: np.ndarray) -> np.ndarray:
         labels, grid = np.empty(image.shape[:2], np.uint8), tiler.grid(image)
-        # The border is pixels of value 0 (or mirrored ones), so it is normalised as well.
-        scene = torch.from_numpy((grid.padded.astype(np.float32) / 255 - mean) / std).permute(2, 0, 1)
-        offsets = _offsets(grid)
-        for (top, left), (_, (rows, columns), place) in zip(offsets, grid.tiles(), strict=True):
-            crop = scene[:, top : top + grid.crop[0], left : left + grid.crop[1]].unsqueeze(0).contiguous()
-            crop = crop.to(options.device, dtype=careful.DTYPES[options.precision])
+        # What lies outside the scene are pixels as well, so it is normalised with the rest.
+        grid = dataclasses.replace(grid, padded=(grid.padded.astype(np.float32) / 255 - mean) / std)
+        for crop, (rows, columns), place in grid.tiles():
+            x = torch.from_numpy(np.ascontiguousarray(crop.transpose(2, 0, 1))).unsqueeze(0)
+            x = x.to(options.device, dtype=careful.DTYPES[options.precision])
             total = np.zeros((options.classes, *grid.crop))
             for network in networks:
-                total += network(crop)[0].float().cpu().numpy()
+                total += network(x)[0].float().cpu().numpy()
             labels[place] = total.argmax(axis=0)[rows, columns]
         return labels
 
     peer.run(options, segment)
-
-
-def _offsets(grid):
-    rows, columns = (range(0, side, centre) for side, centre in zip(grid.size, grid.centres, strict=True))
-    return [(top, left) for top in rows for left in columns]
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def graph_file(folder: pathlib.Path, height: int, width: int) -> pathlib.Path:
 
 
 def export(options: argparse.Namespace) -> None:
-    """A graph for every size of crop that the scenes need."""
+    """A graph for every size of crop that the scenes need and that has none yet."""
     import torch
 
     import careful
@@ -43,7 +43,7 @@ def export(options: argparse.Namespace) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     pipeline, tiler = Pipeline().eval(), peer.tiler(options)
     sizes = {tiler.grid(rasters.read_tiff(scene)).crop for scene in peer.scenes(options)}
-    for height, width in sorted(sizes):
+    for height, width in sorted(size for size in sizes if not graph_file(options.out, *size).exists()):
         example = torch.zeros(height, width, 3, dtype=torch.uint8)
         torch.onnx.export(pipeline, (example,), graph_file(options.out, height, width), input_names=["pixels"], output_names=["labels"],
                           dynamo=True, external_data=False, verbose=False)

@@ -109,31 +109,23 @@ def read_png(path: str | pathlib.Path) -> np.ndarray:
         at += 12 + length
     width, height = size
     rows = np.frombuffer(zlib.decompress(data), np.uint8).reshape(height, width + 1)
-    return _unfilter(rows[:, 0], rows[:, 1:].copy())
+    return _unfilter(rows[:, 0], rows[:, 1:])
 
 
 def _unfilter(kinds: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    above = np.zeros(rows.shape[1], np.uint8)
-    for kind, row in zip(kinds, rows, strict=True):
-        if kind == 1:
-            np.add.accumulate(row, dtype=np.uint8, out=row)
-        elif kind == 2:
-            row += above
-        elif kind > 2:
-            row[:] = _one_by_one(kind, row.tolist(), above.tolist())
-        above = row
-    return rows
-
-
-def _one_by_one(kind: int, row: list[int], above: list[int]) -> list[int]:
-    """The two filters in which a pixel needs the finished one before it: mean (3) and Paeth's (4)."""
-    left = corner = 0
-    for index, up in enumerate(above):
-        if kind == 3:
-            guess = (left + up) // 2
-        else:
-            from_left, from_up, from_corner = abs(up - corner), abs(left - corner), abs(left + up - 2 * corner)
-            guess = left if from_left <= from_up and from_left <= from_corner else up if from_up <= from_corner else corner
-        left, corner = (row[index] + guess) & 255, up
-        row[index] = left
-    return row
+    """A pixel needs the finished ones to its left, above, and between: so whole diagonals are finished at once, corner to corner."""
+    height, width = rows.shape
+    framed = np.zeros((height + 1, width + 1), np.int16)
+    framed[1:, 1:] = rows
+    flat, kinds = framed.reshape(-1), kinds.astype(np.intp)
+    for diagonal in range(height + width - 1):
+        top, bottom = max(0, diagonal - width + 1), min(diagonal, height - 1)
+        begin = (top + 1) * (width + 1) + diagonal - top + 1
+        end = begin + (bottom - top) * width + 1
+        here, left, above, corner = (flat[begin - back : end - back : width] for back in (0, 1, width + 1, width + 2))
+        from_left, from_above, from_corner = abs(above - corner), abs(left - corner), abs(left + above - 2 * corner)
+        nearest = np.where(from_above <= from_corner, above, corner)
+        nearest = np.where((from_left <= from_above) & (from_left <= from_corner), left, nearest)
+        here += np.choose(kinds[top : bottom + 1], (0, left, above, (left + above) // 2, nearest))
+        here &= 255
+    return framed[1:, 1:].astype(np.uint8)
