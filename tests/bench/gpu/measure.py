@@ -5,6 +5,7 @@ import concurrent.futures
 import contextlib
 import hashlib
 import importlib.util
+import itertools
 import json
 import os
 import pathlib
@@ -458,7 +459,14 @@ def bench(machine):
             document.unlink(missing_ok=True)
             ran = machine.run(log, [SWATH, "bench", kind, *more, "--json", document], min(80, machine.left("speed") - 5))
             machine.row(name, "ok" if ran.code == 0 else "FAIL", f"{ran.seconds:.0f} s" if ran.code == 0 else ran.why())
-            machine.show(ran.said().splitlines()[1:-1][:16])
+            machine.show(figures(kind, ran.said().splitlines()[1:-1]))
+
+
+def figures(kind, lines):
+    """Of what `swath bench` prints, what a page has room for; the rest is in its log."""
+    if kind == "forward":
+        return [line for line in lines if re.match(r"(device|cpu|cuda:\d+) |matrix", line)]
+    return list(itertools.takewhile(str.strip, lines))
 
 
 # --- what others need ---
