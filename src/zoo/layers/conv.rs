@@ -6,7 +6,7 @@ use tch::nn::Init;
 use tch::nn::init::{FanInOut, NonLinearity, NormalOrUniform};
 use tch::{Device, Kind, Tensor};
 
-use super::kernels::{MemoryFormat, Prepared, arranged, from_phases, phases};
+use super::kernels::{Activation, MemoryFormat, Prepared, arranged, from_phases, phases};
 use super::onednn::OneDnn;
 use super::resize::size_of;
 use super::scope::Scope;
@@ -76,7 +76,7 @@ impl ConvShape {
     }
 
     /// Stride, padding and dilation, along both axes.
-    pub(super) fn twice(self) -> [[i64; 2]; 3] {
+    fn twice(self) -> [[i64; 2]; 3] {
         [self.stride, self.kernel / 2 * self.dilation, self.dilation].map(|n| [n; 2])
     }
 
@@ -90,22 +90,6 @@ impl ConvShape {
 pub(super) fn uniform(fan_in: i64) -> Init {
     let bound = 1.0 / (fan_in as f64).sqrt();
     Init::Uniform { lo: -bound, up: bound }
-}
-
-/// What a convolution's output goes through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Activation {
-    Identity,
-    Relu,
-}
-
-impl Activation {
-    pub(super) fn apply(self, mut out: Tensor) -> Tensor {
-        match self {
-            Self::Identity => out,
-            Self::Relu => out.relu_(),
-        }
-    }
 }
 
 /// A weight that was brought into the order of a CPU's kernel.
@@ -207,10 +191,11 @@ impl Conv {
             1 => (arranged(xs, MemoryFormat::ChannelsLast), self.shape),
             n => (phases(xs, n), self.shape.dilation(1)),
         };
+        let groups = shape.groups;
         let packed = self.packed.get_or_init(|| {
             let packed = match is_winograd {
                 true => Packed::Winograd(Winograd::new(&self.weight, self.shape.groups)),
-                false => Packed::OneDnn(OneDnn::packed(&self.weight, shape, &input.size())),
+                false => Packed::OneDnn(OneDnn::packed(&self.weight, shape.twice(), groups, &input.size())),
             };
             self.weight.shallow_clone().set_data(&self.weight.narrow(0, 0, 0).copy());
             packed
@@ -218,10 +203,12 @@ impl Conv {
         let bias = self.bias.as_ref();
         let out = match packed {
             Packed::Winograd(weights) => weights.convolve(&input, n_phases * n_phases, bias, activation),
-            Packed::OneDnn(weight) => onednn.convolve(&input, weight, bias, shape, activation).unwrap_or_else(|| {
-                let size = xs.size();
-                panic!("{}: oneDNN refuses an input of shape {size:?}, or there is not enough memory", self.name)
-            }),
+            Packed::OneDnn(weight) => {
+                onednn.convolve(&input, weight, bias, shape.twice(), groups, activation).unwrap_or_else(|| {
+                    let size = xs.size();
+                    panic!("{}: oneDNN refuses an input of shape {size:?}, or there is not enough memory", self.name)
+                })
+            }
         };
         Some(if n_phases == 1 { out } else { from_phases(&out, n_phases, size_of(xs)) })
     }

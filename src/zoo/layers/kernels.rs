@@ -55,6 +55,22 @@ impl Kernels {
 /// What the layers of a network share: the kernels that it was prepared for, if it was.
 pub type Prepared = Arc<OnceLock<Kernels>>;
 
+/// What a convolution's output goes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Activation {
+    Identity,
+    Relu,
+}
+
+impl Activation {
+    pub(super) fn apply(self, mut out: Tensor) -> Tensor {
+        match self {
+            Self::Identity => out,
+            Self::Relu => out.relu_(),
+        }
+    }
+}
+
 /// The same map in another order of memory; nothing is copied where it has that order.
 pub(crate) fn arranged(xs: &Tensor, format: MemoryFormat) -> Tensor {
     match format {

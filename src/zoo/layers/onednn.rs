@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use libloading::os::unix::Library;
 use tch::{Kind, Tensor};
 
-use super::conv::{Activation, ConvShape};
+use super::kernels::Activation;
 
 /// An `at::Tensor *`, which is what tch holds too.
 type Handle = *mut c_void;
@@ -19,6 +19,9 @@ type Pointwise = unsafe extern "C" fn(
     Handle, Handle, *mut Handle, Numbers, i64, Numbers, i64, Numbers, i64, i64,
     *const c_char, *const *const f64, i64, *const *const c_char, *mut Handle,
 ) -> c_int;
+/// Stride, padding and dilation, along both axes.
+type Steps = [[i64; 2]; 3];
+
 /// libtorch's function.
 pub(super) struct OneDnn(Pointwise);
 
@@ -38,11 +41,10 @@ impl OneDnn {
     }
 
     /// A weight in the order that is best for inputs of this size, pixel after pixel. Other sizes may take it too.
-    pub(super) fn packed(weight: &Tensor, shape: ConvShape, input: &[i64]) -> Tensor {
-        let [stride, padding, dilation] = shape.twice();
+    pub(super) fn packed(weight: &Tensor, steps: Steps, groups: i64, input: &[i64]) -> Tensor {
+        let [stride, padding, dilation] = steps;
         let opaque = weight.f_to_mkldnn(None::<Kind>);
-        let packed =
-            opaque.and_then(|w| w.f_mkldnn_reorder_conv2d_weight(padding, stride, dilation, shape.groups, input));
+        let packed = opaque.and_then(|w| w.f_mkldnn_reorder_conv2d_weight(padding, stride, dilation, groups, input));
         packed.unwrap_or_else(|e| panic!("{e}"))
     }
 
@@ -54,7 +56,8 @@ impl OneDnn {
         xs: &Tensor,
         packed: &Tensor,
         bias: Option<&Tensor>,
-        shape: ConvShape,
+        steps: Steps,
+        groups: i64,
         activation: Activation,
     ) -> Option<Tensor> {
         let handle = |tensor: &Tensor| tensor.as_ptr().cast_mut().cast::<c_void>();
@@ -62,7 +65,7 @@ impl OneDnn {
             Activation::Identity => c"none",
             Activation::Relu => c"relu",
         };
-        let [stride, padding, dilation] = shape.twice();
+        let [stride, padding, dilation] = steps;
         let (stride, padding, dilation) = (stride.as_ptr(), padding.as_ptr(), dilation.as_ptr());
         let mut bias = bias.map(handle);
         let bias = bias.as_mut().map_or(null_mut(), |bias| &raw mut *bias);
@@ -72,7 +75,7 @@ impl OneDnn {
         #[rustfmt::skip]
         let status = unsafe {
             self.0(
-                handle(xs), handle(packed), bias, padding, 2, stride, 2, dilation, 2, shape.groups,
+                handle(xs), handle(packed), bias, padding, 2, stride, 2, dilation, 2, groups,
                 attribute.as_ptr(), null(), 0, null(), &raw mut out,
             )
         };

@@ -5,7 +5,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::conv::Activation;
+use super::kernels::Activation;
 use super::resize::size_of;
 
 /// Tiles of 2 x 2 outputs that are computed together, about. Of 32 to 4096, 128 to 256 were fastest from 96 channels on.
