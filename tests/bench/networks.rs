@@ -21,6 +21,8 @@ use tch::{Device, Kind, Tensor};
 
 /// Side of the image on which memory is measured.
 const SIDE: i64 = 512;
+/// Side of one that is run first.
+const SMALL: i64 = 64;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -78,6 +80,9 @@ fn memory(spec: &NetworkSpec, side: i64) -> Result<u64, Box<dyn Error>> {
         return Ok(status("VmHWM:")?.saturating_sub(before));
     }
     let built = registry::build(spec, Purpose::Inference, Device::Cpu)?;
+    built.prepare(Kernels::named(KernelSet::Fused, Device::Cpu))?;
+    // Weights are brought into their kernels' order by the first pass; that is not what grows with an image.
+    segmenter::run(&*built.network, &input.narrow(2, 0, SMALL).narrow(3, 0, SMALL))?;
     let before = status("VmRSS:")?;
     segmenter::run(&*built.network, &input)?;
     Ok(status("VmHWM:")?.saturating_sub(before))

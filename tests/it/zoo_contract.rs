@@ -200,7 +200,11 @@ fn prepared_networks_compute_the_same_whatever_is_beside_an_image() {
     for spec in segmenters() {
         let side = i64::from(spec.size_rule().multiple).max(64);
         let input = image(2, spec.bands, side, side);
-        let expected = run(&*built(&spec, Purpose::Inference).network, &input).unwrap().values;
+        let plain = built(&spec, Purpose::Inference);
+        let expected = run(&*plain.network, &input).unwrap().values;
+        // A matrix times one vector is another kernel than times two: `Linear` on pooled maps.
+        let second = run(&*plain.network, &input.narrow(0, 1, 1)).unwrap().values;
+        let is_independent = second.equal(&expected.narrow(0, 1, 1));
         for kernels in [fused, scaled, last] {
             let net = built(&spec, Purpose::Inference);
             net.prepare(kernels).unwrap();
@@ -209,7 +213,7 @@ fn prepared_networks_compute_the_same_whatever_is_beside_an_image() {
             let off = share_off(&both, &expected, 1e-4);
             assert!(off <= if is_uncertain { 0.005 } else { 0.0 }, "{spec} {kernels:?}: {off}");
             assert!(both.equal(&run(&*net.network, &input).unwrap().values), "{spec} {kernels:?}: two passes differ");
-            if kernels == fused {
+            if kernels == fused && is_independent {
                 let alone = run(&*net.network, &input.narrow(0, 1, 1)).unwrap().values;
                 assert!(alone.equal(&both.narrow(0, 1, 1)), "{spec}: an image depends on the one beside it");
             }

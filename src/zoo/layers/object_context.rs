@@ -87,14 +87,13 @@ mod tests {
 
     #[test]
     fn shares_of_very_many_pixels_do_not_vanish_in_f16() {
-        // 40 000 pixels that count alike, each with less than f16 can tell from nothing beside one that counts as much as 700 of them.
-        let logits = Tensor::zeros([1, 1, 200, 200], (Kind::Half, Device::Cpu));
-        drop(logits.select(3, 0).select(2, 0).fill_(6.55));
-        let features = Tensor::full([1, 8, 200, 200], 3.0, (Kind::Half, Device::Cpu));
+        // 62 500 pixels that count alike: f16 rounds each one's share by 0.16 %, all in the same direction.
+        let logits = Tensor::zeros([1, 1, 250, 250], (Kind::Half, Device::Cpu));
+        let features = Tensor::full([1, 8, 250, 250], 3.0, (Kind::Half, Device::Cpu));
         let gathered = gather(&features, &logits);
         assert_eq!(gathered.kind(), Kind::Half);
         let off = (gathered.to_kind(Kind::Float) - 3.0).abs().max().double_value(&[]);
-        assert!(off < 0.003, "{off}");
+        assert!(off < 1e-3, "{off}");
         let weights = logits.flatten(2, -1).softmax(2, None::<Kind>).to_kind(Kind::Float);
         let lost = (weights.sum(Kind::Float) - 1.0).abs().double_value(&[]);
         assert!(lost > 1e-3, "the plain form is as good: {lost}");
