@@ -163,7 +163,8 @@ fn members(plan: &Plan) -> Vec<PlannedMember> {
     let member = |(m, share): (&crate::plan::MemberPlan, f32)| PlannedMember {
         name: m.member.name.clone(),
         network: m.member.spec.to_string(),
-        precision: format!("{:?}", m.resolved_precision).to_lowercase(),
+        precision: m.resolved_precision.name(),
+        kernels: m.resolved_kernels.name(),
         share,
         parameters: m.member.spec.parameters(),
         digest: m.digest.clone(),

@@ -213,19 +213,27 @@ fn softmax(row: &mut [f32], width: usize) {
     }
 }
 
+/// The sum without any fusing, in f64, for the tests of both devices.
 #[cfg(test)]
-mod tests {
-    use super::*;
+pub(super) mod naive {
+    use super::{Combine, Logits, Upsample};
     use crate::geom::Size;
 
-    fn logits(seed: u32, n_classes: usize, size: Size, full: Size, upsample: Option<Upsample>) -> Logits {
-        let n = u32::try_from(n_classes * size.len()).unwrap();
+    /// Logits that look random.
+    pub(in crate::infer) fn logits(
+        seed: u32,
+        [n_tiles, n_classes]: [usize; 2],
+        size: Size,
+        full: Size,
+        upsample: Option<Upsample>,
+    ) -> Logits {
+        let n = u32::try_from(n_tiles * n_classes * size.len()).unwrap();
         let value = |i: u32| ((i.wrapping_mul(2_654_435_761) ^ seed.wrapping_mul(97)) >> 8) as f32 / 65536.0 - 128.0;
-        Logits::of_f32((0..n).map(value).collect(), 1, n_classes, size, full, upsample)
+        Logits::of_f32((0..n).map(value).collect(), n_tiles, n_classes, size, full, upsample)
     }
 
-    /// Up-samples the naive way, whole map, f64.
-    fn naive(l: &Logits, x: u32, y: u32, class: usize) -> f64 {
+    /// One class at one pixel of the full size.
+    fn up_sampled(l: &Logits, tile: usize, (x, y): (u32, u32), class: usize) -> f64 {
         let at = |v: u32, coarse: u32, full: u32| match l.upsample {
             None => f64::from(v),
             Some(Upsample::Bilinear { align_corners: true }) => {
@@ -240,7 +248,7 @@ mod tests {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a position on a small map")]
             let at = |v: f64, side: u32| v.min(f64::from(side - 1)) as usize;
             let (x, y) = (at(x, l.size.width), at(y, l.size.height));
-            f64::from(l.values[class * l.size.len() + y * l.size.width as usize + x])
+            f64::from(l.tile(tile)[class * l.size.len() + y * l.size.width as usize + x])
         };
         let (px, py) = (fx.fract(), fy.fract());
         get(fx, fy) * (1.0 - px) * (1.0 - py)
@@ -249,25 +257,44 @@ mod tests {
             + get(fx + 1.0, fy + 1.0) * px * py
     }
 
+    /// The sum of every class at one pixel.
+    pub(in crate::infer) fn sums(
+        forwards: &[Logits],
+        shares: &[f32],
+        rule: Combine,
+        tile: usize,
+        at: (u32, u32),
+    ) -> Vec<f64> {
+        let mut sums = vec![0.0; forwards[0].n_classes];
+        for (l, share) in forwards.iter().zip(shares) {
+            let values: Vec<f64> = (0..l.n_classes).map(|class| up_sampled(l, tile, at, class)).collect();
+            let max = values.iter().copied().fold(f64::MIN, f64::max);
+            let total: f64 = values.iter().map(|v| (v - max).exp()).sum();
+            for (sum, v) in sums.iter_mut().zip(&values) {
+                let v = if rule == Combine::Logits { *v } else { (v - max).exp() / total };
+                *sum += v * f64::from(*share);
+            }
+        }
+        sums
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::naive::logits;
+    use super::*;
+    use crate::geom::Size;
+
     fn check(forwards: &[Logits], rule: Combine, kept: PixelRect) {
         let shares: Vec<f32> = (1..=forwards.len()).map(|i| i as f32 / 10.0).collect();
         let combiner = Combiner::new(rule, Shares::of_members(shares.clone()), vec![Plane::Labels]);
-        let forwards: Vec<(usize, Logits)> = forwards.iter().cloned().enumerate().collect();
-        let TilePlanes(planes) = combiner.planes(&forwards, 0, kept);
+        let by_pass: Vec<(usize, Logits)> = forwards.iter().cloned().enumerate().collect();
+        let TilePlanes(planes) = combiner.planes(&by_pass, 0, kept);
         let labels = &planes[0];
         let mut i = 0;
         for y in kept.ys().start..kept.ys().end {
             for x in kept.xs().start..kept.xs().end {
-                let mut sums = vec![0.0; forwards[0].1.n_classes];
-                for ((_, l), share) in forwards.iter().zip(&shares) {
-                    let values: Vec<f64> = (0..l.n_classes).map(|c| naive(l, x, y, c)).collect();
-                    let max = values.iter().copied().fold(f64::MIN, f64::max);
-                    let total: f64 = values.iter().map(|v| (v - max).exp()).sum();
-                    for (sum, v) in sums.iter_mut().zip(&values) {
-                        let v = if rule == Combine::Logits { *v } else { (v - max).exp() / total };
-                        *sum += v * f64::from(*share);
-                    }
-                }
+                let sums = naive::sums(forwards, &shares, rule, 0, (x, y));
                 let best = sums.iter().copied().fold(f64::MIN, f64::max);
                 let got = sums[usize::from(labels[i])];
                 assert!(got >= best - 1e-3 * best.abs().max(1.0), "({x}, {y}): {got} is not {best}");
@@ -280,14 +307,15 @@ mod tests {
     #[test]
     fn fused_combination_equals_the_naive_one() {
         let full = Size::new(24, 16);
-        let quarter =
-            |seed, align_corners| logits(seed, 5, Size::new(6, 4), full, Some(Upsample::Bilinear { align_corners }));
+        let quarter = |seed, align_corners| {
+            logits(seed, [1, 5], Size::new(6, 4), full, Some(Upsample::Bilinear { align_corners }))
+        };
         let forwards = [
             quarter(1, true),
             quarter(2, true),
             quarter(3, false),
-            logits(4, 5, full, full, None),
-            logits(5, 5, Size::new(3, 2), full, Some(Upsample::Bilinear { align_corners: true })),
+            logits(4, [1, 5], full, full, None),
+            logits(5, [1, 5], Size::new(3, 2), full, Some(Upsample::Bilinear { align_corners: true })),
         ];
         let kept = PixelRect { x: 3, y: 2, size: Size::new(17, 11) };
         for rule in [Combine::Logits, Combine::Probabilities] {
@@ -299,7 +327,7 @@ mod tests {
 
     #[test]
     fn softmax_by_rows_has_the_bits_of_softmax_by_columns() {
-        let l = logits(6, 7, Size::new(5, 3), Size::new(5, 3), None);
+        let l = logits(6, [1, 7], Size::new(5, 3), Size::new(5, 3), None);
         let width = l.size.len();
         let mut rows: Vec<f32> = l.values.iter().map(|v| v / 20.0).collect();
         let columns = rows.clone();

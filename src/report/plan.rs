@@ -132,7 +132,9 @@ pub struct PlannedMember {
     /// Its network.
     pub network: String,
     /// Arithmetic.
-    pub precision: String,
+    pub precision: &'static str,
+    /// The kernels that its network is prepared for.
+    pub kernels: &'static str,
     /// Share in the mean.
     pub share: f32,
     /// Trained values.
@@ -178,8 +180,8 @@ impl PlanDocument {
             let millions = m.parameters as f64 / 1e6;
             let digest = m.digest.get(..12).unwrap_or(&m.digest);
             line(format!(
-                "  member    {}: {} ({millions:.1} M), {}, share {:.3}, {digest}",
-                m.name, m.network, m.precision, m.share
+                "  member    {}: {} ({millions:.1} M), {} {}, share {:.3}, {digest}",
+                m.name, m.network, m.precision, m.kernels, m.share
             ));
         }
         line(format!("devices     {}; {}", self.devices.join(", "), count(self.readers as u64, "reader")));

@@ -268,9 +268,10 @@ pub(in crate::app) fn members(
             named @ (Precision::F32 | Precision::Tf32 | Precision::F16 | Precision::BF16) => named,
         };
         let on_gpu = is_gpu(device_class);
-        suits(resolved_precision, on_gpu).map_err(|why| {
-            Error::Usage(format!("member `{}`: precision = \"{}\" {why}", member.name, resolved_precision.name()))
-        })?;
+        if resolved_precision == Precision::Tf32 && !on_gpu {
+            let text = format!("member `{}`: precision = \"tf32\" is for GPUs; a CPU has f32", member.name);
+            return Err(Error::Usage(text));
+        }
         let program_bytes = match &member.weights {
             Weights::File(path) if member.spec.script.is_some() => std::fs::metadata(path).map_or(0, |m| m.len()),
             Weights::File(_) | Weights::Seed(_) => 0,
@@ -287,14 +288,6 @@ pub(in crate::app) fn members(
         return Err(Error::Usage(text.into()));
     }
     Ok(planned)
-}
-
-/// Why a device cannot have an arithmetic.
-fn suits(precision: Precision, on_gpu: bool) -> Result<(), &'static str> {
-    match precision {
-        Precision::Tf32 if !on_gpu => Err("is for GPUs; a CPU has f32"),
-        Precision::Auto | Precision::F32 | Precision::Tf32 | Precision::F16 | Precision::BF16 => Ok(()),
-    }
 }
 
 /// Versions of what can change a byte.

@@ -161,48 +161,11 @@ impl Layer<'_> {
 mod tests {
     use super::*;
     use crate::infer::combine::Combiner;
+    use crate::infer::combine::naive::{logits, sums};
 
-    fn logits(seed: u32, n_classes: usize, size: Size, full: Size, upsample: Option<Upsample>) -> Logits {
-        let n = u32::try_from(2 * n_classes * size.len()).unwrap();
-        let value = |i: u32| ((i.wrapping_mul(2_654_435_761) ^ seed.wrapping_mul(97)) >> 8) as f32 / 65536.0 - 128.0;
-        Logits::of_f32((0..n).map(value).collect(), 2, n_classes, size, full, upsample)
-    }
-
-    /// The two best sums of a pixel, up-sampled in f64.
-    fn best_two(forwards: &[Logits], shares: &[f32], rule: Combine, tile: usize, (x, y): (u32, u32)) -> (f64, f64) {
-        let mut sums = vec![0.0; forwards[0].n_classes];
-        for (l, share) in forwards.iter().zip(shares) {
-            let at = |v: u32, coarse: u32, full: u32| match l.upsample {
-                None => f64::from(v),
-                Some(Upsample::Bilinear { align_corners: true }) => {
-                    f64::from(v) * f64::from(coarse - 1) / f64::from(full - 1)
-                }
-                Some(Upsample::Bilinear { align_corners: false }) => {
-                    ((f64::from(v) + 0.5) * f64::from(coarse) / f64::from(full) - 0.5).max(0.0)
-                }
-            };
-            let (fx, fy) = (at(x, l.size.width, l.full.width), at(y, l.size.height, l.full.height));
-            let values: Vec<f64> = (0..l.n_classes)
-                .map(|class| {
-                    let get = |x: f64, y: f64| {
-                        let (x, y) = (x.min(f64::from(l.size.width - 1)), y.min(f64::from(l.size.height - 1)));
-                        let at = class as f64 * l.size.len() as f64 + y.floor() * f64::from(l.size.width) + x.floor();
-                        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small position")]
-                        f64::from(l.tile(tile)[at as usize])
-                    };
-                    get(fx, fy) * (1.0 - fx.fract()) * (1.0 - fy.fract())
-                        + get(fx + 1.0, fy) * fx.fract() * (1.0 - fy.fract())
-                        + get(fx, fy + 1.0) * (1.0 - fx.fract()) * fy.fract()
-                        + get(fx + 1.0, fy + 1.0) * fx.fract() * fy.fract()
-                })
-                .collect();
-            let max = values.iter().copied().fold(f64::MIN, f64::max);
-            let total: f64 = values.iter().map(|v| (v - max).exp()).sum();
-            for (sum, v) in sums.iter_mut().zip(&values) {
-                let v = if rule == Combine::Logits { *v } else { (v - max).exp() / total };
-                *sum += v * f64::from(*share);
-            }
-        }
+    /// The two best sums of a pixel, in f64.
+    fn best_two(forwards: &[Logits], shares: &[f32], rule: Combine, tile: usize, at: (u32, u32)) -> (f64, f64) {
+        let mut sums = sums(forwards, shares, rule, tile, at);
         sums.sort_by(|a, b| b.total_cmp(a));
         (sums[0], sums[1])
     }
@@ -210,14 +173,15 @@ mod tests {
     #[test]
     fn labels_are_those_of_the_host_but_for_near_ties() {
         let full = Size::new(48, 32);
-        let quarter =
-            |seed, align_corners| logits(seed, 5, Size::new(12, 8), full, Some(Upsample::Bilinear { align_corners }));
+        let quarter = |seed, align_corners| {
+            logits(seed, [2, 5], Size::new(12, 8), full, Some(Upsample::Bilinear { align_corners }))
+        };
         let forwards = [
             quarter(1, true),
             quarter(2, true),
             quarter(3, false),
-            logits(4, 5, full, full, None),
-            logits(5, 5, Size::new(6, 4), full, Some(Upsample::Bilinear { align_corners: true })),
+            logits(4, [2, 5], full, full, None),
+            logits(5, [2, 5], Size::new(6, 4), full, Some(Upsample::Bilinear { align_corners: true })),
         ];
         let shares: Vec<f32> = (1..=forwards.len()).map(|i| i as f32 / 10.0).collect();
         let kept = PixelRect { x: 3, y: 2, size: Size::new(37, 29) };

@@ -24,16 +24,6 @@ pub enum KernelSet {
 }
 
 impl KernelSet {
-    /// All that a pipeline can name.
-    pub const NAMED: [(&'static str, Self); 6] = [
-        ("auto", Self::Auto),
-        ("plain", Self::Plain),
-        ("channels-last", Self::ChannelsLast),
-        ("fused", Self::Fused),
-        ("fused-contiguous", Self::FusedContiguous),
-        ("fused-sdpa", Self::FusedSdpa),
-    ];
-
     /// What `auto` comes to. On a CPU in f32 fused operations were fastest for all networks (`tests/bench/README.md`), in 16 bits it has
     /// none. On an H100 maps that lie pixel after pixel were faster for all but ResNeSt (2026-11-26: 7.9 of 8.9 ms, 20.3 of 23.2, 21.4 of
     /// 28.7, but 30.0 of 27.9); fused operations have not been timed there yet. A program is as it is.
@@ -48,8 +38,15 @@ impl KernelSet {
         }
     }
 
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        Self::NAMED.iter().find(|(_, set)| *set == self).map_or("auto", |(name, _)| name)
+    /// Its name in pipeline files and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Plain => "plain",
+            Self::ChannelsLast => "channels-last",
+            Self::Fused => "fused",
+            Self::FusedContiguous => "fused-contiguous",
+            Self::FusedSdpa => "fused-sdpa",
+        }
     }
 }
