@@ -65,7 +65,8 @@
 //! - `tch` is known to `zoo`, `tensor` and `infer/torch` only, `gdal` to `raster/gdal`, `tokio` to `lifecycle`, and so on. Without the features `torch`
 //!   and `gdal` stubs with the same surface stand in, and everything else builds and is tested.
 //! - Equal plans give equal bytes: for any number of workers and readers, any memory that suffices, any order of arrival, members together
-//!   or spread over devices. So nothing in a plan is measured, and a plan has one sum, in its own order.
+//!   or spread over devices. So no run measures what to do: a plan goes by a profile that `swath tune` took before,
+//!   and which its run directory keeps. And a plan has one sum, in its own order.
 //! - What a run gives up against its plan ([`plan::Concessions`]) is recorded before it takes effect, repeated by later runs of the plan,
 //!   and part of the keys of what comes of it.
 //! - Every link is bounded; work enters in order and only with credit. What has entered can always leave.

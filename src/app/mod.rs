@@ -8,6 +8,7 @@
 //! The only folder that knows every other one.
 
 pub mod bench;
+mod cache;
 mod decoder;
 mod doctor;
 mod error;
@@ -18,11 +19,13 @@ mod networks;
 #[cfg(feature = "torch")]
 mod output_drift;
 mod plan;
+mod profiles;
 mod replace;
 mod report;
 mod run;
 mod standing;
 mod synth;
+mod tune;
 mod weights;
 
 pub use decoder::decoder;
@@ -43,6 +46,7 @@ pub use run::{
 };
 pub use standing::{Standing, Verified, collect_garbage, collect_old_outputs, recorded_command, status, verify};
 pub use synth::{SynthRequest, synth};
+pub use tune::{TuneRequest, add_profile, list_profiles, save_profile, tune};
 pub use weights::{
     Amount, DriftRequest, ExportForm, Selection, Target, compress_weights, convert_weights, diff_weights,
     inspect_weights,

@@ -1,5 +1,6 @@
 //! `swath plan`: what `swath run` would do. Touches nothing, but for the plan where it is to be saved.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::replace::Output;
@@ -8,11 +9,12 @@ use super::run::outputs::Outputs;
 use super::run::resume::{Found, Reuse, holds, is_done, look_back};
 use super::run::{preconditions, record, throughput};
 use super::{Error, Job, JobRequest, PartialArchive, RunOptions, prepare};
+use crate::geom::Size;
 use crate::infer;
 use crate::journal::{FailureRecord, State};
 use crate::lifecycle::Lock;
-use crate::plan::{Concessions, DeviceId, Plan, PlanTotals, Scene, Schedule};
-use crate::report::{EarlierWork, PlanDocument, PlannedMember, PlannedScene, RefusedScene};
+use crate::plan::{Concessions, DeviceId, Plan, PlanTotals, Profile, Scene, Schedule};
+use crate::report::{EarlierWork, PlanDocument, PlannedBatch, PlannedMember, PlannedScene, RefusedScene};
 
 /// How the job would be carried out.
 #[derive(Clone, Debug, Default)]
@@ -130,6 +132,8 @@ fn document(job: &Job, there: There) -> Result<PlanDocument, Error> {
         waste_percent: totals.waste_percent(),
         views: plan.pipeline.views.iter().map(|view| view.name()).collect(),
         members: members(plan),
+        profile: plan.profile.as_ref().map(Profile::digest).transpose().map_err(|e| Error::Internal(e.to_string()))?,
+        batches: batches(plan),
         devices: schedule.devices.iter().map(ToString::to_string).collect(),
         readers: schedule.readers,
         memory: record::memory(&job.promise),
@@ -170,6 +174,18 @@ fn members(plan: &Plan) -> Vec<PlannedMember> {
         digest: m.digest.clone(),
     };
     plan.members.iter().zip(plan.pipeline.shares()).map(member).collect()
+}
+
+/// Tiles per pass by crop, those with most pixels first.
+fn batches(plan: &Plan) -> Vec<PlannedBatch> {
+    let mut pixels = BTreeMap::new();
+    for grid in plan.scenes.iter().map(|scene| scene.grid) {
+        *pixels.entry(grid.crop()).or_insert(0) += grid.network_pixels();
+    }
+    let mut crops: Vec<(u64, Size)> = pixels.into_iter().map(|(crop, n)| (n, crop)).collect();
+    crops.sort_unstable_by(|a, b| b.cmp(a));
+    let of = |(_, crop): (u64, Size)| PlannedBatch { crop: [crop.width, crop.height], tiles: plan.batch(crop) };
+    crops.into_iter().map(of).collect()
 }
 
 /// Weights and activations of one device, where devices have memory of their own.

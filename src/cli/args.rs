@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use super::bench::BenchCommand;
+use super::tune::{ProfilesCommand, TuneArgs};
 use super::values::{deadline, one_of, up_to_a_day};
 use crate::app::{Assign, PartialArchive, StageName, Target, TimeLimits};
 use crate::config::{ByteSize, Span};
@@ -63,6 +64,14 @@ pub(super) enum Command {
     /// Measure how fast this machine is: networks, whole runs, the host's part of them, decoding and encoding.
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Measure which kernels and batches are fastest on this machine's devices, for all later plans.
+    ///
+    /// The times are kept in the user's cache directory, by class of device. A run directory goes by those that it began with; `--retune`
+    /// takes newer ones.
+    Tune(TuneArgs),
+    /// List, save and add what `tune` measured, by class of device.
+    #[command(subcommand)]
+    Profiles(ProfilesCommand),
     /// Decode scenes for another swath process, which starts this one.
     #[command(hide = true)]
     Decoder,
@@ -445,6 +454,11 @@ pub(super) struct JobArgs {
     /// what is free.
     #[arg(long, value_name = "SIZE")]
     pub(super) memory: Option<ByteSize>,
+
+    /// Go by what `swath tune` measured last, instead of what it had measured when the run directory was begun: what that changes is
+    /// computed again.
+    #[arg(long, conflicts_with = "plan")]
+    pub(super) retune: bool,
 
     /// Where scenes are decoded: each reader in a process of its own, so that a file that crashes or hangs it costs only itself, or all in
     /// this process.

@@ -7,6 +7,7 @@ mod exit;
 #[cfg(not(feature = "torch"))]
 mod no_networks;
 mod resolve;
+mod tune;
 mod values;
 
 use std::ffi::OsString;
@@ -23,7 +24,7 @@ use crate::exit::ExitCode;
 use crate::flow::panic_message;
 use crate::lifecycle::{self, SupervisorLink};
 use crate::report::{self, CheckRow, Detail, Event, Page, PrintError, ProgressForm, RunReport, Show};
-use args::{Arguments, Command, GcArgs, ModelsCommand, ResumeArgs, RunArgs, TalkArgs, WeightsCommand};
+use args::{Arguments, Command, GcArgs, JobArgs, ModelsCommand, ResumeArgs, RunArgs, TalkArgs, WeightsCommand};
 #[cfg(not(feature = "torch"))]
 use no_networks as networks;
 
@@ -152,6 +153,8 @@ fn command(asked: Command, arguments: &[OsString], supervisor: SupervisorLink) -
         Command::Models(command) => models(command),
         Command::Weights(command) => weights(command),
         Command::Bench(command) => bench::bench(command),
+        Command::Tune(args) => tune::tune(args),
+        Command::Profiles(command) => tune::profiles(command),
         Command::Resume(args) => again(&args.dir, args.talk, supervisor),
         Command::Gc(args) => gc(args),
     }
@@ -269,7 +272,10 @@ fn show(document: &impl Serialize, json: bool, text: String) -> Result<(), Print
 
 fn run(args: &RunArgs, arguments: &[OsString], supervisor: SupervisorLink) -> Result<ExitCode, app::Error> {
     let arguments = arguments.iter().map(|a| a.to_string_lossy().into_owned()).collect();
-    let ended = app::run(&resolve::job(&args.job, Some(&args.out))?, &resolve::run(args, arguments, supervisor))?;
+    let mut job = resolve::job(&args.job, Some(&args.out))?;
+    // Who is started again goes on with what the first attempt took.
+    job.retune &= !supervisor.attempt().begun;
+    let ended = app::run(&job, &resolve::run(args, arguments, supervisor))?;
     let printed = conclude(&ended, resolve::show(args.talk));
     Ok(summed_up(&ended, printed))
 }
@@ -301,7 +307,8 @@ fn recorded(dir: &Path) -> Result<RunArgs, app::Error> {
     let arguments = app::recorded_command(dir)?;
     let parsed = Arguments::try_parse_from(std::iter::once("swath".to_owned()).chain(arguments));
     match parsed.map(|a| a.command) {
-        Ok(Command::Run(args)) => Ok(args),
+        // The measurements that it took then are those that the directory keeps.
+        Ok(Command::Run(args)) => Ok(RunArgs { job: JobArgs { retune: false, ..args.job }, ..args }),
         _ => Err(app::Error::Usage(format!("`{}` holds no command that this version understands", dir.display()))),
     }
 }

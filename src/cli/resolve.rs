@@ -36,6 +36,7 @@ pub(super) fn job(args: &JobArgs, out: Option<&Path>) -> Result<JobRequest, app:
         assign: args.assign.clone(),
         readers: args.readers,
         memory: args.memory,
+        retune: args.retune,
         decode: match args.decode {
             Decode::Isolated { .. } => Decode::Isolated { timeout: args.decode_timeout.0 },
             Decode::InProcess => Decode::InProcess,
@@ -131,6 +132,7 @@ pub(super) fn drift(pipeline: PathBuf, inputs: Vec<PathBuf>, tiles: u32, device:
         readers: Some(1),
         memory: None,
         decode: Decode::Isolated { timeout: Decode::TIMEOUT },
+        retune: false,
     };
     DriftRequest { job, tiles: tiles as usize }
 }

@@ -46,9 +46,6 @@ fn check(file: PipelineFile, folder: &Path) -> Result<Pipeline, Fault> {
     if file.post.fill_holes > MAX_HOLE {
         return Err(Fault::value("post.fill_holes", file.post.fill_holes, format!("0 to {MAX_HOLE} pixels")));
     }
-    if file.inference.batch == 0 {
-        return Err(Fault::value("inference.batch", 0, "1 or more: it counts tiles per forward pass, from 1"));
-    }
     check_prefix(&file.package.prefix)?;
     Ok(Pipeline {
         tiling: tiling(file.tiler)?,

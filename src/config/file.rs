@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::batch::Batch;
 use super::bytes::ByteSize;
 use super::classes::{Class, Nodata};
 use super::fault::Fault;
@@ -102,13 +103,18 @@ impl Default for TilerTable {
 pub(super) struct InferenceTable {
     pub(super) combine: Combine,
     pub(super) views: Vec<View>,
-    pub(super) batch: u32,
+    pub(super) batch: Batch,
     pub(super) unit_max: ByteSize,
 }
 
 impl Default for InferenceTable {
     fn default() -> Self {
-        Self { combine: Combine::Logits, views: vec![View::Identity], batch: 1, unit_max: ByteSize(256 << 20) }
+        Self {
+            combine: Combine::Logits,
+            views: vec![View::Identity],
+            batch: Batch::Auto,
+            unit_max: ByteSize(256 << 20),
+        }
     }
 }
 

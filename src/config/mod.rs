@@ -4,6 +4,7 @@
 //! there is one type. What is wrong is told with its key, by its line or by the setting of the command line that brings it. Run-time facts (devices,
 //! workers, memory) are not here: they come from the command line and change no byte.
 
+mod batch;
 mod bytes;
 mod check;
 pub mod classes;
@@ -14,6 +15,7 @@ mod names;
 mod pipeline;
 mod source;
 
+pub use batch::Batch;
 pub use bytes::ByteSize;
 pub use duration::Span;
 pub use names::name_fault;

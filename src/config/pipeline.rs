@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::batch::Batch;
 use super::classes::ClassTable;
 use crate::geom::View;
 use crate::raster::PixelType;
@@ -195,7 +196,7 @@ pub struct Pipeline {
     #[serde(default = "plain", skip_serializing_if = "is_plain")]
     pub views: Vec<View>,
     /// Tiles per forward pass.
-    pub batch: u32,
+    pub batch: Batch,
     /// A band of a tiled scene that needs more bytes than this is cut into spans of columns.
     pub unit_max: u64,
     /// The classes.

@@ -8,7 +8,7 @@ use super::model::batch_bytes;
 use super::passes::{dispensable, passes};
 use super::scan::label;
 use super::unit::{Unit, admission_needs, units_of};
-use super::{BackendKind, Maxima, MemberPlan, PLAN_FORMAT, Plan, Scanned, ScannedScene, Scene, Schedule};
+use super::{BackendKind, Maxima, MemberPlan, PLAN_FORMAT, Plan, Profile, Scanned, ScannedScene, Scene, Schedule};
 use crate::config::{ByteSize, Pipeline};
 use crate::geom::Size;
 use crate::journal::FailureRecord;
@@ -99,6 +99,8 @@ pub struct Planner<'a> {
     pub backend: BackendKind,
     /// `cpu`, or the GPU's architecture.
     pub device_class: String,
+    /// What was measured on devices of that class.
+    pub profile: Option<Profile>,
     /// Versions of the libraries that can change bytes.
     pub versions: Vec<(String, String)>,
     /// Opens the scenes.
@@ -132,12 +134,15 @@ impl Planner<'_> {
         });
         let bands = self.pipeline.bands();
         let passes = passes(self.members.len(), &self.pipeline.views);
+        let prepared: Vec<_> = self.members.iter().map(MemberPlan::prepared).collect();
         let mut plan = Plan {
             format: PLAN_FORMAT,
             versions: self.versions,
             backend: self.backend,
             device_class: self.device_class,
             intra_op_threads: 1,
+            batches: self.profile.iter().flat_map(|profile| profile.batches(&prepared)).collect(),
+            profile: self.profile,
             planes: planes_of(&self.pipeline),
             pipeline: self.pipeline,
             members: self.members,
@@ -195,8 +200,7 @@ impl Planner<'_> {
 }
 
 fn cut(plan: &mut Plan) {
-    let pipeline = &plan.pipeline;
-    plan.units = units_of(&plan.scenes, pipeline.batch, pipeline.unit_max, plan.bands.len(), pipeline.tiling.border);
+    plan.units = units_of(plan);
     plan.measure();
 }
 
@@ -206,12 +210,13 @@ fn refuse_too_large(plan: &mut Plan, schedule: &Schedule, refused: &mut Vec<Refu
     for (unit, need) in plan.units.iter().zip(admission_needs(plan)) {
         for idx in unit.scenes() {
             let scene = &plan.scenes[idx];
+            let batch = plan.batch(scene.grid.crop());
             // What a group or a full batch needs beyond this is the plan's business, not the scene's.
             let (need, tiles) = match unit {
-                Unit::Band { .. } => (need, scene.grid.n_tiles().min(u64::from(plan.pipeline.batch))),
+                Unit::Band { .. } => (need, scene.grid.n_tiles().min(u64::from(batch))),
                 Unit::Group { .. } => (unit.part_footprint(plan, idx).total(), 1),
             };
-            let batch = u32::try_from(tiles).unwrap_or(plan.pipeline.batch);
+            let batch = u32::try_from(tiles).unwrap_or(batch);
             let batches = schedule.batches_in_flight() * batch_bytes(scene, batch, plan.bands.len());
             let needed = need.saturating_add(batches).max(unit.block_row_bytes(plan));
             if needed > schedule.memory {

@@ -73,12 +73,12 @@ impl BenchMachine {
 }
 
 /// A figure, or a dash where there is none.
-fn figure(value: Option<f64>, digits: usize) -> String {
+pub(super) fn figure(value: Option<f64>, digits: usize) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
 }
 
 /// Rows under their names.
-fn tabled<const N: usize>(names: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+pub(super) fn tabled<const N: usize>(names: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
     table(&std::iter::once(names.map(str::to_owned)).chain(rows).collect::<Vec<_>>())
 }
 
@@ -119,6 +119,8 @@ pub struct ForwardRow {
     pub member: String,
     /// Arithmetic.
     pub precision: String,
+    /// The kernels that the network is prepared for.
+    pub kernels: &'static str,
     /// Crops per pass.
     pub batch: u32,
     /// Milliseconds per crop as the device tells: the median of the passes. None where it failed.
@@ -147,6 +149,7 @@ impl Figures for ForwardFigures {
             "device",
             "member",
             "precision",
+            "kernels",
             "batch",
             "ms/crop",
             "min",
@@ -162,6 +165,7 @@ impl Figures for ForwardFigures {
                 row.device.clone(),
                 row.member.clone(),
                 row.precision.clone(),
+                row.kernels.to_owned(),
                 row.batch.to_string(),
                 figure(row.ms, 3),
                 figure(row.ms_min, 3),

@@ -14,6 +14,7 @@ mod print;
 mod show;
 mod standing;
 mod summary;
+mod tune;
 mod watch;
 mod weights;
 
@@ -28,10 +29,11 @@ pub use document::{
 };
 pub use events::{Event, Restart, TimeStep};
 pub use models::{CheckRow, LayerRow, ModelList, ModelRow, ModelSheet, PresetRow, StartedModel};
-pub use plan::{EarlierWork, PlanDocument, PlannedMember, PlannedScene, RefusedScene};
+pub use plan::{EarlierWork, PlanDocument, PlannedBatch, PlannedMember, PlannedScene, RefusedScene};
 pub use print::{PrintError, print, print_json, speak_json, tell, tell_error, unless_closed};
 pub use show::{Detail, Page, ProgressForm, Show};
 pub use standing::{Standing, Verified};
 pub use summary::{FAKE, stage_table, summary};
+pub use tune::{ProfileFigures, ProfileList, ProfileRow, TuneFigures, TuneRow};
 pub use watch::{Snapshot, Watch};
 pub use weights::{CompressedFile, CompressedFiles, TensorRow, WeightsDiff, WeightsSheet};

@@ -43,6 +43,10 @@ pub struct PlanDocument {
     pub views: Vec<&'static str>,
     /// The ensemble.
     pub members: Vec<PlannedMember>,
+    /// SHA-256 of the measurements that it goes by.
+    pub profile: Option<String>,
+    /// Tiles per forward pass, by size of the crop.
+    pub batches: Vec<PlannedBatch>,
     /// Devices by name.
     pub devices: Vec<String>,
     /// Reader threads.
@@ -124,6 +128,15 @@ pub struct RefusedScene {
     pub cause: String,
 }
 
+/// The batch for crops of one size.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct PlannedBatch {
+    /// Columns and rows.
+    pub crop: [u32; 2],
+    /// Tiles per forward pass.
+    pub tiles: u32,
+}
+
 /// A member of a plan.
 #[derive(Clone, Debug, Serialize)]
 pub struct PlannedMember {
@@ -144,6 +157,25 @@ pub struct PlannedMember {
 }
 
 impl PlanDocument {
+    /// The batches, and what they go by.
+    fn batch_text(&self) -> String {
+        let mut sizes: Vec<u32> = self.batches.iter().map(|batch| batch.tiles).collect();
+        sizes.sort_unstable();
+        sizes.dedup();
+        let listed =
+            |PlannedBatch { crop: [width, height], tiles }: &PlannedBatch| format!("{tiles} of {width}x{height}");
+        let text = match sizes.as_slice() {
+            [] => "none".to_owned(),
+            [tiles] => format!("{} in each pass", count(u64::from(*tiles), "tile")),
+            _ => {
+                let more = if self.batches.len() > LISTED { ", ..." } else { "" };
+                self.batches.iter().take(LISTED).map(listed).collect::<Vec<_>>().join(", ") + more
+            }
+        };
+        let by = self.profile.as_ref().map(|digest| format!("; by profile {}", digest.get(..12).unwrap_or(digest)));
+        text + &by.unwrap_or_default()
+    }
+
     /// The document for people.
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -184,6 +216,7 @@ impl PlanDocument {
                 m.name, m.network, m.precision, m.kernels, m.share
             ));
         }
+        line(format!("batches     {}", self.batch_text()));
         line(format!("devices     {}; {}", self.devices.join(", "), count(self.readers as u64, "reader")));
         line(format!("RAM         {}", self.memory.reservation()));
         line(format!(

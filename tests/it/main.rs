@@ -49,6 +49,7 @@ mod support;
 mod tensors;
 mod told;
 mod tools;
+mod tune;
 mod views;
 mod weights;
 mod zoo_contract;

@@ -63,7 +63,7 @@ fn a_wrong_pipeline_file_is_refused_with_the_remedy() {
         ),
         (("network = \"deeplabv3plus\"", "preset = \"x\"\nnetwork = \"unet\""), "both `network` and `preset`"),
         (("network = \"deeplabv3plus\"", "preset = \"none\""), "no network is called `none`"),
-        (("batch = 1", "batch = 0"), "from 1"),
+        (("batch = \"auto\"", "batch = 0"), "from 1"),
         (("\"256MiB\"", "\"lots\""), "is not a size"),
         (("#2a6fb0", "blue"), "is not a colour"),
         (("weight = 1.0", "weight = -1.0"), "must be 0 or more"),

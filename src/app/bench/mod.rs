@@ -11,6 +11,7 @@ mod scenes;
 
 pub use decode::{DecodeRequest, decode};
 pub use encode::{EncodeRequest, encode};
+pub(super) use forward::{Bench, agreement, default_device, used};
 pub use forward::{ForwardRequest, forward};
 pub use runs::{Pixels, RunRequest, run};
 

@@ -142,6 +142,7 @@ fn wanted(request: &RunRequest, folder: &Path) -> Result<JobRequest, Error> {
         readers: request.readers,
         memory: request.memory,
         decode: request.decode,
+        retune: false,
     })
 }
 

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Assign;
-use crate::app::Error;
+use crate::app::{Error, profiles};
 use crate::config::{ByteSize, Pipeline, Precision, Weights};
 use crate::infer::{self, DeviceError};
 use crate::lifecycle::machine;
 use crate::plan::{
-    BackendKind, Decode, DeviceId, MemberPlan, Plan, Planned, Planner, Promise, ScanOptions, Schedule, check_memory,
-    doubts, scan,
+    BackendKind, Decode, DeviceId, MemberPlan, Plan, Planned, Planner, Profile, Promise, ScanOptions, Schedule,
+    check_memory, doubts, scan,
 };
 use crate::raster::{DecoderLimits, Gdal, Isolated, OpenSource, gdal_report};
 use crate::tensor::Gpu;
@@ -35,6 +35,8 @@ pub struct JobRequest {
     pub memory: Option<ByteSize>,
     /// Where scenes are decoded.
     pub decode: Decode,
+    /// Whether the newest profile is taken instead of the one that the run directory began with.
+    pub retune: bool,
 }
 
 /// What is to be done.
@@ -102,15 +104,17 @@ fn plan(
     let pipeline = Pipeline::load(file, settings)?;
     let schedule = schedule(request, request.backend, &pipeline)?;
     let device_class = device_class(&schedule.devices, request.backend)?;
-    let members = members(&pipeline, request.backend, &device_class)?;
+    let (profile, of_profile) =
+        profiles::of_plan(request.backend, &device_class, options.run_dir.as_deref(), request.retune)?;
+    let members = members(&pipeline, request.backend, &device_class, profile.as_ref())?;
     let scanned = scan(options)?;
-    let of_scan = scanned.warnings.clone();
+    let warnings = scanned.warnings.iter().cloned().chain(of_profile).collect();
     let versions = versions()?;
     let source = planning_source(request.decode)?;
-    let planner =
-        Planner { pipeline, members, backend: request.backend, device_class, versions, source: source.as_ref() };
+    let backend = request.backend;
+    let planner = Planner { pipeline, members, backend, device_class, profile, versions, source: source.as_ref() };
     let planned = planner.plan(scanned, &schedule)?;
-    Ok((planned, schedule, of_scan))
+    Ok((planned, schedule, warnings))
 }
 
 /// A plan that was saved, if this machine can carry it out to the byte.
@@ -138,7 +142,7 @@ fn saved_plan(request: &JobRequest, file: &Path) -> Result<(Planned, Schedule, V
         let text = format!("the plan `{}` was made with {made}, and here is {here}: plan again", file.display());
         return Err(Error::Usage(text));
     }
-    let found = members(&made.pipeline, made.backend, &class)?;
+    let found = members(&made.pipeline, made.backend, &class, made.profile.as_ref())?;
     if let Some((member, _)) = found.iter().zip(&made.members).find(|(found, made)| found.digest != made.digest) {
         return Err(Error::Usage(format!(
             "the weights of member `{}` are not those that the plan `{}` was made with: plan again",
@@ -253,6 +257,7 @@ pub(in crate::app) fn members(
     pipeline: &Pipeline,
     backend: BackendKind,
     device_class: &str,
+    profile: Option<&Profile>,
 ) -> Result<Vec<MemberPlan>, Error> {
     let plan = |member: &crate::config::Member| {
         let failed = |source| Error::Weights { member: member.name.clone(), source };
@@ -279,7 +284,7 @@ pub(in crate::app) fn members(
         let resolved_kernels = member.kernels;
         let planned =
             MemberPlan { member: member.clone(), digest, resolved_precision, resolved_kernels, program_bytes };
-        Ok(planned.in_precision(resolved_precision, on_gpu))
+        Ok(planned.in_precision(resolved_precision, on_gpu).with(profile))
     };
     let planned: Vec<MemberPlan> = pipeline.members.iter().map(plan).collect::<Result<_, Error>>()?;
     let has = |precision| planned.iter().any(|m| m.resolved_precision == precision);

@@ -79,6 +79,7 @@ impl Flow {
             members: members.collect(),
             backend: BackendKind::Fake,
             device_class: "cpu".into(),
+            profile: None,
             versions: Vec::new(),
             source: &source,
             pipeline: pipeline.clone(),
