@@ -44,7 +44,7 @@ pub(super) fn all() -> Result<Vec<(PathBuf, Profile)>, Error> {
 /// When it cannot be read or is none.
 pub(super) fn read(file: &Path) -> Result<Profile, Error> {
     let wrong = |why: String| {
-        let text = format!("`{}` is no profile: {why}; remove it, and measure again with swath tune", file.display());
+        let text = format!("`{}` is no profile: {why}; measure anew with swath tune", file.display());
         Error::Usage(text)
     };
     let text = std::fs::read(file).map_err(|e| Error::Usage(format!("cannot read `{}`: {e}", file.display())))?;

@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, value_parser};
 
-use super::args::OutFile;
+use super::show;
 use super::values::{one_of, repeats, size};
-use super::{resolve, show};
-use crate::app::{self, Assign, Error, JobRequest, TuneRequest, What};
+use crate::app::{self, Assign, Error, JobRequest, Output, TuneRequest, What};
 use crate::exit::ExitCode;
 use crate::geom::Size;
 use crate::plan::{BackendKind, Decode, DeviceId, ScanOptions};
@@ -64,8 +63,13 @@ pub(super) enum ProfilesCommand {
         /// The class, as `profiles list` and `doctor` print it.
         class: String,
 
-        #[command(flatten)]
-        out: OutFile,
+        /// The file.
+        #[arg(short, long, value_name = "FILE")]
+        out: PathBuf,
+
+        /// Replace the file if it exists.
+        #[arg(long)]
+        overwrite: bool,
     },
     /// Take the profile in a file for the class that it is of, in place of the one that is there.
     Add {
@@ -103,7 +107,9 @@ pub(super) fn profiles(command: ProfilesCommand) -> Result<ExitCode, Error> {
             let list = app::list_profiles()?;
             show(&list, json, list.text())?;
         }
-        ProfilesCommand::Save { class, out } => app::save_profile(&class, &resolve::output(out))?,
+        ProfilesCommand::Save { class, out, overwrite } => {
+            app::save_profile(&class, &Output { path: out, overwrite })?;
+        }
         ProfilesCommand::Add { file } => {
             let class = app::add_profile(&file)?;
             report::print(&format!("plans for {class} go by `{}`\n", file.display()))?;
