@@ -14,7 +14,8 @@ use crate::infer;
 use crate::journal::{FailureRecord, State};
 use crate::lifecycle::Lock;
 use crate::plan::{Concessions, DeviceId, Plan, PlanTotals, Profile, Scene, Schedule};
-use crate::report::{EarlierWork, PlanDocument, PlannedBatch, PlannedMember, PlannedScene, RefusedScene};
+use crate::report::{EarlierWork, PlanDocument, PlannedBatch, PlannedMember, PlannedRule, PlannedScene, RefusedScene};
+use crate::tiler::Rule;
 
 /// How the job would be carried out.
 #[derive(Clone, Debug, Default)]
@@ -131,6 +132,7 @@ fn document(job: &Job, there: There) -> Result<PlanDocument, Error> {
         network_pixels: totals.network_pixels,
         waste_percent: totals.waste_percent(),
         views: plan.pipeline.views.iter().map(|view| view.name()).collect(),
+        rules: rules(plan),
         members: members(plan),
         profile: plan.profile.as_ref().map(Profile::digest).transpose().map_err(|e| Error::Internal(e.to_string()))?,
         batches: batches(plan),
@@ -158,7 +160,7 @@ fn scene(scene: &Scene, path: &Path) -> PlannedScene {
         size: [scene.header.size.width, scene.header.size.height],
         tiles: totals.tiles,
         centre: [grid.x.centre, grid.y.centre],
-        dilation: grid.x.dilation,
+        dilation: [grid.x.dilation, grid.y.dilation],
         waste_percent: totals.waste_percent(),
     }
 }
@@ -174,6 +176,26 @@ fn members(plan: &Plan) -> Vec<PlannedMember> {
         digest: m.digest.clone(),
     };
     plan.members.iter().zip(plan.pipeline.shares()).map(member).collect()
+}
+
+/// What each rule of the tiler would make of the scenes, where some are cut.
+fn rules(plan: &Plan) -> Vec<PlannedRule> {
+    let tiling = &plan.pipeline.tiling;
+    let is_cut = |scene: &Scene| scene.header.size.width.max(scene.header.size.height) > tiling.whole_max;
+    let cut: Vec<Size> = plan.scenes.iter().filter(|scene| is_cut(scene)).map(|scene| scene.header.size).collect();
+    let of_rule = |rule: Rule| {
+        let by_rule = tiling.by(rule).filter(|_| !cut.is_empty())?;
+        let mut totals = PlanTotals::default();
+        for size in &cut {
+            let grid = by_rule.grid(*size).ok()?;
+            totals.tiles += grid.n_tiles();
+            totals.pixels += size.area();
+            totals.network_pixels += grid.network_pixels();
+        }
+        let is_taken = by_rule == *tiling;
+        Some(PlannedRule { rule: rule.name(), is_taken, tiles: totals.tiles, waste_percent: totals.waste_percent() })
+    };
+    Rule::ALL.into_iter().filter_map(of_rule).collect()
 }
 
 /// Tiles per pass by crop, those with most pixels first.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::classes::{ClassTable, ClassTableError};
 use super::fault::Fault;
-use super::file::{AdaptiveRule, MemberInputTable, MemberTable, PipelineFile, StrategyName, TilerTable};
+use super::file::{MemberInputTable, MemberTable, PipelineFile, StrategyName, TilerTable};
 use super::names::name_fault;
 use super::pipeline::{InputSpec, MaskDepth, Member, Pipeline, Weights};
 use super::source::{ConfigError, Source, tables};
@@ -106,13 +106,12 @@ fn tiling(table: TilerTable) -> Result<Tiling, Fault> {
         }
         StrategyName::Whole => Strategy::Whole,
         StrategyName::Adaptive => {
-            let AdaptiveRule::MaxLast = table.rule;
             let centres = table.centres;
             if centres.is_empty() || !centres.iter().all(in_range) {
                 let wanted = format!("one or more sizes of {range}");
                 return Err(Fault::value("tiler.centres", format_args!("{centres:?}"), wanted));
             }
-            Strategy::MaxLast { centres }
+            Strategy::Adaptive { rule: table.rule, centres }
         }
         StrategyName::Fixed => {
             let lacks = || Fault::about("tiler", "the strategy `fixed` needs the key `centre`, e.g. 512");
@@ -123,7 +122,9 @@ fn tiling(table: TilerTable) -> Result<Tiling, Fault> {
             Strategy::Fixed { centre }
         }
     };
-    for (key, pixels) in [("tiler.dilation", table.dilation), ("tiler.whole_max", table.whole_max)] {
+    for (key, pixels) in
+        [("tiler.dilation", table.dilation.x.max(table.dilation.y)), ("tiler.whole_max", table.whole_max)]
+    {
         if pixels > MAX_CENTRE {
             return Err(Fault::value(key, pixels, format!("0 to {MAX_CENTRE} pixels")));
         }

@@ -12,7 +12,7 @@ use super::fault::Fault;
 use super::pipeline::{Checkpoint, Combine, InputSpec, Outputs, Package, Post, Precision};
 use crate::geom::View;
 use crate::raster::PixelType;
-use crate::tiler::Border;
+use crate::tiler::{Border, Dilation, Rule};
 use crate::zoo::spec::{Attention, Backbone, Channels, KernelSet, Network, SpecTable, Variant};
 
 /// A whole file.
@@ -60,14 +60,6 @@ pub(super) enum StrategyName {
     Fixed,
 }
 
-/// Which of the adaptive sizes wins.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum AdaptiveRule {
-    #[default]
-    MaxLast,
-}
-
 /// `[tiler]`. What is left out is as in `pipelines/single.toml`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -75,11 +67,11 @@ pub(super) struct TilerTable {
     pub(super) strategy: StrategyName,
     pub(super) whole_max: u32,
     pub(super) centres: Vec<u32>,
-    pub(super) rule: AdaptiveRule,
+    pub(super) rule: Rule,
     /// Of `fixed`, which has no default: one size does not fit all.
     pub(super) centre: Option<u32>,
     /// The overlap. Its default does not follow the centre: how much of its surroundings a network needs is its own affair.
-    pub(super) dilation: u32,
+    pub(super) dilation: Dilation,
     pub(super) border: Border,
 }
 
@@ -89,9 +81,9 @@ impl Default for TilerTable {
             strategy: StrategyName::Adaptive,
             whole_max: 1280,
             centres: (8..=16).rev().map(|n| 64 * n).collect(),
-            rule: AdaptiveRule::default(),
+            rule: Rule::default(),
             centre: None,
-            dilation: 128,
+            dilation: Dilation::all(128),
             border: Border::Reflect,
         }
     }

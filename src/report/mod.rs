@@ -29,7 +29,7 @@ pub use document::{
 };
 pub use events::{Event, Restart, TimeStep};
 pub use models::{CheckRow, LayerRow, ModelList, ModelRow, ModelSheet, PresetRow, StartedModel};
-pub use plan::{EarlierWork, PlanDocument, PlannedBatch, PlannedMember, PlannedScene, RefusedScene};
+pub use plan::{EarlierWork, PlanDocument, PlannedBatch, PlannedMember, PlannedRule, PlannedScene, RefusedScene};
 pub use print::{PrintError, print, print_json, speak_json, tell, tell_error, unless_closed};
 pub use show::{Detail, Page, ProgressForm, Show};
 pub use standing::{Standing, Verified};

@@ -41,6 +41,8 @@ pub struct PlanDocument {
     pub waste_percent: f64,
     /// The views of a tile that each member sees.
     pub views: Vec<&'static str>,
+    /// What each rule of the tiler would make of the scenes that are cut.
+    pub rules: Vec<PlannedRule>,
     /// The ensemble.
     pub members: Vec<PlannedMember>,
     /// SHA-256 of the measurements that it goes by.
@@ -113,8 +115,8 @@ pub struct PlannedScene {
     pub tiles: u64,
     /// What each tile owns.
     pub centre: [u32; 2],
-    /// Overlap with its neighbours: pixels that are seen beyond it, on each side.
-    pub dilation: u32,
+    /// Overlap with its neighbours: columns and rows that are seen beyond it, on each side.
+    pub dilation: [u32; 2],
     /// Share of its network pixels that ends in no mask.
     pub waste_percent: f64,
 }
@@ -126,6 +128,19 @@ pub struct RefusedScene {
     pub file: String,
     /// Why.
     pub cause: String,
+}
+
+/// What a rule of the tiler would make of the scenes that are cut.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct PlannedRule {
+    /// Its name in pipeline files.
+    pub rule: &'static str,
+    /// Whether it is the pipeline's.
+    pub is_taken: bool,
+    /// Tiles.
+    pub tiles: u64,
+    /// Share of the networks' pixels that ends in no mask.
+    pub waste_percent: f64,
 }
 
 /// The batch for crops of one size.
@@ -176,6 +191,20 @@ impl PlanDocument {
         text + &by.unwrap_or_default()
     }
 
+    /// How scenes are cut, and how other rules would cut them.
+    fn tiling(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self.cuts().into_iter().map(|cut| format!("  tiling    {cut}")).collect();
+        let text = |r: &PlannedRule| {
+            let taken = if r.is_taken { ", the pipeline's" } else { "" };
+            format!("{} {:.1} % ({}{taken})", r.rule, r.waste_percent, count(r.tiles, "tile"))
+        };
+        let rules: Vec<String> = self.rules.iter().map(text).collect();
+        if !rules.is_empty() {
+            lines.push(format!("  rules     overlap and padding of what is cut: {}", rules.join(", ")));
+        }
+        lines
+    }
+
     /// The document for people.
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -205,9 +234,7 @@ impl PlanDocument {
             let (views, last) = (self.views.len(), self.views.join(", "));
             line(format!("views       {last}: each tile goes {views} times through each network"));
         }
-        for cut in self.cuts() {
-            line(format!("  tiling    {cut}"));
-        }
+        self.tiling().into_iter().for_each(&mut line);
         for m in &self.members {
             let millions = m.parameters as f64 / 1e6;
             let digest = m.digest.get(..12).unwrap_or(&m.digest);
@@ -253,19 +280,22 @@ impl PlanDocument {
     /// How scenes are cut, the most frequent ways first.
     fn cuts(&self) -> Vec<String> {
         let mut whole = 0u64;
-        let mut ways: BTreeMap<([u32; 2], u32), u64> = BTreeMap::new();
+        let mut ways: BTreeMap<([u32; 2], [u32; 2]), u64> = BTreeMap::new();
         for scene in &self.scenes {
             match scene.tiles {
-                1 if scene.dilation == 0 => whole += 1,
+                1 if scene.dilation == [0, 0] => whole += 1,
                 _ => *ways.entry((scene.centre, scene.dilation)).or_default() += 1,
             }
         }
         let mut ways: Vec<_> = ways.into_iter().collect();
         ways.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
         let more = ways.len().saturating_sub(WAYS);
-        let cut = |(([width, height], overlap), n): (([u32; 2], u32), u64)| {
-            let sides = count(overlap.into(), "pixel");
-            format!("{} in centres of {width} x {height} with an overlap of {sides} on each side", count(n, "scene"))
+        let cut = |(([width, height], [columns, rows]), n): (([u32; 2], [u32; 2]), u64)| {
+            let overlap = match columns == rows {
+                true => format!("{} on each side", count(columns.into(), "pixel")),
+                false => format!("{} and {} on each side", count(columns.into(), "column"), count(rows.into(), "row")),
+            };
+            format!("{} in centres of {width} x {height} with an overlap of {overlap}", count(n, "scene"))
         };
         let whole = (whole > 0).then(|| format!("{} whole, each one tile", count(whole, "scene")));
         let more = (more > 0).then(|| format!("and {}: --json has all", count(more as u64, "other way")));

@@ -33,6 +33,8 @@ fn an_identity_network_gives_back_the_input() {
         "strategy = \"whole\"\nwhole_max = 500",
         "strategy = \"adaptive\"\nwhole_max = 20\ncentres = [32, 28, 24, 20, 16]\ndilation = 6",
         "strategy = \"adaptive\"\nwhole_max = 0\ncentres = [16, 15]\ndilation = 40\nborder = \"zero\"",
+        "strategy = \"adaptive\"\nrule = \"least-waste\"\nwhole_max = 0\ncentres = [31, 16]\ndilation = [0, 9]",
+        "strategy = \"adaptive\"\nrule = \"even\"\nwhole_max = 20\ncentres = [24]\ndilation = [7, 2]",
         FIXED,
         "strategy = \"fixed\"\ncentre = 1\ndilation = 0\nwhole_max = 64",
         "strategy = \"fixed\"\ncentre = 200\ndilation = 30\nwhole_max = 0\nborder = \"zero\"",
