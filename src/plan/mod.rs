@@ -10,6 +10,7 @@
 //!
 //! What a run must give up against its plan it writes down as [`Concessions`], and they say how a unit is really done.
 
+mod bands;
 mod concessions;
 mod doubts;
 mod file;

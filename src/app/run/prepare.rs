@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Assign;
 use crate::app::Error;
-use crate::config::{ByteSize, Pipeline, Precision, Weights};
+use crate::config::{Band, ByteSize, Pipeline, Precision, Weights};
 use crate::infer::{self, DeviceError};
 use crate::lifecycle::machine;
 use crate::plan::{
@@ -103,7 +103,12 @@ fn plan(
     let schedule = schedule(request, request.backend, &pipeline)?;
     let device_class = device_class(&schedule.devices, request.backend)?;
     let members = members(&pipeline, request.backend, &device_class)?;
-    let scanned = scan(options)?;
+    let of_file = |band: Band| match band {
+        Band::File(pattern) => Some(pattern),
+        Band::Number(_) | Band::Name(_) => None,
+    };
+    let bands = pipeline.bands().into_iter().filter_map(of_file).collect();
+    let scanned = scan(&ScanOptions { bands, ..options.clone() })?;
     let of_scan = scanned.warnings.clone();
     let versions = versions()?;
     let source = planning_source(request.decode)?;
