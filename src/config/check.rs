@@ -69,8 +69,10 @@ fn check(file: PipelineFile, folder: &Path) -> Result<Pipeline, Fault> {
 
 fn reading(input: &InputTable) -> Result<Reading, Fault> {
     let InputTable { nodata, nodata_value, apply_scale, .. } = *input;
-    match nodata_value.filter(|value| value.is_nan()) {
-        Some(_) => Err(Fault::value("input.nodata_value", "nan", "a number: what is not finite is nodata anyway")),
+    match nodata_value.filter(|value| !value.is_finite()) {
+        Some(value) => {
+            Err(Fault::value("input.nodata_value", value, "a finite number; what is not finite is nodata anyway"))
+        }
         None => Ok(Reading { nodata, nodata_value, apply_scale }),
     }
 }
