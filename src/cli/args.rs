@@ -484,7 +484,7 @@ pub(super) struct JobArgs {
     #[arg(long, value_name = "DURATION", default_value_t = Span(Decode::TIMEOUT), value_parser = up_to_a_day(Duration::from_secs(1)))]
     pub(super) decode_timeout: Span,
 
-    /// In a folder, take the files that match (relative path) instead of *.tif and *.tiff.
+    /// In a folder, take the files that match (relative path) instead of *.tif and *.tiff, or else *.png, *.jpg and *.jpeg.
     #[arg(long, value_name = "GLOB")]
     pub(super) include: Vec<String>,
 

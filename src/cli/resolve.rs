@@ -30,7 +30,8 @@ pub(super) fn job(
         None => {
             let (file, inputs) = pipeline_and_inputs(args)?;
             let (include, exclude) = (args.include.clone(), args.exclude.clone());
-            let scan = ScanOptions { inputs, include, exclude, run_dir: out.map(Path::to_owned) };
+            let scan =
+                ScanOptions { inputs, include, exclude, run_dir: out.map(Path::to_owned), ..ScanOptions::default() };
             What::Pipeline { file, settings: args.settings.clone(), scan }
         }
     };
@@ -152,7 +153,7 @@ pub(super) fn eval(args: EvalArgs) -> EvalRequest {
 
 /// Where it is measured how far compression moves the outputs.
 pub(super) fn drift(pipeline: PathBuf, inputs: Vec<PathBuf>, tiles: u32, device: Option<DeviceId>) -> DriftRequest {
-    let scan = ScanOptions { inputs, include: Vec::new(), exclude: Vec::new(), run_dir: None };
+    let scan = ScanOptions { inputs, ..ScanOptions::default() };
     // Tile by tile: what a tile is measured with must not depend on which others are chosen.
     let settings = vec!["inference.batch=1".to_owned()];
     let job = JobRequest {

@@ -82,7 +82,7 @@ pub(super) enum ProfilesCommand {
 pub(super) fn tune(args: TuneArgs) -> Result<ExitCode, Error> {
     let TuneArgs { pipeline, settings, input, crops, batch, device, repeats, backend, json } = args;
     let job = (!input.is_empty()).then(|| {
-        let scan = ScanOptions { inputs: input, include: Vec::new(), exclude: Vec::new(), run_dir: None };
+        let scan = ScanOptions { inputs: input, ..ScanOptions::default() };
         JobRequest {
             what: What::Pipeline { file: pipeline.clone(), settings: settings.clone(), scan },
             backend,

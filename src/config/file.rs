@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::band::Band;
 use super::batch::Batch;
 use super::bytes::ByteSize;
 use super::classes::{Class, Nodata};
 use super::fault::Fault;
-use super::pipeline::{Checkpoint, Combine, InputSpec, Outputs, Package, Post, Precision};
+use super::pipeline::{Checkpoint, Combine, NodataRule, Outputs, Package, Post, Precision};
 use crate::geom::View;
 use crate::raster::PixelType;
 use crate::tiler::{Border, Dilation, Rule};
@@ -19,7 +20,7 @@ use crate::zoo::spec::{Attention, Backbone, Channels, KernelSet, Network, SpecTa
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PipelineFile {
-    pub(super) input: InputSpec,
+    pub(super) input: InputTable,
     #[serde(default)]
     pub(super) tiler: TilerTable,
     #[serde(default)]
@@ -41,11 +42,31 @@ fn labels() -> Vec<Checkpoint> {
     vec![Checkpoint::Labels]
 }
 
+/// `[input]`: how pixels become every network's input, and how scenes are read.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct InputTable {
+    pub(super) bands: Vec<Band>,
+    #[serde(default = "divide_u8")]
+    pub(super) divide: BTreeMap<PixelType, f64>,
+    pub(super) mean: Vec<f64>,
+    pub(super) std: Vec<f64>,
+    #[serde(default)]
+    pub(super) nodata: NodataRule,
+    pub(super) nodata_value: Option<f64>,
+    #[serde(default)]
+    pub(super) apply_scale: bool,
+}
+
+fn divide_u8() -> BTreeMap<PixelType, f64> {
+    BTreeMap::from([(PixelType::U8, 255.0)])
+}
+
 /// A member's own `input` table: what it leaves out is as in `[input]`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MemberInputTable {
-    pub(super) bands: Option<Vec<u32>>,
+    pub(super) bands: Option<Vec<Band>>,
     pub(super) divide: Option<BTreeMap<PixelType, f64>>,
     pub(super) mean: Option<Vec<f64>>,
     pub(super) std: Option<Vec<f64>>,

@@ -20,7 +20,7 @@ use super::logits::Logits;
 use crate::config::Precision;
 use crate::geom::Size;
 use crate::plan::{DeviceId, MemberPlan, Pass, Plan};
-use crate::raster::{PixelBuf, PixelType};
+use crate::raster::{PixelBuf, with_held};
 use crate::zoo::seed;
 use crate::zoo::spec::{Network, NetworkSpec};
 
@@ -114,15 +114,14 @@ fn one_hot(batch: &RawBatch, n_classes: usize) -> Logits {
 
 /// A pixel's value as a class; what is no whole number from 0 on is no class.
 fn class_at(pixels: &PixelBuf, at: usize) -> usize {
-    match pixels.dtype() {
-        PixelType::U8 => usize::from(pixels.values::<u8>()[at]),
-        PixelType::U16 => usize::from(pixels.values::<u16>()[at]),
-        PixelType::I16 => usize::try_from(pixels.values::<i16>()[at]).unwrap_or(usize::MAX),
-        PixelType::F32 => {
-            let value = pixels.values::<f32>()[at];
-            (0..=u8::MAX).find(|class| f32::from(*class).to_bits() == value.to_bits()).map_or(usize::MAX, usize::from)
-        }
-    }
+    let value: f32 = with_held!(pixels.dtype(), T => value_at::<T>(pixels, at));
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "compared with what it came from")]
+    let class = value as u16;
+    if f32::from(class).to_bits() == value.to_bits() { class.into() } else { usize::MAX }
+}
+
+fn value_at<T: bytemuck::Pod + Into<f32>>(pixels: &PixelBuf, at: usize) -> f32 {
+    pixels.values::<T>()[at].into()
 }
 
 /// Logits of one tile: per class a direction times the band means of one cell of `stride` x `stride` pixels.

@@ -11,6 +11,7 @@
 //! What a run must give up against its plan it writes down as [`Concessions`], and they say how a unit is really done.
 
 mod backend;
+mod bands;
 mod concessions;
 mod doubts;
 mod file;

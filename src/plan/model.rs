@@ -10,10 +10,10 @@ use super::profile::{Prepared, batch_of};
 use super::scan::label;
 use super::unit::{Part, Unit};
 use super::{BackendKind, CropBatch, Footprint, Pass, Plane, Profile, Schedule};
-use crate::config::{Checkpoint, Member, Pipeline, Precision};
-use crate::geom::Size;
+use crate::config::{Band, Checkpoint, Member, Pipeline, Precision};
+use crate::geom::{PixelRect, Size};
 use crate::post::FillHoles;
-use crate::raster::{DecoderLimits, Identity, Mask, SceneHeader};
+use crate::raster::{DecoderLimits, Identity, Mask, ReadRequest, SceneHeader};
 use crate::tiler::Grid;
 use crate::zoo::spec::KernelSet;
 
@@ -30,7 +30,13 @@ pub struct Scene {
     /// The page of it, counted from 1, where one was named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page: Option<u32>,
-    /// What its header says.
+    /// Where each of its bands has a file of its own: all of them, in the order of the plan's bands.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<PathBuf>,
+    /// Which of its bands the plan's bands are, counted from 1, where they are not numbers anyway.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chosen: Vec<u32>,
+    /// What its header says, as the pipeline sees it.
     pub header: SceneHeader,
     /// Which file that was.
     pub identity: Identity,
@@ -127,8 +133,8 @@ pub struct Plan {
     pub dispensable: Vec<usize>,
     /// What comes of a tile.
     pub planes: Vec<Plane>,
-    /// Bands that are read from every scene, counted from 1, ascending.
-    pub bands: Vec<u32>,
+    /// Bands that are read from every scene, in order.
+    pub bands: Vec<Band>,
     /// The folder that scene files are relative to; empty when they are as given. No part of the digest.
     pub root: PathBuf,
     /// What the largest of its parts takes.
@@ -164,6 +170,31 @@ impl Plan {
     /// Where a scene's file is.
     pub fn path_of(&self, scene: usize) -> PathBuf {
         self.root.join(&self.scenes[scene].file)
+    }
+
+    /// Where all of a scene's files are.
+    pub fn paths_of(&self, scene: usize) -> Vec<PathBuf> {
+        match self.scenes[scene].files.as_slice() {
+            [] => vec![self.path_of(scene)],
+            files => files.iter().map(|file| self.root.join(file)).collect(),
+        }
+    }
+
+    /// The bands that are read from a scene, counted from 1, in the order of the plan's bands.
+    pub fn bands_of(&self, scene: &Scene) -> Vec<u32> {
+        let number = |band: &Band| match band {
+            Band::Number(number) => Some(*number),
+            Band::Name(_) | Band::File(_) => None,
+        };
+        if scene.chosen.is_empty() { self.bands.iter().filter_map(number).collect() } else { scene.chosen.clone() }
+    }
+
+    /// Asks for a window of a scene.
+    pub fn request(&self, scene: usize, window: PixelRect) -> ReadRequest {
+        let Scene { page, header, files, .. } = &self.scenes[scene];
+        let request = header.request(self.path_of(scene), *page, window, self.bands_of(&self.scenes[scene]));
+        let files = if files.is_empty() { Vec::new() } else { self.paths_of(scene) };
+        ReadRequest { files, ..request }
     }
 
     /// What a scene is called where a person reads it: its file, and the page where one is named.
@@ -234,7 +265,9 @@ impl Plan {
         let per_scene = |s: &Scene| batch_bytes(s, self.batch(s.grid.crop()), self.bands.len());
         let row_bytes = |part: &Part| {
             let header = &self.scenes[part.scene as usize].header;
-            let per_pixel = self.bands.len() * header.dtype.bytes() + usize::from(header.mask == Mask::Dataset);
+            let per_pixel = self.bands.len() * header.dtype.bytes()
+                + usize::from(header.mask == Mask::Dataset)
+                + header.scratch_bytes();
             u64::from(part.window.size.width) * per_pixel as u64
         };
         let rows = self.units.iter().flat_map(|unit| unit.geometry(self).parts).map(|part| row_bytes(&part));

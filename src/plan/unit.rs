@@ -140,7 +140,7 @@ impl Unit {
     pub fn block_row_bytes(&self, plan: &Plan) -> u64 {
         let of = |part: &Part| {
             let header = &plan.scenes[part.scene as usize].header;
-            header.block_row_bytes(part.window.size.width, plan.bands.len())
+            header.block_row_bytes(part.window.size, plan.bands.len())
         };
         self.geometry(plan).parts.iter().map(of).max().unwrap_or(0)
     }

@@ -89,12 +89,13 @@ const ARROWS: [(&str, &[&str]); 26] = [
 const OUTSIDE: [&str; 5] = ["lib", "main", "program", "launcher", "build"];
 
 /// Crates that only some places know.
-const OWNERS: [(&str, &[&str]); 18] = [
+const OWNERS: [(&str, &[&str]); 19] = [
     ("libc", &["process/leave.rs"]),
     ("rustix", &["process/", "app/run/disk.rs"]),
     ("tch", &["infer/torch/", "tensor/", "zoo/"]),
     ("libloading", &["tensor/cuda.rs", "tensor/timeline.rs", "zoo/layers/onednn.rs"]),
     ("gdal", &["raster/gdal/"]),
+    ("gdal_sys", &["raster/gdal/color.rs"]),
     ("tokio", &["lifecycle/"]),
     ("crossbeam_channel", &["flow/"]),
     ("zip", &["package/", "weights/pth/"]),
@@ -111,8 +112,14 @@ const OWNERS: [(&str, &[&str]); 18] = [
 ];
 
 /// Every file that has `unsafe` code, and why is written there.
-const UNSAFE: [&str; 5] =
-    ["process/leave.rs", "tensor/cuda.rs", "tensor/staging.rs", "tensor/timeline.rs", "zoo/layers/onednn.rs"];
+const UNSAFE: [&str; 6] = [
+    "process/leave.rs",
+    "raster/gdal/color.rs",
+    "tensor/cuda.rs",
+    "tensor/staging.rs",
+    "tensor/timeline.rs",
+    "zoo/layers/onednn.rs",
+];
 
 /// The sources without their test modules, by path relative to `src`.
 fn sources() -> BTreeMap<String, String> {

@@ -25,6 +25,7 @@ mod golden;
 mod inputs;
 mod isolated;
 mod kill;
+mod kinds;
 mod launcher;
 mod layouts;
 mod member;

@@ -10,7 +10,7 @@ use crate::app::models::sized;
 use crate::app::profiles;
 use crate::app::run::{device_class, members};
 use crate::config::classes::{ClassId, ClassTable};
-use crate::config::{Batch, InputSpec, Member, Package, Pipeline, Precision, Weights};
+use crate::config::{Band, Batch, InputSpec, Member, Package, Pipeline, Precision, Reading, Weights};
 use crate::faults::Faults;
 use crate::geom::{PixelRect, Size, View};
 use crate::infer::{self, Device, DeviceError, Done, Known, PassWork, RawBatch, TileFault, Wanted, Work, open_devices};
@@ -91,7 +91,7 @@ fn subject(what: &Path) -> Result<Pipeline, Error> {
         )));
     }
     let spec = sized(&table)?;
-    let bands: Vec<u32> = (1..=spec.bands).collect();
+    let bands: Vec<Band> = (1..=spec.bands).map(Band::Number).collect();
     let input = InputSpec {
         divide: [(PixelType::U8, 255.0)].into(),
         mean: vec![0.5; bands.len()],
@@ -110,6 +110,7 @@ fn subject(what: &Path) -> Result<Pipeline, Error> {
     };
     Ok(Pipeline {
         tiling: Tiling { whole_max: 0, strategy: Strategy::Whole, dilation: Dilation::all(0), border: Border::Reflect },
+        reading: Reading::default(),
         members: vec![member],
         views: vec![View::Identity],
         combine: Default::default(),
@@ -269,13 +270,15 @@ impl Bench {
         let mut member = member;
         // A network takes as long for crops of another type, which a pipeline may ask for.
         member.member.input.divide.entry(PixelType::U8).or_insert(255.0);
+        // Nor for other bands.
+        let n_bands = u32::try_from(member.member.input.bands.len()).unwrap_or(u32::MAX);
+        member.member.input.bands = (1..=n_bands).map(Band::Number).collect();
         pipeline.members = vec![member.member.clone()];
         pipeline.views = vec![View::Identity];
-        let n_bands = pipeline.bands().last().copied().unwrap_or(1);
         let (size, name) = (self.crop, |n| format!("{n}"));
         let blank = MemoryRaster::u8(size, n_bands, &vec![0; size.len() * n_bands as usize]);
         let source = MemorySource::new((0..most).map(|n| (PathBuf::from(name(n)), blank.clone())));
-        let scene = |n| ScannedScene { name: name(n), file: name(n).into(), page: None };
+        let scene = |n| ScannedScene { name: name(n), file: name(n).into(), files: Vec::new(), page: None };
         let scanned = Scanned { scenes: (0..most).map(scene).collect(), ..Scanned::default() };
         let planner = Planner {
             pipeline,

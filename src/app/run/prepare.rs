@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Assign;
 use crate::app::{Error, profiles};
-use crate::config::{ByteSize, Pipeline, Precision, Weights};
+use crate::config::{Band, ByteSize, Pipeline, Precision, Weights};
 use crate::infer::{self, DeviceError};
 use crate::lifecycle::machine;
 use crate::plan::{
@@ -131,7 +131,12 @@ fn plan(
     let (profile, of_profile) =
         profiles::of_plan(request.backend, &device_class, options.run_dir.as_deref(), request.retune)?;
     let members = members(&pipeline, request.backend, &device_class, profile.as_ref())?;
-    let scanned = scan(options)?;
+    let of_file = |band: Band| match band {
+        Band::File(pattern) => Some(pattern),
+        Band::Number(_) | Band::Name(_) => None,
+    };
+    let bands = pipeline.bands().into_iter().filter_map(of_file).collect();
+    let scanned = scan(&ScanOptions { bands, ..options.clone() })?;
     let warnings = scanned.warnings.iter().cloned().chain(of_profile).collect();
     let versions = versions()?;
     let source = planning_source(request.decode)?;

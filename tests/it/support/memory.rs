@@ -84,8 +84,12 @@ impl Flow {
             source: &source,
             pipeline: pipeline.clone(),
         };
-        let scenes =
-            self.scenes.iter().map(|(name, _)| ScannedScene { name: name.clone(), file: path(name), page: None });
+        let scenes = self.scenes.iter().map(|(name, _)| ScannedScene {
+            name: name.clone(),
+            file: path(name),
+            files: Vec::new(),
+            page: None,
+        });
         let scanned = Scanned { scenes: scenes.collect(), ..Scanned::default() };
         let planned = planner.plan(scanned, &self.schedule(pipeline.members.len()))?;
         Ok((planned, source))
