@@ -41,7 +41,8 @@
 //! | [`flow`] | the generic kit: links, stages, graph, budget, stop signal, meters |
 //! | [`infer`] | [`infer::Device`]: takes batches, gives planes; engines run the networks; the one weighted sum and argmax of a plan |
 //! | [`post`] | what is done to a label map before it is written: small holes filled, row by row |
-//! | [`outputs`] | what is written of each scene, one file per kind, row by row: masks, colour pictures |
+//! | `gis` | files that geographic information systems open: TIFFs through GDAL, and the texts beside rasters |
+//! | [`outputs`] | what is written of each scene, one file per kind, row by row: masks, colour pictures, GeoTIFFs |
 //! | [`stages`] | one file per stage, the messages between them, and the board of what they share; the contract is in its documentation |
 //! | [`package`] | submit.zip, checked against what is expected |
 //! | [`report`] | everything that is printed, and report.json |
@@ -62,7 +63,7 @@
 //!
 //! - The arrows between folders are the table in that test; there is no cycle. `flow` names no domain type, `tiler` no tensor, and
 //!   stages do not use each other.
-//! - `tch` is known to `zoo`, `tensor` and `infer/torch` only, `gdal` to `raster/gdal`, `tokio` to `lifecycle`, and so on. Without the features `torch`
+//! - `tch` is known to `zoo`, `tensor` and `infer/torch` only, `gdal` to `raster/gdal` and `gis`, `tokio` to `lifecycle`, and so on. Without the features `torch`
 //!   and `gdal` stubs with the same surface stand in, and everything else builds and is tested.
 //! - Equal plans give equal bytes: for any number of workers and readers, any memory that suffices, any order of arrival, members together
 //!   or spread over devices. So nothing in a plan is measured, and a plan has one sum, in its own order.
@@ -88,6 +89,7 @@ pub mod exit;
 pub mod faults;
 pub mod flow;
 pub mod geom;
+mod gis;
 pub mod infer;
 pub mod journal;
 pub mod lifecycle;

@@ -4,8 +4,9 @@
 //! allowed drivers are opened: a text VRT named `.tif` would otherwise read another file.
 
 mod directory;
-mod errors;
+pub(crate) mod errors;
 mod foreign;
+mod georef;
 mod pages;
 mod preflight;
 mod read;

@@ -7,7 +7,7 @@ use gdal::{Dataset, DatasetOptions, GdalOpenFlags, Metadata};
 
 use super::directory::Directory;
 use super::pages::{self, Page};
-use super::{DRIVERS, Opened, errors, foreign};
+use super::{DRIVERS, Opened, errors, foreign, georef};
 use crate::geom::{GeoTransform, Size};
 use crate::raster::{Mask, PixelType, RasterError, SceneHeader};
 
@@ -83,7 +83,8 @@ pub(super) fn header(opened: &Opened, file_bytes: u64) -> Result<SceneHeader, Ra
         block: block_size(&first, dtype)?,
         interleaved: interleaved && n_bands > 1,
         transform: dataset.geo_transform().ok().map(GeoTransform),
-        crs: Some(dataset.projection()).filter(|wkt| !wkt.is_empty()),
+        crs: georef::crs(dataset),
+        ties: georef::ties(dataset),
     };
     if let Some(directory) = &opened.directory {
         check_claims(directory, file_bytes)?;

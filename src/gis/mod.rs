@@ -1,0 +1,44 @@
+//! Files that geographic information systems open: TIFFs through GDAL, and the small texts that lie beside rasters.
+//!
+//! [`TiffWriter`] takes rows of labels and writes whole rows of blocks, overviews with them ([`Pyramid`]): every block once, in an order
+//! that follows from the size alone, so that equal labels give equal bytes and memory is a row of blocks of each level. Where a raster lies
+//! comes from the scene's header and is not computed with.
+//!
+//! What a failure of GDAL means is found out by writing beside the file: GDAL tells that a write failed, and not why.
+
+mod beside;
+#[cfg_attr(not(feature = "gdal"), expect(dead_code, reason = "nothing is written through GDAL"))]
+mod failure;
+#[cfg_attr(
+    not(any(feature = "gdal", test)),
+    expect(dead_code, reason = "its sizes are asked for, and nothing goes through it")
+)]
+mod pyramid;
+
+// Twins with one surface: GDAL, or a stub that says the build has none.
+#[cfg(not(feature = "gdal"))]
+#[path = "stub.rs"]
+mod tiff;
+#[cfg(feature = "gdal")]
+mod tiff;
+
+pub(crate) use beside::{attributes, style, world_file};
+pub(crate) use failure::Failure;
+pub(crate) use pyramid::Pyramid;
+pub(crate) use tiff::{TiffWriter, copy_as_cog, esri_wkt};
+
+use crate::config::MaskDepth;
+use crate::config::classes::ClassTable;
+use crate::raster::SceneHeader;
+
+/// What a raster of class values is, beside its pixels.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClassRaster<'a> {
+    /// Extent and place: those of the scene.
+    pub(crate) header: &'a SceneHeader,
+    /// What the values mean.
+    pub(crate) classes: &'a ClassTable,
+    /// Their type.
+    #[cfg_attr(not(feature = "gdal"), expect(dead_code, reason = "GDAL's writer asks for it"))]
+    pub(crate) depth: MaskDepth,
+}
