@@ -120,6 +120,16 @@ impl AtomicFile {
         Ok(WrittenFile { file: FinishedFile { target, temp, bytes }, sha256 })
     }
 
+    /// Takes the file away. Dropped, it goes as well, and nobody hears of it when it stays.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(crate) fn discard(self) -> Result<(), WriteError> {
+        let Self { target, writer } = self;
+        let (temp, _) = writer.into_parts();
+        temp.close().map_err(|source| WriteError { operation: "remove the temporary file of", path: target, source })
+    }
+
     /// Wraps an I/O error of this file with its path.
     pub fn write_error(&self, source: io::Error) -> WriteError {
         WriteError { operation: "write", path: self.target.clone(), source }

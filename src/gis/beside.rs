@@ -48,22 +48,14 @@ pub(crate) fn attributes(raster: &ClassRaster<'_>, placed: bool) -> String {
     if let Some(nodata) = raster.classes.nodata().filter(|_| placed) {
         text += &format!("    <NoDataValue>{}</NoDataValue>\n", nodata.value);
     }
-    let (entries, max) = (entries(raster), raster.classes.max_value());
-    if max <= MOST_LISTED {
-        text += "    <CategoryNames>\n";
-        for value in 0..=max {
-            let name = entries.iter().find(|entry| entry.value == value).map_or("", |entry| entry.name);
-            text += &format!("      <Category>{}</Category>\n", escaped(name));
-        }
-        text += "    </CategoryNames>\n";
-    }
+    text += &categories(raster);
     text += "    <GDALRasterAttributeTable tableType=\"thematic\">\n";
     for (idx, (name, kind, usage)) in COLUMNS.iter().enumerate() {
         text += &format!(
             "      <FieldDefn index=\"{idx}\"><Name>{name}</Name><Type>{kind}</Type><Usage>{usage}</Usage></FieldDefn>\n"
         );
     }
-    for (idx, Entry { value, name, id, color: Color([r, g, b]) }) in entries.iter().enumerate() {
+    for (idx, Entry { value, name, id, color: Color([r, g, b]) }) in entries(raster).iter().enumerate() {
         let name = escaped(name);
         text += &format!(
             "      <Row index=\"{idx}\"><F>{value}</F><F>{name}</F><F>{id}</F><F>{r}</F><F>{g}</F><F>{b}</F></Row>\n"
@@ -72,8 +64,19 @@ pub(crate) fn attributes(raster: &ClassRaster<'_>, placed: bool) -> String {
     text + "    </GDALRasterAttributeTable>\n  </PAMRasterBand>\n</PAMDataset>\n"
 }
 
+/// The names by value, unless the list would be too long.
+pub(super) fn categories(raster: &ClassRaster<'_>) -> String {
+    let (entries, max) = (entries(raster), raster.classes.max_value());
+    if max > MOST_LISTED {
+        return String::new();
+    }
+    let name = |value| entries.iter().find(|entry| entry.value == value).map_or("", |entry| entry.name);
+    let lines = (0..=max).map(|value| format!("      <Category>{}</Category>\n", escaped(name(value))));
+    format!("    <CategoryNames>\n{}    </CategoryNames>\n", lines.collect::<String>())
+}
+
 /// Where a raster lies, in GDAL's words.
-fn place(header: &SceneHeader) -> String {
+pub(super) fn place(header: &SceneHeader) -> String {
     let mut text = String::new();
     let Ties { pixel_is_point, points, rpc } = header.ties.as_deref().cloned().unwrap_or_default();
     let crs = header.crs.as_deref().map(escaped).unwrap_or_default();
@@ -134,7 +137,7 @@ pub(crate) fn world_file(GeoTransform(t): GeoTransform) -> String {
 }
 
 /// Text as XML has it; characters that XML has no form for are left out.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars().filter(|c| !c.is_control() || matches!(c, '\t' | '\n' | '\r')) {
         match c {

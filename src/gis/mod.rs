@@ -4,11 +4,14 @@
 //! that follows from the size alone, so that equal labels give equal bytes and memory is a row of blocks of each level. Where a raster lies
 //! comes from the scene's header and is not computed with.
 //!
-//! What a failure of GDAL means is found out by writing beside the file: GDAL tells that a write failed, and not why.
+//! GDAL writes through files of ours (`disk`): it does not always tell that a write has failed, and never why.
 
 mod beside;
+#[cfg(feature = "gdal")]
+mod disk;
 #[cfg_attr(not(feature = "gdal"), expect(dead_code, reason = "nothing is written through GDAL"))]
 mod failure;
+mod mosaic;
 #[cfg_attr(
     not(any(feature = "gdal", test)),
     expect(dead_code, reason = "its sizes are asked for, and nothing goes through it")
@@ -24,8 +27,9 @@ mod tiff;
 
 pub(crate) use beside::{attributes, style, world_file};
 pub(crate) use failure::Failure;
+pub(crate) use mosaic::{Part, extent, vrt};
 pub(crate) use pyramid::Pyramid;
-pub(crate) use tiff::{TiffWriter, copy_as_cog, esri_wkt};
+pub(crate) use tiff::{TiffWriter, copy_as_cog, esri_wkt, read_rows};
 
 use crate::config::MaskDepth;
 use crate::config::classes::ClassTable;

@@ -7,7 +7,7 @@ use gdal::spatial_ref::SpatialRef;
 use gdal::{Dataset, DatasetOptions, DriverManager, Gcp, GdalOpenFlags, Metadata};
 
 use super::pyramid::{BLOCK, BlockRow};
-use super::{ClassRaster, Failure, Pyramid};
+use super::{ClassRaster, Failure, Pyramid, disk};
 use crate::atomic::AtomicFile;
 use crate::config::MaskDepth;
 use crate::raster::{GroundPoint, SceneHeader, gdal_errors};
@@ -34,8 +34,8 @@ impl TiffWriter {
     pub(crate) fn create(file: &AtomicFile, raster: &ClassRaster<'_>) -> Result<Self, Failure> {
         begin(file.temp_path());
         let pyramid = Pyramid::new(raster.header.size);
-        let created = create(file.temp_path(), raster, pyramid.n_overviews());
-        let dataset = heard(created).map_err(|detail| Failure::at_begin(file, detail))?;
+        let created = create(&disk::named(file.temp_path()), raster, pyramid.n_overviews());
+        let dataset = heard(created, file.target())?;
         let samples = raster.classes.by_label().map(|entry| entry.map_or(0, |(value, _)| value));
         let shape = (BLOCK as usize, BLOCK as usize);
         let block = match raster.depth {
@@ -50,13 +50,13 @@ impl TiffWriter {
         begin(Path::new(""));
         let Self { path, dataset, pyramid, samples, block } = self;
         let written = pyramid.push(labels, |row| write(dataset, row, samples, block));
-        heard(written).map_err(|detail| Failure::on_the_way(path, detail))
+        heard(written, path)
     }
 
     /// Ends the file.
     pub(crate) fn close(self) -> Result<(), Failure> {
         begin(Path::new(""));
-        heard(self.dataset.close()).map_err(|detail| Failure::on_the_way(&self.path, detail))
+        heard(self.dataset.close(), &self.path)
     }
 }
 
@@ -70,9 +70,37 @@ pub(crate) fn copy_as_cog(tiff: &Path, file: &AtomicFile) -> Result<(), Failure>
         let open_flags = GdalOpenFlags::GDAL_OF_READONLY | GdalOpenFlags::GDAL_OF_RASTER;
         let source = DatasetOptions { open_flags, allowed_drivers: Some(&["GTiff"]), ..DatasetOptions::default() };
         let source = Dataset::open_ex(tiff, source)?;
-        source.create_copy(&DriverManager::get_driver_by_name("COG")?, file.temp_path(), &options)?.close()
+        source.create_copy(&DriverManager::get_driver_by_name("COG")?, disk::named(file.temp_path()), &options)?.close()
     };
-    heard(copy()).map_err(|detail| Failure::on_the_way(file.target(), detail))
+    heard(copy(), file.target())
+}
+
+/// Reads a VRT of GeoTIFFs row by row.
+pub(crate) fn read_rows<E>(
+    vrt: &Path,
+    mut each: impl FnMut(&[u16]) -> Result<(), E>,
+) -> Result<Result<(), E>, Failure> {
+    begin(vrt);
+    let mut taken = Ok(());
+    let mut read = || -> Said<()> {
+        let open_flags = GdalOpenFlags::GDAL_OF_READONLY | GdalOpenFlags::GDAL_OF_RASTER;
+        let options =
+            DatasetOptions { open_flags, allowed_drivers: Some(&["VRT", "GTiff"]), ..DatasetOptions::default() };
+        let dataset = Dataset::open_ex(vrt, options)?;
+        let ((width, height), side) = (dataset.raster_size(), BLOCK as usize);
+        let band = dataset.rasterband(1)?;
+        for y in (0..height).step_by(side) {
+            let window = (width, side.min(height - y));
+            let rows = band.read_as::<u16>((0, isize::try_from(y).unwrap_or(isize::MAX)), window, window, None)?;
+            taken = rows.data().chunks_exact(width).try_for_each(&mut each);
+            if taken.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    };
+    heard(read(), vrt)?;
+    Ok(taken)
 }
 
 /// A reference system as ESRI's programs write it; nothing where it has no such form.
@@ -83,20 +111,22 @@ pub(crate) fn esri_wkt(crs: &str) -> Option<String> {
         crs.morph_to_esri()?;
         crs.to_wkt()
     };
-    heard(convert()).ok()
+    heard(convert(), Path::new("")).ok()
 }
 
 fn begin(path: &Path) {
     gdal_errors::install();
     gdal_errors::begin(&path.to_string_lossy());
+    disk::begin();
 }
 
-/// What GDAL raised counts, whatever the call says.
-fn heard<T>(said: Said<T>) -> Result<T, String> {
-    match (gdal_errors::take_causes(), said) {
-        (None, Ok(done)) => Ok(done),
-        (Some(raised), _) => Err(raised),
-        (None, Err(e)) => Err(e.to_string()),
+/// What the system refused counts, and what GDAL raised, whatever the call says.
+fn heard<T>(said: Said<T>, path: &Path) -> Result<T, Failure> {
+    match (disk::fault(), gdal_errors::take_causes(), said) {
+        (Some(fault), _, _) => Err(Failure::write(path, fault)),
+        (None, None, Ok(done)) => Ok(done),
+        (None, Some(raised), _) => Err(Failure::Refused(raised)),
+        (None, None, Err(e)) => Err(Failure::Refused(e.to_string())),
     }
 }
 

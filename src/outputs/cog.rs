@@ -79,7 +79,7 @@ impl RowWriter for Writer {
         let tiff = rows.close()?;
         let file = AtomicFile::create(&path)?;
         copy_as_cog(tiff.temp_path(), &file).map_err(|e| failed(&path, e))?;
-        drop(tiff);
+        tiff.discard()?;
         let mut files = vec![file.adopt()?];
         files.extend(beside.write()?);
         Ok(files)

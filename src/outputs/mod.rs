@@ -17,6 +17,7 @@ mod error;
 mod geotiff;
 mod layout;
 pub mod mask;
+mod mosaic;
 mod plane;
 mod png;
 mod sidecars;
@@ -28,6 +29,7 @@ use std::path::Path;
 
 pub use error::OutputError;
 pub use layout::OutputLayout;
+pub use mosaic::{Mosaic, is_vrt, resolution};
 pub use plane::{Plane, planes_of};
 pub use png::{LabelPng, MaskReader, constant};
 pub use subject::Subject;

@@ -8,7 +8,7 @@ use crate::atomic::{AtomicFile, Hashed, WrittenFile};
 use crate::config::classes::ClassId;
 use crate::config::{MaskDepth, Pipeline};
 use crate::geom::Size;
-use crate::gis::{Failure, Pyramid, TiffWriter, attributes, style};
+use crate::gis::{ClassRaster, Failure, Pyramid, TiffWriter, attributes, style};
 
 /// A TIFF whose rows are coming.
 pub(super) struct TiffRows {
@@ -23,15 +23,19 @@ pub(super) struct TiffRows {
 impl TiffRows {
     /// Begins one that is or becomes the file of this path.
     pub(super) fn create(path: &Path, subject: &Subject<'_>) -> Result<Self, OutputError> {
-        let (pipeline, size) = (subject.pipeline, subject.header.size);
-        let value = pipeline.classes.max_value();
-        if pipeline.outputs.mask_depth == MaskDepth::Eight && value > u16::from(u8::MAX) {
-            return Err(OutputError::Depth { path: path.to_owned(), value });
+        let (classes, depth) = (&subject.pipeline.classes, subject.pipeline.outputs.mask_depth);
+        if depth == MaskDepth::Eight && classes.max_value() > u16::from(u8::MAX) {
+            return Err(OutputError::Depth { path: path.to_owned(), value: classes.max_value() });
         }
+        Self::begin(path, &subject.raster())
+    }
+
+    /// The same of a raster whose values fit.
+    pub(super) fn begin(path: &Path, raster: &ClassRaster<'_>) -> Result<Self, OutputError> {
         let file = AtomicFile::create(path)?;
-        let tiff = TiffWriter::create(&file, &subject.raster()).map_err(|e| failed(path, e))?;
-        let known = pipeline.classes.by_label().map(|entry| entry.is_some());
-        Ok(Self { tiff, file, size, rows: 0, known })
+        let tiff = TiffWriter::create(&file, raster).map_err(|e| failed(path, e))?;
+        let known = raster.classes.by_label().map(|entry| entry.is_some());
+        Ok(Self { tiff, file, size: raster.header.size, rows: 0, known })
     }
 
     /// Appends a row.

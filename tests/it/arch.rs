@@ -90,7 +90,8 @@ const ARROWS: [(&str, &[&str]); 27] = [
 const OUTSIDE: [&str; 5] = ["lib", "main", "program", "launcher", "build"];
 
 /// Crates that only some places know.
-const OWNERS: [(&str, &[&str]); 18] = [
+const OWNERS: [(&str, &[&str]); 19] = [
+    ("gdal_sys", &["gis/disk.rs"]),
     ("libc", &["process/leave.rs"]),
     ("rustix", &["process/", "app/run/disk.rs"]),
     ("tch", &["infer/torch/", "tensor/", "zoo/"]),
@@ -112,8 +113,14 @@ const OWNERS: [(&str, &[&str]); 18] = [
 ];
 
 /// Every file that has `unsafe` code, and why is written there.
-const UNSAFE: [&str; 5] =
-    ["process/leave.rs", "tensor/cuda.rs", "tensor/staging.rs", "tensor/timeline.rs", "zoo/layers/onednn.rs"];
+const UNSAFE: [&str; 6] = [
+    "gis/disk.rs",
+    "process/leave.rs",
+    "tensor/cuda.rs",
+    "tensor/staging.rs",
+    "tensor/timeline.rs",
+    "zoo/layers/onednn.rs",
+];
 
 /// The sources without their test modules, by path relative to `src`.
 fn sources() -> BTreeMap<String, String> {
