@@ -13,6 +13,7 @@ mod doctor;
 mod error;
 mod eval;
 mod models;
+mod mosaic;
 #[cfg(feature = "torch")]
 mod networks;
 #[cfg(feature = "torch")]
@@ -30,6 +31,7 @@ pub use doctor::doctor;
 pub use error::Error;
 pub use eval::{EvalRequest, eval};
 pub use models::list_models;
+pub use mosaic::{MosaicRequest, mosaic};
 #[cfg(feature = "torch")]
 pub use networks::{check_models, export_model, show_model, start_model};
 #[cfg(feature = "torch")]

@@ -223,6 +223,80 @@ fn a_geotiff_holds_every_block_once_and_little_else() {
 }
 
 #[test]
+fn a_mosaic_holds_what_the_scenes_hold_where_they_lie() {
+    let work = prepared(7, Some(9));
+    let place = |x: f64, y: f64| move |d: &mut Dataset| at(d, "EPSG:32617", [x, 0.1, 0.0, y, 0.0, -0.1]);
+    scene(&work.path("in/a.tif"), Size::new(300, 280), place(1000.1, 5000.3));
+    scene(&work.path("in/b/c.tif"), Size::new(200, 310), place(1040.1, 4990.0));
+    // Over a corner of the first.
+    scene(&work.path("in/d.tif"), Size::new(40, 30), place(1000.1, 5000.3));
+    work.swath(&RUN).expect(0);
+    work.swath(&["mosaic", "out", "-o", "maps/all.vrt"]).says(0, &["3 scenes, 600 x 413 pixels"]);
+    work.swath(&["mosaic", "out", "-o", "maps/whole.tif"]).says(0, &["3 scenes, 600 x 413 pixels"]);
+    let mut expected = vec![9_u16; 600 * 413];
+    for (name, left, top) in [("a", 0, 0), ("b/c", 400, 103), ("d", 0, 0)] {
+        let (width, values) = (
+            if name == "a" {
+                300
+            } else if name == "d" {
+                40
+            } else {
+                200
+            },
+            pixels(&work.path(&format!("out/geotiff/{name}.tif"))),
+        );
+        for (y, row) in values.chunks(width).enumerate() {
+            expected[(top + y) * 600 + left..][..width].copy_from_slice(row);
+        }
+    }
+    for file in ["maps/all.vrt", "maps/whole.tif"] {
+        let data = Dataset::open(work.path(file)).unwrap();
+        assert_eq!(data.geo_transform().unwrap(), [1000.1, 0.1, 0.0, 5000.3, 0.0, -0.1], "{file}");
+        assert_eq!(data.spatial_ref().unwrap().auth_code().unwrap(), 32617);
+        let band = data.rasterband(1).unwrap();
+        assert_eq!((band.no_data_value(), band.color_table().unwrap().entry_as_rgb(5).unwrap().r), (Some(9.0), 5));
+        assert!(pixels(&work.path(file)) == expected, "{file}");
+    }
+    let data = Dataset::open(work.path("maps/whole.tif")).unwrap();
+    assert_eq!(data.metadata_item("LAYOUT", "IMAGE_STRUCTURE").as_deref(), Some("COG"));
+    assert_eq!(data.rasterband(1).unwrap().overview_count().unwrap(), 2);
+    // Nothing else is left, and nothing is written over.
+    let names: Vec<String> = outputs(&work.path("maps")).into_keys().collect();
+    assert_eq!(names, ["all.qml", "all.vrt", "whole.qml", "whole.tif", "whole.tif.aux.xml"]);
+    work.swath(&["mosaic", "out", "-o", "maps/whole.tif"]).says(2, &["exist", "--overwrite"]);
+    work.swath(&["mosaic", "out", "-o", "out/geotiff/a.tif", "--overwrite"])
+        .says(2, &["the file that it is made from"]);
+}
+
+#[test]
+fn scenes_of_two_grids_are_no_mosaic_and_one_hears_what_to_do() {
+    let work = prepared(7, None);
+    let size = Size::new(40, 30);
+    for (name, crs, side) in [("a", "EPSG:32617", 0.1), ("b", "EPSG:32618", 0.1), ("c", "EPSG:32617", 0.2)] {
+        scene(&work.path(&format!("in/{name}.tif")), size, |d| at(d, crs, [0.0, side, 0.0, 9.0, 0.0, -side]));
+    }
+    work.swath(&[&RUN[..], &["--set", "outputs.geotiff=false", "--set", "outputs.cog=false"]].concat()).expect(0);
+    let words = [
+        "1 scene WGS 84 / UTM zone 17N, pixels of 0.1 x 0.1 (`a`)",
+        "UTM zone 18N",
+        "0.2 x 0.2",
+        "--include",
+        "gdalwarp",
+    ];
+    work.swath(&["mosaic", "out", "-o", "m.tif"]).says(2, &words);
+    work.swath(&["mosaic", "out", "-o", "m.tif", "--include", "[ab]"]).says(2, &["UTM zone 18N"]);
+    let alone = ["mosaic", "out", "-o", "m.tif", "--include", "b"];
+    work.swath(&alone).says(2, &["1 scene has no GeoTIFF (`b`)", "--set outputs.geotiff=true"]);
+    work.swath(&[&RUN[..], &["--set", "outputs.cog=false"]].concat()).expect(0);
+    work.swath(&alone).says(0, &["1 scene, 40 x 30 pixels"]);
+    // Without a [nodata] class there is a value for where no scene is all the same, and it is no class's.
+    let data = Dataset::open(work.path("m.tif")).unwrap();
+    assert_eq!(data.rasterband(1).unwrap().no_data_value(), Some(7.0));
+    work.swath(&["mosaic", "out", "-o", "m.png"]).says(2, &["ends in .tif or .vrt"]);
+    work.swath(&["mosaic", "out", "-o", "m.vrt", "--include", "x*"]).says(2, &["no scene of the run"]);
+}
+
+#[test]
 fn a_scene_that_lies_elsewhere_has_what_says_so_made_anew_and_nothing_else() {
     let work = prepared(7, None);
     scene(&work.path("in/a.tif"), Size::new(70, 40), |_| {});
