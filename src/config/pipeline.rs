@@ -151,6 +151,8 @@ pub struct Outputs {
     pub cog: bool,
     /// Whether place, names and style lie beside masks of scenes that lie somewhere.
     pub sidecars: bool,
+    /// Whether polygons are written.
+    pub vectors: bool,
 }
 
 /// A kind of stage result that a run keeps.

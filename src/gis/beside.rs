@@ -130,6 +130,30 @@ pub(crate) fn style(raster: &ClassRaster<'_>) -> String {
             <rasterresampler maxOversampling=\"2\"/>\n  </pipe>\n  <blendMode>0</blendMode>\n</qgis>\n"
 }
 
+/// The same for polygons with a field `value`.
+#[cfg_attr(not(feature = "gdal"), expect(dead_code, reason = "polygons are written through GDAL"))]
+pub(super) fn polygon_style(raster: &ClassRaster<'_>) -> String {
+    let (mut categories, mut symbols) = (String::new(), String::new());
+    for class in raster.classes.classes() {
+        let (id, value, name, Color([r, g, b])) = (class.id, class.value, escaped(&class.name), class.color);
+        categories += &format!(
+            "      <category type=\"long\" value=\"{value}\" symbol=\"{id}\" label=\"{name}\" render=\"true\"/>\n"
+        );
+        symbols += &format!(
+            "      <symbol type=\"fill\" name=\"{id}\" alpha=\"1\" clip_to_extent=\"1\" force_rhr=\"0\">\n        \
+             <layer class=\"SimpleFill\" enabled=\"1\" locked=\"0\" pass=\"0\">\n          <Option type=\"Map\">\n            \
+             <Option type=\"QString\" name=\"color\" value=\"{r},{g},{b},255\"/>\n            \
+             <Option type=\"QString\" name=\"outline_style\" value=\"no\"/>\n            \
+             <Option type=\"QString\" name=\"style\" value=\"solid\"/>\n          </Option>\n        </layer>\n      </symbol>\n"
+        );
+    }
+    format!(
+        "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n<qgis version=\"3.22\" styleCategories=\"Symbology\">\n  \
+         <renderer-v2 type=\"categorizedSymbol\" attr=\"value\" symbollevels=\"0\" enableorderby=\"0\">\n    \
+         <categories>\n{categories}    </categories>\n    <symbols>\n{symbols}    </symbols>\n  </renderer-v2>\n</qgis>\n"
+    )
+}
+
 /// The six lines of a world file, which speak of the centre of the first pixel.
 pub(crate) fn world_file(GeoTransform(t): GeoTransform) -> String {
     let lines = [t[1], t[4], t[2], t[5], t[0] + 0.5 * t[1] + 0.5 * t[2], t[3] + 0.5 * t[4] + 0.5 * t[5]];

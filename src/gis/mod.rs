@@ -11,7 +11,14 @@ mod beside;
 mod disk;
 #[cfg_attr(not(feature = "gdal"), expect(dead_code, reason = "nothing is written through GDAL"))]
 mod failure;
+#[cfg(feature = "gdal")]
+mod gpkg;
 mod mosaic;
+#[cfg_attr(
+    not(any(feature = "gdal", test)),
+    expect(dead_code, reason = "what polygons take is asked for, and none are made")
+)]
+mod polygons;
 #[cfg_attr(
     not(any(feature = "gdal", test)),
     expect(dead_code, reason = "its sizes are asked for, and nothing goes through it")
@@ -27,8 +34,13 @@ mod tiff;
 
 pub(crate) use beside::{attributes, style, world_file};
 pub(crate) use failure::Failure;
+#[cfg(feature = "gdal")]
+pub(crate) use gpkg::GpkgWriter;
 pub(crate) use mosaic::{Part, extent, vrt};
+pub(crate) use polygons::BYTES_PER_PIXEL;
 pub(crate) use pyramid::Pyramid;
+#[cfg(not(feature = "gdal"))]
+pub(crate) use tiff::GpkgWriter;
 pub(crate) use tiff::{TiffWriter, copy_as_cog, esri_wkt, read_rows};
 
 use crate::config::MaskDepth;
@@ -43,6 +55,5 @@ pub(crate) struct ClassRaster<'a> {
     /// What the values mean.
     pub(crate) classes: &'a ClassTable,
     /// Their type.
-    #[cfg_attr(not(feature = "gdal"), expect(dead_code, reason = "GDAL's writer asks for it"))]
     pub(crate) depth: MaskDepth,
 }

@@ -12,7 +12,7 @@ use crate::atomic::AtomicFile;
 use crate::config::MaskDepth;
 use crate::raster::{GroundPoint, SceneHeader, gdal_errors};
 
-type Said<T> = gdal::errors::Result<T>;
+pub(super) type Said<T> = gdal::errors::Result<T>;
 
 /// A TIFF of class values being written, rows from top to bottom.
 pub(crate) struct TiffWriter {
@@ -114,14 +114,14 @@ pub(crate) fn esri_wkt(crs: &str) -> Option<String> {
     heard(convert(), Path::new("")).ok()
 }
 
-fn begin(path: &Path) {
+pub(super) fn begin(path: &Path) {
     gdal_errors::install();
     gdal_errors::begin(&path.to_string_lossy());
     disk::begin();
 }
 
 /// What the system refused counts, and what GDAL raised, whatever the call says.
-fn heard<T>(said: Said<T>, path: &Path) -> Result<T, Failure> {
+pub(super) fn heard<T>(said: Said<T>, path: &Path) -> Result<T, Failure> {
     match (disk::fault(), gdal_errors::take_causes(), said) {
         (Some(fault), _, _) => Err(Failure::write(path, fault)),
         (None, None, Ok(done)) => Ok(done),

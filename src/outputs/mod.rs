@@ -23,6 +23,7 @@ mod png;
 mod sidecars;
 mod subject;
 mod tiff;
+mod vectors;
 
 use std::fmt::Debug;
 use std::path::Path;
@@ -41,8 +42,8 @@ use crate::journal::KeyHasher;
 pub(crate) use png::{PngSetting, constant_into, encode_labels};
 
 /// Every kind. The mask comes first.
-pub static KINDS: [&dyn OutputKind; 5] =
-    [&mask::Mask, &color::ColorPicture, &geotiff::GeoTiff, &cog::Cog, &sidecars::Sidecars];
+pub static KINDS: [&dyn OutputKind; 6] =
+    [&mask::Mask, &color::ColorPicture, &geotiff::GeoTiff, &cog::Cog, &sidecars::Sidecars, &vectors::Vectors];
 
 /// The kinds that a pipeline asks for.
 pub fn kinds_of(pipeline: &Pipeline) -> impl Iterator<Item = &'static dyn OutputKind> + use<> {

@@ -15,7 +15,7 @@ use crate::support::{outputs, shared};
 use swath::geom::Size;
 
 const RUN: [&str; 7] = ["run", "p.toml", "-i", "in", "-o", "out", "--backend=fake"];
-const ALL: &str = "color = true\ngeotiff = true\ncog = true\nsidecars = true";
+const ALL: &str = "color = true\ngeotiff = true\ncog = true\nsidecars = true\nvectors = true";
 
 fn prepared(n_classes: u8, nodata: Option<u8>) -> Workdir {
     let work = Workdir::new();
@@ -219,6 +219,56 @@ fn a_geotiff_holds_every_block_once_and_little_else() {
         assert_eq!((names, attributes.contains("<Category>c5</Category>")), (usize::from(value.max(9)) + 1, true));
         let style = std::fs::read_to_string(work.path("out/geotiff/a.qml")).unwrap();
         assert!(style.contains(&format!("value=\"{value}\" label=\"c5\" color=\"#052030\"")), "{style}");
+    }
+}
+
+#[test]
+fn polygons_cover_each_class_exactly_and_pieces_know_their_object() {
+    use gdal::vector::LayerAccess;
+    let work = prepared(7, Some(9));
+    // Of so many columns that polygons are cut.
+    scene(&work.path("in/wide.tif"), Size::new(20_000, 230), |d| at(d, "EPSG:2263", [0.0, 2.0, 0.0, 9.0, 0.0, -2.0]));
+    scene(&work.path("in/small.tif"), Size::new(70, 40), |d| at(d, "EPSG:4326", [7.0, 0.001, 0.0, 50.0, 0.0, -0.001]));
+    scene(&work.path("in/nowhere.tif"), Size::new(70, 40), |_| {});
+    work.swath(&RUN).says(0, &["3 done"]);
+    assert!(!work.path("out/vectors/nowhere.gpkg").exists());
+    let square_foot = (1200.0_f64 / 3937.0).powi(2);
+    for (name, pixel) in [("wide", Some(4.0 * square_foot)), ("small", None)] {
+        let values = pixels(&work.path(&format!("out/geotiff/{name}.tif")));
+        let data = Dataset::open(work.path(&format!("out/vectors/{name}.gpkg"))).unwrap();
+        let mut layer = data.layer_by_name(name).unwrap();
+        assert_eq!(layer.spatial_ref().unwrap().auth_code().unwrap(), if name == "wide" { 2263 } else { 4326 });
+        let (mut by_value, mut objects, mut pieces) = (BTreeMap::<u16, u64>::new(), BTreeMap::<u64, u64>::new(), 0);
+        for feature in layer.features() {
+            let number = |name| {
+                let value = feature.field_as_integer64(feature.field_index(name).unwrap()).unwrap();
+                u64::try_from(value.unwrap()).unwrap()
+            };
+            let area = feature.field_as_double(feature.field_index("area_m2").unwrap()).unwrap().unwrap();
+            let n = number("pixels");
+            // Of some 71 x 111 metres.
+            let exact = pixel.map_or(n as f64 * 71.7 * 111.2, |pixel| n as f64 * pixel);
+            assert!(
+                (area / exact - 1.0).abs() < if pixel.is_some() { 1e-9 } else { 0.01 },
+                "{area} of {n} pixels, not {exact}"
+            );
+            if pixel.is_some() {
+                assert!((feature.geometry().unwrap().area() * square_foot / area - 1.0).abs() < 1e-9);
+            }
+            assert!(number("object") <= feature.fid().unwrap());
+            *by_value.entry(u16::try_from(number("value")).unwrap()).or_default() += n;
+            *objects.entry(number("object")).or_default() += 1;
+            pieces += 1;
+        }
+        for value in 0..7 {
+            let n = values.iter().filter(|held| **held == value).count() as u64;
+            assert_eq!(by_value.get(&value).copied().unwrap_or_default(), n, "{name}, value {value}");
+        }
+        assert_eq!(pieces > objects.len(), name == "wide", "{pieces} of {} objects", objects.len());
+        let mut styles = data.layer_by_name("layer_styles").unwrap();
+        let style = styles.features().next().unwrap();
+        let text = style.field_as_string(style.field_index("styleQML").unwrap()).unwrap().unwrap();
+        assert!(text.contains("label=\"c5\"") && text.contains("value=\"5,32,48,255\""), "{text}");
     }
 }
 

@@ -26,7 +26,8 @@ const RUN: [&str; 10] = ["run", "p.toml", "-i", "in", "-o", "out", "--backend", 
 fn prepared() -> Workdir {
     let work = Workdir::new();
     let text = pipeline("strategy = \"fixed\"\ncentre = 64\ndilation = 16\nwhole_max = 60", TWO, 7, None);
-    let text = text.replace("color = true", "color = true\ngeotiff = true\ncog = true\nsidecars = true");
+    let text =
+        text.replace("color = true", "color = true\ngeotiff = true\ncog = true\nsidecars = true\nvectors = true");
     work.write("p.toml", text + "[inference]\nbatch = 2\n");
     for (i, (w, h)) in (0..).zip([(130, 140), (70, 60), (40, 30), (40, 30), (40, 30), (1, 1)]) {
         let size = Size::new(w, h);

@@ -75,9 +75,13 @@ fn a_kind_that_is_switched_on_or_off_leaves_the_others_alone() {
     work.swath(&[&RUN[..], &off].concat()).expect(0);
     let masks = stamps(&work, "masks");
     assert!(!work.path("out/color").exists());
-    for (kind, folder, n) in
-        [("color", "color", 4), ("geotiff", "geotiff", 12), ("cog", "cog", 12), ("sidecars", "masks", 16)]
-    {
+    for (kind, folder, n) in [
+        ("color", "color", 4),
+        ("geotiff", "geotiff", 12),
+        ("cog", "cog", 12),
+        ("sidecars", "masks", 16),
+        ("vectors", "vectors", 4),
+    ] {
         let on = ["--set", "outputs.color=false", "--set", &format!("outputs.{kind}=true")];
         run_from_labels(&work, &on);
         let made = || {
