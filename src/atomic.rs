@@ -101,6 +101,35 @@ impl AtomicFile {
         Ok(FinishedFile { target, temp, bytes })
     }
 
+    /// Takes over what a library wrote under [`Self::temp_path`], whether into this very file or into another one at its place: synced
+    /// and hashed.
+    ///
+    /// # Errors
+    /// When the system refuses the sync, or the file cannot be read.
+    pub(crate) fn adopt(self) -> Result<WrittenFile, WriteError> {
+        let Self { target, writer } = self;
+        let fail = |operation: &'static str| {
+            let path = target.clone();
+            move |source| WriteError { operation, path, source }
+        };
+        let temp = writer.into_inner().map_err(|e| fail("write")(e.into_error()))?;
+        let content = File::open(temp.path()).map_err(fail("open"))?;
+        content.sync_all().map_err(fail("sync"))?;
+        let bytes = content.metadata().map_err(fail("read the size of"))?.len();
+        let sha256 = sha256_of(temp.path()).map_err(fail("read back"))?;
+        Ok(WrittenFile { file: FinishedFile { target, temp, bytes }, sha256 })
+    }
+
+    /// Takes the file away. Dropped, it goes as well, and nobody hears of it when it stays.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(crate) fn discard(self) -> Result<(), WriteError> {
+        let Self { target, writer } = self;
+        let (temp, _) = writer.into_parts();
+        temp.close().map_err(|source| WriteError { operation: "remove the temporary file of", path: target, source })
+    }
+
     /// Wraps an I/O error of this file with its path.
     pub fn write_error(&self, source: io::Error) -> WriteError {
         WriteError { operation: "write", path: self.target.clone(), source }

@@ -6,6 +6,11 @@ use std::process::Command;
 fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     tell_commit();
+    if std::env::var("CARGO_CFG_TARGET_OS").is_ok_and(|system| system == "linux") {
+        // The SQLite inside this program is its own affair. Left visible it would take the place of the system's for GDAL and PROJ, but not
+        // in all of its functions for SpatiaLite: a GeoPackage then crashes the process.
+        println!("cargo:rustc-link-arg=-Wl,--exclude-libs,ALL");
+    }
     if std::env::var_os("CARGO_FEATURE_TORCH").is_none() {
         return;
     }

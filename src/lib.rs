@@ -41,7 +41,8 @@
 //! | [`flow`] | the generic kit: links, stages, graph, budget, stop signal, meters |
 //! | [`infer`] | [`infer::Device`]: takes batches, gives planes; engines run the networks; the one weighted sum and argmax of a plan |
 //! | [`post`] | what is done to a label map before it is written: small holes filled, row by row |
-//! | [`outputs`] | what is written of each scene, one file per kind, row by row: masks, colour pictures |
+//! | `gis` | files that geographic information systems open: TIFFs through GDAL, and the texts beside rasters |
+//! | [`outputs`] | what is written of each scene, one file per kind, row by row: masks, colour pictures, GeoTIFFs |
 //! | [`stages`] | one file per stage, the messages between them, and the board of what they share; the contract is in its documentation |
 //! | [`package`] | submit.zip, checked against what is expected |
 //! | [`report`] | everything that is printed, and report.json |
@@ -62,7 +63,7 @@
 //!
 //! - The arrows between folders are the table in that test; there is no cycle. `flow` names no domain type, `tiler` no tensor, and
 //!   stages do not use each other.
-//! - `tch` is known to `zoo`, `tensor` and `infer/torch` only, `gdal` to `raster/gdal`, `tokio` to `lifecycle`, and so on. Without the features `torch`
+//! - `tch` is known to `zoo`, `tensor` and `infer/torch` only, `gdal` to `raster/gdal` and `gis`, `tokio` to `lifecycle`, and so on. Without the features `torch`
 //!   and `gdal` stubs with the same surface stand in, and everything else builds and is tested.
 //! - Equal plans give equal bytes: for any number of workers and readers, any memory that suffices, any order of arrival, members together
 //!   or spread over devices. So no run measures what to do: a plan goes by a profile that `swath tune` took before,
@@ -76,10 +77,10 @@
 //! - A non-finite logit is never argmaxed, weights fit exactly or are refused, and a mask holds the class table's values only.
 //! - Files are data. A TorchScript program alone runs, and only under the digest that the pipeline names for it.
 //! - Nothing outside `report` prints, but the launcher, which runs before this library can be loaded.
-//! - `unsafe` code is in six files: `tensor/cuda.rs` opens libtorch's CUDA library, sets its switch for TF32 and asks the driver about GPUs,
+//! - `unsafe` code is in seven files: `tensor/cuda.rs` opens libtorch's CUDA library, sets its switch for TF32 and asks the driver about GPUs,
 //!   `tensor/timeline.rs` calls the CUDA runtime for events, `tensor/staging.rs` writes into page-locked tensors, `zoo/layers/onednn.rs`
 //!   calls a function of libtorch that tch lacks, `raster/gdal/color.rs` asks GDAL for a colour that its crate may not
-//!   know, and `process/leave.rs` ends a process whose threads do not come back.
+//!   know, `gis/disk.rs` hands GDAL the files that it writes, and `process/leave.rs` ends a process whose threads do not come back.
 
 pub mod app;
 pub mod atomic;
@@ -90,6 +91,7 @@ pub mod exit;
 pub mod faults;
 pub mod flow;
 pub mod geom;
+mod gis;
 pub mod infer;
 pub mod journal;
 pub mod lifecycle;

@@ -15,6 +15,7 @@ mod error;
 mod eval;
 mod forecast;
 mod models;
+mod mosaic;
 #[cfg(feature = "torch")]
 mod networks;
 #[cfg(feature = "torch")]
@@ -35,6 +36,7 @@ pub use error::Error;
 pub use eval::{EvalRequest, eval};
 pub use forecast::Hardware;
 pub use models::list_models;
+pub use mosaic::{MosaicRequest, mosaic};
 #[cfg(feature = "torch")]
 pub use networks::{check_models, export_model, show_model, start_model};
 #[cfg(feature = "torch")]

@@ -55,6 +55,10 @@ pub(super) enum Command {
     Resume(ResumeArgs),
     /// Remove what the last command of a run directory cannot use any more: checkpoints, and outputs of earlier commands.
     Gc(GcArgs),
+    /// Join the GeoTIFFs of a run to one raster: a COG, or a VRT that refers to them.
+    ///
+    /// The scenes have one reference system and one resolution. Where they overlap the one with the later name is seen.
+    Mosaic(MosaicArgs),
     /// List and show networks, export their weights, check them against reference implementations.
     #[command(subcommand)]
     Models(ModelsCommand),
@@ -512,6 +516,24 @@ pub(super) struct SynthArgs {
     pub(super) out: PathBuf,
 
     /// Replace files of these names that hold something else.
+    #[arg(long)]
+    pub(super) overwrite: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MosaicArgs {
+    /// The run directory, of a run with outputs.geotiff or outputs.cog.
+    pub(super) dir: PathBuf,
+
+    /// The raster to write: FILE.tif, or FILE.vrt.
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) out: PathBuf,
+
+    /// Take only scenes whose name (of the mask, without .png) matches this glob. Give it again for several.
+    #[arg(long, value_name = "GLOB")]
+    pub(super) include: Vec<String>,
+
+    /// Replace the file if it exists.
     #[arg(long)]
     pub(super) overwrite: bool,
 }

@@ -19,12 +19,14 @@ use serde::Serialize;
 
 #[cfg(feature = "torch")]
 use crate::app as networks;
-use crate::app::{self, Amount, Ended, ExportForm, Output};
+use crate::app::{self, Amount, Ended, ExportForm, MosaicRequest, Output};
 use crate::exit::ExitCode;
 use crate::flow::panic_message;
 use crate::lifecycle::{self, SupervisorLink};
 use crate::report::{self, CheckRow, Detail, Event, Page, PrintError, ProgressForm, RunReport, Show};
-use args::{Arguments, Command, GcArgs, JobArgs, ModelsCommand, ResumeArgs, RunArgs, TalkArgs, WeightsCommand};
+use args::{
+    Arguments, Command, GcArgs, JobArgs, ModelsCommand, MosaicArgs, ResumeArgs, RunArgs, TalkArgs, WeightsCommand,
+};
 #[cfg(not(feature = "torch"))]
 use no_networks as networks;
 
@@ -157,7 +159,13 @@ fn command(asked: Command, arguments: &[OsString], supervisor: SupervisorLink) -
         Command::Profiles(command) => tune::profiles(command),
         Command::Resume(args) => again(&args.dir, args.talk, supervisor),
         Command::Gc(args) => gc(args),
+        Command::Mosaic(args) => mosaic(args),
     }
+}
+
+fn mosaic(MosaicArgs { dir, out, include, overwrite }: MosaicArgs) -> Result<ExitCode, app::Error> {
+    report::print(&app::mosaic(&MosaicRequest { dir, out: Output { path: out, overwrite }, include })?)?;
+    Ok(ExitCode::Done)
 }
 
 fn gc(args: GcArgs) -> Result<ExitCode, app::Error> {

@@ -164,6 +164,14 @@ pub struct Outputs {
     pub mask_depth: MaskDepth,
     /// Whether a colour PNG is written beside it.
     pub color: bool,
+    /// Whether a GeoTIFF is written.
+    pub geotiff: bool,
+    /// Whether a cloud-optimised GeoTIFF is written.
+    pub cog: bool,
+    /// Whether place, names and style lie beside masks of scenes that lie somewhere.
+    pub sidecars: bool,
+    /// Whether polygons are written.
+    pub vectors: bool,
 }
 
 /// A kind of stage result that a run keeps.

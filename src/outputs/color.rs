@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::png::PixelFormat;
-use super::{LabelPng, OutputError, OutputKind, RowWriter};
+use super::{LabelPng, OutputError, OutputKind, RowWriter, Subject};
+use crate::config::Outputs;
 use crate::config::classes::{ClassTable, NODATA_LABEL};
-use crate::config::{Outputs, Pipeline};
 use crate::geom::Size;
 use crate::journal::KeyHasher;
 
@@ -26,26 +26,18 @@ impl OutputKind for ColorPicture {
         outputs.color
     }
 
-    fn is_packed(&self) -> bool {
-        false
-    }
-
-    fn key(&self, key: KeyHasher, pipeline: &Pipeline) -> KeyHasher {
+    fn key(&self, key: KeyHasher, subject: &Subject<'_>) -> KeyHasher {
+        let pipeline = subject.pipeline;
         key.value(&palette(&pipeline.classes)).value(&pipeline.classes.nodata().is_some())
     }
 
-    fn max_bytes(&self, size: Size, _: &Pipeline) -> u64 {
-        size.area()
+    fn max_bytes(&self, subject: &Subject<'_>) -> u64 {
+        subject.header.size.area()
     }
 
-    fn begin(
-        &self,
-        dir: &Path,
-        scene: &str,
-        size: Size,
-        pipeline: &Pipeline,
-    ) -> Result<Box<dyn RowWriter>, OutputError> {
-        Ok(Box::new(create(&dir.join(&self.files(scene)[0]), size, &pipeline.classes)?))
+    fn begin(&self, dir: &Path, subject: &Subject<'_>) -> Result<Box<dyn RowWriter>, OutputError> {
+        let path = dir.join(&self.files(subject.name)[0]);
+        Ok(Box::new(create(&path, subject.header.size, &subject.pipeline.classes)?))
     }
 }
 

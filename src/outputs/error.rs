@@ -24,6 +24,14 @@ pub enum OutputError {
         #[source]
         source: png::EncodingError,
     },
+    /// GDAL has no form for this raster.
+    #[error("GDAL cannot write `{}`: {detail}", path.display())]
+    Gdal {
+        /// The file.
+        path: PathBuf,
+        /// What GDAL says.
+        detail: String,
+    },
     /// A label that the class table has no entry for.
     #[error("label {label} at column {x}, row {y} of `{}` has no entry in the class table", path.display())]
     Label {

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::png::PixelFormat;
-use super::{LabelPng, OutputError, OutputKind, RowWriter};
+use super::{LabelPng, OutputError, OutputKind, RowWriter, Subject};
 use crate::config::classes::ClassTable;
-use crate::config::{MaskDepth, Outputs, Pipeline};
+use crate::config::{MaskDepth, Outputs};
 use crate::geom::Size;
 use crate::journal::KeyHasher;
 
@@ -30,25 +30,20 @@ impl OutputKind for Mask {
         true
     }
 
-    fn key(&self, key: KeyHasher, pipeline: &Pipeline) -> KeyHasher {
+    fn key(&self, key: KeyHasher, subject: &Subject<'_>) -> KeyHasher {
+        let pipeline = subject.pipeline;
         let values: Vec<u16> = pipeline.classes.classes().iter().map(|class| class.value).collect();
         let nodata = pipeline.classes.nodata().map(|nodata| nodata.value);
         key.value(&pipeline.outputs.mask_depth).value(&values).value(&nodata)
     }
 
-    fn max_bytes(&self, size: Size, pipeline: &Pipeline) -> u64 {
-        size.area().saturating_mul(u64::from(u8::from(pipeline.outputs.mask_depth)) / 8)
+    fn max_bytes(&self, Subject { header, pipeline, .. }: &Subject<'_>) -> u64 {
+        header.size.area().saturating_mul(u64::from(u8::from(pipeline.outputs.mask_depth)) / 8)
     }
 
-    fn begin(
-        &self,
-        dir: &Path,
-        scene: &str,
-        size: Size,
-        pipeline: &Pipeline,
-    ) -> Result<Box<dyn RowWriter>, OutputError> {
-        let path = dir.join(&self.files(scene)[0]);
-        Ok(Box::new(create(&path, size, pipeline.outputs.mask_depth, &pipeline.classes)?))
+    fn begin(&self, dir: &Path, subject: &Subject<'_>) -> Result<Box<dyn RowWriter>, OutputError> {
+        let (path, pipeline) = (dir.join(&self.files(subject.name)[0]), subject.pipeline);
+        Ok(Box::new(create(&path, subject.header.size, pipeline.outputs.mask_depth, &pipeline.classes)?))
     }
 }
 

@@ -2,39 +2,48 @@
 //!
 //! A kind ([`OutputKind`]) says where its files lie below the run directory, which planes ([`Plane`]) it is made of and what else its
 //! bytes depend on, how large it can become, whether it goes into submit.zip, and makes a [`RowWriter`], which takes a scene's rows from
-//! top to bottom: memory is one row, whatever the size of the scene. The files that one writer leaves have one verdict: they are renamed
+//! top to bottom: memory is one row, or one row of blocks, whatever the height of the scene. The files that one writer leaves have one verdict: they are renamed
 //! and recorded together, and if one of them is damaged or gone all of them are made anew. Kinds do not know each other: of a scene whose
 //! mask still holds only the picture is made.
 //!
 //! A new kind is a file here, a line in [`KINDS`], a key of `[outputs]` in the pipeline file (`config`), and a test.
 //!
-//! Files go through `atomic`: what a writer leaves is complete, synced and hashed, under a temporary name. `png` is what the kinds have
-//! in common today: labels as PNG, and the way back ([`MaskReader`]).
+//! Files go through `atomic`: what a writer leaves is complete, synced and hashed, under a temporary name. `png` is what masks and pictures
+//! have in common: labels as PNG, and the way back ([`MaskReader`]); `tiff` what GDAL writes through `gis`.
 
+mod cog;
 pub mod color;
 mod error;
+mod geotiff;
 mod layout;
 pub mod mask;
+mod mosaic;
 mod plane;
 mod png;
+mod sidecars;
+mod subject;
+mod tiff;
+mod vectors;
 
 use std::fmt::Debug;
 use std::path::Path;
 
 pub use error::OutputError;
 pub use layout::OutputLayout;
+pub use mosaic::{Mosaic, is_vrt, resolution};
 pub use plane::{Plane, planes_of};
 pub use png::{LabelPng, MaskReader, constant};
+pub use subject::Subject;
 
 use crate::atomic::WrittenFile;
 use crate::config::{Outputs, Pipeline};
-use crate::geom::Size;
 use crate::journal::KeyHasher;
 
 pub(crate) use png::{PngSetting, constant_into, encode_labels};
 
 /// Every kind. The mask comes first.
-pub static KINDS: [&dyn OutputKind; 2] = [&mask::Mask, &color::ColorPicture];
+pub static KINDS: [&dyn OutputKind; 6] =
+    [&mask::Mask, &color::ColorPicture, &geotiff::GeoTiff, &cog::Cog, &sidecars::Sidecars, &vectors::Vectors];
 
 /// The kinds that a pipeline asks for.
 pub fn kinds_of(pipeline: &Pipeline) -> impl Iterator<Item = &'static dyn OutputKind> + use<> {
@@ -59,7 +68,9 @@ pub trait OutputKind: Debug + Sync {
     }
 
     /// Whether the first of its files goes into submit.zip, under the name that it has below the folder.
-    fn is_packed(&self) -> bool;
+    fn is_packed(&self) -> bool {
+        false
+    }
 
     /// The planes that it is made of.
     fn planes(&self) -> &'static [Plane] {
@@ -67,22 +78,26 @@ pub trait OutputKind: Debug + Sync {
     }
 
     /// Adds what its bytes depend on beside its planes.
-    fn key(&self, key: KeyHasher, pipeline: &Pipeline) -> KeyHasher;
+    fn key(&self, key: KeyHasher, subject: &Subject<'_>) -> KeyHasher;
 
-    /// Most bytes that its files take.
-    fn max_bytes(&self, size: Size, pipeline: &Pipeline) -> u64;
+    /// Most bytes that its files take, and what they are made of on the way.
+    fn max_bytes(&self, subject: &Subject<'_>) -> u64;
+
+    /// Bytes that its writer holds, where these are more than some rows.
+    fn held_bytes(&self, _: &Subject<'_>) -> u64 {
+        0
+    }
+
+    /// Bytes that it needs of GDAL's block cache, if GDAL writes it.
+    fn gdal_cache(&self, _: &Subject<'_>) -> Option<u64> {
+        None
+    }
 
     /// Begins the files of a scene in a run directory.
     ///
     /// # Errors
     /// When a file cannot be created, or its form has no place for such a scene.
-    fn begin(
-        &self,
-        dir: &Path,
-        scene: &str,
-        size: Size,
-        pipeline: &Pipeline,
-    ) -> Result<Box<dyn RowWriter>, OutputError>;
+    fn begin(&self, dir: &Path, subject: &Subject<'_>) -> Result<Box<dyn RowWriter>, OutputError>;
 }
 
 /// The files of one kind and one scene being written. Dropped, it leaves nothing behind.

@@ -141,7 +141,7 @@ impl Keys {
 /// What an output of a scene depends on beside its planes.
 fn begin(plan: &Plan, scene: usize, kind: &dyn OutputKind) -> KeyHasher {
     let key = KeyHasher::new("output").text(kind.folder()).text(&plan.scenes[scene].name).value(&plan.pipeline.post);
-    kind.key(key, &plan.pipeline)
+    kind.key(key, &plan.scenes[scene].subject(&plan.pipeline))
 }
 
 /// A member as it is needs no word about its view.

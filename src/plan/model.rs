@@ -12,6 +12,7 @@ use super::unit::{Part, Unit};
 use super::{BackendKind, CropBatch, Footprint, Pass, Plane, Profile, Schedule};
 use crate::config::{Band, Checkpoint, Member, Pipeline, Precision};
 use crate::geom::{PixelRect, Size};
+use crate::outputs::{Subject, kinds_of};
 use crate::post::FillHoles;
 use crate::raster::{DecoderLimits, Identity, Mask, ReadRequest, SceneHeader};
 use crate::tiler::Grid;
@@ -42,6 +43,13 @@ pub struct Scene {
     pub identity: Identity,
     /// Its tiles.
     pub grid: Grid,
+}
+
+impl Scene {
+    /// What its outputs are told of it.
+    pub fn subject<'a>(&'a self, pipeline: &'a Pipeline) -> Subject<'a> {
+        Subject { name: &self.name, header: &self.header, pipeline }
+    }
 }
 
 /// A member with what planning found out about it.
@@ -259,6 +267,9 @@ impl Plan {
 /// GDAL's cache is never smaller than this.
 const MIN_DECODER_CACHE: u64 = 16 << 20;
 
+/// And never smaller where it writes: what GDAL reads to begin a file goes through it.
+const MIN_OUTPUT_CACHE: u64 = 1 << 20;
+
 impl Plan {
     /// Finds out what the largest of its parts take.
     pub(super) fn measure(&mut self) {
@@ -294,17 +305,41 @@ impl Plan {
         if self.pipeline.post.is_nothing() {
             return 0;
         }
-        // A scene stays open while a unit of it is overtaken by units of later ones, which happens in readers and devices only: in all but
-        // one of each. Beside these each worker has the scene at hand, and the last rows of one before it on their way to the encoder.
-        let open = schedule.readers + schedule.devices.len() + 2 * schedule.encoders - 2;
         let (n_classes, holes) = (self.pipeline.n_classes(), self.pipeline.post.fill_holes);
         let held = |s: &Scene| FillHoles::max_bytes(s.header.size, n_classes, holes);
         // While a row of tiles is filled it is there twice: as tiles and as rows.
         let copy = |s: &Scene| u64::from(s.header.size.width) * u64::from(s.grid.y.centre.min(s.header.size.height));
+        let copies = self.scenes.iter().map(copy).max().unwrap_or(0) * schedule.encoders as u64;
+        self.of_open_scenes(schedule, held) + copies
+    }
+
+    /// What the scenes that can be open at a time hold, if each holds so much.
+    fn of_open_scenes(&self, schedule: &Schedule, held: impl Fn(&Scene) -> u64) -> u64 {
+        // A scene stays open while a unit of it is overtaken by units of later ones, which happens in readers and devices only: in all but
+        // one of each. Beside these each worker has the scene at hand, and the last rows of one before it on their way to the encoder.
+        let open = schedule.readers + schedule.devices.len() + 2 * schedule.encoders - 2;
         let mut held: Vec<u64> = self.scenes.iter().map(held).collect();
         held.sort_unstable_by_key(|bytes| std::cmp::Reverse(*bytes));
-        let copies = self.scenes.iter().map(copy).max().unwrap_or(0) * schedule.encoders as u64;
-        held.iter().take(open.max(1)).sum::<u64>() + copies
+        held.iter().take(open.max(1)).sum()
+    }
+
+    /// Bytes that writers of files hold, all of them, without GDAL's cache.
+    pub fn output_bytes(&self, schedule: &Schedule) -> u64 {
+        let held = |s: &Scene| {
+            let subject = s.subject(&self.pipeline);
+            kinds_of(&self.pipeline).map(|kind| kind.held_bytes(&subject)).sum()
+        };
+        self.of_open_scenes(schedule, held)
+    }
+
+    /// GDAL's block cache of this process, which the writers share; `None` where GDAL writes nothing.
+    pub fn output_cache(&self, schedule: &Schedule) -> Option<u64> {
+        let of_scene = |s: &Scene| {
+            let subject = s.subject(&self.pipeline);
+            kinds_of(&self.pipeline).filter_map(|kind| kind.gdal_cache(&subject)).max()
+        };
+        let most = self.scenes.iter().filter_map(of_scene).max()?;
+        Some((most * schedule.encoders as u64).max(MIN_OUTPUT_CACHE))
     }
 
     /// Results of stages that a run of the plan keeps.

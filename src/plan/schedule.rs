@@ -232,6 +232,8 @@ pub struct Promise {
     pub activations: u64,
     /// Rows that the post stage holds back.
     pub post: u64,
+    /// Rows of blocks of TIFFs, and GDAL's block cache while it copies them.
+    pub outputs: u64,
     /// The program itself with its libraries, the parent that watches over it, and what grows with the number of scenes and of
     /// checkpoints.
     pub base: u64,
@@ -279,6 +281,7 @@ impl Promise {
             weights: if torch { weights } else { 0 },
             activations: plan.activation_bytes() * devices,
             post: plan.post_bytes(schedule),
+            outputs: plan.output_bytes(schedule) + plan.output_cache(schedule).unwrap_or(0),
             base: if torch { BASE_TORCH } else { BASE_FAKE }
                 + BASE_PARENT
                 + PER_SCENE * plan.scenes.len() as u64
@@ -288,7 +291,7 @@ impl Promise {
 
     /// The sum.
     pub fn total(&self) -> u64 {
-        [self.decoder_cache, self.decoders, self.weights, self.activations, self.post, self.base]
+        [self.decoder_cache, self.decoders, self.weights, self.activations, self.post, self.outputs, self.base]
             .iter()
             .fold(self.budget, |sum, part| sum.saturating_add(*part))
     }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Ties;
 use super::pixel_type::{Held, PixelType};
 use crate::geom::{GeoTransform, Size};
 
@@ -113,6 +114,9 @@ pub struct SceneHeader {
     pub transform: Option<GeoTransform>,
     /// Coordinate reference system as WKT, where the file says.
     pub crs: Option<String>,
+    /// What else the file says of its place on the ground.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ties: Option<Box<Ties>>,
 }
 
 impl SceneHeader {

@@ -57,6 +57,7 @@ impl MemoryRaster {
             interleaved: true,
             transform: None,
             crs: None,
+            ties: None,
         };
         Self { header, pixels, mask: Vec::new(), fault: None }
     }

@@ -9,6 +9,7 @@
 //! A source belongs to one thread. Each reader asks the [`OpenSource`] for its own.
 
 mod error;
+mod georef;
 mod geotiff;
 mod header;
 mod identity;
@@ -27,8 +28,11 @@ mod decoder;
 #[path = "gdal_stub.rs"]
 mod decoder;
 
+#[cfg(feature = "gdal")]
+pub(crate) use decoder::errors as gdal_errors;
 pub use decoder::{Gdal, gdal_report, write_geotiff};
 pub use error::RasterError;
+pub use georef::{GroundPoint, Ties};
 pub use geotiff::{GdalError, GdalReport, GeoTiff, TiffLayout};
 pub use header::{Mask, Order, Palette, Scale, SceneHeader};
 pub use identity::{Identity, check_regular_file};

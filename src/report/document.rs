@@ -181,6 +181,9 @@ pub struct BudgetReport {
     pub activations: u64,
     /// Rows that the post stage holds back.
     pub post: u64,
+    /// Rows of blocks of TIFFs, and GDAL's cache while it copies them.
+    #[serde(default)]
+    pub outputs: u64,
     /// The program and its libraries.
     pub base: u64,
     /// The sum of these.
@@ -199,7 +202,7 @@ impl BudgetReport {
     /// What is reserved, and for what.
     pub fn reservation(&self) -> String {
         format!(
-            "{} reserved ({} pixels and labels, {} decoder cache, {} decoders, {} weights, {} activations, {} post-processing, {} program)",
+            "{} reserved ({} pixels and labels, {} decoder cache, {} decoders, {} weights, {} activations, {} post-processing, {} outputs, {} program)",
             format_bytes(self.reserved),
             format_bytes(self.budget),
             format_bytes(self.decoder_cache),
@@ -207,6 +210,7 @@ impl BudgetReport {
             format_bytes(self.weights),
             format_bytes(self.activations),
             format_bytes(self.post),
+            format_bytes(self.outputs),
             format_bytes(self.base)
         )
     }

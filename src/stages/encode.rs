@@ -61,7 +61,7 @@ impl Encode {
         let kept = self.scenes.kept(scene).map_or(&[][..], |kept| &kept.outputs);
         let planned = &plan.scenes[scene as usize];
         let begin = |kind: &'static dyn OutputKind| {
-            let writer = kind.begin(&self.layout.dir, &planned.name, planned.header.size, &plan.pipeline)?;
+            let writer = kind.begin(&self.layout.dir, &planned.subject(&plan.pipeline))?;
             Ok((kind, writer))
         };
         let wanted = kinds_of(&plan.pipeline).filter(|kind| kept.iter().all(|kept| kept.kind != kind.folder()));

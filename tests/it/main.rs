@@ -21,6 +21,7 @@ mod eval;
 mod faults;
 mod flow;
 mod fuzzed;
+mod gis;
 mod golden;
 mod inputs;
 mod isolated;

@@ -71,20 +71,40 @@ fn other_values_make_masks_anew_and_touch_no_picture() {
 #[test]
 fn a_kind_that_is_switched_on_or_off_leaves_the_others_alone() {
     let work = prepared();
-    let (off, on) = (["--set", "outputs.color=false"], ["--set", "outputs.color=true"]);
+    let off = ["--set", "outputs.color=false"];
     work.swath(&[&RUN[..], &off].concat()).expect(0);
     let masks = stamps(&work, "masks");
     assert!(!work.path("out/color").exists());
-    run_from_labels(&work, &on);
-    assert_eq!((stamps(&work, "masks"), stamps(&work, "color").len()), (masks.clone(), 4));
-    assert!(outputs(&work.path("out")) == alone(&work, &on));
-    // Switched off again: its files are those of an earlier run, and may go.
-    work.swath(&[&RUN[..], &off].concat())
-        .says(0, &["all were done before", "4 files of earlier runs are still there"]);
-    work.swath(&["gc", "out", "--outputs"]).says(0, &["4 old outputs removed"]);
-    work.swath(&["verify", "out"]).says(0, &["0 do not"]);
-    run_from_labels(&work, &on);
-    assert_eq!((stamps(&work, "masks"), stamps(&work, "color").len()), (masks, 4));
+    for (kind, folder, n) in [
+        ("color", "color", 4),
+        ("geotiff", "geotiff", 12),
+        ("cog", "cog", 12),
+        ("sidecars", "masks", 16),
+        ("vectors", "vectors", 4),
+    ] {
+        let on = ["--set", "outputs.color=false", "--set", &format!("outputs.{kind}=true")];
+        run_from_labels(&work, &on);
+        let made = || {
+            let new = |(name, _): &(String, _)| folder != "masks" || !masks.contains_key(name);
+            stamps(&work, folder).into_iter().filter(new).count()
+        };
+        assert_eq!(made(), n, "{kind}");
+        let untouched = || -> BTreeMap<_, _> {
+            stamps(&work, "masks").into_iter().filter(|(name, _)| masks.contains_key(name)).collect()
+        };
+        assert_eq!(untouched(), masks);
+        assert!(outputs(&work.path("out")) == alone(&work, &on), "{kind}");
+        std::fs::remove_dir_all(work.path("alone")).unwrap();
+        // Switched off again: its files are those of an earlier run, and may go.
+        let earlier = format!("{n} files of earlier runs are still there");
+        work.swath(&[&RUN[..], &off].concat()).says(0, &["all were done before", &earlier]);
+        work.swath(&["gc", "out", "--outputs"]).says(0, &[&format!("{n} old outputs removed")]);
+        work.swath(&["verify", "out"]).says(0, &["0 do not"]);
+        run_from_labels(&work, &on);
+        assert_eq!((untouched(), made()), (masks.clone(), n));
+        work.swath(&[&RUN[..], &off].concat()).expect(0);
+        work.swath(&["gc", "out", "--outputs"]).expect(0);
+    }
 }
 
 #[test]

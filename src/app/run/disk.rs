@@ -40,7 +40,7 @@ pub(in crate::app) fn need(plan: &Plan, done: impl Fn(usize) -> Done) -> u64 {
 
 fn output_bytes(plan: &Plan, scene: &Scene, is_meant: impl Fn(&dyn OutputKind) -> bool) -> u64 {
     let kinds = kinds_of(&plan.pipeline).filter(|kind| is_meant(*kind));
-    kinds.map(|kind| kind.max_bytes(scene.header.size, &plan.pipeline)).fold(0, u64::saturating_add)
+    kinds.map(|kind| kind.max_bytes(&scene.subject(&plan.pipeline))).fold(0, u64::saturating_add)
 }
 
 fn need_of(plan: &Plan, scene: &Scene) -> u64 {

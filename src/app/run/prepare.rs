@@ -198,13 +198,19 @@ fn planning_source(decode: Decode) -> Result<Box<dyn OpenSource>, Error> {
 
 /// What reads the scenes of a plan.
 fn reading_source(plan: &Plan, schedule: &Schedule) -> Result<Arc<dyn OpenSource>, Error> {
+    let written = plan.output_cache(schedule).unwrap_or(0);
     Ok(match schedule.decode {
         Decode::InProcess => {
             let gdal = Gdal::set_up()?;
-            gdal.limit_cache(plan.decoder_cache(schedule.readers))?;
+            gdal.limit_cache(plan.decoder_cache(schedule.readers) + written)?;
             Arc::new(gdal)
         }
-        Decode::Isolated { timeout } => Arc::new(Isolated::new(plan.decoder_limits(schedule.readers, timeout))),
+        Decode::Isolated { timeout } => {
+            if plan.output_cache(schedule).is_some() {
+                Gdal::set_up()?.limit_cache(written)?;
+            }
+            Arc::new(Isolated::new(plan.decoder_limits(schedule.readers, timeout)))
+        }
     })
 }
 

@@ -443,6 +443,7 @@ pub(in crate::app) fn memory(promise: &Promise) -> BudgetReport {
         weights: promise.weights,
         activations: promise.activations,
         post: promise.post,
+        outputs: promise.outputs,
         base: promise.base,
         reserved: promise.total(),
         ..BudgetReport::default()

@@ -30,7 +30,7 @@ const TOLD: usize = 2;
 const LONGEST: usize = 300;
 
 /// Collects errors instead of printing them. Process-wide, once.
-pub(super) fn install() {
+pub(crate) fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         gdal::config::set_error_handler(|class, _number, message| {
@@ -59,7 +59,7 @@ impl Heard {
 }
 
 /// Forgets what this thread's earlier calls raised; what comes is about the file that GDAL opens by this name.
-pub(super) fn begin(name: &str) {
+pub(crate) fn begin(name: &str) {
     let mut names = vec![name.to_owned()];
     // GTIFF_DIR:2:PATH is the second page of PATH.
     names
@@ -69,6 +69,11 @@ pub(super) fn begin(name: &str) {
 
 /// The failures that this thread's calls raised since [`begin`]: the causes, without what merely follows from them, and a remedy.
 pub(super) fn take() -> Option<String> {
+    take_causes().map(|causes| with_remedy(&causes))
+}
+
+/// The same without a remedy.
+pub(crate) fn take_causes() -> Option<String> {
     let failures = HEARD.with_borrow_mut(|heard| std::mem::take(&mut heard.failures));
     let mut causes: Vec<&str> = Vec::new();
     for text in failures.iter().filter(|text| !is_consequence(text)) {
@@ -76,8 +81,7 @@ pub(super) fn take() -> Option<String> {
             causes.push(text);
         }
     }
-    let causes = if causes.is_empty() { failures.first()?.clone() } else { causes.join("; ") };
-    Some(with_remedy(&causes))
+    if causes.is_empty() { failures.first().cloned() } else { Some(causes.join("; ")) }
 }
 
 /// The warnings that this thread's calls raised since [`begin`].

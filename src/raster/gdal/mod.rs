@@ -5,8 +5,9 @@
 
 mod color;
 mod directory;
-mod errors;
+pub(crate) mod errors;
 mod foreign;
+mod georef;
 mod pages;
 mod picture;
 mod preflight;

@@ -8,7 +8,7 @@ use gdal::{Dataset, DatasetOptions, GdalOpenFlags, Metadata};
 use super::color::color;
 use super::directory::Directory;
 use super::pages::{self, Page};
-use super::{DRIVERS, Opened, errors, foreign, picture};
+use super::{DRIVERS, Opened, errors, foreign, georef, picture};
 use crate::geom::{GeoTransform, Size};
 use crate::raster::{Mask, Palette, PixelType, RasterError, Scale, SceneHeader};
 
@@ -101,7 +101,8 @@ pub(super) fn header(opened: &Opened, file_bytes: u64) -> Result<SceneHeader, Ra
         block: block_size(&first, dtype)?,
         interleaved: interleaved && n_bands > 1,
         transform: dataset.geo_transform().ok().map(GeoTransform),
-        crs: Some(dataset.projection()).filter(|wkt| !wkt.is_empty()),
+        crs: georef::crs(dataset),
+        ties: georef::ties(dataset),
     };
     if let Some(directory) = &opened.directory {
         check_claims(directory, file_bytes)?;

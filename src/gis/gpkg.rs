@@ -1,0 +1,303 @@
+//! Polygons of classes as GeoPackages through GDAL.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use gdal::spatial_ref::SpatialRef;
+use gdal::vector::{Feature, Geometry, LayerAccess, LayerOptions, OGRFieldType, OGRwkbGeometryType};
+use gdal::{Dataset, DriverManager};
+
+use super::beside::polygon_style;
+use super::polygons::{Borders, Polygon, polygons};
+use super::tiff::{Said, begin, heard};
+use super::{ClassRaster, Failure, disk};
+use crate::atomic::AtomicFile;
+use crate::config::classes::{ClassId, ClassTable, NODATA_LABEL};
+use crate::geom::GeoTransform;
+
+/// Fields of a polygon, in this order.
+const FIELDS: [(&str, OGRFieldType::Type); 6] = [
+    ("class", OGRFieldType::OFTString),
+    ("id", OGRFieldType::OFTInteger),
+    ("value", OGRFieldType::OFTInteger),
+    ("pixels", OGRFieldType::OFTInteger64),
+    ("area_m2", OGRFieldType::OFTReal),
+    ("object", OGRFieldType::OFTInteger64),
+];
+
+/// What a GeoPackage is written with: no clock in it, and no journal beside it, for it counts only when it is whole.
+const SETTINGS: [(&str, &str); 3] = [
+    ("OGR_CURRENT_DATE", "2000-01-01T00:00:00.000Z"),
+    ("OGR_SQLITE_JOURNAL", "OFF"),
+    ("OGR_SQLITE_SYNCHRONOUS", "OFF"),
+];
+
+/// A GeoPackage of one layer being written, rows of labels from top to bottom.
+pub(crate) struct GpkgWriter {
+    path: PathBuf,
+    dataset: Dataset,
+    layer: String,
+    classes: ClassTable,
+    transform: GeoTransform,
+    area: Area,
+    /// Rows so far.
+    rows: u32,
+    /// Polygons so far: their numbers are 1, 2, 3 ...
+    n: u64,
+    /// Label and number of the polygon of each pixel of the last row.
+    last: Vec<Option<(ClassId, u64)>>,
+    /// Polygons that go on below a border: which lower number each is the same object as.
+    same: BTreeMap<u64, u64>,
+}
+
+impl GpkgWriter {
+    /// Begins one in the place of `file`, for a raster that has a transform.
+    pub(crate) fn create(
+        file: &AtomicFile,
+        raster: &ClassRaster<'_>,
+        transform: GeoTransform,
+        layer: &str,
+    ) -> Result<Self, Failure> {
+        let Ok(driver) = DriverManager::get_driver_by_name("GPKG") else {
+            return Err(Failure::Refused("it was built without GeoPackages; set outputs.vectors = false".into()));
+        };
+        begin(file.temp_path());
+        let create = || -> Said<_> {
+            for (key, value) in SETTINGS {
+                gdal::config::set_thread_local_config_option(key, value)?;
+            }
+            let crs = raster.header.crs.as_ref().map(|crs| SpatialRef::from_definition(crs)).transpose()?;
+            let mut dataset = driver.create_vector_only(disk::named(file.temp_path()))?;
+            let options =
+                LayerOptions { name: layer, srs: crs.as_ref(), ty: OGRwkbGeometryType::wkbPolygon, options: None };
+            dataset.create_layer(options)?.create_defn_fields(&FIELDS)?;
+            style(&mut dataset, layer, raster)?;
+            Ok((dataset, Area::of(crs.as_ref(), transform)))
+        };
+        let (dataset, area) = heard(create(), file.target())?;
+        let (path, classes, layer) = (file.target().to_owned(), raster.classes.clone(), layer.to_owned());
+        Ok(Self {
+            path,
+            dataset,
+            layer,
+            classes,
+            transform,
+            area,
+            rows: 0,
+            n: 0,
+            last: Vec::new(),
+            same: BTreeMap::new(),
+        })
+    }
+
+    /// Adds the polygons of further rows of labels.
+    pub(crate) fn push(&mut self, labels: &[ClassId], n_rows: u32) -> Result<(), Failure> {
+        begin(&self.path);
+        let Self { path, dataset, layer, classes, transform, area, rows, n, .. } = self;
+        let weights: Vec<f64> = (*rows..*rows + n_rows).map(|row| area.of_pixel(row)).collect();
+        let before = *n;
+        let mut write = || -> Said<Borders> {
+            let transaction = dataset.start_transaction()?;
+            let borders = {
+                let layer = transaction.layer_by_name(layer)?;
+                polygons(labels, &weights, NODATA_LABEL, |polygon| {
+                    let mut feature = Feature::new(layer.defn())?;
+                    feature.set_geometry(Geometry::from_wkb(&wkb(&polygon, *transform, *rows))?)?;
+                    if let Some(class) = classes.classes().get(usize::from(polygon.label)) {
+                        feature.set_field_string(0, &class.name)?;
+                        feature.set_field_integer(1, class.id.into())?;
+                        feature.set_field_integer(2, class.value.into())?;
+                    }
+                    feature.set_field_integer64(3, i64::try_from(polygon.pixels).unwrap_or(i64::MAX))?;
+                    if let Some(area) = area.of_polygon(&polygon) {
+                        feature.set_field_double(4, area)?;
+                    }
+                    *n += 1;
+                    feature.set_field_integer64(5, i64::try_from(*n).unwrap_or(i64::MAX))?;
+                    feature.create(&layer)
+                })?
+            };
+            transaction.commit().map(|()| borders)
+        };
+        let borders = heard(write(), path)?;
+        *rows += n_rows;
+        let with_labels = |owners: Vec<Option<usize>>, labels: &[ClassId]| -> Vec<_> {
+            owners.into_iter().zip(labels).map(|(own, label)| Some((*label, before + 1 + own? as u64))).collect()
+        };
+        let first = with_labels(borders.first, labels);
+        let last = with_labels(borders.last, &labels[labels.len() - first.len()..]);
+        let above = std::mem::replace(&mut self.last, last);
+        for (above, below) in above.into_iter().zip(first) {
+            match (above, below) {
+                (Some((label, one)), Some((below, other))) if label == below => join(&mut self.same, one, other),
+                (_, _) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the file.
+    pub(crate) fn close(self) -> Result<(), Failure> {
+        begin(&self.path);
+        let Self { path, mut dataset, layer, same, .. } = self;
+        let close = || -> Said<()> {
+            let transaction = dataset.start_transaction()?;
+            {
+                let layer = transaction.layer_by_name(&layer)?;
+                for piece in same.keys() {
+                    let Some(mut feature) = layer.feature(*piece) else { continue };
+                    feature.set_field_integer64(5, i64::try_from(object(&same, *piece)).unwrap_or(i64::MAX))?;
+                    layer.set_feature(feature)?;
+                }
+            }
+            transaction.commit()?;
+            dataset.close()
+        };
+        heard(close(), &path)
+    }
+}
+
+/// The least number of those that are the same object.
+fn object(same: &BTreeMap<u64, u64>, mut piece: u64) -> u64 {
+    while let Some(lower) = same.get(&piece) {
+        piece = *lower;
+    }
+    piece
+}
+
+fn join(same: &mut BTreeMap<u64, u64>, one: u64, other: u64) {
+    let (one, other) = (object(same, one), object(same, other));
+    if one != other {
+        same.insert(one.max(other), one.min(other));
+    }
+}
+
+/// The table that QGIS looks for, with the classes' colours.
+fn style(dataset: &mut Dataset, layer: &str, raster: &ClassRaster<'_>) -> Said<()> {
+    const TEXTS: [&str; 10] = [
+        "f_table_catalog",
+        "f_table_schema",
+        "f_table_name",
+        "f_geometry_column",
+        "styleName",
+        "styleQML",
+        "styleSLD",
+        "description",
+        "owner",
+        "ui",
+    ];
+    let options = LayerOptions { name: "layer_styles", ty: OGRwkbGeometryType::wkbNone, ..LayerOptions::default() };
+    let styles = dataset.create_layer(options)?;
+    let fields = TEXTS.map(|name| (name, OGRFieldType::OFTString));
+    styles.create_defn_fields(&fields)?;
+    styles.create_defn_fields(&[
+        ("useAsDefault", OGRFieldType::OFTInteger),
+        ("update_time", OGRFieldType::OFTDateTime),
+    ])?;
+    let mut feature = Feature::new(styles.defn())?;
+    for (name, text) in [
+        ("f_table_catalog", ""),
+        ("f_table_schema", ""),
+        ("f_table_name", layer),
+        ("f_geometry_column", "geom"),
+        ("styleName", layer),
+        ("styleQML", &polygon_style(raster)),
+    ] {
+        feature.set_field_string(feature.field_index(name)?, text)?;
+    }
+    feature.set_field_integer(feature.field_index("useAsDefault")?, 1)?;
+    feature.create(&styles)
+}
+
+/// A polygon on the ground as well-known binary. `top` is the row that its own rows are counted from.
+fn wkb(polygon: &Polygon, GeoTransform(t): GeoTransform, top: u32) -> Vec<u8> {
+    const LITTLE_ENDIAN: u8 = 1;
+    const POLYGON: u32 = 3;
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes();
+    let mut bytes = vec![LITTLE_ENDIAN];
+    bytes.extend(POLYGON.to_le_bytes());
+    bytes.extend(count(polygon.rings.len()));
+    for ring in &polygon.rings {
+        bytes.extend(count(ring.len()));
+        for (column, row) in ring {
+            let (column, row) = (f64::from(*column), f64::from(top) + f64::from(*row));
+            bytes.extend((t[0] + column * t[1] + row * t[2]).to_le_bytes());
+            bytes.extend((t[3] + column * t[4] + row * t[5]).to_le_bytes());
+        }
+    }
+    bytes
+}
+
+/// How the areas of pixels are found.
+#[derive(Clone, Copy, Debug)]
+enum Area {
+    /// All pixels have this one, in the plane of the reference system.
+    Plane(f64),
+    /// Cells of a grid of degrees on an ellipsoid.
+    Grid { top: f64, step: f64, width: f64, major: f64, eccentricity: f64 },
+    /// Nobody knows.
+    Unknown,
+}
+
+impl Area {
+    fn of(crs: Option<&SpatialRef>, GeoTransform(t): GeoTransform) -> Self {
+        let Some(crs) = crs else { return Self::Unknown };
+        if crs.is_projected() {
+            return Self::Plane((t[1] * t[5] - t[2] * t[4]).abs() * crs.linear_units().powi(2));
+        }
+        match (crs.is_geographic() && t[2] == 0.0 && t[4] == 0.0, crs.semi_major(), crs.semi_minor()) {
+            (true, Ok(major), Ok(minor)) => {
+                let unit = crs.angular_units();
+                let eccentricity = (1.0 - (minor / major).powi(2)).max(0.0).sqrt();
+                Self::Grid { top: t[3] * unit, step: t[5] * unit, width: (t[1] * unit).abs(), major, eccentricity }
+            }
+            _ => Self::Unknown,
+        }
+    }
+
+    /// That of a pixel of a row.
+    fn of_pixel(self, row: u32) -> f64 {
+        match self {
+            Self::Plane(_) | Self::Unknown => 0.0,
+            Self::Grid { top, step, width, major, eccentricity } => {
+                let sum = |row: f64| authalic((top + row * step).sin(), eccentricity);
+                let between = (sum(f64::from(row) + 1.0) - sum(f64::from(row))).abs();
+                width * major * major * (1.0 - eccentricity * eccentricity) / 2.0 * between
+            }
+        }
+    }
+
+    fn of_polygon(self, polygon: &Polygon) -> Option<f64> {
+        match self {
+            Self::Plane(pixel) => Some(polygon.pixels as f64 * pixel),
+            Self::Grid { .. } => Some(polygon.weight),
+            Self::Unknown => None,
+        }
+    }
+}
+
+/// The integral whose differences are areas between parallels (Snyder 1987, equation 3-12), for the sine of a latitude.
+fn authalic(sine: f64, e: f64) -> f64 {
+    if e < 1e-9 {
+        return 2.0 * sine;
+    }
+    sine / (1.0 - (e * sine).powi(2)) + (e * sine).atanh() / e
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_cells_of_the_globe_add_up_to_it() {
+        let crs = SpatialRef::from_epsg(4326).unwrap();
+        let area = Area::of(Some(&crs), GeoTransform([-180.0, 0.5, 0.0, 90.0, 0.0, -0.5]));
+        let sum: f64 = (0..360).map(|row| 720.0 * area.of_pixel(row)).sum();
+        // The surface of WGS 84, in square metres.
+        assert!((sum / 510_065_621_724_078.9 - 1.0).abs() < 1e-9, "{sum}");
+        let feet = SpatialRef::from_epsg(2263).unwrap();
+        let Area::Plane(pixel) = Area::of(Some(&feet), GeoTransform([0.0, 2.0, 0.0, 0.0, 0.0, -2.0])) else { panic!() };
+        assert!((pixel - 4.0 * (1200.0_f64 / 3937.0).powi(2)).abs() < 1e-12, "{pixel}");
+        assert!(matches!(Area::of(None, GeoTransform::north_up(0.0, 0.0, 1.0)), Area::Unknown));
+    }
+}

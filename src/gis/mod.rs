@@ -1,0 +1,59 @@
+//! Files that geographic information systems open: TIFFs through GDAL, and the small texts that lie beside rasters.
+//!
+//! [`TiffWriter`] takes rows of labels and writes whole rows of blocks, overviews with them ([`Pyramid`]): every block once, in an order
+//! that follows from the size alone, so that equal labels give equal bytes and memory is a row of blocks of each level. Where a raster lies
+//! comes from the scene's header and is not computed with.
+//!
+//! GDAL writes through files of ours (`disk`): it does not always tell that a write has failed, and never why.
+
+mod beside;
+#[cfg(feature = "gdal")]
+mod disk;
+#[cfg_attr(not(feature = "gdal"), expect(dead_code, reason = "nothing is written through GDAL"))]
+mod failure;
+#[cfg(feature = "gdal")]
+mod gpkg;
+mod mosaic;
+#[cfg_attr(
+    not(any(feature = "gdal", test)),
+    expect(dead_code, reason = "what polygons take is asked for, and none are made")
+)]
+mod polygons;
+#[cfg_attr(
+    not(any(feature = "gdal", test)),
+    expect(dead_code, reason = "its sizes are asked for, and nothing goes through it")
+)]
+mod pyramid;
+
+// Twins with one surface: GDAL, or a stub that says the build has none.
+#[cfg(not(feature = "gdal"))]
+#[path = "stub.rs"]
+mod tiff;
+#[cfg(feature = "gdal")]
+mod tiff;
+
+pub(crate) use beside::{attributes, style, world_file};
+pub(crate) use failure::Failure;
+#[cfg(feature = "gdal")]
+pub(crate) use gpkg::GpkgWriter;
+pub(crate) use mosaic::{Part, extent, vrt};
+pub(crate) use polygons::BYTES_PER_PIXEL;
+pub(crate) use pyramid::Pyramid;
+#[cfg(not(feature = "gdal"))]
+pub(crate) use tiff::GpkgWriter;
+pub(crate) use tiff::{TiffWriter, copy_as_cog, esri_wkt, read_rows};
+
+use crate::config::MaskDepth;
+use crate::config::classes::ClassTable;
+use crate::raster::SceneHeader;
+
+/// What a raster of class values is, beside its pixels.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClassRaster<'a> {
+    /// Extent and place: those of the scene.
+    pub(crate) header: &'a SceneHeader,
+    /// What the values mean.
+    pub(crate) classes: &'a ClassTable,
+    /// Their type.
+    pub(crate) depth: MaskDepth,
+}

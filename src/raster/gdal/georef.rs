@@ -1,0 +1,28 @@
+//! What an open image says of its place on the ground.
+
+use gdal::{Dataset, Metadata};
+
+use crate::raster::{GroundPoint, Ties};
+
+/// The reference system of its transform, or else of its ground control points.
+pub(super) fn crs(dataset: &Dataset) -> Option<String> {
+    let of_points = || dataset.gcp_projection().unwrap_or_default();
+    Some(dataset.projection()).filter(|wkt| !wkt.is_empty()).or_else(|| Some(of_points()).filter(|wkt| !wkt.is_empty()))
+}
+
+/// What it says beside that; most files have nothing.
+pub(super) fn ties(dataset: &Dataset) -> Option<Box<Ties>> {
+    let points = dataset
+        .gcps()
+        .iter()
+        .map(|gcp| GroundPoint { pixel: [gcp.pixel(), gcp.line()], ground: [gcp.x(), gcp.y(), gcp.z()] });
+    let points: Vec<GroundPoint> = points.collect();
+    let is_finite = |point: &GroundPoint| point.pixel.iter().chain(&point.ground).all(|number| number.is_finite());
+    let rpc = dataset.metadata_domain("RPC").unwrap_or_default();
+    let ties = Ties {
+        pixel_is_point: dataset.metadata_item("AREA_OR_POINT", "").is_some_and(|kind| kind == "Point"),
+        points: if points.iter().all(is_finite) { points } else { Vec::new() },
+        rpc: rpc.iter().filter_map(|item| item.split_once('=')).map(|(k, v)| (k.into(), v.into())).collect(),
+    };
+    (ties != Ties::default()).then(|| Box::new(ties))
+}
