@@ -37,7 +37,7 @@
 //! | [`zoo`] | the networks: facts as data, layers, backbones, models |
 //! | [`config`] | pipeline files: as written, and as checked |
 //! | [`journal`] | what a run directory remembers: the journal, stage results by key |
-//! | [`plan`] | the selection of scenes, the plan, the schedule and the memory it takes |
+//! | [`plan`] | the selection of scenes, the plan, the schedule, the memory and the time it takes |
 //! | [`flow`] | the generic kit: links, stages, graph, budget, stop signal, meters |
 //! | [`infer`] | [`infer::Device`]: takes batches, gives planes; engines run the networks; the one weighted sum and argmax of a plan |
 //! | [`post`] | what is done to a label map before it is written: small holes filled, row by row |
