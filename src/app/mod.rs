@@ -13,6 +13,7 @@ mod decoder;
 mod doctor;
 mod error;
 mod eval;
+mod forecast;
 mod models;
 #[cfg(feature = "torch")]
 mod networks;
@@ -32,6 +33,7 @@ pub use decoder::decoder;
 pub use doctor::doctor;
 pub use error::Error;
 pub use eval::{EvalRequest, eval};
+pub use forecast::Hardware;
 pub use models::list_models;
 #[cfg(feature = "torch")]
 pub use networks::{check_models, export_model, show_model, start_model};
@@ -41,8 +43,8 @@ pub use plan::{PlanOptions, plan};
 pub use replace::Output;
 pub use report::report;
 pub use run::{
-    Assign, Ended, Goal, Job, JobRequest, Origin, PartialArchive, Parts, Reuse, RunOptions, Running, StageName,
-    TimeLimits, What, execute, prepare, run, schedule, wire, wire_tiles,
+    Assign, Ended, Goal, Job, JobRequest, Origin, OtherMachine, PartialArchive, Parts, Reuse, RunOptions, Running,
+    StageName, TimeLimits, What, execute, prepare, run, schedule, wire, wire_tiles,
 };
 pub use standing::{Standing, Verified, collect_garbage, collect_old_outputs, recorded_command, status, verify};
 pub use synth::{SynthRequest, synth};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::forecast::{self, Hardware, Throughput};
 use super::replace::Output;
 use super::run::disk::{self, Done};
 use super::run::outputs::Outputs;
@@ -13,8 +14,10 @@ use crate::geom::Size;
 use crate::infer;
 use crate::journal::{FailureRecord, State};
 use crate::lifecycle::Lock;
-use crate::plan::{Concessions, DeviceId, Plan, PlanTotals, Profile, Scene, Schedule};
-use crate::report::{EarlierWork, PlanDocument, PlannedBatch, PlannedMember, PlannedRule, PlannedScene, RefusedScene};
+use crate::plan::{Concessions, Plan, PlanTotals, Profile, Roomier, Scene, Schedule};
+use crate::report::{
+    EarlierWork, GpuFit, PlanDocument, PlannedBatch, PlannedMember, PlannedRule, PlannedScene, RefusedScene,
+};
 use crate::tiler::Rule;
 
 /// How the job would be carried out.
@@ -28,6 +31,12 @@ pub struct PlanOptions {
     pub save: Option<Output>,
     /// What becomes of the archive when scenes failed.
     pub partial: PartialArchive,
+    /// Devices that are not here.
+    pub hardware: Option<Hardware>,
+    /// Files of `swath bench` that say how fast the devices are.
+    pub throughput: Vec<PathBuf>,
+    /// Memory of each GPU in bytes; none for what the files say.
+    pub gpu_memory: Option<u64>,
 }
 
 /// Plans, checks what `swath run` would check before any work, the weights against their networks too, and sums up.
@@ -35,7 +44,13 @@ pub struct PlanOptions {
 /// # Errors
 /// As [`prepare`], when a precondition of a run does not hold, and when weights do not fit.
 pub fn plan(request: &JobRequest, options: &PlanOptions) -> Result<PlanDocument, Error> {
-    let job = prepare(request)?;
+    let figures = Some(Throughput::read(&options.throughput)?).filter(|_| !options.throughput.is_empty());
+    let elsewhere = |hardware| forecast::on(hardware, figures.as_ref(), options.gpu_memory, request);
+    let (request, memory) = match options.hardware.as_ref().map(elsewhere).transpose()? {
+        Some((request, memory)) => (request, memory),
+        None => (request.clone(), options.gpu_memory),
+    };
+    let job = prepare(&request)?;
     let PlanOptions { overwrite, partial, .. } = *options;
     let as_run = RunOptions { overwrite, partial, ..RunOptions::into(options.out.clone().unwrap_or_default()) };
     preconditions::of_job(&job, &as_run)?;
@@ -52,7 +67,27 @@ pub fn plan(request: &JobRequest, options: &PlanOptions) -> Result<PlanDocument,
         file.check(&[&file.path], &[])?;
         job.planned.save(&file.path)?;
     }
-    document(&job, there)
+    let is_open = |scene: usize| there.done[scene] == Done::Nothing;
+    let (plan, schedule) = (&job.planned.plan, &job.schedule);
+    let play = |figures: &Throughput| figures.forecast(plan, schedule, options.hardware.as_ref(), &is_open);
+    let forecast = figures.as_ref().map(play).transpose()?;
+    Ok(PlanDocument {
+        forecast,
+        gpu_fit: memory.and_then(|memory| fit(plan, schedule, memory)),
+        ..document(&job, there)?
+    })
+}
+
+/// Whether the plan fits into GPUs of so much memory, and else what would.
+fn fit(plan: &Plan, schedule: &Schedule, memory: u64) -> Option<GpuFit> {
+    let fits = plan.gpu_bytes(schedule)? <= memory;
+    let change = plan.roomier(schedule, memory).filter(|_| !fits);
+    let words = |Roomier { batch, partition, .. }: &Roomier| {
+        let batch = batch.map(|batch| format!("--set inference.batch={batch}"));
+        let partition = partition.then(|| "--assign partition".to_owned());
+        batch.into_iter().chain(partition).collect::<Vec<_>>().join(" ")
+    };
+    Some(GpuFit { memory, fits, change: change.as_ref().map(words), change_bytes: change.map(|change| change.bytes) })
 }
 
 /// What is in the run directory already.
@@ -139,7 +174,9 @@ fn document(job: &Job, there: There) -> Result<PlanDocument, Error> {
         devices: schedule.devices.iter().map(ToString::to_string).collect(),
         readers: schedule.readers,
         memory: record::memory(&job.promise),
-        gpu_memory: gpu_memory(job),
+        gpu_memory: plan.gpu_bytes(schedule),
+        gpu_fit: None,
+        forecast: None,
         disk: there.need(plan),
         disk_free: there.free,
         seconds: speed.map(|mpx| there.network_pixels(plan) as f64 / 1e6 / mpx),
@@ -208,12 +245,6 @@ fn batches(plan: &Plan) -> Vec<PlannedBatch> {
     crops.sort_unstable_by(|a, b| b.cmp(a));
     let of = |(_, crop): (u64, Size)| PlannedBatch { crop: [crop.width, crop.height], tiles: plan.batch(crop) };
     crops.into_iter().map(of).collect()
-}
-
-/// Weights and activations of one device, where devices have memory of their own.
-fn gpu_memory(job: &Job) -> Option<u64> {
-    let on_gpus = job.schedule.devices.iter().any(|d| matches!(d, DeviceId::Cuda(_)));
-    on_gpus.then(|| (job.promise.weights + job.promise.activations) / job.schedule.devices.len() as u64)
 }
 
 /// Devices for people: "cpu x 2".

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::bench::BenchCommand;
 use super::tune::{ProfilesCommand, TuneArgs};
-use super::values::{deadline, one_of, up_to_a_day};
+use super::values::{DeviceArg, deadline, one_of, up_to_a_day};
 use crate::app::{Assign, PartialArchive, StageName, Target, TimeLimits};
 use crate::config::{ByteSize, Span};
 use crate::plan::{BackendKind, Decode, DeviceId};
@@ -336,6 +336,10 @@ pub(super) struct RunArgs {
     #[command(flatten)]
     pub(super) job: JobArgs,
 
+    /// Devices, one worker each: cpu,cpu or cuda:0,cuda:1. Default: all GPUs, or else a worker per core.
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    pub(super) devices: Option<Vec<DeviceId>>,
+
     /// The run directory: masks, other layers, submit.zip and report.json go here.
     #[arg(short, long, value_name = "DIR")]
     pub(super) out: PathBuf,
@@ -401,6 +405,20 @@ pub(super) struct PlanArgs {
     #[command(flatten)]
     pub(super) job: JobArgs,
 
+    /// Devices, one worker each: cpu,cpu or cuda:0,cuda:1. Default: all GPUs, or else a worker per core. 4xH100 stands for four that are
+    /// not here, by a part of the name that --throughput has for them; with --gpu-memory alone, for GPUs of which nothing else is known.
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    pub(super) devices: Option<Vec<DeviceArg>>,
+
+    /// Predict time and idle devices from figures of the machine that is to run the plan: files that `swath bench forward --json` wrote
+    /// there (how fast each member is on a device), or `bench pipeline` (that and the host's part), or `bench feed` (the host's part).
+    #[arg(long, value_delimiter = ',', value_name = "FILES")]
+    pub(super) throughput: Vec<PathBuf>,
+
+    /// Say whether the plan fits into GPUs of this memory, e.g. 11GB, and else what would. Default: what --throughput tells of them.
+    #[arg(long, value_name = "SIZE")]
+    pub(super) gpu_memory: Option<ByteSize>,
+
     /// Write the plan to this file, for `swath run --plan`.
     #[arg(long, value_name = "FILE")]
     pub(super) save: Option<PathBuf>,
@@ -436,10 +454,6 @@ pub(super) struct JobArgs {
     /// What runs the networks; `fake` is a deterministic stand-in without libtorch.
     #[arg(long, default_value = "torch", value_parser = one_of(BackendKind::NAMED))]
     pub(super) backend: BackendKind,
-
-    /// Devices, one worker each: cpu,cpu or cuda:0,cuda:1. Default: all GPUs, or else a worker per core.
-    #[arg(long, value_delimiter = ',', value_name = "LIST")]
-    pub(super) devices: Option<Vec<DeviceId>>,
 
     /// Which device holds which members: all hold all (replicate), each as few as possible, for members that do not fit on one device
     /// together (partition), or a TOML file with [[device]] tables (id, members).
@@ -594,7 +608,7 @@ mod tests {
         let Command::Run(args) = parse("swath run p.toml -i a b -o out --devices cpu,cuda:3").unwrap().command else {
             panic!("not run")
         };
-        assert_eq!(args.job.devices, Some(vec![DeviceId::Cpu, DeviceId::Cuda(3)]));
+        assert_eq!(args.devices, Some(vec![DeviceId::Cpu, DeviceId::Cuda(3)]));
         assert_eq!(args.job.input.len(), 2);
     }
 }

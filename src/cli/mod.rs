@@ -104,8 +104,8 @@ fn command(asked: Command, arguments: &[OsString], supervisor: SupervisorLink) -
         Command::Run(args) => run(&args, arguments, supervisor),
         Command::Worker { arguments } => worker(&arguments),
         Command::Plan(args) => {
-            let job = resolve::job(&args.job, args.out.as_deref())?;
-            let document = app::plan(&job, &resolve::plan(&args))?;
+            let (job, options) = resolve::plan(&args)?;
+            let document = app::plan(&job, &options)?;
             show(&document, args.json, document.text())?;
             Ok(if document.refused.is_empty() { ExitCode::Done } else { ExitCode::ScenesFailed })
         }
@@ -167,7 +167,7 @@ fn gc(args: GcArgs) -> Result<ExitCode, app::Error> {
         app::collect_old_outputs(&dir)?
     } else {
         let last = if args.all { None } else { Some(recorded(&dir)?) };
-        let keep = last.map(|last| resolve::job(&last.job, Some(&last.out))).transpose()?;
+        let keep = last.map(|last| resolve::job(&last.job, last.devices.clone(), Some(&last.out))).transpose()?;
         app::collect_garbage(&dir, keep.as_ref())?
     };
     report::print(&removed)?;
@@ -272,7 +272,7 @@ fn show(document: &impl Serialize, json: bool, text: String) -> Result<(), Print
 
 fn run(args: &RunArgs, arguments: &[OsString], supervisor: SupervisorLink) -> Result<ExitCode, app::Error> {
     let arguments = arguments.iter().map(|a| a.to_string_lossy().into_owned()).collect();
-    let mut job = resolve::job(&args.job, Some(&args.out))?;
+    let mut job = resolve::job(&args.job, args.devices.clone(), Some(&args.out))?;
     // Who is started again goes on with what the first attempt took.
     job.retune &= !supervisor.attempt().begun;
     let ended = app::run(&job, &resolve::run(args, arguments, supervisor))?;

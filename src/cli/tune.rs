@@ -92,6 +92,7 @@ pub(super) fn tune(args: TuneArgs) -> Result<ExitCode, Error> {
             memory: None,
             decode: Decode::Isolated { timeout: Decode::TIMEOUT },
             retune: false,
+            machine: None,
         }
     });
     let request = TuneRequest { pipeline, settings, job, crops, backend, device, batches: batch, repeats };

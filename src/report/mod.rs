@@ -20,7 +20,7 @@ mod weights;
 
 pub use bench::{
     BenchMachine, BenchReport, DecodeFigures, DecodeRow, EncodeFigures, EncodeRow, Figures, ForwardFigures, ForwardRow,
-    MatmulRate, RunFigures, StageFigures, StartUp, ThreadLimit,
+    MatmulRate, PassFigures, RunFigures, ScalingFigures, ScalingRow, StageFigures, StartUp, ThreadLimit,
 };
 pub use diagnosis::Diagnosis;
 pub use document::{
@@ -29,7 +29,10 @@ pub use document::{
 };
 pub use events::{Event, Restart, TimeStep};
 pub use models::{CheckRow, LayerRow, ModelList, ModelRow, ModelSheet, PresetRow, StartedModel};
-pub use plan::{EarlierWork, PlanDocument, PlannedBatch, PlannedMember, PlannedRule, PlannedScene, RefusedScene};
+pub use plan::{
+    EarlierWork, GpuFit, PlanDocument, PlanForecast, PlannedBatch, PlannedMember, PlannedRule, PlannedScene,
+    RefusedScene,
+};
 pub use print::{PrintError, print, print_json, speak_json, tell, tell_error, unless_closed};
 pub use show::{Detail, Page, ProgressForm, Show};
 pub use standing::{Standing, Verified};

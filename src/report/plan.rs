@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
+use super::bench::shares;
 use super::{BudgetReport, FAKE};
 use crate::words::{count, format_bytes, time};
 
@@ -55,20 +56,63 @@ pub struct PlanDocument {
     pub readers: usize,
     /// Memory of the machine.
     pub memory: BudgetReport,
-    /// Memory of each GPU; `None` without one.
+    /// Bytes of the GPU that takes most; `None` without one.
     pub gpu_memory: Option<u64>,
+    /// Whether that is there, where it is known how much there is.
+    pub gpu_fit: Option<GpuFit>,
     /// The most that the outputs can take.
     pub disk: u64,
     /// Bytes free there, where the system tells.
     pub disk_free: Option<u64>,
     /// Seconds by the speed of the last such run on this machine; `None` where there was none.
     pub seconds: Option<f64>,
+    /// What figures of `swath bench` predict; `None` where none are named.
+    pub forecast: Option<PlanForecast>,
     /// Existing files at output names that `--overwrite` lets the run replace.
     pub foreign: Vec<String>,
     /// What earlier runs into the run directory have done of it; `None` where there was none, or no directory is named.
     pub earlier: Option<EarlierWork>,
     /// What a person should know.
     pub warnings: Vec<String>,
+}
+
+/// Whether a plan fits into the memory of GPUs.
+#[derive(Clone, Debug, Serialize)]
+pub struct GpuFit {
+    /// Bytes that each has.
+    pub memory: u64,
+    /// Whether it does.
+    pub fits: bool,
+    /// If not: the least change that does, as options; `None` where none of them would do.
+    pub change: Option<String>,
+    /// What it takes then.
+    pub change_bytes: Option<u64>,
+}
+
+/// How a run would go, by figures of `swath bench`.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlanForecast {
+    /// The devices.
+    pub hardware: String,
+    /// The files of figures.
+    pub files: Vec<String>,
+    /// Seconds until the last file is written; the archive comes after.
+    pub seconds: f64,
+    /// The part of them in which the devices are opened.
+    pub opening: f64,
+    /// Share of the time behind that in which each device is idle.
+    pub idle: Vec<f64>,
+    /// Whether they say what the host takes.
+    pub knows_host: bool,
+}
+
+impl PlanForecast {
+    fn text(&self) -> String {
+        let Self { hardware, files, seconds, idle, knows_host, .. } = self;
+        let host =
+            if *knows_host { "" } else { "; the host's part is not in it: add a file of `swath bench feed --json`" };
+        format!("about {} on {hardware}, idle {}, by {}{host}", time(*seconds), shares(idle), files.join(", "))
+    }
 }
 
 /// What a run directory holds of a plan.
@@ -246,25 +290,51 @@ impl PlanDocument {
         line(format!("batches     {}", self.batch_text()));
         line(format!("devices     {}; {}", self.devices.join(", "), count(self.readers as u64, "reader")));
         line(format!("RAM         {}", self.memory.reservation()));
-        line(format!(
-            "VRAM        {}",
-            self.gpu_memory.map_or("none".into(), |b| format!("{} on each GPU", format_bytes(b)))
-        ));
+        line(format!("VRAM        {}", self.vram()));
         let free =
             self.disk_free.map_or_else(|| "; free: unknown".into(), |free| format!(", {} free", format_bytes(free)));
         line(format!("disk        {} at most{free}", format_bytes(self.disk)));
-        line(match self.seconds {
-            Some(seconds) => {
+        line(match (&self.forecast, self.seconds) {
+            (Some(forecast), _) => format!("time        {}", forecast.text()),
+            (None, Some(seconds)) => {
                 format!("time        about {}, by the speed of the last such run on this machine", time(seconds))
             }
-            None => "time        unknown: no such run on this machine yet; `swath run` with this pipeline measures it"
-                .into(),
+            (None, None) => {
+                "time        unknown: no such run on this machine yet; `swath run` with this pipeline measures it"
+                    .into()
+            }
         });
         if let Some(earlier) = self.earlier {
             line(format!("earlier     {}", earlier.text()));
         }
         self.doubts().into_iter().for_each(line);
         text
+    }
+
+    /// The memory of GPUs.
+    fn vram(&self) -> String {
+        let Some(bytes) = self.gpu_memory else { return "none".into() };
+        let most = self.devices.iter().map(|of| self.devices.iter().filter(|device| *device == of).count()).max();
+        let each = match most {
+            Some(n @ 2..) => format!("on each GPU, for {n} workers with weights of their own"),
+            _ => "on each GPU".to_owned(),
+        };
+        let fit = match &self.gpu_fit {
+            None => String::new(),
+            Some(GpuFit { memory, fits: true, .. }) => format!("; fits into {}", format_bytes(*memory)),
+            Some(GpuFit { memory, change: Some(change), change_bytes, .. }) => {
+                let then = change_bytes.map_or_else(String::new, |bytes| format!(" ({})", format_bytes(bytes)));
+                format!("; does not fit into {}: {change} does{then}", format_bytes(*memory))
+            }
+            Some(GpuFit { memory, .. }) => {
+                let less = "choose smaller tiles (tiler.centres, tiler.whole_max) or fewer members";
+                format!(
+                    "; does not fit into {}, not even tile by tile with members spread: {less}",
+                    format_bytes(*memory)
+                )
+            }
+        };
+        format!("{} {each}{fit}", format_bytes(bytes))
     }
 
     /// What may keep a run from being what was meant, a line each.

@@ -27,7 +27,7 @@ pub struct TuneRow {
     /// Arithmetic.
     pub precision: String,
     /// The kernels that its network was prepared for.
-    pub kernels: &'static str,
+    pub kernels: String,
     /// Columns and rows of the crop.
     pub crop: [u32; 2],
     /// Crops per pass.
@@ -96,7 +96,7 @@ impl TuneFigures {
             [
                 row.member.clone(),
                 row.precision.clone(),
-                row.kernels.to_owned(),
+                row.kernels.clone(),
                 crop(row.crop),
                 row.batch.to_string(),
                 figure(row.ms, 3),

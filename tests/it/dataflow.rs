@@ -93,7 +93,14 @@ fn members_spread_over_devices_give_the_same_bytes() {
             memory: 64 << 20,
         };
         let promise = Promise::new(&planned.plan, &schedule);
-        let job = swath::app::Job { planned, schedule, promise, source: Arc::new(source), warnings: Vec::new() };
+        let job = swath::app::Job {
+            planned,
+            schedule,
+            promise,
+            source: Arc::new(source),
+            warnings: Vec::new(),
+            is_elsewhere: false,
+        };
         execute(job, &RunOptions { pack_fake: true, ..RunOptions::into(spread.path()) }).unwrap();
         assert!(outputs(together.path()) == outputs(spread.path()), "{rule}");
     }
@@ -115,7 +122,14 @@ fn every_row_of_a_unit_is_read_once() {
     };
     let promise = Promise::new(&planned.plan, &schedule);
     let counter = source.clone();
-    let job = swath::app::Job { planned, schedule, promise, source: Arc::new(source), warnings: Vec::new() };
+    let job = swath::app::Job {
+        planned,
+        schedule,
+        promise,
+        source: Arc::new(source),
+        warnings: Vec::new(),
+        is_elsewhere: false,
+    };
     let dir = tempfile::tempdir().unwrap();
     execute(job, &RunOptions { pack_fake: true, ..RunOptions::into(dir.path()) }).unwrap();
     assert_eq!(counter.rows_read(), expected);

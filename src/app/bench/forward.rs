@@ -60,7 +60,7 @@ pub fn forward(request: &ForwardRequest) -> Result<BenchReport<ForwardFigures>, 
     let crop = Size::new(request.side, request.side);
     let bench = Bench::new(pipeline, request.backend, crop, batches, request.repeats, on_gpu);
     let mut figures = ForwardFigures {
-        backend: request.backend.name(),
+        backend: request.backend.name().to_owned(),
         side: request.side,
         warm_ups: bench.warm_ups,
         repeats: bench.repeats,
@@ -357,8 +357,9 @@ impl Bench {
         let mut row = ForwardRow {
             device: device.to_string(),
             member: member.member.name.clone(),
+            network: member.member.spec.to_string(),
             precision: member.resolved_precision.name().to_owned(),
-            kernels: member.resolved_kernels.name(),
+            kernels: member.resolved_kernels.name().to_owned(),
             batch,
             ms: None,
             ms_min: None,

@@ -37,6 +37,17 @@ pub struct JobRequest {
     pub decode: Decode,
     /// Whether the newest profile is taken instead of the one that the run directory began with.
     pub retune: bool,
+    /// The machine that it is planned for; none for this one.
+    pub machine: Option<OtherMachine>,
+}
+
+/// A machine that is not here.
+#[derive(Clone, Debug)]
+pub struct OtherMachine {
+    /// The class of its devices.
+    pub class: String,
+    /// Its cores.
+    pub cores: usize,
 }
 
 /// What is to be done.
@@ -67,6 +78,8 @@ pub struct Job {
     pub source: Arc<dyn OpenSource>,
     /// What a person should know before it starts.
     pub warnings: Vec<String>,
+    /// Whether its devices are elsewhere: it can be planned, and not run.
+    pub is_elsewhere: bool,
 }
 
 /// Without `--memory`: a quarter of what is free, within these bounds.
@@ -90,8 +103,10 @@ pub fn prepare(request: &JobRequest) -> Result<Job, Error> {
     }
     let source = reading_source(&planned.plan, &schedule)?;
     let promise = Promise::new(&planned.plan, &schedule);
-    let warnings = [of_scan, warnings(&planned, &promise), doubts(&planned.plan)].concat();
-    Ok(Job { planned, schedule, promise, source, warnings })
+    let is_elsewhere = request.machine.is_some();
+    let of_machine = if is_elsewhere { None } else { memory_warning(&promise) };
+    let warnings = [of_scan, warnings(&planned), Vec::from_iter(of_machine), doubts(&planned.plan)].concat();
+    Ok(Job { planned, schedule, promise, source, warnings, is_elsewhere })
 }
 
 /// Plans.
@@ -103,7 +118,10 @@ fn plan(
 ) -> Result<(Planned, Schedule, Vec<String>), Error> {
     let pipeline = Pipeline::load(file, settings)?;
     let schedule = schedule(request, request.backend, &pipeline)?;
-    let device_class = device_class(&schedule.devices, request.backend)?;
+    let device_class = match &request.machine {
+        Some(machine) => machine.class.clone(),
+        None => device_class(&schedule.devices, request.backend)?,
+    };
     let (profile, of_profile) =
         profiles::of_plan(request.backend, &device_class, options.run_dir.as_deref(), request.retune)?;
     let members = members(&pipeline, request.backend, &device_class, profile.as_ref())?;
@@ -122,7 +140,12 @@ fn saved_plan(request: &JobRequest, file: &Path) -> Result<(Planned, Schedule, V
     let planned = Planned::load(file)?;
     let made = &planned.plan;
     let schedule = schedule(request, made.backend, &made.pipeline)?;
-    let class = device_class(&schedule.devices, made.backend)?;
+    let class = match &request.machine {
+        // Which of a kind it is, nobody says who has no figures of it.
+        Some(machine) if made.device_class.starts_with(&machine.class) => made.device_class.clone(),
+        Some(machine) => machine.class.clone(),
+        None => device_class(&schedule.devices, made.backend)?,
+    };
     if let Some(device) = schedule.devices.first().filter(|_| class != made.device_class) {
         let detail = format!(
             "it is of the class {class}, and the plan `{}` is made for {}, which does not give the same bytes; name --devices of that \
@@ -179,7 +202,7 @@ fn reading_source(plan: &Plan, schedule: &Schedule) -> Result<Arc<dyn OpenSource
 /// # Errors
 /// When there are no devices or no readers, or the members cannot be assigned as asked.
 pub fn schedule(request: &JobRequest, backend: BackendKind, pipeline: &Pipeline) -> Result<Schedule, Error> {
-    let cores = machine::cores();
+    let cores = request.machine.as_ref().map_or_else(machine::cores, |machine| machine.cores);
     let devices = match (&request.devices, request.assign.devices()?) {
         (Some(_), Some(_)) => {
             return Err(Error::Usage("the file of --assign names the devices: leave --devices out".into()));
@@ -195,7 +218,8 @@ pub fn schedule(request: &JobRequest, backend: BackendKind, pipeline: &Pipeline)
     if readers == 0 {
         return Err(Error::Usage("--readers is 0; at least one is needed".into()));
     }
-    let free = machine::memory().map_or(*MEMORY_DEFAULT.end(), |m| m.available);
+    // Whoever has several GPUs has memory for the most that is taken without being asked.
+    let free = machine::memory().filter(|_| request.machine.is_none()).map_or(u64::MAX, |m| m.available);
     let share = (free / 4).clamp(*MEMORY_DEFAULT.start(), *MEMORY_DEFAULT.end());
     Ok(Schedule {
         assignment: request.assign.assignment(devices.len(), pipeline)?,
@@ -209,7 +233,7 @@ pub fn schedule(request: &JobRequest, backend: BackendKind, pipeline: &Pipeline)
 
 /// Every GPU, or else one worker per core with one thread each: two threads beside a busy process took 3.9 s for what one did in
 /// 0.66 s (2 cores, 2026-11).
-fn default_devices(backend: BackendKind, cores: usize) -> Vec<DeviceId> {
+pub(in crate::app) fn default_devices(backend: BackendKind, cores: usize) -> Vec<DeviceId> {
     let n_gpus = if backend == BackendKind::Torch { infer::cuda_devices() } else { 0 };
     if n_gpus > 0 { (0..n_gpus).map(DeviceId::Cuda).collect() } else { vec![DeviceId::Cpu; cores] }
 }
@@ -312,7 +336,7 @@ fn fit_workers(schedule: &mut Schedule, planned: &Planned, assign: &Assign) -> R
     Ok(())
 }
 
-fn warnings(planned: &Planned, promise: &Promise) -> Vec<String> {
+fn warnings(planned: &Planned) -> Vec<String> {
     let mut warnings = Vec::new();
     let slow = |m: &&MemberPlan| {
         !is_gpu(&planned.plan.device_class) && matches!(m.resolved_precision, Precision::F16 | Precision::BF16)
@@ -341,14 +365,16 @@ fn warnings(planned: &Planned, promise: &Promise) -> Vec<String> {
              network is one of `swath models list`, give it its state_dict as weights"
         ));
     }
-    if let Some(memory) = machine::memory().filter(|m| promise.total() > m.available) {
-        warnings.push(format!(
-            "this run may need {} and {} are free; lower --memory or name fewer --devices",
-            format_bytes(promise.total()),
-            format_bytes(memory.available)
-        ));
-    }
     warnings
+}
+
+fn memory_warning(promise: &Promise) -> Option<String> {
+    let memory = machine::memory().filter(|m| promise.total() > m.available)?;
+    Some(format!(
+        "this run may need {} and {} are free; lower --memory or name fewer --devices",
+        format_bytes(promise.total()),
+        format_bytes(memory.available)
+    ))
 }
 
 #[cfg(test)]

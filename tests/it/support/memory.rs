@@ -102,7 +102,7 @@ impl Flow {
         let schedule = self.schedule(planned.plan.members.len());
         let promise = Promise::new(&planned.plan, &schedule);
         let source: Arc<dyn OpenSource> = Arc::new(source);
-        let job = Job { planned, schedule, promise, source, warnings: Vec::new() };
+        let job = Job { planned, schedule, promise, source, warnings: Vec::new(), is_elsewhere: false };
         execute(job, &RunOptions { pack_fake: true, ..options })
     }
 }
