@@ -85,8 +85,14 @@ pub struct Job {
 /// Without `--memory`: a quarter of what is free, within these bounds.
 const MEMORY_DEFAULT: std::ops::RangeInclusive<u64> = 256 << 20..=4 << 30;
 
-/// Without `--readers`: as many as cores, up to this. One decodes faster than a CPU classifies; GPUs are faster.
+/// Without `--readers`: so many, where there are cores for them. One decodes 79 Mpx/s of DEFLATE tiles on a core of its own (`swath bench
+/// decode`, 2026-11), which is more than a CPU classifies, but each pixel of a ring is read for two rows of tiles, and small files take
+/// longer.
 const READERS_DEFAULT: usize = 4;
+
+/// And so many more for each further GPU, which at the 45 Mpx/s that one is to reach would else wait for them, up to half of the cores:
+/// the others tile, stitch and encode.
+const READERS_PER_GPU: usize = 2;
 
 /// Makes the plan and the schedule of a request.
 ///
@@ -214,7 +220,7 @@ pub fn schedule(request: &JobRequest, backend: BackendKind, pipeline: &Pipeline)
         (None, Some(devices)) => devices,
         (None, None) => default_devices(backend, cores),
     };
-    let readers = request.readers.unwrap_or_else(|| cores.clamp(1, READERS_DEFAULT));
+    let readers = request.readers.unwrap_or_else(|| default_readers(cores, &devices));
     if readers == 0 {
         return Err(Error::Usage("--readers is 0; at least one is needed".into()));
     }
@@ -236,6 +242,12 @@ pub fn schedule(request: &JobRequest, backend: BackendKind, pipeline: &Pipeline)
 pub(in crate::app) fn default_devices(backend: BackendKind, cores: usize) -> Vec<DeviceId> {
     let n_gpus = if backend == BackendKind::Torch { infer::cuda_devices() } else { 0 };
     if n_gpus > 0 { (0..n_gpus).map(DeviceId::Cuda).collect() } else { vec![DeviceId::Cpu; cores] }
+}
+
+fn default_readers(cores: usize, devices: &[DeviceId]) -> usize {
+    let gpus: BTreeSet<usize> = devices.iter().filter_map(|device| device.gpu()).collect();
+    let for_gpus = READERS_DEFAULT + READERS_PER_GPU * gpus.len().saturating_sub(1);
+    for_gpus.min(cores / 2).max(cores.min(READERS_DEFAULT)).max(1)
 }
 
 /// What decides the bytes: neither CPUs and GPUs nor GPUs of different kinds round alike, so a run keeps to one kind. A GPU that does not
@@ -380,6 +392,17 @@ fn memory_warning(promise: &Promise) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn readers_grow_with_gpus_as_far_as_there_are_cores() {
+        let gpus = |n: usize| (0..n).map(DeviceId::Cuda).collect::<Vec<_>>();
+        let of = |cores, n| default_readers(cores, &gpus(n));
+        assert_eq!([of(16, 1), of(16, 4), of(32, 4), of(128, 8)], [4, 8, 10, 18]);
+        assert_eq!([of(1, 4), of(2, 4), of(6, 4)], [1, 2, 4]);
+        // Cores classify more slowly than they decode, and workers that share a GPU are no faster than it.
+        assert_eq!(default_readers(64, &[DeviceId::Cpu; 64]), 4);
+        assert_eq!(default_readers(64, &[DeviceId::Cuda(1); 3]), 4);
+    }
 
     #[test]
     fn two_classes_of_gpus_are_refused_with_both() {
