@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::Error;
 use super::run::{JobRequest, OtherMachine};
+use super::{Error, profiles};
 use crate::lifecycle::machine;
-use crate::plan::{DeviceId, HostRates, Plan, Rates, Schedule, forecast};
+use crate::plan::{DeviceId, HostRates, Plan, Profile, Rates, Schedule, Timing, forecast};
 use crate::report::{BenchMachine, BenchReport, ForwardFigures, PassFigures, PlanForecast, RunFigures};
 
 /// Devices by what they are sold as.
@@ -31,6 +31,8 @@ impl std::fmt::Display for Hardware {
 pub(super) struct Rate {
     network: String,
     precision: String,
+    /// What the network was prepared for, where that is known.
+    kernels: Option<String>,
     /// Where it is that of one view.
     view: Option<String>,
     /// Pixels of a batch that it was measured with; none where it is a mean over many.
@@ -46,8 +48,9 @@ struct Measured {
     backend: String,
     /// "cpu", "cpu-tensors" or "cuda".
     kind: &'static str,
-    /// What it is sold as.
+    /// What it is sold as, or else its class.
     name: String,
+    class: String,
     memory: Option<u64>,
     cores: usize,
     rates: Vec<Rate>,
@@ -80,9 +83,11 @@ impl Throughput {
                     let BenchReport { machine, result, .. } = of_file(value).map_err(wrong)?;
                     all.add_run(&machine, &result);
                 }
+                _ if value.get("swath_profile").is_some() => all.add_profile(&profiles::read(file)?),
                 _ => {
                     return Err(wrong(
-                        "it must be what `swath bench forward`, `pipeline` or `feed` writes with --json".into(),
+                        "it must be what `swath bench forward`, `pipeline` or `feed` writes with --json, or a profile of `swath tune`"
+                            .into(),
                     ));
                 }
             }
@@ -97,6 +102,7 @@ impl Throughput {
             let rate = Rate {
                 network: row.network.clone(),
                 precision: row.precision.clone(),
+                kernels: Some(row.kernels.clone()),
                 view: None,
                 pixels: Some(area * f64::from(row.batch)),
                 seconds: ms / 1e3 / area,
@@ -104,6 +110,27 @@ impl Throughput {
             };
             self.device(&result.backend, &row.device, &machine).rates.push(rate);
         }
+    }
+
+    fn add_profile(&mut self, profile: &Profile) {
+        let class = profile.device_class.clone();
+        let kinds = [DeviceId::Cuda(0), DeviceId::CpuTensors, DeviceId::Cpu].map(DeviceId::kind);
+        let kind = kinds.into_iter().find(|kind| class.starts_with(kind)).unwrap_or_default();
+        let rate = |timing: &Timing| {
+            let area = timing.crop.area() as f64;
+            Rate {
+                network: timing.network.to_string(),
+                precision: timing.precision.name().to_owned(),
+                kernels: Some(timing.kernels.name().to_owned()),
+                view: None,
+                pixels: Some(area * f64::from(timing.batch)),
+                seconds: timing.ms / 1e3 / area,
+                beside: 0.0,
+            }
+        };
+        let rates = profile.timings.iter().map(rate).collect();
+        let (backend, name, cores) = (profile.backend.name().to_owned(), class.clone(), machine::cores());
+        self.devices.push(Measured { backend, kind, name, class, memory: None, cores, rates });
     }
 
     /// What a run tells of those that are like it.
@@ -139,8 +166,11 @@ impl Throughput {
         let is_this = |known: &Measured| known.backend == backend && known.kind == id.kind() && known.name == name;
         let at = self.devices.iter().position(is_this).unwrap_or_else(|| {
             let memory = id.gpu().and_then(|gpu| machine.gpu_memory.get(gpu).copied()).filter(|bytes| *bytes > 0);
+            // "NVIDIA H100 PCIe (cuda sm_90, 114 SMs, cuDNN 91002)"
+            let class = name.rsplit_once(" (").and_then(|(_, class)| class.strip_suffix(')'));
+            let class = class.filter(|_| id.gpu().is_some()).unwrap_or(id.kind()).to_owned();
             let (backend, kind, cores) = (backend.to_owned(), id.kind(), machine.cores);
-            self.devices.push(Measured { backend, kind, name, memory, cores, rates: Vec::new() });
+            self.devices.push(Measured { backend, kind, name, class, memory, cores, rates: Vec::new() });
             self.devices.len() - 1
         });
         &mut self.devices[at]
@@ -225,7 +255,13 @@ fn of_pass<'a>(devices: &[&'a Measured], plan: &Plan, pass: usize) -> Vec<&'a Ra
     let fits = |rate: &&Rate| {
         rate.network == network && rate.precision == precision && rate.view.as_ref().is_none_or(|of| of == view)
     };
-    devices.iter().flat_map(|known| &known.rates).filter(fits).collect()
+    let mut all: Vec<&Rate> = devices.iter().flat_map(|known| &known.rates).filter(fits).collect();
+    // Figures of other kernels are better than none.
+    let is_prepared = |rate: &&Rate| rate.kernels.as_deref() == Some(member.resolved_kernels.name());
+    if all.iter().any(is_prepared) {
+        all.retain(is_prepared);
+    }
+    all
 }
 
 fn of_file<R: DeserializeOwned>(value: Value) -> Result<BenchReport<R>, String> {
@@ -238,6 +274,7 @@ fn rates_of_run(run: &RunFigures) -> Vec<Rate> {
     let rate = |pass: &PassFigures| Rate {
         network: pass.network.clone(),
         precision: pass.precision.clone(),
+        kernels: None,
         view: Some(pass.view.clone()),
         pixels: None,
         seconds: pass.seconds / pass.network_pixels as f64,
@@ -285,10 +322,8 @@ pub(super) fn on(
         Some(throughput) => {
             let known = throughput.of(hardware)?;
             let on_gpu = known.kind == DeviceId::Cuda(0).kind();
-            // "NVIDIA H100 PCIe (cuda sm_90, 114 SMs, cuDNN 91002)"
-            let class = known.name.rsplit_once(" (").and_then(|(_, class)| class.strip_suffix(')')).filter(|_| on_gpu);
             let device: fn(usize) -> DeviceId = if on_gpu { DeviceId::Cuda } else { |_| DeviceId::Cpu };
-            (class.unwrap_or(known.kind).to_owned(), known.cores, device, known.memory)
+            (known.class.clone(), known.cores, device, known.memory)
         }
         None if memory.is_some() => (DeviceId::Cuda(0).kind().to_owned(), machine::cores(), DeviceId::Cuda, None),
         None => {

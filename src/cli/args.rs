@@ -415,7 +415,8 @@ pub(super) struct PlanArgs {
     pub(super) devices: Option<Vec<DeviceArg>>,
 
     /// Predict time and idle devices from figures of the machine that is to run the plan: files that `swath bench forward --json` wrote
-    /// there (how fast each member is on a device), or `bench pipeline` (that and the host's part), or `bench feed` (the host's part).
+    /// there (how fast each member is on a device), or `bench pipeline` (that and the host's part), or `bench feed` (the host's part), or a
+    /// profile of `tune`.
     #[arg(long, value_delimiter = ',', value_name = "FILES")]
     pub(super) throughput: Vec<PathBuf>,
 

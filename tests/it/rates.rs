@@ -100,6 +100,22 @@ fn a_plan_predicts_what_devices_would_take_that_are_not_here() {
 }
 
 #[test]
+fn a_profile_predicts_as_well() {
+    let work = with_scenes(&[(300, 280), (40, 30)]);
+    for line in ["tune p.toml --backend fake --crops 96x96 --batch 1 --repeats 1", "profiles save cpu -o f.json"] {
+        work.swath(&line.split(' ').collect::<Vec<_>>()).expect(0);
+    }
+    let file = work.path("f.json");
+    let mut profile: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    profile["timings"].as_array_mut().unwrap().iter_mut().for_each(|timing| timing["ms"] = 10.0.into());
+    std::fs::write(file, profile.to_string()).unwrap();
+    let plan = planned(&work, "--backend fake --devices 1xcpu --throughput f.json");
+    let alone = plan["network_pixels"].as_f64().unwrap() / (96.0 * 96.0) * 2.0 * 0.010;
+    assert!((plan["forecast"]["seconds"].as_f64().unwrap() / alone - 1.0).abs() < 1e-6, "{plan}");
+    assert_eq!(plan["forecast"]["hardware"], "1 x cpu");
+}
+
+#[test]
 fn a_measured_run_predicts_the_plan_of_its_own_scenes() {
     let work = with_scenes(&[(300, 280), (130, 140), (40, 30)]);
     let bench = "bench pipeline p.toml --backend fake -i in --devices cpu --json run.json";
