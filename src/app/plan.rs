@@ -11,7 +11,7 @@ use super::{Error, Job, JobRequest, PartialArchive, RunOptions, prepare};
 use crate::infer;
 use crate::journal::{FailureRecord, State};
 use crate::lifecycle::Lock;
-use crate::plan::{Concessions, DeviceId, Plan, PlanTotals, Scene, Schedule};
+use crate::plan::{Concessions, Plan, PlanTotals, Scene, Schedule};
 use crate::report::{EarlierWork, PlanDocument, PlannedMember, PlannedScene, RefusedScene};
 
 /// How the job would be carried out.
@@ -133,7 +133,7 @@ fn document(job: &Job, there: There) -> Result<PlanDocument, Error> {
         devices: schedule.devices.iter().map(ToString::to_string).collect(),
         readers: schedule.readers,
         memory: record::memory(&job.promise),
-        gpu_memory: gpu_memory(job),
+        gpu_memory: job.promise.gpu,
         disk: there.need(plan),
         disk_free: there.free,
         seconds: speed.map(|mpx| there.network_pixels(plan) as f64 / 1e6 / mpx),
@@ -170,12 +170,6 @@ fn members(plan: &Plan) -> Vec<PlannedMember> {
         digest: m.digest.clone(),
     };
     plan.members.iter().zip(plan.pipeline.shares()).map(member).collect()
-}
-
-/// Weights and activations of one device, where devices have memory of their own.
-fn gpu_memory(job: &Job) -> Option<u64> {
-    let on_gpus = job.schedule.devices.iter().any(|d| matches!(d, DeviceId::Cuda(_)));
-    on_gpus.then(|| (job.promise.weights + job.promise.activations) / job.schedule.devices.len() as u64)
 }
 
 /// Devices for people: "cpu x 2".

@@ -48,6 +48,10 @@ impl FakeEngine {
 }
 
 impl Engine for FakeEngine {
+    fn ready(&mut self, _pass: Pass) -> Result<(), DeviceError> {
+        Ok(())
+    }
+
     fn forward(&mut self, pass: Pass, input: Input<'_>, _precision: Precision) -> Result<Logits, DeviceError> {
         if !self.delay.is_zero() {
             std::thread::sleep(self.delay);

@@ -27,6 +27,7 @@ mod isolated;
 mod kill;
 mod launcher;
 mod layouts;
+mod loading;
 mod member;
 mod named;
 mod outputs;
