@@ -250,6 +250,13 @@ pub fn write_with(target: &Path, fill: impl FnOnce(&mut AtomicFile) -> io::Resul
     }
 }
 
+/// Where a small file is that only saves time: in the user's cache directory. Nothing where there is none.
+pub(crate) fn cached(name: &str) -> Option<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
+    Some(cache.join("swath").join(name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,6 +19,11 @@ const NEAR: [&str; 4] = ["lib", "libtorch/lib", "../lib", "../lib/swath"];
 const NAMED: &str = "LIBTORCH";
 /// Where the loader looks first.
 const SEARCH_PATH: &str = "LD_LIBRARY_PATH";
+/// What glibc's memory is told before a program starts, which is why it is done here.
+const TUNABLES: &str = "GLIBC_TUNABLES";
+/// Networks ask for blocks of tens of megabytes again and again, each of which the system hands out anew, page by page: in pages of 2 MiB that
+/// takes a quarter of the time (tests/bench/README.md).
+const HUGE_PAGES: (&str, &str) = ("glibc.malloc.hugetlb", "1");
 /// The exit code for arguments and what else was wrong from the start.
 const USAGE: u8 = 2;
 
@@ -63,7 +68,8 @@ fn become_program(arguments: &[OsString]) -> String {
     if let Some(name) = arguments.first() {
         command.arg0(name);
     }
-    let failure = command.args(arguments.iter().skip(1)).env(SEARCH_PATH, search_path(&libraries)).exec();
+    command.args(arguments.iter().skip(1)).env(SEARCH_PATH, search_path(&libraries)).env(TUNABLES, tunables());
+    let failure = command.exec();
     format!("cannot start `{}`: {failure}", program.display())
 }
 
@@ -136,6 +142,19 @@ fn version(libraries: &Path) -> Option<String> {
     let text = std::fs::read_to_string(root.join("version.py")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("__version__ = "))?;
     Some(line.trim_matches(['\'', '"']).to_owned())
+}
+
+/// What glibc shall be told: what it would be anyway, and huge pages unless that says something about them.
+fn tunables() -> OsString {
+    let mut told = std::env::var_os(TUNABLES).unwrap_or_default();
+    let (name, value) = HUGE_PAGES;
+    if !told.to_string_lossy().contains(name) {
+        if !told.is_empty() {
+            told.push(":");
+        }
+        told.push(format!("{name}={value}"));
+    }
+    told
 }
 
 /// What the loader shall search: these libraries, then what it would anyway.

@@ -19,6 +19,8 @@
 //! what the plan's tiles yield: named planes of bytes, the labels first. An *engine* below it runs one network and nothing else. Stored
 //! logits, and those of members that other devices hold, go through the same sum as a device's own. There are two devices: on one the
 //! host normalises and sums around an engine (a core's), on the other nothing leaves the device between raw pixels and planes (a GPU's).
+//! Weights are read once for all devices, members side by side while the first one works already; workers on one device, or on cores,
+//! share them, in the order that its kernels want them in.
 //!
 //! With libtorch, `swath` itself is only a launcher (`src/launcher.rs`): it finds libtorch and becomes `swath-torch`, the program proper.
 //! Three kinds of processes, all this program. The one that a person starts only watches ([`lifecycle::supervise()`]): it starts the run

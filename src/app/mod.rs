@@ -8,7 +8,6 @@
 //! The only folder that knows every other one.
 
 pub mod bench;
-mod cache;
 mod decoder;
 mod doctor;
 mod error;

@@ -174,7 +174,7 @@ fn document(job: &Job, there: There) -> Result<PlanDocument, Error> {
         devices: schedule.devices.iter().map(ToString::to_string).collect(),
         readers: schedule.readers,
         memory: record::memory(&job.promise),
-        gpu_memory: plan.gpu_bytes(schedule),
+        gpu_memory: job.promise.gpu,
         gpu_fit: None,
         forecast: None,
         disk: there.need(plan),

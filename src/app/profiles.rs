@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Error, cache};
+use super::Error;
 use crate::atomic;
 use crate::infer;
 use crate::outputs::OutputLayout;
@@ -20,7 +20,7 @@ pub(super) fn file_of(backend: BackendKind, device_class: &str) -> Result<PathBu
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
     let name: String = device_class.chars().map(plain).collect();
     let no_home = || Error::Usage("there is no cache directory: set HOME or XDG_CACHE_HOME".into());
-    cache::path(&format!("{FOLDER}/{}-{name}.json", backend.name())).ok_or_else(no_home)
+    atomic::cached(&format!("{FOLDER}/{}-{name}.json", backend.name())).ok_or_else(no_home)
 }
 
 /// Every profile that is stored, with its file.
@@ -28,7 +28,7 @@ pub(super) fn file_of(backend: BackendKind, device_class: &str) -> Result<PathBu
 /// # Errors
 /// When the folder or a file in it cannot be read.
 pub(super) fn all() -> Result<Vec<(PathBuf, Profile)>, Error> {
-    let Some(folder) = cache::path(FOLDER).filter(|folder| folder.is_dir()) else { return Ok(Vec::new()) };
+    let Some(folder) = atomic::cached(FOLDER).filter(|folder| folder.is_dir()) else { return Ok(Vec::new()) };
     let failed = |e: std::io::Error| Error::Usage(format!("cannot read the folder `{}`: {e}", folder.display()));
     let mut files: Vec<PathBuf> = Vec::new();
     for entry in std::fs::read_dir(&folder).map_err(failed)? {

@@ -43,6 +43,11 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// Whether it has 16 bits.
+    pub const fn is_half(self) -> bool {
+        matches!(self, Self::F16 | Self::BF16)
+    }
+
     /// Its name in pipeline files and reports.
     pub const fn name(self) -> &'static str {
         match self {

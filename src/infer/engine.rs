@@ -20,6 +20,12 @@ pub(super) struct Input<'a> {
 
 /// Runs networks whose logits end in the machine's own memory.
 pub(super) trait Engine: Send {
+    /// Waits until all is there that a pass needs: that is none of its time.
+    ///
+    /// # Errors
+    /// When it will never be.
+    fn ready(&mut self, pass: Pass) -> Result<(), DeviceError>;
+
     /// Runs one pass over a batch.
     ///
     /// # Errors

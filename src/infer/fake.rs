@@ -81,6 +81,10 @@ impl FakeEngine {
 }
 
 impl Engine for FakeEngine {
+    fn ready(&mut self, _pass: Pass) -> Result<(), DeviceError> {
+        Ok(())
+    }
+
     fn forward(&mut self, pass: Pass, input: Input<'_>, _precision: Precision) -> Result<Logits, DeviceError> {
         let _alone = self.gpu.as_ref().map(|gpu| gpu.lock().unwrap_or_else(PoisonError::into_inner));
         let began = Instant::now();

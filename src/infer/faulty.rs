@@ -70,6 +70,10 @@ impl FaultyEngine {
 }
 
 impl Engine for FaultyEngine {
+    fn ready(&mut self, pass: Pass) -> Result<(), DeviceError> {
+        self.inner.ready(pass)
+    }
+
     fn forward(&mut self, pass: Pass, input: Input<'_>, precision: Precision) -> Result<Logits, DeviceError> {
         self.spoilt = false;
         match self.strikes.strike(input.batch, pass) {

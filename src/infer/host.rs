@@ -98,6 +98,9 @@ impl HostDevice {
     ) -> Result<Logits, DeviceError> {
         let needs_run = passing.needs(&known);
         let batch = passing.batch;
+        if needs_run {
+            self.engine.ready(self.passes[pass])?;
+        }
         let began = Instant::now();
         let mut logits = match known {
             Known::All(logits) => return Ok(logits),

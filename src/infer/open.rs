@@ -1,16 +1,20 @@
 //! Makes devices.
 
+use std::sync::Arc;
+
 use super::combine::Combiner;
 use super::engine::Engine;
 use super::fake::FakeEngine;
 use super::faulty::{FaultyEngine, Strikes};
 use super::host::HostDevice;
 use super::null::NullDevice;
-use super::{Device, DeviceError, torch_engine};
+use super::torch_engine::{self, Loading};
+use super::{Device, DeviceError};
 use crate::faults::Faults;
 use crate::plan::{BackendKind, DeviceId, Plan, Schedule};
 
-/// Makes every device of the schedule, with the weights of the members that it holds and the faults that are planned for devices.
+/// Makes every device of the schedule, with the members that it holds and the faults that are planned for devices. Weights are read once for
+/// all of them. The first member is there then, the others may be on their way: a device that asks for one waits for it.
 ///
 /// # Errors
 /// When a device is missing or the weights do not fit.
@@ -19,10 +23,17 @@ pub fn open_devices(plan: &Plan, schedule: &Schedule, faults: &Faults) -> Result
         // The stand-in has no use for weights; a trial of everything else shall find the ones that a real run would refuse.
         torch_engine::check_weights(plan)?;
     }
+    let loading = Arc::new(match plan.backend {
+        BackendKind::Torch => Loading::start(plan, schedule)?,
+        BackendKind::Fake | BackendKind::Null => Loading::nothing(),
+    });
     let open = |(idx, device): (usize, &DeviceId)| {
-        open_device(plan, *device, &schedule.assignment.held_by(idx), Strikes::new(plan, *device, faults))
+        let strikes = Strikes::new(plan, *device, faults);
+        open_device(plan, *device, &schedule.assignment.held_by(idx), strikes, &loading)
     };
-    schedule.devices.iter().enumerate().map(open).collect()
+    let devices = schedule.devices.iter().enumerate().map(open).collect::<Result<_, _>>()?;
+    loading.wait_for_first()?;
+    Ok(devices)
 }
 
 /// A device of the plan's class that holds no member: it combines what others ran.
@@ -30,7 +41,7 @@ pub fn open_devices(plan: &Plan, schedule: &Schedule, faults: &Faults) -> Result
 /// # Errors
 /// When the device is missing.
 pub fn open_combiner(plan: &Plan, device: DeviceId) -> Result<Box<dyn Device>, DeviceError> {
-    open_device(plan, device, &[], None)
+    open_device(plan, device, &[], None, &Arc::new(Loading::nothing()))
 }
 
 fn open_device(
@@ -38,13 +49,14 @@ fn open_device(
     device: DeviceId,
     members: &[usize],
     strikes: Option<Strikes>,
+    loading: &Arc<Loading>,
 ) -> Result<Box<dyn Device>, DeviceError> {
     let engine: Box<dyn Engine> = match (plan.backend, device) {
         (BackendKind::Null, _) => return Ok(Box::new(NullDevice::new(plan, device.in_flight()))),
         (BackendKind::Fake, _) => Box::new(FakeEngine::new(plan, device)),
-        (BackendKind::Torch, DeviceId::Cpu) => torch_engine::open(plan, device, members)?,
+        (BackendKind::Torch, DeviceId::Cpu) => torch_engine::open(plan, device, members, loading)?,
         (BackendKind::Torch, DeviceId::Cuda(_) | DeviceId::CpuTensors) => {
-            return torch_engine::open_device(plan, device, members, strikes);
+            return torch_engine::open_device(plan, device, members, strikes, loading);
         }
     };
     let engine = match strikes {

@@ -1,16 +1,42 @@
 //! Stands in for the torch backend in builds without it.
 
+use std::sync::Arc;
+
 use super::engine::Engine;
 use super::faulty::Strikes;
 use super::{Device, DeviceError};
 use crate::config::Precision;
-use crate::plan::{DeviceId, Plan};
+use crate::plan::{DeviceId, Plan, Schedule};
 use crate::tensor::Gpu;
 
 const MISSING: &str = "this build of swath has no libtorch; build it with the feature `torch`, or use --backend fake";
 
-/// Fails: there is no libtorch.
-pub(super) fn open(_plan: &Plan, device: DeviceId, _held: &[usize]) -> Result<Box<dyn Engine>, DeviceError> {
+/// Nothing is ever on its way.
+pub(super) struct Loading;
+
+impl Loading {
+    /// Fails: there is no libtorch.
+    pub(super) fn start(_plan: &Plan, schedule: &Schedule) -> Result<Self, DeviceError> {
+        let missing = |device: &DeviceId| DeviceError::Missing { device: *device, detail: MISSING.into() };
+        schedule.devices.first().map_or(Ok(Self), |device| Err(missing(device)))
+    }
+
+    pub(super) fn nothing() -> Self {
+        Self
+    }
+
+    pub(super) fn wait_for_first(&self) -> Result<(), DeviceError> {
+        Ok(())
+    }
+}
+
+/// Fails, likewise.
+pub(super) fn open(
+    _plan: &Plan,
+    device: DeviceId,
+    _held: &[usize],
+    _loading: &Arc<Loading>,
+) -> Result<Box<dyn Engine>, DeviceError> {
     Err(DeviceError::Missing { device, detail: MISSING.into() })
 }
 
@@ -20,6 +46,7 @@ pub(super) fn open_device(
     device: DeviceId,
     _held: &[usize],
     _strikes: Option<Strikes>,
+    _loading: &Arc<Loading>,
 ) -> Result<Box<dyn Device>, DeviceError> {
     Err(DeviceError::Missing { device, detail: MISSING.into() })
 }

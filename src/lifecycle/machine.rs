@@ -21,6 +21,13 @@ pub(crate) fn processor() -> String {
     name.map(|(_, name)| name.trim().to_owned()).unwrap_or_default()
 }
 
+/// Instruction sets that the processor has beyond the least, as Linux calls them; empty where the system does not tell.
+pub(crate) fn processor_flags() -> Vec<String> {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags")?.split_once(':'));
+    flags.map(|(_, flags)| flags.split_whitespace().map(str::to_owned).collect()).unwrap_or_default()
+}
+
 /// Name of the machine; empty where the system does not tell.
 pub(crate) fn host() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()

@@ -1,11 +1,12 @@
 //! What a plan takes of GPUs' memory, and which change of it takes less.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Assignment, BackendKind, Pass, Plan, Scene, Schedule};
+use super::model::batch_bytes;
+use super::{Assignment, BackendKind, DeviceId, Pass, Plan, Scene, Schedule};
 use crate::config::Batch;
 
-/// What a worker holds on its GPU whatever it runs: the context of CUDA, kernels, workspaces of cuDNN and cuBLAS. A guess on the high side.
+/// What a process holds on a GPU whatever it runs: the context of CUDA, kernels, workspaces of cuDNN and cuBLAS. A guess on the high side.
 const CONTEXT: u64 = 512 << 20;
 
 /// What may be changed so that a plan takes less.
@@ -20,7 +21,7 @@ pub struct Roomier {
 }
 
 impl Plan {
-    /// Bytes of the GPU that takes most: every worker on it has weights and activations of its own. None without a GPU.
+    /// Bytes of the GPU that takes most: weights once, the rest for every worker on it. None without a GPU.
     pub fn gpu_bytes(&self, schedule: &Schedule) -> Option<u64> {
         self.gpu_bytes_with(None, schedule, &schedule.assignment, &self.a_scene_of_each_crop())
     }
@@ -49,21 +50,40 @@ impl Plan {
         assignment: &Assignment,
         scenes: &[Scene],
     ) -> Option<u64> {
-        let mut gpus: BTreeMap<usize, u64> = BTreeMap::new();
         let all: Vec<usize> = (0..self.members.len()).collect();
-        let activations = |held: &[usize], passes: bool| self.part(held, passes, batch, scenes).activation_bytes();
-        for (idx, device) in schedule.devices.iter().enumerate() {
-            let Some(gpu) = device.gpu() else { continue };
-            let held = assignment.held_by(idx);
-            let weights: u64 = held.iter().map(|member| self.members[*member].weights_bytes()).sum();
+        let part = |held: &[usize], passes: bool| self.part(held, passes, batch, scenes);
+        // Who combines what several ran has all their logits, and runs nothing.
+        let combined = || part(&all, true).activation_bytes().saturating_sub(part(&all, false).activation_bytes());
+        let combines = |idx: usize| idx == 0 && assignment.groups().len() > 1;
+        let of_worker = |idx: usize| {
+            part(&assignment.held_by(idx), true).worker_bytes() + if combines(idx) { combined() } else { 0 }
+        };
+        let of_gpu = |gpu: usize| {
+            let workers: Vec<usize> =
+                (0..schedule.devices.len()).filter(|idx| schedule.devices[*idx].gpu() == Some(gpu)).collect();
+            let held: BTreeSet<usize> = workers.iter().flat_map(|idx| assignment.held_by(*idx)).collect();
+            let weights: u64 = held.iter().map(|member| self.members[*member].gpu_weights_bytes()).sum();
             let weights = if self.backend == BackendKind::Torch { weights } else { 0 };
-            // Who combines what several ran has all their logits, and runs nothing.
-            let combines = idx == 0 && assignment.groups().len() > 1;
-            let combined = || activations(&all, true) - activations(&all, false).min(activations(&all, true));
-            *gpus.entry(gpu).or_default() +=
-                CONTEXT + weights + activations(&held, true) + if combines { combined() } else { 0 };
-        }
-        gpus.into_values().max()
+            CONTEXT + weights + workers.into_iter().map(of_worker).sum::<u64>()
+        };
+        let gpus: BTreeSet<usize> = schedule.devices.iter().filter_map(|device| device.gpu()).collect();
+        gpus.into_iter().map(of_gpu).max()
+    }
+
+    /// What a worker on a GPU has for itself: activations, maps, batches under way, and room for tiles whose logits are no numbers, which run
+    /// again alone, in f32, with a second copy of one member's weights.
+    fn worker_bytes(&self) -> u64 {
+        let half = || self.members.iter().filter(|member| member.resolved_precision.is_half());
+        let widened = half().map(|member| member.member.spec.parameters() * 4).max().unwrap_or(0);
+        let all = self.activation_bytes();
+        let batch = |scene: &Scene| self.batch(scene.grid.crop());
+        let activations = match half().count() == self.members.len() {
+            true => (all / 2).max(all / u64::from(self.scenes.iter().map(batch).max().unwrap_or(1))),
+            false => all,
+        };
+        let raw = self.scenes.iter().map(|scene| batch_bytes(scene, batch(scene), self.bands.len())).max();
+        let in_flight = DeviceId::Cuda(0).in_flight() as u64 * (raw.unwrap_or(0) + self.returned_bytes());
+        widened + activations + self.up_sampled_bytes() + in_flight
     }
 
     /// The plan of some members, as far as it says what a device holds; without their passes no logits are kept.

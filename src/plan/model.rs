@@ -89,17 +89,26 @@ impl MemberPlan {
         Self { resolved_kernels: tuned.unwrap_or(usual), ..self }
     }
 
-    /// Bytes that its weights take in memory, at most. A program's are there four times while it is loaded: as a file for its digest, as
-    /// two copies on their way through tch, and as tensors.
-    pub fn weights_bytes(&self) -> u64 {
-        // Of 3 x 3 weights that Winograd's algorithm transforms 9 become 16.
+    /// Bytes that its weights take in the machine's own memory, at most: for a GPU on their way there. A program's are there four times
+    /// while it is loaded: as a file for its digest, as two copies on their way through tch, and as tensors.
+    pub fn weights_bytes(&self, on_gpu: bool) -> u64 {
+        let read = self.member.spec.parameters() * 4;
         let weights = match self.resolved_kernels {
-            KernelSet::Fused | KernelSet::FusedSdpa => self.member.spec.parameters() * 4 * 16 / 9,
-            KernelSet::Auto | KernelSet::Plain | KernelSet::ChannelsLast | KernelSet::FusedContiguous => {
-                self.member.spec.parameters() * 4
-            }
+            _ if on_gpu => read,
+            // Beside what was read there is what it was converted to.
+            _ if self.resolved_precision.is_half() => read * 3 / 2,
+            KernelSet::ChannelsLast => read * 2,
+            // Of 3 x 3 weights that Winograd's algorithm transforms 9 become 16, layer by layer.
+            KernelSet::Fused | KernelSet::FusedSdpa => read * 16 / 9,
+            KernelSet::Auto | KernelSet::Plain | KernelSet::FusedContiguous => read,
         };
         weights + 4 * self.program_bytes
+    }
+
+    /// Bytes that its weights take in a GPU's memory.
+    pub fn gpu_weights_bytes(&self) -> u64 {
+        let bytes = if self.resolved_precision.is_half() { 2 } else { 4 };
+        self.member.spec.parameters() * bytes + self.program_bytes
     }
 }
 
@@ -349,6 +358,29 @@ impl Plan {
         let labels = parts * self.planes.len() as u64;
         let logits = self.totals().tiles * (1 + self.passes.len() as u64);
         keeps(Checkpoint::Labels) * labels + keeps(Checkpoint::MemberLogits) * logits
+    }
+
+    /// Bytes of the maps of one tile that a device up-samples before it takes the argmax: what there is so far, what is added, and one in the
+    /// making.
+    pub fn up_sampled_bytes(&self) -> u64 {
+        let padded = |scene: &Scene, m: &MemberPlan| m.member.spec.size_rule().padded(scene.grid.crop()).area();
+        let sizes = self.scenes.iter().flat_map(|scene| self.members.iter().map(move |m| padded(scene, m)));
+        3 * 4 * self.pipeline.n_classes() as u64 * sizes.max().unwrap_or(0)
+    }
+
+    /// Bytes of what comes back from a device for one batch: planes, and logits where they are kept.
+    pub fn returned_bytes(&self) -> u64 {
+        let logits = |scene: &Scene, pass: &Pass| {
+            let spec = &self.members[pass.member].member.spec;
+            spec.logit_size(spec.size_rule().padded(scene.grid.crop())).area() * u64::from(spec.classes) * 4
+        };
+        let keeps = self.pipeline.checkpoints.contains(&Checkpoint::MemberLogits);
+        let of_scene = |scene: &Scene| {
+            let logits = if keeps { self.passes.iter().map(|pass| logits(scene, pass)).sum() } else { 0 };
+            let crop = scene.grid.crop();
+            (crop.area() * self.planes.len() as u64 + logits) * u64::from(self.batch(crop))
+        };
+        self.scenes.iter().map(of_scene).max().unwrap_or(0)
     }
 
     /// Bytes of activations and logits on one device: members run one after the other, their logits stay until they are combined.

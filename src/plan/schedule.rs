@@ -1,5 +1,6 @@
 //! How a plan is carried out here and now. Free to change between runs: nothing in this file changes a byte of output.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -211,6 +212,22 @@ impl Schedule {
         Some(Self { devices, assignment, ..self.clone() })
     }
 
+    /// The members that workers on some devices hold, ascending.
+    fn held_on(&self, is_one: impl Fn(DeviceId) -> bool) -> Vec<usize> {
+        let devices = (0..self.devices.len()).filter(|idx| is_one(self.devices[*idx]));
+        let members: BTreeSet<usize> = devices.flat_map(|idx| self.assignment.held_by(idx)).collect();
+        members.into_iter().collect()
+    }
+
+    /// Bytes of weights in the machine's own memory. Workers share them; a program each has for itself.
+    fn weights(&self, plan: &Plan) -> u64 {
+        let is_program = |member: &usize| plan.members[*member].member.spec.script.is_some();
+        let each = (0..self.devices.len()).flat_map(|device| self.assignment.held_by(device)).filter(is_program);
+        let once = self.held_on(|_| true).into_iter().filter(|member| !is_program(member));
+        let on_gpu = self.devices.iter().any(|device| device.gpu().is_some());
+        each.chain(once).map(|member| plan.members[member].weights_bytes(on_gpu)).sum()
+    }
+
     /// What is left of the memory for units when the batches have theirs.
     pub fn unit_budget(&self, plan: &Plan) -> u64 {
         self.memory.saturating_sub(self.batches_in_flight() * plan.maxima.batch)
@@ -226,10 +243,12 @@ pub struct Promise {
     pub decoder_cache: u64,
     /// Processes that decode, without their cache.
     pub decoders: u64,
-    /// Weights, all devices.
+    /// Weights in the machine's own memory: one copy, which all workers share, and for a GPU one on their way there.
     pub weights: u64,
-    /// Activations of the forward passes, all devices.
+    /// Activations of the forward passes in the machine's own memory, all devices.
     pub activations: u64,
+    /// Batches on their way to and from devices that work beside the host, page-locked where that is a GPU.
+    pub staging: u64,
     /// Rows that the post stage holds back.
     pub post: u64,
     /// Rows of blocks of TIFFs, and GDAL's block cache while it copies them.
@@ -237,6 +256,8 @@ pub struct Promise {
     /// The program itself with its libraries, the parent that watches over it, and what grows with the number of scenes and of
     /// checkpoints.
     pub base: u64,
+    /// Memory of the GPU that needs most of its own, where there are GPUs; no part of the sum.
+    pub gpu: Option<u64>,
 }
 
 /// The program and its libraries before they hold anything: the resident size of a run over nothing, rounded up (measured 2026-11-24:
@@ -262,10 +283,7 @@ const PER_CHECKPOINT: u64 = 512;
 impl Promise {
     /// Adds up what a plan needs under a schedule.
     pub fn new(plan: &Plan, schedule: &Schedule) -> Self {
-        let devices = schedule.devices.len() as u64;
         let torch = plan.backend == BackendKind::Torch;
-        let held = (0..schedule.devices.len()).flat_map(|device| schedule.assignment.held_by(device));
-        let weights = held.map(|member| plan.members[member].weights_bytes()).sum::<u64>();
         let readers = schedule.readers as u64;
         let (decoder_cache, decoders) = match schedule.decode {
             Decode::InProcess => (plan.decoder_cache(schedule.readers), 0),
@@ -274,26 +292,49 @@ impl Promise {
                 (limits.cache * readers, (BASE_DECODER + limits.strips()) * readers)
             }
         };
+        let activations = |device: &DeviceId| match device {
+            DeviceId::Cpu => plan.activation_bytes(),
+            DeviceId::CpuTensors => plan.activation_bytes() + plan.up_sampled_bytes(),
+            DeviceId::Cuda(_) => 0,
+        };
+        let staging = |device: &DeviceId| match device {
+            DeviceId::Cpu => 0,
+            // libtorch gives page-locked memory in powers of two.
+            DeviceId::Cuda(_) | DeviceId::CpuTensors => {
+                let ways = [plan.maxima.batch, plan.returned_bytes()].map(u64::next_power_of_two);
+                device.in_flight() as u64 * ways.iter().sum::<u64>()
+            }
+        };
         Self {
             budget: schedule.memory,
             decoder_cache,
             decoders,
-            weights: if torch { weights } else { 0 },
-            activations: plan.activation_bytes() * devices,
+            weights: if torch { schedule.weights(plan) } else { 0 },
+            activations: schedule.devices.iter().map(activations).sum(),
+            staging: if torch { schedule.devices.iter().map(staging).sum() } else { 0 },
             post: plan.post_bytes(schedule),
             outputs: plan.output_bytes(schedule) + plan.output_cache(schedule).unwrap_or(0),
             base: if torch { BASE_TORCH } else { BASE_FAKE }
                 + BASE_PARENT
                 + PER_SCENE * plan.scenes.len() as u64
                 + PER_CHECKPOINT * plan.n_checkpoints(),
+            gpu: plan.gpu_bytes(schedule),
         }
     }
 
     /// The sum.
     pub fn total(&self) -> u64 {
-        [self.decoder_cache, self.decoders, self.weights, self.activations, self.post, self.outputs, self.base]
-            .iter()
-            .fold(self.budget, |sum, part| sum.saturating_add(*part))
+        let all = [
+            self.decoder_cache,
+            self.decoders,
+            self.weights,
+            self.activations,
+            self.staging,
+            self.post,
+            self.outputs,
+            self.base,
+        ];
+        all.iter().fold(self.budget, |sum, part| sum.saturating_add(*part))
     }
 }
 

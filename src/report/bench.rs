@@ -300,7 +300,7 @@ pub struct StartUp {
     pub loaded: f64,
     /// The plan is made.
     pub planned: f64,
-    /// Weights are on the devices.
+    /// Devices are open, with the weights of the first member; others may be on their way.
     pub opened: Option<f64>,
     /// The first tile has labels.
     pub first_labels: Option<f64>,

@@ -179,6 +179,9 @@ pub struct BudgetReport {
     pub weights: u64,
     /// Activations.
     pub activations: u64,
+    /// Batches on their way to and from devices that work beside the host.
+    #[serde(default)]
+    pub staging: u64,
     /// Rows that the post stage holds back.
     pub post: u64,
     /// Rows of blocks of TIFFs, and GDAL's cache while it copies them.
@@ -201,8 +204,13 @@ pub struct BudgetReport {
 impl BudgetReport {
     /// What is reserved, and for what.
     pub fn reservation(&self) -> String {
+        let staging = match self.staging {
+            0 => String::new(),
+            bytes => format!("{} staging, ", format_bytes(bytes)),
+        };
         format!(
-            "{} reserved ({} pixels and labels, {} decoder cache, {} decoders, {} weights, {} activations, {} post-processing, {} outputs, {} program)",
+            "{} reserved ({} pixels and labels, {} decoder cache, {} decoders, {} weights, {} activations, {staging}{} post-processing, \
+             {} outputs, {} program)",
             format_bytes(self.reserved),
             format_bytes(self.budget),
             format_bytes(self.decoder_cache),
@@ -239,6 +247,9 @@ pub struct Totals {
     pub network_pixels: u64,
     /// Wall clock of the dataflow.
     pub seconds: f64,
+    /// Seconds from the start of the command until the first tile had its labels, if one got them.
+    #[serde(default)]
+    pub first_labels: Option<f64>,
 }
 
 impl Totals {

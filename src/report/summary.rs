@@ -167,6 +167,9 @@ fn speed(report: &RunReport, detail: Detail, lines: &mut Lines) {
         lines.add(Tone::Plain, "speed", &text);
     }
     if detail == Detail::Verbose {
+        if let Some(seconds) = t.first_labels {
+            lines.add(Tone::Plain, "start-up", &format!("first labels after {}", time(seconds)));
+        }
         lines.text += &stage_table(&report.stages);
     }
     let memory = &report.memory;

@@ -90,6 +90,20 @@ pub enum WeightsError {
         /// That of the content.
         found: String,
     },
+    /// The file is not the one that was planned with.
+    #[error(
+        "`{}` has the SHA-256 {found}, and {expected} is what {}; that is forgotten: run the same command again, which hashes it anew",
+        path.display(),
+        known_by()
+    )]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// The digest that was taken for its own.
+        expected: String,
+        /// That of the content.
+        found: String,
+    },
     /// libtorch refused to copy a tensor.
     #[error("cannot copy the tensor `{name}`: {message}")]
     Copy {
@@ -114,4 +128,12 @@ impl WeightsError {
         let path = path.to_owned();
         move |source| Self::Io { operation, path, source }
     }
+}
+
+/// Where a digest was taken from that was wrong.
+fn known_by() -> String {
+    super::digest::cache().map_or_else(
+        || "it was when the run was planned".to_owned(),
+        |cache| format!("`{}` or the plan has for it", cache.display()),
+    )
 }

@@ -4,7 +4,6 @@
 //! read and checked alone, so that a file that does not fit costs nothing, and a name that stands twice is seen.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +13,7 @@ use serde::de::{MapAccess, Visitor};
 
 use super::WeightsError;
 use super::listing::{Listing, Metadata};
+use super::reader::WeightsReader;
 use super::tensor::FileTensor;
 
 /// Longest header that is read, in bytes: the safetensors crate's own limit.
@@ -27,20 +27,19 @@ const CONVERT: &str = "if it comes from PyTorch, save it again (safetensors.torc
 #[derive(Debug)]
 pub(super) struct SafetensorsFile {
     path: PathBuf,
-    file: File,
+    file: WeightsReader,
     /// First byte and number of bytes of each tensor's values.
     places: Vec<(u64, usize)>,
 }
 
 impl SafetensorsFile {
-    /// Opens `path` and reads its header.
+    /// Reads the header of `file`, which is at `path`.
     ///
     /// # Errors
     /// When the file cannot be read, is of another format, or is shorter or longer than its header says.
-    pub(super) fn open(path: &Path) -> Result<(Listing, Self), WeightsError> {
+    pub(super) fn open(path: &Path, mut file: WeightsReader) -> Result<(Listing, Self), WeightsError> {
         let malformed =
             |reason: String| WeightsError::Malformed { path: path.to_owned(), format: "safetensors", reason };
-        let mut file = File::open(path).map_err(WeightsError::io("open", path))?;
         let file_bytes = file.metadata().map_err(WeightsError::io("read the size of", path))?.len();
         if file_bytes < PREFIX_BYTES {
             return Err(malformed(format!("it has only {file_bytes} bytes")));
@@ -197,7 +196,7 @@ mod tests {
         let text = WeightsFile::open(&path).unwrap_err().to_string();
         assert!(text.contains("model.bin") && text.contains("save_file"), "{text}");
         atomic::write(&path, b"abc").unwrap();
-        assert!(SafetensorsFile::open(&path).unwrap_err().to_string().ends_with("it has only 3 bytes"));
+        assert!(WeightsFile::open(&path).unwrap_err().to_string().ends_with("it has only 3 bytes"));
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod notes;
 mod open;
 mod pickle;
 mod pth;
+mod reader;
 mod selection;
 mod strided;
 pub mod swz;
@@ -34,7 +35,7 @@ mod tensor;
 
 pub use compress::{Amount, Compressed, check_compressible, compress, compressed_files};
 pub use convert::{Difference, Target, ValueDifference, convert, diff, rewrite, write_f32};
-pub use digest::{digest, digest_as};
+pub use digest::{digest, digests};
 pub use error::WeightsError;
 pub use fit::{Mismatch, Unfit, compare, compare_shapes};
 pub use format::Format;

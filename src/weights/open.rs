@@ -6,11 +6,13 @@ use std::io::Read;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use super::digest::{digest, other_than_known};
 use super::file::SafetensorsFile;
 use super::fit::{Mismatch, Unfit};
 use super::huffman::{self, HuffmanDir};
 use super::listing::{Listing, Metadata};
 use super::pth::PthFile;
+use super::reader::{Hashed, WeightsReader};
 use super::selection::Selection;
 use super::swz::SwzFile;
 use super::tensor::{FileTensor, widen};
@@ -26,6 +28,8 @@ pub struct WeightsFile {
     format: Format,
     listing: Listing,
     content: Content,
+    /// The digest that it must have, and what is hashed while it is read; a directory is hashed in the end.
+    expected: Option<(String, Option<Hashed>)>,
 }
 
 /// Where the values come from. A format has one variant here, one arm in each `match` on it, and its magic bytes in [`Format`].
@@ -51,6 +55,28 @@ impl WeightsFile {
     /// # Errors
     /// As [`Self::open`], and when there is no average to be had.
     pub fn open_selected(path: &Path, selection: Selection) -> Result<Self, WeightsError> {
+        Self::open_reader(path, selection, || WeightsReader::open(path))
+    }
+
+    /// As [`Self::open`], of a file whose digest is known to be `digest`: [`Self::verify`] says whether it is.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_as(path: &Path, digest: &str) -> Result<Self, WeightsError> {
+        let mut hashed = None;
+        let file = Self::open_reader(path, Selection::Network, || {
+            let (reader, beginning) = WeightsReader::open_hashed(path)?;
+            hashed = Some(beginning);
+            Ok(reader)
+        })?;
+        Ok(Self { expected: Some((digest.to_owned(), hashed)), ..file })
+    }
+
+    fn open_reader(
+        path: &Path,
+        selection: Selection,
+        reader: impl FnOnce() -> Result<WeightsReader, WeightsError>,
+    ) -> Result<Self, WeightsError> {
         let format = Format::of(path)?;
         let has_average = matches!(format, Format::PthZip | Format::PthLegacy);
         if selection == Selection::Average && !has_average {
@@ -59,11 +85,11 @@ impl WeightsFile {
         }
         let (listing, content) = match format {
             Format::Safetensors => {
-                let (listing, file) = SafetensorsFile::open(path)?;
+                let (listing, file) = SafetensorsFile::open(path, reader()?)?;
                 (listing, Content::Safetensors(file))
             }
             Format::PthZip | Format::PthLegacy => {
-                let (listing, file) = PthFile::open(path, format, selection)?;
+                let (listing, file) = PthFile::open(path, reader()?, format, selection)?;
                 (listing, Content::Pth(file))
             }
             Format::Huffman => {
@@ -71,12 +97,26 @@ impl WeightsFile {
                 (listing, Content::Huffman(directory))
             }
             Format::Swz => {
-                let file = SwzFile::open(path)?;
+                let file = SwzFile::of(path, reader()?)?;
                 let listing = Listing::new(file.tensors().to_vec(), vec![]);
                 (Listing { metadata: file.metadata().clone(), ..listing }, Content::Swz(file))
             }
         };
-        Ok(Self { path: path.to_owned(), format, listing, content })
+        Ok(Self { path: path.to_owned(), format, listing, content, expected: None })
+    }
+
+    /// Compares what was opened under a digest with it, once all that is wanted has been read. What is known of the digests of files is
+    /// forgotten where it is not so.
+    ///
+    /// # Errors
+    /// When it is another file, or cannot be read.
+    pub fn verify(&self) -> Result<(), WeightsError> {
+        let Some((expected, hashed)) = &self.expected else { return Ok(()) };
+        let found = match hashed {
+            Some(hashed) => hashed.digest().map_err(WeightsError::io("read", &self.path))?,
+            None => digest(&self.path)?,
+        };
+        if found == *expected { Ok(()) } else { Err(other_than_known(&self.path, expected, &found)) }
     }
 
     /// The path it was opened at.

@@ -1,10 +1,12 @@
 //! From a spec to a network.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
-use tch::Device;
 use tch::nn::VarStore;
+use tch::{Device, Kind, Tensor};
 
+use crate::geom::Size;
 use crate::weights::layout::{Layout, Plane};
 use crate::zoo::backbone::{self, Extractor};
 use crate::zoo::layers::kernels::{Kernels, Prepared, arranged};
@@ -19,7 +21,7 @@ use crate::zoo::models::refinenet::RefineNet;
 use crate::zoo::models::scse_unet::ScseUnet;
 use crate::zoo::models::unet::{NaicUnet, SmpUnet};
 use crate::zoo::models::unetpp::{NaicUnetPP, SmpUnetPP};
-use crate::zoo::segmenter::{Segmenter, caught};
+use crate::zoo::segmenter::{Segmenter, caught, run};
 use crate::zoo::spec::{Network, NetworkSpec, Variant};
 
 /// Why a spec names no network that can be built.
@@ -51,13 +53,101 @@ impl<N: ?Sized> Built<N> {
     /// # Errors
     /// What libtorch says when it refuses, for want of memory for instance.
     pub fn prepare(&self, kernels: Kernels) -> Result<(), String> {
-        let kernels = self.prepared.get_or_init(|| kernels);
+        let kernels = self.prepared.kernels.get_or_init(|| kernels);
         let _no_grad = tch::no_grad_guard();
         caught(|| {
             for mut weight in self.store.variables().into_values().filter(|v| v.dim() == 4) {
                 weight.set_data(&arranged(&weight, kernels.format));
             }
         })
+    }
+}
+
+/// The variables of a network for inference, with their values, and what its layers make of them: for any number of networks, each in a
+/// thread of its own.
+#[derive(Debug, Default)]
+pub struct Variables {
+    tensors: BTreeMap<String, Tensor>,
+    prepared: Prepared,
+}
+
+impl Variables {
+    /// These values on a device, in this type, for networks that run with `kernels`. Where a kernel has an order of its own for weights
+    /// they are in it.
+    ///
+    /// # Errors
+    /// What libtorch says when it refuses, for want of memory for instance.
+    pub fn new(
+        spec: &NetworkSpec,
+        tensors: &BTreeMap<String, Tensor>,
+        (device, kind): (Device, Kind),
+        kernels: Kernels,
+    ) -> Result<Self, String> {
+        let _no_grad = tch::no_grad_guard();
+        let has_own_order = kernels.fused && device == Device::Cpu && kind == Kind::Float;
+        let place = |tensor: &Tensor| {
+            let tensor = tensor.f_to_device(device)?.f_to_kind(kind)?;
+            Ok::<_, tch::TchError>(if tensor.dim() == 4 && !has_own_order {
+                arranged(&tensor, kernels.format)
+            } else {
+                tensor
+            })
+        };
+        let place_all = || tensors.iter().map(|(name, tensor)| Ok((name.clone(), place(tensor)?)));
+        let placed = caught(|| place_all().collect::<Result<BTreeMap<_, _>, tch::TchError>>());
+        let tensors = placed?.map_err(|e| e.to_string())?;
+        let variables = Self { tensors, prepared: Prepared::default() };
+        variables.prepared.kernels.get_or_init(|| kernels);
+        if has_own_order {
+            // Layers bring their weights into order when they run first, on whatever: here and not in front of a scene.
+            let network = variables.network(spec).map_err(|e| e.to_string())?;
+            let size = spec.size_rule().padded(Size::new(1, 1));
+            let shape = [1, i64::from(spec.bands), i64::from(size.height), i64::from(size.width)];
+            let zeros = Tensor::f_zeros(shape, (kind, device)).map_err(|e| e.to_string())?;
+            run(network.as_ref(), &zeros).map_err(|e| e.message)?;
+        }
+        Ok(variables)
+    }
+
+    /// The same variables once more: nothing is copied.
+    pub fn shared(&self) -> Self {
+        let tensors = self.tensors.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect();
+        Self { tensors, prepared: Prepared::clone(&self.prepared) }
+    }
+
+    /// Their values in f32, for networks that run with the same kernels.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn widened(&self, spec: &NetworkSpec) -> Result<Self, String> {
+        let device = self.tensors.values().next().map_or(Device::Cpu, Tensor::device);
+        let kernels = self.prepared.get().copied().unwrap_or(Kernels::PLAIN);
+        Self::new(spec, &self.tensors, (device, Kind::Float), kernels)
+    }
+
+    /// The network that `spec` describes, around them.
+    ///
+    /// # Errors
+    /// As [`build`].
+    pub fn network(&self, spec: &NetworkSpec) -> Result<Box<dyn Segmenter>, UnknownNetwork> {
+        let store = VarStore::new(Device::Cpu);
+        let layout = RefCell::default();
+        let root =
+            Scope::root(&store, &layout, Purpose::Inference).around(&self.tensors, Prepared::clone(&self.prepared));
+        segmenter(&root, spec).map_err(|reason| UnknownNetwork { network: spec.to_string(), reason })
+    }
+
+    /// What a network for inference needs of a weights file, and which variables come of it.
+    ///
+    /// # Errors
+    /// As [`build`].
+    pub fn layout(spec: &NetworkSpec) -> Result<Layout, UnknownNetwork> {
+        let (store, layout, none) = (VarStore::new(Device::Cpu), RefCell::default(), BTreeMap::new());
+        let root = Scope::root(&store, &layout, Purpose::Inference).around(&none, Prepared::default());
+        let built = segmenter(&root, spec).map(drop);
+        drop(root);
+        built.map_err(|reason| UnknownNetwork { network: spec.to_string(), reason })?;
+        Ok(layout.into_inner())
     }
 }
 
@@ -156,7 +246,60 @@ fn construct<N: ?Sized>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::zoo::spec::SpecTable;
+    use crate::zoo::spec::{Backbone, KernelSet, SpecTable};
+    use crate::zoo::{seed, store};
+
+    /// Variables by the rule for seeds.
+    fn seeded(spec: &NetworkSpec) -> BTreeMap<String, Tensor> {
+        let layout = Variables::layout(spec).unwrap();
+        store::variables(&layout, |name, shape| seed::fill(5, name, shape, 0)).unwrap()
+    }
+
+    #[test]
+    fn networks_around_the_same_variables_give_the_same_side_by_side() {
+        let table = SpecTable { backbone: Some(Backbone::ResNet18), ..SpecTable::new(Network::DeepLabV3Plus) };
+        let spec = table.resolve(3, Some(5)).unwrap();
+        tch::set_num_threads(1);
+        let input = Tensor::randn([1, 3, 96, 64], (Kind::Float, Device::Cpu));
+        let built = build(&spec, Purpose::Inference, Device::Cpu).unwrap();
+        store::seeded(&built.store, &built.layout, 5).unwrap();
+        for set in [KernelSet::Plain, KernelSet::ChannelsLast, KernelSet::Fused] {
+            let kernels = Kernels::named(set, Device::Cpu);
+            let variables = Variables::new(&spec, &seeded(&spec), (Device::Cpu, Kind::Float), kernels).unwrap();
+            let shared: Vec<Variables> = (0..3).map(|_| variables.shared()).collect();
+            let answers = std::thread::scope(|scope| {
+                let network = |variables: Variables| {
+                    let (spec, input) = (&spec, input.shallow_clone());
+                    scope.spawn(move || {
+                        let network = variables.network(spec).unwrap();
+                        let passes = [(); 3].map(|()| run(network.as_ref(), &input).unwrap().values);
+                        assert!(passes.iter().all(|values| values.equal(&passes[0])));
+                        let [values, ..] = passes;
+                        values
+                    })
+                };
+                let threads: Vec<_> = shared.into_iter().map(network).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+            });
+            assert!(answers.iter().all(|values| values.equal(&answers[0])), "{set:?}");
+            let alone = run(built.network.as_ref(), &input).unwrap().values;
+            assert!(answers[0].allclose(&alone, 1e-3, 1e-4, false), "{set:?}");
+            assert!(set != KernelSet::Plain || answers[0].equal(&alone));
+        }
+    }
+
+    #[test]
+    fn widened_variables_leave_the_others_as_they_are() {
+        let table = SpecTable { backbone: Some(Backbone::ResNet18), ..SpecTable::new(Network::DeepLabV3Plus) };
+        let spec = table.resolve(3, Some(5)).unwrap();
+        let half = Variables::new(&spec, &seeded(&spec), (Device::Cpu, Kind::BFloat16), Kernels::PLAIN).unwrap();
+        let wide = half.widened(&spec).unwrap();
+        assert!(half.tensors.values().all(|tensor| tensor.kind() == Kind::BFloat16));
+        assert!(wide.tensors.iter().all(|(name, tensor)| tensor.equal(&half.tensors[name].to_kind(Kind::Float))));
+        let input = Tensor::randn([1, 3, 32, 32], (Kind::Float, Device::Cpu));
+        let values = run(wide.network(&spec).unwrap().as_ref(), &input).unwrap().values;
+        assert_eq!((values.kind(), values.isfinite().all().int64_value(&[])), (Kind::Float, 1));
+    }
 
     #[test]
     fn what_cannot_be_built_is_refused_with_the_reason() {

@@ -80,7 +80,7 @@ pub fn run(net: &dyn Segmenter, input: &Tensor) -> Result<Segmented, ForwardErro
 }
 
 /// What `work` returns, or the first line of what libtorch said when it refused.
-pub(super) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| torch_message(&*panic))
 }
 

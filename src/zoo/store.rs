@@ -26,14 +26,48 @@ pub fn load(store: &VarStore, layout: &Layout, path: &Path) -> Result<(), Weight
 /// # Errors
 /// When the file cannot be read, or does not fit exactly: then all mismatches are in one [`Unfit`].
 pub fn values(layout: &Layout, path: &Path) -> Result<BTreeMap<String, Vec<f32>>, WeightsError> {
-    let mut file = WeightsFile::open(path)?;
-    let expected = layout.shapes();
-    file.adopt_shapes(&expected)?;
-    let mut mismatches = compare(&expected, file.tensors());
-    mismatches.extend_from_slice(file.duplicates());
-    let values =
-        if file.duplicates().is_empty() { read_fitting(&mut file, layout, &mut mismatches)? } else { BTreeMap::new() };
-    if mismatches.is_empty() { Ok(values) } else { Err(Unfit::of(layout, path, mismatches).into()) }
+    Candidate::open(layout, WeightsFile::open(path)?)?.values(layout)
+}
+
+/// A weights file whose table of contents has been compared with a network.
+#[derive(Debug)]
+pub struct Candidate {
+    file: WeightsFile,
+    mismatches: Vec<Mismatch>,
+}
+
+impl Candidate {
+    /// Compares.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn open(layout: &Layout, mut file: WeightsFile) -> Result<Self, WeightsError> {
+        let expected = layout.shapes();
+        file.adopt_shapes(&expected)?;
+        let mut mismatches = compare(&expected, file.tensors());
+        mismatches.extend_from_slice(file.duplicates());
+        Ok(Self { file, mismatches })
+    }
+
+    /// Whether nothing but the values can be wrong with it.
+    pub fn fits(&self) -> bool {
+        self.mismatches.is_empty()
+    }
+
+    /// The values that the network needs, by name. Where the file was opened under a digest, it has it.
+    ///
+    /// # Errors
+    /// As [`values`], and when it is another file.
+    pub fn values(self, layout: &Layout) -> Result<BTreeMap<String, Vec<f32>>, WeightsError> {
+        let Self { mut file, mut mismatches } = self;
+        let values = match file.duplicates().is_empty() {
+            true => read_fitting(&mut file, layout, &mut mismatches),
+            false => Ok(BTreeMap::new()),
+        };
+        // Whatever is wrong with another file is no wonder.
+        file.verify()?;
+        if mismatches.is_empty() { values } else { values.and(Err(Unfit::of(layout, file.path(), mismatches).into())) }
+    }
 }
 
 /// Sets every variable by the seeded rule ([`seed::fill`]), so that the network depends on `seed` alone.
@@ -52,13 +86,44 @@ pub fn seeded(store: &VarStore, layout: &Layout, seed: u64) -> Result<(), Weight
 pub fn assign(
     store: &VarStore,
     layout: &Layout,
-    mut values: impl FnMut(&str, &[usize]) -> Vec<f32>,
+    values: impl FnMut(&str, &[usize]) -> Vec<f32>,
 ) -> Result<(), WeightsError> {
     let variables = store.variables();
-    let set = |name: &str, values: &[f32]| match variables.get(name) {
+    each_variable(layout, values, |name, values| match variables.get(name) {
         Some(variable) => copy(name, variable, values),
         None => Ok(()),
-    };
+    })
+}
+
+/// The variables of a network for inference, from what `values` returns for the reference's tensors, as for [`assign`]. They are in the
+/// machine's own memory.
+///
+/// # Errors
+/// As [`assign`].
+pub fn variables(
+    layout: &Layout,
+    values: impl FnMut(&str, &[usize]) -> Vec<f32>,
+) -> Result<BTreeMap<String, Tensor>, WeightsError> {
+    let mut variables = BTreeMap::new();
+    each_variable(layout, values, |name, values| {
+        let shape: Vec<i64> = match layout.tensors.get(name) {
+            Some(declared) => declared.shape.iter().map(|n| *n as i64).collect(),
+            // A bias that came with batch normalisation.
+            None => vec![values.len() as i64],
+        };
+        let variable = Tensor::f_from_slice(values).and_then(|flat| flat.f_view(&shape[..]));
+        variables.insert(name.to_owned(), variable.map_err(|e| copy_error(name, &e))?);
+        Ok(())
+    })?;
+    Ok(variables)
+}
+
+/// Gives `set` the values of each variable by name, made of those of the reference's tensors.
+fn each_variable(
+    layout: &Layout,
+    mut values: impl FnMut(&str, &[usize]) -> Vec<f32>,
+    mut set: impl FnMut(&str, &[f32]) -> Result<(), WeightsError>,
+) -> Result<(), WeightsError> {
     for (name, declared) in &layout.tensors {
         if matches!(declared.role, Role::Parameter | Role::Statistic) {
             set(name, &values(name, &declared.shape))?;

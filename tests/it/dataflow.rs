@@ -159,6 +159,54 @@ fn the_promise_covers_open_scenes_when_holes_are_filled() {
     assert_eq!(post(9, 9), post(20, 20), "there are only nine scenes");
 }
 
+#[test]
+fn the_promise_counts_weights_once_and_what_devices_need_each() {
+    let (mut planned, _) = Flow::new(&pipeline(FIXED, TWO, 7, None), mixed()).plan().unwrap();
+    planned.plan.backend = swath::plan::BackendKind::Torch;
+    let promise = |planned: &swath::plan::Planned, devices: &[DeviceId]| {
+        let schedule = swath::plan::Schedule {
+            decode: swath::plan::Decode::InProcess,
+            devices: devices.to_vec(),
+            assignment: Assignment::replicate(devices.len(), 2),
+            readers: 1,
+            encoders: 1,
+            memory: 64 << 20,
+        };
+        Promise::new(&planned.plan, &schedule)
+    };
+    let plan = planned.plan.clone();
+    let batch = plan.batch(plan.scenes[0].grid.crop());
+    let (one, four) = (promise(&planned, &[DeviceId::Cpu]), promise(&planned, &[DeviceId::Cpu; 4]));
+    assert_eq!(one.weights, plan.members.iter().map(|m| m.weights_bytes(false)).sum::<u64>());
+    assert_eq!((four.weights, four.activations, four.staging), (one.weights, 4 * one.activations, 0));
+
+    // Three f32 maps of all classes, of the largest crop as the networks see it.
+    let crops =
+        plan.scenes.iter().map(|scene| plan.members[0].member.spec.size_rule().padded(scene.grid.crop()).area());
+    let maps = 3 * 4 * 7 * crops.max().unwrap();
+    let tensors = promise(&planned, &[DeviceId::CpuTensors; 2]);
+    assert_eq!(tensors.activations, 2 * (one.activations + maps));
+    let labels = plan.scenes.iter().map(|scene| scene.grid.crop().area()).max().unwrap() * u64::from(batch);
+    let on_the_way = plan.maxima.batch.next_power_of_two() + labels.next_power_of_two();
+    assert_eq!((tensors.staging, tensors.gpu), (2 * 2 * on_the_way, None));
+
+    // Two workers on the first GPU, which is the one that needs most.
+    let gpus = [DeviceId::Cuda(0), DeviceId::Cuda(1), DeviceId::Cuda(0)];
+    let parameters: Vec<u64> = plan.members.iter().map(|m| m.member.spec.parameters()).collect();
+    let in_flight = 2 * (plan.maxima.batch + labels);
+    let on_gpus = promise(&planned, &gpus);
+    let context = 512 << 20;
+    let f32_bytes = context + 4 * parameters.iter().sum::<u64>() + 2 * (one.activations + maps + in_flight);
+    assert_eq!((on_gpus.gpu, on_gpus.activations), (Some(f32_bytes), 0));
+    assert_eq!(on_gpus.staging, 3 * 2 * on_the_way);
+    // In f16 with room for one member in f32, on one tile.
+    planned.plan.members.iter_mut().for_each(|m| m.resolved_precision = swath::config::Precision::F16);
+    let widened = 4 * parameters.iter().max().unwrap();
+    let activations = (one.activations / 2).max(one.activations / u64::from(batch));
+    let half_bytes = context + 2 * parameters.iter().sum::<u64>() + 2 * (widened + activations + maps + in_flight);
+    assert_eq!(promise(&planned, &gpus).gpu, Some(half_bytes));
+}
+
 /// One scene so wide that its rows of tiles are cut into several units, as a tiled file.
 fn wide() -> (String, MemoryRaster) {
     let size = Size::new(4096, 64);

@@ -77,6 +77,26 @@ fn without_libtorch_the_version_is_told_and_where_it_was_sought() {
 }
 
 #[test]
+fn glibc_is_told_of_huge_pages_unless_somebody_has_told_it() {
+    let work = Workdir::new();
+    moved(&work);
+    install(&work.path("app/lib"));
+    // In the program's place, one that tells what it is told.
+    std::fs::remove_file(work.path("app/swath-torch")).unwrap();
+    let told = work.write("app/swath-torch", "#!/bin/sh\necho \"$GLIBC_TUNABLES\"\n");
+    std::fs::set_permissions(told, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let with = |tunables: Option<&str>| {
+        let mut command = Command::new(work.path("app/swath"));
+        command.env_remove("LIBTORCH").env_remove("GLIBC_TUNABLES");
+        let output = command.envs(tunables.map(|told| ("GLIBC_TUNABLES", told))).output().unwrap();
+        text(&output.stdout).trim().to_owned()
+    };
+    assert_eq!(with(None), "glibc.malloc.hugetlb=1");
+    assert_eq!(with(Some("glibc.malloc.arena_max=2")), "glibc.malloc.arena_max=2:glibc.malloc.hugetlb=1");
+    assert_eq!(with(Some("glibc.malloc.hugetlb=0")), "glibc.malloc.hugetlb=0");
+}
+
+#[test]
 fn libtorch_is_found_near_the_program_or_where_it_is_said_to_be() {
     let work = with_scenes(&[(70, 50)]);
     moved(&work);

@@ -29,6 +29,7 @@ mod kill;
 mod kinds;
 mod launcher;
 mod layouts;
+mod loading;
 mod member;
 mod named;
 mod outputs;

@@ -62,6 +62,9 @@ pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
     let mut run = Run::begin(job, options, outputs, state).map_err(explain)?;
     let done = run.carry_out();
     run.note_late();
+    let first_tiles = run.board.progress.read().first_tiles;
+    let since_begun = |at: Instant| at.saturating_duration_since(options.limits.begun).as_secs_f64();
+    run.record.report.totals.first_labels = first_tiles.map(since_begun);
     run.record.close(run.board.plan(), &run.board.terms.concessions());
     let decoders = run.source.helpers_peak();
     run.record.report.memory.peak_decoders = decoders;
@@ -77,7 +80,6 @@ pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
     recorded.and(written.map_err(Error::from)).map_err(explain)?;
     let (passes, devices) =
         (run.board.plan().kept_first().zip(run.board.pace.read()).collect(), run.board.pace.devices());
-    let first_tiles = run.board.progress.read().first_tiles;
     let (devices_open, out) = (run.devices_open, options.out.clone());
     Ok(Ended { report: run.record.report, out, devices_open, first_tiles, passes, devices })
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Assign;
 use crate::app::{Error, profiles};
-use crate::config::{Band, ByteSize, Pipeline, Precision, Weights};
+use crate::config::{Band, ByteSize, Member, Pipeline, Precision, Weights};
 use crate::infer::{self, DeviceError};
 use crate::lifecycle::machine;
 use crate::plan::{
@@ -306,12 +306,7 @@ pub(in crate::app) fn members(
     device_class: &str,
     profile: Option<&Profile>,
 ) -> Result<Vec<MemberPlan>, Error> {
-    let plan = |member: &crate::config::Member| {
-        let failed = |source| Error::Weights { member: member.name.clone(), source };
-        let digest = match &member.weights {
-            Weights::File(path) => weights::digest_as(path, member.sha256.as_deref()).map_err(failed)?,
-            Weights::Seed(seed) => format!("seed {seed}"),
-        };
+    let plan = |(member, digest): (&Member, String)| {
         let resolved_precision = match member.precision {
             _ if backend != BackendKind::Torch => Precision::F32,
             // Half precision would convert a program's integers as well.
@@ -324,6 +319,14 @@ pub(in crate::app) fn members(
             let text = format!("member `{}`: precision = \"tf32\" is for GPUs; a CPU has f32", member.name);
             return Err(Error::Usage(text));
         }
+        if !on_gpu && let Some(lacks) = lacks_half(resolved_precision) {
+            return Err(Error::Usage(format!(
+                "member `{}`: precision = \"{}\" is for CPUs with {lacks}, and this one has neither: a pass would take 100 times as long as \
+                 in f32; use precision = \"auto\" (for a trial of what is no matter of time, {SLOW_HALF}=1 lets it run)",
+                member.name,
+                resolved_precision.name()
+            )));
+        }
         let program_bytes = match &member.weights {
             Weights::File(path) if member.spec.script.is_some() => std::fs::metadata(path).map_or(0, |m| m.len()),
             Weights::File(_) | Weights::Seed(_) => 0,
@@ -333,13 +336,49 @@ pub(in crate::app) fn members(
             MemberPlan { member: member.clone(), digest, resolved_precision, resolved_kernels, program_bytes };
         Ok(planned.in_precision(resolved_precision, on_gpu).with(profile))
     };
-    let planned: Vec<MemberPlan> = pipeline.members.iter().map(plan).collect::<Result<_, Error>>()?;
+    let planned: Vec<MemberPlan> =
+        pipeline.members.iter().zip(digests(pipeline)?).map(plan).collect::<Result<_, Error>>()?;
     let has = |precision| planned.iter().any(|m| m.resolved_precision == precision);
     if has(Precision::F32) && has(Precision::Tf32) {
         let text = "some members have precision = \"f32\" and some \"tf32\": libtorch has one switch for all; name one of them";
         return Err(Error::Usage(text.into()));
     }
     Ok(planned)
+}
+
+/// Lets half precision run on a CPU that is not made for it.
+const SLOW_HALF: &str = "SWATH_SLOW_HALF";
+
+/// The instructions that this machine's CPU would need for passes of this precision, where it has none of them.
+fn lacks_half(precision: Precision) -> Option<String> {
+    let needed = match precision {
+        Precision::F16 => ["avx512_fp16", "amx_fp16"],
+        Precision::BF16 => ["avx512_bf16", "amx_bf16"],
+        Precision::Auto | Precision::F32 | Precision::Tf32 => return None,
+    };
+    let has = machine::processor_flags();
+    let lacks = !needed.iter().any(|flag| has.iter().any(|has| has == flag));
+    (lacks && std::env::var_os(SLOW_HALF).is_none()).then(|| needed.join(" or "))
+}
+
+/// What the weights of each member are known by.
+fn digests(pipeline: &Pipeline) -> Result<Vec<String>, Error> {
+    let file = |member: &Member| match &member.weights {
+        Weights::File(path) => Some((path.clone(), member.sha256.clone())),
+        Weights::Seed(_) => None,
+    };
+    let files: Vec<(PathBuf, Option<String>)> = pipeline.members.iter().filter_map(file).collect();
+    let files: Vec<(&Path, Option<&str>)> =
+        files.iter().map(|(path, sha256)| (path.as_path(), sha256.as_deref())).collect();
+    let mut of_files = weights::digests(&files).into_iter();
+    let digest = |member: &Member| match &member.weights {
+        Weights::File(path) => {
+            let found = of_files.next().unwrap_or_else(|| weights::digest(path));
+            found.map_err(|source| Error::Weights { member: member.name.clone(), source })
+        }
+        Weights::Seed(seed) => Ok(format!("seed {seed}")),
+    };
+    pipeline.members.iter().map(digest).collect()
 }
 
 /// Versions of what can change a byte.
@@ -361,15 +400,6 @@ fn fit_workers(schedule: &mut Schedule, planned: &Planned, assign: &Assign) -> R
 
 fn warnings(planned: &Planned) -> Vec<String> {
     let mut warnings = Vec::new();
-    let slow = |m: &&MemberPlan| {
-        !is_gpu(&planned.plan.device_class) && matches!(m.resolved_precision, Precision::F16 | Precision::BF16)
-    };
-    for member in planned.plan.members.iter().filter(slow) {
-        let name = &member.member.name;
-        warnings.push(format!(
-            "member `{name}` runs in half precision on a CPU, often 100 times slower than f32; use precision = \"auto\""
-        ));
-    }
     for member in planned.plan.members.iter().filter(|m| matches!(m.member.weights, Weights::Seed(_))) {
         if planned.plan.backend == BackendKind::Torch {
             warnings.push(format!("member `{}` has random weights (seed): its masks mean nothing", member.member.name));

@@ -442,6 +442,7 @@ pub(in crate::app) fn memory(promise: &Promise) -> BudgetReport {
         decoders: promise.decoders,
         weights: promise.weights,
         activations: promise.activations,
+        staging: promise.staging,
         post: promise.post,
         outputs: promise.outputs,
         base: promise.base,

@@ -12,6 +12,7 @@ use std::time::Instant;
 use tch::{Device as TchDevice, Kind, TchError, Tensor};
 
 use super::engine::Members;
+use super::loading::Loading;
 use super::member::host_logits;
 use super::sum::{DeviceLogits, Sum};
 use super::{precision_of, target};
@@ -87,8 +88,9 @@ pub(in crate::infer) fn open(
     id: DeviceId,
     held: &[usize],
     strikes: Option<Strikes>,
+    loading: &Arc<Loading>,
 ) -> Result<Box<dyn Device>, DeviceError> {
-    let (networks, target) = (Members::open(plan, id, held)?, target(id));
+    let (networks, target) = (Members::open(plan, id, held, loading)?, target(id));
     let mut rules = Vec::new();
     let member = |m: &MemberPlan| {
         let spec = m.member.spec.clone();
@@ -191,6 +193,8 @@ impl TensorDevice {
         flying: &mut Flying,
         inputs: &mut Inputs,
     ) -> Result<(DeviceLogits, Ran), DeviceError> {
+        // A member that is still on its way: to wait for it is none of the pass's time.
+        self.networks.get(self.passes[pass].member)?;
         let from = self.mark()?;
         if flying.raw.is_none() {
             let raw =
@@ -240,7 +244,7 @@ impl TensorDevice {
             Some(Strike::Error(error)) => return Err(error),
         };
         let input = turn(pass.view, input).map_err(|e| self.failed(&e))?;
-        let out = self.networks.get(pass.member)?.with_precision(precision, |member| member.run(&input))?;
+        let out = self.networks.get(pass.member)?.in_precision(precision)?.run(&input)?;
         let n_tiles = out.values.size().first().map_or(0, |n| usize::try_from(*n).unwrap_or_default());
         let given = precision_of(out.values.kind());
         let values = out.values.f_to_kind(Kind::Float).and_then(|values| turn(pass.view.inverse(), &values));
@@ -390,6 +394,8 @@ impl TensorDevice {
                 flying.faults[*tile].get_or_insert(TileFault::NonFinite { member });
             }
         }
+        // The second copy of its weights, where there is one, goes.
+        self.networks.get(member)?.in_precision(precision)?;
         Ok(if again { broken.len() as u64 } else { 0 })
     }
 

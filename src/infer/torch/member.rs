@@ -1,23 +1,18 @@
 //! One member: its network with its weights, on one device.
 
-use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
-use super::{explain, kind, precision_of, refused, target};
+use super::{explain, kind, precision_of, target};
 use crate::config::{Precision, Weights};
 use crate::geom::Size;
 use crate::infer::DeviceError;
 use crate::infer::failure::{failure, names_device};
 use crate::infer::logits::Logits;
 use crate::plan::{DeviceId, MemberPlan, Plan};
-use crate::tensor::convert;
-use crate::zoo::layers::kernels::Kernels;
-use crate::zoo::layers::scope::Purpose;
-use crate::zoo::registry;
+use crate::zoo::registry::Variables;
 use crate::zoo::script::Program;
 use crate::zoo::segmenter::{Segmented, Segmenter, run};
 use crate::zoo::spec::{NetworkSpec, Upsample};
-use crate::zoo::store;
 
 /// A member on a device.
 pub(super) struct TorchMember {
@@ -25,73 +20,52 @@ pub(super) struct TorchMember {
     precision: Precision,
     body: Body,
     device: DeviceId,
+    /// The same in f32, where a pass asked for it and none has run since that did not.
+    wide: Option<Box<dyn Segmenter>>,
 }
 
 /// Where a member's layers come from.
 enum Body {
-    Known { store: VarStore, network: Box<dyn Segmenter> },
+    Known { variables: Variables, network: Box<dyn Segmenter> },
     Program(Program),
 }
 
-impl Body {
-    fn open(planned: &MemberPlan, device: Device) -> Result<Self, String> {
-        let member = &planned.member;
-        if let (Some(_), Weights::File(path)) = (member.spec.script, &member.weights) {
-            let kind = kind(planned.resolved_precision);
-            let program = Program::load(path, &planned.digest, &member.spec, device, kind);
-            return program.map(Self::Program).map_err(|e| explain(&e));
-        }
-        let mut built = registry::build(&member.spec, Purpose::Inference, device).map_err(|e| e.to_string())?;
-        match &member.weights {
-            Weights::File(path) => {
-                store::load(&built.store, &built.layout, path).map_err(|e| refused(e, &member.spec))?;
-            }
-            Weights::Seed(seed) => store::seeded(&built.store, &built.layout, *seed).map_err(|e| explain(&e))?,
-        }
-        built.store.freeze();
-        convert(&built.store, kind(planned.resolved_precision)).map_err(|e| e.to_string())?;
-        built.prepare(Kernels::named(planned.resolved_kernels, device))?;
-        Ok(Self::Known { store: built.store, network: built.network })
-    }
-
-    fn network(&self) -> &dyn Segmenter {
-        match self {
-            Self::Known { network, .. } => network.as_ref(),
-            Self::Program(program) => program,
-        }
-    }
-}
-
 impl TorchMember {
-    /// Builds a member and loads its weights.
-    pub(super) fn open(planned: &MemberPlan, plan: &Plan, device: DeviceId) -> Result<Self, DeviceError> {
-        let member = &planned.member;
+    /// The network around variables that are there.
+    pub(super) fn around(planned: &MemberPlan, variables: Variables, device: DeviceId) -> Result<Self, DeviceError> {
+        let MemberPlan { member, resolved_precision, .. } = planned;
+        let network = variables.network(&member.spec);
+        let network =
+            network.map_err(|e| DeviceError::Weights { member: member.name.clone(), detail: e.to_string() })?;
+        let body = Body::Known { variables, network };
+        Ok(Self { spec: member.spec.clone(), precision: *resolved_precision, body, device, wide: None })
+    }
+
+    /// One that comes as a program.
+    pub(super) fn program(planned: &MemberPlan, plan: &Plan, device: DeviceId) -> Result<Self, DeviceError> {
+        let (member, precision) = (&planned.member, planned.resolved_precision);
         // Weights that a device cannot take are not to blame.
         let failed = |detail: String| match names_device(&detail) {
             true => DeviceError::Missing { device, detail },
             false => DeviceError::Weights { member: member.name.clone(), detail },
         };
-        let body = Body::open(planned, target(device)).map_err(failed)?;
-        let member = Self { spec: member.spec.clone(), precision: planned.resolved_precision, body, device };
-        if let (Body::Program(_), Some(scene)) = (&member.body, plan.scenes.first()) {
+        let Weights::File(path) = &member.weights else {
+            return Err(failed("it has a seed, no file".to_owned()));
+        };
+        let program = Program::load(path, &planned.digest, &member.spec, target(device), kind(precision));
+        let body = Body::Program(program.map_err(|e| failed(explain(&e)))?);
+        let program = Self { spec: member.spec.clone(), precision, body, device, wide: None };
+        if let Some(scene) = plan.scenes.first() {
             // What a program returns is only known when it runs: once, before work starts.
-            member.try_out(scene.grid.crop()).map_err(failed)?;
+            program.try_out(scene.grid.crop()).map_err(failed)?;
         }
-        Ok(member)
+        Ok(program)
     }
 
-    /// One whose weights somebody else has set and will set again.
-    pub(super) fn of(spec: &NetworkSpec, device: DeviceId, store: VarStore, network: Box<dyn Segmenter>) -> Self {
-        let body = Body::Known { store, network };
-        Self { spec: spec.clone(), precision: Precision::F32, body, device }
-    }
-
-    /// The variables, where they are known.
-    pub(super) fn store(&self) -> Option<&VarStore> {
-        match &self.body {
-            Body::Known { store, .. } => Some(store),
-            Body::Program(_) => None,
-        }
+    /// One whose weights somebody else has set, in this precision, and will set again.
+    pub(super) fn of(spec: &NetworkSpec, device: DeviceId, precision: Precision, network: Box<dyn Segmenter>) -> Self {
+        let body = Body::Known { variables: Variables::default(), network };
+        Self { spec: spec.clone(), precision, body, device, wide: None }
     }
 
     /// Runs it on zeros of the size that a crop is padded to.
@@ -113,8 +87,13 @@ impl TorchMember {
 
     /// Runs it on `[tiles, bands, rows, columns]`, f32, on its device.
     pub(super) fn run(&self, input: &Tensor) -> Result<Segmented, DeviceError> {
-        let input = input.f_to_kind(kind(self.precision)).map_err(|e| self.failed(e.to_string()))?;
-        run(self.body.network(), &input).map_err(|e| self.failed(e.to_string()))
+        let (network, kind) = match (&self.wide, &self.body) {
+            (Some(wide), _) => (wide.as_ref(), Kind::Float),
+            (None, Body::Known { network, .. }) => (network.as_ref(), kind(self.precision)),
+            (None, Body::Program(program)) => (program as &dyn Segmenter, kind(self.precision)),
+        };
+        let input = input.f_to_kind(kind).map_err(|e| self.failed(e.to_string()))?;
+        run(network, &input).map_err(|e| self.failed(e.to_string()))
     }
 
     /// The same from and to the machine's own memory.
@@ -127,36 +106,23 @@ impl TorchMember {
         host_logits(&out.values, precision, full, out.upsample).map_err(failed)
     }
 
-    /// Runs `work` with its weights in this precision.
-    pub(super) fn with_precision<T>(
-        &mut self,
-        precision: Precision,
-        work: impl FnOnce(&Self) -> Result<T, DeviceError>,
-    ) -> Result<T, DeviceError> {
-        let planned = self.precision;
-        if kind(planned) == kind(precision) {
-            return work(self);
+    /// From here on it runs in this precision: its own, or f32 with its stored weights widened, for what overflowed was an activation.
+    /// Devices that share the weights do not notice.
+    pub(super) fn in_precision(&mut self, precision: Precision) -> Result<&Self, DeviceError> {
+        if kind(self.precision) == kind(precision) {
+            self.wide = None;
+        } else if let (None, Body::Known { variables, .. }) = (&self.wide, &self.body) {
+            let failed = |detail: String| failure(self.device, &detail);
+            let wide = variables.widened(&self.spec).map_err(failed)?;
+            self.wide = Some(wide.network(&self.spec).map_err(|e| failed(e.to_string()))?);
         }
-        // The stored weights widened: what overflowed was an activation. Kernels that keep weights of their own have f32 only.
-        self.convert(precision)?;
-        let outcome = work(self);
-        self.convert(planned)?;
-        outcome
-    }
-
-    /// Converts its variables; from here on it runs in that precision.
-    pub(super) fn convert(&mut self, precision: Precision) -> Result<(), DeviceError> {
-        if let Some(store) = self.store() {
-            convert(store, kind(precision)).map_err(|e| failure(self.device, &e.to_string()))?;
-        }
-        self.precision = precision;
-        Ok(())
+        Ok(self)
     }
 
     /// Whether a pass that returned what is no number may do better in f32.
     pub(super) fn can_widen(&self, precision: Precision) -> bool {
         // A program's weights are not within reach.
-        self.store().is_some() && kind(precision) != Kind::Float
+        matches!(self.body, Body::Known { .. }) && kind(precision) != Kind::Float
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod device;
 mod engine;
+mod loading;
 mod member;
 mod probe;
 mod rates;
@@ -14,6 +15,7 @@ pub use rates::{device_memory, matmul_rate};
 
 pub(super) use device::open as open_device;
 pub(super) use engine::open;
+pub(super) use loading::Loading;
 
 use super::DeviceError;
 use crate::config::{Precision, Weights};

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tch::nn::VarStore;
+
 use super::member::TorchMember;
-use super::{explain, refused, target};
+use super::{explain, kind, refused, target};
 use crate::config::classes::ClassId;
 use crate::config::{Combine, Weights};
 use crate::infer::DeviceError;
@@ -14,6 +16,7 @@ use crate::infer::failure::failure;
 use crate::infer::input::InputPlan;
 use crate::infer::logits::Logits;
 use crate::plan::{DeviceId, Plan, Plane, Shares};
+use crate::tensor::convert;
 use crate::weights::layout::Layout;
 use crate::zoo::layers::scope::Purpose;
 use crate::zoo::registry::{self, Built};
@@ -33,6 +36,7 @@ pub struct OutputDrift {
 pub struct Probe {
     device: DeviceId,
     member: TorchMember,
+    store: VarStore,
     layout: Layout,
     weights: BTreeMap<String, Vec<f32>>,
     tiles: Arc<[RawBatch]>,
@@ -64,10 +68,10 @@ impl Probe {
         store.freeze();
         let inputs = InputPlan::new(&planned.member.input, &plan.bands, spec.size_rule(), plan.pipeline.tiling.border);
         let precision = planned.resolved_precision;
-        let mut member = TorchMember::of(spec, device, store, network);
-        member.convert(precision)?;
+        convert(&store, kind(precision)).map_err(|e| failure(device, &e.to_string()))?;
+        let member = TorchMember::of(spec, device, precision, network);
         let (answers, input) = (Vec::new(), Vec::new());
-        let mut probe = Self { device, member, layout, weights: values, tiles, answers, inputs, input };
+        let mut probe = Self { device, member, store, layout, weights: values, tiles, answers, inputs, input };
         probe.set(|_| None)?;
         for tile in Arc::clone(&probe.tiles).iter() {
             let logits = probe.run(tile)?;
@@ -105,9 +109,8 @@ impl Probe {
     }
 
     fn set(&mut self, mut changed: impl FnMut(&str) -> Option<Vec<f32>>) -> Result<(), DeviceError> {
-        let Some(store) = self.member.store() else { return Ok(()) };
         let own = &self.weights;
-        let set = store::assign(store, &self.layout, |name, _| {
+        let set = store::assign(&self.store, &self.layout, |name, _| {
             changed(name).unwrap_or_else(|| own.get(name).cloned().unwrap_or_default())
         });
         set.map_err(|e| failure(self.device, &explain(&e)))

@@ -1,13 +1,13 @@
 //! The legacy stream: five pickles, then the storages, each as its number of values and the values.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
 
 use super::super::flaw::{Flaw, quoted};
 use super::super::pickle::heap::{Node, Value};
 use super::super::pickle::{self, MAX_KEY, Pickle, Source};
+use super::super::reader::WeightsReader;
 
 /// The first pickle, an integer: 0x1950a86a20f9469cfc6c.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
@@ -19,7 +19,7 @@ const COUNT_BYTES: u64 = 8;
 /// An open stream.
 #[derive(Debug)]
 pub(super) struct Legacy {
-    file: BufReader<File>,
+    file: BufReader<WeightsReader>,
     /// Where each storage's values begin.
     starts: BTreeMap<Box<str>, u64>,
 }
@@ -37,7 +37,7 @@ pub(super) struct Declared {
 pub(super) struct Opened {
     /// In the order of the storages.
     keys: Vec<Box<str>>,
-    file: BufReader<File>,
+    file: BufReader<WeightsReader>,
     position: u64,
     n_bytes: u64,
 }
@@ -47,7 +47,7 @@ impl Opened {
     ///
     /// # Errors
     /// When they are damaged, of another byte order, or not those of a checkpoint.
-    pub(super) fn new(file: File) -> Result<(Pickle, Self), Flaw> {
+    pub(super) fn new(file: WeightsReader) -> Result<(Pickle, Self), Flaw> {
         let n_bytes = file.metadata()?.len();
         let mut file = BufReader::new(file);
         let mut source = Source::new(&mut file, n_bytes.min(pickle::MAX_BYTES));

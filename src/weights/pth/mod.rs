@@ -12,7 +12,6 @@ mod unwrap;
 mod zipped;
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::flaw::{Flaw, quoted};
@@ -20,6 +19,7 @@ use super::listing::Listing;
 use super::pickle::globals::StorageType;
 use super::pickle::heap::{Storage, StoredTensor};
 use super::pickle::{Pickle, bytes_of};
+use super::reader::WeightsReader;
 use super::{FileTensor, Format, Selection, WeightsError, names};
 
 use legacy::{Declared, Legacy, Opened};
@@ -42,12 +42,16 @@ enum Container {
 }
 
 impl PthFile {
-    /// Opens `path`, which is in `format`, and lists its tensors without their values.
+    /// Lists the tensors of `file`, which is at `path` and in `format`, without their values.
     ///
     /// # Errors
     /// When the file cannot be read, is damaged, or has no tensors where [`Selection`] looks for them.
-    pub(super) fn open(path: &Path, format: Format, selection: Selection) -> Result<(Listing, Self), WeightsError> {
-        let file = File::open(path).map_err(WeightsError::io("open", path))?;
+    pub(super) fn open(
+        path: &Path,
+        file: WeightsReader,
+        format: Format,
+        selection: Selection,
+    ) -> Result<(Listing, Self), WeightsError> {
         let opened = Container::open(file, format).and_then(|(pickle, container)| {
             let (listing, tensors) = list(&pickle, selection)?;
             Ok((listing, Self { path: path.to_owned(), format, container, tensors }))
@@ -79,7 +83,7 @@ impl PthFile {
 
 impl Container {
     /// The saved object, and the storages, all of which are there.
-    fn open(file: File, format: Format) -> Result<(Pickle, Self), Flaw> {
+    fn open(file: WeightsReader, format: Format) -> Result<(Pickle, Self), Flaw> {
         if format == Format::PthLegacy {
             let (pickle, opened) = Opened::new(file)?;
             let legacy = opened.locate(&declared(&pickle)?)?;

@@ -1,7 +1,6 @@
 //! The zip container: `<root>/data.pkl` and one entry `<root>/data/<key>` per storage.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
 
@@ -10,6 +9,7 @@ use zip::{CompressionMethod, ZipArchive};
 
 use super::super::flaw::{Flaw, quoted};
 use super::super::pickle::{self, Pickle, Source};
+use super::super::reader::WeightsReader;
 
 /// What deflate can make of a byte at most, rounded up.
 const DEFLATE_LIMIT: u64 = 1100;
@@ -19,7 +19,7 @@ const BYTE_ORDER_BYTES: u64 = 16;
 /// An open archive.
 #[derive(Debug)]
 pub(super) struct Zipped {
-    archive: ZipArchive<BufReader<File>>,
+    archive: ZipArchive<BufReader<WeightsReader>>,
     file_bytes: u64,
     /// The folder that everything is in, with its slash.
     root: String,
@@ -32,7 +32,7 @@ impl Zipped {
     ///
     /// # Errors
     /// When it is damaged, of another byte order, or holds something else than a checkpoint.
-    pub(super) fn open(file: File) -> Result<(Pickle, Self), Flaw> {
+    pub(super) fn open(file: WeightsReader) -> Result<(Pickle, Self), Flaw> {
         let file_bytes = file.metadata()?.len();
         let archive = ZipArchive::new(BufReader::new(file)).map_err(flaw)?;
         if archive.has_duplicate_names() {
@@ -146,7 +146,7 @@ impl Zipped {
 }
 
 /// The folder of the checkpoint.
-fn root(archive: &ZipArchive<BufReader<File>>) -> Result<String, Flaw> {
+fn root(archive: &ZipArchive<BufReader<WeightsReader>>) -> Result<String, Flaw> {
     let names = || archive.file_names_raw().filter_map(|name| std::str::from_utf8(name).ok());
     let Some(root) = names().find_map(|name| name.strip_suffix("data.pkl").filter(|root| is_folder(root))) else {
         return Err(Flaw::unusable(

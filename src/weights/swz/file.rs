@@ -1,6 +1,5 @@
 //! A `.swz` file: its table of contents first, then one tensor at a time or all at once.
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -10,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::fields::{Broken, Fields};
 use super::header::{self, DIGEST_BYTES, Entry, Layout, MAX_HEADER_BYTES, PREFIX_BYTES};
 use super::{exact, parallel, source, trellis};
+use crate::weights::reader::WeightsReader;
 use crate::weights::tensor::{FileTensor, widen};
 use crate::weights::{Metadata, WeightsError};
 
@@ -22,7 +22,7 @@ const COPY_AGAIN: &str = "copy the file again";
 #[derive(Debug)]
 pub struct SwzFile {
     path: PathBuf,
-    file: File,
+    file: WeightsReader,
     n_bytes: usize,
     tensors: Vec<FileTensor>,
     metadata: Metadata,
@@ -45,8 +45,12 @@ impl SwzFile {
     /// # Errors
     /// When the file cannot be read, is of another format or version, or is shorter or longer than its header says.
     pub fn open(path: &Path) -> Result<Self, WeightsError> {
+        Self::of(path, WeightsReader::open(path)?)
+    }
+
+    /// The same of `file`, which is at `path`.
+    pub(in crate::weights) fn of(path: &Path, mut file: WeightsReader) -> Result<Self, WeightsError> {
         let malformed = |Broken(reason)| WeightsError::Malformed { path: path.to_owned(), format: FORMAT, reason };
-        let mut file = File::open(path).map_err(WeightsError::io("open", path))?;
         let n_bytes = file.metadata().map_err(WeightsError::io("read the size of", path))?.len();
         let n_bytes = usize::try_from(n_bytes).map_err(|_| malformed(Broken::new("it is too large")))?;
         if n_bytes < PREFIX_BYTES + DIGEST_BYTES {

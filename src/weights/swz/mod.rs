@@ -47,7 +47,7 @@ mod header;
 mod histogram;
 mod huffman;
 mod learned;
-mod parallel;
+pub(super) mod parallel;
 mod plan;
 mod scales;
 mod source;

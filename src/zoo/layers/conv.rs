@@ -42,7 +42,8 @@ pub struct Conv {
     fan_in: i64,
     n_outputs: i64,
     prepared: Prepared,
-    /// The weight as a CPU's kernel wants it. The variable is empty from then on: two copies would be twice the memory.
+    /// The weight as a CPU's kernel wants it, shared by all networks around the same variables. The variable is empty from then on: two
+    /// copies would be twice the memory.
     packed: OnceCell<Packed>,
 }
 
@@ -53,11 +54,12 @@ impl Conv {
         let pytorch = uniform(size[1] * size[2] * size[3]);
         let weight = scope.parameter("weight", &size, shape.init.unwrap_or(pytorch));
         let bias = shape.bias.then(|| scope.parameter("bias", &[output], pytorch));
-        Self::of(scope, weight, bias, shape)
+        Self::of(scope, weight, bias, (size, shape))
     }
 
-    fn of(scope: &Scope, weight: Tensor, bias: Option<Tensor>, shape: ConvShape) -> Self {
-        let (n_outputs, fan_in) = (weight.size()[0], weight.size()[1..].iter().product());
+    /// With a weight of this size, which it may have had when it was not packed yet.
+    fn of(scope: &Scope, weight: Tensor, bias: Option<Tensor>, (size, shape): ([i64; 4], ConvShape)) -> Self {
+        let (n_outputs, fan_in) = (size[0], size[1..].iter().product());
         let (name, prepared) = (scope.name("").trim_end_matches('.').to_owned(), scope.prepared());
         Self { name, weight, bias, shape, fan_in, n_outputs, prepared, packed: OnceCell::new() }
     }
@@ -124,12 +126,18 @@ impl Conv {
             n => (phases(xs, n), self.shape.dilation(1)),
         };
         let packed = self.packed.get_or_init(|| {
-            let packed = match is_winograd {
-                true => Packed::Winograd(Winograd::new(&self.weight, self.shape.groups)),
-                false => Packed::OneDnn(OneDnn::packed(&self.weight, shape)),
-            };
-            self.weight.shallow_clone().set_data(&self.weight.narrow(0, 0, 0).copy());
-            packed
+            let packed = self.prepared.packed(&self.name, || {
+                let packed = match is_winograd {
+                    true => Winograd::transformed(&self.weight),
+                    false => OneDnn::packed(&self.weight, shape),
+                };
+                self.weight.shallow_clone().set_data(&self.weight.narrow(0, 0, 0).copy());
+                packed
+            });
+            match is_winograd {
+                true => Packed::Winograd(Winograd::of(packed, self.shape.groups)),
+                false => Packed::OneDnn(packed),
+            }
         });
         let bias = self.bias.as_ref();
         let out = match packed {
@@ -217,8 +225,9 @@ impl ConvBn {
             let norm = BatchNorm::new(norm, output, eps);
             return Self { conv: Conv::new(conv, input, output, shape), norm: Some(norm) };
         }
-        let (weight, bias) = conv.folded(norm, &shape.weight(input, output), shape.bias, eps);
-        Self { conv: Conv::of(conv, weight, Some(bias), shape), norm: None }
+        let size = shape.weight(input, output);
+        let (weight, bias) = conv.folded(norm, &size, shape.bias, eps);
+        Self { conv: Conv::of(conv, weight, Some(bias), (size, shape)), norm: None }
     }
 
     /// The pair as PyTorch's `Sequential(conv, bn, ..)` names it: `{first}.weight`, `{first + 1}.weight` ...

@@ -1,6 +1,7 @@
 //! How a network computes, apart from what: the order of values in memory, and what is one operation.
 
-use std::sync::{Arc, OnceLock};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tch::{Device, Kind, Tensor};
 
@@ -57,8 +58,31 @@ impl Kernels {
     }
 }
 
-/// What the layers of a network share: the kernels that it was prepared for, if it was.
-pub type Prepared = Arc<OnceLock<Kernels>>;
+/// What the layers of a network share, and those of all networks around the same variables.
+#[derive(Debug, Default)]
+pub struct Preparation {
+    /// What it was prepared for, if it was.
+    pub(crate) kernels: OnceLock<Kernels>,
+    /// Weights in the order of these kernels, by the name of the layer.
+    packed: Mutex<HashMap<String, Tensor>>,
+}
+
+/// That of a network.
+pub type Prepared = Arc<Preparation>;
+
+impl Preparation {
+    /// The kernels.
+    pub(crate) fn get(&self) -> Option<&Kernels> {
+        self.kernels.get()
+    }
+
+    /// The weight of a layer as its kernel wants it. Whoever comes first makes it, and the others wait: it may be half of what a network
+    /// weighs.
+    pub(super) fn packed(&self, layer: &str, pack: impl FnOnce() -> Tensor) -> Tensor {
+        let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
+        packed.entry(layer.to_owned()).or_insert_with(pack).shallow_clone()
+    }
+}
 
 /// The same map in another order of memory; nothing is copied where it has that order.
 pub(crate) fn arranged(xs: &Tensor, format: MemoryFormat) -> Tensor {

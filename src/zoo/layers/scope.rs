@@ -1,6 +1,7 @@
 //! Where a network's variables come to be: their names as the reference has them, and what becomes of each.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ops::Div;
 
 use tch::nn::{self, Init};
@@ -30,6 +31,8 @@ pub struct Scope<'a> {
     layout: &'a RefCell<Layout>,
     purpose: Purpose,
     prepared: Prepared,
+    /// Where variables come from that are there already.
+    given: Option<&'a BTreeMap<String, Tensor>>,
     /// What is declared here takes part in the network's arithmetic.
     used: bool,
 }
@@ -37,7 +40,12 @@ pub struct Scope<'a> {
 impl<'a> Scope<'a> {
     /// The top of a network whose variables go to `store` and whose names are noted in `layout`.
     pub fn root(store: &'a nn::VarStore, layout: &'a RefCell<Layout>, purpose: Purpose) -> Self {
-        Self { path: store.root(), layout, purpose, prepared: Prepared::default(), used: true }
+        Self { path: store.root(), layout, purpose, prepared: Prepared::default(), given: None, used: true }
+    }
+
+    /// The same around variables that are there already, and prepared as they are. Those that are not there have a shape and no memory.
+    pub fn around(self, given: &'a BTreeMap<String, Tensor>, prepared: Prepared) -> Self {
+        Self { given: Some(given), prepared, ..self }
     }
 
     /// What the network will be prepared for.
@@ -70,8 +78,8 @@ impl<'a> Scope<'a> {
     /// A trained tensor.
     pub fn parameter(&self, name: &str, shape: &[i64], init: Init) -> Tensor {
         self.declare(name, shape, Role::Parameter);
-        if !self.is_real() {
-            return blank(shape);
+        if let Some(there) = self.there(name, shape) {
+            return there;
         }
         match self.purpose {
             Purpose::Inference => self.path.var(name, shape, Init::Const(0.0)),
@@ -82,8 +90,8 @@ impl<'a> Scope<'a> {
     /// A tensor that follows the data and not the gradient, which starts as `value` everywhere.
     pub fn statistic(&self, name: &str, shape: &[i64], value: f64) -> Tensor {
         self.declare(name, shape, Role::Statistic);
-        if !self.is_real() {
-            return blank(shape);
+        if let Some(there) = self.there(name, shape) {
+            return there;
         }
         match value == 0.0 {
             true => self.path.zeros_no_train(name, shape),
@@ -107,13 +115,18 @@ impl<'a> Scope<'a> {
             norm.declare(name, channels, Role::Folded);
         }
         self.layout.borrow_mut().folds.push(Fold { conv: self.name(""), has_bias, norm: norm.name(""), eps });
-        let var = |name, shape| self.path.var(name, shape, Init::Const(0.0));
+        let var = |name: &str, shape: &[i64]| {
+            self.there(name, shape).unwrap_or_else(|| self.path.var(name, shape, Init::Const(0.0)))
+        };
         (var("weight", weight), var("bias", channels))
     }
 
-    /// Whether tensors made here have memory.
-    fn is_real(&self) -> bool {
-        self.used && self.purpose != Purpose::Outline
+    /// What stands for a variable that is not to be made.
+    fn there(&self, name: &str, shape: &[i64]) -> Option<Tensor> {
+        if !self.used || self.purpose == Purpose::Outline {
+            return Some(blank(shape));
+        }
+        Some(self.given?.get(&self.name(name)).map_or_else(|| blank(shape), Tensor::shallow_clone))
     }
 
     fn declare(&self, name: &str, shape: &[i64], role: Role) {
@@ -138,7 +151,7 @@ impl<'a, T: ToString> Div<T> for &Scope<'a> {
         for level in part.to_string().split('.') {
             path = path / level;
         }
-        Scope { path, layout: self.layout, purpose: self.purpose, prepared: self.prepared(), used: self.used }
+        Scope { path, prepared: self.prepared(), ..*self }
     }
 }
 
