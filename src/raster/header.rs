@@ -195,3 +195,42 @@ impl SceneHeader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raster::MemoryRaster;
+
+    #[test]
+    fn what_a_decoder_holds_is_counted_as_the_file_stores_it() {
+        let (size, window) = (Size::new(1000, 800), Size::new(1000, 300));
+        let header = MemoryRaster::u8(size, 3, &vec![0; size.len() * 3]).header;
+        assert_eq!(header.block_row_bytes(window, 2), 3 * 1000, "all bands of a row");
+        let of = |order| SceneHeader { order, ..header.clone() }.block_row_bytes(window, 2);
+        assert_eq!(of(Order::Rows), 3 * 1000 * 300, "the next window begins with rows of this one");
+        assert_eq!(of(Order::Whole), 3 * 3 * 1000 * 800, "with the coefficients");
+        assert_eq!(header.scratch_bytes(), 0);
+        let wide = SceneHeader { dtype: PixelType::F64, ..header.clone() };
+        assert_eq!((wide.block_row_bytes(window, 2), wide.scratch_bytes(), wide.dtype.bytes()), (8 * 3 * 1000, 8, 4));
+        let scaled = SceneHeader { dtype: PixelType::I64, scale: Scale::Ignored, ..header.clone() }.scaled();
+        assert_eq!(
+            (scaled.dtype, scaled.block_row_bytes(window, 2), scaled.scratch_bytes()),
+            (PixelType::F32, 24_000, 8)
+        );
+        let signed = SceneHeader { dtype: PixelType::I8, ..header };
+        assert_eq!((signed.dtype.bytes(), signed.scratch_bytes()), (2, 0), "in its own place");
+    }
+
+    #[test]
+    fn a_palette_becomes_three_bands_and_its_nodata_index_a_mask() {
+        let header = MemoryRaster::u8(Size::new(2, 1), 1, &[0; 2]).header;
+        let colors = SceneHeader { nodata: vec![Some(7.0)], palette: Palette::Indices, ..header.clone() }.in_colors();
+        assert_eq!(
+            (colors.n_bands, colors.mask, colors.palette),
+            (3, Mask::Dataset, Palette::Colors { nodata: Some(7) })
+        );
+        assert_eq!(colors.nodata, [None; 3]);
+        let colors = SceneHeader { nodata: vec![Some(7.5)], palette: Palette::Indices, ..header }.in_colors();
+        assert_eq!((colors.mask, colors.palette), (Mask::None, Palette::Colors { nodata: None }));
+    }
+}

@@ -123,9 +123,15 @@ fn what_is_no_image_of_numbers_or_colours_is_refused_with_a_way_out() {
     for name in ["cmyk.jpg", "turned.jpg"] {
         std::fs::copy(pictures.join(name), work.path("in").join(name)).unwrap();
     }
+    // A PNG that claims more rows than its few bytes can become.
+    let file = std::fs::File::create(work.path("in/claims.png")).unwrap();
+    let mut writer = png::Encoder::new(file, 60_000, 60_000).write_header().unwrap();
+    writer.write_chunk(png::chunk::IDAT, &[0x78, 0x9c, 0x63, 0, 0]).unwrap();
+    drop(writer);
     run(&work, &[], &["--include", "*"]).says(
         3,
         &[
+            "claims.png (plan): refused: its header claims 60000 x 60000 pixels, more than a file of",
             "complex.tif (plan): refused: its pixels are complex numbers",
             "DERIVED_SUBDATASET:AMPLITUDE",
             "cmyk.jpg (plan): refused: its colours are cyan, magenta, yellow and black",

@@ -17,10 +17,29 @@ pub(super) fn order(driver: &str, path: &Path) -> Order {
     if is_whole.unwrap_or(true) { Order::Whole } else { Order::Rows }
 }
 
-fn is_interlaced(path: &Path) -> Option<bool> {
+/// The start of a PNG, up to what its first chunk says of the image.
+fn start_of(path: &Path) -> Option<[u8; 29]> {
     let mut start = [0; 29];
     File::open(path).ok()?.read_exact(&mut start).ok()?;
-    Some(start[28] != 0)
+    start.starts_with(b"\x89PNG").then_some(start)
+}
+
+fn is_interlaced(path: &Path) -> Option<bool> {
+    Some(start_of(path)?[28] != 0)
+}
+
+/// The rows that a PNG claims to have, unpacked; `None` for other files.
+pub(super) fn claimed_bytes(path: &Path) -> Option<u64> {
+    let start = start_of(path)?;
+    let number = |at: usize| Some(u64::from(u32::from_be_bytes(start.get(at..at + 4)?.try_into().ok()?)));
+    let samples = match start[25] {
+        2 => 3,
+        4 => 2,
+        6 => 4,
+        _ => 1,
+    };
+    let row_bits = number(16)?.saturating_mul(samples * u64::from(start[24]));
+    Some(number(20)?.saturating_mul(1 + row_bits.div_ceil(8)))
 }
 
 /// Markers that are looked at before the one that says how the image is coded.

@@ -107,6 +107,12 @@ pub(super) fn header(opened: &Opened, file_bytes: u64) -> Result<SceneHeader, Ra
     if let Some(directory) = &opened.directory {
         check_claims(directory, file_bytes)?;
     }
+    if picture::claimed_bytes(&opened.path).is_some_and(|bytes| bytes > file_bytes.saturating_mul(DEFLATE)) {
+        return refuse(format!(
+            "its header claims {size} pixels, more than a file of {file_bytes} bytes can hold; it is cut short or damaged: fetch or write \
+             it again"
+        ));
+    }
     match errors::take() {
         Some(detail) => Err(RasterError::Open { detail }),
         None => Ok(header),
@@ -272,6 +278,9 @@ fn check_claims(directory: &Directory, file_bytes: u64) -> Result<(), RasterErro
     Ok(())
 }
 
+/// How many bytes one byte of Deflate can become, by its construction.
+const DEFLATE: u64 = 1032;
+
 /// How many bytes one stored byte can become at most; `None` where there is no such bound.
 fn most_unpacked(directory: &Directory) -> Option<u64> {
     match directory.compression {
@@ -281,8 +290,7 @@ fn most_unpacked(directory: &Directory) -> Option<u64> {
         1 => Some(1),
         // LZW: 9 bits at least for a string of 4096 bytes at most.
         5 => Some(4096),
-        // Deflate: 1032 to 1 by its construction.
-        8 | 32_946 => Some(1032),
+        8 | 32_946 => Some(DEFLATE),
         // PackBits: 2 bytes for 128.
         32_773 => Some(64),
         // Zstandard: blocks of 128 KiB at most, 3 bytes at least.
