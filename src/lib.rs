@@ -37,7 +37,7 @@
 //! | [`zoo`] | the networks: facts as data, layers, backbones, models |
 //! | [`config`] | pipeline files: as written, and as checked |
 //! | [`journal`] | what a run directory remembers: the journal, stage results by key |
-//! | [`plan`] | the selection of scenes, the plan, the schedule and the memory it takes |
+//! | [`plan`] | the selection of scenes, the plan, the schedule, the memory and the time it takes |
 //! | [`flow`] | the generic kit: links, stages, graph, budget, stop signal, meters |
 //! | [`infer`] | [`infer::Device`]: takes batches, gives planes; engines run the networks; the one weighted sum and argmax of a plan |
 //! | [`post`] | what is done to a label map before it is written: small holes filled, row by row |
@@ -66,7 +66,8 @@
 //! - `tch` is known to `zoo`, `tensor` and `infer/torch` only, `gdal` to `raster/gdal` and `gis`, `tokio` to `lifecycle`, and so on. Without the features `torch`
 //!   and `gdal` stubs with the same surface stand in, and everything else builds and is tested.
 //! - Equal plans give equal bytes: for any number of workers and readers, any memory that suffices, any order of arrival, members together
-//!   or spread over devices. So nothing in a plan is measured, and a plan has one sum, in its own order.
+//!   or spread over devices. So no run measures what to do: a plan goes by a profile that `swath tune` took before,
+//!   and which its run directory keeps. And a plan has one sum, in its own order.
 //! - What a run gives up against its plan ([`plan::Concessions`]) is recorded before it takes effect, repeated by later runs of the plan,
 //!   and part of the keys of what comes of it.
 //! - Every link is bounded; work enters in order and only with credit. What has entered can always leave.
@@ -76,9 +77,10 @@
 //! - A non-finite logit is never argmaxed, weights fit exactly or are refused, and a mask holds the class table's values only.
 //! - Files are data. A TorchScript program alone runs, and only under the digest that the pipeline names for it.
 //! - Nothing outside `report` prints, but the launcher, which runs before this library can be loaded.
-//! - `unsafe` code is in six files: `gis/disk.rs` hands GDAL the files that it writes, `tensor/cuda.rs` opens libtorch's CUDA library, sets its switch for TF32 and asks the driver about GPUs,
+//! - `unsafe` code is in seven files: `tensor/cuda.rs` opens libtorch's CUDA library, sets its switch for TF32 and asks the driver about GPUs,
 //!   `tensor/timeline.rs` calls the CUDA runtime for events, `tensor/staging.rs` writes into page-locked tensors, `zoo/layers/onednn.rs`
-//!   calls a function of libtorch that tch lacks, and `process/leave.rs` ends a process whose threads do not come back.
+//!   calls a function of libtorch that tch lacks, `raster/gdal/color.rs` asks GDAL for a colour that its crate may not
+//!   know, `gis/disk.rs` hands GDAL the files that it writes, and `process/leave.rs` ends a process whose threads do not come back.
 
 pub mod app;
 pub mod atomic;

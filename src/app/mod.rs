@@ -8,10 +8,12 @@
 //! The only folder that knows every other one.
 
 pub mod bench;
+mod cache;
 mod decoder;
 mod doctor;
 mod error;
 mod eval;
+mod forecast;
 mod models;
 mod mosaic;
 #[cfg(feature = "torch")]
@@ -19,17 +21,20 @@ mod networks;
 #[cfg(feature = "torch")]
 mod output_drift;
 mod plan;
+mod profiles;
 mod replace;
 mod report;
 mod run;
 mod standing;
 mod synth;
+mod tune;
 mod weights;
 
 pub use decoder::decoder;
 pub use doctor::doctor;
 pub use error::Error;
 pub use eval::{EvalRequest, eval};
+pub use forecast::Hardware;
 pub use models::list_models;
 pub use mosaic::{MosaicRequest, mosaic};
 #[cfg(feature = "torch")]
@@ -40,11 +45,12 @@ pub use plan::{PlanOptions, plan};
 pub use replace::Output;
 pub use report::report;
 pub use run::{
-    Assign, Ended, Goal, Job, JobRequest, Origin, PartialArchive, Parts, Reuse, RunOptions, Running, StageName,
-    TimeLimits, What, execute, prepare, run, schedule, wire, wire_tiles,
+    Assign, Ended, Goal, Job, JobRequest, Origin, OtherMachine, PartialArchive, Parts, Reuse, RunOptions, Running,
+    StageName, TimeLimits, What, execute, prepare, run, schedule, wire, wire_tiles,
 };
 pub use standing::{Standing, Verified, collect_garbage, collect_old_outputs, recorded_command, status, verify};
 pub use synth::{SynthRequest, synth};
+pub use tune::{TuneRequest, add_profile, list_profiles, save_profile, tune};
 pub use weights::{
     Amount, DriftRequest, ExportForm, Selection, Target, compress_weights, convert_weights, diff_weights,
     inspect_weights,

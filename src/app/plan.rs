@@ -1,18 +1,24 @@
 //! `swath plan`: what `swath run` would do. Touches nothing, but for the plan where it is to be saved.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::forecast::{self, Hardware, Throughput};
 use super::replace::Output;
 use super::run::disk::{self, Done};
 use super::run::outputs::Outputs;
 use super::run::resume::{Found, Reuse, holds, is_done, look_back};
 use super::run::{preconditions, record, throughput};
 use super::{Error, Job, JobRequest, PartialArchive, RunOptions, prepare};
+use crate::geom::Size;
 use crate::infer;
 use crate::journal::{FailureRecord, State};
 use crate::lifecycle::Lock;
-use crate::plan::{Concessions, DeviceId, Plan, PlanTotals, Scene, Schedule};
-use crate::report::{EarlierWork, PlanDocument, PlannedMember, PlannedScene, RefusedScene};
+use crate::plan::{Concessions, Plan, PlanTotals, Profile, Roomier, Scene, Schedule};
+use crate::report::{
+    EarlierWork, GpuFit, PlanDocument, PlannedBatch, PlannedMember, PlannedRule, PlannedScene, RefusedScene,
+};
+use crate::tiler::Rule;
 
 /// How the job would be carried out.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +31,12 @@ pub struct PlanOptions {
     pub save: Option<Output>,
     /// What becomes of the archive when scenes failed.
     pub partial: PartialArchive,
+    /// Devices that are not here.
+    pub hardware: Option<Hardware>,
+    /// Files of `swath bench` that say how fast the devices are.
+    pub throughput: Vec<PathBuf>,
+    /// Memory of each GPU in bytes; none for what the files say.
+    pub gpu_memory: Option<u64>,
 }
 
 /// Plans, checks what `swath run` would check before any work, the weights against their networks too, and sums up.
@@ -32,7 +44,13 @@ pub struct PlanOptions {
 /// # Errors
 /// As [`prepare`], when a precondition of a run does not hold, and when weights do not fit.
 pub fn plan(request: &JobRequest, options: &PlanOptions) -> Result<PlanDocument, Error> {
-    let job = prepare(request)?;
+    let figures = Some(Throughput::read(&options.throughput)?).filter(|_| !options.throughput.is_empty());
+    let elsewhere = |hardware| forecast::on(hardware, figures.as_ref(), options.gpu_memory, request);
+    let (request, memory) = match options.hardware.as_ref().map(elsewhere).transpose()? {
+        Some((request, memory)) => (request, memory),
+        None => (request.clone(), options.gpu_memory),
+    };
+    let job = prepare(&request)?;
     let PlanOptions { overwrite, partial, .. } = *options;
     let as_run = RunOptions { overwrite, partial, ..RunOptions::into(options.out.clone().unwrap_or_default()) };
     preconditions::of_job(&job, &as_run)?;
@@ -49,7 +67,27 @@ pub fn plan(request: &JobRequest, options: &PlanOptions) -> Result<PlanDocument,
         file.check(&[&file.path], &[])?;
         job.planned.save(&file.path)?;
     }
-    document(&job, there)
+    let is_open = |scene: usize| there.done[scene] == Done::Nothing;
+    let (plan, schedule) = (&job.planned.plan, &job.schedule);
+    let play = |figures: &Throughput| figures.forecast(plan, schedule, options.hardware.as_ref(), &is_open);
+    let forecast = figures.as_ref().map(play).transpose()?;
+    Ok(PlanDocument {
+        forecast,
+        gpu_fit: memory.and_then(|memory| fit(plan, schedule, memory)),
+        ..document(&job, there)?
+    })
+}
+
+/// Whether the plan fits into GPUs of so much memory, and else what would.
+fn fit(plan: &Plan, schedule: &Schedule, memory: u64) -> Option<GpuFit> {
+    let fits = plan.gpu_bytes(schedule)? <= memory;
+    let change = plan.roomier(schedule, memory).filter(|_| !fits);
+    let words = |Roomier { batch, partition, .. }: &Roomier| {
+        let batch = batch.map(|batch| format!("--set inference.batch={batch}"));
+        let partition = partition.then(|| "--assign partition".to_owned());
+        batch.into_iter().chain(partition).collect::<Vec<_>>().join(" ")
+    };
+    Some(GpuFit { memory, fits, change: change.as_ref().map(words), change_bytes: change.map(|change| change.bytes) })
 }
 
 /// What is in the run directory already.
@@ -129,11 +167,16 @@ fn document(job: &Job, there: There) -> Result<PlanDocument, Error> {
         network_pixels: totals.network_pixels,
         waste_percent: totals.waste_percent(),
         views: plan.pipeline.views.iter().map(|view| view.name()).collect(),
+        rules: rules(plan),
         members: members(plan),
+        profile: plan.profile.as_ref().map(Profile::digest).transpose().map_err(|e| Error::Internal(e.to_string()))?,
+        batches: batches(plan),
         devices: schedule.devices.iter().map(ToString::to_string).collect(),
         readers: schedule.readers,
         memory: record::memory(&job.promise),
-        gpu_memory: gpu_memory(job),
+        gpu_memory: plan.gpu_bytes(schedule),
+        gpu_fit: None,
+        forecast: None,
         disk: there.need(plan),
         disk_free: there.free,
         seconds: speed.map(|mpx| there.network_pixels(plan) as f64 / 1e6 / mpx),
@@ -154,7 +197,7 @@ fn scene(scene: &Scene, path: &Path) -> PlannedScene {
         size: [scene.header.size.width, scene.header.size.height],
         tiles: totals.tiles,
         centre: [grid.x.centre, grid.y.centre],
-        dilation: grid.x.dilation,
+        dilation: [grid.x.dilation, grid.y.dilation],
         waste_percent: totals.waste_percent(),
     }
 }
@@ -172,10 +215,36 @@ fn members(plan: &Plan) -> Vec<PlannedMember> {
     plan.members.iter().zip(plan.pipeline.shares()).map(member).collect()
 }
 
-/// Weights and activations of one device, where devices have memory of their own.
-fn gpu_memory(job: &Job) -> Option<u64> {
-    let on_gpus = job.schedule.devices.iter().any(|d| matches!(d, DeviceId::Cuda(_)));
-    on_gpus.then(|| (job.promise.weights + job.promise.activations) / job.schedule.devices.len() as u64)
+/// What each rule of the tiler would make of the scenes, where some are cut.
+fn rules(plan: &Plan) -> Vec<PlannedRule> {
+    let tiling = &plan.pipeline.tiling;
+    let is_cut = |scene: &Scene| scene.header.size.width.max(scene.header.size.height) > tiling.whole_max;
+    let cut: Vec<Size> = plan.scenes.iter().filter(|scene| is_cut(scene)).map(|scene| scene.header.size).collect();
+    let of_rule = |rule: Rule| {
+        let by_rule = tiling.by(rule).filter(|_| !cut.is_empty())?;
+        let mut totals = PlanTotals::default();
+        for size in &cut {
+            let grid = by_rule.grid(*size).ok()?;
+            totals.tiles += grid.n_tiles();
+            totals.pixels += size.area();
+            totals.network_pixels += grid.network_pixels();
+        }
+        let is_taken = by_rule == *tiling;
+        Some(PlannedRule { rule: rule.name(), is_taken, tiles: totals.tiles, waste_percent: totals.waste_percent() })
+    };
+    Rule::ALL.into_iter().filter_map(of_rule).collect()
+}
+
+/// Tiles per pass by crop, those with most pixels first.
+fn batches(plan: &Plan) -> Vec<PlannedBatch> {
+    let mut pixels = BTreeMap::new();
+    for grid in plan.scenes.iter().map(|scene| scene.grid) {
+        *pixels.entry(grid.crop()).or_insert(0) += grid.network_pixels();
+    }
+    let mut crops: Vec<(u64, Size)> = pixels.into_iter().map(|(crop, n)| (n, crop)).collect();
+    crops.sort_unstable_by(|a, b| b.cmp(a));
+    let of = |(_, crop): (u64, Size)| PlannedBatch { crop: [crop.width, crop.height], tiles: plan.batch(crop) };
+    crops.into_iter().map(of).collect()
 }
 
 /// Devices for people: "cpu x 2".

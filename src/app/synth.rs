@@ -8,10 +8,10 @@ use super::replace::{Output, exist};
 use crate::atomic;
 use crate::config::MaskDepth;
 use crate::config::classes::ClassTable;
-use crate::geom::{PixelRect, Size, Span};
+use crate::geom::{PixelRect, Size};
 use crate::outputs::{MaskReader, mask};
 use crate::raster::{
-    DecoderLimits, GeoTiff, Isolated, OpenSource, PixelBuf, PixelType, RasterSource, ReadRequest, TiffLayout,
+    DecoderLimits, GeoTiff, Isolated, OpenSource, PixelBuf, PixelType, RasterSource, SceneHeader, TiffLayout,
     write_geotiff,
 };
 use crate::synth::{SCENES, SampleScene, class_table, draw};
@@ -94,15 +94,13 @@ fn holds_image(path: &Path, scene: &SampleScene) -> bool {
     let is_like = header.size == scene.size && header.n_bands == 3 && header.dtype == PixelType::U8;
     is_like
         && header.transform == Some(scene.transform)
-        && pixels(source.as_mut(), path, scene).as_ref() == Some(&scene.rgb)
+        && pixels(source.as_mut(), path, &header).as_ref() == Some(&scene.rgb)
 }
 
-/// The pixels of a picture of the scene's size, band by band.
-fn pixels(source: &mut dyn RasterSource, path: &Path, scene: &SampleScene) -> Option<Vec<u8>> {
-    let window = PixelRect::from_spans(Span::new(0, scene.size.width), Span::new(0, scene.size.height));
-    let (path, bands, dtype) = (path.to_owned(), vec![1, 2, 3], PixelType::U8);
-    let request = ReadRequest { path, page: None, window, bands, dtype, mask: false, probes: Vec::new() };
-    let mut buffer = PixelBuf::of_bytes(dtype, request.buffer_bytes());
+/// The pixels of a picture, band by band.
+fn pixels(source: &mut dyn RasterSource, path: &Path, header: &SceneHeader) -> Option<Vec<u8>> {
+    let request = header.request(path.to_owned(), None, PixelRect::whole(header.size), vec![1, 2, 3]);
+    let mut buffer = PixelBuf::of_bytes(header.dtype, request.buffer_bytes());
     source.read(&request, buffer.bytes_mut()).ok()?;
     Some(buffer.bytes().to_vec())
 }

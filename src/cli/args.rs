@@ -7,7 +7,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use super::bench::BenchCommand;
-use super::values::{deadline, one_of, up_to_a_day};
+use super::tune::{ProfilesCommand, TuneArgs};
+use super::values::{DeviceArg, deadline, one_of, up_to_a_day};
 use crate::app::{Assign, PartialArchive, StageName, Target, TimeLimits};
 use crate::config::{ByteSize, Span};
 use crate::plan::{BackendKind, Decode, DeviceId};
@@ -67,6 +68,14 @@ pub(super) enum Command {
     /// Measure how fast this machine is: networks, whole runs, the host's part of them, decoding and encoding.
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Measure which kernels and batches are fastest on this machine's devices, for all later plans.
+    ///
+    /// The times are kept in the user's cache directory, by class of device. A run directory goes by those that it began with; `--retune`
+    /// takes newer ones.
+    Tune(TuneArgs),
+    /// List, save and add what `tune` measured, by class of device.
+    #[command(subcommand)]
+    Profiles(ProfilesCommand),
     /// Decode scenes for another swath process, which starts this one.
     #[command(hide = true)]
     Decoder,
@@ -331,6 +340,10 @@ pub(super) struct RunArgs {
     #[command(flatten)]
     pub(super) job: JobArgs,
 
+    /// Devices, one worker each: cpu,cpu or cuda:0,cuda:1. Default: all GPUs, or else a worker per core.
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    pub(super) devices: Option<Vec<DeviceId>>,
+
     /// The run directory: masks, other layers, submit.zip and report.json go here.
     #[arg(short, long, value_name = "DIR")]
     pub(super) out: PathBuf,
@@ -396,6 +409,21 @@ pub(super) struct PlanArgs {
     #[command(flatten)]
     pub(super) job: JobArgs,
 
+    /// Devices, one worker each: cpu,cpu or cuda:0,cuda:1. Default: all GPUs, or else a worker per core. 4xH100 stands for four that are
+    /// not here, by a part of the name that --throughput has for them; with --gpu-memory alone, for GPUs of which nothing else is known.
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    pub(super) devices: Option<Vec<DeviceArg>>,
+
+    /// Predict time and idle devices from figures of the machine that is to run the plan: files that `swath bench forward --json` wrote
+    /// there (how fast each member is on a device), or `bench pipeline` (that and the host's part), or `bench feed` (the host's part), or a
+    /// profile of `tune`.
+    #[arg(long, value_delimiter = ',', value_name = "FILES")]
+    pub(super) throughput: Vec<PathBuf>,
+
+    /// Say whether the plan fits into GPUs of this memory, e.g. 11GB, and else what would. Default: what --throughput tells of them.
+    #[arg(long, value_name = "SIZE")]
+    pub(super) gpu_memory: Option<ByteSize>,
+
     /// Write the plan to this file, for `swath run --plan`.
     #[arg(long, value_name = "FILE")]
     pub(super) save: Option<PathBuf>,
@@ -432,10 +460,6 @@ pub(super) struct JobArgs {
     #[arg(long, default_value = "torch", value_parser = one_of(BackendKind::NAMED))]
     pub(super) backend: BackendKind,
 
-    /// Devices, one worker each: cpu,cpu or cuda:0,cuda:1. Default: all GPUs, or else a worker per core.
-    #[arg(long, value_delimiter = ',', value_name = "LIST")]
-    pub(super) devices: Option<Vec<DeviceId>>,
-
     /// Which device holds which members: all hold all (replicate), each as few as possible, for members that do not fit on one device
     /// together (partition), or a TOML file with [[device]] tables (id, members).
     #[arg(long, value_name = "HOW", default_value = "replicate", hide_default_value = true)]
@@ -450,6 +474,11 @@ pub(super) struct JobArgs {
     #[arg(long, value_name = "SIZE")]
     pub(super) memory: Option<ByteSize>,
 
+    /// Go by what `swath tune` measured last, instead of what it had measured when the run directory was begun: what that changes is
+    /// computed again.
+    #[arg(long, conflicts_with = "plan")]
+    pub(super) retune: bool,
+
     /// Where scenes are decoded: each reader in a process of its own, so that a file that crashes or hangs it costs only itself, or all in
     /// this process.
     #[arg(long, default_value = "isolated", value_name = "WHERE", value_parser = one_of(Decode::NAMED))]
@@ -460,7 +489,7 @@ pub(super) struct JobArgs {
     #[arg(long, value_name = "DURATION", default_value_t = Span(Decode::TIMEOUT), value_parser = up_to_a_day(Duration::from_secs(1)))]
     pub(super) decode_timeout: Span,
 
-    /// In a folder, take the files that match (relative path) instead of *.tif and *.tiff.
+    /// In a folder, take the files that match (relative path) instead of *.tif and *.tiff, or else *.png, *.jpg and *.jpeg.
     #[arg(long, value_name = "GLOB")]
     pub(super) include: Vec<String>,
 
@@ -602,7 +631,7 @@ mod tests {
         let Command::Run(args) = parse("swath run p.toml -i a b -o out --devices cpu,cuda:3").unwrap().command else {
             panic!("not run")
         };
-        assert_eq!(args.job.devices, Some(vec![DeviceId::Cpu, DeviceId::Cuda(3)]));
+        assert_eq!(args.devices, Some(vec![DeviceId::Cpu, DeviceId::Cuda(3)]));
         assert_eq!(args.job.input.len(), 2);
     }
 }

@@ -21,6 +21,9 @@ pub(super) enum BenchCommand {
     Forward(ForwardArgs),
     /// Time a whole run: speed, start-up, what devices and stages did with their time.
     Pipeline(PipelineArgs),
+    /// Time the same run with one device, two, four and so on up to those named: how much faster, how much of them is idle, and how well the
+    /// first run's figures predict it.
+    Scaling(PipelineArgs),
     /// Time a run without networks: how fast the host can read, cut, stitch, encode and pack for devices that take no time.
     Feed(FeedArgs),
     /// Time the reader on one core.
@@ -188,8 +191,18 @@ pub(super) fn bench(command: BenchCommand) -> Result<ExitCode, Error> {
                 ForwardRequest { what, backend, devices, batches: batch, precisions: precision, side, repeats };
             measured(document, || bench::forward(&request))
         }
-        BenchCommand::Pipeline(PipelineArgs { run, backend }) => measured_run(run, backend),
-        BenchCommand::Feed(FeedArgs { run }) => measured_run(run, BackendKind::Null),
+        BenchCommand::Pipeline(PipelineArgs { run, backend }) => {
+            let (document, request) = of_run(run, backend);
+            measured(document, || bench::run(&request))
+        }
+        BenchCommand::Scaling(PipelineArgs { run, backend }) => {
+            let (document, request) = of_run(run, backend);
+            measured(document, || bench::scaling(&request))
+        }
+        BenchCommand::Feed(FeedArgs { run }) => {
+            let (document, request) = of_run(run, BackendKind::Null);
+            measured(document, || bench::run(&request))
+        }
         BenchCommand::Decode(DecodeArgs { files, size, decode, repeats, document }) => {
             measured(document, || bench::decode(&DecodeRequest { files, size, decode, repeats }))
         }
@@ -199,15 +212,14 @@ pub(super) fn bench(command: BenchCommand) -> Result<ExitCode, Error> {
     }
 }
 
-fn measured_run(run: MeasuredRun, backend: BackendKind) -> Result<ExitCode, Error> {
+fn of_run(run: MeasuredRun, backend: BackendKind) -> (Document, RunRequest) {
     let MeasuredRun { pipeline, settings, scenes, size, keep, input, devices, readers, encoders, memory, .. } = run;
     let decode = match run.decode {
         Decode::Isolated { .. } => Decode::Isolated { timeout: run.decode_timeout.0 },
         Decode::InProcess => Decode::InProcess,
     };
     let pixels = if input.is_empty() { Pixels::Drawn { scenes, size, keep } } else { Pixels::Given(input) };
-    let request = RunRequest { pipeline, settings, backend, pixels, devices, readers, encoders, memory, decode };
-    measured(run.document, || bench::run(&request))
+    (run.document, RunRequest { pipeline, settings, backend, pixels, devices, readers, encoders, memory, decode })
 }
 
 /// Measures if the document may be written, and shows the figures even if it then cannot.

@@ -7,6 +7,7 @@ mod exit;
 #[cfg(not(feature = "torch"))]
 mod no_networks;
 mod resolve;
+mod tune;
 mod values;
 
 use std::ffi::OsString;
@@ -23,7 +24,9 @@ use crate::exit::ExitCode;
 use crate::flow::panic_message;
 use crate::lifecycle::{self, SupervisorLink};
 use crate::report::{self, CheckRow, Detail, Event, Page, PrintError, ProgressForm, RunReport, Show};
-use args::{Arguments, Command, GcArgs, ModelsCommand, MosaicArgs, ResumeArgs, RunArgs, TalkArgs, WeightsCommand};
+use args::{
+    Arguments, Command, GcArgs, JobArgs, ModelsCommand, MosaicArgs, ResumeArgs, RunArgs, TalkArgs, WeightsCommand,
+};
 #[cfg(not(feature = "torch"))]
 use no_networks as networks;
 
@@ -103,8 +106,8 @@ fn command(asked: Command, arguments: &[OsString], supervisor: SupervisorLink) -
         Command::Run(args) => run(&args, arguments, supervisor),
         Command::Worker { arguments } => worker(&arguments),
         Command::Plan(args) => {
-            let job = resolve::job(&args.job, args.out.as_deref())?;
-            let document = app::plan(&job, &resolve::plan(&args))?;
+            let (job, options) = resolve::plan(&args)?;
+            let document = app::plan(&job, &options)?;
             show(&document, args.json, document.text())?;
             Ok(if document.refused.is_empty() { ExitCode::Done } else { ExitCode::ScenesFailed })
         }
@@ -152,13 +155,17 @@ fn command(asked: Command, arguments: &[OsString], supervisor: SupervisorLink) -
         Command::Models(command) => models(command),
         Command::Weights(command) => weights(command),
         Command::Bench(command) => bench::bench(command),
+        Command::Tune(args) => tune::tune(args),
+        Command::Profiles(command) => tune::profiles(command),
         Command::Resume(args) => again(&args.dir, args.talk, supervisor),
         Command::Gc(args) => gc(args),
-        Command::Mosaic(MosaicArgs { dir, out, include, overwrite }) => {
-            report::print(&app::mosaic(&MosaicRequest { dir, out: Output { path: out, overwrite }, include })?)?;
-            Ok(ExitCode::Done)
-        }
+        Command::Mosaic(args) => mosaic(args),
     }
+}
+
+fn mosaic(MosaicArgs { dir, out, include, overwrite }: MosaicArgs) -> Result<ExitCode, app::Error> {
+    report::print(&app::mosaic(&MosaicRequest { dir, out: Output { path: out, overwrite }, include })?)?;
+    Ok(ExitCode::Done)
 }
 
 fn gc(args: GcArgs) -> Result<ExitCode, app::Error> {
@@ -168,7 +175,7 @@ fn gc(args: GcArgs) -> Result<ExitCode, app::Error> {
         app::collect_old_outputs(&dir)?
     } else {
         let last = if args.all { None } else { Some(recorded(&dir)?) };
-        let keep = last.map(|last| resolve::job(&last.job, Some(&last.out))).transpose()?;
+        let keep = last.map(|last| resolve::job(&last.job, last.devices.clone(), Some(&last.out))).transpose()?;
         app::collect_garbage(&dir, keep.as_ref())?
     };
     report::print(&removed)?;
@@ -273,7 +280,10 @@ fn show(document: &impl Serialize, json: bool, text: String) -> Result<(), Print
 
 fn run(args: &RunArgs, arguments: &[OsString], supervisor: SupervisorLink) -> Result<ExitCode, app::Error> {
     let arguments = arguments.iter().map(|a| a.to_string_lossy().into_owned()).collect();
-    let ended = app::run(&resolve::job(&args.job, Some(&args.out))?, &resolve::run(args, arguments, supervisor))?;
+    let mut job = resolve::job(&args.job, args.devices.clone(), Some(&args.out))?;
+    // Who is started again goes on with what the first attempt took.
+    job.retune &= !supervisor.attempt().begun;
+    let ended = app::run(&job, &resolve::run(args, arguments, supervisor))?;
     let printed = conclude(&ended, resolve::show(args.talk));
     Ok(summed_up(&ended, printed))
 }
@@ -305,7 +315,8 @@ fn recorded(dir: &Path) -> Result<RunArgs, app::Error> {
     let arguments = app::recorded_command(dir)?;
     let parsed = Arguments::try_parse_from(std::iter::once("swath".to_owned()).chain(arguments));
     match parsed.map(|a| a.command) {
-        Ok(Command::Run(args)) => Ok(args),
+        // The measurements that it took then are those that the directory keeps.
+        Ok(Command::Run(args)) => Ok(RunArgs { job: JobArgs { retune: false, ..args.job }, ..args }),
         _ => Err(app::Error::Usage(format!("`{}` holds no command that this version understands", dir.display()))),
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::args::{EvalArgs, JobArgs, OutFile, PlanArgs, RunArgs, SynthArgs, TalkArgs, WhichTensors};
+use super::values::DeviceArg;
 use crate::app::{
     self, Assign, DriftRequest, EvalRequest, JobRequest, Origin, Output, PlanOptions, Reuse, RunOptions, Selection,
     SynthRequest, TimeLimits, What,
@@ -16,7 +17,11 @@ use crate::report::{Detail, Show};
 ///
 /// # Errors
 /// When no pipeline is named, or the run directory is a file.
-pub(super) fn job(args: &JobArgs, out: Option<&Path>) -> Result<JobRequest, app::Error> {
+pub(super) fn job(
+    args: &JobArgs,
+    devices: Option<Vec<DeviceId>>,
+    out: Option<&Path>,
+) -> Result<JobRequest, app::Error> {
     if let Some(file) = out.filter(|out| out.exists() && !out.is_dir()) {
         return Err(app::Error::Usage(format!("-o `{}` is a file; name a folder", file.display())));
     }
@@ -25,22 +30,57 @@ pub(super) fn job(args: &JobArgs, out: Option<&Path>) -> Result<JobRequest, app:
         None => {
             let (file, inputs) = pipeline_and_inputs(args)?;
             let (include, exclude) = (args.include.clone(), args.exclude.clone());
-            let scan = ScanOptions { inputs, include, exclude, run_dir: out.map(Path::to_owned) };
+            let scan =
+                ScanOptions { inputs, include, exclude, run_dir: out.map(Path::to_owned), ..ScanOptions::default() };
             What::Pipeline { file, settings: args.settings.clone(), scan }
         }
     };
     Ok(JobRequest {
         what,
         backend: args.backend,
-        devices: args.devices.clone(),
+        devices,
         assign: args.assign.clone(),
         readers: args.readers,
         memory: args.memory,
+        retune: args.retune,
         decode: match args.decode {
             Decode::Isolated { .. } => Decode::Isolated { timeout: args.decode_timeout.0 },
             Decode::InProcess => Decode::InProcess,
         },
+        machine: None,
     })
+}
+
+/// What `plan` looks at, and how.
+///
+/// # Errors
+/// As [`job`], and when devices are here and elsewhere.
+pub(super) fn plan(args: &PlanArgs) -> Result<(JobRequest, PlanOptions), app::Error> {
+    let (overwrite, partial) = (args.job.overwrite, args.job.allow_partial.unwrap_or_default());
+    let save = args.save.clone().map(|path| Output { path, overwrite });
+    let (devices, hardware) = match args.devices.as_deref() {
+        None => (None, None),
+        Some([DeviceArg::Elsewhere(hardware)]) => (None, Some(hardware.clone())),
+        Some(devices) => {
+            let here = |device: &DeviceArg| match device {
+                DeviceArg::Here(device) => Ok(*device),
+                DeviceArg::Elsewhere(hardware) => Err(app::Error::Usage(format!(
+                    "--devices: {hardware} must stand alone; other devices do not give the same bytes"
+                ))),
+            };
+            (Some(devices.iter().map(here).collect::<Result<_, _>>()?), None)
+        }
+    };
+    let options = PlanOptions {
+        out: args.out.clone(),
+        overwrite,
+        save,
+        partial,
+        hardware,
+        throughput: args.throughput.clone(),
+        gpu_memory: args.gpu_memory.map(|size| size.0),
+    };
+    Ok((job(&args.job, devices, args.out.as_deref())?, options))
 }
 
 /// The pipeline file and the inputs. `-i` takes all that follows it, the pipeline too: one TOML file among the inputs is meant as that.
@@ -58,13 +98,6 @@ fn pipeline_and_inputs(args: &JobArgs) -> Result<(PathBuf, Vec<PathBuf>), app::E
         ([], _) => usage("no pipeline file is named"),
         (_, _) => usage("more than one TOML file is among the inputs, and none is named as the pipeline"),
     }
-}
-
-/// How `plan` looks at it.
-pub(super) fn plan(args: &PlanArgs) -> PlanOptions {
-    let (overwrite, partial) = (args.job.overwrite, args.job.allow_partial.unwrap_or_default());
-    let save = args.save.clone().map(|path| Output { path, overwrite });
-    PlanOptions { out: args.out.clone(), overwrite, save, partial }
 }
 
 /// How `run` carries it out. `arguments` are the command's own.
@@ -120,7 +153,7 @@ pub(super) fn eval(args: EvalArgs) -> EvalRequest {
 
 /// Where it is measured how far compression moves the outputs.
 pub(super) fn drift(pipeline: PathBuf, inputs: Vec<PathBuf>, tiles: u32, device: Option<DeviceId>) -> DriftRequest {
-    let scan = ScanOptions { inputs, include: Vec::new(), exclude: Vec::new(), run_dir: None };
+    let scan = ScanOptions { inputs, ..ScanOptions::default() };
     // Tile by tile: what a tile is measured with must not depend on which others are chosen.
     let settings = vec!["inference.batch=1".to_owned()];
     let job = JobRequest {
@@ -131,6 +164,8 @@ pub(super) fn drift(pipeline: PathBuf, inputs: Vec<PathBuf>, tiles: u32, device:
         readers: Some(1),
         memory: None,
         decode: Decode::Isolated { timeout: Decode::TIMEOUT },
+        machine: None,
+        retune: false,
     };
     DriftRequest { job, tiles: tiles as usize }
 }

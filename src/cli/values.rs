@@ -7,8 +7,10 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 
+use crate::app::Hardware;
 use crate::config::{Precision, Span};
 use crate::geom::Size;
+use crate::plan::DeviceId;
 
 /// One of the words of a table.
 pub(super) fn one_of<T: Copy + Send + Sync + 'static, const N: usize>(
@@ -46,6 +48,26 @@ pub(super) fn size(text: &str) -> Result<Size, String> {
     Ok(Size::new(width, height))
 }
 
+/// Devices: those of this machine, or others by what they are sold as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum DeviceArg {
+    Here(DeviceId),
+    Elsewhere(Hardware),
+}
+
+impl std::str::FromStr for DeviceArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let count =
+            |(n, name): (&str, &str)| Some((n.parse().ok().filter(|n| (1..=1024).contains(n))?, name.to_owned()));
+        match text.split_once('x').and_then(count).filter(|(_, name)| !name.is_empty()) {
+            Some((n, name)) => Ok(Self::Elsewhere(Hardware { n, name })),
+            None => text.parse().map(Self::Here).map_err(|e| format!("{e}, or 4xH100 for four that are elsewhere")),
+        }
+    }
+}
+
 /// A number of times, at least one.
 pub(super) fn repeats(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|n| (1..=100_000).contains(n)).ok_or_else(|| "it is a number from 1 to 100000".to_owned())
@@ -69,5 +91,16 @@ mod tests {
         assert_eq!(precision("bf16").unwrap(), Precision::BF16);
         assert!(precision("auto").unwrap_err().contains("f32") && precision("f8").unwrap_err().contains("`f16`"));
         assert!(repeats("0").is_err() && repeats("12") == Ok(12));
+    }
+
+    #[test]
+    fn devices_are_here_or_so_many_of_a_name() {
+        let elsewhere = |n, name: &str| Ok(DeviceArg::Elsewhere(Hardware { n, name: name.into() }));
+        assert_eq!("4x2080Ti".parse(), elsewhere(4, "2080Ti"));
+        assert_eq!("8xH100 80GB".parse(), elsewhere(8, "H100 80GB"));
+        assert_eq!("cuda:3".parse(), Ok(DeviceArg::Here(DeviceId::Cuda(3))));
+        for wrong in ["4x", "0xH100", "xH100", "H100", "4"] {
+            assert!(wrong.parse::<DeviceArg>().unwrap_err().contains("4xH100"), "{wrong}");
+        }
     }
 }

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use super::band::Band;
 use super::classes::{ClassTable, ClassTableError};
 use super::fault::Fault;
-use super::file::{AdaptiveRule, MemberInputTable, MemberTable, PipelineFile, StrategyName, TilerTable};
+use super::file::{InputTable, MemberInputTable, MemberTable, PipelineFile, StrategyName, TilerTable};
 use super::names::name_fault;
-use super::pipeline::{InputSpec, MaskDepth, Member, Pipeline, Weights};
+use super::pipeline::{InputSpec, MaskDepth, Member, Pipeline, Reading, Weights};
 use super::source::{ConfigError, Source, tables};
 use crate::geom::View;
 use crate::tiler::{Strategy, Tiling};
@@ -46,12 +47,10 @@ fn check(file: PipelineFile, folder: &Path) -> Result<Pipeline, Fault> {
     if file.post.fill_holes > MAX_HOLE {
         return Err(Fault::value("post.fill_holes", file.post.fill_holes, format!("0 to {MAX_HOLE} pixels")));
     }
-    if file.inference.batch == 0 {
-        return Err(Fault::value("inference.batch", 0, "1 or more: it counts tiles per forward pass, from 1"));
-    }
     check_prefix(&file.package.prefix)?;
     Ok(Pipeline {
         tiling: tiling(file.tiler)?,
+        reading: reading(&file.input)?,
         members: members(file.members, &file.input, &classes, folder)?,
         combine: file.inference.combine,
         views: views(file.inference.views)?,
@@ -63,6 +62,16 @@ fn check(file: PipelineFile, folder: &Path) -> Result<Pipeline, Fault> {
         package: file.package,
         checkpoints: file.checkpoints,
     })
+}
+
+fn reading(input: &InputTable) -> Result<Reading, Fault> {
+    let InputTable { nodata, nodata_value, apply_scale, .. } = *input;
+    match nodata_value.filter(|value| !value.is_finite()) {
+        Some(value) => {
+            Err(Fault::value("input.nodata_value", value, "a finite number; what is not finite is nodata anyway"))
+        }
+        None => Ok(Reading { nodata, nodata_value, apply_scale }),
+    }
 }
 
 /// Each once, and the input as it is among them: a deadline that gives up turned views must leave one.
@@ -109,13 +118,12 @@ fn tiling(table: TilerTable) -> Result<Tiling, Fault> {
         }
         StrategyName::Whole => Strategy::Whole,
         StrategyName::Adaptive => {
-            let AdaptiveRule::MaxLast = table.rule;
             let centres = table.centres;
             if centres.is_empty() || !centres.iter().all(in_range) {
                 let wanted = format!("one or more sizes of {range}");
                 return Err(Fault::value("tiler.centres", format_args!("{centres:?}"), wanted));
             }
-            Strategy::MaxLast { centres }
+            Strategy::Adaptive { rule: table.rule, centres }
         }
         StrategyName::Fixed => {
             let lacks = || Fault::about("tiler", "the strategy `fixed` needs the key `centre`, e.g. 512");
@@ -126,7 +134,9 @@ fn tiling(table: TilerTable) -> Result<Tiling, Fault> {
             Strategy::Fixed { centre }
         }
     };
-    for (key, pixels) in [("tiler.dilation", table.dilation), ("tiler.whole_max", table.whole_max)] {
+    for (key, pixels) in
+        [("tiler.dilation", table.dilation.x.max(table.dilation.y)), ("tiler.whole_max", table.whole_max)]
+    {
         if pixels > MAX_CENTRE {
             return Err(Fault::value(key, pixels, format!("0 to {MAX_CENTRE} pixels")));
         }
@@ -136,7 +146,7 @@ fn tiling(table: TilerTable) -> Result<Tiling, Fault> {
 
 fn members(
     tables: Vec<MemberTable>,
-    shared: &InputSpec,
+    shared: &InputTable,
     classes: &ClassTable,
     folder: &Path,
 ) -> Result<Vec<Member>, Fault> {
@@ -153,6 +163,7 @@ fn members(
         }
         members.push(member(table, &key, name, shared, n_classes, folder)?);
     }
+    check_files(&members)?;
     let total = members.iter().map(|m| m.weight).sum::<f64>();
     match total {
         total if !total.is_finite() => Err(Fault::about("members", "their weights are too large to be summed")),
@@ -161,11 +172,30 @@ fn members(
     }
 }
 
+/// Either every band has a file of its own, or none.
+fn check_files(members: &[Member]) -> Result<(), Fault> {
+    let all: Vec<&Band> = members.iter().flat_map(|member| &member.input.bands).collect();
+    let is_file = |band: &&Band| matches!(band, Band::File(_));
+    let Some(file) = all.iter().copied().find(is_file) else { return Ok(()) };
+    if let Some(other) = all.iter().copied().find(|band| !is_file(band)) {
+        let text = format!(
+            "{file} is the pattern of a file of its own and {other} is none; all bands need a pattern, or none"
+        );
+        return Err(Fault::about("input.bands", text));
+    }
+    let is_sound =
+        |band: &&Band| matches!(band, Band::File(text) if text.matches('*').count() == 1 && !text.contains('/'));
+    match all.into_iter().find(|band| !is_sound(band)) {
+        None => Ok(()),
+        Some(wrong) => Err(Fault::value("input.bands", wrong, "a file name with one star, e.g. \"*_B04.tif\"")),
+    }
+}
+
 fn member(
     table: MemberTable,
     key: &str,
     name: String,
-    shared: &InputSpec,
+    shared: &InputTable,
     classes: u32,
     folder: &Path,
 ) -> Result<Member, Fault> {
@@ -224,7 +254,7 @@ fn weights(table: &MemberTable, network: &SpecTable, key: &str, folder: &Path) -
 }
 
 /// How a member's pixels are normalised: its own keys, and the shared ones for the rest.
-fn input(shared: &InputSpec, own: MemberInputTable, member: &str) -> Result<InputSpec, Fault> {
+fn input(shared: &InputTable, own: MemberInputTable, member: &str) -> Result<InputSpec, Fault> {
     // Where to look: in the member's own table where it has one of the keys.
     let key = |is_own: bool, key: &str| match is_own {
         true => format!("{member}.input.{key}"),
@@ -241,9 +271,10 @@ fn input(shared: &InputSpec, own: MemberInputTable, member: &str) -> Result<Inpu
         std: own.std.unwrap_or_else(|| shared.std.clone()),
     };
     let n = spec.bands.len();
-    if n == 0 || spec.bands.contains(&0) {
+    let all = || format!("[{}]", spec.bands.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
+    if n == 0 || spec.bands.contains(&Band::Number(0)) {
         let wanted = "a list that counts bands from 1, e.g. [1, 2, 3]";
-        return Err(Fault::value(bands, format_args!("{:?}", spec.bands), wanted));
+        return Err(Fault::value(bands, all(), wanted));
     }
     if spec.mean.len() != n || spec.std.len() != n {
         let table = if is_own { format!("{member}.input") } else { "input".to_owned() };

@@ -161,7 +161,7 @@ fn accepted(key: &str) -> Option<String> {
         ("mask_bits", _) => "8 or 16",
         ("unit_max", _) => "a size in quotes, e.g. \"256MiB\"",
         ("color", _) if key != "outputs.color" => "a colour in quotes, e.g. \"#2a6fb0\"",
-        ("bands", false) => "a list of bands counted from 1, e.g. [1, 2, 3]",
+        ("bands", false) => "a list of bands counted from 1, e.g. [1, 2, 3], or of their names",
         ("mean" | "std", false) => "a list of numbers, one for each band",
         ("divide", false) => "a table of pixel types, e.g. { u8 = 255 }",
         ("centres", false) => "a list of sizes in pixels, e.g. [1024, 768, 512]",

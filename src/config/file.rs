@@ -5,20 +5,22 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::band::Band;
+use super::batch::Batch;
 use super::bytes::ByteSize;
 use super::classes::{Class, Nodata};
 use super::fault::Fault;
-use super::pipeline::{Checkpoint, Combine, InputSpec, Outputs, Package, Post, Precision};
+use super::pipeline::{Checkpoint, Combine, NodataRule, Outputs, Package, Post, Precision};
 use crate::geom::View;
 use crate::raster::PixelType;
-use crate::tiler::Border;
+use crate::tiler::{Border, Dilation, Rule};
 use crate::zoo::spec::{Attention, Backbone, Channels, KernelSet, Network, SpecTable, Variant};
 
 /// A whole file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PipelineFile {
-    pub(super) input: InputSpec,
+    pub(super) input: InputTable,
     #[serde(default)]
     pub(super) tiler: TilerTable,
     #[serde(default)]
@@ -40,11 +42,31 @@ fn labels() -> Vec<Checkpoint> {
     vec![Checkpoint::Labels]
 }
 
+/// `[input]`: how pixels become every network's input, and how scenes are read.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct InputTable {
+    pub(super) bands: Vec<Band>,
+    #[serde(default = "divide_u8")]
+    pub(super) divide: BTreeMap<PixelType, f64>,
+    pub(super) mean: Vec<f64>,
+    pub(super) std: Vec<f64>,
+    #[serde(default)]
+    pub(super) nodata: NodataRule,
+    pub(super) nodata_value: Option<f64>,
+    #[serde(default)]
+    pub(super) apply_scale: bool,
+}
+
+fn divide_u8() -> BTreeMap<PixelType, f64> {
+    BTreeMap::from([(PixelType::U8, 255.0)])
+}
+
 /// A member's own `input` table: what it leaves out is as in `[input]`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MemberInputTable {
-    pub(super) bands: Option<Vec<u32>>,
+    pub(super) bands: Option<Vec<Band>>,
     pub(super) divide: Option<BTreeMap<PixelType, f64>>,
     pub(super) mean: Option<Vec<f64>>,
     pub(super) std: Option<Vec<f64>>,
@@ -59,14 +81,6 @@ pub(super) enum StrategyName {
     Fixed,
 }
 
-/// Which of the adaptive sizes wins.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum AdaptiveRule {
-    #[default]
-    MaxLast,
-}
-
 /// `[tiler]`. What is left out is as in `pipelines/single.toml`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -74,11 +88,11 @@ pub(super) struct TilerTable {
     pub(super) strategy: StrategyName,
     pub(super) whole_max: u32,
     pub(super) centres: Vec<u32>,
-    pub(super) rule: AdaptiveRule,
+    pub(super) rule: Rule,
     /// Of `fixed`, which has no default: one size does not fit all.
     pub(super) centre: Option<u32>,
     /// The overlap. Its default does not follow the centre: how much of its surroundings a network needs is its own affair.
-    pub(super) dilation: u32,
+    pub(super) dilation: Dilation,
     pub(super) border: Border,
 }
 
@@ -88,9 +102,9 @@ impl Default for TilerTable {
             strategy: StrategyName::Adaptive,
             whole_max: 1280,
             centres: (8..=16).rev().map(|n| 64 * n).collect(),
-            rule: AdaptiveRule::default(),
+            rule: Rule::default(),
             centre: None,
-            dilation: 128,
+            dilation: Dilation::all(128),
             border: Border::Reflect,
         }
     }
@@ -102,13 +116,18 @@ impl Default for TilerTable {
 pub(super) struct InferenceTable {
     pub(super) combine: Combine,
     pub(super) views: Vec<View>,
-    pub(super) batch: u32,
+    pub(super) batch: Batch,
     pub(super) unit_max: ByteSize,
 }
 
 impl Default for InferenceTable {
     fn default() -> Self {
-        Self { combine: Combine::Logits, views: vec![View::Identity], batch: 1, unit_max: ByteSize(256 << 20) }
+        Self {
+            combine: Combine::Logits,
+            views: vec![View::Identity],
+            batch: Batch::Auto,
+            unit_max: ByteSize(256 << 20),
+        }
     }
 }
 

@@ -4,6 +4,8 @@
 //! there is one type. What is wrong is told with its key, by its line or by the setting of the command line that brings it. Run-time facts (devices,
 //! workers, memory) are not here: they come from the command line and change no byte.
 
+mod band;
+mod batch;
 mod bytes;
 mod check;
 pub mod classes;
@@ -14,10 +16,13 @@ mod names;
 mod pipeline;
 mod source;
 
+pub use band::Band;
+pub use batch::Batch;
 pub use bytes::ByteSize;
 pub use duration::Span;
 pub use names::name_fault;
 pub use pipeline::{
-    Checkpoint, Combine, InputSpec, MaskDepth, Member, Outputs, Package, Pipeline, Post, Precision, Weights,
+    Checkpoint, Combine, InputSpec, MaskDepth, Member, NodataRule, Outputs, Package, Pipeline, Post, Precision,
+    Reading, Weights,
 };
 pub use source::ConfigError;

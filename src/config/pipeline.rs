@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::band::Band;
+use super::batch::Batch;
 use super::classes::ClassTable;
 use crate::geom::View;
 use crate::raster::PixelType;
@@ -85,23 +87,40 @@ impl From<MaskDepth> for u8 {
     }
 }
 
+/// When a pixel of several bands has no data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NodataRule {
+    /// When all bands that are read hold their nodata value.
+    #[default]
+    All,
+    /// When one of them does.
+    Any,
+}
+
+/// How scenes are read, whichever network sees them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Reading {
+    /// When a pixel has no data.
+    pub nodata: NodataRule,
+    /// The nodata value of bands whose file gives none.
+    pub nodata_value: Option<f64>,
+    /// Whether values are what the file's scale and offset make of those that it stores.
+    pub apply_scale: bool,
+}
+
 /// How pixels become a network's input: `(pixel / divide - mean) / std` for each band.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct InputSpec {
-    /// Bands counted from 1, in the network's order.
-    pub bands: Vec<u32>,
+    /// Bands in the network's order.
+    pub bands: Vec<Band>,
     /// Divisor by pixel type; types that are not listed are refused.
-    #[serde(default = "divide_u8")]
     pub divide: BTreeMap<PixelType, f64>,
     /// Per band.
     pub mean: Vec<f64>,
     /// Per band.
     pub std: Vec<f64>,
-}
-
-fn divide_u8() -> BTreeMap<PixelType, f64> {
-    BTreeMap::from([(PixelType::U8, 255.0)])
 }
 
 /// Where a member's weights come from.
@@ -195,6 +214,9 @@ pub struct Package {
 pub struct Pipeline {
     /// How scenes are cut.
     pub tiling: Tiling,
+    /// How scenes are read.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub reading: Reading,
     /// The ensemble, in the order of summation.
     pub members: Vec<Member>,
     /// How they are combined.
@@ -203,7 +225,7 @@ pub struct Pipeline {
     #[serde(default = "plain", skip_serializing_if = "is_plain")]
     pub views: Vec<View>,
     /// Tiles per forward pass.
-    pub batch: u32,
+    pub batch: Batch,
     /// A band of a tiled scene that needs more bytes than this is cut into spans of columns.
     pub unit_max: u64,
     /// The classes.
@@ -222,6 +244,10 @@ fn is_auto(kernels: &KernelSet) -> bool {
     *kernels == KernelSet::Auto
 }
 
+fn is_usual(reading: &Reading) -> bool {
+    *reading == Reading::default()
+}
+
 fn plain() -> Vec<View> {
     vec![View::Identity]
 }
@@ -231,9 +257,9 @@ fn is_plain(views: &[View]) -> bool {
 }
 
 impl Pipeline {
-    /// Every band that some member needs, ascending: what is read from a scene.
-    pub fn bands(&self) -> Vec<u32> {
-        let all: BTreeSet<u32> = self.members.iter().flat_map(|m| m.input.bands.iter().copied()).collect();
+    /// Every band that some member needs, in order: what is read from a scene.
+    pub fn bands(&self) -> Vec<Band> {
+        let all: BTreeSet<Band> = self.members.iter().flat_map(|m| m.input.bands.iter().cloned()).collect();
         all.into_iter().collect()
     }
 

@@ -57,7 +57,7 @@ impl Rasters {
         let header = self.usual.inspect(path, None).map_err(said)?;
         check(&header).map_err(|reason| format!("`{}` {reason}", path.display()))?;
         let row = u64::from(header.size.width) * 3;
-        let blocks = header.block_row_bytes(header.size.width, header.n_bands as usize);
+        let blocks = header.block_row_bytes(Size::new(header.size.width, 1), header.n_bands as usize);
         let is_usual = row <= ROW && blocks.saturating_mul(2) <= CACHE;
         self.large = (!is_usual).then(|| open(CACHE.max(blocks.saturating_mul(2)), row));
         let source = self.large.as_mut().unwrap_or(&mut self.usual).as_mut();
@@ -132,15 +132,7 @@ impl RasterLabels<'_> {
         let rows = Span::new(self.next_row, self.next_row.saturating_add(n_rows).min(size.height));
         let window = PixelRect::from_spans(Span::new(0, size.width), rows);
         let mask = self.header.mask == Mask::Dataset;
-        let request = ReadRequest {
-            path: self.path.clone(),
-            page: None,
-            window,
-            bands: vec![1],
-            dtype,
-            mask,
-            probes: Vec::new(),
-        };
+        let request = ReadRequest { mask, ..self.header.request(self.path.clone(), None, window, vec![1]) };
         let mut buffer = PixelBuf::of_bytes(dtype, request.buffer_bytes());
         let read = self.source.read(&request, buffer.bytes_mut());
         read.map_err(|e| format!("`{}`: {e}", self.path.display()))?;

@@ -5,9 +5,13 @@
 //! and to measure everything but the networks.
 //!
 //! The environment variable `SWATH_FAKE_DELAY_MS` makes every forward pass take that many milliseconds more, whatever its size, so that
-//! time can run short in a test.
+//! time can run short in a test. `SWATH_FAKE_NS_PER_PIXEL` makes it last as many nanoseconds per pixel that the network sees, but for what
+//! it takes anyway: one number for all members, or one for each. So devices can be had that are as fast as one says, and as many as one
+//! likes whatever the cores: to see what the dataflow makes of them. Workers on one GPU share it: one pass at a time, as its kernels go.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::DeviceError;
 use super::batch::RawBatch;
@@ -15,8 +19,8 @@ use super::engine::{Engine, Input};
 use super::logits::Logits;
 use crate::config::Precision;
 use crate::geom::Size;
-use crate::plan::{MemberPlan, Pass, Plan};
-use crate::raster::{PixelBuf, PixelType};
+use crate::plan::{DeviceId, MemberPlan, Pass, Plan};
+use crate::raster::{PixelBuf, with_held};
 use crate::zoo::seed;
 use crate::zoo::spec::{Network, NetworkSpec};
 
@@ -25,37 +29,42 @@ use crate::zoo::spec::{Network, NetworkSpec};
 pub(super) struct FakeEngine {
     members: Vec<FakeMember>,
     delay: Duration,
+    gpu: Option<Arc<Mutex<()>>>,
 }
+
+/// The GPUs of this process, by number: held while a pass runs on one.
+static GPUS: Mutex<BTreeMap<usize, Arc<Mutex<()>>>> = Mutex::new(BTreeMap::new());
 
 #[derive(Debug)]
 struct FakeMember {
     spec: NetworkSpec,
     /// One direction in the space of band means and one offset per class.
     directions: Vec<Vec<f32>>,
+    /// Nanoseconds that a pixel takes, at least.
+    ns_per_pixel: f64,
 }
 
 impl FakeEngine {
     /// That of a plan.
-    pub(super) fn new(plan: &Plan) -> Self {
-        let member = |m: &MemberPlan| {
+    pub(super) fn new(plan: &Plan, device: DeviceId) -> Self {
+        let said = |name: &str| std::env::var(name).unwrap_or_default();
+        let rates = said("SWATH_FAKE_NS_PER_PIXEL");
+        let rates: Vec<f64> = rates.split(',').filter_map(|ns| ns.trim().parse().ok()).collect();
+        let member = |(idx, m): (usize, &MemberPlan)| {
             let spec = m.member.spec.clone();
-            FakeMember { directions: directions(&spec, &m.digest), spec }
+            let ns_per_pixel = rates.get(idx).or(rates.last()).copied().unwrap_or(0.0);
+            FakeMember { directions: directions(&spec, &m.digest), spec, ns_per_pixel }
         };
-        let delay = std::env::var("SWATH_FAKE_DELAY_MS").ok().and_then(|ms| ms.parse().ok());
-        let delay = delay.map_or(Duration::ZERO, Duration::from_millis);
-        Self { members: plan.members.iter().map(member).collect(), delay }
+        let delay = said("SWATH_FAKE_DELAY_MS").parse().map_or(Duration::ZERO, Duration::from_millis);
+        let gpu = |number| Arc::clone(GPUS.lock().unwrap_or_else(PoisonError::into_inner).entry(number).or_default());
+        Self { members: plan.members.iter().enumerate().map(member).collect(), delay, gpu: device.gpu().map(gpu) }
     }
-}
 
-impl Engine for FakeEngine {
-    fn forward(&mut self, pass: Pass, input: Input<'_>, _precision: Precision) -> Result<Logits, DeviceError> {
-        if !self.delay.is_zero() {
-            std::thread::sleep(self.delay);
-        }
+    fn logits(&self, pass: Pass, input: Input<'_>) -> Logits {
         let member = &self.members[pass.member];
         let n_classes = member.spec.classes as usize;
         if member.spec.network == Network::Identity {
-            return Ok(one_hot(input.batch, n_classes).turned(pass.view));
+            return one_hot(input.batch, n_classes).turned(pass.view);
         }
         let (batch, full) = (input.batch, input.size);
         let stride = member.spec.logit_stride();
@@ -67,7 +76,22 @@ impl Engine for FakeEngine {
             local_network(input, full, stride as usize, &member.directions, size, logits);
         }
         let upsample = member.spec.upsample();
-        Ok(Logits::of_f32(values, batch.len(), n_classes, size, full, upsample))
+        Logits::of_f32(values, batch.len(), n_classes, size, full, upsample)
+    }
+}
+
+impl Engine for FakeEngine {
+    fn forward(&mut self, pass: Pass, input: Input<'_>, _precision: Precision) -> Result<Logits, DeviceError> {
+        let _alone = self.gpu.as_ref().map(|gpu| gpu.lock().unwrap_or_else(PoisonError::into_inner));
+        let began = Instant::now();
+        let logits = self.logits(pass, input);
+        let pixels = input.size.area() as f64 * input.batch.len() as f64;
+        let least = Duration::from_secs_f64(pixels * self.members[pass.member].ns_per_pixel.max(0.0) / 1e9);
+        let left = least.saturating_sub(began.elapsed()) + self.delay;
+        if !left.is_zero() {
+            std::thread::sleep(left);
+        }
+        Ok(logits)
     }
 
     fn can_widen(&self, _pass: Pass, _precision: Precision) -> bool {
@@ -90,15 +114,14 @@ fn one_hot(batch: &RawBatch, n_classes: usize) -> Logits {
 
 /// A pixel's value as a class; what is no whole number from 0 on is no class.
 fn class_at(pixels: &PixelBuf, at: usize) -> usize {
-    match pixels.dtype() {
-        PixelType::U8 => usize::from(pixels.values::<u8>()[at]),
-        PixelType::U16 => usize::from(pixels.values::<u16>()[at]),
-        PixelType::I16 => usize::try_from(pixels.values::<i16>()[at]).unwrap_or(usize::MAX),
-        PixelType::F32 => {
-            let value = pixels.values::<f32>()[at];
-            (0..=u8::MAX).find(|class| f32::from(*class).to_bits() == value.to_bits()).map_or(usize::MAX, usize::from)
-        }
-    }
+    let value: f32 = with_held!(pixels.dtype(), T => value_at::<T>(pixels, at));
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "compared with what it came from")]
+    let class = value as u16;
+    if f32::from(class).to_bits() == value.to_bits() { class.into() } else { usize::MAX }
+}
+
+fn value_at<T: bytemuck::Pod + Into<f32>>(pixels: &PixelBuf, at: usize) -> f32 {
+    pixels.values::<T>()[at].into()
 }
 
 /// Logits of one tile: per class a direction times the band means of one cell of `stride` x `stride` pixels.

@@ -1,9 +1,9 @@
 //! From raw pixels to a network's input: bands, scaling, normalisation, padding.
 
 use super::batch::RawBatch;
-use crate::config::InputSpec;
+use crate::config::{Band, InputSpec};
 use crate::geom::Size;
-use crate::raster::PixelType;
+use crate::raster::{PixelType, with_held};
 use crate::tensor::{Affine, InputRule};
 use crate::tiler::Border;
 use crate::zoo::spec::SizeRule;
@@ -17,7 +17,7 @@ pub(super) struct InputPlan {
 
 impl InputPlan {
     /// `read` are the bands that a raw batch holds, ascending; it must hold all of the member's.
-    pub(super) fn new(spec: &InputSpec, read: &[u32], rule: SizeRule, border: Border) -> Self {
+    pub(super) fn new(spec: &InputSpec, read: &[Band], rule: SizeRule, border: Border) -> Self {
         let planes = spec.bands.iter().filter_map(|b| read.iter().position(|r| r == b)).collect();
         let affine = spec.divide.iter().map(|(dtype, divide)| {
             let bands = spec.mean.iter().zip(&spec.std);
@@ -40,15 +40,10 @@ impl InputPlan {
     /// Fills `into` with `[tile][band][row][column]`, f32, of the padded size: `(pixel / divide - mean) / std`, 0 where there is no
     /// data; what the padding adds at the right and bottom follows the border rule.
     pub(super) fn fill(&self, batch: &RawBatch, into: &mut Vec<f32>) {
-        match batch.pixels.dtype() {
-            PixelType::U8 => self.fill_as::<u8>(batch, into, f32::from),
-            PixelType::U16 => self.fill_as::<u16>(batch, into, f32::from),
-            PixelType::I16 => self.fill_as::<i16>(batch, into, f32::from),
-            PixelType::F32 => self.fill_as::<f32>(batch, into, |v| v),
-        }
+        with_held!(batch.pixels.dtype(), T => self.fill_as::<T>(batch, into));
     }
 
-    fn fill_as<T: bytemuck::Pod>(&self, batch: &RawBatch, into: &mut Vec<f32>, to_f32: impl Fn(T) -> f32) {
+    fn fill_as<T: bytemuck::Pod + Into<f32>>(&self, batch: &RawBatch, into: &mut Vec<f32>) {
         let (crop, padded) = (batch.crop, self.padded(batch.crop));
         let (area, n_planes) = (crop.len(), self.rule.planes.len());
         into.clear();
@@ -63,7 +58,7 @@ impl InputPlan {
                 let start = (tile * batch.n_bands + self.rule.planes[idx]) * area;
                 let affine = self.affine(idx, batch.pixels.dtype());
                 fill_plane(&values[start..start + area], valid, crop, padded, plane, |v| {
-                    to_f32(v) * affine.scale + affine.offset
+                    v.into() * affine.scale + affine.offset
                 });
                 self.pad_plane(idx, batch.pixels.dtype(), crop, padded, plane);
             }
@@ -136,7 +131,7 @@ mod tests {
 
     fn spec() -> InputSpec {
         let divide = [(PixelType::U8, 2.0), (PixelType::F32, 1.0)].into();
-        InputSpec { bands: vec![3, 1], divide, mean: vec![1.0, 0.0], std: vec![0.5, 1.0] }
+        InputSpec { bands: [3, 1].map(Band::Number).to_vec(), divide, mean: vec![1.0, 0.0], std: vec![0.5, 1.0] }
     }
 
     fn batch(pixels: PixelBuf, crop: Size, n_bands: usize, valid: Option<Vec<u8>>) -> RawBatch {
@@ -146,7 +141,7 @@ mod tests {
 
     fn filled(rule: SizeRule, border: Border, raw: &RawBatch) -> Vec<f32> {
         let mut out = Vec::new();
-        InputPlan::new(&spec(), &[1, 3], rule, border).fill(raw, &mut out);
+        InputPlan::new(&spec(), &[1, 3].map(Band::Number), rule, border).fill(raw, &mut out);
         out
     }
 

@@ -41,7 +41,7 @@ fn open_device(
 ) -> Result<Box<dyn Device>, DeviceError> {
     let engine: Box<dyn Engine> = match (plan.backend, device) {
         (BackendKind::Null, _) => return Ok(Box::new(NullDevice::new(plan, device.in_flight()))),
-        (BackendKind::Fake, _) => Box::new(FakeEngine::new(plan)),
+        (BackendKind::Fake, _) => Box::new(FakeEngine::new(plan, device)),
         (BackendKind::Torch, DeviceId::Cpu) => torch_engine::open(plan, device, members)?,
         (BackendKind::Torch, DeviceId::Cuda(_) | DeviceId::CpuTensors) => {
             return torch_engine::open_device(plan, device, members, strikes);

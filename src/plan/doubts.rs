@@ -4,13 +4,20 @@ use std::collections::BTreeSet;
 
 use super::{Plan, Scene};
 use crate::config::InputSpec;
-use crate::raster::{Mask, PixelType};
+use crate::raster::{Mask, PixelType, Scale};
 use crate::words::{count, listed};
 
 /// Everything doubtful about a plan, a sentence each.
 pub fn doubts(plan: &Plan) -> Vec<String> {
     let mut doubts = of_normalisation(plan);
     doubts.extend(of_nodata(plan));
+    let unscaled = plan.scenes.iter().filter(|scene| scene.header.scale == Scale::Ignored).count() as u64;
+    if unscaled > 0 {
+        doubts.push(format!(
+            "{} a scale or an offset for the stored values, which the networks see as they are stored; input.apply_scale = true applies it",
+            if unscaled == 1 { "1 scene gives".to_owned() } else { format!("{unscaled} scenes give") }
+        ));
+    }
     doubts
 }
 
@@ -40,7 +47,9 @@ fn usual(dtype: PixelType) -> &'static [f64] {
         PixelType::U8 => &[1.0, 255.0],
         PixelType::U16 => &[1.0, 10_000.0, 65_535.0],
         PixelType::I16 => &[1.0, 10_000.0, 32_767.0],
-        PixelType::F32 => &[],
+        PixelType::I8 => &[1.0, 127.0],
+        PixelType::U32 | PixelType::I32 | PixelType::U64 | PixelType::I64 => &[1.0, 10_000.0],
+        PixelType::F32 | PixelType::F64 => &[],
     }
 }
 
@@ -69,12 +78,7 @@ struct Values {
 impl Values {
     /// Least and greatest pixel value.
     fn range(self) -> Option<(f64, f64)> {
-        match self.dtype {
-            PixelType::U8 => Some((0.0, f64::from(u8::MAX))),
-            PixelType::U16 => Some((0.0, f64::from(u16::MAX))),
-            PixelType::I16 => Some((f64::from(i16::MIN), f64::from(i16::MAX))),
-            PixelType::F32 => None,
-        }
+        (!self.dtype.is_float()).then(|| self.dtype.range())
     }
 
     /// The first mean or standard deviation that such values cannot have.
@@ -115,7 +119,8 @@ fn of_nodata(plan: &Plan) -> Vec<String> {
                    that masks are to hold there";
     let verb =
         |n: usize, one: &str, many: &str| format!("{} {}", count(n as u64, "scene"), if n == 1 { one } else { many });
-    let declared: Vec<String> = plan.scenes.iter().filter_map(|scene| declared_nodata(scene, &plan.bands)).collect();
+    let declared: Vec<String> =
+        plan.scenes.iter().filter_map(|scene| declared_nodata(scene, &plan.bands_of(scene))).collect();
     let masked = plan.scenes.iter().filter(|scene| scene.header.mask == Mask::Dataset).count();
     let mut doubts = Vec::new();
     if let Some(first) = declared.first() {
@@ -147,9 +152,15 @@ fn number(value: f64, dtype: PixelType) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Band;
 
     fn trouble(dtype: PixelType, divide: f64, mean: f64, std: f64) -> Option<String> {
-        let input = InputSpec { bands: vec![1], divide: [(dtype, divide)].into(), mean: vec![mean], std: vec![std] };
+        let input = InputSpec {
+            bands: vec![Band::Number(1)],
+            divide: [(dtype, divide)].into(),
+            mean: vec![mean],
+            std: vec![std],
+        };
         Values { dtype, divide }.trouble(&input).map(|text| format!("{text}{}", remedy(&input, dtype)))
     }
 

@@ -53,6 +53,39 @@ pub enum PlanFileError {
     },
 }
 
+impl Plan {
+    /// All of a saved plan but its scenes and units, which are not looked at.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is not what was written.
+    pub fn head_of(path: &Path) -> Result<Self, PlanFileError> {
+        Ok(head(&mut lines(path)?, path)?.plan)
+    }
+}
+
+/// The lines of a file.
+type Lines = io::Lines<BufReader<File>>;
+
+fn lines(path: &Path) -> Result<Lines, PlanFileError> {
+    let file = File::open(path).map_err(|source| PlanFileError::Read { path: path.to_owned(), source })?;
+    Ok(BufReader::new(file).lines())
+}
+
+fn next(lines: &mut Lines, path: &Path) -> Result<Option<String>, PlanFileError> {
+    lines.next().transpose().map_err(|source| PlanFileError::Read { path: path.to_owned(), source })
+}
+
+/// The first line, if this version understands it.
+fn head(lines: &mut Lines, path: &Path) -> Result<Head, PlanFileError> {
+    let first = next(lines, path)?.ok_or_else(|| wrong(path, "it is empty"))?;
+    let version: Version = parse(&first, path)?;
+    if version.swath_plan != PLAN_FORMAT {
+        let reason = format!("it has format {}, this version reads {PLAN_FORMAT}", version.swath_plan);
+        return Err(wrong(path, reason));
+    }
+    parse(&first, path)
+}
+
 impl Planned {
     /// Writes the plan to a file.
     ///
@@ -81,22 +114,13 @@ impl Planned {
     /// # Errors
     /// When the file cannot be read, or is not what was written.
     pub fn load(path: &Path) -> Result<Self, PlanFileError> {
-        let read = |source| PlanFileError::Read { path: path.to_owned(), source };
-        let wrong = |reason: String| PlanFileError::Format { path: path.to_owned(), reason };
-        let mut lines = BufReader::new(File::open(path).map_err(read)?).lines();
-        let mut text = || lines.next().transpose().map_err(read);
-        let first = text()?.ok_or_else(|| wrong("it is empty".into()))?;
-        let version: Version = serde_json::from_str(&first).map_err(|e| wrong(e.to_string()))?;
-        if version.swath_plan != PLAN_FORMAT {
-            return Err(wrong(format!("it has format {}, this version reads {PLAN_FORMAT}", version.swath_plan)));
-        }
-        let head: Head = serde_json::from_str(&first).map_err(|e| wrong(e.to_string()))?;
-        let Head { digest, n_scenes, n_units, refused, ignored, mut plan, .. } = head;
-        let mut value = || text()?.ok_or_else(|| wrong("its end is missing".into()));
+        let mut lines = lines(path)?;
+        let Head { digest, n_scenes, n_units, refused, ignored, mut plan, .. } = head(&mut lines, path)?;
+        let mut value = || next(&mut lines, path)?.ok_or_else(|| wrong(path, "its end is missing"));
         plan.scenes = (0..n_scenes).map(|_| parse(&value()?, path)).collect::<Result<_, _>>()?;
         plan.units = (0..n_units).map(|_| parse(&value()?, path)).collect::<Result<_, _>>()?;
         if plan.digest().ok().as_ref() != Some(&digest) {
-            return Err(wrong("it is not as it was written".into()));
+            return Err(wrong(path, "it is not as it was written"));
         }
         Ok(Self { plan, refused, ignored })
     }
@@ -108,5 +132,9 @@ fn line(file: &mut AtomicFile, value: &impl Serialize) -> io::Result<()> {
 }
 
 fn parse<T: DeserializeOwned>(line: &str, path: &Path) -> Result<T, PlanFileError> {
-    serde_json::from_str(line).map_err(|e| PlanFileError::Format { path: path.to_owned(), reason: e.to_string() })
+    serde_json::from_str(line).map_err(|e| wrong(path, e.to_string()))
+}
+
+fn wrong(path: &Path, reason: impl Into<String>) -> PlanFileError {
+    PlanFileError::Format { path: path.to_owned(), reason: reason.into() }
 }

@@ -3,10 +3,12 @@
 use serde::Serialize;
 
 use super::{Concessions, MemberPlan, Pass, Plan, Plane, Tile, Unit, UnitGeometry};
+use crate::config::NodataRule;
 use crate::geom::View;
 use crate::geom::{PixelRect, Size};
 use crate::journal::{KeyHasher, StageKey};
 use crate::outputs::{OutputKind, kinds_of};
+use crate::raster::Palette;
 
 /// Computes keys. Made once per plan.
 #[derive(Clone, Debug)]
@@ -38,10 +40,18 @@ impl Keys {
         let may_lack = plan.pipeline.classes.nodata().is_some();
         let reading = KeyHasher::new("read").value(&plan.bands).value(&plan.pipeline.tiling.border).value(&may_lack);
         let gdal: Vec<_> = plan.versions.iter().filter(|(name, _)| *name == "gdal").collect();
-        let reading = reading.value(&gdal).finish();
+        // As scenes are usually read needs no word.
+        let reading = match plan.pipeline.reading.nodata {
+            NodataRule::All => reading.value(&gdal),
+            NodataRule::Any => reading.value(&gdal).text("any"),
+        };
+        let reading = reading.finish();
         let scene = |s: &super::Scene| {
             let lacking = (&s.header.nodata, s.header.mask);
             let key = KeyHasher::new("scene").value(&s.identity).value(&lacking).key(&reading);
+            let made = (&s.chosen, s.header.palette, s.header.scale);
+            let is_plain = s.chosen.is_empty() && !matches!(made.1, Palette::Colors { .. }) && !s.header.is_scaled();
+            let key = if is_plain { key } else { key.value(&made) };
             s.page.iter().fold(key, KeyHasher::value).finish()
         };
         let n_classes = plan.n_classes();

@@ -10,29 +10,38 @@
 //!
 //! What a run must give up against its plan it writes down as [`Concessions`], and they say how a unit is really done.
 
+mod backend;
+mod bands;
 mod concessions;
 mod doubts;
 mod file;
 mod footprint;
+mod forecast;
+mod gpu_memory;
 mod keys;
 mod model;
 mod passes;
 mod patterns;
 mod planes;
 mod planner;
+mod profile;
 mod scan;
 mod schedule;
 mod unit;
 
+pub use backend::BackendKind;
 pub use concessions::Concessions;
 pub use doubts::{declared_nodata, doubts};
 pub use file::PlanFileError;
 pub use footprint::Footprint;
+pub use forecast::{Forecast, HostRates, Rates, forecast};
+pub use gpu_memory::Roomier;
 pub use keys::Keys;
-pub use model::{BackendKind, Maxima, MemberPlan, PLAN_FORMAT, Plan, PlanTotals, Scene};
+pub use model::{Maxima, MemberPlan, PLAN_FORMAT, Plan, PlanTotals, Scene};
 pub use passes::{Pass, Shares};
 pub use planes::{Plane, TilePlanes};
 pub use planner::{PlanError, Planned, Planner, Refusal, check_memory};
+pub use profile::{CropBatch, Profile, Timing};
 pub use scan::{ScanError, ScanOptions, Scanned, ScannedScene, scan};
 pub use schedule::{Assignment, Decode, DeviceGroup, DeviceId, LINK_CAPACITY, Promise, Schedule};
-pub use unit::{Part, Tile, Unit, UnitGeometry, admission_needs, units_of};
+pub use unit::{Part, Tile, Unit, UnitGeometry, admission_needs};

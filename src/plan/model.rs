@@ -6,45 +6,20 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::profile::{Prepared, batch_of};
 use super::scan::label;
 use super::unit::{Part, Unit};
-use super::{Footprint, Pass, Plane, Schedule};
-use crate::config::{Checkpoint, Member, Pipeline, Precision};
-use crate::geom::Size;
+use super::{BackendKind, CropBatch, Footprint, Pass, Plane, Profile, Schedule};
+use crate::config::{Band, Checkpoint, Member, Pipeline, Precision};
+use crate::geom::{PixelRect, Size};
 use crate::outputs::{Subject, kinds_of};
 use crate::post::FillHoles;
-use crate::raster::{DecoderLimits, Identity, Mask, SceneHeader};
+use crate::raster::{DecoderLimits, Identity, Mask, ReadRequest, SceneHeader};
 use crate::tiler::Grid;
 use crate::zoo::spec::KernelSet;
 
 /// Version of the plan's serialised form.
-pub const PLAN_FORMAT: u32 = 2;
-
-/// Which implementation of the networks runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum BackendKind {
-    /// libtorch.
-    Torch,
-    /// A deterministic stand-in without libtorch, for tests and for measuring everything but the networks.
-    Fake,
-    /// Nothing at all: planes of patches, to measure what feeds a device. No command but `bench` takes it.
-    Null,
-}
-
-impl BackendKind {
-    /// Those that a person can name.
-    pub const NAMED: [(&'static str, Self); 2] = [("torch", Self::Torch), ("fake", Self::Fake)];
-
-    /// Its name on the command line and in reports.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Torch => "torch",
-            Self::Fake => "fake",
-            Self::Null => "null",
-        }
-    }
-}
+pub const PLAN_FORMAT: u32 = 3;
 
 /// A scene that will be segmented.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,7 +31,13 @@ pub struct Scene {
     /// The page of it, counted from 1, where one was named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page: Option<u32>,
-    /// What its header says.
+    /// Where each of its bands has a file of its own: all of them, in the order of the plan's bands.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<PathBuf>,
+    /// Which of its bands the plan's bands are, counted from 1, where they are not numbers anyway.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chosen: Vec<u32>,
+    /// What its header says, as the pipeline sees it.
     pub header: SceneHeader,
     /// Which file that was.
     pub identity: Identity,
@@ -93,6 +74,19 @@ impl MemberPlan {
         let is_f32 = matches!(precision, Precision::Auto | Precision::F32 | Precision::Tf32);
         let kernels = self.member.kernels.of(&self.member.spec, on_gpu, is_f32);
         Self { resolved_precision: precision, resolved_kernels: kernels, ..self }
+    }
+
+    /// Its network as it runs.
+    pub(crate) fn prepared(&self) -> Prepared<'_> {
+        (&self.member.spec, self.resolved_precision, self.resolved_kernels)
+    }
+
+    /// The same with the kernels that were measured to be fastest, where the pipeline leaves them open.
+    pub fn with(self, profile: Option<&Profile>) -> Self {
+        let usual = self.resolved_kernels;
+        let open = profile.filter(|_| self.member.kernels == KernelSet::Auto);
+        let tuned = open.and_then(|profile| profile.kernels(&self.member.spec, self.resolved_precision, usual));
+        Self { resolved_kernels: tuned.unwrap_or(usual), ..self }
     }
 
     /// Bytes that its weights take in memory, at most. A program's are there four times while it is loaded: as a file for its digest, as
@@ -133,6 +127,10 @@ pub struct Plan {
     pub device_class: String,
     /// Threads inside one forward pass.
     pub intra_op_threads: u32,
+    /// The measurements that it goes by. Only what follows from them is part of the digest: kernels and batches.
+    pub profile: Option<Profile>,
+    /// Tiles per pass where the pipeline leaves that open, ascending by area.
+    pub batches: Vec<CropBatch>,
     /// The pipeline.
     pub pipeline: Pipeline,
     /// The members.
@@ -143,8 +141,8 @@ pub struct Plan {
     pub dispensable: Vec<usize>,
     /// What comes of a tile.
     pub planes: Vec<Plane>,
-    /// Bands that are read from every scene, counted from 1, ascending.
-    pub bands: Vec<u32>,
+    /// Bands that are read from every scene, in order.
+    pub bands: Vec<Band>,
     /// The folder that scene files are relative to; empty when they are as given. No part of the digest.
     pub root: PathBuf,
     /// What the largest of its parts takes.
@@ -182,9 +180,39 @@ impl Plan {
         self.root.join(&self.scenes[scene].file)
     }
 
+    /// Where all of a scene's files are.
+    pub fn paths_of(&self, scene: usize) -> Vec<PathBuf> {
+        match self.scenes[scene].files.as_slice() {
+            [] => vec![self.path_of(scene)],
+            files => files.iter().map(|file| self.root.join(file)).collect(),
+        }
+    }
+
+    /// The bands that are read from a scene, counted from 1, in the order of the plan's bands.
+    pub fn bands_of(&self, scene: &Scene) -> Vec<u32> {
+        let number = |band: &Band| match band {
+            Band::Number(number) => Some(*number),
+            Band::Name(_) | Band::File(_) => None,
+        };
+        if scene.chosen.is_empty() { self.bands.iter().filter_map(number).collect() } else { scene.chosen.clone() }
+    }
+
+    /// Asks for a window of a scene.
+    pub fn request(&self, scene: usize, window: PixelRect) -> ReadRequest {
+        let Scene { page, header, files, .. } = &self.scenes[scene];
+        let request = header.request(self.path_of(scene), *page, window, self.bands_of(&self.scenes[scene]));
+        let files = if files.is_empty() { Vec::new() } else { self.paths_of(scene) };
+        ReadRequest { files, ..request }
+    }
+
     /// What a scene is called where a person reads it: its file, and the page where one is named.
     pub fn label_of(&self, scene: usize) -> String {
         label(&self.path_of(scene), self.scenes[scene].page)
+    }
+
+    /// Tiles per forward pass, for crops of this size.
+    pub fn batch(&self, crop: Size) -> u32 {
+        batch_of(self.pipeline.batch, &self.batches, crop)
     }
 
     /// Sums over all scenes.
@@ -206,6 +234,8 @@ impl Plan {
             backend: self.backend,
             device_class: self.device_class.clone(),
             intra_op_threads: self.intra_op_threads,
+            profile: self.profile.clone(),
+            batches: self.batches.clone(),
             pipeline: self.pipeline.clone(),
             members: self.members.clone(),
             passes: self.passes.clone(),
@@ -224,7 +254,7 @@ impl Plan {
     /// # Errors
     /// Never in practice: the plan holds nothing that JSON cannot express.
     pub fn digest(&self) -> Result<String, serde_json::Error> {
-        let mut head = Self { root: PathBuf::new(), ..self.head() };
+        let mut head = Self { root: PathBuf::new(), profile: None, ..self.head() };
         head.pipeline.checkpoints.clear();
         let mut sha256 = Sha256::new();
         sha256.update(serde_json::to_vec(&head)?);
@@ -243,10 +273,12 @@ const MIN_OUTPUT_CACHE: u64 = 1 << 20;
 impl Plan {
     /// Finds out what the largest of its parts take.
     pub(super) fn measure(&mut self) {
-        let per_scene = |s: &Scene| batch_bytes(s, self.pipeline.batch, self.bands.len());
+        let per_scene = |s: &Scene| batch_bytes(s, self.batch(s.grid.crop()), self.bands.len());
         let row_bytes = |part: &Part| {
             let header = &self.scenes[part.scene as usize].header;
-            let per_pixel = self.bands.len() * header.dtype.bytes() + usize::from(header.mask == Mask::Dataset);
+            let per_pixel = self.bands.len() * header.dtype.bytes()
+                + usize::from(header.mask == Mask::Dataset)
+                + header.scratch_bytes();
             u64::from(part.window.size.width) * per_pixel as u64
         };
         let rows = self.units.iter().flat_map(|unit| unit.geometry(self).parts).map(|part| row_bytes(&part));
@@ -326,18 +358,16 @@ impl Plan {
         crops.dedup();
         let torch = self.backend == BackendKind::Torch;
         let of_crop = |crop: &Size| {
+            let batch = self.batch(*crop);
             let padded = |m: &MemberPlan| m.member.spec.size_rule().padded(*crop);
             let forward = |m: &MemberPlan| {
                 let size = padded(m);
-                let input = u64::from(m.member.spec.bands) * size.area() * 4 * u64::from(self.pipeline.batch);
-                input + if torch { m.member.spec.activation_bytes(self.pipeline.batch, size) } else { 0 }
+                let input = u64::from(m.member.spec.bands) * size.area() * 4 * u64::from(batch);
+                input + if torch { m.member.spec.activation_bytes(batch, size) } else { 0 }
             };
             let logits = |m: &MemberPlan| {
                 let stride = u64::from(m.member.spec.logit_stride());
-                2 * padded(m).area() / (stride * stride)
-                    * u64::from(m.member.spec.classes)
-                    * 4
-                    * u64::from(self.pipeline.batch)
+                2 * padded(m).area() / (stride * stride) * u64::from(m.member.spec.classes) * 4 * u64::from(batch)
             };
             self.members.iter().map(forward).max().unwrap_or(0)
                 + self.passes.iter().map(|pass| logits(&self.members[pass.member])).sum::<u64>()

@@ -1,20 +1,20 @@
 //! Looks at every header and computes the plan.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::bands::{choose, in_file, merged, seen};
 use super::model::batch_bytes;
 use super::passes::{dispensable, passes};
 use super::scan::label;
 use super::unit::{Unit, admission_needs, units_of};
-use super::{BackendKind, Maxima, MemberPlan, PLAN_FORMAT, Plan, Scanned, ScannedScene, Scene, Schedule};
+use super::{BackendKind, Maxima, MemberPlan, PLAN_FORMAT, Plan, Profile, Scanned, ScannedScene, Scene, Schedule};
 use crate::config::{ByteSize, Pipeline};
 use crate::geom::Size;
 use crate::journal::FailureRecord;
 use crate::outputs::planes_of;
-use crate::raster::{OpenSource, RasterError, RasterSource, SceneHeader};
-use crate::words::count;
+use crate::raster::{OpenSource, Order, RasterError, RasterSource, SceneHeader};
 
 /// A scene that was left out in planning.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +99,8 @@ pub struct Planner<'a> {
     pub backend: BackendKind,
     /// `cpu`, or the GPU's architecture.
     pub device_class: String,
+    /// What was measured on devices of that class.
+    pub profile: Option<Profile>,
     /// Versions of the libraries that can change bytes.
     pub versions: Vec<(String, String)>,
     /// Opens the scenes.
@@ -116,10 +118,10 @@ impl Planner<'_> {
         let mut reader = self.source.open();
         let (mut scenes, mut refused) = (Vec::new(), scanned.refused);
         for found in scanned.scenes {
-            let path = scanned.root.join(&found.file);
-            match self.scene(&found, &path, reader.as_mut()) {
+            match self.scene(&found, &scanned.root, reader.as_mut()) {
                 Ok(scene) => scenes.push(scene),
                 Err(Unplanned::Scene(size, cause)) => {
+                    let path = scanned.root.join(&found.file);
                     refused.push(Refusal::new(found.name, label(&path, found.page), size, cause))
                 }
                 Err(Unplanned::Plan(error)) => return Err(error),
@@ -132,12 +134,15 @@ impl Planner<'_> {
         });
         let bands = self.pipeline.bands();
         let passes = passes(self.members.len(), &self.pipeline.views);
+        let prepared: Vec<_> = self.members.iter().map(MemberPlan::prepared).collect();
         let mut plan = Plan {
             format: PLAN_FORMAT,
             versions: self.versions,
             backend: self.backend,
             device_class: self.device_class,
             intra_op_threads: 1,
+            batches: self.profile.iter().flat_map(|profile| profile.batches(&prepared)).collect(),
+            profile: self.profile,
             planes: planes_of(&self.pipeline),
             pipeline: self.pipeline,
             members: self.members,
@@ -157,11 +162,26 @@ impl Planner<'_> {
     }
 
     /// Looks at one scene.
-    fn scene(&self, found: &ScannedScene, path: &Path, reader: &mut dyn RasterSource) -> Result<Scene, Unplanned> {
-        let identity = self.source.identify(path)?;
-        let header = reader.inspect(path, found.page)?;
+    fn scene(&self, found: &ScannedScene, root: &Path, reader: &mut dyn RasterSource) -> Result<Scene, Unplanned> {
+        let paths: Vec<PathBuf> = match found.files.as_slice() {
+            [] => vec![root.join(&found.file)],
+            files => files.iter().map(|file| root.join(file)).collect(),
+        };
+        let identity = self.source.identify_all(&paths)?;
+        let mut headers = Vec::new();
+        for path in &paths {
+            let of_band = |error| if found.files.is_empty() { error } else { in_file(path, error) };
+            headers.push(reader.inspect(path, found.page).map_err(of_band)?);
+        }
+        let wanted = self.pipeline.bands();
+        let header = match found.files.is_empty() {
+            true => headers.remove(0),
+            false => merged(&paths, headers).map_err(|cause| Unplanned::Scene(None, cause))?,
+        };
+        let header = seen(header, &self.pipeline.reading, &wanted);
         let of_size = |cause: String| Unplanned::Scene(Some(header.size), cause);
-        self.check_input(&header).map_err(of_size)?;
+        let chosen = choose(&header, &wanted).map_err(of_size)?;
+        self.check_types(&header).map_err(of_size)?;
         let grid = self.pipeline.tiling.grid(header.size).map_err(|e| of_size(e.to_string()))?;
         if grid.n_tiles() > MOST_TILES {
             let n = grid.n_tiles();
@@ -169,19 +189,22 @@ impl Planner<'_> {
                 "it would be cut into {n} tiles, and a plan holds {MOST_TILES}; choose a larger tiler.centre"
             )));
         }
-        Ok(Scene { name: found.name.clone(), file: found.file.clone(), page: found.page, header, identity, grid })
+        let ScannedScene { name, file, files, page } = found.clone();
+        Ok(Scene {
+            name,
+            file,
+            files,
+            chosen,
+            page,
+            header: SceneHeader { names: Vec::new(), ..header },
+            identity,
+            grid,
+        })
     }
 
-    /// Whether the members can be fed from such a scene.
-    fn check_input(&self, header: &SceneHeader) -> Result<(), String> {
-        for member in &self.pipeline.members {
-            let input = &member.input;
-            if let Some(band) = input.bands.iter().find(|b| **b > header.n_bands) {
-                return Err(format!(
-                    "the pipeline reads band {band} and the scene has {}; change input.bands, or leave it out",
-                    count(header.n_bands.into(), "band")
-                ));
-            }
+    /// Whether the members know how to scale such pixels.
+    fn check_types(&self, header: &SceneHeader) -> Result<(), String> {
+        for input in self.pipeline.members.iter().map(|member| &member.input) {
             if !input.divide.contains_key(&header.dtype) {
                 let known = input.divide.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
                 return Err(format!(
@@ -195,8 +218,7 @@ impl Planner<'_> {
 }
 
 fn cut(plan: &mut Plan) {
-    let pipeline = &plan.pipeline;
-    plan.units = units_of(&plan.scenes, pipeline.batch, pipeline.unit_max, plan.bands.len(), pipeline.tiling.border);
+    plan.units = units_of(plan);
     plan.measure();
 }
 
@@ -206,12 +228,13 @@ fn refuse_too_large(plan: &mut Plan, schedule: &Schedule, refused: &mut Vec<Refu
     for (unit, need) in plan.units.iter().zip(admission_needs(plan)) {
         for idx in unit.scenes() {
             let scene = &plan.scenes[idx];
+            let batch = plan.batch(scene.grid.crop());
             // What a group or a full batch needs beyond this is the plan's business, not the scene's.
             let (need, tiles) = match unit {
-                Unit::Band { .. } => (need, scene.grid.n_tiles().min(u64::from(plan.pipeline.batch))),
+                Unit::Band { .. } => (need, scene.grid.n_tiles().min(u64::from(batch))),
                 Unit::Group { .. } => (unit.part_footprint(plan, idx).total(), 1),
             };
-            let batch = u32::try_from(tiles).unwrap_or(plan.pipeline.batch);
+            let batch = u32::try_from(tiles).unwrap_or(batch);
             let batches = schedule.batches_in_flight() * batch_bytes(scene, batch, plan.bands.len());
             let needed = need.saturating_add(batches).max(unit.block_row_bytes(plan));
             if needed > schedule.memory {
@@ -225,10 +248,14 @@ fn refuse_too_large(plan: &mut Plan, schedule: &Schedule, refused: &mut Vec<Refu
     }
     for (idx, needed) in &too_large {
         let scene = &plan.scenes[*idx];
-        let layout = match (scene.grid.n_tiles(), scene.header.is_tiled()) {
-            (1, _) => "it is one tile and would",
-            (_, true) => "its tiles",
-            (_, false) => "it is not tiled: whole rows of it",
+        let layout = match (scene.grid.n_tiles(), scene.header.order, scene.header.is_tiled()) {
+            (_, Order::Whole, _) => {
+                "it is progressive or interlaced and can only be decoded as a whole (gdal_translate can write a tiled \
+                                     GeoTIFF): that would"
+            }
+            (1, ..) => "it is one tile and would",
+            (_, _, true) => "its tiles",
+            (_, _, false) => "it is not tiled: whole rows of it",
         };
         let cause =
             format!("{layout} need --memory {} ({} given)", whole_mebibytes(*needed), ByteSize(schedule.memory));

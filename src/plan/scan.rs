@@ -17,12 +17,14 @@ use crate::words::count;
 pub struct ScanOptions {
     /// One folder, one list file, or files.
     pub inputs: Vec<PathBuf>,
-    /// Globs over paths relative to the folder; none means GeoTIFFs by name.
+    /// Globs over paths relative to the folder; none means GeoTIFFs by name, or else pictures.
     pub include: Vec<String>,
     /// Globs that take files out again, and folders with all that is in them.
     pub exclude: Vec<String>,
     /// The run directory: never scanned.
     pub run_dir: Option<PathBuf>,
+    /// Where each band has a file of its own: the patterns of their names, in the order of the plan's bands.
+    pub bands: Vec<String>,
 }
 
 /// A file that is a scene.
@@ -32,6 +34,8 @@ pub struct ScannedScene {
     pub name: String,
     /// The file, relative to the root.
     pub file: PathBuf,
+    /// Where each band has a file of its own: all of them, `file` first, in the order of the plan's bands.
+    pub files: Vec<PathBuf>,
     /// The page of it, counted from 1; `None` for the only one.
     pub page: Option<u32>,
 }
@@ -78,7 +82,7 @@ pub enum ScanError {
     },
     /// Nothing to do.
     #[error(
-        "no scene in {inputs} ({} ignored); scenes are *.tif and *.tiff, or what --include says",
+        "no scene in {inputs} ({} ignored); scenes are *.tif and *.tiff, or else *.png and *.jpg, or what --include says",
         count(*ignored, "other file")
     )]
     Nothing {
@@ -103,6 +107,9 @@ pub fn scan(options: &ScanOptions) -> Result<Scanned, ScanError> {
         [list] if is_list(list) => without_patterns(read_list(list)?, options),
         files => without_patterns(files_as_given(files)?, options),
     };
+    if !options.bands.is_empty() {
+        gather(&mut scanned, &options.bands);
+    }
     refuse_names(&mut scanned);
     if scanned.scenes.is_empty() && scanned.refused.is_empty() {
         let inputs = options.inputs.iter().map(|p| format!("`{}`", p.display())).collect::<Vec<_>>().join(", ");
@@ -137,6 +144,7 @@ fn walk(folder: &Path, options: &ScanOptions) -> Result<Scanned, ScanError> {
         let inside = e.path().strip_prefix(folder).unwrap_or(e.path());
         e.depth() > 0 && e.file_type().is_dir() && exclude.is_folder_match(inside)
     };
+    let mut pictures = Vec::new();
     let walk = WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter();
     let is_skipped = |e: &walkdir::DirEntry| is_run_dir(e) || (hidden(e) && e.file_type().is_dir()) || is_left_out(e);
     for entry in walk.filter_entry(|e| !is_skipped(e)) {
@@ -155,14 +163,32 @@ fn walk(folder: &Path, options: &ScanOptions) -> Result<Scanned, ScanError> {
         };
         let file = path.strip_prefix(folder).unwrap_or(&path).to_owned();
         let is_hidden = file.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'));
-        let wanted = if include.is_empty() { is_geotiff_name(&file) } else { include.is_match(&file) };
-        if wanted && !is_hidden && !exclude.is_match(&file) {
-            scanned.scenes.push(ScannedScene { name: stem_of(&file), file, page: None });
+        let is_band = options.bands.iter().any(|pattern| star_of(&file, pattern).is_some());
+        let is_scene = !is_hidden && !exclude.is_match(&file);
+        let by_name = include.is_empty() && options.bands.is_empty();
+        if by_name && is_scene && has_extension(&file, &PICTURES) {
+            pictures.push(file);
+            continue;
+        }
+        let wanted = match (include.is_empty(), options.bands.is_empty()) {
+            (true, true) => has_extension(&file, &TIFFS),
+            (true, false) => is_band,
+            (false, of_one_file) => include.is_match(&file) && (of_one_file || is_band),
+        };
+        if wanted && is_scene {
+            scanned.scenes.push(scene_of(file));
         } else {
             scanned.ignored += 1;
         }
     }
     scanned.warnings = [include.unmatched(), exclude.unmatched()].concat();
+    if scanned.scenes.is_empty() && !pictures.is_empty() {
+        let n = count(pictures.len() as u64, "file");
+        scanned.warnings.push(format!("there is no *.tif or *.tiff: the scenes are *.png, *.jpg and *.jpeg ({n})"));
+        scanned.scenes = pictures.into_iter().map(scene_of).collect();
+    } else {
+        scanned.ignored += pictures.len() as u64;
+    }
     Ok(scanned)
 }
 
@@ -179,12 +205,20 @@ fn cause(error: &walkdir::Error) -> String {
     error.io_error().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
-fn is_geotiff_name(file: &Path) -> bool {
-    file.extension().is_some_and(|e| e.eq_ignore_ascii_case("tif") || e.eq_ignore_ascii_case("tiff"))
+/// How scenes end where nothing else is said, and those that are scenes where there is none of the former.
+const TIFFS: [&str; 2] = ["tif", "tiff"];
+const PICTURES: [&str; 3] = ["png", "jpg", "jpeg"];
+
+fn has_extension(file: &Path, known: &[&str]) -> bool {
+    file.extension().is_some_and(|e| known.iter().any(|known| e.eq_ignore_ascii_case(known)))
+}
+
+fn scene_of(file: PathBuf) -> ScannedScene {
+    ScannedScene { name: stem_of(&file), file, files: Vec::new(), page: None }
 }
 
 fn is_list(path: &Path) -> bool {
-    path.extension().is_some_and(|e| ["txt", "list", "lst", "tsv"].iter().any(|known| e.eq_ignore_ascii_case(known)))
+    has_extension(path, &["txt", "list", "lst", "tsv"])
 }
 
 /// A list: one path a line, relative to the list's folder. Behind a TAB may follow `page=2`: the page of that file.
@@ -233,7 +267,7 @@ fn files_as_given(files: &[PathBuf]) -> Result<Scanned, ScanError> {
         if !path.exists() && !path.is_symlink() {
             return Err(ScanError::Input { path: path.clone(), detail: "there is no such file".into() });
         }
-        scanned.scenes.push(ScannedScene { name: file_stem(path), file: path.clone(), page: None });
+        scanned.scenes.push(ScannedScene { name: file_stem(path), file: path.clone(), files: Vec::new(), page: None });
     }
     Ok(scanned)
 }
@@ -241,7 +275,8 @@ fn files_as_given(files: &[PathBuf]) -> Result<Scanned, ScanError> {
 /// A file named in a list is always a scene. It keeps its sub-folders where it lies below the list, else only its file name.
 fn explicit(path: &Path) -> ScannedScene {
     let below = path.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
-    ScannedScene { name: if below { stem_of(path) } else { file_stem(path) }, file: path.to_owned(), page: None }
+    let name = if below { stem_of(path) } else { file_stem(path) };
+    ScannedScene { name, file: path.to_owned(), files: Vec::new(), page: None }
 }
 
 /// The path without its last extension (`a.1.tif` is `a.1`), with `/` between folders.
@@ -252,6 +287,56 @@ fn stem_of(file: &Path) -> String {
 
 fn file_stem(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// What the star of a pattern stands for in a file's name, if that follows it.
+fn star_of<'a>(file: &'a Path, pattern: &str) -> Option<&'a str> {
+    let (before, behind) = pattern.split_once('*')?;
+    file.file_name()?.to_str()?.strip_prefix(before)?.strip_suffix(behind).filter(|star| !star.is_empty())
+}
+
+/// Makes scenes of files that hold a band each: those whose names differ in nothing but what the patterns say.
+fn gather(scanned: &mut Scanned, patterns: &[String]) {
+    let mut groups: BTreeMap<String, Vec<Option<PathBuf>>> = BTreeMap::new();
+    for scene in std::mem::take(&mut scanned.scenes) {
+        // Of several that match the longest says most.
+        let matching =
+            (0..).zip(patterns).filter_map(|(at, pattern)| Some((pattern.len(), at, star_of(&scene.file, pattern)?)));
+        let Some((_, at, star)) = matching.max_by_key(|(length, ..)| *length) else {
+            let cause = format!("its name follows none of the patterns of input.bands ({})", patterns.join(", "));
+            scanned.refused.push(Refusal::new(scene.name, escaped(&scanned.root.join(&scene.file)), None, cause));
+            continue;
+        };
+        let name = match scene.name.rsplit_once('/') {
+            Some((folder, _)) => format!("{folder}/{star}"),
+            None => star.to_owned(),
+        };
+        let at: usize = at;
+        let files = groups.entry(name).or_insert_with(|| vec![None; patterns.len()]);
+        if let Some(other) = files[at].replace(scene.file) {
+            let cause = format!(
+                "another file of {} is there for the same scene; input.bands tells them not apart",
+                patterns[at]
+            );
+            scanned.refused.push(Refusal::new(scene.name, escaped(&scanned.root.join(&other)), None, cause));
+        }
+    }
+    for (name, files) in groups {
+        let missing: Vec<&str> = files
+            .iter()
+            .zip(patterns)
+            .filter(|(file, _)| file.is_none())
+            .map(|(_, pattern)| pattern.as_str())
+            .collect();
+        let there: Vec<PathBuf> = files.iter().flatten().cloned().collect();
+        let Some(file) = there.first().cloned() else { continue };
+        if missing.is_empty() {
+            scanned.scenes.push(ScannedScene { name, file, files: there, page: None });
+        } else {
+            let cause = format!("it has no file for {}, a band that the pipeline reads", missing.join(" and "));
+            scanned.refused.push(Refusal::new(name, escaped(&scanned.root.join(&file)), None, cause));
+        }
+    }
 }
 
 /// Sets aside the scenes whose names no output can have.

@@ -94,7 +94,7 @@ impl Unit {
 
     /// Its reads and tiles as planned. How it is really done, [`Concessions::geometry`](super::Concessions::geometry) says.
     pub fn geometry(&self, plan: &Plan) -> UnitGeometry {
-        let (batch, passes) = (plan.pipeline.batch, (0..plan.passes.len()).collect());
+        let passes = (0..plan.passes.len()).collect();
         match *self {
             Self::Band { scene, row, cols } => {
                 let grid = plan.scenes[scene as usize].grid;
@@ -103,7 +103,8 @@ impl Unit {
                 let xs = sources.reduce(Span::union).unwrap_or(Span::new(0, 0));
                 let part = Part { scene, window: PixelRect::from_spans(xs, grid.y.source(row, border)) };
                 let tiles = (cols.start..cols.end).map(|col| tile(&plan.scenes[scene as usize], 0, col, row)).collect();
-                UnitGeometry { parts: vec![part], tiles, crop: grid.crop(), batch, passes }
+                let crop = grid.crop();
+                UnitGeometry { parts: vec![part], tiles, crop, batch: plan.batch(crop), passes }
             }
             Self::Group { scenes } => {
                 let all = &plan.scenes[scenes.start as usize..scenes.end as usize];
@@ -111,7 +112,7 @@ impl Unit {
                 let parts = parts.map(|(scene, s)| Part { scene, window: PixelRect::whole(s.header.size) }).collect();
                 let tiles = (0..).zip(all).map(|(part, s)| tile(s, part, 0, 0)).collect();
                 let crop = all.first().map_or(Size::new(0, 0), |s| s.grid.crop());
-                UnitGeometry { parts, tiles, crop, batch, passes }
+                UnitGeometry { parts, tiles, crop, batch: plan.batch(crop), passes }
             }
         }
     }
@@ -139,7 +140,7 @@ impl Unit {
     pub fn block_row_bytes(&self, plan: &Plan) -> u64 {
         let of = |part: &Part| {
             let header = &plan.scenes[part.scene as usize].header;
-            header.block_row_bytes(part.window.size.width, plan.bands.len())
+            header.block_row_bytes(part.window.size, plan.bands.len())
         };
         self.geometry(plan).parts.iter().map(of).max().unwrap_or(0)
     }
@@ -194,14 +195,10 @@ const GROUP_BYTES: u64 = 8 << 20;
 /// And up to this many scenes, so that a group is committed within a breath.
 const GROUP_SCENES: u64 = 64;
 
-/// Cuts the scenes, in their order, into units.
-pub fn units_of(
-    scenes: &[Scene],
-    batch: u32,
-    unit_max: u64,
-    n_bands: usize,
-    border: crate::tiler::Border,
-) -> Vec<Unit> {
+/// Cuts a plan's scenes, in their order, into units.
+pub(super) fn units_of(plan: &Plan) -> Vec<Unit> {
+    let (scenes, n_bands) = (&plan.scenes, plan.bands.len());
+    let (unit_max, border) = (plan.pipeline.unit_max, plan.pipeline.tiling.border);
     let mut units = Vec::new();
     let mut next = 0;
     while let Some(first) = scenes.get(next) {
@@ -213,7 +210,7 @@ pub fn units_of(
         }
         let shape = |s: &Scene| -> (Size, PixelType) { (s.header.size, s.header.dtype) };
         let alike = scenes[next..].iter().take_while(|s| shape(s) == shape(first)).count();
-        let n = alike.min(group_len(first, batch, n_bands));
+        let n = alike.min(group_len(first, plan.batch(first.grid.crop()), n_bands));
         units.push(Unit::Group { scenes: Span::new(start, start + u32::try_from(n).unwrap_or(1)) });
         next += n;
     }

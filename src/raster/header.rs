@@ -3,43 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::Ties;
+use super::pixel_type::{Held, PixelType};
 use crate::geom::{GeoTransform, Size};
-
-/// Type of a pixel value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PixelType {
-    /// Unsigned, 8 bits.
-    U8,
-    /// Unsigned, 16 bits.
-    U16,
-    /// Signed, 16 bits.
-    I16,
-    /// IEEE 754, 32 bits.
-    F32,
-}
-
-impl PixelType {
-    /// Bytes per value.
-    pub const fn bytes(self) -> usize {
-        match self {
-            Self::U8 => 1,
-            Self::U16 | Self::I16 => 2,
-            Self::F32 => 4,
-        }
-    }
-}
-
-impl std::fmt::Display for PixelType {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::U8 => "u8",
-            Self::U16 => "u16",
-            Self::I16 => "i16",
-            Self::F32 => "f32",
-        })
-    }
-}
 
 /// Where a scene keeps which of its pixels are data, beside the nodata values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -49,6 +14,69 @@ pub enum Mask {
     None,
     /// A mask or alpha band for all bands; 0 means no data.
     Dataset,
+}
+
+/// What the values of a scene's only band are where it has a palette.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Palette {
+    /// It has none.
+    #[default]
+    None,
+    /// Indices into it.
+    Indices,
+    /// The colours that the file's indices mean: three bands.
+    Colors {
+        /// The index that means no data.
+        nodata: Option<u16>,
+    },
+}
+
+/// What becomes of the scale and offset that a file gives for its values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scale {
+    /// It gives none.
+    #[default]
+    None,
+    /// Values are as they are stored.
+    Ignored,
+    /// Values are what scale and offset make of those that are stored.
+    Applied {
+        /// Type of those.
+        stored: PixelType,
+    },
+}
+
+/// In which order a file can be decoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// Any block by itself.
+    #[default]
+    Blocks,
+    /// Rows from the top: to go back is to begin anew.
+    Rows,
+    /// All at once.
+    Whole,
+}
+
+impl Order {
+    fn is_blocks(&self) -> bool {
+        *self == Self::Blocks
+    }
+}
+
+impl Palette {
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
+}
+
+impl Scale {
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
 }
 
 /// The header of a scene that passed the preflight.
@@ -64,10 +92,22 @@ pub struct SceneHeader {
     pub dtype: PixelType,
     /// Nodata value of each band.
     pub nodata: Vec<Option<f64>>,
-    /// Mask or alpha.
+    /// Mask or alpha, which entries of a palette can have as well.
     pub mask: Mask,
+    /// Palette.
+    #[serde(default, skip_serializing_if = "Palette::is_none")]
+    pub palette: Palette,
+    /// Scale and offset.
+    #[serde(default, skip_serializing_if = "Scale::is_none")]
+    pub scale: Scale,
+    /// What each band is called, in lower case, by the file's description and by its colour. Forgotten once bands are chosen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<Vec<String>>,
     /// Extent of the blocks that are decoded as one. A strip is as wide as the scene.
     pub block: Size,
+    /// The order in which they can be decoded.
+    #[serde(default, skip_serializing_if = "Order::is_blocks")]
+    pub order: Order,
     /// Values of all bands lie in one block (pixel interleave), so that decoding a block decodes every band.
     pub interleaved: bool,
     /// Pixel to ground, where the file says.
@@ -85,17 +125,73 @@ impl SceneHeader {
         self.block.width < self.size.width
     }
 
+    /// The same scene in the colours of its palette.
+    pub fn in_colors(mut self) -> Self {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "compared with what it came from")]
+        let index = |value: &f64| Some(*value as u16).filter(|index| f64::from(*index) == *value);
+        let nodata = self.nodata.first().copied().flatten().as_ref().and_then(index);
+        if nodata.is_some() {
+            self.mask = Mask::Dataset;
+        }
+        let names = ["red", "green", "blue"].map(|name| vec![name.to_owned()]).to_vec();
+        Self {
+            n_bands: 3,
+            dtype: PixelType::U8,
+            nodata: vec![None; 3],
+            palette: Palette::Colors { nodata },
+            names,
+            ..self
+        }
+    }
+
+    /// The same scene in the values that scale and offset make of its own.
+    pub fn scaled(self) -> Self {
+        Self { scale: Scale::Applied { stored: self.dtype }, dtype: PixelType::F32, ..self }
+    }
+
+    /// Whether values are other ones than the file stores.
+    pub fn is_scaled(&self) -> bool {
+        matches!(self.scale, Scale::Applied { .. })
+    }
+
+    /// Bytes of a pixel of one band in the file.
+    fn stored_bytes(&self) -> usize {
+        match self.scale {
+            Scale::Applied { stored } => stored.stored_bytes(),
+            Scale::None | Scale::Ignored => self.dtype.stored_bytes(),
+        }
+    }
+
+    /// Bytes of a pixel of one band as it is on its way from how it is stored to how it is held, where that is not the same.
+    pub fn scratch_bytes(&self) -> usize {
+        let is_plain = !self.is_scaled() && self.dtype.stored_bytes() <= self.dtype.bytes();
+        // Indices are looked up by u16.
+        match (self.palette, is_plain) {
+            (Palette::None, true) => 0,
+            (Palette::None, false) => self.stored_bytes(),
+            (Palette::Indices | Palette::Colors { .. }, _) => self.stored_bytes().max(size_of::<u16>()),
+        }
+    }
+
     /// Whether some pixel may turn out to hold no data: by mask, by nodata value, or because floats may be non-finite.
     pub fn can_lack_data(&self) -> bool {
-        self.mask == Mask::Dataset || self.dtype == PixelType::F32 || self.nodata.iter().any(Option::is_some)
+        self.mask == Mask::Dataset || self.dtype.held() == Held::F32 || self.nodata.iter().any(Option::is_some)
     }
 
     /// Bytes of one row of blocks over the columns of a window, all bands that are decoded together: what the decoder's cache
-    /// must hold so that no block is decoded twice.
-    pub fn block_row_bytes(&self, columns: u32, n_bands: usize) -> u64 {
+    /// must hold so that no block is decoded twice. Where rows can be had from the top alone, it must hold the window: the next one
+    /// begins with its last rows. Of an image that is decoded at once its coefficients are there as well.
+    pub fn block_row_bytes(&self, window: Size, n_bands: usize) -> u64 {
         let bands = if self.interleaved { self.n_bands as usize } else { n_bands };
-        let blocks = u64::from(columns.div_ceil(self.block.width)) + u64::from(self.is_tiled());
         // What a header claims may be beyond any memory.
-        blocks.saturating_mul(self.block.area()).saturating_mul((bands * self.dtype.bytes()) as u64)
+        let of_area = |area: u64| area.saturating_mul((bands * self.stored_bytes()) as u64);
+        match self.order {
+            Order::Blocks => {
+                let blocks = u64::from(window.width.div_ceil(self.block.width)) + u64::from(self.is_tiled());
+                of_area(blocks.saturating_mul(self.block.area()))
+            }
+            Order::Rows => of_area(Size::new(self.size.width, window.height).area()),
+            Order::Whole => of_area(self.size.area()).saturating_mul(3),
+        }
     }
 }

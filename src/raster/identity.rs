@@ -55,6 +55,24 @@ impl Identity {
     }
 }
 
+impl Identity {
+    /// That of several files together.
+    pub(super) fn of_all(mut all: Vec<Self>) -> Self {
+        if all.len() == 1 {
+            return all.remove(0);
+        }
+        let mut hasher = Sha256::new();
+        for Self { bytes, modified_ns, ends_sha256 } in &all {
+            hasher.update(format!("{bytes} {modified_ns} {ends_sha256}\n"));
+        }
+        Self {
+            bytes: all.iter().map(|one| one.bytes).sum(),
+            modified_ns: all.iter().map(|one| one.modified_ns).max().unwrap_or(0),
+            ends_sha256: crate::hex(&hasher.finalize()),
+        }
+    }
+}
+
 /// Files beside a scene that decide which of its pixels are data.
 const SIDECARS: [&str; 2] = [".msk", ".aux.xml"];
 

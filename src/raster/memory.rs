@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Identity, Mask, OpenSource, PixelBuf, PixelType, RasterError, RasterSource, ReadReply, ReadRequest, SceneHeader,
+    Identity, Mask, OpenSource, Order, Palette, PixelBuf, PixelType, RasterError, RasterSource, ReadReply, ReadRequest,
+    Scale, SceneHeader,
 };
 use crate::geom::Size;
 
@@ -48,7 +49,11 @@ impl MemoryRaster {
             dtype: pixels.dtype(),
             nodata: vec![None; n_bands as usize],
             mask: Mask::None,
+            palette: Palette::None,
+            scale: Scale::None,
+            names: Vec::new(),
             block: Size::new(size.width, 1),
+            order: Order::Blocks,
             interleaved: true,
             transform: None,
             crs: None,

@@ -2,7 +2,7 @@
 
 use super::PixelType;
 
-/// Pixel values as bytes in the machine's order, aligned for every [`PixelType`].
+/// Pixel values as bytes in the machine's order, aligned for every [`PixelType`], as it is held.
 #[derive(Clone, Debug)]
 pub struct PixelBuf {
     words: Vec<u64>,
@@ -60,7 +60,7 @@ impl PixelBuf {
         &mut bytemuck::cast_slice_mut(&mut self.words)[..self.bytes]
     }
 
-    /// The values; `T` must have the size of the buffer's type.
+    /// The values; `T` must have the size of what the buffer's type is held in.
     pub fn values<T: bytemuck::Pod>(&self) -> &[T] {
         debug_assert_eq!(size_of::<T>(), self.dtype.bytes());
         bytemuck::cast_slice(self.bytes())

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Identity, PixelType, RasterError, SceneHeader, Warnings};
+use super::{Identity, Palette, PixelType, RasterError, Scale, SceneHeader, Warnings};
 use crate::geom::PixelRect;
 
 /// Asks for a window of a scene.
@@ -14,16 +14,35 @@ pub struct ReadRequest {
     pub path: PathBuf,
     /// The page of it, counted from 1; `None` for the only one.
     pub page: Option<u32>,
+    /// Where each band has a file of its own: those of the wanted bands, instead of `path`.
+    pub files: Vec<PathBuf>,
     /// Part of the scene, inside it.
     pub window: PixelRect,
     /// Bands counted from 1, in the order they are wanted.
     pub bands: Vec<u32>,
     /// The type that the header stated.
     pub dtype: PixelType,
+    /// The nodata value of each band, as the bits of an f64: JSON would round. A value that is converted is compared before.
+    pub nodata: Vec<Option<u64>>,
+    /// What is made of a palette.
+    pub palette: Palette,
+    /// What is made of scale and offset.
+    pub scale: Scale,
     /// Whether the mask or alpha plane is wanted behind the bands.
     pub mask: bool,
     /// Parts of the scene for which the reply says whether the file stores nothing at all (sparse blocks).
     pub probes: Vec<PixelRect>,
+}
+
+impl SceneHeader {
+    /// Asks for a window of this scene: the bands alone.
+    pub fn request(&self, path: PathBuf, page: Option<u32>, window: PixelRect, bands: Vec<u32>) -> ReadRequest {
+        let nodata = |band: &u32| self.nodata.get(*band as usize - 1).copied().flatten().map(f64::to_bits);
+        let nodata = bands.iter().map(nodata).collect();
+        let (dtype, palette, scale) = (self.dtype, self.palette, self.scale);
+        let (files, mask, probes) = (Vec::new(), false, Vec::new());
+        ReadRequest { path, page, files, window, bands, dtype, nodata, palette, scale, mask, probes }
+    }
 }
 
 impl ReadRequest {
@@ -73,6 +92,15 @@ pub trait OpenSource: Send + Sync {
     /// When it is no regular file or cannot be read.
     fn identify(&self, path: &Path) -> Result<Identity, RasterError> {
         Identity::of(path)
+    }
+
+    /// Which files some paths stand for, as one.
+    ///
+    /// # Errors
+    /// When one of them is no regular file or cannot be read.
+    fn identify_all(&self, paths: &[PathBuf]) -> Result<Identity, RasterError> {
+        let all: Vec<Identity> = paths.iter().map(|path| self.identify(path)).collect::<Result<_, _>>()?;
+        Ok(Identity::of_all(all))
     }
 
     /// The most memory in bytes that other processes held on behalf of the sources that are gone, all sources together.

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::StageLine;
 use super::models::table;
 use crate::words::format_bytes;
 
 /// What was measured, and where.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct BenchReport<R> {
     /// The kind of measurement: the command's second word.
-    pub bench: &'static str,
+    pub bench: String,
     /// Where it was taken, and by which versions.
     pub machine: BenchMachine,
     /// The figures.
@@ -21,7 +21,7 @@ pub struct BenchReport<R> {
 }
 
 /// What figures depend on beside the command.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct BenchMachine {
     /// What the processor calls itself.
     pub cpu: String,
@@ -29,6 +29,9 @@ pub struct BenchMachine {
     pub cores: usize,
     /// GPUs that libtorch can use.
     pub gpus: Vec<String>,
+    /// Bytes of memory that each of them has.
+    #[serde(default)]
+    pub gpu_memory: Vec<u64>,
     /// Version.
     pub swath: String,
     /// The commit that it was built from, where the build knew it.
@@ -56,7 +59,7 @@ impl<R: Figures> BenchReport<R> {
 
 impl BenchMachine {
     fn line(&self) -> String {
-        let Self { cpu, cores, gpus, swath, commit, libtorch, gdal, taken } = self;
+        let Self { cpu, cores, gpus, swath, commit, libtorch, gdal, taken, .. } = self;
         let commit = commit.as_ref().map(|commit| format!(" ({commit})")).unwrap_or_default();
         let version = |name: &str, version: &Option<String>| {
             // GDAL says its name itself.
@@ -73,20 +76,26 @@ impl BenchMachine {
 }
 
 /// A figure, or a dash where there is none.
-fn figure(value: Option<f64>, digits: usize) -> String {
+pub(super) fn figure(value: Option<f64>, digits: usize) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
 }
 
+/// Shares in percent, a list.
+pub(super) fn shares(shares: &[f64]) -> String {
+    let percent = |share: &f64| format!("{:.1} %", share * 100.0);
+    if shares.is_empty() { "-".to_owned() } else { shares.iter().map(percent).collect::<Vec<_>>().join(", ") }
+}
+
 /// Rows under their names.
-fn tabled<const N: usize>(names: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+pub(super) fn tabled<const N: usize>(names: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
     table(&std::iter::once(names.map(str::to_owned)).chain(rows).collect::<Vec<_>>())
 }
 
 /// Forward passes.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct ForwardFigures {
     /// What runs the networks: "torch", or "fake" for the stand-in, whose figures say nothing about networks.
-    pub backend: &'static str,
+    pub backend: String,
     /// Side of the square crops, in pixels.
     pub side: u32,
     /// Passes that were not counted, before each row.
@@ -100,7 +109,7 @@ pub struct ForwardFigures {
 }
 
 /// How fast a device multiplies matrices.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct MatmulRate {
     /// The device.
     pub device: String,
@@ -111,14 +120,19 @@ pub struct MatmulRate {
 }
 
 /// A network's forward passes in one precision with one batch.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct ForwardRow {
     /// The device.
     pub device: String,
     /// The pipeline's member, or the network.
     pub member: String,
+    /// Its network.
+    #[serde(default)]
+    pub network: String,
     /// Arithmetic.
     pub precision: String,
+    /// The kernels that the network is prepared for.
+    pub kernels: String,
     /// Crops per pass.
     pub batch: u32,
     /// Milliseconds per crop as the device tells: the median of the passes. None where it failed.
@@ -147,6 +161,7 @@ impl Figures for ForwardFigures {
             "device",
             "member",
             "precision",
+            "kernels",
             "batch",
             "ms/crop",
             "min",
@@ -162,6 +177,7 @@ impl Figures for ForwardFigures {
                 row.device.clone(),
                 row.member.clone(),
                 row.precision.clone(),
+                row.kernels.clone(),
                 row.batch.to_string(),
                 figure(row.ms, 3),
                 figure(row.ms_min, 3),
@@ -193,10 +209,10 @@ impl Figures for ForwardFigures {
 }
 
 /// A whole run.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct RunFigures {
     /// What ran the networks: "torch", "fake" for a stand-in, "null" for nothing at all.
-    pub backend: &'static str,
+    pub backend: String,
     /// The devices, one worker each.
     pub devices: Vec<String>,
     /// Scenes that have a mask.
@@ -217,8 +233,23 @@ pub struct RunFigures {
     pub start_up: StartUp,
     /// Share of the devices' time in forward passes.
     pub device_busy: f64,
+    /// The rest, device by device; workers that wait for each other on one GPU count as at work.
+    #[serde(default)]
+    pub device_idle: Vec<f64>,
+    /// Seconds of the dataflow until the first forward pass began.
+    #[serde(default)]
+    pub idle_before: f64,
+    /// Seconds of it behind the last one.
+    #[serde(default)]
+    pub idle_behind: f64,
+    /// What each forward pass took of the devices.
+    #[serde(default)]
+    pub passes: Vec<PassFigures>,
+    /// SHA-256 over names and digests of all files that were written: runs that agree to the byte have the same.
+    #[serde(default)]
+    pub outputs: String,
     /// Bytes that were moved per pixel of a finished scene, by what they are.
-    pub bytes_per_pixel: BTreeMap<&'static str, f64>,
+    pub bytes_per_pixel: BTreeMap<String, f64>,
     /// The most that this process and its decoders had resident.
     pub peak_bytes: u64,
     /// What was promised.
@@ -236,8 +267,25 @@ pub struct RunFigures {
     pub thread_limit: Option<ThreadLimit>,
 }
 
+/// One of the plan's forward passes, over all tiles.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct PassFigures {
+    /// The member.
+    pub member: String,
+    /// Its network.
+    pub network: String,
+    /// The view.
+    pub view: String,
+    /// Arithmetic.
+    pub precision: String,
+    /// Pixels that it saw, ring and padding included.
+    pub network_pixels: u64,
+    /// Seconds that it took, all devices together.
+    pub seconds: f64,
+}
+
 /// What a stage of one thread could do.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct ThreadLimit {
     /// The stage.
     pub stage: String,
@@ -246,7 +294,7 @@ pub struct ThreadLimit {
 }
 
 /// Seconds since the run began.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct StartUp {
     /// From the start of the process to that of the command: libraries are loaded. It is not in the others.
     pub loaded: f64,
@@ -259,7 +307,7 @@ pub struct StartUp {
 }
 
 /// A stage of a run.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct StageFigures {
     /// Its share of time at work and waiting.
     #[serde(flatten)]
@@ -286,10 +334,13 @@ impl Figures for RunFigures {
             at(first_labels)
         );
         text += &format!(
-            "devices     {} {}, busy {:.1} %\n",
+            "devices     {} {}, busy {:.1} %, idle {} (until the first pass {:.2} s, behind the last {:.2} s)\n",
             self.backend,
             self.devices.join(","),
-            self.device_busy * 100.0
+            self.device_busy * 100.0,
+            shares(&self.device_idle),
+            self.idle_before,
+            self.idle_behind
         );
         let (peak, reserved) = (format_bytes(self.peak_bytes), format_bytes(self.reserved_bytes));
         let (cpu, decoders) = (self.cpu_seconds, self.decoder_cpu_seconds);
@@ -322,6 +373,58 @@ impl Figures for RunFigures {
             text += &format!("with cores enough the thread of {stage} limits first, at {mpx_per_second:.0} Mpx/s\n");
         }
         text
+    }
+}
+
+/// Whole runs, alike but for the number of devices.
+#[derive(Debug, Serialize)]
+pub struct ScalingFigures {
+    /// What ran the networks.
+    pub backend: String,
+    /// Whether all runs wrote the same files, byte for byte.
+    pub equal_outputs: bool,
+    /// One row per number of devices, ascending.
+    pub rows: Vec<ScalingRow>,
+}
+
+/// One of the runs.
+#[derive(Debug, Serialize)]
+pub struct ScalingRow {
+    /// The devices, one worker each.
+    pub devices: Vec<String>,
+    /// Wall clock of the dataflow.
+    pub seconds: f64,
+    /// What the first run took by what this one took.
+    pub ratio: f64,
+    /// The most that could be: the same with a host that takes no time. What is missing to the number of devices are batches that
+    /// do not come out even.
+    pub ratio_at_best: f64,
+    /// What the first run's figures predict for this one.
+    pub predicted_seconds: f64,
+    /// How far that is off, by what it took.
+    pub error: f64,
+    /// Share of its time that each device was idle.
+    pub device_idle: Vec<f64>,
+    /// The same as predicted.
+    pub predicted_idle: Vec<f64>,
+}
+
+impl Figures for ScalingFigures {
+    fn text(&self) -> String {
+        let names = ["devices", "seconds", "ratio", "at best", "predicted", "error", "idle"];
+        let row = |row: &ScalingRow| {
+            [
+                row.devices.join(","),
+                format!("{:.2}", row.seconds),
+                format!("{:.3}", row.ratio),
+                format!("{:.3}", row.ratio_at_best),
+                format!("{:.2}", row.predicted_seconds),
+                format!("{:+.1} %", row.error * 100.0),
+                shares(&row.device_idle),
+            ]
+        };
+        let files = if self.equal_outputs { "all wrote the same files" } else { "their files DIFFER" };
+        format!("{}\n{}; {files}\n", tabled(names, self.rows.iter().map(row)), self.backend)
     }
 }
 

@@ -14,12 +14,13 @@ mod print;
 mod show;
 mod standing;
 mod summary;
+mod tune;
 mod watch;
 mod weights;
 
 pub use bench::{
     BenchMachine, BenchReport, DecodeFigures, DecodeRow, EncodeFigures, EncodeRow, Figures, ForwardFigures, ForwardRow,
-    MatmulRate, RunFigures, StageFigures, StartUp, ThreadLimit,
+    MatmulRate, PassFigures, RunFigures, ScalingFigures, ScalingRow, StageFigures, StartUp, ThreadLimit,
 };
 pub use diagnosis::Diagnosis;
 pub use document::{
@@ -28,10 +29,14 @@ pub use document::{
 };
 pub use events::{Event, Restart, TimeStep};
 pub use models::{CheckRow, LayerRow, ModelList, ModelRow, ModelSheet, PresetRow, StartedModel};
-pub use plan::{EarlierWork, PlanDocument, PlannedMember, PlannedScene, RefusedScene};
+pub use plan::{
+    EarlierWork, GpuFit, PlanDocument, PlanForecast, PlannedBatch, PlannedMember, PlannedRule, PlannedScene,
+    RefusedScene,
+};
 pub use print::{PrintError, print, print_json, speak_json, tell, tell_error, unless_closed};
 pub use show::{Detail, Page, ProgressForm, Show};
 pub use standing::{Standing, Verified};
 pub use summary::{FAKE, stage_table, summary};
+pub use tune::{ProfileFigures, ProfileList, ProfileRow, TuneFigures, TuneRow};
 pub use watch::{Snapshot, Watch};
 pub use weights::{CompressedFile, CompressedFiles, TensorRow, WeightsDiff, WeightsSheet};

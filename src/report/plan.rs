@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
+use super::bench::shares;
 use super::{BudgetReport, FAKE};
 use crate::words::{count, format_bytes, time};
 
@@ -41,28 +42,77 @@ pub struct PlanDocument {
     pub waste_percent: f64,
     /// The views of a tile that each member sees.
     pub views: Vec<&'static str>,
+    /// What each rule of the tiler would make of the scenes that are cut.
+    pub rules: Vec<PlannedRule>,
     /// The ensemble.
     pub members: Vec<PlannedMember>,
+    /// SHA-256 of the measurements that it goes by.
+    pub profile: Option<String>,
+    /// Tiles per forward pass, by size of the crop.
+    pub batches: Vec<PlannedBatch>,
     /// Devices by name.
     pub devices: Vec<String>,
     /// Reader threads.
     pub readers: usize,
     /// Memory of the machine.
     pub memory: BudgetReport,
-    /// Memory of each GPU; `None` without one.
+    /// Bytes of the GPU that takes most; `None` without one.
     pub gpu_memory: Option<u64>,
+    /// Whether that is there, where it is known how much there is.
+    pub gpu_fit: Option<GpuFit>,
     /// The most that the outputs can take.
     pub disk: u64,
     /// Bytes free there, where the system tells.
     pub disk_free: Option<u64>,
     /// Seconds by the speed of the last such run on this machine; `None` where there was none.
     pub seconds: Option<f64>,
+    /// What figures of `swath bench` predict; `None` where none are named.
+    pub forecast: Option<PlanForecast>,
     /// Existing files at output names that `--overwrite` lets the run replace.
     pub foreign: Vec<String>,
     /// What earlier runs into the run directory have done of it; `None` where there was none, or no directory is named.
     pub earlier: Option<EarlierWork>,
     /// What a person should know.
     pub warnings: Vec<String>,
+}
+
+/// Whether a plan fits into the memory of GPUs.
+#[derive(Clone, Debug, Serialize)]
+pub struct GpuFit {
+    /// Bytes that each has.
+    pub memory: u64,
+    /// Whether it does.
+    pub fits: bool,
+    /// If not: the least change that does, as options; `None` where none of them would do.
+    pub change: Option<String>,
+    /// What it takes then.
+    pub change_bytes: Option<u64>,
+}
+
+/// How a run would go, by figures of `swath bench`.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlanForecast {
+    /// The devices.
+    pub hardware: String,
+    /// The files of figures.
+    pub files: Vec<String>,
+    /// Seconds until the last file is written; the archive comes after.
+    pub seconds: f64,
+    /// The part of them in which the devices are opened.
+    pub opening: f64,
+    /// Share of the time behind that in which each device is idle.
+    pub idle: Vec<f64>,
+    /// Whether they say what the host takes.
+    pub knows_host: bool,
+}
+
+impl PlanForecast {
+    fn text(&self) -> String {
+        let Self { hardware, files, seconds, idle, knows_host, .. } = self;
+        let host =
+            if *knows_host { "" } else { "; the host's part is not in it: add a file of `swath bench feed --json`" };
+        format!("about {} on {hardware}, idle {}, by {}{host}", time(*seconds), shares(idle), files.join(", "))
+    }
 }
 
 /// What a run directory holds of a plan.
@@ -109,8 +159,8 @@ pub struct PlannedScene {
     pub tiles: u64,
     /// What each tile owns.
     pub centre: [u32; 2],
-    /// Overlap with its neighbours: pixels that are seen beyond it, on each side.
-    pub dilation: u32,
+    /// Overlap with its neighbours: columns and rows that are seen beyond it, on each side.
+    pub dilation: [u32; 2],
     /// Share of its network pixels that ends in no mask.
     pub waste_percent: f64,
 }
@@ -122,6 +172,28 @@ pub struct RefusedScene {
     pub file: String,
     /// Why.
     pub cause: String,
+}
+
+/// What a rule of the tiler would make of the scenes that are cut.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct PlannedRule {
+    /// Its name in pipeline files.
+    pub rule: &'static str,
+    /// Whether it is the pipeline's.
+    pub is_taken: bool,
+    /// Tiles.
+    pub tiles: u64,
+    /// Share of the networks' pixels that ends in no mask.
+    pub waste_percent: f64,
+}
+
+/// The batch for crops of one size.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct PlannedBatch {
+    /// Columns and rows.
+    pub crop: [u32; 2],
+    /// Tiles per forward pass.
+    pub tiles: u32,
 }
 
 /// A member of a plan.
@@ -144,6 +216,39 @@ pub struct PlannedMember {
 }
 
 impl PlanDocument {
+    /// The batches, and what they go by.
+    fn batch_text(&self) -> String {
+        let mut sizes: Vec<u32> = self.batches.iter().map(|batch| batch.tiles).collect();
+        sizes.sort_unstable();
+        sizes.dedup();
+        let listed =
+            |PlannedBatch { crop: [width, height], tiles }: &PlannedBatch| format!("{tiles} of {width}x{height}");
+        let text = match sizes.as_slice() {
+            [] => "none".to_owned(),
+            [tiles] => format!("{} in each pass", count(u64::from(*tiles), "tile")),
+            _ => {
+                let more = if self.batches.len() > LISTED { ", ..." } else { "" };
+                self.batches.iter().take(LISTED).map(listed).collect::<Vec<_>>().join(", ") + more
+            }
+        };
+        let by = self.profile.as_ref().map(|digest| format!("; by profile {}", digest.get(..12).unwrap_or(digest)));
+        text + &by.unwrap_or_default()
+    }
+
+    /// How scenes are cut, and how other rules would cut them.
+    fn tiling(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self.cuts().into_iter().map(|cut| format!("  tiling    {cut}")).collect();
+        let text = |r: &PlannedRule| {
+            let taken = if r.is_taken { ", the pipeline's" } else { "" };
+            format!("{} {:.1} % ({}{taken})", r.rule, r.waste_percent, count(r.tiles, "tile"))
+        };
+        let rules: Vec<String> = self.rules.iter().map(text).collect();
+        if !rules.is_empty() {
+            lines.push(format!("  rules     overlap and padding of what is cut: {}", rules.join(", ")));
+        }
+        lines
+    }
+
     /// The document for people.
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -173,9 +278,7 @@ impl PlanDocument {
             let (views, last) = (self.views.len(), self.views.join(", "));
             line(format!("views       {last}: each tile goes {views} times through each network"));
         }
-        for cut in self.cuts() {
-            line(format!("  tiling    {cut}"));
-        }
+        self.tiling().into_iter().for_each(&mut line);
         for m in &self.members {
             let millions = m.parameters as f64 / 1e6;
             let digest = m.digest.get(..12).unwrap_or(&m.digest);
@@ -184,27 +287,54 @@ impl PlanDocument {
                 m.name, m.network, m.precision, m.kernels, m.share
             ));
         }
+        line(format!("batches     {}", self.batch_text()));
         line(format!("devices     {}; {}", self.devices.join(", "), count(self.readers as u64, "reader")));
         line(format!("RAM         {}", self.memory.reservation()));
-        line(format!(
-            "VRAM        {}",
-            self.gpu_memory.map_or("none".into(), |b| format!("{} on each GPU", format_bytes(b)))
-        ));
+        line(format!("VRAM        {}", self.vram()));
         let free =
             self.disk_free.map_or_else(|| "; free: unknown".into(), |free| format!(", {} free", format_bytes(free)));
         line(format!("disk        {} at most{free}", format_bytes(self.disk)));
-        line(match self.seconds {
-            Some(seconds) => {
+        line(match (&self.forecast, self.seconds) {
+            (Some(forecast), _) => format!("time        {}", forecast.text()),
+            (None, Some(seconds)) => {
                 format!("time        about {}, by the speed of the last such run on this machine", time(seconds))
             }
-            None => "time        unknown: no such run on this machine yet; `swath run` with this pipeline measures it"
-                .into(),
+            (None, None) => {
+                "time        unknown: no such run on this machine yet; `swath run` with this pipeline measures it"
+                    .into()
+            }
         });
         if let Some(earlier) = self.earlier {
             line(format!("earlier     {}", earlier.text()));
         }
         self.doubts().into_iter().for_each(line);
         text
+    }
+
+    /// The memory of GPUs.
+    fn vram(&self) -> String {
+        let Some(bytes) = self.gpu_memory else { return "none".into() };
+        let most = self.devices.iter().map(|of| self.devices.iter().filter(|device| *device == of).count()).max();
+        let each = match most {
+            Some(n @ 2..) => format!("on each GPU, for {n} workers with weights of their own"),
+            _ => "on each GPU".to_owned(),
+        };
+        let fit = match &self.gpu_fit {
+            None => String::new(),
+            Some(GpuFit { memory, fits: true, .. }) => format!("; fits into {}", format_bytes(*memory)),
+            Some(GpuFit { memory, change: Some(change), change_bytes, .. }) => {
+                let then = change_bytes.map_or_else(String::new, |bytes| format!(" ({})", format_bytes(bytes)));
+                format!("; does not fit into {}: {change} does{then}", format_bytes(*memory))
+            }
+            Some(GpuFit { memory, .. }) => {
+                let less = "choose smaller tiles (tiler.centres, tiler.whole_max) or fewer members";
+                format!(
+                    "; does not fit into {}, not even tile by tile with members spread: {less}",
+                    format_bytes(*memory)
+                )
+            }
+        };
+        format!("{} {each}{fit}", format_bytes(bytes))
     }
 
     /// What may keep a run from being what was meant, a line each.
@@ -220,19 +350,22 @@ impl PlanDocument {
     /// How scenes are cut, the most frequent ways first.
     fn cuts(&self) -> Vec<String> {
         let mut whole = 0u64;
-        let mut ways: BTreeMap<([u32; 2], u32), u64> = BTreeMap::new();
+        let mut ways: BTreeMap<([u32; 2], [u32; 2]), u64> = BTreeMap::new();
         for scene in &self.scenes {
             match scene.tiles {
-                1 if scene.dilation == 0 => whole += 1,
+                1 if scene.dilation == [0, 0] => whole += 1,
                 _ => *ways.entry((scene.centre, scene.dilation)).or_default() += 1,
             }
         }
         let mut ways: Vec<_> = ways.into_iter().collect();
         ways.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
         let more = ways.len().saturating_sub(WAYS);
-        let cut = |(([width, height], overlap), n): (([u32; 2], u32), u64)| {
-            let sides = count(overlap.into(), "pixel");
-            format!("{} in centres of {width} x {height} with an overlap of {sides} on each side", count(n, "scene"))
+        let cut = |(([width, height], [columns, rows]), n): (([u32; 2], [u32; 2]), u64)| {
+            let overlap = match columns == rows {
+                true => format!("{} on each side", count(columns.into(), "pixel")),
+                false => format!("{} and {} on each side", count(columns.into(), "column"), count(rows.into(), "row")),
+            };
+            format!("{} in centres of {width} x {height} with an overlap of {overlap}", count(n, "scene"))
         };
         let whole = (whole > 0).then(|| format!("{} whole, each one tile", count(whole, "scene")));
         let more = (more > 0).then(|| format!("and {}: --json has all", count(more as u64, "other way")));

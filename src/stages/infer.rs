@@ -16,6 +16,8 @@ use crate::plan::TilePlanes;
 pub struct Infer {
     board: Board,
     device: Box<dyn Device>,
+    /// Its place in the schedule.
+    place: usize,
     /// The plan's passes that it runs, ascending.
     passes: Vec<usize>,
     stop: Stop,
@@ -36,8 +38,8 @@ struct Begun {
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 impl Infer {
-    /// A device that runs these passes.
-    pub fn new(board: Board, device: Box<dyn Device>, passes: Vec<usize>, stop: Stop) -> Self {
+    /// The device at this place of the schedule, which runs these passes.
+    pub fn new(board: Board, (place, device): (usize, Box<dyn Device>), passes: Vec<usize>, stop: Stop) -> Self {
         let (halt, counted) = (stop.clone(), Arc::clone(&board.progress));
         let may_begin = Arc::new(move || {
             let goes_on = !halt.is_cut();
@@ -46,7 +48,7 @@ impl Infer {
             }
             goes_on
         });
-        Self { board, device, passes, stop, may_begin, in_flight: VecDeque::new() }
+        Self { board, device, place, passes, stop, may_begin, in_flight: VecDeque::new() }
     }
 
     /// Whether it runs all of the plan's passes, so that its results are complete.
@@ -188,6 +190,9 @@ impl Infer {
         let pixels = batch.raw.crop.area() * batch.raw.len() as u64;
         for (idx, pass) in self.passes_of(&batch).into_iter().enumerate() {
             self.board.pace.ran(pass, pixels, ran.get(idx).copied().unwrap_or_default());
+        }
+        if !ran.is_empty() {
+            self.board.pace.worked(self.place, ran.iter().map(|ran| ran.time).sum());
         }
         if let Some(artefact) = self.write(kept)? {
             out.put(Ran::Kept(artefact));

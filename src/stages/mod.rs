@@ -51,7 +51,7 @@ pub use message::{
     Classified, Encoded, EncodedOutput, Finished, Inferred, Opened, Ran, ReadUnit, SceneRows, StitchedScene, TileBatch,
     Turn, Verdict,
 };
-pub use pace::{Pace, PassTotals};
+pub use pace::{DeviceTimes, Pace, PassTotals};
 pub use post::Post;
 pub use prior::PriorResults;
 pub use progress::{Counts, Progress};

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::infer::PassRan;
 use crate::plan::Plan;
@@ -11,6 +11,8 @@ use crate::plan::Plan;
 #[derive(Debug)]
 pub struct Pace {
     passes: Vec<PassPace>,
+    began: Instant,
+    devices: Mutex<DeviceTimes>,
     /// The passes in the order in which a deadline keeps them.
     kept_first: Vec<usize>,
     ahead: Mutex<BatchesAhead>,
@@ -31,6 +33,17 @@ struct PassPace {
     ran_ns: AtomicU64,
     /// Tiles that ran again in f32.
     reruns: AtomicU64,
+}
+
+/// When devices were at work.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceTimes {
+    /// By place in the schedule, as far as a device had anything to do: the time of its passes.
+    pub busy: Vec<Duration>,
+    /// From the beginning until the first pass began, on whichever.
+    pub first: Duration,
+    /// And until the last one ended.
+    pub last: Duration,
 }
 
 /// How far a pass is.
@@ -56,7 +69,8 @@ impl Pace {
     pub(super) fn new(plan: &Plan) -> Self {
         let ahead = Mutex::new(BatchesAhead { begun: 0, most: usize::MAX });
         let passes = plan.passes.iter().map(|_| PassPace::default()).collect();
-        Self { passes, kept_first: plan.kept_first().collect(), ahead, changed: Condvar::new() }
+        let (began, devices) = (Instant::now(), Mutex::default());
+        Self { passes, began, devices, kept_first: plan.kept_first().collect(), ahead, changed: Condvar::new() }
     }
 
     fn batches(&self) -> MutexGuard<'_, BatchesAhead> {
@@ -105,6 +119,24 @@ impl Pace {
         self.passes[pass].ran_ns.fetch_add(ns, Ordering::Relaxed);
         self.passes[pass].ran.fetch_add(pixels, Ordering::Relaxed);
         self.passes[pass].reruns.fetch_add(ran.reruns, Ordering::Relaxed);
+    }
+
+    /// Counts what all passes over a batch took of a device, now that they have ended.
+    pub(super) fn worked(&self, device: usize, time: Duration) {
+        let (now, mut devices) = (self.began.elapsed(), self.devices.lock().unwrap_or_else(PoisonError::into_inner));
+        if devices.busy.is_empty() {
+            devices.first = now.saturating_sub(time);
+        }
+        if devices.busy.len() <= device {
+            devices.busy.resize(device + 1, Duration::ZERO);
+        }
+        devices.busy[device] += time;
+        devices.last = now;
+    }
+
+    /// When devices were at work.
+    pub fn devices(&self) -> DeviceTimes {
+        self.devices.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Tiles that ran again in f32, pass by pass: their logits in half precision were not finite.

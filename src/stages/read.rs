@@ -62,7 +62,6 @@ impl Read {
         let scenes = Arc::clone(&self.board.scenes);
         let plan = scenes.plan();
         let scene = &plan.scenes[part.scene as usize];
-        let path = plan.path_of(part.scene as usize);
         if !scenes.is_unchanged(part.scene) {
             return Err(RasterError::Changed.into());
         }
@@ -72,20 +71,14 @@ impl Read {
             true => geometry.tiles.iter().filter(|t| t.part == idx).map(|t| crop_inside(t, part.window)).collect(),
             false => Vec::new(),
         };
-        let request = ReadRequest {
-            path,
-            page: scene.page,
-            window: part.window,
-            bands: plan.bands.clone(),
-            dtype: scene.header.dtype,
-            mask: may_lack && scene.header.mask == Mask::Dataset,
-            probes,
-        };
+        let mask = may_lack && scene.header.mask == Mask::Dataset;
+        let request = ReadRequest { mask, probes, ..plan.request(part.scene as usize, part.window) };
         let mut pixels = PixelBuf::of_bytes(scene.header.dtype, request.buffer_bytes());
         let reply = self.source.read(&request, pixels.bytes_mut())?;
         self.note(part.scene, &reply.warnings)?;
         let mask = pixels.split_tail(request.plane_bytes() * plan.bands.len());
-        let valid = validity(&scene.header, &plan.bands, part.window, &pixels, mask, may_lack);
+        let rule = may_lack.then_some(plan.pipeline.reading.nodata);
+        let valid = validity(&scene.header, &request.bands, part.window, &pixels, mask, rule);
         let valid = valid.map_err(PartError::Pixels)?;
         let n_tiles = geometry.tiles.iter().filter(|t| t.part == idx).count();
         let mut blank = reply.blank;

@@ -220,6 +220,6 @@ impl Scenes {
     /// Whether a scene's file is still the one that was planned.
     pub(super) fn is_unchanged(&self, scene: u32) -> bool {
         let planned = &self.plan.scenes[scene as usize].identity;
-        self.source.identify(&self.plan.path_of(scene as usize)).as_ref() == Ok::<_, &RasterError>(planned)
+        self.source.identify_all(&self.plan.paths_of(scene as usize)).as_ref() == Ok::<_, &RasterError>(planned)
     }
 }

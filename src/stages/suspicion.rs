@@ -2,7 +2,7 @@
 
 use crate::infer::{RawBatch, TileFault};
 use crate::plan::{Plan, Scene, declared_nodata};
-use crate::raster::PixelType;
+use crate::raster::Held;
 
 /// Beyond this no sensor's values lie, and a network's sums may overflow.
 const EXTREME: f32 = 1e30;
@@ -13,7 +13,7 @@ pub(super) fn cause(fault: &TileFault, plan: &Plan, scene: &Scene, batch: &RawBa
         return None;
     }
     let has_class = plan.pipeline.classes.nodata().is_some();
-    match (declared_nodata(scene, &plan.bands), has_class, extreme(batch, tile)) {
+    match (declared_nodata(scene, &plan.bands_of(scene)), has_class, extreme(batch, tile)) {
         (Some(value), false, _) => Some(format!(
             "the scene declares nodata ({value}) and the pipeline has no [nodata] class, so these pixels enter the networks as data; \
              add [nodata]"
@@ -31,7 +31,7 @@ pub(super) fn cause(fault: &TileFault, plan: &Plan, scene: &Scene, batch: &RawBa
 
 /// The most extreme value of a tile that counts as data, if it is one that no sensor gives.
 fn extreme(batch: &RawBatch, tile: usize) -> Option<f32> {
-    if batch.pixels.dtype() != PixelType::F32 {
+    if batch.pixels.dtype().held() != Held::F32 {
         return None;
     }
     let area = batch.crop.len();
@@ -45,7 +45,7 @@ fn extreme(batch: &RawBatch, tile: usize) -> Option<f32> {
 mod tests {
     use super::*;
     use crate::geom::{PixelRect, Size};
-    use crate::raster::PixelBuf;
+    use crate::raster::{PixelBuf, PixelType};
 
     #[test]
     fn an_extreme_value_is_found_where_it_counts_as_data() {

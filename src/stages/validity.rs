@@ -1,21 +1,23 @@
 //! Which pixels hold data, and what becomes of the others.
 
+use crate::config::NodataRule;
 use crate::geom::PixelRect;
 use crate::infer::{RawBatch, TileResult};
 use crate::plan::{Plane, TilePlanes};
-use crate::raster::{PixelBuf, PixelType, SceneHeader};
+use crate::raster::{Held, PixelBuf, SceneHeader, with_held};
 
 /// One byte per pixel of the window, 0 where there is no data; `None` when all is data.
 ///
-/// A pixel has no data when the mask says so, when every band that is read holds its nodata value, or when some band is not
-/// finite. Without a nodata entry in the class table (`may_lack`) every finite pixel is data, and one that is not is an error.
+/// A pixel has no data when the mask says so, when the bands that are read hold their nodata values, all or any as the rule says, or when
+/// some band is not finite. Without a nodata entry in the class table there is no rule: every finite pixel is data, and one that is not
+/// is an error.
 pub(super) fn validity(
     header: &SceneHeader,
     bands: &[u32],
     window: PixelRect,
     pixels: &PixelBuf,
     mask: Vec<u8>,
-    may_lack: bool,
+    rule: Option<NodataRule>,
 ) -> Result<Option<Vec<u8>>, String> {
     if mask.is_empty() && !header.can_lack_data() {
         return Ok(None);
@@ -23,47 +25,53 @@ pub(super) fn validity(
     let area = window.size.len();
     let mut valid = if mask.is_empty() { vec![1u8; area] } else { mask };
     valid.iter_mut().for_each(|ok| *ok = u8::from(*ok != 0));
-    if pixels.dtype() == PixelType::F32 {
+    if pixels.dtype().held() == Held::F32 {
         for plane in pixels.values::<f32>().chunks_exact(area) {
             valid.iter_mut().zip(plane).for_each(|(ok, v)| *ok &= u8::from(v.is_finite()));
         }
     }
-    if !may_lack {
+    let Some(rule) = rule else {
         return match valid.iter().position(|ok| *ok == 0) {
             Some(at) => Err(non_finite(window, at)),
             None => Ok(None),
         };
-    }
-    let nodata: Option<Vec<f64>> =
-        bands.iter().map(|b| header.nodata.get(*b as usize - 1).copied().flatten()).collect();
-    if let Some(nodata) = nodata {
-        match pixels.dtype() {
-            PixelType::U8 => clear_nodata::<u8>(pixels, &nodata, &mut valid, f64::from),
-            PixelType::U16 => clear_nodata::<u16>(pixels, &nodata, &mut valid, f64::from),
-            PixelType::I16 => clear_nodata::<i16>(pixels, &nodata, &mut valid, f64::from),
-            PixelType::F32 => {
-                // The tag is text: 0.1 means the nearest f32.
-                #[expect(clippy::cast_possible_truncation, reason = "rounding to the pixel's own type is the point")]
-                let nodata: Vec<f64> = nodata.iter().map(|v| f64::from(*v as f32)).collect();
-                clear_nodata::<f32>(pixels, &nodata, &mut valid, f64::from);
-            }
-        }
+    };
+    // The tag is text: 0.1 means the nearest f32.
+    #[expect(clippy::cast_possible_truncation, reason = "rounding to the pixel's own type is the point")]
+    let held = |value: f64| if pixels.dtype().held() == Held::F32 { f64::from(value as f32) } else { value };
+    let of_band = |band: &u32| header.nodata.get(*band as usize - 1).copied().flatten().map(held);
+    let nodata: Vec<Option<f64>> = bands.iter().map(of_band).collect();
+    let can_lack = match rule {
+        NodataRule::All => nodata.iter().all(Option::is_some),
+        NodataRule::Any => nodata.iter().any(Option::is_some),
+    };
+    if can_lack {
+        with_held!(pixels.dtype(), T => clear_nodata::<T>(pixels, &nodata, &mut valid, rule));
     }
     Ok(valid.contains(&0).then_some(valid))
 }
 
-/// Clears the pixels where all bands hold their nodata value.
-fn clear_nodata<T: bytemuck::Pod>(pixels: &PixelBuf, nodata: &[f64], valid: &mut [u8], value: impl Fn(T) -> f64) {
+/// Clears the pixels where all bands hold their nodata value, or one of them does.
+fn clear_nodata<T: bytemuck::Pod + Into<f64>>(
+    pixels: &PixelBuf,
+    nodata: &[Option<f64>],
+    valid: &mut [u8],
+    rule: NodataRule,
+) {
     let (planes, area) = (pixels.values::<T>(), valid.len());
     // Piece by piece: a plane of its own would be memory that nobody has counted.
     let mut lacking = [0u8; 4096];
     for (piece, valid) in valid.chunks_mut(lacking.len()).enumerate() {
         let start = piece * lacking.len();
         let lacking = &mut lacking[..valid.len()];
-        lacking.fill(1);
+        lacking.fill(u8::from(rule == NodataRule::All));
         for (plane, nodata) in planes.chunks_exact(area.max(1)).zip(nodata) {
-            let values = &plane[start..start + valid.len()];
-            lacking.iter_mut().zip(values).for_each(|(lacks, v)| *lacks &= u8::from(value(*v) == *nodata));
+            let Some(nodata) = nodata else { continue };
+            let values = plane[start..start + valid.len()].iter().map(|v| u8::from((*v).into() == *nodata));
+            match rule {
+                NodataRule::All => lacking.iter_mut().zip(values).for_each(|(lacks, is_it)| *lacks &= is_it),
+                NodataRule::Any => lacking.iter_mut().zip(values).for_each(|(lacks, is_it)| *lacks |= is_it),
+            }
         }
         valid.iter_mut().zip(lacking.iter()).for_each(|(ok, lacks)| *ok &= 1 - lacks);
     }
@@ -96,13 +104,14 @@ pub(super) fn mark_nodata(batch: &RawBatch, planes: &[Plane], tiles: &mut [TileR
 mod tests {
     use super::*;
     use crate::geom::Size;
-    use crate::raster::MemoryRaster;
+    use crate::raster::{MemoryRaster, PixelType};
 
     fn check<T: bytemuck::Pod>(dtype: PixelType, values: &[T], nodata: Option<f64>, mask: &[u8]) -> Option<Vec<u8>> {
         let size = Size::new(3, 1);
         let mut raster = MemoryRaster::new(size, 2, PixelBuf::from_slice(dtype, values));
         raster.header.nodata = vec![nodata; 2];
-        validity(&raster.header, &[1, 2], PixelRect::whole(size), &raster.pixels, mask.to_vec(), true).unwrap()
+        validity(&raster.header, &[1, 2], PixelRect::whole(size), &raster.pixels, mask.to_vec(), Some(NodataRule::All))
+            .unwrap()
     }
 
     #[test]
@@ -132,7 +141,7 @@ mod tests {
         let mut raster = MemoryRaster::new(size, 1, PixelBuf::from_slice(PixelType::F32, &values));
         raster.header.nodata = vec![Some(2.0)];
         let run = |raster: &MemoryRaster| {
-            validity(&raster.header, &[1], PixelRect::whole(size), &raster.pixels, Vec::new(), false)
+            validity(&raster.header, &[1], PixelRect::whole(size), &raster.pixels, Vec::new(), None)
         };
         let error = run(&raster).unwrap_err();
         assert!(error.contains("column 1, row 1"), "{error}");

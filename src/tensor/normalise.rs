@@ -7,10 +7,10 @@ use tch::{Device, Kind, TchError, Tensor};
 use super::staging::{Staging, Uploaded};
 use super::{Affine, Crops, InputRule};
 use crate::geom::Size;
-use crate::raster::PixelType;
+use crate::raster::{Held, PixelType};
 use crate::tiler::Border;
 
-/// Raw crops on a device, in the scene's own pixel type.
+/// Raw crops on a device, as the host holds them.
 #[derive(Debug)]
 pub struct Raw {
     pixels: Uploaded,
@@ -48,15 +48,15 @@ impl Raw {
     fn values(&self, first: usize, n_tiles: usize) -> Result<Tensor, TchError> {
         let tiles = |values: Tensor| values.f_view(self.shape)?.f_narrow(0, first as i64, n_tiles as i64);
         let bytes = &self.pixels.bytes;
-        match self.dtype {
-            PixelType::U8 => tiles(bytes.shallow_clone())?.f_to_kind(Kind::Float),
-            PixelType::I16 => tiles(bytes.f_view_dtype(Kind::Int16)?)?.f_to_kind(Kind::Float),
+        match self.dtype.held() {
+            Held::U8 => tiles(bytes.shallow_clone())?.f_to_kind(Kind::Float),
+            Held::I16 => tiles(bytes.f_view_dtype(Kind::Int16)?)?.f_to_kind(Kind::Float),
             // tch has no such type: the sign bit is one of the value's.
-            PixelType::U16 => tiles(bytes.f_view_dtype(Kind::Int16)?)?
+            Held::U16 => tiles(bytes.f_view_dtype(Kind::Int16)?)?
                 .f_to_kind(Kind::Int)?
                 .f_bitwise_and(0xFFFF)?
                 .f_to_kind(Kind::Float),
-            PixelType::F32 => tiles(bytes.f_view_dtype(Kind::Float)?),
+            Held::F32 => tiles(bytes.f_view_dtype(Kind::Float)?),
         }
     }
 

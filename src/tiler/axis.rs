@@ -44,6 +44,11 @@ impl Axis {
         self.centre + 2 * self.dilation
     }
 
+    /// Pixels of all crops side by side.
+    pub(super) fn seen(self) -> u64 {
+        u64::from(self.n_tiles()) * u64::from(self.crop_len())
+    }
+
     /// The scene's pixels that the crop of tile `idx` is made of, border included.
     pub fn source(self, idx: u32, border: Border) -> Span {
         border.source(self.crop_start(idx), self.crop_len(), self.length)

@@ -8,8 +8,10 @@
 
 mod axis;
 mod border;
+mod dilation;
 mod strategy;
 
 pub use axis::{Axis, Grid};
 pub use border::Border;
-pub use strategy::{Strategy, Tiling, TilingError};
+pub use dilation::Dilation;
+pub use strategy::{Rule, Strategy, Tiling, TilingError};

@@ -91,12 +91,12 @@ const OUTSIDE: [&str; 5] = ["lib", "main", "program", "launcher", "build"];
 
 /// Crates that only some places know.
 const OWNERS: [(&str, &[&str]); 19] = [
-    ("gdal_sys", &["gis/disk.rs"]),
     ("libc", &["process/leave.rs"]),
     ("rustix", &["process/", "app/run/disk.rs"]),
     ("tch", &["infer/torch/", "tensor/", "zoo/"]),
     ("libloading", &["tensor/cuda.rs", "tensor/timeline.rs", "zoo/layers/onednn.rs"]),
     ("gdal", &["gis/", "raster/gdal/"]),
+    ("gdal_sys", &["gis/disk.rs", "raster/gdal/color.rs"]),
     ("tokio", &["lifecycle/"]),
     ("crossbeam_channel", &["flow/"]),
     ("zip", &["package/", "weights/pth/"]),
@@ -113,9 +113,10 @@ const OWNERS: [(&str, &[&str]); 19] = [
 ];
 
 /// Every file that has `unsafe` code, and why is written there.
-const UNSAFE: [&str; 6] = [
+const UNSAFE: [&str; 7] = [
     "gis/disk.rs",
     "process/leave.rs",
+    "raster/gdal/color.rs",
     "tensor/cuda.rs",
     "tensor/staging.rs",
     "tensor/timeline.rs",

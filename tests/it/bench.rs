@@ -94,12 +94,56 @@ fn pipeline_measures_a_run_over_drawn_scenes() {
     assert_eq!(figures["backend"], "fake");
     let busy = number(&figures, "device_busy");
     assert!(0.0 < busy && busy <= 1.0, "{figures}");
+    let idle: f64 = figures["device_idle"].as_array().unwrap().iter().map(|share| share.as_f64().unwrap()).sum();
+    assert!((idle / 2.0 + busy - 1.0).abs() < 1e-9, "{figures}");
+    let passes = figures["passes"].as_array().unwrap();
+    let names: Vec<&str> = passes.iter().map(|pass| pass["member"].as_str().unwrap()).collect();
+    assert_eq!(names, ["member0", "member1"]);
+    assert!(passes.iter().all(|pass| pass["network_pixels"] == figures["network_pixels"]), "{figures}");
+    let seconds = passes.iter().map(|pass| number(pass, "seconds")).sum::<f64>();
+    assert!((seconds / 2.0 / number(&figures, "seconds") / busy - 1.0).abs() < 1e-6, "{figures}");
     let workers = |name: &str| {
         let stage = figures["stages"].as_array().unwrap().iter().find(|stage| stage["name"] == name).unwrap();
         stage["workers"].as_u64().unwrap()
     };
     assert_eq!(["read", "infer", "encode", "commit"].map(workers), [1, 2, 2, 1]);
     assert!(text.contains("start-up") && text.contains("bytes/pixel"), "{text}");
+}
+
+#[test]
+fn scaling_runs_the_same_scenes_with_more_and_more_devices() {
+    let work = with_scenes(&[]);
+    let line = "scaling p.toml --backend fake --scenes 2 --size 200x150 --devices cpu,cpu,cpu,cpu,cpu --readers 1";
+    let (figures, text) = measured(&work, line);
+    assert_eq!((&figures["equal_outputs"], &figures["backend"]), (&true.into(), &"fake".into()));
+    let n_devices = |row: &Value| row["devices"].as_array().unwrap().len();
+    assert_eq!(rows(&figures).iter().map(n_devices).collect::<Vec<_>>(), [1, 2, 4, 5]);
+    for row in rows(&figures) {
+        let n = n_devices(row);
+        let alone = number(&rows(&figures)[0], "seconds");
+        assert!((number(row, "ratio") - alone / number(row, "seconds")).abs() < 1e-9, "{row}");
+        // Twelve batches in six pairs: none comes out even on four devices, nor on five.
+        let best = number(row, "ratio_at_best");
+        assert!(best > n as f64 * 0.5 && best <= n as f64 + 1e-6, "{row}");
+        let off = number(row, "predicted_seconds") / number(row, "seconds") - 1.0;
+        assert!((number(row, "error") - off).abs() < 1e-9, "{row}");
+        for idle in ["device_idle", "predicted_idle"] {
+            let idle: Vec<f64> = row[idle].as_array().unwrap().iter().map(|share| share.as_f64().unwrap()).collect();
+            assert!(idle.len() == n && idle.iter().all(|share| (0.0..=1.0).contains(share)), "{row}");
+        }
+    }
+    assert!(text.contains("at best") && text.contains("all wrote the same files"), "{text}");
+}
+
+#[test]
+fn workers_on_one_gpu_take_turns_and_give_the_same_files() {
+    let work = with_scenes(&[(130, 140), (40, 30), (40, 30)]);
+    let (figures, _) = measured(&work, "scaling p.toml --backend fake -i in --devices cuda:0,cuda:0");
+    let devices: Vec<&Value> = rows(&figures).iter().map(|row| &row["devices"]).collect();
+    assert_eq!(devices, [&serde_json::json!(["cuda:0"]), &serde_json::json!(["cuda:0", "cuda:0"])]);
+    assert_eq!(figures["equal_outputs"], true);
+    // A second worker makes no second GPU.
+    assert!(rows(&figures).iter().all(|row| (number(row, "ratio_at_best") - 1.0).abs() < 1e-6), "{figures}");
 }
 
 #[test]

@@ -36,9 +36,15 @@ fn a_bundle_checks_a_machine_and_notices_what_is_wrong() {
     let all = check(&[]);
     assert!(all.status.success(), "{}", said(&all));
     let table = String::from_utf8_lossy(&all.stdout);
-    for line in
-        ["agree/branches ", "same/3 workers ", "same/averaged anew ", "same/lost device ", "speed/run, 1 worker "]
-    {
+    for line in [
+        "agree/branches ",
+        "same/3 workers ",
+        "same/averaged anew ",
+        "same/lost device ",
+        "speed/run, 1 worker ",
+        "speed/tune ",
+        "speed/run, 1 worker, tuned ",
+    ] {
         let row = table.lines().find(|row| row.starts_with(line)).unwrap_or_else(|| panic!("no {line}in\n{table}"));
         assert!(row.contains(" ok "), "{table}");
     }

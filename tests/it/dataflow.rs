@@ -33,6 +33,8 @@ fn an_identity_network_gives_back_the_input() {
         "strategy = \"whole\"\nwhole_max = 500",
         "strategy = \"adaptive\"\nwhole_max = 20\ncentres = [32, 28, 24, 20, 16]\ndilation = 6",
         "strategy = \"adaptive\"\nwhole_max = 0\ncentres = [16, 15]\ndilation = 40\nborder = \"zero\"",
+        "strategy = \"adaptive\"\nrule = \"least-waste\"\nwhole_max = 0\ncentres = [31, 16]\ndilation = [0, 9]",
+        "strategy = \"adaptive\"\nrule = \"even\"\nwhole_max = 20\ncentres = [24]\ndilation = [7, 2]",
         FIXED,
         "strategy = \"fixed\"\ncentre = 1\ndilation = 0\nwhole_max = 64",
         "strategy = \"fixed\"\ncentre = 200\ndilation = 30\nwhole_max = 0\nborder = \"zero\"",
@@ -91,7 +93,14 @@ fn members_spread_over_devices_give_the_same_bytes() {
             memory: 64 << 20,
         };
         let promise = Promise::new(&planned.plan, &schedule);
-        let job = swath::app::Job { planned, schedule, promise, source: Arc::new(source), warnings: Vec::new() };
+        let job = swath::app::Job {
+            planned,
+            schedule,
+            promise,
+            source: Arc::new(source),
+            warnings: Vec::new(),
+            is_elsewhere: false,
+        };
         execute(job, &RunOptions { pack_fake: true, ..RunOptions::into(spread.path()) }).unwrap();
         assert!(outputs(together.path()) == outputs(spread.path()), "{rule}");
     }
@@ -113,7 +122,14 @@ fn every_row_of_a_unit_is_read_once() {
     };
     let promise = Promise::new(&planned.plan, &schedule);
     let counter = source.clone();
-    let job = swath::app::Job { planned, schedule, promise, source: Arc::new(source), warnings: Vec::new() };
+    let job = swath::app::Job {
+        planned,
+        schedule,
+        promise,
+        source: Arc::new(source),
+        warnings: Vec::new(),
+        is_elsewhere: false,
+    };
     let dir = tempfile::tempdir().unwrap();
     execute(job, &RunOptions { pack_fake: true, ..RunOptions::into(dir.path()) }).unwrap();
     assert_eq!(counter.rows_read(), expected);

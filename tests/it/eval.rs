@@ -144,7 +144,7 @@ fn a_geotiff_that_is_no_mask_is_refused_in_words() {
     geotiff(&work.path("truth/a.tif"), size, &[1; 48]);
     refused(&["the only pair cannot be compared: `a.tif`", "holds 3 bands; a class mask holds one band"]);
     work.write("truth/a.tif", "no raster");
-    refused(&["truth/a.tif`: refused: it is no TIFF"]);
+    refused(&["truth/a.tif`: refused: it is neither TIFF"]);
     geotiff(&work.path("truth/a.tif"), Size::new(4, 3), &[1; 12]);
     refused(&["the mask has 4 x 4 pixels and the truth 4 x 3"]);
 }

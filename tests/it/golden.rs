@@ -187,3 +187,15 @@ fn synth_says() {
 fn help_says() {
     door("help");
 }
+
+#[test]
+fn tune_says() {
+    door("tune");
+}
+
+/// A build without networks has none to speak of.
+#[cfg(feature = "torch")]
+#[test]
+fn models_say() {
+    door("models");
+}

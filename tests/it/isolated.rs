@@ -53,15 +53,8 @@ fn windows(size: Size) -> Vec<PixelRect> {
 }
 
 fn request(path: &Path, header: &SceneHeader, window: PixelRect) -> ReadRequest {
-    ReadRequest {
-        path: path.into(),
-        page: None,
-        window,
-        bands: (1..=header.n_bands).rev().collect(),
-        dtype: header.dtype,
-        mask: header.mask == Mask::Dataset,
-        probes: vec![window],
-    }
+    let request = header.request(path.into(), None, window, (1..=header.n_bands).rev().collect());
+    ReadRequest { mask: header.mask == Mask::Dataset, probes: vec![window], ..request }
 }
 
 #[test]

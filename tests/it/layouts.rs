@@ -108,15 +108,8 @@ fn check(stored: &Stored, path: &Path) {
     let expected: Vec<Vec<u8>> = (0..header.n_bands).map(|band| stored.values(band)).collect();
     for y in (0..size.height).step_by(700) {
         let window = PixelRect::from_spans(Span::new(0, size.width), Span::new(y, size.height.min(y + 900)));
-        let request = ReadRequest {
-            path: path.into(),
-            page: None,
-            window,
-            bands: (1..=header.n_bands).collect(),
-            dtype: header.dtype,
-            mask: false,
-            probes: vec![window],
-        };
+        let request = header.request(path.into(), None, window, (1..=header.n_bands).collect());
+        let request = ReadRequest { probes: vec![window], ..request };
         let mut pixels = vec![9; request.buffer_bytes()];
         let reply = source.read(&request, &mut pixels).unwrap_or_else(|e| panic!("{stored:?}: {window:?}: {e}"));
         let rows = window.y as usize * size.width as usize..window.ys().end as usize * size.width as usize;

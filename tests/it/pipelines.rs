@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use swath::config::Pipeline;
+use swath::tiler::Dilation;
 
 fn shipped() -> Vec<std::path::PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines");
@@ -63,7 +64,7 @@ fn a_wrong_pipeline_file_is_refused_with_the_remedy() {
         ),
         (("network = \"deeplabv3plus\"", "preset = \"x\"\nnetwork = \"unet\""), "both `network` and `preset`"),
         (("network = \"deeplabv3plus\"", "preset = \"none\""), "no network is called `none`"),
-        (("batch = 1", "batch = 0"), "from 1"),
+        (("batch = \"auto\"", "batch = 0"), "from 1"),
         (("\"256MiB\"", "\"lots\""), "is not a size"),
         (("#2a6fb0", "blue"), "is not a colour"),
         (("weight = 1.0", "weight = -1.0"), "must be 0 or more"),
@@ -79,7 +80,8 @@ fn a_wrong_pipeline_file_is_refused_with_the_remedy() {
 fn settings_change_values_and_say_what_they_cannot_change() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/single.toml");
     let set = |s: &str| Pipeline::load(&file, &[s.to_owned()]);
-    assert_eq!(set("tiler.dilation=64").unwrap().tiling.dilation, 64);
+    assert_eq!(set("tiler.dilation=64").unwrap().tiling.dilation, Dilation::all(64));
+    assert_eq!(set("tiler.dilation=[64, 0]").unwrap().tiling.dilation, Dilation { x: 64, y: 0 });
     assert_eq!(set("members.0.weight=2").unwrap().members[0].weight.to_bits(), 2f64.to_bits());
     assert!(set("outputs.mask_bits=16").is_ok());
     for (setting, words) in [

@@ -10,8 +10,14 @@ use crate::support::command::{Workdir, geotiff};
 use crate::support::memory::values;
 
 /// Where a person reads what to type, in the order in which the lines are tried.
-const PAGES: [&str; 5] =
-    ["README.md", "pipelines/README.md", "src/zoo/README.md", "src/journal/README.md", "tests/bench/README.md"];
+const PAGES: [&str; 6] = [
+    "README.md",
+    "pipelines/README.md",
+    "src/zoo/README.md",
+    "src/journal/README.md",
+    "tests/bench/README.md",
+    ".github/CONTRIBUTING.md",
+];
 
 /// Lines that are not run here, and why.
 const NOT_RUN: [(&str, &str); 8] = [
@@ -155,7 +161,7 @@ fn commands(work: &Workdir) -> BTreeSet<String> {
         names.filter(|name| name != "help").collect::<BTreeSet<_>>()
     };
     let mut all = list(&[]);
-    for group in ["models", "weights", "bench"] {
+    for group in ["models", "weights", "bench", "profiles"] {
         assert!(all.remove(group), "{group}");
         all.extend(list(&[group]).into_iter().map(|name| format!("{group} {name}")));
     }

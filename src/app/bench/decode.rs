@@ -143,15 +143,9 @@ fn read(source: &mut dyn RasterSource, file: &Path, header: &SceneHeader, stop: 
     let mut pixels: Option<PixelBuf> = None;
     for y in (0..header.size.height).step_by(ROWS as usize).take_while(|_| !stop.is_cut()) {
         let rows = Span::new(y, y.saturating_add(ROWS).min(header.size.height));
-        let request = ReadRequest {
-            path: file.to_owned(),
-            page: None,
-            window: PixelRect::from_spans(Span::new(0, header.size.width), rows),
-            bands: (1..=header.n_bands).collect(),
-            dtype: header.dtype,
-            mask: header.mask == Mask::Dataset,
-            probes: Vec::new(),
-        };
+        let window = PixelRect::from_spans(Span::new(0, header.size.width), rows);
+        let request = header.request(file.to_owned(), None, window, (1..=header.n_bands).collect());
+        let request = ReadRequest { mask: header.mask == Mask::Dataset, ..request };
         let needed = request.buffer_bytes();
         // A run has its pages by now: new ones would be counted as decoding.
         let into = pixels.get_or_insert_with(|| PixelBuf::of_bytes(header.dtype, needed));

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use super::{random, report, spread};
 use crate::app::Error;
 use crate::app::models::sized;
+use crate::app::profiles;
 use crate::app::run::{device_class, members};
 use crate::config::classes::{ClassId, ClassTable};
-use crate::config::{InputSpec, Member, Package, Pipeline, Precision, Weights};
+use crate::config::{Band, Batch, InputSpec, Member, Package, Pipeline, Precision, Reading, Weights};
 use crate::faults::Faults;
 use crate::geom::{PixelRect, Size, View};
 use crate::infer::{self, Device, DeviceError, Done, Known, PassWork, RawBatch, TileFault, Wanted, Work, open_devices};
@@ -20,7 +21,7 @@ use crate::plan::{
 use crate::raster::{MemoryRaster, MemorySource, PixelBuf, PixelType};
 use crate::report::{self as told, BenchReport, Event, ForwardFigures, ForwardRow, MatmulRate};
 use crate::synth::class_table;
-use crate::tiler::{Border, Strategy, Tiling};
+use crate::tiler::{Border, Dilation, Strategy, Tiling};
 use crate::zoo::spec::{KernelSet, Network, NetworkSpec, SpecTable};
 
 /// What `swath bench forward` is asked.
@@ -56,17 +57,10 @@ pub fn forward(request: &ForwardRequest) -> Result<BenchReport<ForwardFigures>, 
     batches.sort_unstable();
     batches.dedup();
     let on_gpu = devices.iter().any(|device| device.gpu().is_some());
-    let (warm_ups, repeats) = if on_gpu { (INPUTS, 20) } else { (1, INPUTS) };
-    let bench = Bench {
-        request,
-        pipeline,
-        batches,
-        warm_ups,
-        repeats: request.repeats.unwrap_or(repeats),
-        inputs: inputs(request.side, request.batches.iter().copied().max().unwrap_or(1)),
-    };
+    let crop = Size::new(request.side, request.side);
+    let bench = Bench::new(pipeline, request.backend, crop, batches, request.repeats, on_gpu);
     let mut figures = ForwardFigures {
-        backend: request.backend.name(),
+        backend: request.backend.name().to_owned(),
         side: request.side,
         warm_ups: bench.warm_ups,
         repeats: bench.repeats,
@@ -76,7 +70,7 @@ pub fn forward(request: &ForwardRequest) -> Result<BenchReport<ForwardFigures>, 
     let mut seen = Vec::new();
     for device in devices {
         if !seen.contains(&device) {
-            bench.device(device, &mut figures)?;
+            bench.device(device, request.precisions.as_deref(), &mut figures)?;
             seen.push(device);
         }
     }
@@ -97,7 +91,7 @@ fn subject(what: &Path) -> Result<Pipeline, Error> {
         )));
     }
     let spec = sized(&table)?;
-    let bands: Vec<u32> = (1..=spec.bands).collect();
+    let bands: Vec<Band> = (1..=spec.bands).map(Band::Number).collect();
     let input = InputSpec {
         divide: [(PixelType::U8, 255.0)].into(),
         mean: vec![0.5; bands.len()],
@@ -115,11 +109,12 @@ fn subject(what: &Path) -> Result<Pipeline, Error> {
         input,
     };
     Ok(Pipeline {
-        tiling: Tiling { whole_max: 0, strategy: Strategy::Whole, dilation: 0, border: Border::Reflect },
+        tiling: Tiling { whole_max: 0, strategy: Strategy::Whole, dilation: Dilation::all(0), border: Border::Reflect },
+        reading: Reading::default(),
         members: vec![member],
         views: vec![View::Identity],
         combine: Default::default(),
-        batch: 1,
+        batch: Batch::Tiles(1),
         unit_max: u64::MAX,
         classes: ClassTable::new(class_table(), None).map_err(|e| Error::Internal(e.to_string()))?,
         post: Default::default(),
@@ -130,23 +125,30 @@ fn subject(what: &Path) -> Result<Pipeline, Error> {
 }
 
 fn default_devices(backend: BackendKind) -> Vec<DeviceId> {
+    vec![default_device(backend)]
+}
+
+/// The first GPU, or else a core.
+pub(in crate::app) fn default_device(backend: BackendKind) -> DeviceId {
     let has_gpu = backend == BackendKind::Torch && infer::cuda_devices() > 0;
-    vec![if has_gpu { DeviceId::Cuda(0) } else { DeviceId::Cpu }]
+    if has_gpu { DeviceId::Cuda(0) } else { DeviceId::Cpu }
 }
 
 /// Random bytes for a batch of crops with some bands, which the pipeline says.
 type Noise = Vec<u64>;
 
 /// One per turn.
-fn inputs(side: u32, batch: u32) -> Vec<Noise> {
+fn inputs(crop: Size, batch: u32) -> Vec<Noise> {
     // The bands beyond the first three are the first ones again.
-    let words = (u64::from(side) * u64::from(side) * 3 * u64::from(batch)).div_ceil(8);
+    let words = (crop.area() * 3 * u64::from(batch)).div_ceil(8);
     (0..INPUTS as u64).map(|seed| random(seed).take(usize::try_from(words).unwrap_or(0)).collect()).collect()
 }
 
-struct Bench<'a> {
-    request: &'a ForwardRequest,
+/// A pipeline's members, each alone, on crops of one size.
+pub(in crate::app) struct Bench {
     pipeline: Pipeline,
+    backend: BackendKind,
+    crop: Size,
     /// Ascending.
     batches: Vec<u32>,
     warm_ups: usize,
@@ -155,7 +157,7 @@ struct Bench<'a> {
 }
 
 /// By input: the labels of its first crops, as many as the smallest batch has. None where it was not run.
-type Labels = [Option<Vec<ClassId>>; INPUTS];
+pub(in crate::app) type Labels = [Option<Vec<ClassId>>; INPUTS];
 
 /// What some passes gave.
 #[derive(Default)]
@@ -168,20 +170,40 @@ struct Passes {
     fault: Option<TileFault>,
 }
 
-impl Bench<'_> {
+impl Bench {
+    /// For these batches, ascending. Without a number of repeats, a few on a core, more on a GPU.
+    pub(in crate::app) fn new(
+        pipeline: Pipeline,
+        backend: BackendKind,
+        crop: Size,
+        batches: Vec<u32>,
+        repeats: Option<usize>,
+        on_gpu: bool,
+    ) -> Self {
+        let (warm_ups, usual) = if on_gpu { (INPUTS, 20) } else { (1, INPUTS) };
+        let inputs = inputs(crop, batches.last().copied().unwrap_or(1));
+        Self { pipeline, backend, crop, batches, warm_ups, repeats: repeats.unwrap_or(usual), inputs }
+    }
+
     /// All rows of a device.
-    fn device(&self, device: DeviceId, figures: &mut ForwardFigures) -> Result<(), Error> {
+    fn device(
+        &self,
+        device: DeviceId,
+        precisions: Option<&[Precision]>,
+        figures: &mut ForwardFigures,
+    ) -> Result<(), Error> {
         let on_gpu = device.gpu().is_some();
         let default = if on_gpu { vec![Precision::F16, Precision::F32] } else { vec![Precision::F32] };
-        let mut precisions = self.request.precisions.clone().unwrap_or(default);
+        let mut precisions = precisions.map_or(default, <[Precision]>::to_vec);
         precisions.dedup();
-        let class = device_class(&[device], self.request.backend)?;
+        let class = device_class(&[device], self.backend)?;
+        let (profile, _) = profiles::stored(self.backend, &class)?;
         let (taken, first) = (used(device), figures.rows.len());
-        for member in members(&self.pipeline, self.request.backend, &class)? {
+        for member in members(&self.pipeline, self.backend, &class, profile.as_ref())? {
             let mut rows = Vec::new();
             for precision in &precisions {
-                let plan = self.plan(&class, member.clone().in_precision(*precision, on_gpu))?;
-                rows.extend(self.rows(&plan, device, taken)?);
+                let member = member.clone().in_precision(*precision, on_gpu).with(profile.as_ref());
+                rows.extend(self.rows(&class, member, device, taken)?);
             }
             // Behind the rows: what f32 takes, libtorch keeps.
             let f32_rows = Precision::F32.name();
@@ -194,7 +216,7 @@ impl Bench<'_> {
                 row
             }));
         }
-        for precision in precisions.into_iter().filter(|_| self.request.backend == BackendKind::Torch) {
+        for precision in precisions.into_iter().filter(|_| self.backend == BackendKind::Torch) {
             if let Some(rate) = infer::matmul_rate(device, precision) {
                 let (device, precision, tflops) = (device.to_string(), precision.name().to_owned(), rate / 1e12);
                 for row in figures.rows[first..].iter_mut().filter(|row| row.precision == precision) {
@@ -207,7 +229,14 @@ impl Bench<'_> {
     }
 
     /// One row for each batch, and the labels that came of it.
-    fn rows(&self, plan: &Plan, device: DeviceId, taken: Option<u64>) -> Result<Vec<(ForwardRow, Labels)>, Error> {
+    pub(in crate::app) fn rows(
+        &self,
+        class: &str,
+        member: MemberPlan,
+        device: DeviceId,
+        taken: Option<u64>,
+    ) -> Result<Vec<(ForwardRow, Labels)>, Error> {
+        let plan = &self.plan(class, member)?;
         let mut opened = self.open(plan, device)?;
         let row = |batch: &u32| {
             machine::forget_peak_rss();
@@ -215,14 +244,14 @@ impl Bench<'_> {
             let (mut row, labels) = self.row(plan, device, *batch, passes)?;
             let beyond = |now: u64| now.saturating_sub(taken.unwrap_or(0));
             row.peak_bytes = used(device).map_or_else(machine::peak_rss, beyond);
-            tell(&row);
+            tell(&row, self.crop);
             Ok((row, labels))
         };
         self.batches.iter().map(row).collect()
     }
 
     /// The labels that f32 gives.
-    fn reference(&self, device: DeviceId, class: &str, member: MemberPlan) -> Result<Labels, Error> {
+    pub(in crate::app) fn reference(&self, device: DeviceId, class: &str, member: MemberPlan) -> Result<Labels, Error> {
         let plan = self.plan(class, member.in_precision(Precision::F32, device.gpu().is_some()))?;
         let smallest = self.batches.first().copied().unwrap_or(1);
         match self.passes(self.open(&plan, device)?.as_mut(), &plan, smallest, 0, INPUTS) {
@@ -233,27 +262,30 @@ impl Bench<'_> {
 
     /// A plan for one member over crops that are a scene each: what a device needs to know.
     fn plan(&self, class: &str, member: MemberPlan) -> Result<Plan, Error> {
-        let side = self.request.side;
         let most = self.batches.last().copied().unwrap_or(1);
         let mut pipeline = self.pipeline.clone();
-        pipeline.tiling = Tiling { whole_max: side, strategy: Strategy::Whole, ..pipeline.tiling };
-        pipeline.batch = most;
+        let longer = self.crop.width.max(self.crop.height);
+        pipeline.tiling = Tiling { whole_max: longer, strategy: Strategy::Whole, ..pipeline.tiling };
+        pipeline.batch = Batch::Tiles(most);
         let mut member = member;
         // A network takes as long for crops of another type, which a pipeline may ask for.
         member.member.input.divide.entry(PixelType::U8).or_insert(255.0);
+        // Nor for other bands.
+        let n_bands = u32::try_from(member.member.input.bands.len()).unwrap_or(u32::MAX);
+        member.member.input.bands = (1..=n_bands).map(Band::Number).collect();
         pipeline.members = vec![member.member.clone()];
         pipeline.views = vec![View::Identity];
-        let n_bands = pipeline.bands().last().copied().unwrap_or(1);
-        let (size, name) = (Size::new(side, side), |n| format!("{n}"));
+        let (size, name) = (self.crop, |n| format!("{n}"));
         let blank = MemoryRaster::u8(size, n_bands, &vec![0; size.len() * n_bands as usize]);
         let source = MemorySource::new((0..most).map(|n| (PathBuf::from(name(n)), blank.clone())));
-        let scene = |n| ScannedScene { name: name(n), file: name(n).into(), page: None };
+        let scene = |n| ScannedScene { name: name(n), file: name(n).into(), files: Vec::new(), page: None };
         let scanned = Scanned { scenes: (0..most).map(scene).collect(), ..Scanned::default() };
         let planner = Planner {
             pipeline,
             members: vec![member],
-            backend: self.request.backend,
+            backend: self.backend,
             device_class: class.to_owned(),
+            profile: None,
             versions: Vec::new(),
             source: &source,
         };
@@ -302,7 +334,7 @@ impl Bench<'_> {
 
     /// The first crops of an input.
     fn batch(&self, plan: &Plan, noise: &Noise, batch: u32) -> Arc<RawBatch> {
-        let crop = Size::new(self.request.side, self.request.side);
+        let crop = self.crop;
         let (n_bands, n_tiles) = (plan.bands.len(), batch as usize);
         let bytes: Vec<u8> = noise.iter().flat_map(|word| word.to_le_bytes()).collect();
         let values: Vec<u8> = bytes.iter().copied().cycle().take(crop.len() * n_bands * n_tiles).collect();
@@ -328,7 +360,9 @@ impl Bench<'_> {
         let mut row = ForwardRow {
             device: device.to_string(),
             member: member.member.name.clone(),
+            network: member.member.spec.to_string(),
             precision: member.resolved_precision.name().to_owned(),
+            kernels: member.resolved_kernels.name().to_owned(),
             batch,
             ms: None,
             ms_min: None,
@@ -356,7 +390,7 @@ impl Bench<'_> {
         if let Some((median, least)) = spread(&mut passes.times).filter(|_| row.failure.is_none()) {
             (row.ms, row.ms_min) = (Some(per_crop(median)), Some(per_crop(least)));
             // A stand-in does not compute what the network would.
-            let macs = (plan.backend == BackendKind::Torch).then(|| macs(&member.member.spec, self.request.side));
+            let macs = (plan.backend == BackendKind::Torch).then(|| macs(&member.member.spec, self.crop));
             let flops = macs.flatten().map(|macs| 2.0 * macs * f64::from(batch) / median.as_secs_f64());
             row.tflops = flops.map(|flops| flops / 1e12);
         }
@@ -380,16 +414,16 @@ impl Passes {
 }
 
 /// Bytes of a device's own memory that are in use, whoever uses them.
-fn used(device: DeviceId) -> Option<u64> {
+pub(in crate::app) fn used(device: DeviceId) -> Option<u64> {
     infer::device_memory(device).map(|(free, total)| total.saturating_sub(free))
 }
 
-fn macs(spec: &NetworkSpec, side: u32) -> Option<f64> {
-    spec.macs_at(spec.size_rule().padded(Size::new(side, side)))
+fn macs(spec: &NetworkSpec, crop: Size) -> Option<f64> {
+    spec.macs_at(spec.size_rule().padded(crop))
 }
 
 /// Share of equal labels; none where nothing can be compared.
-fn agreement(labels: &[Option<Vec<ClassId>>], reference: &[Option<Vec<ClassId>>]) -> Option<f64> {
+pub(in crate::app) fn agreement(labels: &[Option<Vec<ClassId>>], reference: &[Option<Vec<ClassId>>]) -> Option<f64> {
     let pairs = labels.iter().flatten().zip(reference.iter().flatten());
     let all = pairs.flat_map(|(a, b)| a.iter().zip(b)).map(|(a, b)| u64::from(a == b));
     let (n, equal) = all.fold((0_u64, 0), |(n, equal), is_equal| (n + 1, equal + is_equal));
@@ -419,11 +453,13 @@ fn schedule(device: DeviceId) -> Schedule {
 }
 
 /// Each row as soon as it is there: a measurement may be cut off.
-fn tell(row: &ForwardRow) {
-    let ForwardRow { device, member, precision, batch, .. } = row;
+fn tell(row: &ForwardRow, Size { width, height }: Size) {
+    let ForwardRow { device, member, precision, kernels, batch, .. } = row;
     let figure = match (&row.failure, row.ms) {
         (None, Some(ms)) => format!("{ms:.3} ms per crop"),
         (why, _) => why.clone().unwrap_or_default(),
     };
-    told::tell(&Event::Note { text: &format!("{member} on {device}, {precision}, batch {batch}: {figure}") });
+    told::tell(&Event::Note {
+        text: &format!("{member} on {device}, {precision}, {kernels}, {batch} of {width}x{height}: {figure}"),
+    });
 }

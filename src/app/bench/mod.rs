@@ -1,18 +1,21 @@
 //! `swath bench`: how fast this machine is, one file per kind of measurement.
 //!
-//! `forward` times networks through the seam that runs use, `pipeline` whole runs, `feed` runs whose device does nothing, `decode` and
-//! `encode` what feeds and drains them. Scenes are drawn where none are given, into a temporary folder.
+//! `forward` times networks through the seam that runs use, `pipeline` whole runs, `scaling` runs with more and more devices, `feed` runs
+//! whose device does nothing, `decode` and `encode` what feeds and drains them. Scenes are drawn where none are given, into a temporary folder.
 
 mod decode;
 mod encode;
 mod forward;
 mod runs;
+mod scaling;
 mod scenes;
 
 pub use decode::{DecodeRequest, decode};
 pub use encode::{EncodeRequest, encode};
+pub(super) use forward::{Bench, agreement, default_device, used};
 pub use forward::{ForwardRequest, forward};
 pub use runs::{Pixels, RunRequest, run};
+pub use scaling::scaling;
 
 use std::path::Path;
 use std::time::Duration;
@@ -24,23 +27,26 @@ use crate::atomic::{self, WriteError};
 use crate::flow::Stop;
 use crate::infer;
 use crate::lifecycle::{Ending, SignalWatcher, SupervisorLink, machine};
+use crate::plan::DeviceId;
 use crate::raster::gdal_report;
 use crate::report::{BenchMachine, BenchReport};
 
 /// Figures with the machine that they are of.
 fn report<R>(bench: &'static str, result: R) -> BenchReport<R> {
     let gpu = |number| infer::gpu(number).map_or_else(|why| why, |gpu| gpu.to_string());
+    let total = |number| infer::device_memory(DeviceId::Cuda(number)).map_or(0, |(_, total)| total);
     let machine = BenchMachine {
         cpu: machine::processor(),
         cores: machine::cores(),
         gpus: (0..infer::cuda_devices()).map(gpu).collect(),
+        gpu_memory: (0..infer::cuda_devices()).map(total).collect(),
         swath: env!("CARGO_PKG_VERSION").to_owned(),
         commit: option_env!("SWATH_COMMIT").map(str::to_owned),
         libtorch: infer::libtorch_version(),
         gdal: gdal_report().ok().map(|report| report.version),
         taken: now(),
     };
-    BenchReport { bench, machine, result }
+    BenchReport { bench: bench.to_owned(), machine, result }
 }
 
 /// Refuses a file for the document that may not be written, before anything is measured.

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use sha2::{Digest, Sha256};
 
 use super::scenes::{temporary_folder, write_scenes};
 use super::{interruptible, report};
@@ -14,9 +16,10 @@ use crate::config::{ByteSize, Pipeline};
 use crate::geom::Size;
 use crate::journal::Checkpoints;
 use crate::lifecycle::machine;
-use crate::plan::{BackendKind, Decode, DeviceId, Plan, ScanOptions};
+use crate::plan::{BackendKind, Decode, DeviceId, Pass, Plan, ScanOptions, Schedule};
 use crate::process::{age_of_process, cpu_of_children, cpu_of_process, raise_file_limit};
-use crate::report::{BenchReport, RunFigures, StageFigures, StageLine, StartUp, ThreadLimit};
+use crate::report::{BenchReport, PassFigures, RunFigures, RunReport, StageFigures, StageLine, StartUp, ThreadLimit};
+use crate::stages::PassTotals;
 
 /// Where scenes come from.
 #[derive(Clone, Debug)]
@@ -71,6 +74,19 @@ const LEAST_CPU: f64 = 0.01;
 /// # Errors
 /// As a run, and when scenes cannot be drawn. Scenes that fail are counted.
 pub fn run(request: &RunRequest) -> Result<BenchReport<RunFigures>, Error> {
+    let name = if request.backend == BackendKind::Null { "feed" } else { "pipeline" };
+    Ok(report(name, measure(request)?.figures))
+}
+
+/// A run that was measured.
+pub(super) struct Measured {
+    pub(super) plan: Plan,
+    pub(super) schedule: Schedule,
+    pub(super) figures: RunFigures,
+}
+
+/// As [`run`].
+pub(super) fn measure(request: &RunRequest) -> Result<Measured, Error> {
     let loaded = age_of_process();
     // As for a run: what cannot be raised may be enough.
     raise_file_limit().unwrap_or_default();
@@ -86,8 +102,7 @@ pub fn run(request: &RunRequest) -> Result<BenchReport<RunFigures>, Error> {
     let mut job = prepare(&wanted)?;
     job.schedule.encoders = request.encoders.unwrap_or(job.schedule.encoders);
     let planned = begun.elapsed();
-    let plan = job.planned.plan.clone();
-    let devices: Vec<String> = job.schedule.devices.iter().map(ToString::to_string).collect();
+    let (plan, schedule) = (job.planned.plan.clone(), job.schedule.clone());
     let limits = TimeLimits { begun, ..TimeLimits::default() };
     let options = RunOptions { pack_fake: true, limits, ..RunOptions::into(folder.path().join("out")) };
     let ended = execute(job, &options).map_err(|error| {
@@ -104,9 +119,9 @@ pub fn run(request: &RunRequest) -> Result<BenchReport<RunFigures>, Error> {
         },
         decoder_cpu_seconds: cpu_of_children().saturating_sub(used_by_children).as_secs_f64(),
         cpu_seconds: (cpu_of_process().saturating_sub(used)).as_secs_f64(),
-        ..figures(&plan, devices, &ended)
+        ..figures(&plan, &schedule, &ended)
     };
-    Ok(report(if request.backend == BackendKind::Null { "feed" } else { "pipeline" }, figures))
+    Ok(Measured { plan, schedule, figures })
 }
 
 fn scenes_folder(keep: Option<&PathBuf>, folder: &Path) -> PathBuf {
@@ -142,6 +157,8 @@ fn wanted(request: &RunRequest, folder: &Path) -> Result<JobRequest, Error> {
         readers: request.readers,
         memory: request.memory,
         decode: request.decode,
+        machine: None,
+        retune: false,
     })
 }
 
@@ -154,8 +171,8 @@ fn check(wanted: &JobRequest) -> Result<(), Error> {
     Ok(())
 }
 
-fn figures(plan: &Plan, devices: Vec<String>, ended: &Ended) -> RunFigures {
-    let Ended { report, passes, .. } = ended;
+fn figures(plan: &Plan, schedule: &Schedule, ended: &Ended) -> RunFigures {
+    let report = &ended.report;
     let totals = &report.totals;
     let per_second = |pixels: u64| if totals.seconds > 0.0 { pixels as f64 / 1e6 / totals.seconds } else { 0.0 };
     let stages: Vec<StageFigures> = report.stages.iter().map(|line| stage(line, totals.pixels)).collect();
@@ -163,10 +180,18 @@ fn figures(plan: &Plan, devices: Vec<String>, ended: &Ended) -> RunFigures {
     let limits = alone.filter_map(|stage| {
         Some(ThreadLimit { stage: stage.line.name.clone(), mpx_per_second: stage.mpx_per_thread? })
     });
+    // A device without a batch has counted nothing.
+    let busy = (0..schedule.devices.len()).map(|device| ended.devices.busy.get(device).copied().unwrap_or_default());
+    let busy: Vec<f64> = busy.map(|busy| busy.as_secs_f64() / totals.seconds.max(1e-9)).collect();
     RunFigures {
-        backend: plan.backend.name(),
-        device_busy: busy(*passes, totals.seconds, devices.len()),
-        devices,
+        backend: plan.backend.name().to_owned(),
+        device_busy: busy.iter().sum::<f64>() / busy.len().max(1) as f64,
+        device_idle: busy.iter().map(|busy| 1.0 - busy).collect(),
+        idle_before: ended.devices.first.as_secs_f64(),
+        idle_behind: (totals.seconds - ended.devices.last.as_secs_f64()).max(0.0),
+        passes: ended.passes.iter().map(|(pass, totals)| pass_figures(plan, *pass, totals)).collect(),
+        outputs: digest(report),
+        devices: schedule.devices.iter().map(ToString::to_string).collect(),
         scenes: totals.done,
         failed: totals.failed,
         pixels: totals.pixels,
@@ -184,8 +209,25 @@ fn figures(plan: &Plan, devices: Vec<String>, ended: &Ended) -> RunFigures {
     }
 }
 
-fn busy(passes: Duration, seconds: f64, n_devices: usize) -> f64 {
-    if seconds > 0.0 { passes.as_secs_f64() / (seconds * n_devices.max(1) as f64) } else { 0.0 }
+fn pass_figures(plan: &Plan, pass: usize, totals: &PassTotals) -> PassFigures {
+    let Pass { member, view } = plan.passes[pass];
+    let member = &plan.members[member];
+    PassFigures {
+        member: member.member.name.clone(),
+        network: member.member.spec.to_string(),
+        view: view.name().to_owned(),
+        precision: member.resolved_precision.name().to_owned(),
+        network_pixels: totals.ran,
+        seconds: totals.time.as_secs_f64(),
+    }
+}
+
+fn digest(report: &RunReport) -> String {
+    let mut sha256 = Sha256::new();
+    for (name, file) in &report.outputs {
+        sha256.update(format!("{name} {}\n", file.as_ref().map_or("-", |file| &file.sha256)));
+    }
+    crate::hex(&sha256.finalize())
 }
 
 fn stage(line: &StageLine, pixels: u64) -> StageFigures {
@@ -196,10 +238,10 @@ fn stage(line: &StageLine, pixels: u64) -> StageFigures {
 
 /// What was moved for each pixel of a scene that has its mask: exact, for the plan says what is read and cut, and the report what was
 /// written.
-fn bytes_per_pixel(plan: &Plan, ended: &Ended) -> BTreeMap<&'static str, f64> {
+fn bytes_per_pixel(plan: &Plan, ended: &Ended) -> BTreeMap<String, f64> {
     let report = &ended.report;
-    let mut moved: BTreeMap<&'static str, u64> = BTreeMap::new();
-    let mut add = |what, bytes: u64| *moved.entry(what).or_default() += bytes;
+    let mut moved: BTreeMap<String, u64> = BTreeMap::new();
+    let mut add = |what: &str, bytes: u64| *moved.entry(what.to_owned()).or_default() += bytes;
     for scene in plan.scenes.iter().filter(|scene| report.scenes.contains_key(&scene.name)) {
         add("file", scene.identity.bytes);
     }

@@ -25,7 +25,7 @@ use crate::journal::{self, FailureRecord, Journal, RunRecord, State};
 use crate::lifecycle::{AttemptInfo, Ending, Lock, SignalWatcher, SupervisorLink, machine};
 use crate::plan::{BackendKind, Concessions, Plan, Planned, Refusal, Schedule};
 use crate::report::{self, Event, RunInfo, RunReport, RunState, Snapshot, StageLine, Watch};
-use crate::stages::{Board, Graph, Scenes};
+use crate::stages::{Board, DeviceTimes, Graph, PassTotals, Scenes};
 
 /// A run that came to its end.
 #[derive(Clone, Debug)]
@@ -38,8 +38,10 @@ pub struct Ended {
     pub devices_open: Option<Instant>,
     /// When the first tiles had their labels.
     pub first_tiles: Option<Instant>,
-    /// Time of all forward passes, all devices together.
-    pub passes: Duration,
+    /// How far each forward pass is, by its number in the plan.
+    pub passes: Vec<(usize, PassTotals)>,
+    /// When devices were at work.
+    pub devices: DeviceTimes,
 }
 
 /// Carries a job out, as far as it is not done already.
@@ -73,10 +75,11 @@ pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
     let explain = |e| disk::explain(e, &options.out, run.outstanding_bytes());
     done.map_err(explain)?;
     recorded.and(written.map_err(Error::from)).map_err(explain)?;
-    let passes = run.board.pace.read().iter().map(|pass| pass.time).sum();
+    let (passes, devices) =
+        (run.board.plan().kept_first().zip(run.board.pace.read()).collect(), run.board.pace.devices());
     let first_tiles = run.board.progress.read().first_tiles;
     let (devices_open, out) = (run.devices_open, options.out.clone());
-    Ok(Ended { report: run.record.report, out, devices_open, first_tiles, passes })
+    Ok(Ended { report: run.record.report, out, devices_open, first_tiles, passes, devices })
 }
 
 /// Tells what does not move, with the stage table, and ends the process.

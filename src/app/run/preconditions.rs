@@ -23,7 +23,7 @@ use crate::plan::BackendKind;
 pub(in crate::app) fn of_job(job: &Job, options: &RunOptions) -> Result<(), Error> {
     check_options(options, &job.planned.plan.pipeline)?;
     // A device that is gone when a run goes on by itself was lost on the way: the run counts that.
-    if options.origin.restarted || job.planned.plan.backend != BackendKind::Torch {
+    if options.origin.restarted || job.is_elsewhere || job.planned.plan.backend != BackendKind::Torch {
         return Ok(());
     }
     job.schedule.devices.iter().try_for_each(|device| match infer::torch_problem(*device) {

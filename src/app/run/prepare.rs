@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Assign;
-use crate::app::Error;
-use crate::config::{ByteSize, Pipeline, Precision, Weights};
+use crate::app::{Error, profiles};
+use crate::config::{Band, ByteSize, Pipeline, Precision, Weights};
 use crate::infer::{self, DeviceError};
 use crate::lifecycle::machine;
 use crate::plan::{
-    BackendKind, Decode, DeviceId, MemberPlan, Plan, Planned, Planner, Promise, ScanOptions, Schedule, check_memory,
-    doubts, scan,
+    BackendKind, Decode, DeviceId, MemberPlan, Plan, Planned, Planner, Profile, Promise, ScanOptions, Schedule,
+    check_memory, doubts, scan,
 };
 use crate::raster::{DecoderLimits, Gdal, Isolated, OpenSource, gdal_report};
 use crate::tensor::Gpu;
@@ -35,6 +35,19 @@ pub struct JobRequest {
     pub memory: Option<ByteSize>,
     /// Where scenes are decoded.
     pub decode: Decode,
+    /// Whether the newest profile is taken instead of the one that the run directory began with.
+    pub retune: bool,
+    /// The machine that it is planned for; none for this one.
+    pub machine: Option<OtherMachine>,
+}
+
+/// A machine that is not here.
+#[derive(Clone, Debug)]
+pub struct OtherMachine {
+    /// The class of its devices.
+    pub class: String,
+    /// Its cores.
+    pub cores: usize,
 }
 
 /// What is to be done.
@@ -65,13 +78,21 @@ pub struct Job {
     pub source: Arc<dyn OpenSource>,
     /// What a person should know before it starts.
     pub warnings: Vec<String>,
+    /// Whether its devices are elsewhere: it can be planned, and not run.
+    pub is_elsewhere: bool,
 }
 
 /// Without `--memory`: a quarter of what is free, within these bounds.
 const MEMORY_DEFAULT: std::ops::RangeInclusive<u64> = 256 << 20..=4 << 30;
 
-/// Without `--readers`: as many as cores, up to this. One decodes faster than a CPU classifies; GPUs are faster.
+/// Without `--readers`: so many, where there are cores for them. One decodes 79 Mpx/s of DEFLATE tiles on a core of its own (`swath bench
+/// decode`, 2026-11), which is more than a CPU classifies, but each pixel of a ring is read for two rows of tiles, and small files take
+/// longer.
 const READERS_DEFAULT: usize = 4;
+
+/// And so many more for each further GPU, which at the 45 Mpx/s that one is to reach would else wait for them, up to half of the cores:
+/// the others tile, stitch and encode.
+const READERS_PER_GPU: usize = 2;
 
 /// Makes the plan and the schedule of a request.
 ///
@@ -88,8 +109,10 @@ pub fn prepare(request: &JobRequest) -> Result<Job, Error> {
     }
     let source = reading_source(&planned.plan, &schedule)?;
     let promise = Promise::new(&planned.plan, &schedule);
-    let warnings = [of_scan, warnings(&planned, &promise), doubts(&planned.plan)].concat();
-    Ok(Job { planned, schedule, promise, source, warnings })
+    let is_elsewhere = request.machine.is_some();
+    let of_machine = if is_elsewhere { None } else { memory_warning(&promise) };
+    let warnings = [of_scan, warnings(&planned), Vec::from_iter(of_machine), doubts(&planned.plan)].concat();
+    Ok(Job { planned, schedule, promise, source, warnings, is_elsewhere })
 }
 
 /// Plans.
@@ -101,16 +124,26 @@ fn plan(
 ) -> Result<(Planned, Schedule, Vec<String>), Error> {
     let pipeline = Pipeline::load(file, settings)?;
     let schedule = schedule(request, request.backend, &pipeline)?;
-    let device_class = device_class(&schedule.devices, request.backend)?;
-    let members = members(&pipeline, request.backend, &device_class)?;
-    let scanned = scan(options)?;
-    let of_scan = scanned.warnings.clone();
+    let device_class = match &request.machine {
+        Some(machine) => machine.class.clone(),
+        None => device_class(&schedule.devices, request.backend)?,
+    };
+    let (profile, of_profile) =
+        profiles::of_plan(request.backend, &device_class, options.run_dir.as_deref(), request.retune)?;
+    let members = members(&pipeline, request.backend, &device_class, profile.as_ref())?;
+    let of_file = |band: Band| match band {
+        Band::File(pattern) => Some(pattern),
+        Band::Number(_) | Band::Name(_) => None,
+    };
+    let bands = pipeline.bands().into_iter().filter_map(of_file).collect();
+    let scanned = scan(&ScanOptions { bands, ..options.clone() })?;
+    let warnings = scanned.warnings.iter().cloned().chain(of_profile).collect();
     let versions = versions()?;
     let source = planning_source(request.decode)?;
-    let planner =
-        Planner { pipeline, members, backend: request.backend, device_class, versions, source: source.as_ref() };
+    let backend = request.backend;
+    let planner = Planner { pipeline, members, backend, device_class, profile, versions, source: source.as_ref() };
     let planned = planner.plan(scanned, &schedule)?;
-    Ok((planned, schedule, of_scan))
+    Ok((planned, schedule, warnings))
 }
 
 /// A plan that was saved, if this machine can carry it out to the byte.
@@ -118,7 +151,12 @@ fn saved_plan(request: &JobRequest, file: &Path) -> Result<(Planned, Schedule, V
     let planned = Planned::load(file)?;
     let made = &planned.plan;
     let schedule = schedule(request, made.backend, &made.pipeline)?;
-    let class = device_class(&schedule.devices, made.backend)?;
+    let class = match &request.machine {
+        // Which of a kind it is, nobody says who has no figures of it.
+        Some(machine) if made.device_class.starts_with(&machine.class) => made.device_class.clone(),
+        Some(machine) => machine.class.clone(),
+        None => device_class(&schedule.devices, made.backend)?,
+    };
     if let Some(device) = schedule.devices.first().filter(|_| class != made.device_class) {
         let detail = format!(
             "it is of the class {class}, and the plan `{}` is made for {}, which does not give the same bytes; name --devices of that \
@@ -138,7 +176,7 @@ fn saved_plan(request: &JobRequest, file: &Path) -> Result<(Planned, Schedule, V
         let text = format!("the plan `{}` was made with {made}, and here is {here}: plan again", file.display());
         return Err(Error::Usage(text));
     }
-    let found = members(&made.pipeline, made.backend, &class)?;
+    let found = members(&made.pipeline, made.backend, &class, made.profile.as_ref())?;
     if let Some((member, _)) = found.iter().zip(&made.members).find(|(found, made)| found.digest != made.digest) {
         return Err(Error::Usage(format!(
             "the weights of member `{}` are not those that the plan `{}` was made with: plan again",
@@ -181,7 +219,7 @@ fn reading_source(plan: &Plan, schedule: &Schedule) -> Result<Arc<dyn OpenSource
 /// # Errors
 /// When there are no devices or no readers, or the members cannot be assigned as asked.
 pub fn schedule(request: &JobRequest, backend: BackendKind, pipeline: &Pipeline) -> Result<Schedule, Error> {
-    let cores = machine::cores();
+    let cores = request.machine.as_ref().map_or_else(machine::cores, |machine| machine.cores);
     let devices = match (&request.devices, request.assign.devices()?) {
         (Some(_), Some(_)) => {
             return Err(Error::Usage("the file of --assign names the devices: leave --devices out".into()));
@@ -193,11 +231,12 @@ pub fn schedule(request: &JobRequest, backend: BackendKind, pipeline: &Pipeline)
         (None, Some(devices)) => devices,
         (None, None) => default_devices(backend, cores),
     };
-    let readers = request.readers.unwrap_or_else(|| cores.clamp(1, READERS_DEFAULT));
+    let readers = request.readers.unwrap_or_else(|| default_readers(cores, &devices));
     if readers == 0 {
         return Err(Error::Usage("--readers is 0; at least one is needed".into()));
     }
-    let free = machine::memory().map_or(*MEMORY_DEFAULT.end(), |m| m.available);
+    // Whoever has several GPUs has memory for the most that is taken without being asked.
+    let free = machine::memory().filter(|_| request.machine.is_none()).map_or(u64::MAX, |m| m.available);
     let share = (free / 4).clamp(*MEMORY_DEFAULT.start(), *MEMORY_DEFAULT.end());
     Ok(Schedule {
         assignment: request.assign.assignment(devices.len(), pipeline)?,
@@ -211,9 +250,15 @@ pub fn schedule(request: &JobRequest, backend: BackendKind, pipeline: &Pipeline)
 
 /// Every GPU, or else one worker per core with one thread each: two threads beside a busy process took 3.9 s for what one did in
 /// 0.66 s (2 cores, 2026-11).
-fn default_devices(backend: BackendKind, cores: usize) -> Vec<DeviceId> {
+pub(in crate::app) fn default_devices(backend: BackendKind, cores: usize) -> Vec<DeviceId> {
     let n_gpus = if backend == BackendKind::Torch { infer::cuda_devices() } else { 0 };
     if n_gpus > 0 { (0..n_gpus).map(DeviceId::Cuda).collect() } else { vec![DeviceId::Cpu; cores] }
+}
+
+fn default_readers(cores: usize, devices: &[DeviceId]) -> usize {
+    let gpus: BTreeSet<usize> = devices.iter().filter_map(|device| device.gpu()).collect();
+    let for_gpus = READERS_DEFAULT + READERS_PER_GPU * gpus.len().saturating_sub(1);
+    for_gpus.min(cores / 2).max(cores.min(READERS_DEFAULT)).max(1)
 }
 
 /// What decides the bytes: neither CPUs and GPUs nor GPUs of different kinds round alike, so a run keeps to one kind. A GPU that does not
@@ -259,6 +304,7 @@ pub(in crate::app) fn members(
     pipeline: &Pipeline,
     backend: BackendKind,
     device_class: &str,
+    profile: Option<&Profile>,
 ) -> Result<Vec<MemberPlan>, Error> {
     let plan = |member: &crate::config::Member| {
         let failed = |source| Error::Weights { member: member.name.clone(), source };
@@ -285,7 +331,7 @@ pub(in crate::app) fn members(
         let resolved_kernels = member.kernels;
         let planned =
             MemberPlan { member: member.clone(), digest, resolved_precision, resolved_kernels, program_bytes };
-        Ok(planned.in_precision(resolved_precision, on_gpu))
+        Ok(planned.in_precision(resolved_precision, on_gpu).with(profile))
     };
     let planned: Vec<MemberPlan> = pipeline.members.iter().map(plan).collect::<Result<_, Error>>()?;
     let has = |precision| planned.iter().any(|m| m.resolved_precision == precision);
@@ -313,7 +359,7 @@ fn fit_workers(schedule: &mut Schedule, planned: &Planned, assign: &Assign) -> R
     Ok(())
 }
 
-fn warnings(planned: &Planned, promise: &Promise) -> Vec<String> {
+fn warnings(planned: &Planned) -> Vec<String> {
     let mut warnings = Vec::new();
     let slow = |m: &&MemberPlan| {
         !is_gpu(&planned.plan.device_class) && matches!(m.resolved_precision, Precision::F16 | Precision::BF16)
@@ -342,19 +388,32 @@ fn warnings(planned: &Planned, promise: &Promise) -> Vec<String> {
              network is one of `swath models list`, give it its state_dict as weights"
         ));
     }
-    if let Some(memory) = machine::memory().filter(|m| promise.total() > m.available) {
-        warnings.push(format!(
-            "this run may need {} and {} are free; lower --memory or name fewer --devices",
-            format_bytes(promise.total()),
-            format_bytes(memory.available)
-        ));
-    }
     warnings
+}
+
+fn memory_warning(promise: &Promise) -> Option<String> {
+    let memory = machine::memory().filter(|m| promise.total() > m.available)?;
+    Some(format!(
+        "this run may need {} and {} are free; lower --memory or name fewer --devices",
+        format_bytes(promise.total()),
+        format_bytes(memory.available)
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn readers_grow_with_gpus_as_far_as_there_are_cores() {
+        let gpus = |n: usize| (0..n).map(DeviceId::Cuda).collect::<Vec<_>>();
+        let of = |cores, n| default_readers(cores, &gpus(n));
+        assert_eq!([of(16, 1), of(16, 4), of(32, 4), of(128, 8)], [4, 8, 10, 18]);
+        assert_eq!([of(1, 4), of(2, 4), of(6, 4)], [1, 2, 4]);
+        // Cores classify more slowly than they decode, and workers that share a GPU are no faster than it.
+        assert_eq!(default_readers(64, &[DeviceId::Cpu; 64]), 4);
+        assert_eq!(default_readers(64, &[DeviceId::Cuda(1); 3]), 4);
+    }
 
     #[test]
     fn two_classes_of_gpus_are_refused_with_both() {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::app::cache;
 use crate::atomic;
 use crate::plan::{BackendKind, Plan, Schedule};
 
@@ -12,11 +13,8 @@ type Speeds = BTreeMap<String, f64>;
 /// A run shorter than this says nothing about the next.
 const SHORTEST_SECONDS: f64 = 2.0;
 
-/// In the user's cache directory.
 fn file() -> Option<PathBuf> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
-    Some(cache.join("swath").join("throughput.json"))
+    cache::path("throughput.json")
 }
 
 fn stored() -> Speeds {

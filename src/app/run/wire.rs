@@ -118,9 +118,9 @@ pub fn wire(board: &Board, parts: &Parts<'_>, devices: Vec<Box<dyn Device>>, sto
     for (group, inlet) in groups.iter().zip(to_infer) {
         let is_held = |pass: &usize| group.members.contains(&plan.passes[*pass].member);
         let passes: Vec<usize> = (0..plan.passes.len()).filter(is_held).collect();
-        for &device in &group.devices {
-            let Some(device) = devices.get_mut(device).and_then(Option::take) else { continue };
-            let worker = Infer::new(board.clone(), device, passes.clone(), stop.clone());
+        for &place in &group.devices {
+            let Some(device) = devices.get_mut(place).and_then(Option::take) else { continue };
+            let worker = Infer::new(board.clone(), (place, device), passes.clone(), stop.clone());
             workers.push((worker, inlet.clone()));
         }
     }

@@ -469,7 +469,7 @@ impl Device for TensorDevice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::InputSpec;
+    use crate::config::{Band, InputSpec};
     use crate::geom::PixelRect;
     use crate::raster::{PixelBuf, PixelType};
     use crate::tiler::Border;
@@ -497,12 +497,14 @@ mod tests {
         ];
         let divide = [PixelType::U8, PixelType::U16, PixelType::I16, PixelType::F32];
         let divide = divide.into_iter().zip([255.0, 10_000.0, 3.0, 7.0]).collect();
-        let spec = InputSpec { bands: vec![4, 2, 4], divide, mean: vec![0.485, 0.1, 0.3], std: vec![0.229, 3.0, 0.7] };
+        let (bands, mean, std) = ([4, 2, 4].map(Band::Number).to_vec(), vec![0.485, 0.1, 0.3], vec![0.229, 3.0, 0.7]);
+        let spec = InputSpec { bands, divide, mean, std };
         for pixels in pixels {
             let is_finite: Vec<u8> = (0..3 * crop.len()).map(|i| u8::from(!hash(i).is_multiple_of(3))).collect();
             for valid in [None, Some(is_finite)] {
                 for (border, multiple) in [(Border::Reflect, 1), (Border::Reflect, 16), (Border::Zero, 8)] {
-                    let input = InputPlan::new(&spec, &[2, 4], SizeRule { multiple, min_size: 1 }, border);
+                    let input =
+                        InputPlan::new(&spec, &[2, 4].map(Band::Number), SizeRule { multiple, min_size: 1 }, border);
                     let batch = raw(pixels.clone(), crop, 2, valid.clone(), vec![false, true, false]);
                     let mut expected = Vec::new();
                     input.fill(&batch, &mut expected);

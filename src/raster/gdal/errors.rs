@@ -118,7 +118,7 @@ fn plain(message: &str, names: &[String]) -> String {
 
 /// Messages that say something else than they mean.
 const PLAINER: [(&str, &str); 2] = [
-    ("not recognized as ", "it begins like a TIFF and holds no image"),
+    ("not recognized as ", "it begins like an image and holds none"),
     ("to read TIFF directory (0 elements", "its TIFF directory is empty"),
 ];
 

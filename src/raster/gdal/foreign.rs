@@ -1,4 +1,4 @@
-//! What a file is that is no TIFF, by its first bytes.
+//! What a file is that is none of the formats which are read, by its first bytes.
 
 use std::fs::File;
 use std::io::Read;
@@ -10,9 +10,7 @@ use crate::raster::RasterError;
 const START: u64 = 512;
 
 /// Formats by how they begin, at the byte of that number.
-const FORMATS: [(usize, &[u8], &str); 14] = [
-    (0, b"\x89PNG", "a PNG"),
-    (0, b"\xff\xd8\xff", "a JPEG"),
+const FORMATS: [(usize, &[u8], &str); 12] = [
     (0, b"GIF8", "a GIF"),
     (0, b"BM", "a BMP"),
     (4, b"jP  \r\n", "a JPEG 2000"),
@@ -27,7 +25,7 @@ const FORMATS: [(usize, &[u8], &str); 14] = [
     (0, b"GRIB", "a GRIB file"),
 ];
 
-/// What is wrong with a file that GDAL's TIFF driver does not open because it is no TIFF; `None` where it is one, or cannot be read.
+/// What is wrong with a file that GDAL's drivers do not open because it is none of theirs; `None` where it is one, or cannot be read.
 pub(super) fn explain(path: &Path) -> Option<RasterError> {
     let mut start = Vec::new();
     File::open(path).ok()?.take(START).read_to_end(&mut start).ok()?;
@@ -38,15 +36,18 @@ pub(super) fn explain(path: &Path) -> Option<RasterError> {
 fn reason(start: &[u8]) -> Option<String> {
     let begins = |at: usize, with: &[u8]| start.get(at..).is_some_and(|rest| rest.starts_with(with));
     let raster = |what: &str| {
-        format!("it is {what}, and swath reads GeoTIFF; convert it: gdal_translate -of GTiff FILE NEW.tif")
+        format!(
+            "it is {what}, and swath reads GeoTIFF, PNG and JPEG; convert it: gdal_translate -of GTiff FILE NEW.tif"
+        )
     };
     if let Some((_, _, what)) = FORMATS.iter().find(|(at, with, _)| begins(*at, with)) {
         return Some(raster(what));
     }
     let text = String::from_utf8_lossy(start).trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']).to_lowercase();
-    let tiff = ["II*\0", "II+\0", "MM\0*", "MM\0+"].iter().any(|with| begins(0, with.as_bytes()));
+    let known: [&[u8]; 6] = [b"II*\0", b"II+\0", b"MM\0*", b"MM\0+", b"\x89PNG", b"\xff\xd8\xff"];
+    let is_known = known.iter().any(|with| begins(0, with));
     match text.as_str() {
-        _ if tiff => None,
+        _ if is_known => None,
         text if text.starts_with("<vrtdataset") => Some(raster("a VRT")),
         text if text.starts_with("<!doctype html") || text.starts_with("<html") => {
             Some("it is a web page and no raster: fetch the file again".into())
@@ -62,7 +63,10 @@ fn reason(start: &[u8]) -> Option<String> {
         }
         _ if begins(0, b"PK\x03\x04") => Some("it is a ZIP archive: unpack it".into()),
         _ if begins(0, b"\x1f\x8b") => Some("it is compressed by gzip: unpack it".into()),
-        _ => Some("it is no TIFF; if GDAL reads it, convert it: gdal_translate -of GTiff FILE NEW.tif".into()),
+        _ => Some(
+            "it is neither TIFF nor PNG nor JPEG; if GDAL reads it, convert it: gdal_translate -of GTiff FILE NEW.tif"
+                .into(),
+        ),
     }
 }
 
@@ -73,16 +77,20 @@ mod tests {
     #[test]
     fn files_are_told_by_their_content() {
         for (start, words) in [
-            (&b"\x89PNG\r\n\x1a\n"[..], "it is a PNG, and swath reads GeoTIFF; convert it"),
+            (&b"GIF89a"[..], "it is a GIF, and swath reads GeoTIFF, PNG and JPEG; convert it"),
             (b"  <VRTDataset rasterXSize=\"1\"", "it is a VRT, "),
             (b"\n<!DOCTYPE html><html>", "a web page"),
-            (b"IM*\0", "it is no TIFF"),
+            (b"IM*\0", "it is neither TIFF"),
             (b"II\x2c\0", "begins like a TIFF and is none"),
-            (b"", "it is no TIFF"),
+            (b"", "it is neither TIFF"),
         ] {
             let reason = reason(start).unwrap();
             assert!(reason.contains(words), "{reason}");
         }
-        assert!(reason(b"II*\0\x08\0\0\0").is_none() && reason(b"MM\0+").is_none());
+        assert!(
+            reason(b"\x89PNG\r\n\x1a\n").is_none()
+                && reason(b"II*\0\x08\0\0\0").is_none()
+                && reason(b"MM\0+").is_none()
+        );
     }
 }

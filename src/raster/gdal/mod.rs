@@ -1,15 +1,18 @@
-//! GeoTIFFs through GDAL: the only folder that knows the `gdal` crate.
+//! Rasters through GDAL: the only folder that knows the `gdal` crate.
 //!
 //! One dataset handle per source, hence per thread. Errors that GDAL raises without failing the call are failures too. Only the
 //! allowed drivers are opened: a text VRT named `.tif` would otherwise read another file.
 
+mod color;
 mod directory;
 pub(crate) mod errors;
 mod foreign;
 mod georef;
 mod pages;
+mod picture;
 mod preflight;
 mod read;
+mod values;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -23,7 +26,7 @@ use super::{GdalError, GdalReport, OpenSource, RasterError, RasterSource, ReadRe
 pub use write::write_geotiff;
 
 /// Formats that may be opened, whatever a file is called.
-const DRIVERS: [&str; 1] = ["GTiff"];
+const DRIVERS: [&str; 3] = ["GTiff", "PNG", "JPEG"];
 
 /// Sets GDAL up and opens sources.
 #[derive(Clone, Debug)]
@@ -64,13 +67,16 @@ fn cache_megabytes(bytes: u64) -> String {
 
 impl OpenSource for Gdal {
     fn open(&self) -> Box<dyn RasterSource> {
-        Box::new(GdalSource { current: None })
+        Box::new(GdalSource { open: Vec::new(), most: 1 })
     }
 }
 
 /// One thread's reader.
 struct GdalSource {
-    current: Option<Opened>,
+    /// What it read last, at the end.
+    open: Vec<Opened>,
+    /// How many it keeps open: the files of one scene.
+    most: usize,
 }
 
 /// An image that is open.
@@ -82,6 +88,8 @@ struct Opened {
     dataset: Dataset,
     /// What the file itself says of the image, where that can be understood.
     directory: Option<Directory>,
+    /// The colours of the first band's palette, with their opacity; empty where it has none.
+    palette: Vec<[u8; 4]>,
 }
 
 impl Opened {
@@ -92,19 +100,57 @@ impl Opened {
         let is_it = |d: &Directory| (d.size.width as usize, d.size.height as usize) == (width, height);
         let lacks_its_strip = directory.as_ref().is_some_and(|d| d.is_one_strip() && !d.is_all_stored());
         let dataset = if lacks_its_strip { preflight::open_whole(&name)? } else { dataset };
-        Ok(Self { path: path.to_owned(), name, page, dataset, directory: directory.filter(is_it) })
+        let palette = preflight::palette(&dataset);
+        Ok(Self { path: path.to_owned(), name, page, dataset, directory: directory.filter(is_it), palette })
     }
 }
 
 impl GdalSource {
     fn opened(&mut self, path: &Path, page: Option<u32>) -> Result<&Opened, RasterError> {
         let is_it = |open: &Opened| open.path == path && open.page == page;
-        let kept = self.current.take().filter(is_it);
-        let opened = match kept {
-            Some(kept) => kept,
-            None => Opened::new(path, page)?,
+        let opened = match self.open.iter().position(is_it) {
+            Some(kept) => self.open.remove(kept),
+            None => {
+                let surplus = (self.open.len() + 1).saturating_sub(self.most);
+                self.open.drain(..surplus);
+                Opened::new(path, page)?
+            }
         };
-        Ok(self.current.insert(opened))
+        self.open.push(opened);
+        self.open.last().ok_or(RasterError::Changed)
+    }
+
+    /// Reads a window of bands that have a file of their own each.
+    fn read_files(&mut self, request: &ReadRequest, into: &mut [u8]) -> Result<ReadReply, RasterError> {
+        let (values, mask) = into.split_at_mut(request.plane_bytes() * request.bands.len());
+        let mut reply = ReadReply { blank: vec![true; request.probes.len()], ..ReadReply::default() };
+        let mut own_mask = vec![0; mask.len()];
+        mask.fill(u8::MAX);
+        let planes = values.chunks_exact_mut(request.plane_bytes().max(1));
+        for (((path, band), nodata), plane) in request.files.iter().zip(&request.bands).zip(&request.nodata).zip(planes)
+        {
+            let one = ReadRequest {
+                path: path.clone(),
+                files: Vec::new(),
+                bands: vec![1],
+                nodata: vec![*nodata],
+                ..request.clone()
+            };
+            let read = self.opened(path, None).and_then(|opened| read::window(opened, &one, plane, &mut own_mask));
+            // Bands are told by their numbers in the scene.
+            let said = read.map_err(|error| match error {
+                RasterError::Read { window, detail, .. } => RasterError::Read { band: *band, window, detail },
+                error @ (RasterError::Open { .. }
+                | RasterError::Refused { .. }
+                | RasterError::Changed
+                | RasterError::Crashed { .. }
+                | RasterError::NoDecoder { .. }) => error,
+            })?;
+            mask.iter_mut().zip(&own_mask).for_each(|(valid, own)| *valid = (*valid).min(*own));
+            reply.blank.iter_mut().zip(said.blank).for_each(|(all, own)| *all &= own);
+            reply.warnings.add_all(&said.warnings);
+        }
+        Ok(reply)
     }
 }
 
@@ -112,16 +158,26 @@ impl RasterSource for GdalSource {
     fn inspect(&mut self, path: &Path, page: Option<u32>) -> Result<SceneHeader, RasterError> {
         let bytes = super::check_regular_file(path)?;
         let header = self.opened(path, page).and_then(|opened| preflight::header(opened, bytes));
-        self.current = None;
+        self.open.clear();
         header
     }
 
     fn read(&mut self, request: &ReadRequest, into: &mut [u8]) -> Result<ReadReply, RasterError> {
-        let opened = self.opened(&request.path, request.page);
-        let reply = opened.and_then(|opened| read::window(opened, request, into));
+        self.most = request.files.len().max(1);
+        let n_planes = request.bands.len();
+        let is_sound = into.len() == request.buffer_bytes() && [0, n_planes].contains(&request.files.len());
+        let reply = match is_sound && request.nodata.len() == n_planes {
+            false => Err(RasterError::Changed),
+            true if request.files.is_empty() => {
+                let (values, mask) = into.split_at_mut(request.plane_bytes() * n_planes);
+                let opened = self.opened(&request.path, request.page);
+                opened.and_then(|opened| read::window(opened, request, values, mask))
+            }
+            true => self.read_files(request, into),
+        };
         if reply.is_err() {
             // A handle that failed once is not asked again.
-            self.current = None;
+            self.open.clear();
         }
         reply
     }

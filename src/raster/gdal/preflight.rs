@@ -2,17 +2,21 @@
 
 use std::path::Path;
 
-use gdal::raster::{ColorInterpretation, GdalDataType, RasterBand};
+use gdal::raster::{ColorInterpretation, RasterBand};
 use gdal::{Dataset, DatasetOptions, GdalOpenFlags, Metadata};
 
+use super::color::color;
 use super::directory::Directory;
 use super::pages::{self, Page};
-use super::{DRIVERS, Opened, errors, foreign, georef};
+use super::{DRIVERS, Opened, errors, foreign, georef, picture};
 use crate::geom::{GeoTransform, Size};
-use crate::raster::{Mask, PixelType, RasterError, SceneHeader};
+use crate::raster::{Mask, Palette, PixelType, RasterError, Scale, SceneHeader};
 
 /// libtiff reads a file that lists fewer strips or tiles than it has, up to so many of them.
 const MOST_UNLISTED: u64 = 1_000_000;
+
+/// The code of colours for print among those of TIFF.
+const SEPARATED: u64 = 5;
 
 /// GDAL reads no block of more bytes than this.
 const MOST_BLOCK_BYTES: u64 = i32::MAX as u64;
@@ -62,24 +66,38 @@ pub(super) fn header(opened: &Opened, file_bytes: u64) -> Result<SceneHeader, Ra
         return refuse("the file has no raster band");
     }
     let first = band(dataset, 1)?;
-    let dtype = pixel_type(first.band_type(), opened.directory.as_ref())?;
-    check_sign(&first, dtype, opened.directory.as_ref())?;
-    let mut nodata = Vec::new();
+    let dtype = pixel_type(&first, opened.directory.as_ref())?;
+    let driver = dataset.driver().short_name();
+    check_picture(opened, &driver)?;
+    let (mut missing, mut names, mut scale) = (Vec::new(), Vec::new(), Scale::None);
     for idx in 1..=dataset.raster_count() {
         let band = band(dataset, idx)?;
-        if band.band_type() != first.band_type() {
-            return refuse("its bands have different pixel types");
+        let other = pixel_type(&band, opened.directory.as_ref())?;
+        if other != dtype {
+            return refuse(format!(
+                "its bands have different pixel types ({dtype} and {other}); write those that the pipeline reads to a file of one type \
+                 (gdal_translate -b)"
+            ));
         }
-        nodata.push(band.no_data_value());
+        missing.push(nodata(&band, dtype));
+        names.push(names_of(&band));
+        if band.scale().is_some_and(|scale| scale != 1.0) || band.offset().is_some_and(|offset| offset != 0.0) {
+            scale = Scale::Ignored;
+        }
     }
+    let has_mask = has_mask(&first) || opened.palette.iter().any(|color| color[3] == 0);
     let interleaved = dataset.metadata_item("INTERLEAVE", "IMAGE_STRUCTURE").is_some_and(|v| v == "PIXEL");
     let header = SceneHeader {
-        driver: dataset.driver().short_name(),
+        order: picture::order(&driver, &opened.path),
+        driver,
         size,
         n_bands,
         dtype,
-        nodata,
-        mask: mask_kind(&first)?,
+        nodata: missing,
+        mask: if has_mask { Mask::Dataset } else { Mask::None },
+        palette: if opened.palette.is_empty() { Palette::None } else { Palette::Indices },
+        scale,
+        names,
         block: block_size(&first, dtype)?,
         interleaved: interleaved && n_bands > 1,
         transform: dataset.geo_transform().ok().map(GeoTransform),
@@ -92,6 +110,28 @@ pub(super) fn header(opened: &Opened, file_bytes: u64) -> Result<SceneHeader, Ra
     match errors::take() {
         Some(detail) => Err(RasterError::Open { detail }),
         None => Ok(header),
+    }
+}
+
+/// Refuses pictures for print, and those that are stored otherwise than they are shown.
+fn check_picture(opened: &Opened, driver: &str) -> Result<(), RasterError> {
+    let (dataset, directory) = (&opened.dataset, opened.directory.as_ref());
+    // Those of a JPEG are made red, green and blue by a rule of thumb.
+    let stored_as = dataset.metadata_item("SOURCE_COLOR_SPACE", "IMAGE_STRUCTURE").unwrap_or_default();
+    if directory.is_some_and(|d| d.photometric == SEPARATED) || ["CMYK", "YCbCrK"].contains(&stored_as.as_str()) {
+        return refuse(
+            "its colours are cyan, magenta, yellow and black (CMYK), which is for print; swath reads red, green and blue: convert it \
+             (magick FILE -colorspace sRGB NEW.tif)",
+        );
+    }
+    let turn = dataset.metadata_item("EXIF_Orientation", "").filter(|turn| driver == "JPEG" && turn.trim() != "1");
+    match turn {
+        None => Ok(()),
+        Some(turn) => refuse(format!(
+            "it is stored turned or mirrored (EXIF orientation {}), and its mask would not lie as it is shown; write it upright: \
+             magick FILE -auto-orient NEW.jpg",
+            turn.trim()
+        )),
     }
 }
 
@@ -111,45 +151,89 @@ fn band(dataset: &Dataset, idx: usize) -> Result<RasterBand<'_>, RasterError> {
     dataset.rasterband(idx).map_err(|e| RasterError::Open { detail: errors::explain(&e) })
 }
 
-/// The types that swath reads.
-const TYPES: [(GdalDataType, PixelType); 4] = [
-    (GdalDataType::UInt8, PixelType::U8),
-    (GdalDataType::UInt16, PixelType::U16),
-    (GdalDataType::Int16, PixelType::I16),
-    (GdalDataType::Float32, PixelType::F32),
+/// The types that swath reads, by GDAL's names for them: which of them its enumeration has depends on its version.
+const TYPES: [(&str, PixelType); 10] = [
+    ("Byte", PixelType::U8),
+    ("Int8", PixelType::I8),
+    ("UInt16", PixelType::U16),
+    ("Int16", PixelType::I16),
+    ("UInt32", PixelType::U32),
+    ("Int32", PixelType::I32),
+    ("UInt64", PixelType::U64),
+    ("Int64", PixelType::I64),
+    ("Float32", PixelType::F32),
+    ("Float64", PixelType::F64),
 ];
 
-fn pixel_type(dtype: GdalDataType, directory: Option<&Directory>) -> Result<PixelType, RasterError> {
-    match TYPES.iter().find(|(gdal, _)| *gdal == dtype) {
-        Some((_, known)) => Ok(*known),
-        None => refuse(format!("its pixels are {}", unread(dtype, directory))),
+/// The type of a band's values in the file.
+pub(super) fn pixel_type(band: &RasterBand<'_>, directory: Option<&Directory>) -> Result<PixelType, RasterError> {
+    let name = band.band_type().name();
+    let Some((_, dtype)) = TYPES.iter().find(|(gdal, _)| *gdal == name) else {
+        return refuse(
+            "its pixels are complex numbers, or of another type than the integers and floats that swath reads (u8 to f64); if it is their \
+             amplitude that counts: gdal_translate DERIVED_SUBDATASET:AMPLITUDE:FILE NEW.tif",
+        );
+    };
+    let says = |key: &str| band.metadata_item(key, "IMAGE_STRUCTURE");
+    let bits = says("NBITS").and_then(|bits| bits.parse::<u64>().ok()).or(directory.map(|d| d.bits));
+    let is_signed = directory.is_some_and(|d| d.signed) || says("PIXELTYPE").is_some_and(|kind| kind == "SIGNEDBYTE");
+    match (*dtype, bits) {
+        (PixelType::U8, None | Some(8)) if is_signed => Ok(PixelType::I8),
+        // They would arrive as other numbers.
+        (dtype, Some(bits)) if is_signed && !dtype.is_float() && bits != 8 * dtype.stored_bytes() as u64 => {
+            refuse(format!(
+                "its pixels are signed integers of {bits} bits, whose sign GDAL loses; write the scene as Int16 or Int32"
+            ))
+        }
+        (dtype, _) => Ok(dtype),
     }
 }
 
-/// A type that swath does not read in words, and the one to convert it to.
-fn unread(dtype: GdalDataType, directory: Option<&Directory>) -> String {
-    let signed_byte = directory.is_some_and(|d| d.signed && d.bits == 8);
-    // By name: which of them the enumeration has depends on the version of GDAL.
-    let name = if signed_byte { "Int8".to_owned() } else { dtype.name() };
-    let (words, to) = match name.as_str() {
-        "Int8" => ("signed bytes (Int8)", "Int16"),
-        "UInt32" => ("32-bit unsigned integers", "UInt16, or Float32 if they are larger"),
-        "Int32" => ("32-bit integers", "Int16, or Float32 if they are larger"),
-        "UInt64" => ("64-bit unsigned integers", "UInt16, or Float32 if they are larger"),
-        "Int64" => ("64-bit integers", "Int16, or Float32 if they are larger"),
-        "Float64" => ("64-bit floats", "Float32"),
-        _ => {
-            return "complex numbers or of another type that swath does not read; write what the pipeline means as Float32".into();
-        }
-    };
-    format!("{words}, which swath does not read; convert the scene to {to} (gdal_translate -ot)")
+/// The nodata value of a band.
+fn nodata(band: &RasterBand<'_>, dtype: PixelType) -> Option<f64> {
+    match dtype {
+        PixelType::U64 => band.no_data_value_u64().map(|value| value as f64),
+        PixelType::I64 => band.no_data_value_i64().map(|value| value as f64),
+        PixelType::U8
+        | PixelType::I8
+        | PixelType::U16
+        | PixelType::I16
+        | PixelType::U32
+        | PixelType::I32
+        | PixelType::F32
+        | PixelType::F64 => band.no_data_value(),
+    }
 }
 
-/// A per-dataset mask or an alpha band; masks that merely repeat the nodata value are not asked for.
-fn mask_kind(first: &RasterBand<'_>) -> Result<Mask, RasterError> {
-    let flags = first.mask_flags().map_err(|e| RasterError::Open { detail: errors::explain(&e) })?;
-    let own_alpha = first.color_interpretation() == ColorInterpretation::AlphaBand;
-    Ok(if (flags.is_per_dataset() || flags.is_alpha()) && !own_alpha { Mask::Dataset } else { Mask::None })
+/// The colours of a file's only band, with their opacity; empty where it has no palette.
+pub(super) fn palette(dataset: &Dataset) -> Vec<[u8; 4]> {
+    let band = dataset.rasterband(1).ok().filter(|_| dataset.raster_count() == 1);
+    let Some(table) = band.as_ref().and_then(RasterBand::color_table) else { return Vec::new() };
+    let byte = |value: i16| u8::try_from(value.clamp(0, 255)).unwrap_or(0);
+    let color = |idx| table.entry_as_rgb(idx).map_or([0; 4], |c| [c.r, c.g, c.b, c.a].map(byte));
+    (0..table.entry_count()).map(color).collect()
+}
+
+/// Characters of a band's description that are looked at.
+const MOST_OF_A_NAME: usize = 64;
+
+/// What a band is called: its description, the first word of it, and its colour.
+fn names_of(band: &RasterBand<'_>) -> Vec<String> {
+    let description =
+        band.description().unwrap_or_default().to_lowercase().chars().take(MOST_OF_A_NAME).collect::<String>();
+    let is_end = |c: char| c.is_whitespace() || [',', ';', ':'].contains(&c);
+    let word = description.split(is_end).next().unwrap_or_default().to_owned();
+    let color = color(band).map(|color| color.name().to_lowercase()).unwrap_or_default();
+    let mut names = vec![description, word, color];
+    names.retain(|name| !name.is_empty());
+    names.dedup();
+    names
+}
+
+/// Whether the file has a mask or an alpha band; masks that merely repeat the nodata value are none.
+pub(super) fn has_mask(first: &RasterBand<'_>) -> bool {
+    first.mask_flags().is_ok_and(|flags| flags.is_per_dataset() || flags.is_alpha())
+        && color(first) != Some(ColorInterpretation::AlphaBand)
 }
 
 fn block_size(first: &RasterBand<'_>, dtype: PixelType) -> Result<Size, RasterError> {
@@ -161,28 +245,10 @@ fn block_size(first: &RasterBand<'_>, dtype: PixelType) -> Result<Size, RasterEr
     if block.is_empty() {
         return refuse("its blocks have no size");
     }
-    if block.area().saturating_mul(dtype.bytes() as u64) > MOST_BLOCK_BYTES {
+    if block.area().saturating_mul(dtype.stored_bytes() as u64) > MOST_BLOCK_BYTES {
         return refuse(format!("its header claims blocks of {block} pixels, and GDAL reads none of 2 GiB or more"));
     }
     Ok(block)
-}
-
-/// Refuses integers whose sign GDAL does not pass on: they would arrive as other numbers.
-fn check_sign(first: &RasterBand<'_>, dtype: PixelType, directory: Option<&Directory>) -> Result<(), RasterError> {
-    let says = |key: &str| first.metadata_item(key, "IMAGE_STRUCTURE");
-    let signed_byte = says("PIXELTYPE").is_some_and(|kind| kind == "SIGNEDBYTE");
-    let bits = says("NBITS").and_then(|bits| bits.parse::<u64>().ok()).or(directory.map(|d| d.bits));
-    let signed = signed_byte || dtype == PixelType::I16 || directory.is_some_and(|d| d.signed);
-    match (dtype, bits) {
-        (PixelType::U8, None | Some(8)) if signed => refuse(
-            "its pixels are signed bytes (Int8), which swath does not read; convert the scene to Int16 (gdal_translate -ot Int16, of GDAL \
-             3.7 or newer)",
-        ),
-        (PixelType::U8 | PixelType::U16 | PixelType::I16, Some(bits)) if signed && bits != 16 => refuse(format!(
-            "its pixels are signed integers of {bits} bits, whose sign GDAL loses; write the scene as Int16"
-        )),
-        (PixelType::U8 | PixelType::U16 | PixelType::I16 | PixelType::F32, _) => Ok(()),
-    }
 }
 
 /// Refuses what no file of this length can hold. Nothing that libtiff reads to the end is refused.
@@ -208,10 +274,9 @@ fn check_claims(directory: &Directory, file_bytes: u64) -> Result<(), RasterErro
 
 /// How many bytes one stored byte can become at most; `None` where there is no such bound.
 fn most_unpacked(directory: &Directory) -> Option<u64> {
-    // Colour spaces beyond CMYK may store fewer samples than they have, or are read leniently.
-    const CMYK: u64 = 5;
     match directory.compression {
-        _ if directory.photometric > CMYK => None,
+        // Colour spaces beyond CMYK may store fewer samples than they have, or are read leniently.
+        _ if directory.photometric > SEPARATED => None,
         // Stored as it is.
         1 => Some(1),
         // LZW: 9 bits at least for a string of 4096 bytes at most.

@@ -35,15 +35,7 @@ impl<'a> Strips<'a> {
     pub(super) fn ask(&self, idx: usize) -> Ask {
         let window = self.window(idx);
         let probes = if idx == 0 { self.request.probes.clone() } else { Vec::new() };
-        let strip = ReadRequest {
-            path: self.request.path.clone(),
-            page: self.request.page,
-            window,
-            bands: self.request.bands.clone(),
-            dtype: self.request.dtype,
-            mask: self.request.mask,
-            probes,
-        };
+        let strip = ReadRequest { window, probes, ..self.request.clone() };
         Ask::Read { strip, at: self.place(idx) }
     }
 

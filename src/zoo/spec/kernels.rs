@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Backbone, NetworkSpec};
+use super::{Backbone, Network, NetworkSpec};
 
 /// Which kernels a network is prepared for. Results differ in rounding only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +36,14 @@ impl KernelSet {
             Self::Auto => Self::ChannelsLast,
             named @ (Self::Plain | Self::ChannelsLast | Self::Fused | Self::FusedContiguous | Self::FusedSdpa) => named,
         }
+    }
+
+    /// Those that make a difference to a network there, for a measurement to choose from.
+    pub fn choices(spec: &NetworkSpec, on_gpu: bool, is_f32: bool) -> Vec<Self> {
+        let all = [Self::Plain, Self::ChannelsLast, Self::Fused, Self::FusedContiguous, Self::FusedSdpa];
+        let has_positions = spec.network == Network::DaNet;
+        let is_open = |set: &Self| set.of(spec, on_gpu, is_f32) == *set && (*set != Self::FusedSdpa || has_positions);
+        all.into_iter().filter(is_open).collect()
     }
 
     /// Its name in pipeline files and reports.

@@ -54,6 +54,8 @@ class Machine:
         for folder in (self.work, self.logs):       # of an earlier time
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
+        # What the program keeps for its user stays here as well.
+        self.environment = os.environ | {"XDG_CACHE_HOME": str(self.work / "cache")}
         self.rows, self.failed, self.lock = [], 0, threading.Lock()
 
     def left(self, group):
@@ -92,7 +94,7 @@ class Machine:
             file.write(f"$ {' '.join(map(str, command))}\n")
             file.flush()
             process = subprocess.Popen(
-                list(map(str, command)), cwd=self.work, env=os.environ | dict(environment), stdin=subprocess.DEVNULL,
+                list(map(str, command)), cwd=self.work, env=self.environment | dict(environment), stdin=subprocess.DEVNULL,
                 stdout=file, stderr=subprocess.STDOUT, start_new_session=True,
             )
             try:
@@ -403,11 +405,12 @@ def speed(machine):
     watch = Watch(machine)
     # One worker first, for whatever comes to its end; the others show what is gained by more.
     one_way(machine, watch, 1)
+    tune(machine)
+    one_way(machine, watch, 1, tuned=True)
     bench(machine)
     if machine.on_gpu:
-        one_way(machine, watch, 2)
-        one_way(machine, watch, 1, "inference.batch=4")
-        one_way(machine, watch, 3)
+        one_way(machine, watch, 2, tuned=True)
+        one_way(machine, watch, 3, tuned=True)
     watch.stop()
 
 
@@ -416,14 +419,31 @@ def pipeline_of(machine):
     return (HERE / "branches.toml", ()) if machine.small else (SEMIFINAL, ("post.fill_holes=0",))
 
 
-def one_way(machine, watch, workers, *settings):
-    name = f"speed/run, {workers} worker{'s' * (workers > 1)}{''.join(', ' + s.split('.')[-1] for s in settings)}"
+def tune(machine):
+    """Which kernels and batches are fastest here, beside those without measurements."""
+    name = "speed/tune"
+    if machine.only not in name:
+        return
+    if machine.left("speed") < 20:
+        return machine.row(name, "-", "skipped: no time left for it")
+    pipeline, common = pipeline_of(machine)
+    asked = ["--crops", "64x64", "--batch", "1", "--repeats", "1"] if machine.small else ["--crops", "1280x1280", "--batch", "1,2,4", "--repeats", "6"]
+    settings = [word for setting in common for word in ("--set", setting)]
+    # Member by member what was measured is kept, also where the time is up before the last.
+    ran = machine.run(name, [SWATH, "tune", pipeline, "--device", machine.device, *asked, *settings], min(90, machine.left("speed") - 15))
+    machine.row(name, "ok" if ran.code == 0 else "FAIL", f"{ran.seconds:.0f} s" if ran.code == 0 else ran.why())
+    said = ran.said().splitlines()
+    machine.show(said[said.index("plans take:") + 1:-2] if "plans take:" in said else said[-12:])
+
+
+def one_way(machine, watch, workers, tuned=False):
+    name = f"speed/run, {workers} worker{'s' * (workers > 1)}{', tuned' * tuned}"
     if machine.only not in name:
         return
     if machine.left("speed") < 5:
         return machine.row(name, "-", "skipped: no time left for it")
     pipeline, common = pipeline_of(machine)
-    run = Run(f"speed-{workers}{'-batch' * len(settings)}", pipeline, "scene", *common, *settings, workers=workers)
+    run = Run(f"speed-{workers}{'-tuned' * tuned}", pipeline, "scene", *common, workers=workers)
     began = time.monotonic()
     run.carry_out(machine, min(90, machine.left("speed")))
     if not run.masks:

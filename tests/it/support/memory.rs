@@ -79,12 +79,17 @@ impl Flow {
             members: members.collect(),
             backend: BackendKind::Fake,
             device_class: "cpu".into(),
+            profile: None,
             versions: Vec::new(),
             source: &source,
             pipeline: pipeline.clone(),
         };
-        let scenes =
-            self.scenes.iter().map(|(name, _)| ScannedScene { name: name.clone(), file: path(name), page: None });
+        let scenes = self.scenes.iter().map(|(name, _)| ScannedScene {
+            name: name.clone(),
+            file: path(name),
+            files: Vec::new(),
+            page: None,
+        });
         let scanned = Scanned { scenes: scenes.collect(), ..Scanned::default() };
         let planned = planner.plan(scanned, &self.schedule(pipeline.members.len()))?;
         Ok((planned, source))
@@ -101,7 +106,7 @@ impl Flow {
         let schedule = self.schedule(planned.plan.members.len());
         let promise = Promise::new(&planned.plan, &schedule);
         let source: Arc<dyn OpenSource> = Arc::new(source);
-        let job = Job { planned, schedule, promise, source, warnings: Vec::new() };
+        let job = Job { planned, schedule, promise, source, warnings: Vec::new(), is_elsewhere: false };
         execute(job, &RunOptions { pack_fake: true, ..options })
     }
 }
