@@ -6,11 +6,7 @@ use std::process::Command;
 fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     tell_commit();
-    if std::env::var("CARGO_CFG_TARGET_OS").is_ok_and(|system| system == "linux") {
-        // The SQLite inside this program is its own affair. Left visible it would take the place of the system's for GDAL and PROJ, but not
-        // in all of its functions for SpatiaLite: a GeoPackage then crashes the process.
-        println!("cargo:rustc-link-arg=-Wl,--exclude-libs,ALL");
-    }
+    hide_sqlite();
     if std::env::var_os("CARGO_FEATURE_TORCH").is_none() {
         return;
     }
@@ -21,6 +17,18 @@ fn main() {
         println!("cargo:rustc-link-arg=-Wl,--disable-new-dtags");
         // But of the program RUNPATH: what the launcher has found comes first.
         println!("cargo:rustc-link-arg-bin=swath-torch=-Wl,--enable-new-dtags");
+    }
+}
+
+/// The SQLite inside this program is its own affair. Left visible it takes the place of the system's for GDAL, and of some of its functions
+/// only for SpatiaLite below that: a GeoPackage then crashes the process.
+fn hide_sqlite() {
+    let is_linux = std::env::var("CARGO_CFG_TARGET_OS").is_ok_and(|system| system == "linux");
+    if let Some(folder) = std::env::var_os("OUT_DIR").filter(|_| is_linux) {
+        let list = std::path::Path::new(&folder).join("hidden.map");
+        if std::fs::write(&list, "{ local: sqlite3*; };\n").is_ok() {
+            println!("cargo:rustc-link-arg=-Wl,--version-script={}", list.display());
+        }
     }
 }
 

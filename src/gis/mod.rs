@@ -1,4 +1,4 @@
-//! Files that geographic information systems open: TIFFs through GDAL, and the small texts that lie beside rasters.
+//! Files that geographic information systems open: TIFFs and GeoPackages through GDAL, and the small texts that lie beside rasters.
 //!
 //! [`TiffWriter`] takes rows of labels and writes whole rows of blocks, overviews with them ([`Pyramid`]): every block once, in an order
 //! that follows from the size alone, so that equal labels give equal bytes and memory is a row of blocks of each level. Where a raster lies

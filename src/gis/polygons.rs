@@ -216,7 +216,11 @@ mod tests {
     fn all(labels: &[u8], width: usize) -> Vec<Polygon> {
         let mut found = Vec::new();
         let weights: Vec<f64> = (0..labels.len() / width).map(|y| y as f64 + 1.0).collect();
-        polygons(labels, &weights, 255, |polygon| Ok::<_, ()>(found.push(polygon))).unwrap();
+        let keep = |polygon| {
+            found.push(polygon);
+            Ok::<_, ()>(())
+        };
+        polygons(labels, &weights, 255, keep).unwrap();
         found
     }
 
@@ -244,6 +248,12 @@ mod tests {
         ], 3);
         assert_eq!(found.iter().map(|p| (p.label, p.rings.len())).collect::<Vec<_>>(), [(1, 2), (0, 1), (0, 1)]);
         assert_eq!(found[0].rings[1].len(), 5);
+    }
+
+    #[test]
+    fn borders_tell_whose_pixels_they_have() {
+        let borders = polygons(&[4, 4, 255, 6, 4, 4], &[1.0; 2], 255, |_| Ok::<_, ()>(())).unwrap();
+        assert_eq!((borders.first, borders.last), (vec![Some(0), Some(0), None], vec![Some(1), Some(0), Some(0)]));
     }
 
     /// Twice the area inside a ring, negative for holes.
@@ -279,7 +289,7 @@ mod tests {
                 }
                 // A pixel is inside where a way to the left crosses an odd number of edges.
                 for (at, painted) in painted.iter_mut().enumerate() {
-                    let (x, y) = ((at % width) as u32, (at / width) as u32);
+                    let (x, y) = (u32::try_from(at % width).unwrap(), u32::try_from(at / width).unwrap());
                     let crossed = polygon.rings.iter().flat_map(|ring| ring.windows(2)).filter(|w| {
                         let (top, bottom) = (w[0].1.min(w[1].1), w[0].1.max(w[1].1));
                         w[0].0 == w[1].0 && w[0].0 <= x && (top..bottom).contains(&y)

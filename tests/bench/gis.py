@@ -1,6 +1,6 @@
-"""Reads the outputs of a run as a geographic information system does: place, values, overviews, names; COGs by rio-cogeo's validator.
+"""Reads the outputs of a run as a geographic information system does: place, values, overviews, names, polygons; COGs by rio-cogeo's validator.
 
-    python3 -m venv v && v/bin/pip install rasterio rio-cogeo
+    python3 -m venv v && v/bin/pip install rasterio rio-cogeo pyogrio geopandas
     v/bin/python tests/bench/gis.py INPUTS RUN
 """
 
@@ -10,7 +10,9 @@ import warnings
 import xml.etree.ElementTree as xml
 
 import numpy
+import pyogrio
 import rasterio
+from rasterio.features import rasterize
 from rio_cogeo import cog_validate
 
 warnings.filterwarnings("ignore", category=rasterio.errors.NotGeoreferencedWarning)
@@ -60,5 +62,20 @@ for mask in sorted((run / "masks").rglob("*.png")):
         if kind == "cog":
             valid, errors, told = cog_validate(path, strict=True)
             faults += [f"{path}: {what}" for what in errors + told]
+    path = run / "vectors" / f"{name}.gpkg"
+    if path.exists() and (run / "geotiff" / f"{name}.tif").exists():
+        n += 1
+        polygons = pyogrio.read_dataframe(path, layer=name.name)
+        with rasterio.open(run / "geotiff" / f"{name}.tif") as data:
+            values, void = data.read(1), int(data.nodata or 0)
+            shapes = zip(polygons.geometry, polygons.value)
+            painted = rasterize(shapes, out_shape=data.shape, transform=data.transform, fill=void, dtype=values.dtype)
+            unit = data.crs.linear_units_factor[1] if data.crs and data.crs.is_projected else None
+        if not numpy.array_equal(painted, values):
+            faults.append(f"{path}: polygons that cover other pixels")
+        if not polygons.geometry.is_valid.all():
+            faults.append(f"{path}: polygons that are not valid")
+        if unit and not numpy.allclose(polygons.area_m2, polygons.geometry.area * unit * unit, rtol=1e-6):
+            faults.append(f"{path}: other areas than the polygons have")
 print("\n".join(faults), f"{n} rasters, {len(faults)} faults", sep="\n")
 sys.exit(bool(faults))
