@@ -22,12 +22,14 @@ fn main() {
 
 /// The SQLite inside this program is its own affair. Left visible it takes the place of the system's for GDAL, and of some of its functions
 /// only for SpatiaLite below that: a GeoPackage then crashes the process.
+#[expect(clippy::disallowed_methods, reason = "the linker's list, written before the library that writes files whole")]
 fn hide_sqlite() {
     let is_linux = std::env::var("CARGO_CFG_TARGET_OS").is_ok_and(|system| system == "linux");
     if let Some(folder) = std::env::var_os("OUT_DIR").filter(|_| is_linux) {
         let list = std::path::Path::new(&folder).join("hidden.map");
-        if std::fs::write(&list, "{ local: sqlite3*; };\n").is_ok() {
-            println!("cargo:rustc-link-arg=-Wl,--version-script={}", list.display());
+        match std::fs::write(&list, "{ local: sqlite3*; };\n") {
+            Ok(()) => println!("cargo:rustc-link-arg=-Wl,--version-script={}", list.display()),
+            Err(error) => println!("cargo::error=cannot write `{}`: {error}", list.display()),
         }
     }
 }
