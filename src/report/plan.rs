@@ -316,7 +316,7 @@ impl PlanDocument {
         let Some(bytes) = self.gpu_memory else { return "none".into() };
         let most = self.devices.iter().map(|of| self.devices.iter().filter(|device| *device == of).count()).max();
         let each = match most {
-            Some(n @ 2..) => format!("on each GPU, for {n} workers with weights of their own"),
+            Some(n @ 2..) => format!("on each GPU, for {n} workers that share the weights"),
             _ => "on each GPU".to_owned(),
         };
         let fit = match &self.gpu_fit {
