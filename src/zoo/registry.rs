@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
-use crate::geom::Size;
 use crate::weights::layout::{Layout, Plane};
 use crate::zoo::backbone::{self, Extractor};
+use crate::zoo::layers::conv;
 use crate::zoo::layers::kernels::{Kernels, Prepared, arranged};
-use crate::zoo::layers::scope::{Purpose, Scope};
+use crate::zoo::layers::scope::{Ahead, Purpose, Scope};
 use crate::zoo::models::basnet::BasNet;
 use crate::zoo::models::danet::DaNet;
 use crate::zoo::models::deeplabv3plus::DeepLabV3Plus;
@@ -21,7 +21,7 @@ use crate::zoo::models::refinenet::RefineNet;
 use crate::zoo::models::scse_unet::ScseUnet;
 use crate::zoo::models::unet::{NaicUnet, SmpUnet};
 use crate::zoo::models::unetpp::{NaicUnetPP, SmpUnetPP};
-use crate::zoo::segmenter::{Segmenter, caught, run};
+use crate::zoo::segmenter::{Segmenter, caught};
 use crate::zoo::spec::{Network, NetworkSpec, Variant};
 
 /// Why a spec names no network that can be built.
@@ -84,7 +84,7 @@ impl Variables {
         kernels: Kernels,
     ) -> Result<Self, String> {
         let _no_grad = tch::no_grad_guard();
-        let has_own_order = kernels.fused && device == Device::Cpu && kind == Kind::Float;
+        let has_own_order = conv::packs(kernels, device, kind);
         let place = |tensor: &Tensor| {
             let tensor = tensor.f_to_device(device)?.f_to_kind(kind)?;
             Ok::<_, tch::TchError>(if tensor.dim() == 4 && !has_own_order {
@@ -99,12 +99,10 @@ impl Variables {
         let variables = Self { tensors, prepared: Prepared::default() };
         variables.prepared.kernels.get_or_init(|| kernels);
         if has_own_order {
-            // Layers bring their weights into order when they run first, on whatever: here and not in front of a scene.
-            let network = variables.network(spec).map_err(|e| e.to_string())?;
-            let size = spec.size_rule().padded(Size::new(1, 1));
-            let shape = [1, i64::from(spec.bands), i64::from(size.height), i64::from(size.width)];
-            let zeros = Tensor::f_zeros(shape, (kind, device)).map_err(|e| e.to_string())?;
-            run(network.as_ref(), &zeros).map_err(|e| e.message)?;
+            // Layers bring their weights into order when they run first: here, and not in front of a scene.
+            let ahead = Ahead::default();
+            drop(variables.construct(spec, Some(&ahead)).map_err(|e| e.to_string())?);
+            caught(|| ahead.work())?;
         }
         Ok(variables)
     }
@@ -130,10 +128,13 @@ impl Variables {
     /// # Errors
     /// As [`build`].
     pub fn network(&self, spec: &NetworkSpec) -> Result<Box<dyn Segmenter>, UnknownNetwork> {
-        let store = VarStore::new(Device::Cpu);
-        let layout = RefCell::default();
-        let root =
-            Scope::root(&store, &layout, Purpose::Inference).around(&self.tensors, Prepared::clone(&self.prepared));
+        self.construct(spec, None)
+    }
+
+    fn construct(&self, spec: &NetworkSpec, ahead: Option<&Ahead>) -> Result<Box<dyn Segmenter>, UnknownNetwork> {
+        let (store, layout) = (VarStore::new(Device::Cpu), RefCell::default());
+        let root = Scope::root(&store, &layout, Purpose::Inference);
+        let root = root.around(&self.tensors, Prepared::clone(&self.prepared), ahead);
         segmenter(&root, spec).map_err(|reason| UnknownNetwork { network: spec.to_string(), reason })
     }
 
@@ -143,7 +144,7 @@ impl Variables {
     /// As [`build`].
     pub fn layout(spec: &NetworkSpec) -> Result<Layout, UnknownNetwork> {
         let (store, layout, none) = (VarStore::new(Device::Cpu), RefCell::default(), BTreeMap::new());
-        let root = Scope::root(&store, &layout, Purpose::Inference).around(&none, Prepared::default());
+        let root = Scope::root(&store, &layout, Purpose::Inference).around(&none, Prepared::default(), None);
         let built = segmenter(&root, spec).map(drop);
         drop(root);
         built.map_err(|reason| UnknownNetwork { network: spec.to_string(), reason })?;
@@ -246,6 +247,7 @@ fn construct<N: ?Sized>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::zoo::segmenter::run;
     use crate::zoo::spec::{Backbone, KernelSet, SpecTable};
     use crate::zoo::{seed, store};
 

@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use tch::nn::Init;
 use tch::{Device, Kind, Tensor};
 
-use super::kernels::{MemoryFormat, Prepared, arranged, from_phases, phases};
+use super::kernels::{Kernels, MemoryFormat, Prepared, arranged, from_phases, phases};
 use super::onednn::OneDnn;
 use super::resize::size_of;
 use super::scope::Scope;
@@ -29,6 +29,12 @@ pub(super) fn uniform(fan_in: i64) -> Init {
 enum Packed {
     OneDnn(Tensor),
     Winograd(Winograd),
+}
+
+/// Whether convolutions on this device, of this type, keep their weights in an order of their own.
+pub(crate) fn packs(kernels: Kernels, device: Device, kind: Kind) -> bool {
+    let is_last = kernels.fused && kernels.format == MemoryFormat::ChannelsLast;
+    is_last && device == Device::Cpu && kind == Kind::Float && OneDnn::get().is_some()
 }
 
 /// A convolution. Variables `weight` `[output, input / groups, kernel, kernel]` and, if it has one, `bias` `[output]`.
@@ -61,7 +67,21 @@ impl Conv {
     fn of(scope: &Scope, weight: Tensor, bias: Option<Tensor>, (size, shape): ([i64; 4], ConvShape)) -> Self {
         let (n_outputs, fan_in) = (size[0], size[1..].iter().product());
         let (name, prepared) = (scope.name("").trim_end_matches('.').to_owned(), scope.prepared());
-        Self { name, weight, bias, shape, fan_in, n_outputs, prepared, packed: OnceCell::new() }
+        let conv = Self { name, weight, bias, shape, fan_in, n_outputs, prepared, packed: OnceCell::new() };
+        scope.ahead(|| {
+            let twin = conv.twin();
+            Box::new(move || {
+                twin.packed();
+            })
+        });
+        conv
+    }
+
+    /// The same around the same variables.
+    fn twin(&self) -> Self {
+        let (weight, bias) = (self.weight.shallow_clone(), self.bias.as_ref().map(Tensor::shallow_clone));
+        let (name, prepared) = (self.name.clone(), Prepared::clone(&self.prepared));
+        Self { name, weight, bias, prepared, packed: OnceCell::new(), ..*self }
     }
 
     /// `[N, input, H, W]` to `[N, output, h, w]`.
@@ -119,13 +139,26 @@ impl Conv {
 
     fn on_onednn(&self, xs: &Tensor, activation: Activation) -> Option<Tensor> {
         let onednn = OneDnn::get().filter(|_| xs.kind() == Kind::Float)?;
-        let is_winograd = self.prepared.get().is_some_and(|kernels| kernels.winograd) && self.suits_winograd();
-        let n_phases = self.n_phases(is_winograd);
-        let (input, shape) = match n_phases {
-            1 => (arranged(xs, MemoryFormat::ChannelsLast), self.shape),
-            n => (phases(xs, n), self.shape.dilation(1)),
+        let (n_phases, shape) = self.in_phases();
+        let input = match n_phases {
+            1 => arranged(xs, MemoryFormat::ChannelsLast),
+            n => phases(xs, n),
         };
-        let packed = self.packed.get_or_init(|| {
+        let bias = self.bias.as_ref();
+        let out = match self.packed() {
+            Packed::Winograd(weights) => weights.convolve(&input, n_phases * n_phases, bias, activation),
+            Packed::OneDnn(weight) => onednn.convolve(&input, weight, bias, shape, activation).unwrap_or_else(|| {
+                let size = xs.size();
+                panic!("{}: oneDNN refuses an input of shape {size:?}, or there is not enough memory", self.name)
+            }),
+        };
+        Some(if n_phases == 1 { out } else { from_phases(&out, n_phases, size_of(xs)) })
+    }
+
+    /// The weight as a CPU's kernel wants it.
+    fn packed(&self) -> &Packed {
+        self.packed.get_or_init(|| {
+            let (is_winograd, (_, shape)) = (self.is_winograd(), self.in_phases());
             let packed = self.prepared.packed(&self.name, || {
                 let packed = match is_winograd {
                     true => Winograd::transformed(&self.weight),
@@ -138,16 +171,19 @@ impl Conv {
                 true => Packed::Winograd(Winograd::of(packed, self.shape.groups)),
                 false => Packed::OneDnn(packed),
             }
-        });
-        let bias = self.bias.as_ref();
-        let out = match packed {
-            Packed::Winograd(weights) => weights.convolve(&input, n_phases * n_phases, bias, activation),
-            Packed::OneDnn(weight) => onednn.convolve(&input, weight, bias, shape, activation).unwrap_or_else(|| {
-                let size = xs.size();
-                panic!("{}: oneDNN refuses an input of shape {size:?}, or there is not enough memory", self.name)
-            }),
-        };
-        Some(if n_phases == 1 { out } else { from_phases(&out, n_phases, size_of(xs)) })
+        })
+    }
+
+    fn is_winograd(&self) -> bool {
+        self.prepared.get().is_some_and(|kernels| kernels.winograd) && self.suits_winograd()
+    }
+
+    /// Into how many phases a side of the map is cut first, and the convolution of each.
+    fn in_phases(&self) -> (i64, ConvShape) {
+        match self.n_phases(self.is_winograd()) {
+            1 => (1, self.shape),
+            n => (n, self.shape.dilation(1)),
+        }
     }
 
     /// Whether Winograd's algorithm is faster than oneDNN's kernels, on maps of usual sizes: by 1.3 to 1.8 times from 96 channels on, while at 64

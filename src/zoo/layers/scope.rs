@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Div;
 
 use tch::nn::{self, Init};
@@ -21,6 +22,23 @@ pub enum Purpose {
     Outline,
 }
 
+/// Work that can be done before a network runs.
+#[derive(Default)]
+pub struct Ahead(RefCell<Vec<Box<dyn FnOnce()>>>);
+
+impl Ahead {
+    /// Does it. Panics as tch does when libtorch refuses.
+    pub fn work(self) {
+        self.0.into_inner().into_iter().for_each(|work| work());
+    }
+}
+
+impl fmt::Debug for Ahead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "work of {} layers", self.0.borrow().len())
+    }
+}
+
 /// A place in a network under construction: `scope / "layer1" / 0` is where the variables `layer1.0.*` are made.
 ///
 /// Every tensor of the reference is declared here under the reference's name, also those that this network has no use for, so that
@@ -33,6 +51,8 @@ pub struct Scope<'a> {
     prepared: Prepared,
     /// Where variables come from that are there already.
     given: Option<&'a BTreeMap<String, Tensor>>,
+    /// What layers would do when they run first, where somebody wants it done before.
+    ahead: Option<&'a Ahead>,
     /// What is declared here takes part in the network's arithmetic.
     used: bool,
 }
@@ -40,12 +60,28 @@ pub struct Scope<'a> {
 impl<'a> Scope<'a> {
     /// The top of a network whose variables go to `store` and whose names are noted in `layout`.
     pub fn root(store: &'a nn::VarStore, layout: &'a RefCell<Layout>, purpose: Purpose) -> Self {
-        Self { path: store.root(), layout, purpose, prepared: Prepared::default(), given: None, used: true }
+        Self {
+            path: store.root(),
+            layout,
+            purpose,
+            prepared: Prepared::default(),
+            given: None,
+            ahead: None,
+            used: true,
+        }
     }
 
     /// The same around variables that are there already, and prepared as they are. Those that are not there have a shape and no memory.
-    pub fn around(self, given: &'a BTreeMap<String, Tensor>, prepared: Prepared) -> Self {
-        Self { given: Some(given), prepared, ..self }
+    /// Layers leave in `ahead` what they would do when they run first.
+    pub fn around(self, given: &'a BTreeMap<String, Tensor>, prepared: Prepared, ahead: Option<&'a Ahead>) -> Self {
+        Self { given: Some(given), prepared, ahead, ..self }
+    }
+
+    /// Leaves something to be done ahead, where anybody asks for it.
+    pub(super) fn ahead(&self, work: impl FnOnce() -> Box<dyn FnOnce()>) {
+        if let Some(ahead) = self.ahead.filter(|_| self.used) {
+            ahead.0.borrow_mut().push(work());
+        }
     }
 
     /// What the network will be prepared for.
