@@ -41,7 +41,7 @@ pub(crate) use polygons::BYTES_PER_PIXEL;
 pub(crate) use pyramid::Pyramid;
 #[cfg(not(feature = "gdal"))]
 pub(crate) use tiff::GpkgWriter;
-pub(crate) use tiff::{TiffWriter, copy_as_cog, esri_wkt, read_rows};
+pub(crate) use tiff::{TiffWriter, copy_as_cog, esri_wkt, has_driver, read_rows};
 
 use crate::config::MaskDepth;
 use crate::config::classes::ClassTable;

@@ -54,6 +54,10 @@ pub(crate) fn read_rows<E>(_vrt: &Path, _each: impl FnMut(&[u16]) -> Result<(), 
     not_built()
 }
 
+pub(crate) fn has_driver(_name: &str) -> bool {
+    false
+}
+
 pub(crate) fn esri_wkt(_crs: &str) -> Option<String> {
     None
 }

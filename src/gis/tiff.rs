@@ -114,6 +114,11 @@ pub(crate) fn esri_wkt(crs: &str) -> Option<String> {
     heard(convert(), Path::new("")).ok()
 }
 
+/// Whether GDAL can write files of a kind.
+pub(crate) fn has_driver(name: &str) -> bool {
+    DriverManager::get_driver_by_name(name).is_ok()
+}
+
 pub(super) fn begin(path: &Path) {
     gdal_errors::install();
     gdal_errors::begin(&path.to_string_lossy());

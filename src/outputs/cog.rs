@@ -36,6 +36,10 @@ impl OutputKind for Cog {
         tiff::names(self.folder(), scene)
     }
 
+    fn gdal_driver(&self) -> Option<&'static str> {
+        Some("COG")
+    }
+
     fn key(&self, key: KeyHasher, subject: &Subject<'_>) -> KeyHasher {
         subject.raster_key(key)
     }

@@ -29,6 +29,10 @@ impl OutputKind for GeoTiff {
         tiff::names(self.folder(), scene)
     }
 
+    fn gdal_driver(&self) -> Option<&'static str> {
+        Some("GTiff")
+    }
+
     fn key(&self, key: KeyHasher, subject: &Subject<'_>) -> KeyHasher {
         subject.raster_key(key)
     }

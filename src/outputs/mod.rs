@@ -37,6 +37,7 @@ pub use subject::Subject;
 
 use crate::atomic::WrittenFile;
 use crate::config::{Outputs, Pipeline};
+use crate::gis;
 use crate::journal::KeyHasher;
 
 pub(crate) use png::{PngSetting, constant_into, encode_labels};
@@ -86,6 +87,18 @@ pub trait OutputKind: Debug + Sync {
     /// Bytes that its writer holds, where these are more than some rows.
     fn held_bytes(&self, _: &Subject<'_>) -> u64 {
         0
+    }
+
+    /// GDAL's driver for its files, if GDAL writes them.
+    fn gdal_driver(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Why its files cannot be written here, if they cannot.
+    fn problem(&self) -> Option<String> {
+        let driver = self.gdal_driver().filter(|driver| !gis::has_driver(driver))?;
+        let key = format!("outputs.{}", self.folder());
+        Some(format!("{key}: GDAL has no driver {driver} here; set {key} = false, or use a GDAL that has it"))
     }
 
     /// Bytes that it needs of GDAL's block cache, if GDAL writes it.

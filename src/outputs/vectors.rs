@@ -46,6 +46,10 @@ impl OutputKind for Vectors {
         vec![format!("{}/{scene}.gpkg", self.folder())]
     }
 
+    fn gdal_driver(&self) -> Option<&'static str> {
+        Some("GPKG")
+    }
+
     fn key(&self, key: KeyHasher, subject: &Subject<'_>) -> KeyHasher {
         subject.raster_key(key)
     }

@@ -9,7 +9,7 @@ use gdal::raster::{Buffer, RasterCreationOptions};
 use gdal::spatial_ref::SpatialRef;
 use gdal::{Dataset, DriverManager, Gcp, Metadata};
 
-use crate::support::command::Workdir;
+use crate::support::command::{Workdir, with_scenes};
 use crate::support::memory::{TWO, pipeline, values};
 use crate::support::{outputs, shared};
 use swath::geom::Size;
@@ -373,4 +373,14 @@ fn a_scene_that_lies_elsewhere_has_what_says_so_made_anew_and_nothing_else() {
         "{same:?}"
     );
     are_placed(&work, &work.path("in"));
+}
+
+#[test]
+fn what_gdal_cannot_write_is_refused_before_any_work() {
+    let work = with_scenes(&[(40, 30)]);
+    let run = ["run", "p.toml", "-i", "in", "-o", "out", "--backend", "fake", "--set", "outputs.vectors=true"];
+    let ran = work.swath_with(&run, &[("GDAL_SKIP", "GPKG")]);
+    ran.says(2, &["outputs.vectors", "no driver GPKG", "outputs.vectors = false"]);
+    assert!(!work.path("out").exists());
+    work.swath(&run).expect(0);
 }

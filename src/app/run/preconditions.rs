@@ -13,7 +13,7 @@ use crate::atomic::WriteError;
 use crate::config::{Checkpoint, Pipeline};
 use crate::infer::{self, DeviceError};
 use crate::journal::{Checkpoints, JOURNAL_FILE, State};
-use crate::outputs::KINDS;
+use crate::outputs::{KINDS, OutputKind, kinds_of};
 use crate::plan::BackendKind;
 
 /// What needs no run directory: the options, and the devices that are asked for.
@@ -22,6 +22,9 @@ use crate::plan::BackendKind;
 /// When options contradict each other or the pipeline, or a device is not there.
 pub(in crate::app) fn of_job(job: &Job, options: &RunOptions) -> Result<(), Error> {
     check_options(options, &job.planned.plan.pipeline)?;
+    if let Some(problem) = kinds_of(&job.planned.plan.pipeline).find_map(OutputKind::problem) {
+        return Err(Error::Usage(problem));
+    }
     // A device that is gone when a run goes on by itself was lost on the way: the run counts that.
     if options.origin.restarted || job.is_elsewhere || job.planned.plan.backend != BackendKind::Torch {
         return Ok(());
