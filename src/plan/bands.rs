@@ -32,7 +32,7 @@ pub(super) fn choose(header: &SceneHeader, wanted: &[Band]) -> Result<Vec<u32>, 
     let has = count(header.n_bands.into(), "band");
     let number = |(at, band): (u32, &Band)| match band {
         Band::Number(number) if *number <= header.n_bands => Ok(*number),
-        Band::Number(number) if header.n_bands == 1 => Err(format!(
+        Band::Number(number) if header.n_bands == 1 && wanted.len() == 3 => Err(format!(
             "the pipeline reads band {number} and the scene has {has}; input.bands = [1, 1, 1] would see it three times"
         )),
         Band::Number(number) => Err(format!(

@@ -20,10 +20,13 @@ const PAGES: [&str; 6] = [
 ];
 
 /// Lines that are not run here, and why.
-const NOT_RUN: [(&str, &str); 8] = [
+const NOT_RUN: [(&str, &str); 11] = [
     ("bash run.sh", "sets up the machine; its last two steps are lines of their own"),
     ("bash run.sh test", "runs this very test"),
     ("bash run.sh test -- resume", "runs other tests"),
+    ("cargo test --no-default-features", "builds another program"),
+    ("bash run.sh test -- NAME", "runs other tests"),
+    ("UPDATE_GOLDEN=1 bash run.sh test -- golden", "writes into the clone"),
     ("eval \"$(bash run.sh env)\"", "sets up the machine"),
     ("bash run.sh env --cargo", "writes into the clone"),
     ("cargo install cargo-fuzz --locked", "installs a program"),
