@@ -142,8 +142,9 @@ fn workers_on_one_gpu_take_turns_and_give_the_same_files() {
     let devices: Vec<&Value> = rows(&figures).iter().map(|row| &row["devices"]).collect();
     assert_eq!(devices, [&serde_json::json!(["cuda:0"]), &serde_json::json!(["cuda:0", "cuda:0"])]);
     assert_eq!(figures["equal_outputs"], true);
-    // A second worker makes no second GPU.
-    assert!(rows(&figures).iter().all(|row| (number(row, "ratio_at_best") - 1.0).abs() < 1e-6), "{figures}");
+    // A second worker makes no second GPU: with two of them it would be near 2. Passes of a stand-in take microseconds, and times are kept
+    // in whole nanoseconds.
+    assert!(rows(&figures).iter().all(|row| (number(row, "ratio_at_best") - 1.0).abs() < 0.1), "{figures}");
 }
 
 #[test]
