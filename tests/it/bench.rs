@@ -124,7 +124,7 @@ fn scaling_runs_the_same_scenes_with_more_and_more_devices() {
         assert!((number(row, "ratio") - alone / number(row, "seconds")).abs() < 1e-9, "{row}");
         // Twelve batches in six pairs: none comes out even on four devices, nor on five.
         let best = number(row, "ratio_at_best");
-        assert!(best > n as f64 * 0.5 && best <= n as f64 + 1e-6, "{row}");
+        assert!(best > n as f64 * 0.5 && best <= n as f64 * 1.1, "{row}");
         let off = number(row, "predicted_seconds") / number(row, "seconds") - 1.0;
         assert!((number(row, "error") - off).abs() < 1e-9, "{row}");
         for idle in ["device_idle", "predicted_idle"] {
