@@ -281,8 +281,8 @@ fn show(document: &impl Serialize, json: bool, text: String) -> Result<(), Print
 fn run(args: &RunArgs, arguments: &[OsString], supervisor: SupervisorLink) -> Result<ExitCode, app::Error> {
     let arguments = arguments.iter().map(|a| a.to_string_lossy().into_owned()).collect();
     let mut job = resolve::job(&args.job, args.devices.clone(), Some(&args.out))?;
-    // Who is started again goes on with what the first attempt took.
-    job.retune &= !supervisor.attempt().begun;
+    // Nothing is kept where everything is forgotten. Who is started again goes on with what the first attempt took.
+    job.retune = (job.retune || args.fresh) && !supervisor.attempt().begun;
     let ended = app::run(&job, &resolve::run(args, arguments, supervisor))?;
     let printed = conclude(&ended, resolve::show(args.talk));
     Ok(summed_up(&ended, printed))

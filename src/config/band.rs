@@ -1,7 +1,8 @@
 //! Which band of a scene a network sees.
 
-use serde::de::{Deserialize, Deserializer, Error, Visitor};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::number::NumberOr;
 
 /// A band as pipelines name it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,30 +41,10 @@ impl Serialize for Band {
 
 impl<'de> Deserialize<'de> for Band {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Reader)
-    }
-}
-
-struct Reader;
-
-impl Visitor<'_> for Reader {
-    type Value = Band;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a band's number, counted from 1, its name, or a pattern like \"*_B04.tif\"")
-    }
-
-    fn visit_u64<E: Error>(self, number: u64) -> Result<Band, E> {
-        let wrong = |_| E::invalid_value(serde::de::Unexpected::Unsigned(number), &self);
-        u32::try_from(number).map(Band::Number).map_err(wrong)
-    }
-
-    fn visit_i64<E: Error>(self, number: i64) -> Result<Band, E> {
-        let wrong = |_| E::invalid_value(serde::de::Unexpected::Signed(number), &self);
-        u32::try_from(number).map(Band::Number).map_err(wrong)
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Band, E> {
-        Ok(text.into())
+        deserializer.deserialize_any(NumberOr {
+            expecting: "a band's number, counted from 1, its name, or a pattern like \"*_B04.tif\"",
+            number: |number| Some(Self::Number(number)),
+            word: |text| Some(text.into()),
+        })
     }
 }

@@ -1,7 +1,8 @@
 //! How many tiles a forward pass takes, as people write it.
 
-use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::number::NumberOr;
 
 /// Tiles per forward pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,33 +28,11 @@ impl Serialize for Batch {
 
 impl<'de> Deserialize<'de> for Batch {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Written;
-
-        impl Visitor<'_> for Written {
-            type Value = Batch;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a number of tiles from 1, or \"auto\"")
-            }
-
-            fn visit_u64<E: de::Error>(self, tiles: u64) -> Result<Batch, E> {
-                let tiles_that_fit = u32::try_from(tiles).ok().filter(|tiles| *tiles > 0);
-                tiles_that_fit.map(Batch::Tiles).ok_or_else(|| E::invalid_value(de::Unexpected::Unsigned(tiles), &self))
-            }
-
-            fn visit_i64<E: de::Error>(self, tiles: i64) -> Result<Batch, E> {
-                let unsigned = u64::try_from(tiles);
-                unsigned
-                    .map_err(|_| E::invalid_value(de::Unexpected::Signed(tiles), &self))
-                    .and_then(|n| self.visit_u64(n))
-            }
-
-            fn visit_str<E: de::Error>(self, word: &str) -> Result<Batch, E> {
-                if word == AUTO { Ok(Batch::Auto) } else { Err(E::invalid_value(de::Unexpected::Str(word), &self)) }
-            }
-        }
-
-        deserializer.deserialize_any(Written)
+        deserializer.deserialize_any(NumberOr {
+            expecting: "a number of tiles from 1, or \"auto\"",
+            number: |tiles| (tiles > 0).then_some(Self::Tiles(tiles)),
+            word: |word| (word == AUTO).then_some(Self::Auto),
+        })
     }
 }
 

@@ -13,6 +13,7 @@ mod duration;
 mod fault;
 mod file;
 mod names;
+mod number;
 mod pipeline;
 mod source;
 

@@ -124,7 +124,7 @@ fn scaling_runs_the_same_scenes_with_more_and_more_devices() {
         assert!((number(row, "ratio") - alone / number(row, "seconds")).abs() < 1e-9, "{row}");
         // Twelve batches in six pairs: none comes out even on four devices, nor on five.
         let best = number(row, "ratio_at_best");
-        assert!(best > n as f64 * 0.5 && best <= n as f64 * 1.1, "{row}");
+        assert!(best > n as f64 * 0.5 && best <= n as f64 * (1.0 + 1e-3), "{row}");
         let off = number(row, "predicted_seconds") / number(row, "seconds") - 1.0;
         assert!((number(row, "error") - off).abs() < 1e-9, "{row}");
         for idle in ["device_idle", "predicted_idle"] {
@@ -144,7 +144,7 @@ fn workers_on_one_gpu_take_turns_and_give_the_same_files() {
     assert_eq!(figures["equal_outputs"], true);
     // A second worker makes no second GPU: with two of them it would be near 2. Passes of a stand-in take microseconds, and times are kept
     // in whole nanoseconds.
-    assert!(rows(&figures).iter().all(|row| (number(row, "ratio_at_best") - 1.0).abs() < 0.1), "{figures}");
+    assert!(rows(&figures).iter().all(|row| (number(row, "ratio_at_best") - 1.0).abs() < 1e-3), "{figures}");
 }
 
 #[test]

@@ -1,14 +1,13 @@
 //! The whole dataflow over scenes in memory, with the fake backend: what must hold for every scene, every tiling and every schedule.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use swath::app::{RunOptions, execute};
 use swath::geom::Size;
 use swath::plan::{Assignment, DeviceId, Promise, admission_needs};
 use swath::raster::{MemoryRaster, PixelBuf, PixelType};
 
-use crate::support::memory::{Flow, IDENTITY, TWO, pipeline, scene, values};
+use crate::support::memory::{Flow, IDENTITY, TWO, job, pipeline, scene, values};
 use crate::support::{archive, outputs, png};
 
 const FIXED: &str = "strategy = \"fixed\"\ncentre = 24\ndilation = 5\nwhole_max = 20";
@@ -92,16 +91,8 @@ fn members_spread_over_devices_give_the_same_bytes() {
             encoders: 1,
             memory: 64 << 20,
         };
-        let promise = Promise::new(&planned.plan, &schedule);
-        let job = swath::app::Job {
-            planned,
-            schedule,
-            promise,
-            source: Arc::new(source),
-            warnings: Vec::new(),
-            is_elsewhere: false,
-        };
-        execute(job, &RunOptions { pack_fake: true, ..RunOptions::into(spread.path()) }).unwrap();
+        execute(job(planned, schedule, source), &RunOptions { pack_fake: true, ..RunOptions::into(spread.path()) })
+            .unwrap();
         assert!(outputs(together.path()) == outputs(spread.path()), "{rule}");
     }
 }
@@ -120,17 +111,9 @@ fn every_row_of_a_unit_is_read_once() {
         encoders: 1,
         memory: 64 << 20,
     };
-    let promise = Promise::new(&planned.plan, &schedule);
     let counter = source.clone();
-    let job = swath::app::Job {
-        planned,
-        schedule,
-        promise,
-        source: Arc::new(source),
-        warnings: Vec::new(),
-        is_elsewhere: false,
-    };
     let dir = tempfile::tempdir().unwrap();
+    let job = job(planned, schedule, source);
     execute(job, &RunOptions { pack_fake: true, ..RunOptions::into(dir.path()) }).unwrap();
     assert_eq!(counter.rows_read(), expected);
 }

@@ -100,7 +100,10 @@ fn a_run_keeps_the_measurements_that_it_began_with() {
     assert_eq!(left(&[]), json!(0));
     let resumed = work.swath(&["resume", "out"]).expect(0);
     assert!(resumed.contains("4 of 4 scenes"), "{resumed}");
-    assert_eq!(left(&[]), json!(0));
+    assert_eq!((left(&[]), left(&["--retune"])), (json!(0), json!(4)));
+    // Who forgets everything begins with what there is now.
+    work.swath(&[&RUN[..], &["--fresh"]].concat()).expect(0);
+    assert_eq!(left(&["--retune"]), json!(0));
 }
 
 #[test]

@@ -52,7 +52,7 @@ const INPUTS: usize = 3;
 /// When there is no such network or pipeline, or a device or weights cannot be used. What a device has no memory for is in the rows.
 pub fn forward(request: &ForwardRequest) -> Result<BenchReport<ForwardFigures>, Error> {
     let pipeline = subject(&request.what)?;
-    let devices = request.devices.clone().unwrap_or_else(|| default_devices(request.backend));
+    let devices = request.devices.clone().unwrap_or_else(|| vec![default_device(request.backend)]);
     let mut batches = request.batches.clone();
     batches.sort_unstable();
     batches.dedup();
@@ -122,10 +122,6 @@ fn subject(what: &Path) -> Result<Pipeline, Error> {
         package: Package::default(),
         checkpoints: Vec::new(),
     })
-}
-
-fn default_devices(backend: BackendKind) -> Vec<DeviceId> {
-    vec![default_device(backend)]
 }
 
 /// The first GPU, or else a core.
@@ -270,7 +266,7 @@ impl Bench {
         let mut member = member;
         // A network takes as long for crops of another type, which a pipeline may ask for.
         member.member.input.divide.entry(PixelType::U8).or_insert(255.0);
-        // Nor for other bands.
+        // And for other bands.
         let n_bands = u32::try_from(member.member.input.bands.len()).unwrap_or(u32::MAX);
         member.member.input.bands = (1..=n_bands).map(Band::Number).collect();
         pipeline.members = vec![member.member.clone()];

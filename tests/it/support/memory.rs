@@ -9,7 +9,7 @@ use swath::geom::Size;
 use swath::plan::{
     Assignment, BackendKind, Decode, DeviceId, MemberPlan, Planned, Planner, Promise, Scanned, ScannedScene, Schedule,
 };
-use swath::raster::{MemoryRaster, MemorySource, OpenSource};
+use swath::raster::{MemoryRaster, MemorySource};
 
 /// A job in the making.
 pub(crate) struct Flow {
@@ -104,11 +104,14 @@ impl Flow {
     pub(crate) fn run_with(&self, options: RunOptions) -> Result<Ended, Error> {
         let (planned, source) = self.plan()?;
         let schedule = self.schedule(planned.plan.members.len());
-        let promise = Promise::new(&planned.plan, &schedule);
-        let source: Arc<dyn OpenSource> = Arc::new(source);
-        let job = Job { planned, schedule, promise, source, warnings: Vec::new(), is_elsewhere: false };
-        execute(job, &RunOptions { pack_fake: true, ..options })
+        execute(job(planned, schedule, source), &RunOptions { pack_fake: true, ..options })
     }
+}
+
+/// A plan to be carried out under a schedule.
+pub(crate) fn job(planned: Planned, schedule: Schedule, source: MemorySource) -> Job {
+    let promise = Promise::new(&planned.plan, &schedule);
+    Job { planned, schedule, promise, source: Arc::new(source), warnings: Vec::new(), is_elsewhere: false }
 }
 
 /// A pipeline with this tiler and these members over `n_classes` classes whose values are their ids.
