@@ -382,5 +382,12 @@ fn what_gdal_cannot_write_is_refused_before_any_work() {
     let ran = work.swath_with(&run, &[("GDAL_SKIP", "GPKG")]);
     ran.says(2, &["outputs.vectors", "no driver GPKG", "outputs.vectors = false"]);
     assert!(!work.path("out").exists());
-    work.swath(&run).expect(0);
+    // Of a scene that lies nowhere there are no polygons, and nothing says so.
+    work.swath(&run).says(0, &["out/vectors"]);
+    std::fs::remove_dir_all(work.path("in")).unwrap();
+    std::fs::create_dir(work.path("in")).unwrap();
+    image::GrayImage::from_pixel(40, 30, image::Luma([1])).save(work.path("in/s0.png")).unwrap();
+    let said = work.swath(&[&run[..], &["--fresh"]].concat()).expect(0);
+    let report = work.report("out")["outputs"].to_string();
+    assert!(!said.contains("out/vectors") && !report.contains("vectors") && report.contains("masks/s0.png"), "{said}");
 }

@@ -115,6 +115,8 @@ impl ReportBuilder {
         totals.reused += u64::from(done_before);
         totals.pixels += if done_before { 0 } else { plan.scenes[scene].header.size.area() };
         let SceneRecord { name, outputs, facts, .. } = record;
+        // A kind may have nothing to write of a scene: of one that lies nowhere there are no polygons.
+        OutputLayout::files(&name, &plan.pipeline).for_each(|file| drop(self.report.outputs.remove(&file)));
         for file in outputs.into_iter().flat_map(|output| output.files) {
             self.report.outputs.insert(file.path, Some(OutputFile { bytes: file.bytes, sha256: file.sha256 }));
         }
