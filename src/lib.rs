@@ -48,6 +48,7 @@
 //! | [`stages`] | one file per stage, the messages between them, and the board of what they share; the contract is in its documentation |
 //! | [`package`] | submit.zip, checked against what is expected |
 //! | [`report`] | everything that is printed, and report.json |
+//! | `train` | losses, learning rates, optimisers: what networks are trained with |
 //! | [`eval`] | scores of masks against true masks |
 //! | [`synth`] | drawn sample scenes with true masks |
 //! | [`lifecycle`] | a long command, whatever it works on: lock, signals, supervisor, deadline, the machine |
@@ -65,7 +66,7 @@
 //!
 //! - The arrows between folders are the table in that test; there is no cycle. `flow` names no domain type, `tiler` no tensor, and
 //!   stages do not use each other.
-//! - `tch` is known to `zoo`, `tensor` and `infer/torch` only, `gdal` to `raster/gdal` and `gis`, `tokio` to `lifecycle`, and so on. Without the features `torch`
+//! - `tch` is known to `zoo`, `tensor`, `train` and `infer/torch` only, `gdal` to `raster/gdal` and `gis`, `tokio` to `lifecycle`, and so on. Without the features `torch`
 //!   and `gdal` stubs with the same surface stand in, and everything else builds and is tested.
 //! - Equal plans give equal bytes: for any number of workers and readers, any memory that suffices, any order of arrival, members together
 //!   or spread over devices. So no run measures what to do: a plan goes by a profile that `swath tune` took before,
@@ -108,6 +109,8 @@ pub mod stages;
 pub mod synth;
 pub mod tensor;
 pub mod tiler;
+#[cfg(feature = "torch")]
+pub mod train;
 pub mod weights;
 pub mod words;
 pub mod zoo;

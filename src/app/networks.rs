@@ -7,6 +7,7 @@ use super::models::{row, sized};
 use super::replace::Output;
 use super::{Error, ExportForm};
 use crate::report::{CheckRow, LayerRow, ModelSheet, StartedModel};
+use crate::train;
 use crate::weights::layout::Role;
 use crate::zoo::census::{Census, census};
 use crate::zoo::check::{self, Folder, Verdict};
@@ -94,7 +95,7 @@ fn layers(taken: &Census, side: u32) -> Vec<LayerRow> {
     rows
 }
 
-/// Compares the networks of a folder of fixtures with their references; `each` takes each outcome as it comes. With `trace`, a network
+/// Compares the networks of a folder of fixtures, and what trains them, with their references; `each` takes each outcome as it comes. With `trace`, a network
 /// that differs is compared layer by layer. `names`: which fixtures; none for all. Returns whether all passed.
 ///
 /// # Errors
@@ -108,7 +109,10 @@ pub fn check_models(dir: &Path, names: &[String], trace: bool, mut each: impl Fn
     let chosen = if names.is_empty() { &known } else { names };
     let mut all = true;
     for name in chosen {
-        let verdict = check::check(&folder, name);
+        let verdict = match check::check(&folder, name) {
+            Verdict::Skipped(kind) => train::check::check(&folder, name, kind),
+            verdict @ (Verdict::Compared { .. } | Verdict::Exact(_) | Verdict::Failed(_)) => verdict,
+        };
         all &= verdict.passes();
         each(&outcome(&folder, name, verdict, trace));
     }
@@ -125,12 +129,12 @@ fn outcome(folder: &Folder, name: &str, verdict: Verdict, trace: bool) -> CheckR
     };
     match verdict {
         Verdict::Compared { plain, inference } => {
-            (row.error, row.folded_error) = (Some(plain.error), Some(inference.error));
-            row.note = if inference.error > plain.error { inference.at } else { plain.at };
+            (row.error, row.folded_error) = (Some(plain.error), inference.as_ref().map(|worst| worst.error));
+            row.note = inference.filter(|worst| worst.error > plain.error).unwrap_or(plain).at;
         }
         Verdict::Failed(reason) => row.note = reason,
         Verdict::Exact(n) => row.note = format!("{n} weights files, bit for bit"),
-        Verdict::Skipped(kind) => (row.note, row.outcome) = (format!("no network: {kind}"), "skipped"),
+        Verdict::Skipped(kind) => (row.note, row.outcome) = (format!("unknown kind: {kind}"), "skipped"),
     }
     if trace && row.outcome == "fail" {
         row.note += &match check::first_divergence(folder, name) {

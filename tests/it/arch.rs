@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What each folder (or file) of `src` may use of the others.
-const ARROWS: [(&str, &[&str]); 27] = [
+const ARROWS: [(&str, &[&str]); 28] = [
     ("geom", &[]),
     ("tiler", &["geom"]),
     ("faults", &[]),
@@ -23,6 +23,7 @@ const ARROWS: [(&str, &[&str]); 27] = [
     ("plan", &["atomic", "config", "geom", "journal", "outputs", "post", "raster", "tiler", "words", "zoo"]),
     ("infer", &["config", "faults", "geom", "plan", "raster", "tensor", "tiler", "weights", "zoo"]),
     ("post", &["config", "geom"]),
+    ("train", &["zoo"]),
     ("gis", &["atomic", "config", "geom", "raster"]),
     ("outputs", &["atomic", "config", "geom", "gis", "journal", "raster"]),
     ("package", &["atomic", "config", "geom", "outputs"]),
@@ -60,6 +61,7 @@ const ARROWS: [(&str, &[&str]); 27] = [
             "synth",
             "tensor",
             "tiler",
+            "train",
             "weights",
             "words",
             "zoo",
@@ -93,7 +95,7 @@ const OUTSIDE: [&str; 5] = ["lib", "main", "program", "launcher", "build"];
 const OWNERS: [(&str, &[&str]); 19] = [
     ("libc", &["process/leave.rs"]),
     ("rustix", &["process/", "app/run/disk.rs"]),
-    ("tch", &["infer/torch/", "tensor/", "zoo/"]),
+    ("tch", &["infer/torch/", "tensor/", "train/", "zoo/"]),
     ("libloading", &["tensor/cuda.rs", "tensor/timeline.rs", "zoo/layers/onednn.rs"]),
     ("gdal", &["gis/", "raster/gdal/"]),
     ("gdal_sys", &["gis/disk.rs", "raster/gdal/color.rs"]),

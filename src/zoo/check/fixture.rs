@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tch::Tensor;
 
+use crate::zoo::seed;
 use crate::zoo::spec::{NetworkSpec, SpecTable};
 
 /// A folder of fixtures: `manifest.json`, and for each network `NAME.safetensors` and `NAME.keys.json`.
@@ -69,8 +70,9 @@ pub(super) struct OutputFacts {
     pub(super) max_abs_diff_f64: Option<f64>,
 }
 
+/// The weights of a fixture's network.
 #[derive(Deserialize)]
-struct Keys {
+pub(crate) struct Keys {
     seed: u64,
     /// Name, dtype, shape, kind, exponent.
     keys: Vec<(String, String, Vec<usize>, String, i32)>,
@@ -110,6 +112,33 @@ impl Folder {
         Some((containers, expected))
     }
 
+    /// What the manifest says of a fixture, as far as it is a `T`.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub(crate) fn entry<T: for<'a> Deserialize<'a>>(&self, name: &str) -> Result<T, String> {
+        let entry = self.entries.iter().find(|e| e.get("name").and_then(Value::as_str) == Some(name));
+        T::deserialize(entry.unwrap_or(&Value::Null)).map_err(|e| format!("`manifest.json` of `{name}`: {e}"))
+    }
+
+    /// The file `NAME.json` of a fixture.
+    ///
+    /// # Errors
+    /// When it cannot be read as a `T`.
+    pub(crate) fn facts<T: for<'a> Deserialize<'a>>(&self, name: &str) -> Result<T, String> {
+        json(&self.path.join(format!("{name}.json"))).map_err(|e| e.to_string())
+    }
+
+    /// The tensors of a fixture by name, each of its own type.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub(crate) fn tensors(&self, name: &str) -> Result<BTreeMap<String, Tensor>, String> {
+        let path = self.path.join(format!("{name}.safetensors"));
+        let tensors = Tensor::read_safetensors(&path).map_err(|e| broken(&path, e.to_string()).to_string())?;
+        Ok(tensors.into_iter().collect())
+    }
+
     pub(super) fn fixture(&self, name: &str) -> Result<Fixture, CheckError> {
         let manifest = self.path.join("manifest.json");
         let entry = self.entries.iter().find(|e| e.get("name").and_then(Value::as_str) == Some(name));
@@ -140,6 +169,22 @@ impl Folder {
 /// Module, type, shape, mean, root mean square, first values.
 pub(super) type Tap = (String, String, Vec<i64>, f64, f64, Vec<f64>);
 
+impl Keys {
+    /// Names and shapes of the weights by order of name, without batch counters.
+    pub(super) fn shapes(&self) -> Vec<(String, Vec<usize>)> {
+        let rows = self.keys.iter().filter(|row| row.3 != "nbt");
+        let mut shapes: Vec<_> = rows.map(|row| (row.0.clone(), row.2.clone())).collect();
+        shapes.sort();
+        shapes
+    }
+
+    /// The values of a weight by the seeded rule.
+    pub(super) fn fill(&self, name: &str, shape: &[usize]) -> Vec<f32> {
+        let exponent = self.keys.iter().find(|row| row.0 == name).map_or(0, |row| row.4);
+        seed::fill(self.seed, name, shape, exponent)
+    }
+}
+
 impl Fixture {
     /// The network that it is of.
     pub(super) fn spec(&self) -> Result<NetworkSpec, String> {
@@ -152,21 +197,8 @@ impl Fixture {
         &self.entry.cases
     }
 
-    pub(super) fn seed(&self) -> u64 {
-        self.keys.seed
-    }
-
-    /// Names and shapes of the weights by order of name, without batch counters.
-    pub(super) fn shapes(&self) -> Vec<(String, Vec<usize>)> {
-        let rows = self.keys.keys.iter().filter(|row| row.3 != "nbt");
-        let mut shapes: Vec<_> = rows.map(|row| (row.0.clone(), row.2.clone())).collect();
-        shapes.sort();
-        shapes
-    }
-
-    /// The exponent of a tensor's scale.
-    pub(super) fn exponent(&self, name: &str) -> i32 {
-        self.keys.keys.iter().find(|row| row.0 == name).map_or(0, |row| row.4)
+    pub(super) fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// An input or output.

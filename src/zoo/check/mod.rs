@@ -15,6 +15,7 @@ use std::path::Path;
 
 use tch::{Device, Tensor};
 
+pub(crate) use fixture::Keys;
 pub use fixture::{CheckError, Folder};
 pub use trace::{Divergence, first_divergence};
 
@@ -36,14 +37,14 @@ pub enum Verdict {
     Compared {
         /// As trained: batch normalisation and side outputs included.
         plain: Worst,
-        /// As run: batch normalisation folded.
-        inference: Worst,
+        /// As run: batch normalisation folded. `None` for what is not run.
+        inference: Option<Worst>,
     },
     /// Weights files of other programs: so many hold the very bits that they were made of.
     Exact(usize),
     /// It could not be compared: why.
     Failed(String),
-    /// A kind of fixture that this check does not know.
+    /// A kind of fixture that is checked elsewhere, or nowhere.
     Skipped(String),
 }
 
@@ -57,7 +58,8 @@ pub struct Worst {
 }
 
 impl Worst {
-    fn take(&mut self, error: f64, at: impl FnOnce() -> String) {
+    /// Takes an error, if it is worse.
+    pub(crate) fn take(&mut self, error: f64, at: impl FnOnce() -> String) {
         // Not a number is worse than anything.
         if error.is_nan() || error > self.error || self.at.is_empty() {
             *self = Self { error, at: at() };
@@ -74,7 +76,7 @@ impl Verdict {
     /// Whether nothing is wrong.
     pub fn passes(&self) -> bool {
         match self {
-            Self::Compared { plain, inference } => plain.passes() && inference.passes(),
+            Self::Compared { plain, inference } => plain.passes() && inference.as_ref().is_none_or(Worst::passes),
             Self::Failed(_) => false,
             Self::Skipped(_) | Self::Exact(_) => true,
         }
@@ -96,7 +98,7 @@ pub fn check(folder: &Folder, name: &str) -> Verdict {
     let both =
         compare(&fixture, Purpose::Training).and_then(|plain| Ok((plain, compare(&fixture, Purpose::Inference)?)));
     match both {
-        Ok((plain, inference)) => Verdict::Compared { plain, inference },
+        Ok((plain, inference)) => Verdict::Compared { plain, inference: Some(inference) },
         Err(reason) => Verdict::Failed(reason),
     }
 }
@@ -116,7 +118,7 @@ impl Subject {
         let copy = spec.clone();
         let run: Run = if spec.network == Network::Backbone {
             let built = registry::build_backbone(&spec, purpose).map_err(|e| e.to_string())?;
-            fill(fixture, &built, purpose)?;
+            fill(fixture.keys(), &built, purpose)?;
             Box::new(move |input| {
                 let _no_grad = tch::no_grad_guard();
                 let features = built.network.features(input, false);
@@ -125,7 +127,7 @@ impl Subject {
             })
         } else {
             let built = registry::build(&spec, purpose, Device::Cpu).map_err(|e| e.to_string())?;
-            fill(fixture, &built, purpose)?;
+            fill(fixture.keys(), &built, purpose)?;
             Box::new(move |input| {
                 let out = segmenter::run(&*built.network, input).map_err(|e| e.to_string())?;
                 Ok(Outputs::of_segmenter(&copy, out))
@@ -136,14 +138,12 @@ impl Subject {
 }
 
 /// Compares names and shapes with the fixture's and sets every variable by the rule. A network for inference is prepared as it runs.
-fn fill<N: ?Sized>(fixture: &Fixture, built: &Built<N>, purpose: Purpose) -> Result<(), String> {
-    let mismatches = compare_shapes(&built.layout.shapes(), &fixture.shapes());
+pub(crate) fn fill<N: ?Sized>(keys: &Keys, built: &Built<N>, purpose: Purpose) -> Result<(), String> {
+    let mismatches = compare_shapes(&built.layout.shapes(), &keys.shapes());
     if let Some(first) = mismatches.first() {
         return Err(format!("{} names or shapes of weights differ, the first: {first}", mismatches.len()));
     }
-    let values =
-        |name: &str, shape: &[usize]| crate::zoo::seed::fill(fixture.seed(), name, shape, fixture.exponent(name));
-    store::assign(&built.store, &built.layout, values).map_err(|e| e.to_string())?;
+    store::assign(&built.store, &built.layout, |name, shape| keys.fill(name, shape)).map_err(|e| e.to_string())?;
     if purpose == Purpose::Inference {
         built.prepare(Kernels::named(KernelSet::Fused, Device::Cpu))?;
     }

@@ -3,6 +3,7 @@
 use tch::Tensor;
 
 use super::conv::{ConvBn, ConvShape};
+use super::dropout::Dropout;
 use super::kernels::arranged_like;
 use super::resize::size_of;
 use super::scope::Scope;
@@ -17,7 +18,7 @@ pub struct Aspp {
     atrous: [Atrous; 3],
     pool: ConvBn,
     project: ConvBn,
-    dropout: f64,
+    dropout: Dropout,
     order: BranchOrder,
 }
 
@@ -51,7 +52,7 @@ impl Aspp {
             // Index 0 of this branch is the pooling, which has no variables.
             pool: ConvBn::sequential(&branch(4), 1, input, output, point),
             project: ConvBn::sequential(&(scope / "project"), 0, 5 * output, output, point),
-            dropout: 0.5,
+            dropout: Dropout::values(scope, 0.5),
             order: BranchOrder::PoolLast,
         }
     }
@@ -73,7 +74,7 @@ impl Aspp {
             atrous: std::array::from_fn(atrous),
             pool: pair("gave_pool", "0_1", input, point),
             project: pair("aspp_catdown", "_down", 5 * output, point),
-            dropout: 0.1,
+            dropout: Dropout::values(scope, 0.1),
             order: BranchOrder::PoolFirst,
         }
     }
@@ -83,7 +84,7 @@ impl Aspp {
     /// In training N must be at least 2: the pooled branch has one value per image and channel, and the variance of a single
     /// value would enter the running statistics as NaN.
     pub fn forward(&self, xs: &Tensor, train: bool) -> Tensor {
-        self.project.forward_relu(&self.branches(xs, train), train).dropout(self.dropout, train)
+        self.dropout.apply(&self.project.forward_relu(&self.branches(xs, train), train), train)
     }
 
     /// The branches side by side, `[N, 5 output, H, W]`.

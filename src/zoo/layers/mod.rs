@@ -3,6 +3,7 @@
 pub mod aspp;
 pub mod conv;
 pub mod double_conv;
+pub mod dropout;
 pub mod dual_attention;
 pub mod kernels;
 pub mod linear;

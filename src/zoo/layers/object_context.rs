@@ -3,6 +3,7 @@
 use tch::{Kind, Tensor};
 
 use super::conv::{ConvBn, ConvShape};
+use super::dropout::Dropout;
 use super::kernels::{arranged_like, widened};
 use super::resize::size_of;
 use super::scope::Scope;
@@ -32,6 +33,7 @@ pub struct ObjectContext {
     value: ConvBn,
     answer: ConvBn,
     join: ConvBn,
+    dropout: Dropout,
     inner: i64,
 }
 
@@ -53,6 +55,7 @@ impl ObjectContext {
             value: step("f_down", 0, channels, inner),
             answer: step("f_up", 0, inner, channels),
             join: ConvBn::new(&(&join / 0), &(&join / 1 / 0), 2 * channels, channels, point),
+            dropout: Dropout::channels(&join, DROPOUT),
             inner,
         }
     }
@@ -75,7 +78,7 @@ impl ObjectContext {
         let context = context.view([-1, height, width, self.inner]).permute([0, 3, 1, 2]);
         let context = self.answer.forward_relu(&arranged_like(&context, features), train);
         let joined = Tensor::cat(&[&context, features], 1);
-        self.join.forward_relu(&joined, train).feature_dropout(DROPOUT, train)
+        self.dropout.apply(&self.join.forward_relu(&joined, train), train)
     }
 }
 

@@ -14,8 +14,10 @@ use crate::weights::layout::{Fold, Layout, Role};
 /// What a network is built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To be trained, or compared with its reference: all that the reference uses, batch statistics and side outputs included.
+    /// To be trained, or its outputs compared with its reference's: all that the reference uses, batch statistics and side outputs included.
     Training,
+    /// To take training steps that are compared with its reference's: as for training, without dropout.
+    Comparison,
     /// To be run: batch normalisation is folded into the convolutions, and what only training uses is not there.
     Inference,
     /// To be looked at: as for training, with tensors that have shapes and no memory. All values are 0.
@@ -119,7 +121,7 @@ impl<'a> Scope<'a> {
         }
         match self.purpose {
             Purpose::Inference => self.path.var(name, shape, Init::Const(0.0)),
-            Purpose::Training | Purpose::Outline => self.path.var(name, shape, init),
+            Purpose::Training | Purpose::Comparison | Purpose::Outline => self.path.var(name, shape, init),
         }
     }
 

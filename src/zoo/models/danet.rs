@@ -7,6 +7,7 @@ use tch::Tensor;
 
 use crate::zoo::backbone::{self, Extractor, FirstBlock};
 use crate::zoo::layers::conv::{Conv, ConvShape};
+use crate::zoo::layers::dropout::Dropout;
 use crate::zoo::layers::dual_attention::{Attended, DualAttention};
 use crate::zoo::layers::scope::Scope;
 use crate::zoo::segmenter::{Segmented, Segmenter, Side};
@@ -27,24 +28,6 @@ pub struct DaNet {
     upsample: Option<Upsample>,
 }
 
-/// What is dropped in training.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Dropout {
-    /// Whole channels.
-    Channels,
-    /// Single values.
-    Values,
-}
-
-impl Dropout {
-    fn apply(self, xs: &Tensor, train: bool) -> Tensor {
-        match self {
-            Self::Channels => xs.feature_dropout(DROPOUT, train),
-            Self::Values => xs.dropout(DROPOUT, train),
-        }
-    }
-}
-
 impl DaNet {
     /// As the authors define it, on torchvision's dilated ResNet; `None` for a spec without a backbone.
     pub fn official(scope: &Scope, spec: &NetworkSpec) -> Option<Self> {
@@ -59,7 +42,7 @@ impl DaNet {
             attention,
             alone: head.training_only(|head| [classifier(head, "conv6"), classifier(head, "conv7")]),
             sum: classifier(&head, "conv8"),
-            dropout: Dropout::Channels,
+            dropout: Dropout::channels(scope, DROPOUT),
             upsample: spec.upsample(),
         })
     }
@@ -75,7 +58,7 @@ impl DaNet {
             attention,
             alone: None,
             sum: Conv::new(&(scope / "seg1" / 1), channels, i64::from(spec.classes), point),
-            dropout: Dropout::Values,
+            dropout: Dropout::values(scope, DROPOUT),
             upsample: spec.upsample(),
         })
     }

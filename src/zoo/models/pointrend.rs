@@ -10,6 +10,7 @@ use crate::zoo::backbone::resnet::{Parts, ResNet, ResNetTable};
 use crate::zoo::backbone::{self, Dilation, Extractor, Features, FirstBlock};
 use crate::zoo::layers::conv::{Conv, ConvShape};
 use crate::zoo::layers::double_conv::DoubleConv;
+use crate::zoo::layers::dropout::Dropout;
 use crate::zoo::layers::dual_attention::{Attended, DualAttention};
 use crate::zoo::layers::point_rend::{PointBias, PointHead};
 use crate::zoo::layers::resize::{bilinear, size_of};
@@ -31,6 +32,7 @@ const COARSE: Option<Upsample> = Some(Upsample::Bilinear { align_corners: true }
 pub struct RendDaNet {
     encoder: Box<dyn Extractor>,
     attention: DualAttention,
+    dropout: Dropout,
     coarse: Conv,
     head: PointHead,
 }
@@ -46,6 +48,7 @@ impl RendDaNet {
         let [a, b, c, d] = &layers;
         Some(Self {
             attention: DualAttention::new(&(scope / "head"), deep),
+            dropout: Dropout::values(scope, DROPOUT),
             coarse: Conv::new(&(scope / "seg1" / 1), deep / 4, classes, ConvShape::new(1).biased()),
             head: PointHead::new([a, b, c, d], classes + fine, classes, PointBias::Last),
             encoder,
@@ -57,7 +60,7 @@ impl Segmenter for RendDaNet {
     fn forward(&self, input: &Tensor, train: bool) -> Segmented {
         let [fine, deep] = self.encoder.features(input, train).keep([2, 4]);
         let Attended { position, channel } = self.attention.forward(&deep, train);
-        let coarse = self.coarse.forward(&(position + channel).dropout(DROPOUT, train));
+        let coarse = self.coarse.forward(&self.dropout.apply(&(position + channel), train));
         if train {
             let (points, rendered) = self.head.sample(&coarse, &fine, DANET_IMPORTANT);
             return training(coarse, [("points", points), ("rend", rendered)]);
@@ -76,6 +79,7 @@ pub struct RendUnet {
     encoder: ResNet,
     finest: DoubleConv,
     attention: MaxScse,
+    dropout: Dropout,
     coarse: Conv,
     /// On stage 1, the stem, and full resolution.
     heads: [PointHead; 3],
@@ -104,6 +108,7 @@ impl RendUnet {
             encoder,
             finest: DoubleConv::new(&(&seg / "refine"), i64::from(spec.bands), finest, ConvShape::new(3)),
             attention: MaxScse::new(&(&seg / "att"), deep, 4),
+            dropout: Dropout::channels(scope, DROPOUT),
             coarse: Conv::new(&(&seg / "seg" / 1), deep, classes, ConvShape::new(1).biased()),
             heads: [head(scope, "mlp1", c1), head(scope, "mlp0", stem), head(scope, "mlp_refine", finest)],
         })
@@ -115,7 +120,7 @@ impl Segmenter for RendUnet {
         let finest = self.finest.forward(input, train);
         let features: Features = self.encoder.features(input, train);
         let [stem, c1, deep] = features.keep([0, 1, 4]);
-        let coarse = self.coarse.forward(&self.attention.forward(&deep).feature_dropout(DROPOUT, train));
+        let coarse = self.coarse.forward(&self.dropout.apply(&self.attention.forward(&deep), train));
         let fine = [c1, stem, finest];
         if !train {
             let refine = |logits: Tensor, (head, fine): (&PointHead, &Tensor)| head.refine(&logits, fine);

@@ -8,6 +8,7 @@ use tch::Tensor;
 use crate::zoo::backbone::resnet::{Parts, ResNet, ResNetTable};
 use crate::zoo::backbone::{self, Dilation, Extractor, FirstBlock};
 use crate::zoo::layers::conv::{Conv, ConvBn, ConvShape};
+use crate::zoo::layers::dropout::Dropout;
 use crate::zoo::layers::pyramid_pool::PyramidPool;
 use crate::zoo::layers::scope::Scope;
 use crate::zoo::segmenter::{Segmented, Segmenter, Side};
@@ -32,7 +33,7 @@ pub struct PspNet {
 #[derive(Debug)]
 struct Head {
     conv: ConvBn,
-    dropout: f64,
+    dropout: Dropout,
     last: Conv,
 }
 
@@ -41,13 +42,13 @@ impl Head {
     fn naic(scope: &Scope, input: i64, inner: i64, classes: u32) -> Self {
         Self {
             conv: ConvBn::sequential(scope, 0, input, inner, ConvShape::new(3)),
-            dropout: 0.1,
+            dropout: Dropout::channels(scope, 0.1),
             last: Conv::new(&(scope / 4), inner, i64::from(classes), ConvShape::new(1).biased()),
         }
     }
 
     fn forward(&self, xs: &Tensor, train: bool) -> Tensor {
-        self.last.forward(&self.conv.forward_relu(xs, train).feature_dropout(self.dropout, train))
+        self.last.forward(&self.dropout.apply(&self.conv.forward_relu(xs, train), train))
     }
 }
 
@@ -60,7 +61,7 @@ impl PspNet {
         let decoder = scope / "decoder";
         let head = Head {
             conv: ConvBn::sequential(&(&decoder / "conv"), 0, 2 * input, inner, ConvShape::new(1).decoder_init()),
-            dropout: 0.2,
+            dropout: Dropout::channels(scope, 0.2),
             last: Conv::new(
                 &(scope / "segmentation_head" / 0),
                 inner,

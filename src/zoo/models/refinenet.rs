@@ -8,6 +8,7 @@ use tch::Tensor;
 use crate::zoo::backbone::resnet::{Parts, ResNet, ResNetTable};
 use crate::zoo::backbone::{Dilation, Extractor};
 use crate::zoo::layers::conv::{Conv, ConvShape};
+use crate::zoo::layers::dropout::Dropout;
 use crate::zoo::layers::resize::{bilinear, size_of};
 use crate::zoo::layers::scope::Scope;
 use crate::zoo::segmenter::{Segmented, Segmenter};
@@ -26,8 +27,9 @@ pub struct RefineNet {
     encoder: ResNet,
     cascades: Vec<Cascade>,
     classifier: Conv,
-    /// Whether there is dropout in front of the classifier.
-    drops_last: bool,
+    dropout: Dropout,
+    /// In front of the classifier.
+    last_dropout: Option<Dropout>,
     upsample: Option<Upsample>,
 }
 
@@ -52,12 +54,14 @@ impl RefineNet {
         let mut inputs = table.channels();
         inputs.reverse();
         let cascade = |idx: usize| Cascade::new(scope, idx, inputs[idx], is_light);
+        let dropout = Dropout::values(scope, DROPOUT);
         let (classes, spatial) = (i64::from(spec.classes), ConvShape::new(3).biased());
         Some(Self {
             encoder: ResNet::new(&Parts::torchvision(scope), table, Dilation::NONE, spec.bands, spec.depth),
             cascades: (0..CHANNELS.len()).map(cascade).collect(),
             classifier: Conv::new(&(scope / "clf_conv"), CHANNELS[3], classes, spatial),
-            drops_last: !is_light,
+            dropout,
+            last_dropout: (!is_light).then_some(dropout),
             upsample: spec.upsample(),
         })
     }
@@ -67,12 +71,13 @@ impl Segmenter for RefineNet {
     fn forward(&self, input: &Tensor, train: bool) -> Segmented {
         let features = self.encoder.features(input, train);
         let [l1, l2, l3, l4] = features.keep([1, 2, 3, 4]);
-        let maps = [l4.dropout(DROPOUT, train), l3.dropout(DROPOUT, train), l2, l1];
+        let maps = [self.dropout.apply(&l4, train), self.dropout.apply(&l3, train), l2, l1];
         let mut out: Option<Tensor> = None;
         for (cascade, map) in self.cascades.iter().zip(&maps) {
             out = Some(cascade.forward(map, out.as_ref()));
         }
-        let out = out.unwrap_or_default().dropout(DROPOUT, train && self.drops_last);
+        let out = out.unwrap_or_default();
+        let out = self.last_dropout.map_or_else(|| out.shallow_clone(), |dropout| dropout.apply(&out, train));
         Segmented::new(self.classifier.forward(&out), self.upsample)
     }
 }
