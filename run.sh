@@ -185,12 +185,12 @@ wheel() {
     local how=build folder=target-bundle
     [ "${1:-}" != --static ] || { how=build_static; shift; }
     [ -z "${1:-}" ] || folder="$(absolute "$1")"
-    if [ "$SWATH_GIVEN" ]; then SWATH="$(absolute "$SWATH_GIVEN")/swath"; else set_up; "$how"; fi
     have_pip || die "no python3 with pip: the wheel is built with it (Debian: python3, python3-pip)"
+    if [ "$SWATH_GIVEN" ]; then SWATH="$(absolute "$SWATH_GIVEN")/swath"; else set_up; "$how"; fi
     mkdir -p "$folder"
     SWATH="$(dirname "$SWATH")" python3 -m pip --disable-pip-version-check "${quiet[@]}" wheel --no-deps --wheel-dir "$folder" src/python >&2 \
         || die "the wheel could not be built: pip says above why (its builder, hatchling, takes a connection)"
-    ls "$folder"/swath-*.whl
+    ls -t "$folder"/swath-*.whl | head -n 1
 }
 
 # A file of this name that somebody else wrote stays.

@@ -15,8 +15,11 @@ class Error(RuntimeError):
     report: Report | None
 
     def __init__(self, message: str, code: int, report: Report | None = None):
-        super().__init__(message)
+        super().__init__(message, code, report)
         self.code, self.report = code, report
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class InternalError(Error):

@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from ._errors import BY_CODE, InternalError, MissingLibraryError
 
@@ -57,7 +57,7 @@ class Child:
         self.process = subprocess.Popen(
             [str(SWATH), command, *words], env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
-        self.problem, self.stopping, self.report_file = "", False, None
+        self.problem, self.stopping, self.has_report = "", False, False
         self.last_lines: collections.deque[str] = collections.deque(maxlen=20)
         self.answer = b""
         self.lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
@@ -91,7 +91,7 @@ class Child:
                 self.last_lines.append(line.decode(errors="replace").rstrip())
                 continue
             self.stopping |= name == "stopping"
-            self.report_file = event.get("report", self.report_file)
+            self.has_report |= "report" in event
             if name == "error":
                 self.problem = event["text"]
             yield event
@@ -121,7 +121,7 @@ class Child:
                 asked = True
                 self.process.send_signal(signal.SIGINT)
 
-    def complain(self, code: int, report: Any = None) -> None:
+    def complain(self, code: int, report: Any = None) -> NoReturn:
         """Raises what the exit code stands for."""
         message = self.problem or "\n".join(self.last_lines) or f"the program ended with exit code {code}"
         kind = BY_CODE.get(code, InternalError)

@@ -1,6 +1,7 @@
 """Commands as functions."""
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import os
@@ -115,11 +116,10 @@ def segment(
     finally:
         child.end()
     code = child.process.returncode
-    report = Report(pathlib.Path(out), code) if child.report_file else None
+    report = Report(pathlib.Path(out), code) if child.has_report else None
     if report is None or code not in (0, *PARTIAL) or (check and code != 0):
         child.problem = child.problem or (summary(report) if report else "")
         child.complain(code, report)
-    assert report
     return report
 
 
@@ -168,7 +168,7 @@ def listener(progress: Any) -> Callable[[Event], object]:
     """What is called with each event."""
     if progress is True:
         try:
-            from tqdm.auto import tqdm as progress
+            progress = importlib.import_module("tqdm.auto").tqdm
         except ImportError as problem:
             raise ImportError("progress=True needs tqdm: pip install 'swath[progress]', or pass a function") from problem
     if not progress:
