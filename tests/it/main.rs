@@ -55,4 +55,5 @@ mod tools;
 mod tune;
 mod views;
 mod weights;
+mod wheel;
 mod zoo_contract;

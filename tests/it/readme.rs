@@ -10,17 +10,18 @@ use crate::support::command::{Workdir, geotiff};
 use crate::support::memory::values;
 
 /// Where a person reads what to type, in the order in which the lines are tried.
-const PAGES: [&str; 6] = [
+const PAGES: [&str; 7] = [
     "README.md",
     "pipelines/README.md",
     "src/zoo/README.md",
     "src/journal/README.md",
+    "src/python/README.md",
     "tests/bench/README.md",
     ".github/CONTRIBUTING.md",
 ];
 
 /// Lines that are not run here, and why.
-const NOT_RUN: [(&str, &str); 11] = [
+const NOT_RUN: [(&str, &str); 15] = [
     ("bash run.sh", "sets up the machine; its last two steps are lines of their own"),
     ("bash run.sh test", "runs this very test"),
     ("bash run.sh test -- resume", "runs other tests"),
@@ -29,6 +30,10 @@ const NOT_RUN: [(&str, &str); 11] = [
     ("UPDATE_GOLDEN=1 bash run.sh test -- golden", "writes into the clone"),
     ("eval \"$(bash run.sh env)\"", "sets up the machine"),
     ("bash run.sh env --cargo", "writes into the clone"),
+    ("bash run.sh wheel", "wheel.rs does"),
+    ("bash run.sh wheel --static", "builds GDAL"),
+    ("pip install target-bundle/swath-*.whl", "installs torch"),
+    ("pip install 'swath[arrays,progress] @ file:///FOLDER/swath-0.1.0-py3-none-linux_x86_64.whl'", "installs torch"),
     ("cargo install cargo-fuzz --locked", "installs a program"),
     ("python tests/fuzz/seeds.py ~/.cache/swath/target/release/swath seeds", "needs Python with torch"),
     (

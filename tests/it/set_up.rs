@@ -98,6 +98,14 @@ fn what_is_too_old_is_told_from_what_is_missing() {
 }
 
 #[test]
+fn a_wheel_names_what_it_lacks_before_it_builds_for_long() {
+    let machine = Machine::complete();
+    said(&machine.run(&["wheel", "--static"], Some("libtorch")), 1, &["no cmake", "libsqlite3-dev"]);
+    let machine = machine.has("python3", "exit 1");
+    said(&machine.run(&["wheel"], Some("libtorch")), 1, &["no python3 with pip", "python3-pip"]);
+}
+
+#[test]
 fn tests_are_run_by_name() {
     let machine = Machine::complete();
     let run = |arguments: &[&str]| String::from_utf8(machine.run(arguments, Some("libtorch")).stdout).unwrap();
