@@ -42,7 +42,7 @@
 //! | [`plan`] | the selection of scenes, the plan, the schedule, the memory and the time it takes |
 //! | [`flow`] | the generic kit: links, stages, graph, budget, stop signal, meters |
 //! | [`infer`] | [`infer::Device`]: takes batches, gives planes; engines run the networks; the one weighted sum and argmax of a plan |
-//! | [`post`] | what is done to a label map before it is written: small holes filled, row by row |
+//! | [`post`] | what is done to a label map before it is written, row by row: classes joined, majorities, small holes and islands |
 //! | `gis` | files that geographic information systems open: TIFFs and polygons through GDAL, and the texts beside rasters |
 //! | [`outputs`] | what is written of each scene, one file per kind, row by row: masks, colour pictures, GeoTIFFs, polygons |
 //! | [`stages`] | one file per stage, the messages between them, and the board of what they share; the contract is in its documentation |

@@ -167,6 +167,7 @@ fn document(job: &Job, there: There) -> Result<PlanDocument, Error> {
         network_pixels: totals.network_pixels,
         waste_percent: totals.waste_percent(),
         views: plan.pipeline.views.iter().map(|view| view.name()).collect(),
+        post: plan.pipeline.post.words(&plan.pipeline.classes),
         rules: rules(plan),
         members: members(plan),
         profile: plan.profile.as_ref().map(Profile::digest).transpose().map_err(|e| Error::Internal(e.to_string()))?,

@@ -13,9 +13,6 @@ use crate::geom::View;
 use crate::tiler::{Strategy, Tiling};
 use crate::zoo::spec::{Network, SpecTable};
 
-/// Holes up to here: every class holds that many rows back.
-const MAX_HOLE: u32 = 4096;
-
 /// Centres up to here; beyond, a crop's pixel count would not fit the arithmetic of any network.
 const MAX_CENTRE: u32 = 1 << 16;
 
@@ -44,9 +41,7 @@ fn check(file: PipelineFile, folder: &Path) -> Result<Pipeline, Fault> {
         let text = format!("a class has value {max}, more than 8 bits hold; set outputs.mask_bits = 16");
         return Err(Fault::about("classes", text));
     }
-    if file.post.fill_holes > MAX_HOLE {
-        return Err(Fault::value("post.fill_holes", file.post.fill_holes, format!("0 to {MAX_HOLE} pixels")));
-    }
+    let post = file.post.checked(&classes)?;
     check_prefix(&file.package.prefix)?;
     Ok(Pipeline {
         tiling: tiling(file.tiler)?,
@@ -57,7 +52,7 @@ fn check(file: PipelineFile, folder: &Path) -> Result<Pipeline, Fault> {
         batch: file.inference.batch,
         unit_max: file.inference.unit_max.0,
         classes,
-        post: file.post,
+        post,
         outputs: file.outputs,
         package: file.package,
         checkpoints: file.checkpoints,

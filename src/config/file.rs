@@ -10,7 +10,8 @@ use super::batch::Batch;
 use super::bytes::ByteSize;
 use super::classes::{Class, Nodata};
 use super::fault::Fault;
-use super::pipeline::{Checkpoint, Combine, NodataRule, Outputs, Package, Post, Precision};
+use super::pipeline::{Checkpoint, Combine, NodataRule, Outputs, Package, Precision};
+use super::post::PostTable;
 use crate::geom::View;
 use crate::raster::PixelType;
 use crate::tiler::{Border, Dilation, Rule};
@@ -31,7 +32,7 @@ pub(super) struct PipelineFile {
     pub(super) classes: Vec<Class>,
     pub(super) nodata: Option<Nodata>,
     #[serde(default)]
-    pub(super) post: Post,
+    pub(super) post: PostTable,
     #[serde(default)]
     pub(super) outputs: Outputs,
     #[serde(default)]

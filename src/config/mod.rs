@@ -15,6 +15,7 @@ mod file;
 mod names;
 mod number;
 mod pipeline;
+mod post;
 mod source;
 
 pub use band::Band;
@@ -23,7 +24,8 @@ pub use bytes::ByteSize;
 pub use duration::Span;
 pub use names::name_fault;
 pub use pipeline::{
-    Checkpoint, Combine, InputSpec, MaskDepth, Member, NodataRule, Outputs, Package, Pipeline, Post, Precision,
-    Reading, Weights,
+    Checkpoint, Combine, InputSpec, MaskDepth, Member, NodataRule, Outputs, Package, Pipeline, Precision, Reading,
+    Weights,
 };
+pub use post::{Area, Post};
 pub use source::ConfigError;

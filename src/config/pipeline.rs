@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::band::Band;
 use super::batch::Batch;
-use super::classes::ClassTable;
+use super::classes::{ClassId, ClassTable};
+use super::post::Post;
 use crate::geom::View;
 use crate::raster::PixelType;
 use crate::tiler::Tiling;
@@ -189,21 +190,6 @@ pub enum Checkpoint {
     MemberLogits,
 }
 
-/// What is done to a label map before it is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Post {
-    /// Class by class, every component of other labels with fewer pixels takes the class; 0 or 1 leaves all as it is.
-    pub fill_holes: u32,
-}
-
-impl Post {
-    /// Whether it changes no map.
-    pub const fn is_nothing(self) -> bool {
-        self.fill_holes <= 1
-    }
-}
-
 /// submit.zip.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -273,6 +259,12 @@ impl Pipeline {
         let total: f64 = self.members.iter().map(|m| m.weight).sum();
         #[expect(clippy::cast_possible_truncation, reason = "a share of 1 rounded to f32 is what the sums use")]
         self.members.iter().map(|m| (m.weight / total) as f32).collect()
+    }
+
+    /// The values of classes that are given up, each with the one that masks hold instead.
+    pub fn remapped_values(&self) -> BTreeMap<u16, u16> {
+        let value = |class: &ClassId| self.classes.classes().get(usize::from(*class)).map(|class| class.value);
+        self.post.remap.iter().filter_map(|(from, to)| Some((value(from)?, value(to)?))).collect()
     }
 
     /// Number of classes, which is every member's number of output channels.

@@ -141,6 +141,8 @@ impl Keys {
 /// What an output of a scene depends on beside its planes.
 fn begin(plan: &Plan, scene: usize, kind: &dyn OutputKind) -> KeyHasher {
     let key = KeyHasher::new("output").text(kind.folder()).text(&plan.scenes[scene].name).value(&plan.pipeline.post);
+    let islands = &plan.scenes[scene].islands;
+    let key = if islands.is_empty() { key } else { key.value(islands) };
     kind.key(key, &plan.scenes[scene].subject(&plan.pipeline))
 }
 

@@ -13,7 +13,7 @@ use super::{BackendKind, CropBatch, Footprint, Pass, Plane, Profile, Schedule};
 use crate::config::{Band, Checkpoint, Member, Pipeline, Precision};
 use crate::geom::{PixelRect, Size};
 use crate::outputs::{Subject, kinds_of};
-use crate::post::FillHoles;
+use crate::post::Steps;
 use crate::raster::{DecoderLimits, Identity, Mask, ReadRequest, SceneHeader};
 use crate::tiler::Grid;
 use crate::zoo::spec::KernelSet;
@@ -43,6 +43,9 @@ pub struct Scene {
     pub identity: Identity,
     /// Its tiles.
     pub grid: Grid,
+    /// Islands by class: components of fewer pixels. Empty where it has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub islands: Vec<u32>,
 }
 
 impl Scene {
@@ -309,15 +312,30 @@ impl Plan {
         DecoderLimits::reading(cache, self.maxima.row, self.maxima.block_row, timeout)
     }
 
+    /// What is done to the label map of a scene.
+    pub fn steps_of(&self, scene: &Scene) -> Steps {
+        let Pipeline { post, .. } = &self.pipeline;
+        Steps::new(post, self.pipeline.n_classes(), scene.header.size, &scene.islands)
+    }
+
     /// Bytes that the post stage holds, all workers.
     pub fn post_bytes(&self, schedule: &Schedule) -> u64 {
         if self.pipeline.post.is_nothing() {
             return 0;
         }
-        let (n_classes, holes) = (self.pipeline.n_classes(), self.pipeline.post.fill_holes);
-        let held = |s: &Scene| FillHoles::max_bytes(s.header.size, n_classes, holes);
-        // While a row of tiles is filled it is there twice: as tiles and as rows.
-        let copy = |s: &Scene| u64::from(s.header.size.width) * u64::from(s.grid.y.centre.min(s.header.size.height));
+        let n_planes = self.planes.len() as u64;
+        // The other planes of a row wait for its labels, and with them the labels as they came. What lists rows grows by doubling.
+        let beside = |s: &Scene| {
+            let pixels = if n_planes > 1 { n_planes * u64::from(s.header.size.width) } else { 0 };
+            (n_planes + 2) * size_of::<Vec<u8>>() as u64 + pixels
+        };
+        let held = |s: &Scene| {
+            let steps = self.steps_of(s);
+            steps.max_bytes() + steps.max_rows() * beside(s)
+        };
+        // While a row of tiles is changed it is there twice: as tiles and as rows.
+        let area = |s: &Scene| u64::from(s.header.size.width) * u64::from(s.grid.y.centre.min(s.header.size.height));
+        let copy = |s: &Scene| n_planes * area(s);
         let copies = self.scenes.iter().map(copy).max().unwrap_or(0) * schedule.encoders as u64;
         self.of_open_scenes(schedule, held) + copies
     }

@@ -14,7 +14,7 @@ use crate::config::{ByteSize, Pipeline};
 use crate::geom::Size;
 use crate::journal::FailureRecord;
 use crate::outputs::planes_of;
-use crate::raster::{OpenSource, Order, RasterError, RasterSource, SceneHeader};
+use crate::raster::{OpenSource, Order, RasterError, RasterSource, SceneHeader, pixel_area};
 
 /// A scene that was left out in planning.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -189,6 +189,9 @@ impl Planner<'_> {
                 "it would be cut into {n} tiles, and a plan holds {MOST_TILES}; choose a larger tiler.centre"
             )));
         }
+        let post = &self.pipeline.post;
+        let of_pixel = if post.is_on_ground() { pixel_area(&header) } else { None };
+        let islands = post.islands(of_pixel).map_err(of_size)?;
         let ScannedScene { name, file, files, page } = found.clone();
         Ok(Scene {
             name,
@@ -199,6 +202,7 @@ impl Planner<'_> {
             header: SceneHeader { names: Vec::new(), ..header },
             identity,
             grid,
+            islands,
         })
     }
 

@@ -28,9 +28,10 @@ mod decoder;
 #[path = "gdal_stub.rs"]
 mod decoder;
 
-#[cfg(feature = "gdal")]
-pub(crate) use decoder::errors as gdal_errors;
+pub(crate) use decoder::pixel_area;
 pub use decoder::{Gdal, gdal_report, write_geotiff};
+#[cfg(feature = "gdal")]
+pub(crate) use decoder::{PixelArea, errors as gdal_errors};
 pub use error::RasterError;
 pub use georef::{GroundPoint, Ties};
 pub use geotiff::{GdalError, GdalReport, GeoTiff, TiffLayout};

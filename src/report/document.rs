@@ -60,6 +60,9 @@ pub struct RunInfo {
     pub device_class: String,
     /// Versions of swath, GDAL and libtorch.
     pub versions: BTreeMap<String, String>,
+    /// What was done to label maps, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub post: Vec<String>,
 }
 
 /// A scene that has its mask.

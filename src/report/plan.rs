@@ -42,6 +42,8 @@ pub struct PlanDocument {
     pub waste_percent: f64,
     /// The views of a tile that each member sees.
     pub views: Vec<&'static str>,
+    /// What is done to label maps, in order.
+    pub post: Vec<String>,
     /// What each rule of the tiler would make of the scenes that are cut.
     pub rules: Vec<PlannedRule>,
     /// The ensemble.
@@ -277,6 +279,9 @@ impl PlanDocument {
         if self.views.len() > 1 {
             let (views, last) = (self.views.len(), self.views.join(", "));
             line(format!("views       {last}: each tile goes {views} times through each network"));
+        }
+        if !self.post.is_empty() {
+            line(format!("post        {}", self.post.join("; ")));
         }
         self.tiling().into_iter().for_each(&mut line);
         for m in &self.members {

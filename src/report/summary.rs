@@ -64,6 +64,9 @@ fn scenes(report: &RunReport, lines: &mut Lines) {
     };
     let tone = if t.failed == 0 && report.missing.is_empty() { Tone::Good } else { Tone::Plain };
     lines.add(tone, "scenes", &format!("{} done, {} failed{ignored}{before}", t.done, t.failed));
+    if !report.run.post.is_empty() {
+        lines.add(Tone::Plain, "post", &report.run.post.join("; "));
+    }
     if !report.missing.is_empty() {
         let left = count(report.missing.len() as u64, "scene");
         lines.add(Tone::Warning, "left over", &format!("{left}; the same command (without --fresh or --from) goes on"));

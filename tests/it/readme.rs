@@ -214,12 +214,15 @@ fn the_options_of_run_and_plan_are_documented_and_there() {
 #[test]
 fn every_key_of_a_pipeline_file_is_documented() {
     // The tables are the structures that refuse unknown keys.
-    let sources = ["file.rs", "pipeline.rs", "classes.rs"].map(|name| page(&format!("src/config/{name}")));
+    let sources = ["file.rs", "pipeline.rs", "post.rs", "classes.rs"].map(|name| page(&format!("src/config/{name}")));
     let tables = sources.iter().flat_map(|source| source.split("deny_unknown_fields").skip(1));
     let lines = tables.flat_map(|table| table.split("\n}").next().unwrap().lines());
     let keys = lines.filter_map(|line| Some(line.trim().strip_prefix("pub")?.split_once(": ")?.0));
     let keys: BTreeSet<&str> = keys.filter_map(|key| key.split_whitespace().last()).collect();
-    assert!(["bands", "fill_holes", "prefix", "backbone", "value"].iter().all(|key| keys.contains(key)), "{keys:?}");
+    assert!(
+        ["bands", "fill_holes", "drop_islands", "prefix", "backbone", "value"].iter().all(|key| keys.contains(key)),
+        "{keys:?}"
+    );
     let text = page("pipelines/README.md");
     let spans: BTreeSet<&str> = code(&text).flat_map(|span| span.split(['.', ' ', ','])).collect();
     // The one whose name in the file is another.

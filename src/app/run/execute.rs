@@ -103,6 +103,7 @@ fn run_info(plan: &Plan, schedule: &Schedule, options: &RunOptions) -> RunInfo {
         devices: schedule.devices.iter().map(ToString::to_string).collect(),
         device_class: plan.device_class.clone(),
         versions: plan.versions.iter().cloned().collect(),
+        post: plan.pipeline.post.words(&plan.pipeline.classes),
     }
 }
 

@@ -3,6 +3,7 @@
 //! One dataset handle per source, hence per thread. Errors that GDAL raises without failing the call are failures too. Only the
 //! allowed drivers are opened: a text VRT named `.tif` would otherwise read another file.
 
+mod area;
 mod color;
 mod directory;
 pub(crate) mod errors;
@@ -23,6 +24,7 @@ use directory::Directory;
 
 use super::{GdalError, GdalReport, OpenSource, RasterError, RasterSource, ReadReply, ReadRequest, SceneHeader};
 
+pub(crate) use area::{PixelArea, pixel_area};
 pub use write::write_geotiff;
 
 /// Formats that may be opened, whatever a file is called.
