@@ -19,7 +19,7 @@ use serde::Serialize;
 
 #[cfg(feature = "torch")]
 use crate::app as networks;
-use crate::app::{self, Amount, Ended, ExportForm, MosaicRequest, Output};
+use crate::app::{self, Amount, Ended, ExportForm, MosaicRequest, Output, Reported};
 use crate::exit::ExitCode;
 use crate::flow::panic_message;
 use crate::lifecycle::{self, SupervisorLink};
@@ -142,9 +142,13 @@ fn command(asked: Command, arguments: &[OsString], supervisor: SupervisorLink) -
             Ok(ExitCode::Done)
         }
         Command::Report(args) => {
-            let report = app::report(&args.dir)?;
+            let Reported { report, page } = app::report(&args.dir)?;
             let dir = args.dir.display().to_string();
-            show(&report, args.json, report::summary(&report, &dir, Detail::Normal, Page::of_stdout()))?;
+            if let Err(error) = &page {
+                report::tell(&Event::Warning { text: &app::no_page(error, &args.dir) });
+            }
+            let html = page.as_deref().ok();
+            show(&report, args.json, report::summary(&report, &dir, html, Detail::Normal, Page::of_stdout()))?;
             Ok(ExitCode::Done)
         }
         Command::Verify(args) => {
@@ -305,7 +309,7 @@ fn conclude(ended: &Ended, show: Show) -> Result<(), PrintError> {
         let RunReport { totals, package, .. } = &ended.report;
         report::tell(&Event::Finished { totals, archive: package.as_ref(), report: &format!("{dir}/report.json") });
     } else if detail > Detail::Quiet {
-        return report::print(&report::summary(&ended.report, &dir, detail, Page::of_stdout()));
+        return report::print(&report::summary(&ended.report, &dir, ended.page.as_deref(), detail, Page::of_stdout()));
     }
     Ok(())
 }

@@ -230,7 +230,7 @@ fn wkb(polygon: &Polygon, GeoTransform(t): GeoTransform, top: u32) -> Vec<u8> {
 
 /// How the areas of pixels are found.
 #[derive(Clone, Copy, Debug)]
-enum Area {
+pub(super) enum Area {
     /// All pixels have this one, in the plane of the reference system.
     Plane(f64),
     /// Cells of a grid of degrees on an ellipsoid.
@@ -240,7 +240,7 @@ enum Area {
 }
 
 impl Area {
-    fn of(crs: Option<&SpatialRef>, GeoTransform(t): GeoTransform) -> Self {
+    pub(super) fn of(crs: Option<&SpatialRef>, GeoTransform(t): GeoTransform) -> Self {
         let Some(crs) = crs else { return Self::Unknown };
         if crs.is_projected() {
             return Self::Plane((t[1] * t[5] - t[2] * t[4]).abs() * crs.linear_units().powi(2));
@@ -256,7 +256,7 @@ impl Area {
     }
 
     /// That of a pixel of a row.
-    fn of_pixel(self, row: u32) -> f64 {
+    pub(super) fn of_pixel(self, row: u32) -> f64 {
         match self {
             Self::Plane(_) | Self::Unknown => 0.0,
             Self::Grid { top, step, width, major, eccentricity } => {
