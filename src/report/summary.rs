@@ -210,7 +210,7 @@ fn files(report: &RunReport, dir: &str, html: Option<&Path>, lines: &mut Lines) 
     }
     lines.add(Tone::Plain, "report", &format!("{dir}/report.json"));
     if let Some(html) = html {
-        lines.add(Tone::Plain, "to look at", &html.display().to_string());
+        lines.add(Tone::Plain, "page", &html.display().to_string());
     }
     if !report.earlier.is_empty() {
         let old = plural(report.earlier.len() as u64, "file of an earlier run is", "files of earlier runs are");

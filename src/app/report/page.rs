@@ -20,8 +20,9 @@ const SIDES: [(usize, u32); 4] = [(12, 960), (40, 640), (120, 448), (360, 288)];
 /// The kind of output whose planes tell where members disagree.
 const DISAGREEMENT: &str = "disagreement";
 
-/// Shades of such a picture.
+/// Shades of such a picture, and what has no data in it.
 const SHADES: usize = 64;
+const NEUTRAL: [u8; 3] = [128; 3];
 
 /// Writes the page of a run beside its report, and returns where it is.
 ///
@@ -123,8 +124,10 @@ impl Camera<'_> {
         let of_mask = |path: PathBuf| pictures::mask(&path, size, longest, &entry_of, &self.colors, limit);
         let mask = OutputLayout::files(&planned.name, &plan.pipeline).next();
         let mask = mask.and_then(|file| of_mask(self.dir.join(file)).ok().flatten());
-        let plane = self.dir.join(DISAGREEMENT).join(format!("{}.png", planned.name));
-        let heat = pictures::heat(&plane, size, longest, &self.shades, limit).ok().flatten();
+        let planes = ["tif", "png"].map(|end| self.dir.join(DISAGREEMENT).join(format!("{}.{end}", planned.name)));
+        let plane = planes.into_iter().find(|path| path.is_file());
+        let heat =
+            plane.and_then(|path| pictures::heat(&path, size, source, longest, &self.shades, limit).ok().flatten());
         // A file that has changed since is another scene.
         let is_same = self.files.identify_all(&plan.paths_of(scene)).is_ok_and(|found| found == planned.identity);
         let image = is_same && !limit.is_over();
@@ -133,7 +136,7 @@ impl Camera<'_> {
     }
 }
 
-/// Shades from the first colour of a ramp to the last.
+/// Shades from the first colour of a ramp to the last, and that of no data.
 fn shades(ramp: &[[u8; 3]]) -> Vec<[u8; 3]> {
     let between = |shade: usize| {
         let (at, steps) = (shade * (ramp.len() - 1), SHADES - 1);
@@ -142,5 +145,5 @@ fn shades(ramp: &[[u8; 3]]) -> Vec<[u8; 3]> {
             |from: u8, to: u8| (usize::from(from) * (steps - at % steps) + usize::from(to) * (at % steps)) / steps;
         [0, 1, 2].map(|i| u8::try_from(mix(from[i], to[i])).unwrap_or(u8::MAX))
     };
-    (0..SHADES).map(between).collect()
+    (0..SHADES).map(between).chain([NEUTRAL]).collect()
 }

@@ -237,40 +237,38 @@ pub(super) fn mask(
             counts.fill(0);
         }
     })?;
-    Ok(if whole { Some(indexed(squares, shrink, FilterType::Nearest, colors)?) } else { None })
+    Ok(if whole { Some(indexed(squares, shrink, colors)?) } else { None })
 }
 
-/// A picture of any plane of one byte per pixel, from `0` as the first of the colours to 255 as the last; nothing when there was no time
-/// for it.
+/// A picture of any plane of one byte per pixel, from 0 as the first of the colours to 254 as the last but one, which stands for no data;
+/// nothing when there was no time for it.
 ///
 /// # Errors
 /// When the file cannot be read, or is of another size.
 pub(super) fn heat(
     path: &Path,
     size: Size,
+    source: &mut dyn RasterSource,
     longest: u32,
     colors: &[[u8; 3]],
     limit: &Limit<'_>,
 ) -> Result<Option<String>, String> {
+    let header = source.inspect(path, None).map_err(|e| e.to_string())?;
+    if header.size != size || header.dtype.stored_bytes() != 1 {
+        return Err(format!("`{}` is no plane of bytes of {size}", path.display()));
+    }
     let shrink = Shrink::of(size, longest);
-    let mut sums = vec![(0.0, 0); shrink.squares.width as usize];
-    let mut squares = Vec::with_capacity(shrink.squares.len());
-    let scale = colors.len().saturating_sub(1) as f32 / f32::from(u8::MAX);
-    let whole = rows_of(path, size, limit, |y, row| {
-        add(row, shrink.side, None, &mut sums);
-        if shrink.ends_with(y) {
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "at most the number of colours"
-            )]
-            squares.extend(sums.iter_mut().map(|sum| (mean(std::mem::take(sum)) * scale).round() as u8));
-        }
-    })?;
-    Ok(if whole { Some(indexed(squares, shrink, FilterType::Triangle, colors)?) } else { None })
+    let request = header.request(path.to_owned(), None, PixelRect::whole(size), vec![1]);
+    let Some(squares) = averages(&request, shrink, source, limit)? else { return Ok(None) };
+    let steps = colors.len().saturating_sub(2) as f32;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most the number of colours")]
+    let shade =
+        |value: f32| if value.is_finite() { (value / 254.0 * steps).min(steps).round() as u8 } else { steps as u8 + 1 };
+    let shades = squares.into_iter().flatten().map(shade).collect();
+    Ok(Some(indexed(shades, shrink, colors)?))
 }
 
-/// Hands out the rows of a plane that lies in a PNG; whether there was time for all of them.
+/// Hands out the rows of a mask; whether there was time for all of them.
 fn rows_of(path: &Path, size: Size, limit: &Limit<'_>, mut each: impl FnMut(u32, &[u16])) -> Result<bool, String> {
     let mut reader = MaskReader::open(path).map_err(|e| e.to_string())?;
     if reader.size() != size {
@@ -287,10 +285,10 @@ fn rows_of(path: &Path, size: Size, limit: &Limit<'_>, mut each: impl FnMut(u32,
 }
 
 /// Indices as a PNG with these colours.
-fn indexed(squares: Vec<u8>, shrink: Shrink, filter: FilterType, colors: &[[u8; 3]]) -> Result<String, String> {
+fn indexed(squares: Vec<u8>, shrink: Shrink, colors: &[[u8; 3]]) -> Result<String, String> {
     let (Size { width, height }, target) = (shrink.squares, shrink.target);
     let picture = GrayImage::from_raw(width, height, squares).ok_or("a row is missing")?;
-    let picture = resize(&picture, target.width, target.height, filter);
+    let picture = resize(&picture, target.width, target.height, FilterType::Nearest);
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(Cursor::new(&mut file), target.width, target.height);
     encoder.set_color(png::ColorType::Indexed);

@@ -77,7 +77,7 @@ pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
     run.record.report.state = if came_to_its_end { RunState::Finished } else { RunState::Stopped };
     let recorded = run.record_end();
     let written = run.record.report.write(&run.outputs.layout.report());
-    let page = run.write_page();
+    let page = run.write_page(done.is_ok());
     // The first error is the one to tell.
     let explain = |e| disk::explain(e, &options.out, run.outstanding_bytes());
     done.map_err(explain)?;
@@ -236,7 +236,7 @@ impl<'a> Run<'a> {
         let mut record =
             ReportBuilder::begin(plan, &promise, &outputs, planned.ignored, run_info(plan, &schedule, options))?;
         planned.save(&outputs.layout.plan())?;
-        outputs.withdraw_page()?;
+        outputs.withdraw_page();
         record.report.restarts.clone_from(&options.origin.supervisor.attempt().deaths);
         record.found(plan, &scenes, archive, damaged, usable, n_temporaries);
         record.steps(options.limits.deadline, plan, &conceded);
@@ -285,7 +285,7 @@ impl<'a> Run<'a> {
     }
 
     /// Writes the page, which fails no run. Its pictures have a small part of the run's time, and none where somebody waits for its end.
-    fn write_page(&self) -> Option<PathBuf> {
+    fn write_page(&self, went_well: bool) -> Option<PathBuf> {
         let Self { options, record, .. } = self;
         if !options.page {
             return None;
@@ -295,7 +295,7 @@ impl<'a> Run<'a> {
         let share = Duration::try_from_secs_f64(record.report.totals.seconds / 50.0).unwrap_or_default();
         let time = share.max(PICTURES).min(left.unwrap_or(Duration::MAX));
         let stop = &self.stop;
-        let is_stopped = || stop.is_draining() || stop.is_tripped();
+        let is_stopped = || !went_well || stop.is_draining() || stop.is_tripped();
         let limit = Limit { until: Instant::now().checked_add(time), is_stopped: &is_stopped };
         let (plan, readers) = (self.board.plan(), self.schedule.readers);
         match write_page(&options.out, plan, &record.report, self.source.as_ref(), readers, &limit) {

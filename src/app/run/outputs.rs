@@ -80,9 +80,9 @@ impl Outputs {
         remove(&self.layout.archive())
     }
 
-    /// Takes an old page away: it would show what is no more.
-    pub(in crate::app) fn withdraw_page(&self) -> Result<(), Error> {
-        remove(&self.layout.page())
+    /// Takes an old page away: it would show what is no more. One that stays is told of when it cannot be replaced, which fails no run.
+    pub(in crate::app) fn withdraw_page(&self) {
+        remove(&self.layout.page()).unwrap_or_default();
     }
 
     /// Takes away what an earlier run made of a scene that failed in this one.

@@ -29,7 +29,7 @@ pub const MAX_BYTES: usize = 20_000_000;
 pub(crate) const PICTURE_BYTES: usize = 12_000_000;
 
 /// Colours of a plane that tells how far members disagree, from agreement on.
-pub(crate) const HEAT: [[u8; 3]; 5] = [[11, 42, 74], [61, 79, 110], [125, 124, 120], [191, 169, 92], [255, 233, 69]];
+pub(crate) const HEAT: [[u8; 3]; 5] = [[255, 255, 204], [254, 217, 118], [253, 141, 60], [227, 26, 28], [128, 0, 38]];
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -112,4 +112,73 @@ pub(crate) fn page(report: &RunReport, mut facts: PageFacts<'_>) -> Result<Strin
 /// What the page's policy calls its script.
 fn script_digest() -> String {
     STANDARD.encode(Sha256::digest(SCRIPT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{FailedScene, SceneReport};
+
+    fn report(n: usize, name: &dyn Fn(usize) -> String) -> RunReport {
+        let mut report: RunReport = serde_json::from_value(serde_json::json!({
+            "format": 2, "swath": "0", "state": "finished", "plan": "", "totals": crate::report::Totals::default(),
+            "run": crate::report::RunInfo::default(), "scenes": {}, "failed": [], "outputs": {}, "earlier": [],
+            "stages": [], "memory": crate::report::BudgetReport::default(),
+        }))
+        .unwrap();
+        let scene = SceneReport {
+            scene: String::new(),
+            size: [8, 8],
+            bands: 1,
+            pixel_type: "u8".into(),
+            done_before: false,
+            seconds: 0.0,
+            nodata: 0.0,
+            classes: (0..20).map(|class| (format!("class {class}"), 0.05)).collect(),
+            warnings: vec!["<".repeat(10_000)],
+        };
+        report.scenes = (0..n).map(|i| (name(i), scene.clone())).collect();
+        report.totals.done = n as u64;
+        let failed = |i: usize| FailedScene {
+            name: format!("f{i}"),
+            scene: name(i),
+            stage: "read".into(),
+            cause: format!("{}{}", "&".repeat(10_000), i % 2000),
+            action: String::new(),
+        };
+        report.failed = (0..n / 10).map(failed).collect();
+        report
+    }
+
+    fn facts(n: usize, name: &dyn Fn(usize) -> String) -> PageFacts<'static> {
+        let picture = "A".repeat(PICTURE_BYTES / 360);
+        let scene = |i: usize| PageScene {
+            name: name(i),
+            square_metres: Some(64.0),
+            outline: Some((0, [[0.0, 0.0], [8.0, 0.0], [8.0, -8.0], [0.0, -8.0]].map(|[x, y]| [x + i as f64, y]))),
+            pictures: Pictures { mask: (i < 360).then(|| picture.clone()), ..Pictures::default() },
+        };
+        PageFacts {
+            dir: Path::new("/runs/out"),
+            legend: (0..20).map(|class| (format!("class {class}"), [class; 3])).collect(),
+            systems: vec![PlaneSystem { name: "plane".into(), metres: Some(1.0), is_degrees: false }],
+            scenes: (0..n).map(scene).collect(),
+            pipeline: "x".repeat(1 << 20),
+            members: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn no_number_of_scenes_and_no_length_of_names_makes_a_page_too_large() {
+        // Some ten thousand are enough: tables are cut before, and an outline has some forty bytes.
+        let n = 20_000;
+        let short = |i: usize| format!("scene {i}");
+        let text = page(&report(n, &short), facts(n, &short)).unwrap();
+        assert!(text.len() <= MAX_BYTES && text.contains(&"A".repeat(1000)), "{}", text.len());
+        assert!(text.contains("Not in this table: 17640 more scenes; report.json has all."));
+        assert!(text.matches("class=\"cause\"").count() == 1);
+        let long = |i: usize| format!("{}{i:05}", "<&>".repeat(400));
+        let text = page(&report(n, &long), facts(n, &long)).unwrap();
+        assert!(text.len() <= MAX_BYTES && !text.contains(&"A".repeat(1000)), "{}", text.len());
+    }
 }

@@ -6,7 +6,7 @@ use askama::Template;
 
 use super::map::{self, Map, Placed};
 use super::{HEAT, NO_DATA, PageFacts, PageScene, SCRIPT, STYLE, script_digest};
-use crate::report::causes::by_cause;
+use crate::report::causes::{CauseGroup, by_cause};
 use crate::report::summary::remarks;
 use crate::report::{RunReport, RunState, SceneReport, StageLine};
 use crate::words::{count, format_bytes, listed, percent, time};
@@ -161,26 +161,11 @@ impl<'a> Page<'a> {
             legend: facts.legend.iter().map(|(name, color)| (name.as_str(), hex(*color))).collect(),
             has_heat: cards.iter().any(|card| card.heat.is_some()),
             ramp: HEAT.map(hex).join(","),
-            rows_cut: cut(without.len().saturating_sub(rows.len()), "scene", "not in this table; report.json has all"),
+            rows_cut: cut("Not in this table", without.len().saturating_sub(rows.len()), "more scene"),
             cards,
             rows,
-            causes: groups
-                .iter()
-                .take(CAUSES)
-                .map(|group| {
-                    let first = group.first;
-                    let names = listed(&group.scenes, NAMED);
-                    let (stage, text) = (words_of(&first.stage).to_owned(), shortened(&first.cause));
-                    Cause {
-                        count: count(group.scenes.len() as u64, "scene"),
-                        stage,
-                        text,
-                        names,
-                        action: first.action.clone(),
-                    }
-                })
-                .collect(),
-            causes_cut: cut(groups.len().saturating_sub(CAUSES), "cause", "not listed; report.json has all"),
+            causes: groups.iter().take(CAUSES).map(cause).collect(),
+            causes_cut: cut("Not listed", groups.len().saturating_sub(CAUSES), "more cause"),
             missing: missing(report),
             pace: pace(report),
             stages: report.stages.iter().map(|stage| Stage::new(stage, report.bottleneck.as_deref())).collect(),
@@ -215,8 +200,19 @@ impl<'a> Page<'a> {
     }
 }
 
-fn cut(n: usize, noun: &str, what: &str) -> String {
-    if n == 0 { String::new() } else { format!("{} more {what}.", count(n as u64, noun)) }
+fn cut(what: &str, n: usize, noun: &str) -> String {
+    if n == 0 { String::new() } else { format!("{what}: {}; report.json has all.", count(n as u64, noun)) }
+}
+
+fn cause(group: &CauseGroup<'_>) -> Cause {
+    let first = group.first;
+    Cause {
+        count: count(group.scenes.len() as u64, "scene"),
+        stage: words_of(&first.stage).to_owned(),
+        text: shortened(&first.cause),
+        names: listed(&group.scenes, NAMED),
+        action: first.action.clone(),
+    }
 }
 
 /// A text that fits on a page.
@@ -242,7 +238,7 @@ fn lead(report: &RunReport) -> String {
         all
     });
     let devices: Vec<String> =
-        devices.into_iter().map(|(name, n)| if n == 1 { name.to_owned() } else { format!("{name} x {n}") }).collect();
+        devices.into_iter().map(|(name, n)| if n == 1 { name.to_owned() } else { format!("{name} × {n}") }).collect();
     format!("{what}, on {} of {}.", devices.join(", "), report.run.host)
 }
 
@@ -471,7 +467,7 @@ fn own_outline(number: usize, scene: &PageScene, system: usize) -> Option<(usize
 fn unplaced(facts: &PageFacts<'_>, linked: &BTreeSet<usize>) -> (Vec<(String, String)>, String) {
     let all = || facts.scenes.iter().enumerate().filter(|(_, scene)| scene.outline.is_none());
     let link = |(number, scene): (usize, &PageScene)| (href(number, linked), scene.name.clone());
-    (all().take(UNPLACED).map(link).collect(), cut(all().count().saturating_sub(UNPLACED), "scene", ""))
+    (all().take(UNPLACED).map(link).collect(), cut("Not listed", all().count().saturating_sub(UNPLACED), "more scene"))
 }
 
 fn missing(report: &RunReport) -> String {
@@ -547,7 +543,8 @@ fn pace(report: &RunReport) -> String {
 
 fn details(report: &RunReport, facts: &PageFacts<'_>) -> Vec<(&'static str, String)> {
     let (run, memory) = (&report.run, &report.memory);
-    let versions: Vec<String> = run.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
+    let others = run.versions.iter().filter(|(name, _)| name.as_str() != "swath");
+    let versions: Vec<String> = others.map(|(name, version)| versioned(name, version)).collect();
     let mut details = vec![
         ("Began", date(&run.started)),
         ("Ended", date(&run.ended)),
@@ -567,6 +564,11 @@ fn details(report: &RunReport, facts: &PageFacts<'_>) -> Vec<(&'static str, Stri
     }
     details.retain(|(_, value)| !value.is_empty());
     details
+}
+
+/// A library with its version, which may name it already.
+fn versioned(name: &str, version: &str) -> String {
+    if version.to_lowercase().contains(&name.to_lowercase()) { version.to_owned() } else { format!("{name} {version}") }
 }
 
 /// The command as a shell takes it, in the folder that it ran in.
