@@ -47,7 +47,7 @@ pub(super) enum Command {
     Eval(EvalArgs),
     /// Show what a run directory holds: scenes done, failed and outstanding, checkpoints.
     Status(DirArgs),
-    /// Tell what the last run into a run directory did, from its journal and its plan.
+    /// Tell what the last run into a run directory did, from its journal and its plan, and write its report.html.
     Report(DirArgs),
     /// Read every recorded file of a run directory again and compare it with its digest.
     Verify(DirArgs),
@@ -344,7 +344,7 @@ pub(super) struct RunArgs {
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     pub(super) devices: Option<Vec<DeviceId>>,
 
-    /// The run directory: masks, other layers, submit.zip and report.json go here.
+    /// The run directory: masks, other layers, submit.zip, report.json and report.html go here.
     #[arg(short, long, value_name = "DIR")]
     pub(super) out: PathBuf,
 
@@ -366,6 +366,10 @@ pub(super) struct RunArgs {
     /// --deadline does in full what was done with fewer members.
     #[arg(long, value_name = "DURATION", value_parser = deadline)]
     pub(super) deadline: Option<Span>,
+
+    /// Write no report.html. `swath report DIR` makes it later.
+    #[arg(long)]
+    pub(super) no_page: bool,
 
     /// Fail scenes whose decoder warns of their pixels (corrupt data that it read over), instead of reporting the warnings. Scenes that
     /// an earlier run has done stay done: add --fresh to read them again.

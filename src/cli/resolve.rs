@@ -119,6 +119,7 @@ pub(super) fn run(args: &RunArgs, arguments: Vec<String>, supervisor: Supervisor
         strict: args.strict,
         partial: args.job.allow_partial.unwrap_or_default(),
         pack_fake: args.pack_fake,
+        page: !args.no_page,
         show: show(args.talk),
         limits,
         origin: Origin { arguments, supervisor, restarted },

@@ -13,6 +13,8 @@ mod disk;
 mod failure;
 #[cfg(feature = "gdal")]
 mod gpkg;
+#[cfg(feature = "gdal")]
+mod ground;
 mod mosaic;
 #[cfg_attr(
     not(any(feature = "gdal", test)),
@@ -36,11 +38,13 @@ pub(crate) use beside::{attributes, style, world_file};
 pub(crate) use failure::Failure;
 #[cfg(feature = "gdal")]
 pub(crate) use gpkg::GpkgWriter;
+#[cfg(feature = "gdal")]
+pub(crate) use ground::Ground;
 pub(crate) use mosaic::{Part, extent, vrt};
 pub(crate) use polygons::BYTES_PER_PIXEL;
 pub(crate) use pyramid::Pyramid;
 #[cfg(not(feature = "gdal"))]
-pub(crate) use tiff::GpkgWriter;
+pub(crate) use tiff::{GpkgWriter, Ground};
 pub(crate) use tiff::{TiffWriter, copy_as_cog, esri_wkt, has_driver, read_rows};
 
 use crate::config::MaskDepth;

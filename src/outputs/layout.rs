@@ -28,6 +28,11 @@ impl OutputLayout {
         self.dir.join("report.json")
     }
 
+    /// The report for people to look at.
+    pub fn page(&self) -> PathBuf {
+        self.dir.join("report.html")
+    }
+
     /// A path as reports and the journal name it: relative to the run directory, with `/`.
     pub fn relative(&self, path: &Path) -> String {
         let inside = path.strip_prefix(&self.dir).unwrap_or(path);

@@ -8,6 +8,7 @@ mod causes;
 mod diagnosis;
 mod document;
 mod events;
+mod html;
 mod models;
 mod plan;
 mod print;
@@ -28,6 +29,8 @@ pub use document::{
     RunInfo, RunReport, RunState, SceneReport, StageLine, Totals,
 };
 pub use events::{Event, Restart, TimeStep};
+pub use html::MAX_BYTES as MAX_PAGE_BYTES;
+pub(crate) use html::{HEAT, NO_DATA, PICTURE_BYTES, PageFacts, PageScene, Pictures, PlaneSystem, page};
 pub use models::{CheckRow, LayerRow, ModelList, ModelRow, ModelSheet, PresetRow, StartedModel};
 pub use plan::{
     EarlierWork, GpuFit, PlanDocument, PlanForecast, PlannedBatch, PlannedMember, PlannedRule, PlannedScene,

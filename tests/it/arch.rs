@@ -48,6 +48,7 @@ const ARROWS: [(&str, &[&str]); 28] = [
             "faults",
             "flow",
             "geom",
+            "gis",
             "infer",
             "journal",
             "lifecycle",
@@ -92,7 +93,7 @@ const ARROWS: [(&str, &[&str]); 28] = [
 const OUTSIDE: [&str; 5] = ["lib", "main", "program", "launcher", "build"];
 
 /// Crates that only some places know.
-const OWNERS: [(&str, &[&str]); 19] = [
+const OWNERS: [(&str, &[&str]); 20] = [
     ("libc", &["process/leave.rs"]),
     ("rustix", &["process/", "app/run/disk.rs"]),
     ("tch", &["infer/torch/", "tensor/", "train/", "zoo/"]),
@@ -102,8 +103,9 @@ const OWNERS: [(&str, &[&str]); 19] = [
     ("tokio", &["lifecycle/"]),
     ("crossbeam_channel", &["flow/"]),
     ("zip", &["package/", "weights/pth/"]),
-    ("png", &["outputs/"]),
-    ("image", &["synth/"]),
+    ("png", &["app/report/pictures.rs", "outputs/"]),
+    ("image", &["app/report/pictures.rs", "synth/"]),
+    ("askama", &["report/html/"]),
     ("indicatif", &["report/"]),
     ("console", &["report/"]),
     ("textwrap", &["report/"]),

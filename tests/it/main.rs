@@ -43,6 +43,7 @@ mod rates;
 mod reader;
 mod readme;
 mod replace;
+mod report_html;
 mod resume;
 mod saved;
 mod script;

@@ -17,6 +17,7 @@ use super::resume::{Found, Reuse, StageName, holds, look_back, remove_temporarie
 use super::wire::Goal;
 use super::{Job, Running, disk, preconditions, throughput};
 use crate::app::Error;
+use crate::app::report::{Limit, no_page, write_page};
 use crate::faults::Faults;
 use crate::flow::{Closed, Stall, Stop, Watchdog, watch_over};
 use crate::geom::Size;
@@ -24,7 +25,7 @@ use crate::infer::{Device, DeviceError, open_devices};
 use crate::journal::{self, FailureRecord, Journal, RunRecord, State};
 use crate::lifecycle::{AttemptInfo, Ending, Lock, SignalWatcher, SupervisorLink, machine};
 use crate::plan::{BackendKind, Concessions, Plan, Planned, Refusal, Schedule};
-use crate::report::{self, Event, RunInfo, RunReport, RunState, Snapshot, StageLine, Watch};
+use crate::report::{self, Detail, Event, RunInfo, RunReport, RunState, Snapshot, StageLine, Watch};
 use crate::stages::{Board, DeviceTimes, Graph, PassTotals, Scenes};
 
 /// A run that came to its end.
@@ -34,6 +35,8 @@ pub struct Ended {
     pub report: RunReport,
     /// The run directory.
     pub out: PathBuf,
+    /// report.html, if it was asked for and could be written.
+    pub page: Option<PathBuf>,
     /// When the devices were open, if any was needed.
     pub devices_open: Option<Instant>,
     /// When the first tiles had their labels.
@@ -74,6 +77,7 @@ pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
     run.record.report.state = if came_to_its_end { RunState::Finished } else { RunState::Stopped };
     let recorded = run.record_end();
     let written = run.record.report.write(&run.outputs.layout.report());
+    let page = run.write_page(done.is_ok());
     // The first error is the one to tell.
     let explain = |e| disk::explain(e, &options.out, run.outstanding_bytes());
     done.map_err(explain)?;
@@ -81,7 +85,7 @@ pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
     let (passes, devices) =
         (run.board.plan().kept_first().zip(run.board.pace.read()).collect(), run.board.pace.devices());
     let (devices_open, out) = (run.devices_open, options.out.clone());
-    Ok(Ended { report: run.record.report, out, devices_open, first_tiles, passes, devices })
+    Ok(Ended { report: run.record.report, out, page, devices_open, first_tiles, passes, devices })
 }
 
 /// Tells what does not move, with the stage table, and ends the process.
@@ -176,6 +180,9 @@ fn begun(attempt: u64, planned: &Planned, record: &ReportBuilder, options: &RunO
 /// Time between two looks at workers that are about to end.
 const LAST_STEPS: Duration = Duration::from_millis(1);
 
+/// Time that pictures of scenes may take after a run, or a fiftieth of its own.
+const PICTURES: Duration = Duration::from_secs(4);
+
 /// A run that has begun.
 struct Run<'a> {
     stop: Stop,
@@ -230,6 +237,7 @@ impl<'a> Run<'a> {
         let mut record =
             ReportBuilder::begin(plan, &promise, &outputs, planned.ignored, run_info(plan, &schedule, options))?;
         planned.save(&outputs.layout.plan())?;
+        outputs.withdraw_page();
         record.report.restarts.clone_from(&options.origin.supervisor.attempt().deaths);
         record.found(plan, &scenes, archive, damaged, usable, n_temporaries);
         record.steps(options.limits.deadline, plan, &conceded);
@@ -275,6 +283,31 @@ impl<'a> Run<'a> {
         self.run.report = self.record.own_part()?;
         let ended = journal::Record::Run(self.run.clone());
         Ok(self.journal().append(&[ended])?)
+    }
+
+    /// Writes the page, which fails no run. Its pictures have a small part of the run's time, and none where somebody waits for its end.
+    fn write_page(&self, went_well: bool) -> Option<PathBuf> {
+        let Self { options, record, .. } = self;
+        if !options.page {
+            return None;
+        }
+        let limits = &options.limits;
+        let left = limits.deadline.map(|limit| limit.saturating_sub(limits.begun.elapsed()) / 2);
+        let share = Duration::try_from_secs_f64(record.report.totals.seconds / 50.0).unwrap_or_default();
+        let time = share.max(PICTURES).min(left.unwrap_or(Duration::MAX));
+        let stop = &self.stop;
+        let is_stopped = || !went_well || stop.is_draining() || stop.is_tripped();
+        let limit = Limit { until: Instant::now().checked_add(time), is_stopped: &is_stopped };
+        let (plan, readers) = (self.board.plan(), self.schedule.readers);
+        match write_page(&options.out, plan, &record.report, self.source.as_ref(), readers, &limit) {
+            Ok(page) => Some(page),
+            Err(error) => {
+                if options.show.detail > Detail::Quiet {
+                    report::tell(&Event::Warning { text: &no_page(&error, &options.out) });
+                }
+                None
+            }
+        }
     }
 
     fn carry_out(&mut self) -> Result<(), Error> {

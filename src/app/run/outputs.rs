@@ -50,8 +50,8 @@ impl Outputs {
         wanted
     }
 
-    fn of_every_run(&self) -> [PathBuf; 3] {
-        [self.layout.archive(), self.layout.report(), self.layout.plan()]
+    fn of_every_run(&self) -> [PathBuf; 4] {
+        [self.layout.archive(), self.layout.report(), self.layout.page(), self.layout.plan()]
     }
 
     fn is_ours(&self, path: &Path) -> bool {
@@ -78,6 +78,11 @@ impl Outputs {
     /// Takes an old archive away: from now on it would not match the masks.
     pub(in crate::app) fn withdraw_archive(&self) -> Result<(), Error> {
         remove(&self.layout.archive())
+    }
+
+    /// Takes an old page away: it would show what is no more. One that stays is told of when it cannot be replaced, which fails no run.
+    pub(in crate::app) fn withdraw_page(&self) {
+        remove(&self.layout.page()).unwrap_or_default();
     }
 
     /// Takes away what an earlier run made of a scene that failed in this one.
