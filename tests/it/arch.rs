@@ -21,7 +21,7 @@ const ARROWS: [(&str, &[&str]); 27] = [
     ("config", &["geom", "raster", "tiler", "words", "zoo"]),
     ("journal", &["atomic"]),
     ("plan", &["atomic", "config", "geom", "journal", "outputs", "post", "raster", "tiler", "words", "zoo"]),
-    ("infer", &["config", "faults", "geom", "plan", "raster", "tensor", "tiler", "weights", "zoo"]),
+    ("infer", &["atomic", "config", "faults", "geom", "plan", "raster", "tensor", "tiler", "weights", "zoo"]),
     ("post", &["config", "geom"]),
     ("gis", &["atomic", "config", "geom", "raster"]),
     ("outputs", &["atomic", "config", "geom", "gis", "journal", "raster"]),
@@ -90,10 +90,11 @@ const ARROWS: [(&str, &[&str]); 27] = [
 const OUTSIDE: [&str; 5] = ["lib", "main", "program", "launcher", "build"];
 
 /// Crates that only some places know.
-const OWNERS: [(&str, &[&str]); 19] = [
+const OWNERS: [(&str, &[&str]); 20] = [
     ("libc", &["process/leave.rs"]),
     ("rustix", &["process/", "app/run/disk.rs"]),
     ("tch", &["infer/torch/", "tensor/", "zoo/"]),
+    ("ort", &["infer/onnx/"]),
     ("libloading", &["tensor/cuda.rs", "tensor/timeline.rs", "zoo/layers/onednn.rs"]),
     ("gdal", &["gis/", "raster/gdal/"]),
     ("gdal_sys", &["gis/disk.rs", "raster/gdal/color.rs"]),
