@@ -214,6 +214,7 @@ fn member(
         name,
         spec,
         weights,
+        output: table.output,
         sha256: table.sha256.map(|digest| digest.to_ascii_lowercase()),
         weight: table.weight,
         precision: table.precision,
@@ -222,7 +223,8 @@ fn member(
     })
 }
 
-/// Where a member's weights come from, and whether that may be.
+/// Where a member's weights come from, and whether that may be. An ONNX graph is made of operators that ONNX Runtime brings along, and no
+/// library with others is loaded, so that it needs no trust.
 fn weights(table: &MemberTable, network: &SpecTable, key: &str, folder: &Path) -> Result<Weights, Fault> {
     let about = |text: &str| Fault::about(key, text);
     let weights = match (&table.weights, table.seed) {
@@ -232,10 +234,18 @@ fn weights(table: &MemberTable, network: &SpecTable, key: &str, folder: &Path) -
         (None, None) if network.network == Network::Identity => Weights::Seed(0),
         (None, None) => return Err(about("it has neither `weights` (a file) nor `seed` (random weights)")),
     };
-    let is_program = network.network == Network::TorchScript;
+    let [is_program, is_onnx] = [Network::TorchScript, Network::Onnx].map(|program| network.network == program);
     match (is_program, &weights, table.trust, &table.sha256) {
         (true, Weights::File(_), true, Some(_)) => Ok(weights),
-        (true, Weights::Seed(_), ..) => Err(about("a TorchScript program has weights of its own, no `seed`")),
+        (_, Weights::Seed(_), ..) if is_program || is_onnx => {
+            Err(about("a program has weights of its own, no `seed`: name its file, weights = \"FILE\""))
+        }
+        (_, Weights::File(path), ..) if is_onnx && path.extension().is_none_or(|extension| extension != "onnx") => {
+            Err(Fault::about(format!("{key}.weights"), "the name of an ONNX file ends in .onnx"))
+        }
+        _ if table.output.is_some() && !is_onnx => {
+            Err(Fault::about(format!("{key}.output"), "`output` chooses among the outputs of an ONNX file"))
+        }
         (true, ..) => Err(about(
             "a TorchScript file is a program, which can do on this machine whatever you can; if you know where it comes from, write \
              trust = true and sha256 = \"...\" (sha256sum FILE)",

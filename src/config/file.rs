@@ -151,9 +151,12 @@ pub(super) struct MemberTable {
     pub(super) attention: Option<Attention>,
     pub(super) deep_supervision: Option<bool>,
     pub(super) multiple: Option<u32>,
+    pub(super) min_size: Option<u32>,
     pub(super) align_corners: Option<bool>,
     pub(super) bytes_per_pixel: Option<u32>,
-    /// A weights file of any format that [`crate::weights`] reads; of `torchscript` the program.
+    /// Which of an ONNX model's outputs the logits are.
+    pub(super) output: Option<String>,
+    /// A weights file of any format that [`crate::weights`] reads; of `torchscript` and `onnx` the program.
     pub(super) weights: Option<PathBuf>,
     /// What the file's SHA-256 must be.
     pub(super) sha256: Option<String>,
@@ -205,6 +208,7 @@ impl MemberTable {
             attention: self.attention,
             deep_supervision: self.deep_supervision,
             multiple: self.multiple,
+            min_size: self.min_size,
             align_corners: self.align_corners,
             bytes_per_pixel: self.bytes_per_pixel,
             ..SpecTable::new(network)

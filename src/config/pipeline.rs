@@ -146,8 +146,11 @@ pub struct Member {
     pub name: String,
     /// The network.
     pub spec: NetworkSpec,
-    /// Its weights; of a TorchScript network the program.
+    /// Its weights; of a TorchScript or ONNX network the program.
     pub weights: Weights,
+    /// Which of an ONNX model's outputs the logits are, where it has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
     /// What the SHA-256 of that file must be, in lower case. A plan has the digest that was found.
     pub sha256: Option<String>,
     /// Its share in the mean, before normalisation to a sum of 1.

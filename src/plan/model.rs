@@ -93,7 +93,8 @@ impl MemberPlan {
     }
 
     /// Bytes that its weights take in the machine's own memory, at most: for a GPU on their way there. A program's are there four times
-    /// while it is loaded: as a file for its digest, as two copies on their way through tch, and as tensors.
+    /// while it is loaded: as a file for its digest, as two copies on their way through tch, and as tensors; or as a file, in ONNX Runtime's
+    /// own form, as tensors, and in the order that its kernels want them in.
     pub fn weights_bytes(&self, on_gpu: bool) -> u64 {
         let read = self.member.spec.parameters() * 4;
         let weights = match self.resolved_kernels {

@@ -21,7 +21,7 @@ const ARROWS: [(&str, &[&str]); 28] = [
     ("config", &["geom", "raster", "tiler", "words", "zoo"]),
     ("journal", &["atomic"]),
     ("plan", &["atomic", "config", "geom", "journal", "outputs", "post", "raster", "tiler", "words", "zoo"]),
-    ("infer", &["config", "faults", "geom", "plan", "raster", "tensor", "tiler", "weights", "zoo"]),
+    ("infer", &["atomic", "config", "faults", "geom", "plan", "raster", "tensor", "tiler", "weights", "zoo"]),
     ("post", &["config", "geom"]),
     ("train", &["zoo"]),
     ("gis", &["atomic", "config", "geom", "raster"]),
@@ -93,10 +93,11 @@ const ARROWS: [(&str, &[&str]); 28] = [
 const OUTSIDE: [&str; 5] = ["lib", "main", "program", "launcher", "build"];
 
 /// Crates that only some places know.
-const OWNERS: [(&str, &[&str]); 20] = [
+const OWNERS: [(&str, &[&str]); 21] = [
     ("libc", &["process/leave.rs"]),
     ("rustix", &["process/", "app/run/disk.rs"]),
     ("tch", &["infer/torch/", "tensor/", "train/", "zoo/"]),
+    ("ort", &["infer/onnx/"]),
     ("libloading", &["tensor/cuda.rs", "tensor/timeline.rs", "zoo/layers/onednn.rs"]),
     ("gdal", &["gis/", "raster/gdal/"]),
     ("gdal_sys", &["gis/disk.rs", "raster/gdal/color.rs"]),

@@ -32,6 +32,7 @@ mod layouts;
 mod loading;
 mod member;
 mod named;
+mod onnx;
 mod outputs;
 mod pages;
 mod parity;
