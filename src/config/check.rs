@@ -47,6 +47,10 @@ fn check(file: PipelineFile, folder: &Path) -> Result<Pipeline, Fault> {
     if file.post.fill_holes > MAX_HOLE {
         return Err(Fault::value("post.fill_holes", file.post.fill_holes, format!("0 to {MAX_HOLE} pixels")));
     }
+    let distance = file.outputs.vectors_simplify;
+    if !(distance.is_finite() && distance >= 0.0) {
+        return Err(Fault::value("outputs.vectors_simplify", distance, "0 or a distance in units of the reference system"));
+    }
     check_prefix(&file.package.prefix)?;
     Ok(Pipeline {
         tiling: tiling(file.tiler)?,

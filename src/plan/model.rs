@@ -315,10 +315,16 @@ impl Plan {
             return 0;
         }
         let (n_classes, holes) = (self.pipeline.n_classes(), self.pipeline.post.fill_holes);
-        let held = |s: &Scene| FillHoles::max_bytes(s.header.size, n_classes, holes);
+        // Rows of all other planes wait for their labels, and the labels that were before for those.
+        let follows = self.planes.iter().any(|plane| plane.where_changed().is_some());
+        let n_waiting = self.planes.len() as u64 - 1 + u64::from(follows);
+        let held = |s: &Scene| {
+            let waiting = FillHoles::max_rows(s.header.size, n_classes, holes) * u64::from(s.header.size.width);
+            FillHoles::max_bytes(s.header.size, n_classes, holes) + n_waiting * waiting
+        };
         // While a row of tiles is filled it is there twice: as tiles and as rows.
         let copy = |s: &Scene| u64::from(s.header.size.width) * u64::from(s.grid.y.centre.min(s.header.size.height));
-        let copies = self.scenes.iter().map(copy).max().unwrap_or(0) * schedule.encoders as u64;
+        let copies = self.scenes.iter().map(copy).max().unwrap_or(0) * (1 + n_waiting) * schedule.encoders as u64;
         self.of_open_scenes(schedule, held) + copies
     }
 
@@ -361,11 +367,12 @@ impl Plan {
     }
 
     /// Bytes of the maps of one tile that a device up-samples before it takes the argmax: what there is so far, what is added, and one in the
-    /// making.
+    /// making; where more than labels is wanted, probabilities and one in the making of these.
     pub fn up_sampled_bytes(&self) -> u64 {
         let padded = |scene: &Scene, m: &MemberPlan| m.member.spec.size_rule().padded(scene.grid.crop()).area();
         let sizes = self.scenes.iter().flat_map(|scene| self.members.iter().map(move |m| padded(scene, m)));
-        3 * 4 * self.pipeline.n_classes() as u64 * sizes.max().unwrap_or(0)
+        let maps = if self.planes.len() > 1 { 5 } else { 3 };
+        maps * 4 * self.pipeline.n_classes() as u64 * sizes.max().unwrap_or(0)
     }
 
     /// Bytes of what comes back from a device for one batch: planes, and logits where they are kept.

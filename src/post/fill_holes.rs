@@ -51,9 +51,13 @@ impl FillHoles {
         if limit <= 1 {
             return 0;
         }
-        let n_classes = n_classes as u64;
-        let n_rows = (n_classes * u64::from(limit - 1) + 1).min(size.height.into());
-        n_rows * u64::from(size.width) + n_classes * ClassFilter::overhead(size.width, size.height, limit)
+        Self::max_rows(size, n_classes, smallest) * u64::from(size.width)
+            + n_classes as u64 * ClassFilter::overhead(size.width, size.height, limit)
+    }
+
+    /// The most rows that have not come out.
+    pub fn max_rows(size: Size, n_classes: usize, smallest: u32) -> u64 {
+        (n_classes as u64 * u64::from(limit(size, smallest).max(1) - 1) + 1).min(size.height.into())
     }
 }
 

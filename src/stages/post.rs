@@ -38,11 +38,14 @@ impl Post {
         };
         let Open { mut filter, mut held } = self.open.remove(&rows.scene).unwrap_or_else(begin);
         let (labels, mut ready) = (plan.position(Plane::Labels), Vec::new());
+        let follows = |(at, plane): (usize, &Plane)| plane.where_changed().map(|value| (at, value));
+        let followers: Vec<(usize, u8)> = plan.planes.iter().enumerate().filter_map(follows).collect();
         for y in 0..rows.rows.len() {
             let mut row = vec![Vec::with_capacity(size.width as usize); plan.planes.len()];
             row.iter_mut().enumerate().for_each(|(plane, into)| rows.rows.row(plane, y, into));
             // The filter has its labels until it is sure of them.
-            filter.push(std::mem::take(&mut row[labels]), &mut ready);
+            let own = if followers.is_empty() { std::mem::take(&mut row[labels]) } else { row[labels].clone() };
+            filter.push(own, &mut ready);
             held.push_back(row);
         }
         let kept = if rows.last {
@@ -52,10 +55,14 @@ impl Post {
             Some(filter)
         };
         let whole = |own: Vec<u8>| {
-            let mut row = held.pop_front().unwrap_or_default();
-            if let Some(place) = row.get_mut(labels) {
-                *place = own;
+            let Some(mut row) = held.pop_front() else { return Vec::new() };
+            for (plane, value) in &followers {
+                let mut follower = std::mem::take(&mut row[*plane]);
+                let changes = row[labels].iter().zip(&own).map(|(before, after)| before != after);
+                follower.iter_mut().zip(changes).filter(|(_, is_other)| *is_other).for_each(|(pixel, _)| *pixel = *value);
+                row[*plane] = follower;
             }
+            row[labels] = own;
             row
         };
         let whole = ready.into_iter().map(whole).collect();
