@@ -42,6 +42,14 @@ fn check(file: PipelineFile, folder: &Path) -> Result<Pipeline, Fault> {
         return Err(Fault::about("classes", text));
     }
     let post = file.post.checked(&classes)?;
+    let distance = file.outputs.vectors_simplify;
+    if !(distance.is_finite() && distance >= 0.0) {
+        return Err(Fault::value(
+            "outputs.vectors_simplify",
+            distance,
+            "0 or a distance in units of the reference system",
+        ));
+    }
     check_prefix(&file.package.prefix)?;
     Ok(Pipeline {
         tiling: tiling(file.tiler)?,

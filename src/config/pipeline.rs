@@ -165,7 +165,7 @@ pub struct Member {
 }
 
 /// What is written per scene.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Outputs {
     /// Depth of the mask.
@@ -181,6 +181,35 @@ pub struct Outputs {
     pub sidecars: bool,
     /// Whether polygons are written.
     pub vectors: bool,
+    /// Whether each polygon has the mean of its pixels' probabilities.
+    #[serde(skip_serializing_if = "is_off")]
+    pub vectors_score: bool,
+    /// How far borders of polygons may lie from those of the pixels, in units of the reference system; 0: not at all.
+    #[serde(skip_serializing_if = "is_none")]
+    pub vectors_simplify: f64,
+    /// Whether the probability of each pixel's class is written.
+    #[serde(skip_serializing_if = "is_off")]
+    pub scores: bool,
+    /// Whether the probabilities of all classes are written.
+    #[serde(skip_serializing_if = "is_off")]
+    pub probabilities: bool,
+    /// Whether the share of members that are for another class is written.
+    #[serde(skip_serializing_if = "is_off")]
+    pub disagreement: bool,
+    /// Whether the scene is written in its classes' colours.
+    #[serde(skip_serializing_if = "is_off")]
+    pub overlay: bool,
+    /// Whether a picture tells which colour is which class.
+    #[serde(skip_serializing_if = "is_off")]
+    pub legend: bool,
+}
+
+fn is_off(key: &bool) -> bool {
+    !*key
+}
+
+fn is_none(distance: &f64) -> bool {
+    *distance == 0.0
 }
 
 /// A kind of stage result that a run keeps.

@@ -34,7 +34,7 @@ mod tiff;
 #[cfg(feature = "gdal")]
 mod tiff;
 
-pub(crate) use beside::{attributes, style, world_file};
+pub(crate) use beside::{attributes, share_style, style, world_file};
 pub(crate) use failure::Failure;
 #[cfg(feature = "gdal")]
 pub(crate) use gpkg::GpkgWriter;
@@ -50,6 +50,22 @@ pub(crate) use tiff::{TiffWriter, copy_as_cog, esri_wkt, has_driver, read_rows};
 use crate::config::MaskDepth;
 use crate::config::classes::ClassTable;
 use crate::raster::SceneHeader;
+
+/// What a raster of bytes that stand for shares of 1 is, beside its pixels.
+#[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "gdal"), expect(dead_code, reason = "nothing is written through GDAL"))]
+pub(crate) struct ShareRaster<'a> {
+    /// Extent and place: those of the scene.
+    pub(crate) header: &'a SceneHeader,
+    /// What its bands are called.
+    pub(crate) bands: Vec<&'a str>,
+    /// The byte that stands for no data.
+    pub(crate) void: u8,
+    /// A share is a byte times this ...
+    pub(crate) scale: f64,
+    /// ... and this.
+    pub(crate) offset: f64,
+}
 
 /// What a raster of class values is, beside its pixels.
 #[derive(Clone, Copy, Debug)]

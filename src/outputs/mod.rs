@@ -20,6 +20,7 @@ pub mod mask;
 mod mosaic;
 mod plane;
 mod png;
+mod shares;
 mod sidecars;
 mod subject;
 mod tiff;
@@ -35,6 +36,8 @@ pub use plane::{Plane, planes_of};
 pub use png::{LabelPng, MaskReader, constant};
 pub use subject::Subject;
 
+use shares::Shares;
+
 use crate::atomic::WrittenFile;
 use crate::config::{Outputs, Pipeline};
 use crate::gis;
@@ -43,8 +46,17 @@ use crate::journal::KeyHasher;
 pub(crate) use png::{PngSetting, constant_into, encode_labels};
 
 /// Every kind. The mask comes first.
-pub static KINDS: [&dyn OutputKind; 6] =
-    [&mask::Mask, &color::ColorPicture, &geotiff::GeoTiff, &cog::Cog, &sidecars::Sidecars, &vectors::Vectors];
+pub static KINDS: [&dyn OutputKind; 9] = [
+    &mask::Mask,
+    &color::ColorPicture,
+    &geotiff::GeoTiff,
+    &cog::Cog,
+    &sidecars::Sidecars,
+    &vectors::Vectors,
+    &Shares::Scores,
+    &Shares::Probabilities,
+    &Shares::Disagreement,
+];
 
 /// The kinds that a pipeline asks for.
 pub fn kinds_of(pipeline: &Pipeline) -> impl Iterator<Item = &'static dyn OutputKind> + use<> {
@@ -74,8 +86,8 @@ pub trait OutputKind: Debug + Sync {
     }
 
     /// The planes that it is made of.
-    fn planes(&self) -> &'static [Plane] {
-        &[Plane::Labels]
+    fn planes(&self, _: &Pipeline) -> Vec<Plane> {
+        vec![Plane::Labels]
     }
 
     /// Adds what its bytes depend on beside its planes.

@@ -94,7 +94,7 @@ impl Keys {
 
     /// One plane of one part of a unit, by the passes that run on it.
     pub fn plane(&self, geometry: &UnitGeometry, part: u32, plane: Plane) -> StageKey {
-        let key = KeyHasher::new(plane.name()).key(&self.combination);
+        let key = KeyHasher::new(&plane.name()).key(&self.combination);
         let key = geometry.passes.iter().fold(key, |key, pass| key.key(&self.passes[*pass]));
         geometry.tiles_of(part).fold(key, |key, tile| key.key(&self.tile("tile", geometry, tile).finish())).finish()
     }
@@ -108,7 +108,7 @@ impl Keys {
             for (idx, part) in (0..).zip(&geometry.parts) {
                 let planes: Vec<StageKey> = self.planes(&geometry, idx).collect();
                 for (key, kind) in keys[part.scene as usize].iter_mut().zip(kinds_of(&plan.pipeline)) {
-                    let own = kind.planes().iter().map(|plane| &planes[plan.position(*plane)]);
+                    let own = kind.planes(&plan.pipeline).into_iter().map(|plane| &planes[plan.position(plane)]);
                     *key = own.fold(std::mem::replace(key, KeyHasher::new("")), KeyHasher::key);
                 }
             }
@@ -122,7 +122,7 @@ impl Keys {
         for unit in plan.units_of(scene) {
             let geometry = concessions.geometry(plan, unit);
             for (idx, _) in (0..).zip(&geometry.parts).filter(|(_, part)| part.scene as usize == scene) {
-                let own = kind.planes().iter().map(|plane| self.plane(&geometry, idx, *plane));
+                let own = kind.planes(&plan.pipeline).into_iter().map(|plane| self.plane(&geometry, idx, plane));
                 key = own.fold(key, |key, plane| key.key(&plane));
             }
         }

@@ -380,11 +380,12 @@ impl Plan {
     }
 
     /// Bytes of the maps of one tile that a device up-samples before it takes the argmax: what there is so far, what is added, and one in the
-    /// making.
+    /// making; where more than labels is wanted, probabilities and one in the making of these.
     pub fn up_sampled_bytes(&self) -> u64 {
         let padded = |scene: &Scene, m: &MemberPlan| m.member.spec.size_rule().padded(scene.grid.crop()).area();
         let sizes = self.scenes.iter().flat_map(|scene| self.members.iter().map(move |m| padded(scene, m)));
-        3 * 4 * self.pipeline.n_classes() as u64 * sizes.max().unwrap_or(0)
+        let maps = if self.planes.len() > 1 { 5 } else { 3 };
+        maps * 4 * self.pipeline.n_classes() as u64 * sizes.max().unwrap_or(0)
     }
 
     /// Bytes of what comes back from a device for one batch: planes, and logits where they are kept.

@@ -10,6 +10,13 @@ use crate::flow::{Outbox, Stage};
 use crate::outputs::{OutputError, OutputKind, OutputLayout, RowWriter, kinds_of};
 use crate::plan::Plane;
 
+/// A kind of output on its way, and where its planes are among the plan's.
+struct Writing {
+    kind: &'static dyn OutputKind,
+    planes: Vec<usize>,
+    writer: Box<dyn RowWriter>,
+}
+
 /// One encoder. All rows of a scene come to the same one, in order.
 pub struct Encode {
     scenes: Arc<Scenes>,
@@ -21,7 +28,7 @@ pub struct Encode {
 
 /// A scene's files, begun.
 struct OpenScene {
-    writers: Vec<(&'static dyn OutputKind, Box<dyn RowWriter>)>,
+    writers: Vec<Writing>,
     pixels: LabelCounts,
 }
 
@@ -41,17 +48,16 @@ impl Encode {
         self.planes.resize_with(plan.planes.len(), Vec::new);
         for y in 0..rows.rows.len() {
             self.planes.iter_mut().enumerate().for_each(|(plane, into)| rows.rows.row(plane, y, into));
-            let row = |plane: &Plane| self.planes[plan.position(*plane)].as_slice();
-            open.pixels.add(row(&Plane::Labels));
-            for (kind, writer) in &mut open.writers {
-                writer.push(&kind.planes().iter().map(row).collect::<Vec<_>>())?;
+            open.pixels.add(&self.planes[plan.position(Plane::Labels)]);
+            for Writing { planes, writer, .. } in &mut open.writers {
+                writer.push(&planes.iter().map(|plane| self.planes[*plane].as_slice()).collect::<Vec<_>>())?;
             }
         }
         if !rows.last {
             self.open.insert(rows.scene, open);
             return Ok(Default::default());
         }
-        let finish = |(kind, writer): (_, Box<dyn RowWriter>)| Ok(EncodedOutput { kind, files: writer.finish()? });
+        let finish = |Writing { kind, writer, .. }| Ok(EncodedOutput { kind, files: writer.finish()? });
         Ok((open.writers.into_iter().map(finish).collect::<Result<_, OutputError>>()?, open.pixels))
     }
 
@@ -62,7 +68,8 @@ impl Encode {
         let planned = &plan.scenes[scene as usize];
         let begin = |kind: &'static dyn OutputKind| {
             let writer = kind.begin(&self.layout.dir, &planned.subject(&plan.pipeline))?;
-            Ok((kind, writer))
+            let planes = kind.planes(&plan.pipeline).into_iter().map(|plane| plan.position(plane)).collect();
+            Ok(Writing { kind, planes, writer })
         };
         let wanted = kinds_of(&plan.pipeline).filter(|kind| kept.iter().all(|kept| kept.kind != kind.folder()));
         let writers = wanted.map(begin).collect::<Result<_, OutputError>>()?;

@@ -47,21 +47,27 @@ impl Post {
         }
         if rows.last {
             chain.finish(&mut ready);
-            ready.into_iter().zip(held).map(|(after, row)| changed(row, labels, after)).collect()
+            ready.into_iter().zip(held).map(|(after, row)| changed(row, &plan.planes, after)).collect()
         } else {
             let n_ready = ready.len();
             let whole = ready.into_iter().zip(held.drain(..n_ready));
-            let whole = whole.map(|(after, row)| changed(row, labels, after)).collect();
+            let whole = whole.map(|(after, row)| changed(row, &plan.planes, after)).collect();
             self.open.insert(rows.scene, Open { chain, held });
             whole
         }
     }
 }
 
-/// The planes of a row whose labels have become these; where there are other planes, the labels are there as they came.
-fn changed(mut planes: Vec<Vec<u8>>, labels: usize, after: Vec<ClassId>) -> Vec<Vec<u8>> {
-    planes[labels] = after;
-    planes
+/// The pixels of a row whose labels have become these; where there are other planes, the labels are there as they came.
+fn changed(mut row: Vec<Vec<u8>>, planes: &[Plane], after: Vec<ClassId>) -> Vec<Vec<u8>> {
+    let Some(labels) = planes.iter().position(|plane| *plane == Plane::Labels) else { return row };
+    let before = std::mem::take(&mut row[labels]);
+    for (pixels, value) in row.iter_mut().zip(planes).filter_map(|(row, plane)| Some((row, plane.where_changed()?))) {
+        let others = before.iter().zip(&after).map(|(before, after)| before != after);
+        pixels.iter_mut().zip(others).filter(|(_, is_other)| *is_other).for_each(|(pixel, _)| *pixel = value);
+    }
+    row[labels] = after;
+    row
 }
 
 impl Stage for Post {
