@@ -85,7 +85,10 @@ pub(super) fn in_file(path: &Path, error: RasterError) -> RasterError {
         RasterError::Open { detail } => RasterError::Open { detail: said(detail) },
         RasterError::Refused { reason } => RasterError::Refused { reason: said(reason) },
         RasterError::Crashed { detail } => RasterError::Crashed { detail: format!("{detail} ({})", path.display()) },
-        error @ (RasterError::Read { .. } | RasterError::Changed | RasterError::NoDecoder { .. }) => error,
+        error @ (RasterError::Read { .. }
+        | RasterError::Vectors { .. }
+        | RasterError::Changed
+        | RasterError::NoDecoder { .. }) => error,
     }
 }
 

@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Identity, Palette, PixelType, RasterError, Scale, SceneHeader, Warnings};
+use super::burn::{Polygon, burn};
+use super::{
+    BurnRequest, Burned, Identity, Palette, PixelType, RasterError, Scale, SceneHeader, Shapes, Warnings,
+};
 use crate::geom::PixelRect;
 
 /// Asks for a window of a scene.
@@ -79,6 +82,21 @@ pub trait RasterSource: Send {
     /// # Errors
     /// When a block cannot be decoded, or the decoder complained although it returned.
     fn read(&mut self, request: &ReadRequest, into: &mut [u8]) -> Result<ReadReply, RasterError>;
+
+    /// Fills `into`, of the size that the request has, with shapes. A source that reads no vectors knows rectangles in the grid's own
+    /// reference system only.
+    ///
+    /// # Errors
+    /// [`RasterError::Refused`] when the shapes cannot be brought to that grid; when they cannot be had at all, another.
+    fn rasterise(&mut self, request: &BurnRequest, into: &mut [u8]) -> Result<Burned, RasterError> {
+        let Shapes::Bounds { bounds, crs: None } = &request.shapes else {
+            let detail = "this build of swath has no GDAL, which reads vector files and knows coordinate systems".into();
+            return Err(RasterError::Vectors { detail });
+        };
+        let polygon = Polygon::of_bounds(*bounds);
+        let burned = Burned { extent: Some(*bounds), bytes: polygon.bytes() };
+        burn(request, &[polygon], into).map(|()| burned)
+    }
 }
 
 /// Makes a source for a thread.
