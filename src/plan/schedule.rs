@@ -241,7 +241,7 @@ pub struct Promise {
     pub budget: u64,
     /// GDAL's block cache, all decoders.
     pub decoder_cache: u64,
-    /// Processes that decode, without their cache.
+    /// Processes that decode, without their cache, and the corners of an area.
     pub decoders: u64,
     /// Weights in the machine's own memory: one copy, which all workers share, and for a GPU one on their way there.
     pub weights: u64,
@@ -286,10 +286,10 @@ impl Promise {
         let torch = plan.backend == BackendKind::Torch;
         let readers = schedule.readers as u64;
         let (decoder_cache, decoders) = match schedule.decode {
-            Decode::InProcess => (plan.decoder_cache(schedule.readers), 0),
+            Decode::InProcess => (plan.decoder_cache(schedule.readers), plan.area_bytes() * readers),
             Decode::Isolated { timeout } => {
                 let limits = plan.decoder_limits(schedule.readers, timeout);
-                (limits.cache * readers, (BASE_DECODER + limits.strips()) * readers)
+                (limits.cache * readers, (BASE_DECODER + limits.strips() + plan.area_bytes()) * readers)
             }
         };
         let activations = |device: &DeviceId| match device {

@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::burn::{Polygon, burn};
-use super::{
-    BurnRequest, Burned, Identity, Palette, PixelType, RasterError, Scale, SceneHeader, Shapes, Warnings,
-};
+use super::{BurnRequest, Burned, Identity, Palette, PixelType, RasterError, Scale, SceneHeader, Shapes, Warnings};
 use crate::geom::PixelRect;
 
 /// Asks for a window of a scene.
@@ -90,7 +88,8 @@ pub trait RasterSource: Send {
     /// [`RasterError::Refused`] when the shapes cannot be brought to that grid; when they cannot be had at all, another.
     fn rasterise(&mut self, request: &BurnRequest, into: &mut [u8]) -> Result<Burned, RasterError> {
         let Shapes::Bounds { bounds, crs: None } = &request.shapes else {
-            let detail = "this build of swath has no GDAL, which reads vector files and knows coordinate systems".into();
+            let detail =
+                "this build of swath has no GDAL, which reads vector files and knows coordinate systems".into();
             return Err(RasterError::Vectors { detail });
         };
         let polygon = Polygon::of_bounds(*bounds);

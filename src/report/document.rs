@@ -238,6 +238,9 @@ pub struct Totals {
     pub failed: u64,
     /// Files that are no scenes.
     pub ignored: u64,
+    /// Scenes that lie outside the area, and are left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub outside: u64,
     /// Tiles classified.
     pub tiles: u64,
     /// Forward passes.
@@ -253,6 +256,11 @@ pub struct Totals {
     /// Seconds from the start of the command until the first tile had its labels, if one got them.
     #[serde(default)]
     pub first_labels: Option<f64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 impl Totals {

@@ -63,8 +63,12 @@ fn scenes(report: &RunReport, lines: &mut Lines) {
         0 => String::new(),
         n => format!(", {}", plural(n, "other file ignored", "other files ignored")),
     };
+    let outside = match t.outside {
+        0 => String::new(),
+        n => format!(", {n} outside the area"),
+    };
     let tone = if t.failed == 0 && report.missing.is_empty() { Tone::Good } else { Tone::Plain };
-    lines.add(tone, "scenes", &format!("{} done, {} failed{ignored}{before}", t.done, t.failed));
+    lines.add(tone, "scenes", &format!("{} done, {} failed{outside}{ignored}{before}", t.done, t.failed));
     if !report.run.post.is_empty() {
         lines.add(Tone::Plain, "post", &report.run.post.join("; "));
     }

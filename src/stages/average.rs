@@ -9,7 +9,7 @@ use super::pace::Pace;
 use super::progress::Progress;
 use super::scenes::Scenes;
 use super::suspicion;
-use super::validity::mark_nodata;
+use super::validity::{mark_nodata, mark_outside};
 use crate::flow::{Outbox, Stage};
 use crate::infer::{Device, DeviceError, Known, Logits, PassWork, TileFault, TileResult, Wanted, Work};
 use crate::plan::TilePlanes;
@@ -139,6 +139,7 @@ impl Stage for Average {
         self.pace.leave();
         mark_nodata(&batch.raw, &self.scenes.plan().planes, &mut tiles);
         let ticket = Arc::clone(&batch.ticket);
+        mark_outside(&ticket, batch.first_tile, &self.scenes.plan().planes, &mut tiles);
         let (n_tiles, seen, recalled) = counted(&ticket, batch.first_tile..batch.first_tile + tiles.len());
         self.progress.counts().add_tiles(n_tiles, seen, recalled);
         let told = |(tile, planes): (usize, TileResult)| planes.map_err(|fault| self.told(&fault, &batch, tile));

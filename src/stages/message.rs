@@ -30,6 +30,8 @@ pub struct Ticket {
     pub geometry: UnitGeometry,
     /// Per part: what is to be done.
     pub tasks: Vec<PartTask>,
+    /// Per part: which pixels of what its tiles own lie inside the plan's area, 0 for outside; `None` where all do, or nobody asks.
+    pub within: Vec<Option<Vec<u8>>>,
     /// Bytes for its planes.
     pub credit: Credit,
 }
@@ -177,6 +179,8 @@ pub enum Rows {
         height: u32,
         /// The tiles.
         tiles: Vec<RowTile>,
+        /// What each plane holds where no tile is planned.
+        void: Vec<u8>,
     },
     /// Row by row.
     Plain {
@@ -192,10 +196,8 @@ pub enum Rows {
 pub struct RowTile {
     /// Its columns.
     pub xs: Span,
-    /// What its planes came with.
-    pub classified: Arc<Classified>,
-    /// Where they are among its tiles.
-    pub at: usize,
+    /// What its planes came with, and where they are among its tiles; `None` where no tile is planned.
+    pub planes: Option<(Arc<Classified>, usize)>,
 }
 
 impl Rows {
@@ -216,7 +218,10 @@ impl Rows {
     pub fn into_tickets(self) -> Vec<Arc<Ticket>> {
         match self {
             Self::Plain { tickets, .. } => tickets,
-            Self::Tiles { tiles, .. } => tiles.iter().map(|tile| Arc::clone(&tile.classified.ticket)).collect(),
+            Self::Tiles { tiles, .. } => {
+                let planes = tiles.iter().filter_map(|tile| tile.planes.as_ref());
+                planes.map(|(classified, _)| Arc::clone(&classified.ticket)).collect()
+            }
         }
     }
 
@@ -225,10 +230,14 @@ impl Rows {
         into.clear();
         match self {
             Self::Plain { rows, .. } => into.extend_from_slice(&rows[y][plane]),
-            Self::Tiles { tiles, .. } => {
+            Self::Tiles { tiles, void, .. } => {
                 for tile in tiles {
                     let width = tile.xs.len() as usize;
-                    let planes = tile.classified.tiles[tile.at].1.as_ref();
+                    let Some((classified, at)) = &tile.planes else {
+                        into.resize(into.len() + width, void[plane]);
+                        continue;
+                    };
+                    let planes = classified.tiles[*at].1.as_ref();
                     let row = planes.map(|planes| planes.pixels(plane, y * width..(y + 1) * width));
                     into.extend_from_slice(row.unwrap_or_default());
                 }

@@ -7,10 +7,10 @@ use super::message::{Classified, Opened, PartPixels, PartTask, ReadUnit, Ticket,
 use super::validity::validity;
 use crate::faults::Faults;
 use crate::flow::{Admitted, Outbox, Stage, Stop};
-use crate::geom::{PixelRect, Span};
+use crate::geom::{PixelRect, Size, Span};
 use crate::journal::StageKey;
 use crate::plan::{Part, Plane, TilePlanes, UnitGeometry};
-use crate::raster::{Mask, PixelBuf, RasterError, RasterSource, ReadRequest, Warnings};
+use crate::raster::{Burn, GroundGrid, Mask, PixelBuf, RasterError, RasterSource, ReadRequest, Warnings};
 
 /// One reader.
 pub struct Read {
@@ -88,6 +88,49 @@ impl Read {
 }
 
 impl Read {
+    /// Which pixels lie inside the area, of the parts that its border cuts and that networks give; an area that cannot be had costs the
+    /// scene.
+    fn within(
+        &mut self,
+        unit: usize,
+        geometry: &UnitGeometry,
+        tasks: &[PartTask],
+    ) -> Result<Vec<Option<Vec<u8>>>, RasterError> {
+        let scenes = Arc::clone(&self.board.scenes);
+        let is_cut = |part: u32| {
+            let scene = &scenes.plan().scenes[geometry.parts[part as usize].scene as usize];
+            geometry.tiles_of(part).any(|tile| scene.is_cut(geometry.tiles[tile].centre))
+        };
+        let mut within = Vec::with_capacity(tasks.len());
+        for ((idx, part), task) in (0..).zip(&geometry.parts).zip(tasks) {
+            let is_asked = task.is_classified() && !scenes.has_failed(part.scene) && is_cut(idx);
+            let asked = geometry.owned_by(idx).filter(|_| is_asked);
+            within.push(match asked.map(|owned| self.inside(part.scene, owned)).transpose() {
+                Ok(inside) => inside,
+                Err(PartError::Raster(error @ RasterError::NoDecoder { .. })) => return Err(error),
+                Err(cause) => {
+                    scenes.fail(part.scene, "read", Some(unit), cause.to_string());
+                    None
+                }
+            });
+        }
+        Ok(within)
+    }
+
+    /// Which pixels of a window lie inside the area.
+    fn inside(&mut self, scene: u32, window: PixelRect) -> Result<Vec<u8>, PartError> {
+        let plan = self.board.plan();
+        let mut inside = vec![u8::MAX; window.size.len()];
+        let Some(area) = &plan.area else { return Ok(inside) };
+        if !area.is_unchanged() {
+            return Err(PartError::Area(area.label()));
+        }
+        let grid = GroundGrid::of(&plan.scenes[scene as usize].header).map_err(PartError::Pixels)?;
+        let request = area.request(grid, Burn::Cover { cell: Size::new(1, 1) }, window);
+        self.source.rasterise(&request, &mut inside)?;
+        Ok(inside)
+    }
+
     /// Notes what the decoder warned of.
     fn note(&self, scene: u32, warnings: &Warnings) -> Result<(), PartError> {
         self.board.scenes.warn(scene, warnings);
@@ -104,6 +147,9 @@ enum PartError {
     /// They cannot be had.
     #[error(transparent)]
     Raster(#[from] RasterError),
+    /// The area is not what it was.
+    #[error("the file of the area `{0}` changed since it was planned; run again")]
+    Area(String),
     /// They are of no use.
     #[error("{0}")]
     Pixels(String),
@@ -189,7 +235,8 @@ impl Stage for Read {
         let pixels = credit.split(plan.units[unit].footprint(plan).pixels);
         let tasks = (0..).zip(&geometry.parts).map(|(idx, part)| self.task(turn, &geometry, idx, part.scene));
         let (tasks, planes): (Vec<PartTask>, Vec<_>) = tasks.unzip();
-        let ticket = Arc::new(Ticket { unit, geometry, tasks, credit });
+        let within = self.within(unit, &geometry, &tasks)?;
+        let ticket = Arc::new(Ticket { unit, geometry, tasks, within, credit });
         if let Some(classified) = recalled(&ticket, &planes) {
             let pixels = ticket.geometry.crop.area() * classified.tiles.len() as u64;
             board.progress.counts().add_tiles(classified.tiles.len() as u64, 0, pixels);

@@ -78,7 +78,9 @@ fn known_crs(code: &str) -> Result<SpatialRef, RasterError> {
     errors::begin(code);
     match SpatialRef::from_definition(code) {
         Ok(crs) if is_code => Ok(crs),
-        Ok(_) | Err(_) => unusable(format!("`{code}` is no reference system that is known; write a code, as EPSG:4326")),
+        Ok(_) | Err(_) => {
+            unusable(format!("`{code}` is no reference system that is known; write a code, as EPSG:4326"))
+        }
     }
 }
 
@@ -86,7 +88,9 @@ fn known_crs(code: &str) -> Result<SpatialRef, RasterError> {
 fn to_grid(from: &SpatialRef, grid: &GroundGrid) -> Result<CoordTransform, RasterError> {
     let refuse = |reason: &str| RasterError::Refused { reason: reason.to_owned() };
     let wkt = grid.crs.as_deref().ok_or_else(|| {
-        refuse("the scene has no coordinate system, and the area must be brought to it; give it one (gdal_edit.py -a_srs)")
+        refuse(
+            "the scene has no coordinate system, and the area must be brought to it; give it one (gdal_edit.py -a_srs)",
+        )
     })?;
     errors::begin("");
     let strange = |_| refuse("the scene's coordinate system is none that the area can be brought to");
@@ -248,10 +252,12 @@ impl Reading<'_> {
 
     /// Brings a polygon to the grid, and keeps it where it meets that.
     fn add(&mut self, mut polygon: Polygon, target: Option<&CoordTransform>) -> Result<(), RasterError> {
-        let refuse = || RasterError::Refused {
+        let refuse = || {
+            RasterError::Refused {
             reason: "the area cannot be brought to the scene's coordinate system: parts of it lie beyond what that is made for; \
                      cut it to where the scenes are (ogr2ogr -clipsrc)"
                 .into(),
+        }
         };
         for ring in polygon.rings.iter_mut().filter(|ring| !ring.is_empty()) {
             let (mut xs, mut ys): (Vec<f64>, Vec<f64>) = ring.iter().map(|[x, y]| (*x, *y)).unzip();
