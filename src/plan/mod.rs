@@ -45,5 +45,5 @@ pub use planes::{Plane, TilePlanes};
 pub use planner::{PlanError, Planned, Planner, Refusal, check_memory};
 pub use profile::{CropBatch, Profile, Timing};
 pub use scan::{ScanError, ScanOptions, Scanned, ScannedScene, scan};
-pub use schedule::{Assignment, Decode, DeviceGroup, DeviceId, LINK_CAPACITY, Promise, Schedule};
+pub use schedule::{Assignment, Decode, DeviceGroup, DeviceId, LINK_CAPACITY, Promise, REMEMBERED, Schedule};
 pub use unit::{Part, Tile, Unit, UnitGeometry, admission_needs};

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::profile::{Prepared, batch_of};
 use super::scan::label;
 use super::unit::{Part, Unit};
-use super::{Area, BackendKind, CropBatch, Footprint, Pass, Plane, Profile, Schedule, Within};
+use super::{Area, BackendKind, CropBatch, Footprint, Pass, Plane, Profile, REMEMBERED, Schedule, Within};
 use crate::config::{Band, Checkpoint, Member, Pipeline, Precision};
 use crate::geom::{PixelRect, Size};
 use crate::outputs::{Subject, kinds_of};
@@ -413,6 +413,16 @@ impl Plan {
             (crop.area() * self.planes.len() as u64 + logits) * u64::from(self.batch(crop))
         };
         self.scenes.iter().map(of_scene).max().unwrap_or(0)
+    }
+
+    /// Bytes that a worker keeps of batches that hold nothing which their file stores.
+    pub(super) fn remembered_bytes(&self) -> u64 {
+        let of_scene = |scene: &Scene| {
+            let crop = scene.grid.crop();
+            crop.area() * self.planes.len() as u64 * u64::from(self.batch(crop)) * REMEMBERED as u64
+        };
+        let may_be = |scene: &&Scene| scene.header.sparse && self.pipeline.classes.nodata().is_none();
+        self.scenes.iter().filter(may_be).map(of_scene).max().unwrap_or(0)
     }
 
     /// Bytes of activations and logits on one device: members run one after the other, their logits stay until they are combined.

@@ -191,6 +191,14 @@ pub fn admission_needs(plan: &Plan) -> Vec<u64> {
     plan.units.iter().map(&mut need).collect()
 }
 
+impl Scene {
+    /// The pixels of it that a tile is made of.
+    pub fn seen_by(&self, tile: &Tile, border: crate::tiler::Border) -> PixelRect {
+        let (x, y) = (self.grid.x, self.grid.y);
+        PixelRect::from_spans(x.source(tile.centre.x / x.centre, border), y.source(tile.centre.y / y.centre, border))
+    }
+}
+
 fn tile(scene: &Scene, part: u32, col: u32, row: u32) -> Tile {
     let grid = scene.grid;
     Tile {

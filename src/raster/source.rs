@@ -33,6 +33,8 @@ pub struct ReadRequest {
     pub mask: bool,
     /// Parts of the scene for which the reply says whether the file stores nothing at all (sparse blocks).
     pub probes: Vec<PixelRect>,
+    /// Whether nothing is read where the file stores nothing of any probe: then the buffer stays as it is.
+    pub skip_blank: bool,
 }
 
 impl SceneHeader {
@@ -41,8 +43,8 @@ impl SceneHeader {
         let nodata = |band: &u32| self.nodata.get(*band as usize - 1).copied().flatten().map(f64::to_bits);
         let nodata = bands.iter().map(nodata).collect();
         let (dtype, palette, scale) = (self.dtype, self.palette, self.scale);
-        let (files, mask, probes) = (Vec::new(), false, Vec::new());
-        ReadRequest { path, page, files, window, bands, dtype, nodata, palette, scale, mask, probes }
+        let (files, mask, probes, skip_blank) = (Vec::new(), false, Vec::new(), false);
+        ReadRequest { path, page, files, window, bands, dtype, nodata, palette, scale, mask, probes, skip_blank }
     }
 }
 
@@ -55,6 +57,13 @@ impl ReadRequest {
     /// Bytes of the buffer: the planes of the bands one after another, rows top down, then one byte per pixel of mask if wanted.
     pub fn buffer_bytes(&self) -> usize {
         self.plane_bytes() * self.bands.len() + if self.mask { self.window.size.len() } else { 0 }
+    }
+}
+
+impl ReadReply {
+    /// Whether there were probes, and the file stores nothing of any of them.
+    pub fn is_blank(&self) -> bool {
+        !self.blank.is_empty() && self.blank.iter().all(|blank| *blank)
     }
 }
 

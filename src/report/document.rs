@@ -243,6 +243,12 @@ pub struct Totals {
     pub outside: u64,
     /// Tiles classified.
     pub tiles: u64,
+    /// Those among them without any data: no network saw them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub void_tiles: u64,
+    /// Those of which the file stores nothing and that have the result of another such tile.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub repeated_tiles: u64,
     /// Forward passes.
     pub forwards: u64,
     /// Parts of units that were decoded.

@@ -72,6 +72,15 @@ fn scenes(report: &RunReport, lines: &mut Lines) {
     if !report.run.post.is_empty() {
         lines.add(Tone::Plain, "post", &report.run.post.join("; "));
     }
+    let unseen: Vec<String> =
+        [(t.void_tiles, "without data"), (t.repeated_tiles, "that no file stores, equal to another")]
+            .iter()
+            .filter(|(n, _)| *n > 0)
+            .map(|(n, what)| format!("{} {what}", count(*n, "tile")))
+            .collect();
+    if !unseen.is_empty() {
+        lines.add(Tone::Plain, "tiles", &format!("{} in all; no network saw {}", t.tiles, unseen.join(" and ")));
+    }
     if !report.missing.is_empty() {
         let left = count(report.missing.len() as u64, "scene");
         lines.add(Tone::Warning, "left over", &format!("{left}; the same command (without --fresh or --from) goes on"));

@@ -94,6 +94,16 @@ impl Average {
         suspicion::cause(fault, plan, scene, &batch.raw, tile).map_or(at.clone(), |more| format!("{at}; {more}"))
     }
 
+    /// How many tiles of a batch hold no data: those of scenes that are given up are blank for another reason.
+    fn void(&self, batch: &TileBatch) -> u64 {
+        let geometry = &batch.ticket.geometry;
+        let is_void = |(slot, blank): (usize, &bool)| {
+            let part = geometry.tiles[batch.first_tile + slot].part as usize;
+            *blank && batch.ticket.tasks[part].is_classified() && !self.scenes.is_dropped(geometry.parts[part].scene)
+        };
+        batch.raw.blank.iter().enumerate().filter(|tile| is_void(*tile)).count() as u64
+    }
+
     /// Notes what faults cost, and lets go of the tiles that nobody waits for.
     fn finished(&self, ticket: &Ticket, tiles: Vec<(usize, Told)>) -> Vec<(usize, Option<TilePlanes>)> {
         let put_off = self.scenes.is_put_off(ticket.unit);
@@ -141,7 +151,11 @@ impl Stage for Average {
         let ticket = Arc::clone(&batch.ticket);
         mark_outside(&ticket, batch.first_tile, &self.scenes.plan().planes, &mut tiles);
         let (n_tiles, seen, recalled) = counted(&ticket, batch.first_tile..batch.first_tile + tiles.len());
-        self.progress.counts().add_tiles(n_tiles, seen, recalled);
+        {
+            let mut counts = self.progress.counts();
+            counts.add_tiles(n_tiles, seen, recalled);
+            counts.void += self.void(&batch);
+        }
         let told = |(tile, planes): (usize, TileResult)| planes.map_err(|fault| self.told(&fault, &batch, tile));
         let tiles: Vec<Told> = tiles.into_iter().enumerate().map(told).collect();
         let unit = self.units.entry(ticket.unit).or_default();

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use super::counts::LabelCounts;
 use crate::atomic::WrittenFile;
 use crate::flow::Credit;
-use crate::geom::Span;
+use crate::geom::{PixelRect, Size, Span};
 use crate::infer::{Logits, RawBatch, TileFault, TileResult};
 use crate::journal::{Artefact, FailureRecord, SceneRecord};
 use crate::outputs::OutputKind;
 use crate::plan::{TilePlanes, UnitGeometry};
-use crate::raster::PixelBuf;
+use crate::raster::{PixelBuf, PixelType};
 
 /// A unit's turn to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,21 @@ pub struct PartPixels {
     pub valid: Option<Vec<u8>>,
     /// For each of the part's tiles, in order: the file stores nothing there, and the mask may say so.
     pub blank: Vec<bool>,
+    /// The same where no mask may say so: such a tile is the same pixel everywhere.
+    pub empty: Vec<bool>,
+    /// That pixel, where all tiles are so: then nothing else was read.
+    pub fill: Option<PixelBuf>,
+}
+
+/// What makes a batch of empty tiles what it is: where these are equal, so is every byte that a network sees and that comes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EmptyBatch {
+    /// Size of every crop.
+    pub crop: Size,
+    /// Type of the pixels.
+    pub dtype: PixelType,
+    /// Of each tile: its pixel, what it owns, and how far it hangs over the scene's left, upper, right and lower edge into zeros.
+    pub tiles: Vec<(Vec<u8>, PixelRect, [u32; 4])>,
 }
 
 /// What a reader gives.
@@ -104,6 +119,8 @@ pub struct TileBatch {
     pub first_tile: usize,
     /// The crops.
     pub raw: Arc<RawBatch>,
+    /// What it has in common with others, where the file stores nothing of any of its tiles and they are data all the same.
+    pub empty: Option<EmptyBatch>,
 }
 
 /// What one device made of a batch.

@@ -52,6 +52,11 @@ pub(super) fn validity(
     Ok(valid.contains(&0).then_some(valid))
 }
 
+/// Whether some value is not finite.
+pub(super) fn has_non_finite(pixels: &PixelBuf) -> bool {
+    pixels.dtype().held() == Held::F32 && pixels.values::<f32>().iter().any(|value| !value.is_finite())
+}
+
 /// Clears the pixels where all bands hold their nodata value, or one of them does.
 fn clear_nodata<T: bytemuck::Pod + Into<f64>>(
     pixels: &PixelBuf,
@@ -78,7 +83,7 @@ fn clear_nodata<T: bytemuck::Pod + Into<f64>>(
     }
 }
 
-fn non_finite(window: PixelRect, at: usize) -> String {
+pub(super) fn non_finite(window: PixelRect, at: usize) -> String {
     let width = window.size.width as usize;
     let (x, y) = (window.x as usize + at % width, window.y as usize + at / width);
     format!(

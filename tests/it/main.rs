@@ -50,6 +50,7 @@ mod resume;
 mod saved;
 mod script;
 mod set_up;
+mod sparse;
 mod standing;
 mod supervisor;
 mod support;

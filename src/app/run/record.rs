@@ -197,6 +197,7 @@ impl ReportBuilder {
         totals.seconds = wall.as_secs_f64();
         totals.tiles = counts.tiles;
         totals.network_pixels = counts.seen_pixels;
+        (totals.void_tiles, totals.repeated_tiles) = (counts.void, counts.repeated);
         totals.forwards = counts.forwards;
         totals.decoded = counts.decoded;
         self.report.reruns.clear();

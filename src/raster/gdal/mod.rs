@@ -143,6 +143,8 @@ impl GdalSource {
                 files: Vec::new(),
                 bands: vec![1],
                 nodata: vec![*nodata],
+                // Of the others something may be stored.
+                skip_blank: false,
                 ..request.clone()
             };
             let read = self.opened(path, None).and_then(|opened| read::window(opened, &one, plane, &mut own_mask));

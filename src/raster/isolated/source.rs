@@ -120,7 +120,9 @@ impl RasterSource for IsolatedSource {
             let mut numbers = Vec::new();
             let first = n_copied;
             while n_copied < strips.len() {
-                while first + numbers.len() < strips.len().min(n_copied + 2) {
+                // Whether there is anything to read the first answer says.
+                let ahead = if request.skip_blank && n_copied == 0 { 1 } else { 2 };
+                while first + numbers.len() < strips.len().min(n_copied + ahead) {
                     numbers.push(decoder.send(strips.ask(first + numbers.len()))?);
                 }
                 match decoder.answer(numbers[n_copied - first], limits.timeout)? {
@@ -129,6 +131,9 @@ impl RasterSource for IsolatedSource {
                             reply.blank = said.blank;
                         }
                         reply.warnings.add_all(&said.warnings);
+                        if request.skip_blank && reply.is_blank() {
+                            break;
+                        }
                     }
                     Said::Header(_) | Said::Burned(_) => return Err(nonsense("no pixels")),
                 }
