@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::bench::BenchCommand;
 use super::tune::{ProfilesCommand, TuneArgs};
-use super::values::{DeviceArg, deadline, one_of, up_to_a_day};
+use super::values::{DeviceArg, bounds, deadline, one_of, up_to_a_day};
 use crate::app::{Assign, PartialArchive, StageName, Target, TimeLimits};
 use crate::config::{ByteSize, Span};
 use crate::plan::{BackendKind, Decode, DeviceId};
@@ -453,7 +453,7 @@ pub(super) struct JobArgs {
     pub(super) input: Vec<PathBuf>,
 
     /// A plan that `swath plan --save` wrote, in place of a pipeline and inputs: the same bytes, or a refusal that says why not.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["pipeline", "input", "settings", "backend", "include", "exclude"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["pipeline", "input", "settings", "backend", "include", "exclude", "bbox", "aoi"])]
     pub(super) plan: Option<PathBuf>,
 
     /// Change a value of the pipeline file, e.g. tiler.dilation=64 or members.0.weight=2.
@@ -500,6 +500,20 @@ pub(super) struct JobArgs {
     /// In a folder, leave out the files and folders that match: a path in it, or a folder's name.
     #[arg(long, value_name = "GLOB")]
     pub(super) exclude: Vec<String>,
+
+    /// Work only on tiles that meet this rectangle; outside of it masks hold the [nodata] value. In each scene's own coordinates, or in
+    /// those of --bbox-crs, x (east) first.
+    #[arg(long, value_name = "XMIN,YMIN,XMAX,YMAX", allow_hyphen_values = true, value_parser = bounds)]
+    pub(super) bbox: Option<[f64; 4]>,
+
+    /// What --bbox is given in, e.g. EPSG:4326 (longitude first).
+    #[arg(long, value_name = "CODE", requires = "bbox")]
+    pub(super) bbox_crs: Option<String>,
+
+    /// The same for the polygons of a GeoPackage, GeoJSON, Shapefile or FlatGeobuf, which are brought to each scene's coordinate system; of
+    /// several layers one is named: FILE:LAYER.
+    #[arg(long, value_name = "FILE[:LAYER]", conflicts_with = "bbox")]
+    pub(super) aoi: Option<PathBuf>,
 
     /// Replace files at output names that no earlier run into this folder wrote.
     #[arg(long)]

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Concessions, MemberPlan, Pass, Plan, Plane, Tile, Unit, UnitGeometry};
+use super::{Area, Concessions, MemberPlan, Pass, Plan, Plane, Scene, Tile, Unit, UnitGeometry};
 use crate::config::NodataRule;
 use crate::geom::View;
 use crate::geom::{PixelRect, Size};
@@ -20,6 +20,8 @@ pub struct Keys {
     /// How passes are combined.
     combination: StageKey,
     planes: Vec<Plane>,
+    /// The area, and the scenes that its border cuts.
+    area: Option<(StageKey, Vec<Option<Scene>>)>,
 }
 
 /// What a tile's result depends on beside its scene and the members.
@@ -46,7 +48,7 @@ impl Keys {
             NodataRule::Any => reading.value(&gdal).text("any"),
         };
         let reading = reading.finish();
-        let scene = |s: &super::Scene| {
+        let scene = |s: &Scene| {
             let lacking = (&s.header.nodata, s.header.mask);
             let key = KeyHasher::new("scene").value(&s.identity).value(&lacking).key(&reading);
             let made = (&s.chosen, s.header.palette, s.header.scale);
@@ -62,6 +64,9 @@ impl Keys {
             passes: plan.passes.iter().map(|p| pass(plan, *p)).collect(),
             combination: combination.value(&n_classes).finish(),
             planes: plan.planes.clone(),
+            area: plan.area.as_ref().map(|area: &Area| {
+                (area.key(), plan.scenes.iter().map(|s| s.within.is_some().then(|| s.clone())).collect())
+            }),
         }
     }
 
@@ -96,7 +101,19 @@ impl Keys {
     pub fn plane(&self, geometry: &UnitGeometry, part: u32, plane: Plane) -> StageKey {
         let key = KeyHasher::new(&plane.name()).key(&self.combination);
         let key = geometry.passes.iter().fold(key, |key, pass| key.key(&self.passes[*pass]));
-        geometry.tiles_of(part).fold(key, |key, tile| key.key(&self.tile("tile", geometry, tile).finish())).finish()
+        geometry.tiles_of(part).fold(key, |key, tile| key.key(&self.planes_of_tile(geometry, tile))).finish()
+    }
+
+    /// What the planes of a tile depend on beside the passes: on the area only where its border cuts the tile.
+    fn planes_of_tile(&self, geometry: &UnitGeometry, tile: usize) -> StageKey {
+        let key = self.tile("tile", geometry, tile);
+        let Tile { part, centre, .. } = geometry.tiles[tile];
+        let scene = geometry.parts[part as usize].scene as usize;
+        let is_cut = |scenes: &[Option<Scene>]| scenes[scene].as_ref().is_some_and(|scene| scene.is_cut(centre));
+        match &self.area {
+            Some((area, scenes)) if is_cut(scenes) => key.key(area).finish(),
+            Some(_) | None => key.finish(),
+        }
     }
 
     /// The outputs of every scene under these concessions, by scene and kind, in the order of the plan and its kinds.

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::profile::{Prepared, batch_of};
 use super::scan::label;
 use super::unit::{Part, Unit};
-use super::{BackendKind, CropBatch, Footprint, Pass, Plane, Profile, Schedule};
+use super::{Area, BackendKind, CropBatch, Footprint, Pass, Plane, Profile, REMEMBERED, Schedule, Within};
 use crate::config::{Band, Checkpoint, Member, Pipeline, Precision};
 use crate::geom::{PixelRect, Size};
 use crate::outputs::{Subject, kinds_of};
@@ -46,6 +46,9 @@ pub struct Scene {
     /// Islands by class: components of fewer pixels. Empty where it has none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub islands: Vec<u32>,
+    /// Which of them are planned, where the plan's area does not hold all of the scene.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Within>,
 }
 
 impl Scene {
@@ -156,6 +159,9 @@ pub struct Plan {
     pub planes: Vec<Plane>,
     /// Bands that are read from every scene, in order.
     pub bands: Vec<Band>,
+    /// Where on the ground work is done, where that is not everywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub area: Option<Area>,
     /// The folder that scene files are relative to; empty when they are as given. No part of the digest.
     pub root: PathBuf,
     /// What the largest of its parts takes.
@@ -171,7 +177,7 @@ pub struct Plan {
 pub struct PlanTotals {
     /// Tiles.
     pub tiles: u64,
-    /// Pixels of all scenes.
+    /// Pixels of all scenes, in their tiles that are planned.
     pub pixels: u64,
     /// Pixels that the networks see, ring and padding included.
     pub network_pixels: u64,
@@ -232,9 +238,9 @@ impl Plan {
     pub fn totals(&self) -> PlanTotals {
         let mut totals = PlanTotals::default();
         for scene in &self.scenes {
-            totals.tiles += scene.grid.n_tiles();
-            totals.pixels += scene.header.size.area();
-            totals.network_pixels += scene.grid.network_pixels();
+            totals.tiles += scene.n_tiles();
+            totals.pixels += scene.planned_pixels();
+            totals.network_pixels += scene.network_pixels();
         }
         totals
     }
@@ -255,6 +261,7 @@ impl Plan {
             dispensable: self.dispensable.clone(),
             planes: self.planes.clone(),
             bands: self.bands.clone(),
+            area: self.area.clone(),
             root: self.root.clone(),
             maxima: self.maxima,
             scenes: Vec::new(),
@@ -269,6 +276,7 @@ impl Plan {
     pub fn digest(&self) -> Result<String, serde_json::Error> {
         let mut head = Self { root: PathBuf::new(), profile: None, ..self.head() };
         head.pipeline.checkpoints.clear();
+        head.area = head.area.as_ref().map(Area::essence);
         let mut sha256 = Sha256::new();
         sha256.update(serde_json::to_vec(&head)?);
         self.scenes.iter().try_for_each(|scene| serde_json::to_vec(scene).map(|text| sha256.update(text)))?;
@@ -310,7 +318,12 @@ impl Plan {
     /// What each of the decoders may take when they are processes of their own.
     pub fn decoder_limits(&self, readers: usize, timeout: Duration) -> DecoderLimits {
         let cache = self.decoder_cache(readers).div_ceil(readers.max(1) as u64);
-        DecoderLimits::reading(cache, self.maxima.row, self.maxima.block_row, timeout)
+        DecoderLimits::reading(cache, self.maxima.row, self.maxima.block_row, timeout).and_vectors(self.area.is_some())
+    }
+
+    /// Bytes that a reader holds of the plan's area.
+    pub(super) fn area_bytes(&self) -> u64 {
+        self.area.as_ref().map_or(0, |area| area.bytes)
     }
 
     /// What is done to the label map of a scene.
@@ -401,6 +414,16 @@ impl Plan {
             (crop.area() * self.planes.len() as u64 + logits) * u64::from(self.batch(crop))
         };
         self.scenes.iter().map(of_scene).max().unwrap_or(0)
+    }
+
+    /// Bytes that a worker keeps of batches that hold nothing which their file stores.
+    pub(super) fn remembered_bytes(&self) -> u64 {
+        let of_scene = |scene: &Scene| {
+            let crop = scene.grid.crop();
+            crop.area() * self.planes.len() as u64 * u64::from(self.batch(crop)) * REMEMBERED as u64
+        };
+        let may_be = |scene: &&Scene| scene.header.sparse && self.pipeline.classes.nodata().is_none();
+        self.scenes.iter().filter(may_be).map(of_scene).max().unwrap_or(0)
     }
 
     /// Bytes of activations and logits on one device: members run one after the other, their logits stay until they are combined.

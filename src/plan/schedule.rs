@@ -234,6 +234,9 @@ impl Schedule {
     }
 }
 
+/// Results of batches that hold nothing which their file stores: a worker keeps so many, for others of their kind.
+pub const REMEMBERED: usize = 4;
+
 /// The memory a run keeps to, by cause, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Promise {
@@ -241,11 +244,11 @@ pub struct Promise {
     pub budget: u64,
     /// GDAL's block cache, all decoders.
     pub decoder_cache: u64,
-    /// Processes that decode, without their cache.
+    /// Processes that decode, without their cache, and the corners of an area.
     pub decoders: u64,
     /// Weights in the machine's own memory: one copy, which all workers share, and for a GPU one on their way there.
     pub weights: u64,
-    /// Activations of the forward passes in the machine's own memory, all devices.
+    /// Activations of the forward passes in the machine's own memory, and what is remembered of empty batches, all devices.
     pub activations: u64,
     /// Batches on their way to and from devices that work beside the host, page-locked where that is a GPU.
     pub staging: u64,
@@ -286,10 +289,10 @@ impl Promise {
         let torch = plan.backend == BackendKind::Torch;
         let readers = schedule.readers as u64;
         let (decoder_cache, decoders) = match schedule.decode {
-            Decode::InProcess => (plan.decoder_cache(schedule.readers), 0),
+            Decode::InProcess => (plan.decoder_cache(schedule.readers), plan.area_bytes() * readers),
             Decode::Isolated { timeout } => {
                 let limits = plan.decoder_limits(schedule.readers, timeout);
-                (limits.cache * readers, (BASE_DECODER + limits.strips()) * readers)
+                (limits.cache * readers, (BASE_DECODER + limits.strips() + plan.area_bytes()) * readers)
             }
         };
         let activations = |device: &DeviceId| match device {
@@ -310,7 +313,8 @@ impl Promise {
             decoder_cache,
             decoders,
             weights: if torch { schedule.weights(plan) } else { 0 },
-            activations: schedule.devices.iter().map(activations).sum(),
+            activations: schedule.devices.iter().map(activations).sum::<u64>()
+                + plan.remembered_bytes() * schedule.devices.len() as u64,
             staging: if torch { schedule.devices.iter().map(staging).sum() } else { 0 },
             post: plan.post_bytes(schedule),
             outputs: plan.output_bytes(schedule) + plan.output_cache(schedule).unwrap_or(0),

@@ -6,8 +6,11 @@
 //!
 //! [`Isolated`] is that: it has each source in a child process, so that a file which crashes, loops or swallows memory costs itself.
 //!
+//! Vector files are untrusted as well: what a source makes of them is pixels, too ([`RasterSource::rasterise`]).
+//!
 //! A source belongs to one thread. Each reader asks the [`OpenSource`] for its own.
 
+mod burn;
 mod error;
 mod georef;
 mod geotiff;
@@ -28,6 +31,7 @@ mod decoder;
 #[path = "gdal_stub.rs"]
 mod decoder;
 
+pub use burn::{Burn, BurnRequest, Burned, GroundGrid, Shapes};
 pub(crate) use decoder::pixel_area;
 pub use decoder::{Gdal, gdal_report, write_geotiff};
 #[cfg(feature = "gdal")]

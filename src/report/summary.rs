@@ -63,10 +63,23 @@ fn scenes(report: &RunReport, lines: &mut Lines) {
         0 => String::new(),
         n => format!(", {}", plural(n, "other file ignored", "other files ignored")),
     };
+    let outside = match t.outside {
+        0 => String::new(),
+        n => format!(", {n} outside the area"),
+    };
     let tone = if t.failed == 0 && report.missing.is_empty() { Tone::Good } else { Tone::Plain };
-    lines.add(tone, "scenes", &format!("{} done, {} failed{ignored}{before}", t.done, t.failed));
+    lines.add(tone, "scenes", &format!("{} done, {} failed{outside}{ignored}{before}", t.done, t.failed));
     if !report.run.post.is_empty() {
         lines.add(Tone::Plain, "post", &report.run.post.join("; "));
+    }
+    let unseen: Vec<String> =
+        [(t.void_tiles, "without data"), (t.repeated_tiles, "that no file stores, equal to another")]
+            .iter()
+            .filter(|(n, _)| *n > 0)
+            .map(|(n, what)| format!("{} {what}", count(*n, "tile")))
+            .collect();
+    if !unseen.is_empty() {
+        lines.add(Tone::Plain, "tiles", &format!("{} in all; no network saw {}", t.tiles, unseen.join(" and ")));
     }
     if !report.missing.is_empty() {
         let left = count(report.missing.len() as u64, "scene");

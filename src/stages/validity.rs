@@ -1,5 +1,6 @@
 //! Which pixels hold data, and what becomes of the others.
 
+use super::message::Ticket;
 use crate::config::NodataRule;
 use crate::geom::PixelRect;
 use crate::infer::{RawBatch, TileResult};
@@ -51,6 +52,11 @@ pub(super) fn validity(
     Ok(valid.contains(&0).then_some(valid))
 }
 
+/// Whether some value is not finite.
+pub(super) fn has_non_finite(pixels: &PixelBuf) -> bool {
+    pixels.dtype().held() == Held::F32 && pixels.values::<f32>().iter().any(|value| !value.is_finite())
+}
+
 /// Clears the pixels where all bands hold their nodata value, or one of them does.
 fn clear_nodata<T: bytemuck::Pod + Into<f64>>(
     pixels: &PixelBuf,
@@ -77,7 +83,7 @@ fn clear_nodata<T: bytemuck::Pod + Into<f64>>(
     }
 }
 
-fn non_finite(window: PixelRect, at: usize) -> String {
+pub(super) fn non_finite(window: PixelRect, at: usize) -> String {
     let width = window.size.width as usize;
     let (x, y) = (window.x as usize + at % width, window.y as usize + at / width);
     format!(
@@ -95,6 +101,25 @@ pub(super) fn mark_nodata(batch: &RawBatch, planes: &[Plane], tiles: &mut [TileR
             for (y, row) in (kept.y as usize..).zip(pixels.chunks_exact_mut((kept.size.width as usize).max(1))) {
                 let valid = &valid[y * width + kept.x as usize..][..row.len()];
                 row.iter_mut().zip(valid).filter(|(_, ok)| **ok == 0).for_each(|(pixel, _)| *pixel = plane.void());
+            }
+        }
+    }
+}
+
+/// Marks the pixels outside the plan's area in every plane of some of a unit's tiles.
+pub(super) fn mark_outside(ticket: &Ticket, first_tile: usize, planes: &[Plane], tiles: &mut [TileResult]) {
+    for (tile, result) in ticket.geometry.tiles[first_tile..].iter().zip(tiles) {
+        let (Some(within), Ok(TilePlanes(pixels))) = (&ticket.within[tile.part as usize], result) else { continue };
+        let Some(owned) = ticket.geometry.owned_by(tile.part) else { continue };
+        let (left, width) = ((tile.centre.x - owned.x) as usize, owned.size.width as usize);
+        for (plane, pixels) in planes.iter().zip(pixels) {
+            let rows = pixels.chunks_exact_mut((tile.centre.size.width as usize).max(1));
+            for (y, row) in ((tile.centre.y - owned.y) as usize..).zip(rows) {
+                let within = &within[y * width + left..][..row.len()];
+                row.iter_mut()
+                    .zip(within)
+                    .filter(|(_, inside)| **inside == 0)
+                    .for_each(|(pixel, _)| *pixel = plane.void());
             }
         }
     }

@@ -5,6 +5,7 @@
     reason = "test code: a failed unwrap is a failed test, and broken files are written on purpose"
 )]
 
+mod aoi;
 mod arch;
 mod assign;
 mod bench;
@@ -49,6 +50,7 @@ mod resume;
 mod saved;
 mod script;
 mod set_up;
+mod sparse;
 mod standing;
 mod supervisor;
 mod support;

@@ -234,8 +234,7 @@ impl<'a> Run<'a> {
         journal.forget_stale(&stale, &discarded)?;
         journal.append(&reduced.into_iter().map(journal::Record::Scene).collect::<Vec<_>>())?;
         let n_temporaries = remove_temporaries(&options.out);
-        let mut record =
-            ReportBuilder::begin(plan, &promise, &outputs, planned.ignored, run_info(plan, &schedule, options))?;
+        let mut record = ReportBuilder::begin(&planned, &promise, &outputs, run_info(plan, &schedule, options))?;
         planned.save(&outputs.layout.plan())?;
         outputs.withdraw_page();
         record.report.restarts.clone_from(&options.origin.supervisor.attempt().deaths);

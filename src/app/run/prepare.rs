@@ -186,6 +186,12 @@ fn saved_plan(request: &JobRequest, file: &Path) -> Result<(Planned, Schedule, V
             file.display()
         )));
     }
+    if let Some(area) = made.area.as_ref().filter(|area| !area.is_unchanged()) {
+        let (area, file) = (area.label(), file.display());
+        return Err(Error::Usage(format!(
+            "the file of the area `{area}` is not that of the plan `{file}`: plan again"
+        )));
+    }
     check_memory(made, &schedule)?;
     Ok((planned, schedule, Vec::new()))
 }
