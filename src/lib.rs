@@ -47,7 +47,7 @@
 //! | [`outputs`] | what is written of each scene, one file per kind, row by row: masks, colour pictures, GeoTIFFs, polygons |
 //! | [`stages`] | one file per stage, the messages between them, and the board of what they share; the contract is in its documentation |
 //! | [`package`] | submit.zip, checked against what is expected |
-//! | [`report`] | everything that is printed, and report.json |
+//! | [`report`] | everything that is printed, report.json and report.html |
 //! | `train` | losses, learning rates, optimisers: what networks are trained with |
 //! | [`eval`] | scores of masks against true masks |
 //! | [`synth`] | drawn sample scenes with true masks |

@@ -56,8 +56,8 @@ fn a_page_shows_scenes_classes_failures_and_how_to_do_it_again() {
     for words in [
         "3 of 5 scenes classified",
         "These masks mean nothing",
-        // 200 x 100 pixels of half a metre, twice.
-        "1.0\u{202f}ha",
+        // 200 x 100 pixels of half a metre.
+        "5\u{202f}000\u{202f}m²",
         "WGS 84 / UTM zone 32N",
         "<a href=\"#s",
         "Without a place",
@@ -121,8 +121,10 @@ fn a_page_that_cannot_be_written_or_is_not_wanted_fails_no_run() {
     work.swath(&RUN).says(0, &["1 done", "warning: no report.html: cannot ", "`swath report out` tries again"]);
     work.swath(&["report", "out"]).says(0, &["1 done", "no report.html"]);
     std::fs::remove_dir_all(work.path("out/report.html")).unwrap();
-    let killed =
-        work.swath_with(&[&RUN[..], &["--fresh", "--no-supervise"]].concat(), &[("SWATH_FAULTS", "pack:abort")]);
+    let killed = work.swath_with(
+        &[&RUN[..], &["--fresh", "--no-supervise", "--pack-fake"]].concat(),
+        &[("SWATH_FAULTS", "pack:abort")],
+    );
     assert!(killed.code.is_none() && !work.path("out/report.html").exists());
     work.swath(&["report", "out"]).says(0, &["page        out/report.html"]);
     assert!(page(&work).contains("Not finished"));

@@ -304,3 +304,75 @@ fn indexed(squares: Vec<u8>, shrink: Shrink, colors: &[[u8; 3]]) -> Result<Strin
 fn data_uri(kind: &str, bytes: &[u8]) -> String {
     format!("data:{kind};base64,{}", STANDARD.encode(bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::MaskDepth;
+    use crate::raster::{MemoryRaster, MemorySource, OpenSource, PixelType};
+
+    const EVER: Limit<'static> = Limit { until: None, is_stopped: &|| false };
+
+    fn decoded(uri: &str) -> RgbImage {
+        let bytes = STANDARD.decode(uri.split(',').nth(1).unwrap()).unwrap();
+        image::load_from_memory(&bytes).unwrap().to_rgb8()
+    }
+
+    #[test]
+    fn a_raster_becomes_squares_and_then_what_is_wanted() {
+        let of = |width, height, longest| Shrink::of(Size::new(width, height), longest);
+        let long = of(1000, 10, 96);
+        assert_eq!((long.side, long.squares, long.target), (10, Size::new(100, 1), Size::new(96, 1)));
+        let small = of(7, 5, 96);
+        assert_eq!((small.side, small.squares, small.target), (1, Size::new(7, 5), Size::new(7, 5)));
+        let huge = of(u32::MAX, 3, 960);
+        assert_eq!((huge.target, huge.squares.height), (Size::new(960, 1), 1));
+    }
+
+    #[test]
+    fn squares_are_the_averages_of_what_is_data() {
+        let size = Size::new(5, 3);
+        let values: Vec<u16> = vec![1, 3, 9, 9, 100, 5, 7, 9, 9, 200, 10, 20, 30, 9, 9];
+        let mut raster = MemoryRaster::new(size, 1, PixelBuf::from_slice(PixelType::U16, &values));
+        raster.header.nodata = vec![Some(9.0)];
+        let request = raster.header.request("a.tif".into(), None, PixelRect::whole(size), vec![1]);
+        let mut source = MemorySource::new([("a.tif".into(), raster)]).open();
+        let shrink = Shrink { size, side: 2, squares: Size::new(3, 2), target: Size::new(3, 2) };
+        let squares = averages(&request, shrink, source.as_mut(), &EVER).unwrap().unwrap().remove(0);
+        assert!(squares[1].is_nan() && squares[5].is_nan(), "{squares:?}");
+        assert_eq!([squares[0], squares[2], squares[3], squares[4]], [4.0, 150.0, 15.0, 30.0]);
+        assert_eq!(ends_of(&[squares]), (4.0, 150.0));
+        assert_eq!(ends_of(&[vec![NEUTRAL]]), (0.0, 1.0));
+        let over = Limit { until: None, is_stopped: &|| true };
+        assert!(averages(&request, shrink, source.as_mut(), &over).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_square_of_a_mask_has_its_most_frequent_class() {
+        let (dir, size) = (tempfile::tempdir().unwrap(), Size::new(4, 2));
+        let path = dir.path().join("a.png");
+        GrayImage::from_raw(4, 2, vec![7, 7, 5, 5, 5, 7, 5, 7]).unwrap().save(&path).unwrap();
+        let colors = [[1, 2, 3], [200, 100, 50]];
+        let uri = mask(&path, size, 2, &|value| u8::from(value == 7), &colors, &EVER).unwrap().unwrap();
+        assert_eq!(decoded(&uri).into_raw(), [200, 100, 50, 1, 2, 3]);
+        let wrong = mask(&path, Size::new(4, 3), 2, &|_| 0, &colors, &EVER).unwrap_err();
+        assert!(wrong.contains("a.png") && wrong.contains("4 x 3"), "{wrong}");
+        // The largest table: 255 classes and what has no data.
+        let all: Vec<[u8; 3]> = (0..=u8::MAX).map(|n| [n; 3]).collect();
+        crate::outputs::constant(&path, size, MaskDepth::Eight, 255).unwrap().file.persist().unwrap();
+        let uri = mask(&path, size, 4, &|value| u8::try_from(value).unwrap(), &all, &EVER).unwrap().unwrap();
+        assert!(decoded(&uri).into_raw().iter().all(|value| *value == 255));
+    }
+
+    #[test]
+    fn a_plane_of_bytes_is_shown_from_agreement_to_the_lack_of_it() {
+        let size = Size::new(3, 1);
+        let mut raster = MemoryRaster::u8(size, 1, &[0, 254, 255]);
+        raster.header.nodata = vec![Some(255.0)];
+        let mut source = MemorySource::new([("a.tif".into(), raster)]).open();
+        let colors = [[10, 0, 0], [20, 0, 0], [30, 0, 0], [9, 9, 9]];
+        let uri = heat(Path::new("a.tif"), size, source.as_mut(), 8, &colors, &EVER).unwrap().unwrap();
+        assert_eq!(decoded(&uri).into_raw(), [10, 0, 0, 30, 0, 0, 9, 9, 9]);
+        assert!(heat(Path::new("a.tif"), Size::new(1, 3), source.as_mut(), 8, &colors, &EVER).is_err());
+    }
+}
