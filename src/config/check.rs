@@ -49,7 +49,11 @@ fn check(file: PipelineFile, folder: &Path) -> Result<Pipeline, Fault> {
     }
     let distance = file.outputs.vectors_simplify;
     if !(distance.is_finite() && distance >= 0.0) {
-        return Err(Fault::value("outputs.vectors_simplify", distance, "0 or a distance in units of the reference system"));
+        return Err(Fault::value(
+            "outputs.vectors_simplify",
+            distance,
+            "0 or a distance in units of the reference system",
+        ));
     }
     check_prefix(&file.package.prefix)?;
     Ok(Pipeline {

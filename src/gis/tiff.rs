@@ -173,7 +173,9 @@ fn create(path: &Path, header: &SceneHeader, n_bands: usize, depth: MaskDepth) -
     }
     let driver = DriverManager::get_driver_by_name("GTiff")?;
     let mut dataset = match depth {
-        MaskDepth::Eight => driver.create_with_band_type_with_options::<u8, _>(path, width, height, n_bands, &options)?,
+        MaskDepth::Eight => {
+            driver.create_with_band_type_with_options::<u8, _>(path, width, height, n_bands, &options)?
+        }
         MaskDepth::Sixteen => {
             driver.create_with_band_type_with_options::<u16, _>(path, width, height, n_bands, &options)?
         }
@@ -251,13 +253,7 @@ fn palette(raster: &ClassRaster<'_>) -> ColorTable<'static> {
 }
 
 /// Writes a row of blocks of a band, counted from 0.
-fn write(
-    dataset: &Dataset,
-    band: usize,
-    row: BlockRow<'_>,
-    samples: &[u16; 256],
-    block: &mut Block,
-) -> Said<()> {
+fn write(dataset: &Dataset, band: usize, row: BlockRow<'_>, samples: &[u16; 256], block: &mut Block) -> Said<()> {
     let band = dataset.rasterband(band + 1)?;
     let mut band = if row.level == 0 { band } else { band.overview(row.level - 1)? };
     let (width, side) = (row.width as usize, BLOCK as usize);

@@ -81,7 +81,9 @@ impl OutputKind for Shares {
     fn planes(&self, pipeline: &Pipeline) -> Vec<Plane> {
         match self {
             Self::Scores => vec![Plane::Scores],
-            Self::Probabilities => pipeline.classes.classes().iter().map(|class| Plane::Probability(class.id)).collect(),
+            Self::Probabilities => {
+                pipeline.classes.classes().iter().map(|class| Plane::Probability(class.id)).collect()
+            }
             Self::Disagreement => vec![Plane::Disagreement],
         }
     }

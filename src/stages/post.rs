@@ -59,7 +59,11 @@ impl Post {
             for (plane, value) in &followers {
                 let mut follower = std::mem::take(&mut row[*plane]);
                 let changes = row[labels].iter().zip(&own).map(|(before, after)| before != after);
-                follower.iter_mut().zip(changes).filter(|(_, is_other)| *is_other).for_each(|(pixel, _)| *pixel = *value);
+                follower
+                    .iter_mut()
+                    .zip(changes)
+                    .filter(|(_, is_other)| *is_other)
+                    .for_each(|(pixel, _)| *pixel = *value);
                 row[*plane] = follower;
             }
             row[labels] = own;

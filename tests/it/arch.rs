@@ -90,7 +90,7 @@ const ARROWS: [(&str, &[&str]); 27] = [
 const OUTSIDE: [&str; 5] = ["lib", "main", "program", "launcher", "build"];
 
 /// Crates that only some places know.
-const OWNERS: [(&str, &[&str]); 19] = [
+const OWNERS: [(&str, &[&str]); 20] = [
     ("libc", &["process/leave.rs"]),
     ("rustix", &["process/", "app/run/disk.rs"]),
     ("tch", &["infer/torch/", "tensor/", "zoo/"]),
@@ -101,7 +101,8 @@ const OWNERS: [(&str, &[&str]); 19] = [
     ("crossbeam_channel", &["flow/"]),
     ("zip", &["package/", "weights/pth/"]),
     ("png", &["outputs/"]),
-    ("image", &["synth/"]),
+    ("image", &["outputs/legend.rs", "synth/"]),
+    ("noto_sans_mono_bitmap", &["outputs/legend.rs"]),
     ("indicatif", &["report/"]),
     ("console", &["report/"]),
     ("textwrap", &["report/"]),

@@ -36,6 +36,7 @@ mod outputs;
 mod pages;
 mod parity;
 mod pipelines;
+mod planes;
 mod preconditions;
 mod printed;
 mod rates;

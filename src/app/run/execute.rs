@@ -23,6 +23,7 @@ use crate::geom::Size;
 use crate::infer::{Device, DeviceError, open_devices};
 use crate::journal::{self, FailureRecord, Journal, RunRecord, State};
 use crate::lifecycle::{AttemptInfo, Ending, Lock, SignalWatcher, SupervisorLink, machine};
+use crate::outputs::legend;
 use crate::plan::{BackendKind, Concessions, Plan, Planned, Refusal, Schedule};
 use crate::report::{self, Event, RunInfo, RunReport, RunState, Snapshot, StageLine, Watch};
 use crate::stages::{Board, DeviceTimes, Graph, PassTotals, Scenes};
@@ -156,6 +157,15 @@ fn not_opened(error: DeviceError, options: &RunOptions) -> Error {
     Journal::open(&options.out).map_or_else(Error::from, |mut journal| devices::count(&mut journal, fault))
 }
 
+/// Writes what a run directory says of all of its scenes before any work.
+fn tell(planned: &Planned, outputs: &Outputs) -> Result<(), Error> {
+    planned.save(&outputs.layout.plan())?;
+    if planned.plan.pipeline.outputs.legend {
+        legend::save(&outputs.layout, &planned.plan.pipeline)?;
+    }
+    Ok(())
+}
+
 /// The record of a run that begins.
 fn begun(attempt: u64, planned: &Planned, record: &ReportBuilder, options: &RunOptions) -> Result<RunRecord, Error> {
     Ok(RunRecord {
@@ -228,7 +238,7 @@ impl<'a> Run<'a> {
         let n_temporaries = remove_temporaries(&options.out);
         let mut record =
             ReportBuilder::begin(plan, &promise, &outputs, planned.ignored, run_info(plan, &schedule, options))?;
-        planned.save(&outputs.layout.plan())?;
+        tell(&planned, &outputs)?;
         record.report.restarts.clone_from(&options.origin.supervisor.attempt().deaths);
         record.found(plan, &scenes, archive, damaged, usable, n_temporaries);
         record.steps(options.limits.deadline, plan, &conceded);

@@ -129,12 +129,7 @@ impl Sum {
     }
 
     /// `[1, classes, rows, columns]`: the sum over the kept part of a tile.
-    fn sum(
-        &self,
-        weighted: &[(&DeviceLogits, f32)],
-        tile: usize,
-        kept: PixelRect,
-    ) -> Result<Option<Tensor>, TchError> {
+    fn sum(&self, weighted: &[(&DeviceLogits, f32)], tile: usize, kept: PixelRect) -> Result<Option<Tensor>, TchError> {
         let mut sum: Option<Tensor> = None;
         for layer in self.layers(weighted, tile)? {
             let values = layer.up_sampled(kept)?;
@@ -232,6 +227,37 @@ mod tests {
         let mut sums = sums(forwards, shares, rule, tile, at);
         sums.sort_by(|a, b| b.total_cmp(a));
         (sums[0], sums[1])
+    }
+
+    #[test]
+    fn all_planes_are_those_of_the_host_but_for_rounding() {
+        let full = Size::new(48, 32);
+        let mut forwards = [
+            logits(1, [2, 5], Size::new(12, 8), full, Some(Upsample::Bilinear { align_corners: true })),
+            logits(2, [2, 5], Size::new(12, 8), full, Some(Upsample::Bilinear { align_corners: false })),
+            logits(3, [2, 5], full, full, None),
+        ];
+        forwards.iter_mut().for_each(|l| l.values.iter_mut().for_each(|v| *v /= 60.0));
+        let mut planes = vec![Plane::Labels, Plane::Scores, Plane::Disagreement];
+        planes.extend((0..5).map(Plane::Probability));
+        let shares = || Shares::of_members([0.3, 0.25, 0.15]);
+        let kept = PixelRect { x: 3, y: 2, size: Size::new(37, 29) };
+        let host: Vec<(usize, Logits)> = forwards.iter().cloned().enumerate().collect();
+        let upload = |(pass, l): &(usize, Logits)| (*pass, DeviceLogits::upload(l, Device::Cpu).unwrap());
+        let device: Vec<(usize, DeviceLogits)> = host.iter().map(upload).collect();
+        for rule in [Combine::Logits, Combine::Probabilities] {
+            let expected = Combiner::new(rule, shares(), planes.clone()).planes(&host, 1, kept).0;
+            let found = Sum { rule, shares: shares(), planes: planes.clone() }.planes(&device, 1, kept).unwrap();
+            let found: Vec<Vec<u8>> = found.iter().map(|plane| Vec::try_from(plane).unwrap()).collect();
+            for ((plane, expected), found) in planes.iter().zip(&expected).zip(&found) {
+                let differ = expected.iter().zip(found).filter(|(a, b)| a != b);
+                let by_more = differ.clone().filter(|(a, b)| a.abs_diff(**b) > 1).count();
+                let (n, limit) = (differ.count(), expected.len() / 100);
+                assert!(expected.len() == found.len() && n <= limit, "{rule:?} {plane:?}: {n} pixels");
+                let is_vote = matches!(plane, Plane::Labels | Plane::Disagreement);
+                assert!(is_vote || by_more == 0, "{rule:?} {plane:?}: {by_more} pixels by more than a step");
+            }
+        }
     }
 
     #[test]
