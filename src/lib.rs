@@ -25,7 +25,7 @@
 //! With libtorch, `swath` itself is only a launcher (`src/launcher.rs`): it finds libtorch and becomes `swath-torch`, the program proper.
 //! Three kinds of processes, all this program. The one that a person starts only watches ([`lifecycle::supervise()`]): it starts the run
 //! again when that dies. The run holds the models and the dataflow. Whatever parses a raster sits in children of the run, one per reader
-//! ([`raster::Isolated`]), which answer over a socket and pass pixels through shared memory.
+//! ([`raster::Isolated`]) and where an output shows scenes one per encoder, which answer over a socket and pass pixels through shared memory.
 //!
 //! # Code map, in reading order
 //!
@@ -44,7 +44,7 @@
 //! | [`infer`] | [`infer::Device`]: takes batches, gives planes; engines run the networks; the one weighted sum and argmax of a plan |
 //! | [`post`] | what is done to a label map before it is written, row by row: classes joined, majorities, small holes and islands |
 //! | `gis` | files that geographic information systems open: TIFFs and polygons through GDAL, and the texts beside rasters |
-//! | [`outputs`] | what is written of each scene, one file per kind, row by row: masks, colour pictures, GeoTIFFs, polygons |
+//! | [`outputs`] | what is written of each scene, one file per kind, row by row: masks, colour pictures, GeoTIFFs, polygons, probabilities, overlays |
 //! | [`stages`] | one file per stage, the messages between them, and the board of what they share; the contract is in its documentation |
 //! | [`package`] | submit.zip, checked against what is expected |
 //! | [`report`] | everything that is printed, report.json and report.html |

@@ -8,9 +8,10 @@ use gdal::vector::{Feature, Geometry, LayerAccess, LayerOptions, OGRFieldType, O
 use gdal::{Dataset, DriverManager};
 
 use super::beside::polygon_style;
-use super::polygons::{Borders, Polygon, polygons};
+use super::polygons::{Borders, Pixels, Polygon, polygons};
+use super::simplify::Tolerance;
 use super::tiff::{Said, begin, heard};
-use super::{ClassRaster, Failure, disk};
+use super::{ClassRaster, Failure, Layer, disk};
 use crate::atomic::AtomicFile;
 use crate::config::classes::{ClassId, ClassTable, NODATA_LABEL};
 use crate::geom::GeoTransform;
@@ -26,6 +27,9 @@ const FIELDS: [(&str, OGRFieldType::Type); 6] = [
     ("object", OGRFieldType::OFTInteger64),
 ];
 
+/// One more where polygons have scores: the mean probability of their pixels' class.
+const SCORE: (&str, OGRFieldType::Type) = ("score", OGRFieldType::OFTReal);
+
 /// What a GeoPackage is written with: no clock in it, and no journal beside it, for it counts only when it is whole.
 const SETTINGS: [(&str, &str); 3] = [
     ("OGR_CURRENT_DATE", "2000-01-01T00:00:00.000Z"),
@@ -40,6 +44,8 @@ pub(crate) struct GpkgWriter {
     layer: String,
     classes: ClassTable,
     transform: GeoTransform,
+    score_steps: Option<f64>,
+    tolerance: Option<Tolerance>,
     area: PixelArea,
     /// Rows so far.
     rows: u32,
@@ -56,8 +62,7 @@ impl GpkgWriter {
     pub(crate) fn create(
         file: &AtomicFile,
         raster: &ClassRaster<'_>,
-        transform: GeoTransform,
-        layer: &str,
+        Layer { name: layer, transform, score_steps, simplify }: Layer<'_>,
     ) -> Result<Self, Failure> {
         let Ok(driver) = DriverManager::get_driver_by_name("GPKG") else {
             return Err(Failure::Refused("it was built without GeoPackages; set outputs.vectors = false".into()));
@@ -71,18 +76,24 @@ impl GpkgWriter {
             let mut dataset = driver.create_vector_only(disk::named(file.temp_path()))?;
             let options =
                 LayerOptions { name: layer, srs: crs.as_ref(), ty: OGRwkbGeometryType::wkbPolygon, options: None };
-            dataset.create_layer(options)?.create_defn_fields(&FIELDS)?;
+            let created = dataset.create_layer(options)?;
+            created.create_defn_fields(&FIELDS)?;
+            created.create_defn_fields(if score_steps.is_some() { &[SCORE] } else { &[] })?;
             style(&mut dataset, layer, raster)?;
             Ok((dataset, PixelArea::of(crs.as_ref(), transform)))
         };
         let (dataset, area) = heard(create(), file.target())?;
         let (path, classes, layer) = (file.target().to_owned(), raster.classes.clone(), layer.to_owned());
+        let GeoTransform(t) = transform;
+        let tolerance = Tolerance { distance: simplify, right: [t[1], t[4]], down: [t[2], t[5]] };
         Ok(Self {
             path,
             dataset,
             layer,
             classes,
             transform,
+            score_steps,
+            tolerance: (simplify > 0.0).then_some(tolerance),
             area,
             rows: 0,
             n: 0,
@@ -91,17 +102,18 @@ impl GpkgWriter {
         })
     }
 
-    /// Adds the polygons of further rows of labels.
-    pub(crate) fn push(&mut self, labels: &[ClassId], n_rows: u32) -> Result<(), Failure> {
+    /// Adds the polygons of further rows of labels, whose pixels have these scores, if any.
+    pub(crate) fn push(&mut self, labels: &[ClassId], scores: &[u8], n_rows: u32) -> Result<(), Failure> {
         begin(&self.path);
-        let Self { path, dataset, layer, classes, transform, area, rows, n, .. } = self;
+        let Self { path, dataset, layer, classes, transform, score_steps, tolerance, area, rows, n, .. } = self;
         let weights: Vec<f64> = (*rows..*rows + n_rows).map(|row| area.of_pixel(row)).collect();
+        let pixels = Pixels { labels, scores, weights: &weights };
         let before = *n;
         let mut write = || -> Said<Borders> {
             let transaction = dataset.start_transaction()?;
             let borders = {
                 let layer = transaction.layer_by_name(layer)?;
-                polygons(labels, &weights, NODATA_LABEL, |polygon| {
+                polygons(pixels, NODATA_LABEL, *tolerance, |polygon| {
                     let mut feature = Feature::new(layer.defn())?;
                     feature.set_geometry(Geometry::from_wkb(&wkb(&polygon, *transform, *rows))?)?;
                     if let Some(class) = classes.classes().get(usize::from(polygon.label)) {
@@ -115,6 +127,9 @@ impl GpkgWriter {
                     }
                     *n += 1;
                     feature.set_field_integer64(5, i64::try_from(*n).unwrap_or(i64::MAX))?;
+                    if let Some(score) = score_steps.and_then(|steps| mean_score(&polygon, steps)) {
+                        feature.set_field_double(FIELDS.len(), score)?;
+                    }
                     feature.create(&layer)
                 })?
             };
@@ -156,6 +171,13 @@ impl GpkgWriter {
         };
         heard(close(), &path)
     }
+}
+
+/// The mean probability of those pixels that have one.
+fn mean_score(polygon: &Polygon, steps: f64) -> Option<f64> {
+    let (sum, n) = polygon.score;
+    // Of a byte of 1 to 255.
+    (n > 0).then(|| (sum - n) as f64 / n as f64 / steps)
 }
 
 /// The least number of those that are the same object.

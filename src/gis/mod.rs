@@ -26,6 +26,8 @@ mod polygons;
     expect(dead_code, reason = "its sizes are asked for, and nothing goes through it")
 )]
 mod pyramid;
+#[cfg_attr(not(any(feature = "gdal", test)), expect(dead_code, reason = "polygons are written through GDAL"))]
+mod simplify;
 
 // Twins with one surface: GDAL, or a stub that says the build has none.
 #[cfg(not(feature = "gdal"))]
@@ -41,7 +43,7 @@ pub(crate) use gpkg::GpkgWriter;
 #[cfg(feature = "gdal")]
 pub(crate) use ground::Ground;
 pub(crate) use mosaic::{Part, extent, vrt};
-pub(crate) use polygons::BYTES_PER_PIXEL;
+pub(crate) use polygons::bytes_per_pixel;
 pub(crate) use pyramid::Pyramid;
 #[cfg(not(feature = "gdal"))]
 pub(crate) use tiff::{GpkgWriter, Ground};
@@ -49,6 +51,7 @@ pub(crate) use tiff::{TiffWriter, copy_as_cog, esri_wkt, has_driver, read_rows};
 
 use crate::config::MaskDepth;
 use crate::config::classes::ClassTable;
+use crate::geom::GeoTransform;
 use crate::raster::SceneHeader;
 
 /// What a raster of bytes that stand for shares of 1 is, beside its pixels.
@@ -65,6 +68,20 @@ pub(crate) struct ShareRaster<'a> {
     pub(crate) scale: f64,
     /// ... and this.
     pub(crate) offset: f64,
+}
+
+/// What a layer of polygons is beside their borders.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "gdal"), expect(dead_code, reason = "polygons are written through GDAL"))]
+pub(crate) struct Layer<'a> {
+    /// Its name.
+    pub(crate) name: &'a str,
+    /// Where it lies.
+    pub(crate) transform: GeoTransform,
+    /// In how many steps scores go from 0 to 1, where polygons have some.
+    pub(crate) score_steps: Option<f64>,
+    /// How far borders may lie from those of the pixels, in units of the reference system; 0: not at all.
+    pub(crate) simplify: f64,
 }
 
 /// What a raster of class values is, beside its pixels.

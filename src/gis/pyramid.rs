@@ -114,7 +114,7 @@ impl Halving {
                 Self::MeanWithout(void) => {
                     let data = [a, b, c, d].into_iter().filter(|pixel| *pixel != void);
                     let (sum, n) = data.fold((0, 0), |(sum, n), pixel| (sum + u16::from(pixel), n + 1));
-                    if n == 0 { void } else { u8::try_from((sum + n / 2) / n).unwrap_or(void) }
+                    (sum + n / 2).checked_div(n).and_then(|mean: u16| u8::try_from(mean).ok()).unwrap_or(void)
                 }
             }
         };

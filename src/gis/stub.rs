@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{ClassRaster, Failure, ShareRaster};
+use super::{ClassRaster, Failure, Layer, ShareRaster};
 use crate::atomic::AtomicFile;
 use crate::geom::{GeoTransform, Size};
 use crate::raster::GdalError;
@@ -32,16 +32,11 @@ impl TiffWriter {
 pub(crate) enum GpkgWriter {}
 
 impl GpkgWriter {
-    pub(crate) fn create(
-        _file: &AtomicFile,
-        _raster: &ClassRaster<'_>,
-        _transform: GeoTransform,
-        _layer: &str,
-    ) -> Result<Self, Failure> {
+    pub(crate) fn create(_file: &AtomicFile, _raster: &ClassRaster<'_>, _layer: Layer<'_>) -> Result<Self, Failure> {
         not_built()
     }
 
-    pub(crate) fn push(&mut self, _labels: &[u8], _n_rows: u32) -> Result<(), Failure> {
+    pub(crate) fn push(&mut self, _labels: &[u8], _scores: &[u8], _n_rows: u32) -> Result<(), Failure> {
         match *self {}
     }
 

@@ -405,6 +405,53 @@ mod tests {
     }
 
     #[test]
+    fn probabilities_and_disagreement_are_those_of_the_sums_as_they_stand() {
+        let full = Size::new(24, 16);
+        let mut forwards = [
+            logits(1, [1, 3], Size::new(6, 4), full, Some(Upsample::Bilinear { align_corners: true })),
+            logits(2, [1, 3], Size::new(6, 4), full, Some(Upsample::Bilinear { align_corners: false })),
+            logits(3, [1, 3], full, full, None),
+        ];
+        // So that no class has it all.
+        forwards.iter_mut().for_each(|l| l.values.iter_mut().for_each(|v| *v /= 60.0));
+        // They need not add up to 1: a deadline may have given members up.
+        let shares = [0.3, 0.25, 0.15];
+        let planes =
+            vec![Plane::Labels, Plane::Scores, Plane::Disagreement, Plane::Probability(0), Plane::Probability(2)];
+        let kept = PixelRect { x: 3, y: 2, size: Size::new(17, 11) };
+        let by_pass: Vec<(usize, Logits)> = forwards.iter().cloned().enumerate().collect();
+        let (mut spread, mut disputed) = (0, 0);
+        for rule in [Combine::Logits, Combine::Probabilities] {
+            let combiner = Combiner::new(rule, Shares::of_members(shares), planes.clone());
+            let TilePlanes(found) = combiner.planes(&by_pass, 0, kept);
+            let alone = Combiner::new(rule, Shares::of_members(shares), vec![Plane::Labels]).planes(&by_pass, 0, kept);
+            assert_eq!(alone.0[0], found[0], "labels do not depend on what else is wanted");
+            for (at, label) in found[0].iter().map(|label| usize::from(*label)).enumerate() {
+                let (x, y) = (u32::try_from(at).unwrap() % 17 + kept.x, u32::try_from(at).unwrap() / 17 + kept.y);
+                let sums = naive::sums(&forwards, &shares, rule, 0, (x, y));
+                let mean = sums.iter().map(|v| v / 0.7);
+                let powers: Vec<f64> = match rule {
+                    Combine::Logits => mean.map(f64::exp).collect(),
+                    Combine::Probabilities => mean.collect(),
+                };
+                let expected = |class: usize| 1.0 + 254.0 * powers[class] / powers.iter().sum::<f64>();
+                for (plane, class) in [(1, label), (3, 0), (4, 2)] {
+                    assert!((f64::from(found[plane][at]) - expected(class)).abs() < 0.51, "{rule:?} {x} {y}");
+                }
+                spread += usize::from(found[1][at] < 200);
+                let best = |one: usize| {
+                    let sums = naive::sums(&forwards[one..=one], &[1.0], rule, 0, (x, y));
+                    (0..3).max_by(|a, b| sums[*a].total_cmp(&sums[*b])).unwrap()
+                };
+                let against: f64 = (0..3).filter(|one| best(*one) != label).map(|one| f64::from(shares[one])).sum();
+                assert!((f64::from(found[2][at]) - 254.0 * against / 0.7).abs() < 0.51, "{rule:?} {x} {y}");
+                disputed += usize::from(found[2][at] > 0);
+            }
+        }
+        assert!(spread > 50 && disputed > 50, "{spread} {disputed}");
+    }
+
+    #[test]
     fn softmax_by_rows_has_the_bits_of_softmax_by_columns() {
         let l = logits(6, [1, 7], Size::new(5, 3), Size::new(5, 3), None);
         let width = l.size.len();

@@ -23,6 +23,11 @@ impl OutputLayout {
         self.dir.join("plan.jsonl")
     }
 
+    /// Which colour is which class.
+    pub fn legend(&self) -> PathBuf {
+        self.dir.join("legend.png")
+    }
+
     /// The report.
     pub fn report(&self) -> PathBuf {
         self.dir.join("report.json")

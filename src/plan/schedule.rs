@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{BackendKind, Plan};
+use crate::outputs::kinds_of;
 
 /// A device that runs networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -228,6 +229,12 @@ impl Schedule {
         each.chain(once).map(|member| plan.members[member].weights_bytes(on_gpu)).sum()
     }
 
+    /// Who decodes: readers, and encoders where an output shows the scene.
+    pub fn decoders(&self, plan: &Plan) -> usize {
+        let shows = kinds_of(&plan.pipeline).any(|kind| kind.shows_scene());
+        self.readers + if shows { self.encoders } else { 0 }
+    }
+
     /// What is left of the memory for units when the batches have theirs.
     pub fn unit_budget(&self, plan: &Plan) -> u64 {
         self.memory.saturating_sub(self.batches_in_flight() * plan.maxima.batch)
@@ -287,12 +294,13 @@ impl Promise {
     /// Adds up what a plan needs under a schedule.
     pub fn new(plan: &Plan, schedule: &Schedule) -> Self {
         let torch = plan.backend == BackendKind::Torch;
-        let readers = schedule.readers as u64;
+        let decoders = schedule.decoders(plan);
         let (decoder_cache, decoders) = match schedule.decode {
-            Decode::InProcess => (plan.decoder_cache(schedule.readers), plan.area_bytes() * readers),
+            Decode::InProcess => (plan.decoder_cache(decoders), plan.area_bytes() * decoders as u64),
             Decode::Isolated { timeout } => {
-                let limits = plan.decoder_limits(schedule.readers, timeout);
-                (limits.cache * readers, (BASE_DECODER + limits.strips() + plan.area_bytes()) * readers)
+                let limits = plan.decoder_limits(decoders, timeout);
+                let each = BASE_DECODER + limits.strips() + plan.area_bytes();
+                (limits.cache * decoders as u64, each * decoders as u64)
             }
         };
         let activations = |device: &DeviceId| match device {

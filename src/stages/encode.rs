@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use super::counts::LabelCounts;
 use super::message::{Encoded, EncodedOutput, SceneRows, StitchedScene};
+use super::picture::Picture;
 use super::scenes::Scenes;
 use crate::flow::{Outbox, Stage};
 use crate::outputs::{OutputError, OutputKind, OutputLayout, RowWriter, kinds_of};
 use crate::plan::Plane;
+use crate::raster::RasterSource;
 
 /// A kind of output on its way, and where its planes are among the plan's.
 struct Writing {
@@ -24,18 +26,23 @@ pub struct Encode {
     open: BTreeMap<u32, OpenScene>,
     /// The row at hand, by plane.
     planes: Vec<Vec<u8>>,
+    /// Reads scenes again, where an output shows them.
+    source: Box<dyn RasterSource>,
 }
 
 /// A scene's files, begun.
 struct OpenScene {
     writers: Vec<Writing>,
     pixels: LabelCounts,
+    /// Rows so far.
+    rows: u32,
+    picture: Picture,
 }
 
 impl Encode {
     /// An encoder.
-    pub fn new(scenes: Arc<Scenes>, layout: OutputLayout) -> Self {
-        Self { scenes, layout, open: BTreeMap::new(), planes: Vec::new() }
+    pub fn new(scenes: Arc<Scenes>, layout: OutputLayout, source: Box<dyn RasterSource>) -> Self {
+        Self { scenes, layout, open: BTreeMap::new(), planes: Vec::new(), source }
     }
 
     /// Appends rows; after the last ones, gives the finished files.
@@ -49,9 +56,17 @@ impl Encode {
         for y in 0..rows.rows.len() {
             self.planes.iter_mut().enumerate().for_each(|(plane, into)| rows.rows.row(plane, y, into));
             open.pixels.add(&self.planes[plan.position(Plane::Labels)]);
-            for Writing { planes, writer, .. } in &mut open.writers {
-                writer.push(&planes.iter().map(|plane| self.planes[*plane].as_slice()).collect::<Vec<_>>())?;
+            for Writing { kind, planes, writer } in &mut open.writers {
+                let mut row: Vec<&[u8]> = planes.iter().map(|plane| self.planes[*plane].as_slice()).collect();
+                if kind.shows_scene() {
+                    let scene = (plan, rows.scene as usize);
+                    let picture = open.picture.row(scene, open.rows, self.source.as_mut());
+                    let path = || self.layout.dir.join(kind.files(&plan.scenes[scene.1].name).concat());
+                    row.push(picture.map_err(|source| OutputError::Scene { path: path(), source })?);
+                }
+                writer.push(&row)?;
             }
+            open.rows += 1;
         }
         if !rows.last {
             self.open.insert(rows.scene, open);
@@ -73,7 +88,7 @@ impl Encode {
         };
         let wanted = kinds_of(&plan.pipeline).filter(|kind| kept.iter().all(|kept| kept.kind != kind.folder()));
         let writers = wanted.map(begin).collect::<Result<_, OutputError>>()?;
-        Ok(OpenScene { writers, pixels: LabelCounts::default() })
+        Ok(OpenScene { writers, pixels: LabelCounts::default(), rows: 0, picture: Picture::default() })
     }
 }
 

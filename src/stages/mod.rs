@@ -28,6 +28,7 @@ mod infer;
 mod keep;
 mod message;
 mod pace;
+mod picture;
 mod post;
 mod prior;
 mod progress;

@@ -93,7 +93,7 @@ const ARROWS: [(&str, &[&str]); 28] = [
 const OUTSIDE: [&str; 5] = ["lib", "main", "program", "launcher", "build"];
 
 /// Crates that only some places know.
-const OWNERS: [(&str, &[&str]); 21] = [
+const OWNERS: [(&str, &[&str]); 22] = [
     ("libc", &["process/leave.rs"]),
     ("rustix", &["process/", "app/run/disk.rs"]),
     ("tch", &["infer/torch/", "tensor/", "train/", "zoo/"]),
@@ -105,7 +105,8 @@ const OWNERS: [(&str, &[&str]); 21] = [
     ("crossbeam_channel", &["flow/"]),
     ("zip", &["package/", "weights/pth/"]),
     ("png", &["app/report/pictures.rs", "outputs/"]),
-    ("image", &["app/report/pictures.rs", "synth/"]),
+    ("image", &["app/report/pictures.rs", "outputs/legend.rs", "synth/"]),
+    ("noto_sans_mono_bitmap", &["outputs/legend.rs"]),
     ("askama", &["report/html/"]),
     ("indicatif", &["report/"]),
     ("console", &["report/"]),

@@ -38,6 +38,7 @@ mod outputs;
 mod pages;
 mod parity;
 mod pipelines;
+mod planes;
 mod post;
 mod preconditions;
 mod printed;

@@ -24,6 +24,7 @@ use crate::geom::Size;
 use crate::infer::{Device, DeviceError, open_devices};
 use crate::journal::{self, FailureRecord, Journal, RunRecord, State};
 use crate::lifecycle::{AttemptInfo, Ending, Lock, SignalWatcher, SupervisorLink, machine};
+use crate::outputs::legend;
 use crate::plan::{BackendKind, Concessions, Plan, Planned, Refusal, Schedule};
 use crate::report::{self, Detail, Event, RunInfo, RunReport, RunState, Snapshot, StageLine, Watch};
 use crate::stages::{Board, DeviceTimes, Graph, PassTotals, Scenes};
@@ -161,6 +162,15 @@ fn not_opened(error: DeviceError, options: &RunOptions) -> Error {
     Journal::open(&options.out).map_or_else(Error::from, |mut journal| devices::count(&mut journal, fault))
 }
 
+/// Writes what a run directory says of all of its scenes before any work.
+fn tell(planned: &Planned, outputs: &Outputs) -> Result<(), Error> {
+    planned.save(&outputs.layout.plan())?;
+    if planned.plan.pipeline.outputs.legend {
+        legend::save(&outputs.layout, &planned.plan.pipeline)?;
+    }
+    Ok(())
+}
+
 /// The record of a run that begins.
 fn begun(attempt: u64, planned: &Planned, record: &ReportBuilder, options: &RunOptions) -> Result<RunRecord, Error> {
     Ok(RunRecord {
@@ -235,8 +245,8 @@ impl<'a> Run<'a> {
         journal.append(&reduced.into_iter().map(journal::Record::Scene).collect::<Vec<_>>())?;
         let n_temporaries = remove_temporaries(&options.out);
         let mut record = ReportBuilder::begin(&planned, &promise, &outputs, run_info(plan, &schedule, options))?;
-        planned.save(&outputs.layout.plan())?;
         outputs.withdraw_page();
+        tell(&planned, &outputs)?;
         record.report.restarts.clone_from(&options.origin.supervisor.attempt().deaths);
         record.found(plan, &scenes, archive, damaged, usable, n_temporaries);
         record.steps(options.limits.deadline, plan, &conceded);

@@ -45,7 +45,8 @@ impl Outputs {
         pipeline: &Pipeline,
     ) -> Vec<PathBuf> {
         let files = names.flat_map(|name| OutputLayout::files(name, pipeline)).map(|file| self.layout.dir.join(file));
-        let mut wanted: Vec<PathBuf> = files.chain(self.of_every_run()).collect();
+        let legend = pipeline.outputs.legend.then(|| self.layout.legend());
+        let mut wanted: Vec<PathBuf> = files.chain(self.of_every_run()).chain(legend).collect();
         wanted.retain(|path| path.symlink_metadata().is_ok() && !self.is_ours(path));
         wanted
     }
@@ -57,7 +58,7 @@ impl Outputs {
     fn is_ours(&self, path: &Path) -> bool {
         let name = self.layout.relative(path);
         let own = self.earlier.is_some() || !self.recorded.is_empty();
-        (own && self.of_every_run().iter().any(|file| file == path))
+        (own && (self.of_every_run().iter().any(|file| file == path) || path == self.layout.legend()))
             || self.recorded.contains(&name)
             || self.earlier.as_ref().is_some_and(|e| e.knows(&name))
     }

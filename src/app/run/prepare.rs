@@ -210,14 +210,14 @@ fn reading_source(plan: &Plan, schedule: &Schedule) -> Result<Arc<dyn OpenSource
     Ok(match schedule.decode {
         Decode::InProcess => {
             let gdal = Gdal::set_up()?;
-            gdal.limit_cache(plan.decoder_cache(schedule.readers) + written)?;
+            gdal.limit_cache(plan.decoder_cache(schedule.decoders(plan)) + written)?;
             Arc::new(gdal)
         }
         Decode::Isolated { timeout } => {
             if plan.output_cache(schedule).is_some() {
                 Gdal::set_up()?.limit_cache(written)?;
             }
-            Arc::new(Isolated::new(plan.decoder_limits(schedule.readers, timeout)))
+            Arc::new(Isolated::new(plan.decoder_limits(schedule.decoders(plan), timeout)))
         }
     })
 }

@@ -230,6 +230,37 @@ mod tests {
     }
 
     #[test]
+    fn all_planes_are_those_of_the_host_but_for_rounding() {
+        let full = Size::new(48, 32);
+        let mut forwards = [
+            logits(1, [2, 5], Size::new(12, 8), full, Some(Upsample::Bilinear { align_corners: true })),
+            logits(2, [2, 5], Size::new(12, 8), full, Some(Upsample::Bilinear { align_corners: false })),
+            logits(3, [2, 5], full, full, None),
+        ];
+        forwards.iter_mut().for_each(|l| l.values.iter_mut().for_each(|v| *v /= 60.0));
+        let mut planes = vec![Plane::Labels, Plane::Scores, Plane::Disagreement];
+        planes.extend((0..5).map(Plane::Probability));
+        let shares = || Shares::of_members([0.3, 0.25, 0.15]);
+        let kept = PixelRect { x: 3, y: 2, size: Size::new(37, 29) };
+        let host: Vec<(usize, Logits)> = forwards.iter().cloned().enumerate().collect();
+        let upload = |(pass, l): &(usize, Logits)| (*pass, DeviceLogits::upload(l, Device::Cpu).unwrap());
+        let device: Vec<(usize, DeviceLogits)> = host.iter().map(upload).collect();
+        for rule in [Combine::Logits, Combine::Probabilities] {
+            let expected = Combiner::new(rule, shares(), planes.clone()).planes(&host, 1, kept).0;
+            let found = Sum { rule, shares: shares(), planes: planes.clone() }.planes(&device, 1, kept).unwrap();
+            let found: Vec<Vec<u8>> = found.iter().map(|plane| Vec::try_from(plane).unwrap()).collect();
+            for ((plane, expected), found) in planes.iter().zip(&expected).zip(&found) {
+                let differ = expected.iter().zip(found).filter(|(a, b)| a != b);
+                let by_more = differ.clone().filter(|(a, b)| a.abs_diff(**b) > 1).count();
+                let (n, limit) = (differ.count(), expected.len() / 100);
+                assert!(expected.len() == found.len() && n <= limit, "{rule:?} {plane:?}: {n} pixels");
+                let is_vote = matches!(plane, Plane::Labels | Plane::Disagreement);
+                assert!(is_vote || by_more == 0, "{rule:?} {plane:?}: {by_more} pixels by more than a step");
+            }
+        }
+    }
+
+    #[test]
     fn labels_are_those_of_the_host_but_for_near_ties() {
         let full = Size::new(48, 32);
         let quarter = |seed, align_corners| {
