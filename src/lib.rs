@@ -66,8 +66,9 @@
 //!
 //! - The arrows between folders are the table in that test; there is no cycle. `flow` names no domain type, `tiler` no tensor, and
 //!   stages do not use each other.
-//! - `tch` is known to `zoo`, `tensor`, `train` and `infer/torch` only, `gdal` to `raster/gdal` and `gis`, `tokio` to `lifecycle`, and so on. Without the features `torch`
-//!   and `gdal` stubs with the same surface stand in, and everything else builds and is tested.
+//! - `tch` is known to `zoo`, `tensor`, `train` and `infer/torch` only, `ort` to `infer/onnx`, `gdal` to `raster/gdal` and `gis`, `tokio`
+//!   to `lifecycle`, and so on. Without the features `torch`, `onnx` and `gdal` stubs with the same surface stand in, and everything else
+//!   builds and is tested.
 //! - Equal plans give equal bytes: for any number of workers and readers, any memory that suffices, any order of arrival, members together
 //!   or spread over devices. So no run measures what to do: a plan goes by a profile that `swath tune` took before,
 //!   and which its run directory keeps. And a plan has one sum, in its own order.
@@ -78,7 +79,8 @@
 //!   pointless ends a run.
 //! - A file has its final name only when it is complete and synced. `commit` alone gives final names to scenes' files.
 //! - A non-finite logit is never argmaxed, weights fit exactly or are refused, and a mask holds the class table's values only.
-//! - Files are data. A TorchScript program alone runs, and only under the digest that the pipeline names for it.
+//! - Files are data. A TorchScript program alone runs, and only under the digest that the pipeline names for it; an ONNX model is made of
+//!   operators that ONNX Runtime brings along, and no library with others is loaded.
 //! - Nothing outside `report` prints, but the launcher, which runs before this library can be loaded.
 //! - `unsafe` code is in seven files: `tensor/cuda.rs` opens libtorch's CUDA library, sets its switch for TF32 and asks the driver about GPUs,
 //!   `tensor/timeline.rs` calls the CUDA runtime for events, `tensor/staging.rs` writes into page-locked tensors, `zoo/layers/onednn.rs`

@@ -60,7 +60,7 @@ pub fn problem(plan: &Plan, device: DeviceId) -> Option<String> {
     match (Runtimes::of(plan), device) {
         (Runtimes::Torch, _) => torch_problem(device),
         (Runtimes::Both, DeviceId::Cuda(_)) | (Runtimes::Both | Runtimes::Onnx, DeviceId::CpuTensors) => Some(
-            "members that are ONNX models and members of libtorch work together on a CPU only: name --devices cpu, or make a pipeline of each"
+            "ONNX models run on cpu, and without members of libtorch beside them on GPUs: name --devices cpu, or make a pipeline of each"
                 .into(),
         ),
         (Runtimes::Both, DeviceId::Cpu) => onnx_engine::problem(device).or_else(|| torch_problem(device)),

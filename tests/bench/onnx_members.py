@@ -217,7 +217,7 @@ def main() -> None:
         median = float(np.median(np.concatenate([margins.ravel() for _, margins in theirs.values()])))
         print(json.dumps({"model": name, "mpx": round(n / 1e6, 1), "differing": n_differ, "widest_margin": round(widest, 8),
                           "median_margin": round(median, 4), "swath_s": round(ours, 2), "onnxruntime_s": round(seconds, 2),
-                          "peak_mb": report.get("memory", {}).get("peak", 0) // 1_000_000}), flush=True)
+                          "peak_mb": report["memory"]["peak_rss"] // 1_000_000, "reserved_mb": report["memory"]["reserved"] // 1_000_000}), flush=True)
 
 
 def read_png(path: pathlib.Path) -> np.ndarray:

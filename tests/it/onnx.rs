@@ -307,6 +307,8 @@ fn what_an_onnx_model_takes_and_returns_must_fit_the_pipeline() {
     machine.with(&model(), "");
     machine.work.write("m.onnx", "no model");
     machine.swath(&RUN).says(12, &["m.onnx", "not a whole ONNX file"]);
+    let inspected = machine.swath(&["weights", "inspect", "m.onnx"]);
+    inspected.says(inspected.code.unwrap(), &["an ONNX model", "network = \"onnx\""]);
     machine.swath(&[&RUN[..], &["--set", "members.0.weights=m.pt"]].concat()).says(2, &["ends in .onnx"]);
     // What the file tells is told when a run is planned.
     machine.with(&Model { input: [0, 3, 0, 0], ..model() }, "");
@@ -373,5 +375,5 @@ fn onnx_models_and_networks_of_libtorch_are_summed_together() {
     let other = "[[members]]\nnetwork = \"unet\"\nbackbone = \"resnet18\"\nseed = 5\nweight = 0.0\n[[members]]\nnetwork = \"onnx\"";
     machine.work.write("p.toml", text.replace("[[members]]\nnetwork = \"onnx\"", other));
     machine.gives_the_masks(&[]);
-    machine.swath(&[&RUN[..], &["--devices", "cpu-tensors"]].concat()).says(2, &["work together on a CPU only"]);
+    machine.swath(&[&RUN[..], &["--devices", "cpu-tensors"]].concat()).says(2, &["without members of libtorch"]);
 }

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use ort::environment::Environment;
+use ort::ep::{self, ExecutionProvider};
 use ort::logging::LogLevel;
 
-use super::model::has_cuda;
 use crate::atomic;
 use crate::plan::DeviceId;
 
@@ -43,7 +43,8 @@ fn load() -> Result<Loaded, String> {
 
 /// The file that is to be loaded.
 fn find() -> Result<PathBuf, String> {
-    if let Some((name, path)) = NAMED.iter().find_map(|name| Some((name, std::env::var_os(name)?))) {
+    let named = |name: &&'static str| Some((*name, std::env::var_os(name).filter(|path| !path.is_empty())?));
+    if let Some((name, path)) = NAMED.iter().find_map(named) {
         let path = PathBuf::from(path);
         return library_at(&path).ok_or_else(|| format!("{name}={} is or holds no {LIBRARY}", path.display()));
     }
@@ -87,7 +88,7 @@ pub(super) fn environment() -> Result<&'static Environment, String> {
 pub(in crate::infer) fn problem(device: DeviceId) -> Option<String> {
     match loaded() {
         Err(problem) => Some(problem),
-        Ok(loaded) if device.gpu().is_some() && !has_cuda() => Some(format!(
+        Ok(loaded) if device.gpu().is_some() && !ep::CUDA::is_available().unwrap_or(false) => Some(format!(
             "the ONNX Runtime at {} has no CUDA provider: let {} name one that has (PyPI's onnxruntime-gpu), or name --devices cpu",
             loaded.file.display(),
             NAMED[0]

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use half::f16;
-use ort::ep::{self, ExecutionProvider};
+use ort::ep;
 use ort::session::Session;
 use ort::session::builder::SessionBuilder;
 use ort::value::{TensorElementType, TensorRef, ValueType};
@@ -124,6 +124,7 @@ impl Model {
             .with_inter_threads(1)?
             .with_intra_op_spinning(false)?
             .with_inter_op_spinning(false)?
+            .with_deterministic_compute(true)?
             // Crops of several sizes: plans for one are of no use to the next, and stay.
             .with_memory_pattern(false)?;
         Ok(match device.gpu() {
@@ -202,9 +203,4 @@ impl Running {
 /// What ONNX Runtime says, on one line.
 fn told(error: &ort::Error) -> String {
     error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// Whether this library can run on NVIDIA's GPUs.
-pub(super) fn has_cuda() -> bool {
-    ep::CUDA::is_available().unwrap_or(false)
 }
