@@ -172,28 +172,32 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_told_with_what_to_set() {
         let sizes: BTreeSet<Size> = [Size::new(256, 256), Size::new(320, 256)].into();
-        let refused = |inputs: &[Port], outputs: &[Port], name: Option<&str>, words: &[&str]| {
-            let file = OnnxFile { inputs: inputs.to_vec(), outputs: outputs.to_vec(), ..OnnxFile::default() };
-            let text = Ports::of(&member(name), &file, &sizes).unwrap_err();
+        let file = |inputs: &[&Port], outputs: &[&Port]| {
+            let all = |ports: &[&Port]| ports.iter().map(|port| (*port).clone()).collect();
+            let mut file = OnnxFile::default();
+            (file.inputs, file.outputs) = (all(inputs), all(outputs));
+            file
+        };
+        let refused = |inputs: &[&Port], outputs: &[&Port], name: Option<&str>, words: &[&str]| {
+            let text = Ports::of(&member(name), &file(inputs, outputs), &sizes).unwrap_err();
             assert!(words.iter().all(|word| text.contains(word)), "{words:?} are not in: {text}");
         };
-        let (image, logits) = (port("x", FLOAT, [0, 3, 0, 0]), port("y", FLOAT, [0, 2, 0, 0]));
-        refused(&[], &[logits.clone()], None, &["takes 0 inputs"]);
-        refused(&[image.clone(), port("z", FLOAT, [0; 4])], &[logits.clone()], None, &["2 inputs: `x`, `z`"]);
-        refused(&[port("x", 2, [0, 3, 0, 0])], &[logits.clone()], None, &["uint8", "normalised"]);
-        refused(&[port("x", FLOAT, [0, 4, 0, 0])], &[logits.clone()], None, &["takes 4 bands", "has 3"]);
-        refused(&[port("x", FLOAT, [8, 3, 0, 0])], &[logits.clone()], None, &["8 tiles at a time"]);
+        let (image, logits, aux) =
+            (port("x", FLOAT, [0, 3, 0, 0]), port("y", FLOAT, [0, 2, 0, 0]), port("aux", FLOAT, [0, 2, 0, 0]));
+        refused(&[], &[&logits], None, &["takes 0 inputs"]);
+        refused(&[&image, &port("z", FLOAT, [0; 4])], &[&logits], None, &["2 inputs: `x`, `z`"]);
+        refused(&[&port("x", 2, [0, 3, 0, 0])], &[&logits], None, &["uint8", "normalised"]);
+        refused(&[&port("x", FLOAT, [0, 4, 0, 0])], &[&logits], None, &["takes 4 bands", "has 3"]);
+        refused(&[&port("x", FLOAT, [8, 3, 0, 0])], &[&logits], None, &["8 tiles at a time"]);
         let fixed = port("x", FLOAT, [0, 3, 256, 256]);
-        refused(&[fixed], &[logits.clone()], None, &["320 x 256", "strategy = \"fixed\"", "min_size = 256"]);
-        refused(&[image.clone()], &[port("y", 7, [0, 2, 0, 0])], None, &["returns `y`", "int64"]);
-        refused(&[image.clone()], &[port("y", FLOAT, [0, 5, 0, 0])], None, &["5 channels", "2 classes"]);
-        let both = [logits.clone(), port("aux", FLOAT, [0, 2, 0, 0])];
-        refused(&[image.clone()], &both, None, &["2 outputs: `y`, `aux`", "output = "]);
-        refused(&[image.clone()], &both, Some("w"), &["no `w`", "`aux`"]);
-        let flat = Port { dims: Some(vec![None, Some(2)]), ..logits };
-        refused(&[image.clone()], &[flat], None, &["with 2 sides"]);
-        let file = OnnxFile { inputs: vec![image], outputs: both.to_vec(), ..OnnxFile::default() };
-        let ports = Ports::of(&member(Some("aux")), &file, &sizes).unwrap();
+        refused(&[&fixed], &[&logits], None, &["320 x 256", "strategy = \"fixed\"", "min_size = 256"]);
+        refused(&[&image], &[&port("y", 7, [0, 2, 0, 0])], None, &["returns `y`", "int64"]);
+        refused(&[&image], &[&port("y", FLOAT, [0, 5, 0, 0])], None, &["5 channels", "2 classes"]);
+        refused(&[&image], &[&logits, &aux], None, &["2 outputs: `y`, `aux`", "output = "]);
+        refused(&[&image], &[&logits, &aux], Some("w"), &["no `w`", "`aux`"]);
+        let flat = Port { dims: Some(vec![None, Some(2)]), ..logits.clone() };
+        refused(&[&image], &[&flat], None, &["with 2 sides"]);
+        let ports = Ports::of(&member(Some("aux")), &file(&[&image], &[&logits, &aux]), &sizes).unwrap();
         assert_eq!((ports.output.as_str(), ports.one_by_one, ports.takes_half), ("aux", false, false));
     }
 }
