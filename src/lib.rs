@@ -59,6 +59,7 @@
 //! | [`exit`] | exit codes |
 //! | [`process`] | this program again as a child, and messages between the two |
 //! | [`faults`] | faults on purpose, for tests through the command line |
+//! | `python` | no Rust: the program as a Python wheel, whose module runs it as a child process |
 //!
 //! # Invariants
 //!
