@@ -19,6 +19,7 @@ mod mosaic;
 mod networks;
 #[cfg(feature = "torch")]
 mod output_drift;
+mod page;
 mod plan;
 mod profiles;
 mod replace;
@@ -40,9 +41,10 @@ pub use mosaic::{MosaicRequest, mosaic};
 pub use networks::{check_models, export_model, show_model, start_model};
 #[cfg(feature = "torch")]
 pub use output_drift::compress_measured;
+pub use page::no_page;
 pub use plan::{PlanOptions, plan};
 pub use replace::Output;
-pub use report::{Reported, no_page, report};
+pub use report::{Reported, report};
 pub use run::{
     Assign, Ended, Goal, Job, JobRequest, Origin, OtherMachine, PartialArchive, Parts, Reuse, RunOptions, Running,
     StageName, TimeLimits, What, execute, prepare, run, schedule, wire, wire_tiles,

@@ -1,14 +1,11 @@
 //! `swath report`: report.json anew, from what a run directory remembers, and report.html.
 
-mod page;
-mod pictures;
-mod places;
-
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Error;
+use super::page::{Limit, write_page};
 use super::run::record::{ReportBuilder, action, package_report, planned_outputs};
 use super::standing::look;
 use crate::geom::Size;
@@ -18,9 +15,6 @@ use crate::outputs::OutputLayout;
 use crate::plan::{Concessions, Decode, Planned};
 use crate::raster::Isolated;
 use crate::report::{RunReport, RunState, Totals};
-
-pub(super) use page::write_page;
-pub(super) use pictures::Limit;
 
 /// What is known of the last run into a directory.
 #[derive(Debug)]
@@ -45,13 +39,6 @@ pub fn report(dir: &Path) -> Result<Reported, Error> {
     let limit = Limit { until: None, is_stopped: &|| false };
     let page = write_page(dir, &planned.plan, &report, &Isolated::new(limits), READERS, &limit);
     Ok(Reported { report, page })
-}
-
-/// What a person is told where there is no page.
-pub fn no_page(error: &Error, dir: &Path) -> String {
-    let cause = std::iter::successors(Some(error as &dyn std::error::Error), |e| e.source());
-    let cause: Vec<String> = cause.map(ToString::to_string).collect();
-    format!("no report.html: {}; `swath report {}` tries again", cause.join(": "), dir.display())
 }
 
 fn remembered(dir: &Path) -> Result<(Planned, RunReport), Error> {

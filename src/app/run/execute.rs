@@ -17,7 +17,7 @@ use super::resume::{Found, Reuse, StageName, holds, look_back, remove_temporarie
 use super::wire::Goal;
 use super::{Job, Running, disk, preconditions, throughput};
 use crate::app::Error;
-use crate::app::report::{Limit, no_page, write_page};
+use crate::app::page::{Limit, no_page, write_page};
 use crate::faults::Faults;
 use crate::flow::{Closed, Stall, Stop, Watchdog, watch_over};
 use crate::geom::Size;

@@ -22,13 +22,13 @@ const DEGREE: f64 = 111_200.0;
 
 /// A scene to draw.
 #[derive(Clone, Debug)]
-pub(super) struct Placed<'a> {
+pub(super) struct Placed {
     /// Its number on the page.
     pub(super) number: usize,
     pub(super) corners: [[f64; 2]; 4],
     /// "done", "failed" or "left".
     pub(super) kind: &'static str,
-    pub(super) title: &'a str,
+    pub(super) title: String,
     /// What it leads to; empty for nothing.
     pub(super) href: String,
     /// Whether the page has a picture of its mask.
@@ -85,7 +85,7 @@ impl Frame {
 }
 
 /// The map of the scenes that lie in one system; `None` where there is none.
-pub(super) fn draw(system: &PlaneSystem, scenes: &[Placed<'_>]) -> Option<Map> {
+pub(super) fn draw(system: &PlaneSystem, scenes: &[Placed]) -> Option<Map> {
     let points = || scenes.iter().flat_map(|scene| scene.corners);
     let least = |axis: usize| points().map(|p| p[axis]).fold(f64::INFINITY, f64::min);
     let most = |axis: usize| points().map(|p| p[axis]).fold(f64::NEG_INFINITY, f64::max);
@@ -119,13 +119,13 @@ pub(super) fn draw(system: &PlaneSystem, scenes: &[Placed<'_>]) -> Option<Map> {
     })
 }
 
-fn picture(frame: Frame, scene: &Placed<'_>) -> Picture {
+fn picture(frame: Frame, scene: &Placed) -> Picture {
     let [ul, ur, _, ll] = scene.corners.map(|corner| frame.at(corner));
     let matrix = [ur[0] - ul[0], ur[1] - ul[1], ll[0] - ul[0], ll[1] - ul[1], ul[0], ul[1]];
     Picture { scene: scene.number, matrix: matrix.map(|v| format!("{v:.3}")).join(" ") }
 }
 
-fn outline(frame: Frame, scene: &Placed<'_>) -> Outline {
+fn outline(frame: Frame, scene: &Placed) -> Outline {
     let corners = scene.corners.map(|corner| frame.at(corner));
     let mut path = polygon(corners);
     let extent = |axis: usize| {
@@ -136,7 +136,7 @@ fn outline(frame: Frame, scene: &Placed<'_>) -> Outline {
         let centre = |axis: usize| corners.iter().map(|p| p[axis]).sum::<f64>() / 4.0;
         path += &format!("M{:.1} {:.1}a{SMALL} {SMALL} 0 1 0 .1 0z", centre(0), centre(1) + SMALL);
     }
-    Outline { kind: scene.kind, path, title: scene.title.to_owned(), href: scene.href.clone() }
+    Outline { kind: scene.kind, path, title: scene.title.clone(), href: scene.href.clone() }
 }
 
 fn polygon(corners: [[f64; 2]; 4]) -> String {
@@ -149,7 +149,7 @@ fn polygon(corners: [[f64; 2]; 4]) -> String {
     path + "z"
 }
 
-fn together(frame: Frame, scenes: &[Placed<'_>], kind: &'static str) -> Option<(&'static str, String)> {
+fn together(frame: Frame, scenes: &[Placed], kind: &'static str) -> Option<(&'static str, String)> {
     let own = scenes.iter().filter(|scene| scene.kind == kind);
     let path: String = own.map(|scene| polygon(scene.corners.map(|corner| frame.at(corner)))).collect();
     (!path.is_empty()).then_some((kind, path))
@@ -178,9 +178,9 @@ mod tests {
         PlaneSystem { name: "UTM".into(), metres: Some(1.0), is_degrees: false }
     }
 
-    fn square(x: f64, y: f64, side: f64) -> Placed<'static> {
+    fn square(x: f64, y: f64, side: f64) -> Placed {
         let corners = [[x, y], [x + side, y], [x + side, y - side], [x, y - side]];
-        Placed { number: 7, corners, kind: "done", title: "a", href: "#s7".into(), has_mask: true }
+        Placed { number: 7, corners, kind: "done", title: "a".into(), href: "#s7".into(), has_mask: true }
     }
 
     #[test]
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn very_many_scenes_are_one_path() {
-        let scenes: Vec<Placed<'_>> = (0..6000).map(|i| square(f64::from(i) * 10.0, 0.0, 10.0)).collect();
+        let scenes: Vec<Placed> = (0..6000).map(|i| square(f64::from(i) * 10.0, 0.0, 10.0)).collect();
         let map = draw(&system(), &scenes).unwrap();
         assert_eq!((map.outlines.len(), map.rest.len()), (5000, 1));
         assert_eq!(map.rest[0].1.matches('M').count(), 1000);

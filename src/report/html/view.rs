@@ -21,8 +21,10 @@ const UNPLACED: usize = 200;
 /// Classes of a scene that its bar shows.
 const PARTS: usize = 8;
 
-/// Characters of a cause, a command or a pipeline.
+/// Characters of a command or a pipeline, of a cause, and of what is said of a scene.
 const TEXT: usize = 50_000;
+const CAUSE: usize = 2000;
+const WORD: usize = 200;
 
 #[derive(Template)]
 #[template(path = "page.html", config = "src/report/html/askama.toml")]
@@ -175,7 +177,7 @@ impl<'a> Page<'a> {
                 "swath run --plan {} -o NEW_FOLDER",
                 quoted(&facts.dir.join("plan.jsonl").to_string_lossy())
             ),
-            pipeline: shortened(&facts.pipeline),
+            pipeline: shortened(&facts.pipeline, TEXT),
             swath: &report.swath,
             dir: facts.dir.display().to_string(),
             style: STYLE,
@@ -209,15 +211,15 @@ fn cause(group: &CauseGroup<'_>) -> Cause {
     Cause {
         count: count(group.scenes.len() as u64, "scene"),
         stage: words_of(&first.stage).to_owned(),
-        text: shortened(&first.cause),
+        text: shortened(&first.cause, CAUSE),
         names: listed(&group.scenes, NAMED),
         action: first.action.clone(),
     }
 }
 
 /// A text that fits on a page.
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(TEXT) {
+fn shortened(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
         None => text.to_owned(),
         Some((end, _)) => format!("{} ... ({} bytes in all)", &text[..end], text.len()),
     }
@@ -293,7 +295,7 @@ fn figures(report: &RunReport, facts: &PageFacts<'_>, done: &[Done<'_>]) -> Vec<
     let n_classes = facts.legend.len().saturating_sub(usize::from(has_nodata(facts)));
     figures.push((n_classes.to_string(), "classes".to_owned()));
     if report.totals.seconds > 0.0 {
-        figures.push((time(report.totals.seconds), "at work".to_owned()));
+        figures.push((time(report.totals.seconds), "running time".to_owned()));
     }
     figures
 }
@@ -400,7 +402,7 @@ fn most(scene: &SceneReport, n: usize) -> String {
 }
 
 fn size(scene: &SceneReport) -> String {
-    format!("{} × {}", scene.size[0], scene.size[1])
+    format!("{}\u{a0}×\u{a0}{}", scene.size[0], scene.size[1])
 }
 
 fn card<'a>((number, own, scene): Done<'a>, colors: &Colors<'_>) -> Card<'a> {
@@ -414,10 +416,10 @@ fn card<'a>((number, own, scene): Done<'a>, colors: &Colors<'_>) -> Card<'a> {
         mask: &pictures.mask,
         heat: &pictures.heat,
         parts: colors.parts(scene),
-        facts: format!("{} · {} pixels{place}", most(scene, 2), size(scene)),
+        facts: format!("{} · {}\u{a0}pixels{place}", most(scene, 2), size(scene)),
         warning: match scene.warnings.as_slice() {
             [] => String::new(),
-            [first, ..] => format!("The decoder warned: {}", shortened(first)),
+            [first, ..] => format!("The decoder warned: {}", shortened(first, WORD)),
         },
     }
 }
@@ -452,7 +454,7 @@ fn maps(report: &RunReport, facts: &PageFacts<'_>, linked: &BTreeSet<usize>) -> 
                     (false, false) => ("left", "#missing".to_owned()),
                 };
                 let has_mask = scene.pictures.mask.is_some();
-                Placed { number, corners, kind, title: &scene.name, href, has_mask }
+                Placed { number, corners, kind, title: shortened(&scene.name, WORD), href, has_mask }
             })
             .collect::<Vec<_>>()
     };
@@ -578,7 +580,7 @@ fn command(report: &RunReport) -> String {
         return String::new();
     }
     let arguments: Vec<String> = run.command.iter().map(|argument| quoted(argument)).collect();
-    shortened(&format!("cd {} && swath {}", quoted(&run.folder), arguments.join(" ")))
+    shortened(&format!("cd {} && swath {}", quoted(&run.folder), arguments.join(" ")), TEXT)
 }
 
 /// A word of a shell.
@@ -606,6 +608,6 @@ mod tests {
         assert_eq!(date("2026-11-27T16:28:31Z"), "27 November 2026, 16:28 UTC");
         assert_eq!(date("?"), "?");
         assert_eq!(["a/b.toml", "it's", ""].map(quoted), ["a/b.toml", r"'it'\''s'", "''"]);
-        assert!(shortened(&"é".repeat(60_000)).ends_with(" ... (120000 bytes in all)"));
+        assert!(shortened(&"é".repeat(60_000), TEXT).ends_with(" ... (120000 bytes in all)"));
     }
 }

@@ -1,8 +1,9 @@
 //! Small pictures of scenes, their masks and other planes, as data URIs.
 //!
 //! Whatever the size of a scene, it is read once from top to bottom: pixels are summed up in squares, of a mask the most frequent label
-//! is taken, and what comes of it is brought to its size by `image`. What is held is some rows and a picture of at most twice
-//! the size. Scenes are read through their decoders like everywhere else.
+//! is taken, and what comes of it is brought to its size by `image`. What is held is some rows, and a picture of at most twice the size: some
+//! 80 MB for one of 960 pixels, at a time when a run has given back what its units held. Scenes are read through their decoders like
+//! everywhere else.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -12,7 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops::{FilterType, resize};
-use image::{GrayImage, Rgb32FImage, RgbImage};
+use image::{GrayImage, RgbImage};
 
 use crate::config::Band;
 use crate::geom::{PixelRect, Size, Span};
@@ -29,8 +30,9 @@ const JPEG_QUALITY: u8 = 78;
 /// Shares of values that are left out at both ends when a scene is stretched to what a screen shows.
 const CLIPPED: f64 = 0.01;
 
-/// What a square without data looks like.
-const NEUTRAL: f32 = f32::NAN;
+/// The average of a square without data, and what it looks like.
+const NO_DATA: f32 = f32::NAN;
+const GREY: u8 = 128;
 
 /// Until when pictures are made.
 pub(in crate::app) struct Limit<'a> {
@@ -127,7 +129,7 @@ fn of_bands(request: ReadRequest, bands: &[usize]) -> ReadRequest {
     ReadRequest { files, nodata, bands, ..request }
 }
 
-/// The average of each square in each band, squares without data being [`NEUTRAL`]; band after band.
+/// The average of each square in each band, squares without data being [`NO_DATA`]; band after band.
 fn averages(
     request: &ReadRequest,
     shrink: Shrink,
@@ -180,7 +182,7 @@ fn add<T: Copy + Into<f64>>(row: &[T], side: u32, nodata: Option<f64>, sums: &mu
 
 #[expect(clippy::cast_possible_truncation, reason = "what is shown has 8 bits")]
 fn mean((sum, n): (f64, u32)) -> f32 {
-    if n == 0 { NEUTRAL } else { (sum / f64::from(n)) as f32 }
+    if n == 0 { NO_DATA } else { (sum / f64::from(n)) as f32 }
 }
 
 /// The values between which a scene lies, but for a few at both ends, all bands together: colours stay what they are.
@@ -198,14 +200,16 @@ fn ends_of(squares: &[Vec<f32>]) -> (f32, f32) {
 
 fn to_screen(squares: &[Vec<f32>], shrink: Shrink, (low, high): (f32, f32)) -> RgbImage {
     let Size { width, height } = shrink.squares;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 255")]
     let shown = |square: usize, channel: usize| {
         let band = squares.get(channel.min(squares.len().saturating_sub(1)));
-        let value = band.and_then(|band| band.get(square)).copied().unwrap_or(NEUTRAL);
-        if value.is_finite() { ((value - low) / (high - low)).clamp(0.0, 1.0) } else { 0.5 }
+        let value = band.and_then(|band| band.get(square)).copied().unwrap_or(NO_DATA);
+        if value.is_finite() { ((value - low) / (high - low) * 255.0).round().clamp(0.0, 255.0) as u8 } else { GREY }
     };
-    let values = (0..shrink.squares.len()).flat_map(|square| [0, 1, 2].map(|channel| shown(square, channel)));
-    let picture = Rgb32FImage::from_raw(width, height, values.collect());
-    picture.map_or_else(RgbImage::default, |picture| image::DynamicImage::from(picture).into_rgb8())
+    RgbImage::from_fn(width, height, |x, y| {
+        let square = y as usize * width as usize + x as usize;
+        image::Rgb([0, 1, 2].map(|channel| shown(square, channel)))
+    })
 }
 
 /// A picture of a mask in the colours of a legend; nothing when there was no time for it. `entry_of` is the place in the legend of each
@@ -342,7 +346,7 @@ mod tests {
         assert!(squares[1].is_nan() && squares[5].is_nan(), "{squares:?}");
         assert_eq!([squares[0], squares[2], squares[3], squares[4]], [4.0, 150.0, 15.0, 30.0]);
         assert_eq!(ends_of(&[squares]), (4.0, 150.0));
-        assert_eq!(ends_of(&[vec![NEUTRAL]]), (0.0, 1.0));
+        assert_eq!(ends_of(&[vec![NO_DATA]]), (0.0, 1.0));
         let over = Limit { until: None, is_stopped: &|| true };
         assert!(averages(&request, shrink, source.as_mut(), &over).unwrap().is_none());
     }

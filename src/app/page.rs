@@ -1,21 +1,27 @@
-//! report.html: what is gathered for it, and how long that may take.
+//! report.html: what is gathered for it.
+
+mod pictures;
+mod places;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::pictures::{self, Limit};
-use super::places;
-use crate::app::Error;
+use super::Error;
 use crate::atomic;
 use crate::outputs::OutputLayout;
 use crate::plan::{Plan, Scene};
 use crate::raster::{OpenSource, RasterSource};
 use crate::report::{self, HEAT, NO_DATA, PICTURE_BYTES, PageFacts, PageScene, Pictures, RunReport};
 
+pub(super) use pictures::Limit;
+
+/// So few have large pictures.
+const FEW: usize = 12;
+
 /// Scenes that have pictures at most, and pixels of the longer side of these: the fewer, the larger.
-const SIDES: [(usize, u32); 4] = [(12, 960), (40, 640), (120, 448), (360, 288)];
+const SIDES: [(usize, u32); 4] = [(FEW, 960), (40, 640), (120, 448), (360, 288)];
 
 /// The kind of output whose planes tell where members disagree.
 const DISAGREEMENT: &str = "disagreement";
@@ -28,7 +34,7 @@ const NEUTRAL: [u8; 3] = [128; 3];
 ///
 /// # Errors
 /// When it cannot be made or written.
-pub(in crate::app) fn write_page(
+pub(super) fn write_page(
     dir: &Path,
     plan: &Plan,
     report: &RunReport,
@@ -54,6 +60,13 @@ pub(in crate::app) fn write_page(
     let path = OutputLayout { dir: dir.to_owned() }.page();
     atomic::write(&path, text.as_bytes())?;
     Ok(path)
+}
+
+/// What a person is told where there is no page.
+pub fn no_page(error: &Error, dir: &Path) -> String {
+    let cause = std::iter::successors(Some(error as &dyn std::error::Error), |e| e.source());
+    let cause: Vec<String> = cause.map(ToString::to_string).collect();
+    format!("no report.html: {}; `swath report {}` tries again", cause.join(": "), dir.display())
 }
 
 /// Pictures of the first scenes that are done, as far as time and bytes go; by scene.
@@ -90,7 +103,9 @@ fn take_pictures(
             taken.lock().unwrap_or_else(PoisonError::into_inner).insert(*scene, pictures);
         }
     };
-    std::thread::scope(|scope| (0..readers.clamp(1, chosen.len().max(1))).for_each(|_| drop(scope.spawn(work))));
+    // Large pictures one at a time, for memory.
+    let hands = if n <= FEW { 1 } else { readers.clamp(1, 2) };
+    std::thread::scope(|scope| (0..hands).for_each(|_| drop(scope.spawn(work))));
     let mut taken = taken.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut left = PICTURE_BYTES;
     taken.retain(|_, pictures| {
