@@ -1,5 +1,6 @@
 //! The rows that a filter keeps.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 
 use crate::config::classes::{ClassId, NODATA_LABEL};
@@ -14,6 +15,8 @@ pub(super) struct Band {
     open: Vec<(u32, u32)>,
     /// Work space of [`Self::fill`]: pixels that are nodata again in the end.
     nodata: Vec<(u32, u32)>,
+    /// Work space of [`Self::dissolve`]: how many sides of a border touch each class.
+    sides: Vec<(ClassId, u32)>,
 }
 
 impl Band {
@@ -53,33 +56,31 @@ impl Band {
     /// Gives the component of `class` that holds the pixel at (`x`, `y`) the class that most sides of its border touch, the first one of
     /// those that as many touch; one that touches nodata alone keeps its own. All of it must be here, and all that lies beside it.
     pub(super) fn dissolve(&mut self, class: ClassId, x: u32, y: u32) {
-        let mut sides = [0_u32; NODATA_LABEL as usize];
         // It is nodata in between, which has no vote and is not passed again.
-        self.mark(class, x, y, &mut sides);
+        self.mark(class, x, y);
         let mut next = 0;
         while let Some((x, y)) = self.open.get(next).copied() {
-            beside(x, y).into_iter().for_each(|(x, y)| self.mark(class, x, y, &mut sides));
+            beside(x, y).into_iter().for_each(|(x, y)| self.mark(class, x, y));
             next += 1;
         }
-        let most = sides.iter().copied().max().filter(|most| *most > 0);
-        let of_most = (0..NODATA_LABEL).zip(sides).find(|(_, n)| Some(*n) == most);
-        let heir = of_most.map_or(class, |(heir, _)| heir);
+        let most = self.sides.drain(..).min_by_key(|(class, n)| (Reverse(*n), *class));
+        let heir = most.map_or(class, |(heir, _)| heir);
         for (x, y) in self.open.drain(..) {
             self.rows[(y - self.first) as usize][x as usize] = heir;
         }
     }
 
-    fn mark(&mut self, class: ClassId, x: u32, y: u32, sides: &mut [u32]) {
+    fn mark(&mut self, class: ClassId, x: u32, y: u32) {
         match label(&mut self.rows, x, y.wrapping_sub(self.first)) {
-            Some(label) if *label == class => {
-                *label = NODATA_LABEL;
+            None | Some(&mut NODATA_LABEL) => {}
+            Some(own) if *own == class => {
+                *own = NODATA_LABEL;
                 self.open.push((x, y));
             }
-            Some(other) => {
-                let other = usize::from(*other);
-                sides.get_mut(other).into_iter().for_each(|n| *n += 1);
-            }
-            None => {}
+            Some(other) => match self.sides.iter_mut().find(|(class, _)| class == other) {
+                Some((_, n)) => *n += 1,
+                None => self.sides.push((*other, 1)),
+            },
         }
     }
 
@@ -97,7 +98,8 @@ impl Band {
     pub(super) fn overhead(n_rows: u64, n_pixels: u64) -> u64 {
         // What grows by doubling has room for up to twice as many as it had to hold, and for 4 at least.
         let grown = |n: u64, item: usize| (2 * n).max(4) * item as u64;
-        grown(n_rows, size_of::<Vec<ClassId>>()) + 2 * grown(n_pixels, size_of::<(u32, u32)>())
+        let sides = grown(u64::from(NODATA_LABEL), size_of::<(ClassId, u32)>());
+        grown(n_rows, size_of::<Vec<ClassId>>()) + 2 * grown(n_pixels, size_of::<(u32, u32)>()) + sides
     }
 
     /// What it has allocated.
@@ -105,7 +107,8 @@ impl Band {
     pub(super) fn bytes(&self) -> usize {
         let rows = self.rows.iter().map(Vec::capacity).sum::<usize>();
         let work = self.open.capacity() + self.nodata.capacity();
-        rows + self.rows.capacity() * size_of::<Vec<ClassId>>() + work * size_of::<(u32, u32)>()
+        let sides = self.sides.capacity() * size_of::<(ClassId, u32)>();
+        rows + self.rows.capacity() * size_of::<Vec<ClassId>>() + work * size_of::<(u32, u32)>() + sides
     }
 }
 
