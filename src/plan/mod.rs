@@ -25,6 +25,7 @@ mod patterns;
 mod planes;
 mod planner;
 mod profile;
+mod resolution;
 mod scan;
 mod schedule;
 mod unit;

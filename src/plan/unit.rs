@@ -109,7 +109,8 @@ impl Unit {
             Self::Group { scenes } => {
                 let all = &plan.scenes[scenes.start as usize..scenes.end as usize];
                 let parts = (scenes.start..scenes.end).zip(all);
-                let parts = parts.map(|(scene, s)| Part { scene, window: PixelRect::whole(s.header.size) }).collect();
+                let parts =
+                    parts.map(|(scene, s)| Part { scene, window: PixelRect::whole(s.network_size()) }).collect();
                 let tiles = (0..).zip(all).map(|(part, s)| tile(s, part, 0, 0)).collect();
                 let crop = all.first().map_or(Size::new(0, 0), |s| s.grid.crop());
                 UnitGeometry { parts, tiles, crop, batch: plan.batch(crop), passes }
@@ -127,11 +128,11 @@ impl Unit {
 
     /// The memory of the parts that belong to one scene.
     pub fn part_footprint(&self, plan: &Plan, scene: usize) -> Footprint {
-        let (geometry, header) = (self.geometry(plan), &plan.scenes[scene].header);
+        let geometry = self.geometry(plan);
         let parts = (0..).zip(&geometry.parts).filter(|(_, part)| part.scene as usize == scene);
         parts.fold(Footprint::default(), |sum, (idx, part)| {
             let tiles = geometry.tiles.iter().filter(|t| t.part == idx).map(|t| t.centre.size);
-            sum + Footprint::pixels(header, part.window.size, plan.bands.len())
+            sum + plan.scenes[scene].footprint(part.window, plan.bands.len())
                 + Footprint::planes(tiles, plan.planes.len())
         })
     }
@@ -139,8 +140,8 @@ impl Unit {
     /// What the decoder's cache must hold while one reader reads it, so that no block is decoded twice.
     pub fn block_row_bytes(&self, plan: &Plan) -> u64 {
         let of = |part: &Part| {
-            let header = &plan.scenes[part.scene as usize].header;
-            header.block_row_bytes(part.window.size, plan.bands.len())
+            let scene = &plan.scenes[part.scene as usize];
+            scene.header.block_row_bytes(scene.source(part.window).size, plan.bands.len())
         };
         self.geometry(plan).parts.iter().map(of).max().unwrap_or(0)
     }
@@ -150,8 +151,7 @@ impl Unit {
         let geometry = self.geometry(plan);
         let n_bands = plan.bands.len();
         geometry.parts.iter().fold(Footprint::default(), |sum, part| {
-            let header = &plan.scenes[part.scene as usize].header;
-            sum + Footprint::pixels(header, part.window.size, n_bands)
+            sum + plan.scenes[part.scene as usize].footprint(part.window, n_bands)
         }) + Footprint::planes(geometry.tiles.iter().map(|t| t.centre.size), plan.planes.len())
     }
 }
@@ -208,7 +208,7 @@ pub(super) fn units_of(plan: &Plan) -> Vec<Unit> {
             next += 1;
             continue;
         }
-        let shape = |s: &Scene| -> (Size, PixelType) { (s.header.size, s.header.dtype) };
+        let shape = |s: &Scene| -> (Size, PixelType) { (s.network_size(), s.header.dtype) };
         let alike = scenes[next..].iter().take_while(|s| shape(s) == shape(first)).count();
         let n = alike.min(group_len(first, plan.batch(first.grid.crop()), n_bands));
         units.push(Unit::Group { scenes: Span::new(start, start + u32::try_from(n).unwrap_or(1)) });
@@ -219,7 +219,7 @@ pub(super) fn units_of(plan: &Plan) -> Vec<Unit> {
 
 /// Scenes per group: whole batches, as many as the bytes allow, at least one batch.
 fn group_len(scene: &Scene, batch: u32, n_bands: usize) -> usize {
-    let bytes = Footprint::pixels(&scene.header, scene.header.size, n_bands).total().max(1);
+    let bytes = Footprint::pixels(&scene.header, scene.network_size(), n_bands).total().max(1);
     let batch = u64::from(batch.max(1));
     let batches = ((GROUP_BYTES / bytes).min(GROUP_SCENES) / batch).max(1);
     usize::try_from(batches * batch).unwrap_or(1)
@@ -232,7 +232,8 @@ fn bands_of(idx: u32, scene: &Scene, unit_max: u64, n_bands: usize, border: crat
     let mut units = Vec::new();
     for row in 0..n_rows {
         let height = scene.grid.y.source(row, border).len();
-        let row_bytes = Footprint::pixels(&scene.header, Size::new(scene.header.size.width, height), n_bands).total();
+        let row_bytes =
+            Footprint::pixels(&scene.header, Size::new(scene.network_size().width, height), n_bands).total();
         let n_spans = if scene.header.is_tiled() { row_bytes.div_ceil(unit_max.max(1)) } else { 1 };
         let per_span = u64::from(n_cols).div_ceil(n_spans.clamp(1, u64::from(n_cols)));
         let per_span = u32::try_from(per_span).unwrap_or(n_cols).max(1);

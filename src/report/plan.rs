@@ -6,7 +6,8 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::bench::shares;
-use super::{BudgetReport, FAKE};
+use super::resolution::resolutions;
+use super::{BudgetReport, FAKE, SceneResolution};
 use crate::words::{count, format_bytes, time};
 
 /// Refused scenes that the text lists; the JSON has all.
@@ -157,6 +158,9 @@ pub struct PlannedScene {
     pub name: String,
     /// Width and height.
     pub size: [u32; 2],
+    /// What was done about the size of its pixels, where the pipeline wants one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<SceneResolution>,
     /// Tiles.
     pub tiles: u64,
     /// What each tile owns.
@@ -270,6 +274,8 @@ impl PlanDocument {
         if self.refused.len() > LISTED {
             line(format!("  ... and {} more: --json has all", self.refused.len() - LISTED));
         }
+        let resolutions = resolutions(self.scenes.iter().filter_map(|scene| scene.resolution.as_ref()));
+        resolutions.into_iter().for_each(|text| line(format!("resolution  {text}")));
         line(format!(
             "tiles       {}; {:.1} Mpx through each network, {:.1} % of it overlap and padding",
             self.tiles,

@@ -10,7 +10,7 @@ use crate::infer::{Logits, RawBatch, TileFault, TileResult};
 use crate::journal::{Artefact, FailureRecord, SceneRecord};
 use crate::outputs::OutputKind;
 use crate::plan::{TilePlanes, UnitGeometry};
-use crate::raster::PixelBuf;
+use crate::raster::{PixelBuf, Resampling};
 
 /// A unit's turn to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,6 +178,17 @@ pub enum Rows {
         /// The tiles.
         tiles: Vec<RowTile>,
     },
+    /// Rows of a scene's own grid out of such tiles on the networks': each pixel is the one that its centre lies in.
+    Resampled {
+        /// The scene's rows.
+        rows: Span,
+        /// The first row of the tiles.
+        top: u32,
+        /// How the two grids lie.
+        resampling: Resampling,
+        /// The tiles.
+        tiles: Arc<Vec<RowTile>>,
+    },
     /// Row by row.
     Plain {
         /// The rows, each with every plane.
@@ -203,6 +214,7 @@ impl Rows {
     pub fn len(&self) -> usize {
         match self {
             Self::Tiles { height, .. } => *height as usize,
+            Self::Resampled { rows, .. } => rows.len() as usize,
             Self::Plain { rows, .. } => rows.len(),
         }
     }
@@ -216,7 +228,8 @@ impl Rows {
     pub fn into_tickets(self) -> Vec<Arc<Ticket>> {
         match self {
             Self::Plain { tickets, .. } => tickets,
-            Self::Tiles { tiles, .. } => tiles.iter().map(|tile| Arc::clone(&tile.classified.ticket)).collect(),
+            Self::Tiles { tiles, .. } => tiles.iter().map(RowTile::ticket).collect(),
+            Self::Resampled { tiles, .. } => tiles.iter().map(RowTile::ticket).collect(),
         }
     }
 
@@ -226,14 +239,34 @@ impl Rows {
         match self {
             Self::Plain { rows, .. } => into.extend_from_slice(&rows[y][plane]),
             Self::Tiles { tiles, .. } => {
-                for tile in tiles {
-                    let width = tile.xs.len() as usize;
-                    let planes = tile.classified.tiles[tile.at].1.as_ref();
-                    let row = planes.map(|planes| planes.pixels(plane, y * width..(y + 1) * width));
-                    into.extend_from_slice(row.unwrap_or_default());
+                tiles.iter().for_each(|tile| into.extend_from_slice(tile.row(plane, y)));
+            }
+            Self::Resampled { rows, top, resampling, tiles } => {
+                let (back_x, back_y) = resampling.back();
+                let y = rows.start as usize + y;
+                let y = u32::try_from(y).map_or(0, |y| back_y.nearest(y) - top) as usize;
+                let mut columns = back_x.all_nearest().peekable();
+                for tile in tiles.iter() {
+                    let row = tile.row(plane, y);
+                    while let Some(x) = columns.next_if(|x| *x < tile.xs.end) {
+                        into.extend(row.get((x - tile.xs.start) as usize));
+                    }
                 }
             }
         }
+    }
+}
+
+impl RowTile {
+    fn ticket(&self) -> Arc<Ticket> {
+        Arc::clone(&self.classified.ticket)
+    }
+
+    /// Its share of a plane's row that lies `y` below its first.
+    fn row(&self, plane: usize, y: usize) -> &[u8] {
+        let width = self.xs.len() as usize;
+        let planes = self.classified.tiles[self.at].1.as_ref();
+        planes.map(|planes| planes.pixels(plane, y * width..(y + 1) * width)).unwrap_or_default()
     }
 }
 

@@ -7,10 +7,10 @@ use super::message::{Classified, Opened, PartPixels, PartTask, ReadUnit, Ticket,
 use super::validity::validity;
 use crate::faults::Faults;
 use crate::flow::{Admitted, Outbox, Stage, Stop};
-use crate::geom::{PixelRect, Span};
+use crate::geom::{PixelRect, Size, Span};
 use crate::journal::StageKey;
-use crate::plan::{Part, Plane, TilePlanes, UnitGeometry};
-use crate::raster::{Mask, PixelBuf, RasterError, RasterSource, ReadRequest, Warnings};
+use crate::plan::{Footprint, Part, Plane, TilePlanes, UnitGeometry};
+use crate::raster::{Mask, PixelBuf, RasterError, RasterSource, ReadRequest, Resampled, Warnings};
 
 /// One reader.
 pub struct Read {
@@ -67,23 +67,47 @@ impl Read {
         }
         self.board.progress.counts().decoded += 1;
         let may_lack = plan.pipeline.classes.nodata().is_some();
-        let probes = match may_lack {
-            true => geometry.tiles.iter().filter(|t| t.part == idx).map(|t| crop_inside(t, part.window)).collect(),
+        let tiles = || geometry.tiles.iter().filter(|t| t.part == idx);
+        let mut probes = match may_lack {
+            true => tiles().map(|t| scene.source(crop_inside(t, part.window))).collect(),
             false => Vec::new(),
         };
+        let Some(resampling) = scene.resampling() else {
+            let mut pixels = self.window(part.scene, part.window, probes)?;
+            pixels.blank.resize(tiles().count(), false);
+            return Ok(pixels);
+        };
+        let bytes_per_pixel = Footprint::pixels(&scene.header, Size::new(1, 1), plan.bands.len()).pixels;
+        let mut whole = Resampled::new(resampling, part.window, scene.header.dtype, plan.bands.len());
+        let mut blank = Vec::new();
+        for piece in resampling.pieces(part.window, bytes_per_pixel) {
+            // What is asked beside pixels, the first piece asks.
+            let asked = std::mem::take(&mut probes);
+            let read = self.window(part.scene, resampling.source(piece), asked)?;
+            blank.extend(read.blank);
+            whole.fill(piece, &read.pixels, read.valid.as_deref());
+        }
+        blank.resize(tiles().count(), false);
+        let Resampled { pixels, valid, .. } = whole;
+        Ok(PartPixels { pixels, valid: valid.filter(|valid| valid.contains(&0)), blank })
+    }
+
+    /// A window of a scene's own grid, and what the file says of the probes.
+    fn window(&mut self, scene_idx: u32, window: PixelRect, probes: Vec<PixelRect>) -> Result<PartPixels, PartError> {
+        let scenes = Arc::clone(&self.board.scenes);
+        let plan = scenes.plan();
+        let scene = &plan.scenes[scene_idx as usize];
+        let may_lack = plan.pipeline.classes.nodata().is_some();
         let mask = may_lack && scene.header.mask == Mask::Dataset;
-        let request = ReadRequest { mask, probes, ..plan.request(part.scene as usize, part.window) };
+        let request = ReadRequest { mask, probes, ..plan.request(scene_idx as usize, window) };
         let mut pixels = PixelBuf::of_bytes(scene.header.dtype, request.buffer_bytes());
         let reply = self.source.read(&request, pixels.bytes_mut())?;
-        self.note(part.scene, &reply.warnings)?;
+        self.note(scene_idx, &reply.warnings)?;
         let mask = pixels.split_tail(request.plane_bytes() * plan.bands.len());
         let rule = may_lack.then_some(plan.pipeline.reading.nodata);
-        let valid = validity(&scene.header, &request.bands, part.window, &pixels, mask, rule);
+        let valid = validity(&scene.header, &request.bands, window, &pixels, mask, rule);
         let valid = valid.map_err(PartError::Pixels)?;
-        let n_tiles = geometry.tiles.iter().filter(|t| t.part == idx).count();
-        let mut blank = reply.blank;
-        blank.resize(n_tiles, false);
-        Ok(PartPixels { pixels, valid, blank })
+        Ok(PartPixels { pixels, valid, blank: reply.blank })
     }
 }
 
@@ -186,7 +210,8 @@ impl Stage for Read {
         let plan = board.plan();
         board.scenes.begin(unit);
         let geometry = board.terms.begin(unit);
-        let pixels = credit.split(plan.units[unit].footprint(plan).pixels);
+        let footprint = plan.units[unit].footprint(plan);
+        let (pixels, source) = (credit.split(footprint.pixels), credit.split(footprint.source));
         let tasks = (0..).zip(&geometry.parts).map(|(idx, part)| self.task(turn, &geometry, idx, part.scene));
         let (tasks, planes): (Vec<PartTask>, Vec<_>) = tasks.unzip();
         let ticket = Arc::new(Ticket { unit, geometry, tasks, credit });
@@ -203,6 +228,7 @@ impl Stage for Read {
             // Before anything else: parts that are not read are to wait as well.
             self.is_put_off(&ticket);
             let parts = (0..).zip(&ticket.tasks).map(|(idx, _)| self.part(&ticket, idx)).collect::<Result<_, _>>()?;
+            drop(source);
             out.put(Opened::Unit(ReadUnit { ticket: Arc::clone(&ticket), parts, credit: pixels }));
         } else {
             board.pace.leave();

@@ -1,4 +1,4 @@
-//! Puts tiles back together and lets rows go as soon as they are whole.
+//! Puts tiles back together and lets rows go as soon as they are whole, on the scene's own grid.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -8,6 +8,7 @@ use super::message::{Classified, RowTile, Rows, SceneRows, StitchedScene};
 use super::scenes::Scenes;
 use crate::flow::{Outbox, Stage};
 use crate::geom::{PixelRect, Span};
+use crate::raster::Resampling;
 
 /// The stitcher: holds the rows of tiles that are begun, never a scene.
 pub struct Stitch {
@@ -41,7 +42,7 @@ impl Stitch {
         let tile = &geometry.tiles[classified.tiles[at].0];
         let scene = geometry.parts[tile.part as usize].scene;
         let planned = &self.scenes.plan().scenes[scene as usize];
-        let (grid, size) = (planned.grid, planned.header.size);
+        let (grid, size) = (planned.grid, planned.network_size());
         let dropped = self.scenes.is_dropped(scene);
         let open = self.open.entry(scene).or_insert_with(|| OpenScene {
             tiles_left: grid.n_tiles(),
@@ -59,7 +60,7 @@ impl Stitch {
             });
             row.tiles.push(RowTile { xs: tile.centre.xs(), classified: Arc::clone(classified), at });
             row.tiles_left -= 1;
-            open.release(scene, size.height, out);
+            open.release(scene, (size.height, planned.resampling()), out);
         }
         if open.tiles_left == 0 {
             self.open.remove(&scene);
@@ -72,15 +73,33 @@ impl Stitch {
 
 impl OpenScene {
     /// Lets go of the rows that are whole, top down.
-    fn release(&mut self, scene: u32, height: u32, out: &Outbox<'_, StitchedScene>) {
+    fn release(
+        &mut self,
+        scene: u32,
+        (height, resampling): (u32, Option<Resampling>),
+        out: &Outbox<'_, StitchedScene>,
+    ) {
         while self.rows.get(&self.next_row).is_some_and(|r| r.tiles_left == 0) {
             let Some(row) = self.rows.remove(&self.next_row) else { return };
             self.next_row += 1;
             let last = row.rect.ys().end == height;
             let TileRow { rect, mut tiles, .. } = row;
             tiles.sort_unstable_by_key(|t| t.xs.start);
-            let rows = Rows::Tiles { height: rect.size.height, tiles };
-            out.put(StitchedScene::Rows(SceneRows { scene, rows, last }));
+            let Some(resampling) = resampling else {
+                let rows = Rows::Tiles { height: rect.size.height, tiles };
+                out.put(StitchedScene::Rows(SceneRows { scene, rows, last }));
+                continue;
+            };
+            let (tiles, mut pieces) = (Arc::new(tiles), resampling.rows_back(rect.ys()).peekable());
+            // The last row of tiles may hold the centre of no pixel; that it was the last is to be told all the same.
+            if last && pieces.peek().is_none() {
+                let rows = Rows::Plain { rows: Vec::new(), tickets: Vec::new() };
+                out.put(StitchedScene::Rows(SceneRows { scene, rows, last }));
+            }
+            while let Some(piece) = pieces.next() {
+                let rows = Rows::Resampled { rows: piece, top: rect.y, resampling, tiles: Arc::clone(&tiles) };
+                out.put(StitchedScene::Rows(SceneRows { scene, rows, last: last && pieces.peek().is_none() }));
+            }
         }
     }
 }

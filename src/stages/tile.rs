@@ -76,7 +76,7 @@ impl TileStage {
         let tile_bytes = n_bands * crop.len() * dtype.bytes();
         for (idx, tile) in tiles.iter().enumerate() {
             let part = geometry.parts[tile.part as usize];
-            let scene = plan.scenes[part.scene as usize].header.size;
+            let scene = plan.scenes[part.scene as usize].network_size();
             let stored = parts[tile.part as usize].as_ref().filter(|_| !put_off);
             let stored = stored.filter(|p| !p.blank[position_in_part(geometry, tile)]);
             let Some(stored) = stored else {
