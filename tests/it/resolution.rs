@@ -268,9 +268,9 @@ fn lengths_come_from_whatever_place_a_scene_has_and_without_one_it_is_refused_wi
         let size = scene["resolution"]["network_size"].as_array().unwrap();
         (scene["name"].as_str().unwrap(), [size[0].as_u64().unwrap(), size[1].as_u64().unwrap()])
     });
-    // A second of arc at 60 degrees north: 15.47 m along the parallel, 30.95 m along the meridian.
+    // A second of arc at 60 degrees north: 15.50 m along the parallel, 30.95 m along the meridian.
     let wanted = [
-        ("degrees", [77, 124]),
+        ("degrees", [78, 124]),
         ("feet", [152, 122]),
         ("no_system", [25, 20]),
         ("nowhere", [25, 20]),
