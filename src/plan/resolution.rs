@@ -48,7 +48,7 @@ fn length(own: u32, metres: f64, wanted: f64) -> Result<u32, String> {
         return Err(far("shorter", 1.0 / ratio));
     }
     let pixels = (f64::from(own) * ratio).round();
-    if pixels < 1.0 || pixels > MOST_PIXELS {
+    if !(1.0..=MOST_PIXELS).contains(&pixels) {
         return Err(format!(
             "{own} pixels of {metres} m would become {pixels:.0} of {wanted} m (input.resolution), and a grid has 1 to {MOST_PIXELS}; set \
              another input.resolution, or leave the scene out (--exclude)"

@@ -347,7 +347,6 @@ mod tests {
             let (own, other) = (Size::new(own.0, own.1), Size::new(other.0, other.1));
             let Some(resampling) = Resampling::between(own, other, indexed) else { return Ok(()) };
             let numbers = random(own.len(), seed);
-            #[expect(clippy::cast_possible_truncation, reason = "any bits will do")]
             let values: Vec<f32> = numbers.iter().map(|n| (*n as f32 / 1e9).sin()).collect();
             let valid: Vec<u8> = numbers.iter().map(|n| u8::from(!lacking || n % 3 > 0)).collect();
             let pixels = buffer(PixelType::F32, &values);

@@ -241,9 +241,11 @@ impl PlanDocument {
         text + &by.unwrap_or_default()
     }
 
-    /// How scenes are cut, and how other rules would cut them.
+    /// What was done about resolutions, how scenes are cut, and how other rules would cut them.
     fn tiling(&self) -> Vec<String> {
-        let mut lines: Vec<String> = self.cuts().into_iter().map(|cut| format!("  tiling    {cut}")).collect();
+        let resolution = resolutions(self.scenes.iter().filter_map(|scene| scene.resolution.as_ref()));
+        let mut lines: Vec<String> = resolution.into_iter().map(|text| format!("resolution  {text}")).collect();
+        lines.extend(self.cuts().into_iter().map(|cut| format!("  tiling    {cut}")));
         let text = |r: &PlannedRule| {
             let taken = if r.is_taken { ", the pipeline's" } else { "" };
             format!("{} {:.1} % ({}{taken})", r.rule, r.waste_percent, count(r.tiles, "tile"))
@@ -274,8 +276,6 @@ impl PlanDocument {
         if self.refused.len() > LISTED {
             line(format!("  ... and {} more: --json has all", self.refused.len() - LISTED));
         }
-        let resolutions = resolutions(self.scenes.iter().filter_map(|scene| scene.resolution.as_ref()));
-        resolutions.into_iter().for_each(|text| line(format!("resolution  {text}")));
         line(format!(
             "tiles       {}; {:.1} Mpx through each network, {:.1} % of it overlap and padding",
             self.tiles,

@@ -88,6 +88,11 @@ fn shares(own: u32, other: u32, at: u32) -> Vec<(usize, f64)> {
     all.filter(|(_, share)| share.abs() > 1e-9).collect()
 }
 
+/// The whole number up to 255 below a value; what is a whole number but for rounding is one.
+fn floor(value: f64) -> u32 {
+    (0..=255).rev().find(|whole| f64::from(*whole) <= value + 1e-9).unwrap_or(0)
+}
+
 /// What the networks see of a scene on a grid of another size, and where there is nothing to see.
 fn by_hand(values: &[u8], nodata: Option<u8>, own: Size, other: Size) -> Vec<u16> {
     let mut seen = Vec::new();
@@ -105,7 +110,7 @@ fn by_hand(values: &[u8], nodata: Option<u8>, own: Size, other: Size) -> Vec<u16
                     }
                 }
             }
-            let value = (sum / weight + 0.5 + 1e-9).floor().clamp(0.0, 255.0) as u16;
+            let value = u16::try_from(floor(sum / weight + 0.5)).unwrap();
             let of_class = if value < 40 { value } else { 0 };
             seen.push(if weight / all < 0.5 - 1e-9 { VOID } else { of_class });
         }
@@ -116,7 +121,7 @@ fn by_hand(values: &[u8], nodata: Option<u8>, own: Size, other: Size) -> Vec<u16
 /// That, back on the grid of the scene: what lies under the centres of its pixels.
 fn back(seen: &[u16], own: Size, other: Size) -> Vec<u16> {
     let nearest =
-        |at: u32, own: u32, other: u32| ((f64::from(at) + 0.5) * f64::from(other) / f64::from(own) + 1e-9) as usize;
+        |at: u32, own: u32, other: u32| floor((f64::from(at) + 0.5) * f64::from(other) / f64::from(own)) as usize;
     let pixel =
         |(x, y)| seen[nearest(y, own.height, other.height) * other.width as usize + nearest(x, own.width, other.width)];
     (0..own.height).flat_map(|y| (0..own.width).map(move |x| (x, y))).map(pixel).collect()
@@ -301,7 +306,7 @@ fn indices_are_picked_and_blocks_that_are_not_stored_stay_empty() {
         metres(0.3)(dataset);
         let mut table = gdal::raster::ColorTable::default();
         for index in 0..9u16 {
-            let rgba = gdal::raster::RgbaEntry { r: 20 * index as i16, g: 7, b: 0, a: 255 };
+            let rgba = gdal::raster::RgbaEntry { r: 20 * i16::try_from(index).unwrap(), g: 7, b: 0, a: 255 };
             table.set_color_entry(index, &gdal::raster::ColorEntry::Rgba(rgba));
         }
         dataset.rasterband(1).unwrap().set_color_table(&table);
