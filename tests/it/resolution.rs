@@ -288,6 +288,11 @@ fn lengths_come_from_whatever_place_a_scene_has_and_without_one_it_is_refused_wi
         .says(3, &["7 done, 1 failed", "100 times shorter"]);
     // South-up or turned, pixels are pixels.
     assert_eq!(mask(&work, "out/masks/south_up.png"), mask(&work, "out/masks/turned.png"));
+}
+
+#[test]
+fn keys_that_are_no_lengths_are_refused() {
+    let work = prepared();
     for (settings, says) in [
         (&["input.resolution=-1"][..], "`input.resolution` is -1; it must be a length in metres, e.g. 0.5"),
         (&["input.assume_resolution=1"], "`input.assume_resolution`: it says how long the pixels of some scenes are"),
