@@ -31,7 +31,7 @@
 //!
 //! | folder | what is there |
 //! |---|---|
-//! | [`geom`] | sizes, spans, rectangles, the map to the ground |
+//! | [`geom`] | sizes, spans, rectangles, the map to the ground, two grids over the same of it |
 //! | [`tiler`] | a scene's size in, its grid of tiles out: pure arithmetic |
 //! | [`raster`] | scenes behind [`raster::RasterSource`]: GDAL, or in memory; the only place that parses what it does not trust |
 //! | [`weights`] | weights files: formats, readers, writers, compression; which tensors a file must hold |
@@ -75,6 +75,9 @@
 //!   and which its run directory keeps. And a plan has one sum, in its own order.
 //! - What a run gives up against its plan ([`plan::Concessions`]) is recorded before it takes effect, repeated by later runs of the plan,
 //!   and part of the keys of what comes of it.
+//! - A scene has two grids over the same ground, its own and the networks' ([`plan::Scene::resampling()`]), equal unless a resolution is
+//!   wanted that it has not. From `read` up to `stitch`, and in checkpoints, everything is on the second, before and behind on the first.
+//!   A resampled pixel depends on those it is made of and its place in the whole grid, never on the window.
 //! - Every link is bounded; work enters in order and only with credit. What has entered can always leave.
 //! - A scene that fails costs itself: its parts travel on as blanks, so that every count stays exact. Only what makes all further work
 //!   pointless ends a run.

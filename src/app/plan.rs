@@ -159,7 +159,7 @@ fn document(job: &Job, there: There) -> Result<PlanDocument, Error> {
         plan: plan.digest().map_err(|e| Error::Internal(e.to_string()))?,
         versions: plan.versions.clone(),
         backend: plan.backend.name(),
-        scenes: plan.scenes.iter().map(|s| scene(s, &plan.root.join(&s.file))).collect(),
+        scenes: plan.scenes.iter().map(|s| scene(plan, s)).collect(),
         refused: refused.map(|FailureRecord { file, cause, .. }| RefusedScene { file, cause }).collect(),
         ignored: job.planned.ignored,
         area: plan.area.as_ref().map(|area| PlannedArea {
@@ -193,15 +193,16 @@ fn document(job: &Job, there: There) -> Result<PlanDocument, Error> {
     })
 }
 
-fn scene(scene: &Scene, path: &Path) -> PlannedScene {
+fn scene(plan: &Plan, scene: &Scene) -> PlannedScene {
     let grid = scene.grid;
-    let (tiles, pixels, network_pixels) = (scene.n_tiles(), scene.planned_pixels(), scene.network_pixels());
-    let totals = PlanTotals { tiles, pixels, network_pixels };
+    let (tiles, pixels, owned) = (scene.n_tiles(), scene.own_pixels(), scene.planned_pixels());
+    let totals = PlanTotals { tiles, pixels, owned, network_pixels: scene.network_pixels() };
     PlannedScene {
-        file: path.display().to_string(),
+        file: plan.root.join(&scene.file).display().to_string(),
         page: scene.page,
         name: scene.name.clone(),
         size: [scene.header.size.width, scene.header.size.height],
+        resolution: record::resolution(plan, scene),
         tiles: totals.tiles,
         centre: [grid.x.centre, grid.y.centre],
         dilation: [grid.x.dilation, grid.y.dilation],
@@ -225,15 +226,15 @@ fn members(plan: &Plan) -> Vec<PlannedMember> {
 /// What each rule of the tiler would make of the scenes, where some are cut.
 fn rules(plan: &Plan) -> Vec<PlannedRule> {
     let tiling = &plan.pipeline.tiling;
-    let is_cut = |scene: &Scene| scene.header.size.width.max(scene.header.size.height) > tiling.whole_max;
-    let cut: Vec<Size> = plan.scenes.iter().filter(|scene| is_cut(scene)).map(|scene| scene.header.size).collect();
+    let sizes = plan.scenes.iter().map(Scene::network_size);
+    let cut: Vec<Size> = sizes.filter(|size| size.width.max(size.height) > tiling.whole_max).collect();
     let of_rule = |rule: Rule| {
         let by_rule = tiling.by(rule).filter(|_| !cut.is_empty())?;
         let mut totals = PlanTotals::default();
         for size in &cut {
             let grid = by_rule.grid(*size).ok()?;
             totals.tiles += grid.n_tiles();
-            totals.pixels += size.area();
+            totals.owned += size.area();
             totals.network_pixels += grid.network_pixels();
         }
         let is_taken = by_rule == *tiling;

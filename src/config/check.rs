@@ -68,12 +68,21 @@ fn check(file: PipelineFile, folder: &Path) -> Result<Pipeline, Fault> {
 }
 
 fn reading(input: &InputTable) -> Result<Reading, Fault> {
-    let InputTable { nodata, nodata_value, apply_scale, .. } = *input;
+    let InputTable { nodata, nodata_value, apply_scale, resolution, assume_resolution, .. } = *input;
+    for (key, metres) in [("input.resolution", resolution), ("input.assume_resolution", assume_resolution)] {
+        if let Some(metres) = metres.filter(|metres| !metres.is_normal() || *metres < 0.0) {
+            return Err(Fault::value(key, metres, "a length in metres, e.g. 0.5"));
+        }
+    }
+    if assume_resolution.is_some() && resolution.is_none() {
+        let text = "it says how long the pixels of some scenes are, which matters where input.resolution is set; set that too, or take it out";
+        return Err(Fault::about("input.assume_resolution", text));
+    }
     match nodata_value.filter(|value| !value.is_finite()) {
         Some(value) => {
             Err(Fault::value("input.nodata_value", value, "a finite number; what is not finite is nodata anyway"))
         }
-        None => Ok(Reading { nodata, nodata_value, apply_scale }),
+        None => Ok(Reading { nodata, nodata_value, apply_scale, resolution, assume_resolution }),
     }
 }
 

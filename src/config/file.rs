@@ -57,6 +57,8 @@ pub(super) struct InputTable {
     pub(super) nodata_value: Option<f64>,
     #[serde(default)]
     pub(super) apply_scale: bool,
+    pub(super) resolution: Option<f64>,
+    pub(super) assume_resolution: Option<f64>,
 }
 
 fn divide_u8() -> BTreeMap<PixelType, f64> {

@@ -114,6 +114,12 @@ pub struct Reading {
     pub nodata_value: Option<f64>,
     /// Whether values are what the file's scale and offset make of those that it stores.
     pub apply_scale: bool,
+    /// Metres that a pixel of the networks' input is long; scenes with others are resampled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<f64>,
+    /// Metres that a pixel of a scene is long whose file does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub assume_resolution: Option<f64>,
 }
 
 /// How pixels become a network's input: `(pixel / divide - mean) / std` for each band.

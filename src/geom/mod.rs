@@ -1,9 +1,11 @@
 //! Positions and sizes in pixels, and the affine map from pixels to the ground: value types, no I/O.
 
+mod rescale;
 mod view;
 
 use serde::{Deserialize, Serialize};
 
+pub use rescale::Rescale;
 pub use view::View;
 
 /// Width and height in pixels.
@@ -128,11 +130,41 @@ impl GeoTransform {
     pub const fn north_up(x: f64, y: f64, resolution: f64) -> Self {
         Self([x, resolution, 0.0, y, 0.0, -resolution])
     }
+
+    /// Ground coordinates of the middle of a raster.
+    pub fn centre(self, size: Size) -> [f64; 2] {
+        let (t, col, row) = (self.0, f64::from(size.width) / 2.0, f64::from(size.height) / 2.0);
+        [t[0] + col * t[1] + row * t[2], t[3] + col * t[4] + row * t[5]]
+    }
+
+    /// How far it is from a pixel to the next one of its row and of its column, where a ground unit is so long along x and along y.
+    pub fn pixel_lengths(self, [x, y]: [f64; 2]) -> [f64; 2] {
+        let t = self.0;
+        [(t[1] * x).hypot(t[4] * y), (t[2] * x).hypot(t[5] * y)]
+    }
+}
+
+/// How long a radian is along a parallel and along a meridian, on an ellipsoid with these half axes.
+pub fn radians_on_ground(latitude: f64, major: f64, minor: f64) -> [f64; 2] {
+    let e2 = 1.0 - (minor / major).powi(2);
+    let w2 = 1.0 - e2 * latitude.sin().powi(2);
+    [major / w2.sqrt() * latitude.cos(), major * (1.0 - e2) / w2.powf(1.5)]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_degree_is_as_long_as_tables_have_it_and_turned_pixels_as_their_sides() {
+        let at = |degrees: f64| {
+            radians_on_ground(degrees.to_radians(), 6_378_137.0, 6_356_752.314_245).map(|r| (r.to_radians()).round())
+        };
+        assert_eq!([at(0.0), at(45.0)], [[111_319.0, 110_574.0], [78_847.0, 111_132.0]]);
+        let turned = GeoTransform([0.0, 0.3, 0.4, 0.0, 0.4, -0.3]);
+        assert_eq!((turned.pixel_lengths([1.0, 1.0]), turned.pixel_lengths([2.0, 0.0])), ([0.5; 2], [0.6, 0.8]));
+        assert_eq!(GeoTransform::north_up(10.0, 20.0, 0.5).centre(Size::new(4, 2)), [11.0, 19.5]);
+    }
 
     #[test]
     fn padding_reaches_the_minimum_and_the_multiple() {

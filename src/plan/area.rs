@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::{PlanError, Scene};
 use crate::atomic;
 use crate::config::classes::ClassTable;
-use crate::geom::{PixelRect, Span};
+use crate::geom::{PixelRect, Size, Span};
 use crate::journal::{KeyHasher, StageKey};
 pub use crate::raster::Shapes;
 use crate::raster::{
@@ -112,7 +112,8 @@ impl Area {
             Unmet::Scene(format!("{cause}, so no area can be told on it; run it without one, or give it a transform (gdal_translate -a_ullr)"))
         })?;
         let cell = grid.centre(0, 0).size;
-        let request = self.request(ground, Burn::Cover { cell }, PixelRect::whole(header.size));
+        let size = Size::new(grid.x.length, grid.y.length);
+        let request = self.request(ground.resized(size), Burn::Cover { cell }, PixelRect::whole(size));
         let mut cells = vec![0; request.size().len()];
         let burned = reader.rasterise(&request, &mut cells).map_err(|error| match error {
             RasterError::Refused { reason } => Unmet::Scene(reason),
@@ -226,14 +227,21 @@ impl Scene {
         self.within.as_ref().map_or(self.grid.n_tiles(), met)
     }
 
-    /// Pixels that those own.
+    /// Pixels of the networks' grid that those own.
     pub fn planned_pixels(&self) -> u64 {
         let Grid { x, y } = self.grid;
         let length = |cols: Span| u64::from(x.centre(cols.end - 1).end - x.centre(cols.start).start);
         let met = |within: &Within| {
             within.met.iter().map(|(row, cols)| length(*cols) * u64::from(y.centre(*row).len())).sum()
         };
-        self.within.as_ref().map_or(self.header.size.area(), met)
+        self.within.as_ref().map_or(self.network_size().area(), met)
+    }
+
+    /// Pixels of its own grid under those.
+    pub fn own_pixels(&self) -> u64 {
+        let (own, whole) = (self.header.size.area(), self.network_size().area());
+        let under = u128::from(self.planned_pixels()) * u128::from(own) / u128::from(whole.max(1));
+        u64::try_from(under).unwrap_or(own)
     }
 
     /// Pixels of them that networks see.

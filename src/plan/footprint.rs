@@ -12,6 +12,8 @@ use crate::raster::{Mask, SceneHeader};
 pub struct Footprint {
     /// Raw pixels and their validity: given back when the last tile is cut.
     pub pixels: u64,
+    /// Pixels on a scene's own grid while they become those of the networks' grid, the most of one part: given back when all are read.
+    pub source: u64,
     /// Planes of its tiles, the labels for one: given back when the rows they belong to are encoded.
     pub planes: u64,
 }
@@ -22,17 +24,17 @@ impl Footprint {
         let mask = u64::from(header.mask == Mask::Dataset);
         let valid = u64::from(header.can_lack_data());
         let per_pixel = (n_bands * header.dtype.bytes()) as u64 + mask + valid;
-        Self { pixels: window.area() * per_pixel, planes: 0 }
+        Self { pixels: window.area() * per_pixel, ..Self::default() }
     }
 
     /// The planes of what tiles own. They stay as they arrive until their rows are written.
     pub fn planes(centres: impl IntoIterator<Item = Size>, n_planes: usize) -> Self {
-        Self { pixels: 0, planes: centres.into_iter().map(Size::area).sum::<u64>() * n_planes as u64 }
+        Self { planes: centres.into_iter().map(Size::area).sum::<u64>() * n_planes as u64, ..Self::default() }
     }
 
     /// All of it.
     pub const fn total(self) -> u64 {
-        self.pixels + self.planes
+        self.pixels + self.source + self.planes
     }
 }
 
@@ -40,6 +42,8 @@ impl Add for Footprint {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self { pixels: self.pixels + other.pixels, planes: self.planes + other.planes }
+        // Parts are read one after the other.
+        let source = self.source.max(other.source);
+        Self { pixels: self.pixels + other.pixels, source, planes: self.planes + other.planes }
     }
 }

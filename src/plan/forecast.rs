@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
-use super::{LINK_CAPACITY, Plan, Schedule, Unit};
+use super::{LINK_CAPACITY, Part, Plan, Scene, Schedule, Unit};
 
 /// What the parts of a run take.
 pub struct Rates<'a> {
@@ -114,8 +114,10 @@ fn times(plan: &Plan, unit: &Unit, encoders: usize, passes: &[Vec<usize>], rates
     let (geometry, scenes, footprint) = (unit.geometry(plan), unit.scenes(), unit.footprint(plan));
     let per_pixel = plan.bands.len() as u64 * plan.scenes[scenes.start].header.dtype.bytes() as u64;
     let of = |rate: f64, amount: u64| Duration::try_from_secs_f64(rate * amount as f64).unwrap_or_default();
-    let decoded: u64 = geometry.parts.iter().map(|part| part.window.size.area()).sum();
+    let source = |part: &Part| plan.scenes[part.scene as usize].source(part.window).size.area();
+    let decoded: u64 = geometry.parts.iter().map(source).sum();
     let owned: u64 = geometry.tiles.iter().map(|tile| tile.centre.size.area()).sum();
+    let written = |scene: &Scene| scene.header.size.area() as f64 / scene.network_size().area().max(1) as f64;
     let batch = |n_tiles: usize| {
         let pixels = geometry.crop.area() * n_tiles as u64;
         let group = |passes: &Vec<usize>| {
@@ -131,9 +133,12 @@ fn times(plan: &Plan, unit: &Unit, encoders: usize, passes: &[Vec<usize>], rates
         average: of(rates.host.average, owned),
         stitch: of(rates.host.stitch, owned),
         // Scenes of a group spread over the encoders.
-        encode: of(rates.host.encode, owned / scenes.len().min(encoders).max(1) as u64),
+        encode: of(
+            rates.host.encode * written(&plan.scenes[scenes.start]),
+            owned / scenes.len().min(encoders).max(1) as u64,
+        ),
         encoder,
-        pixels: footprint.pixels,
+        pixels: footprint.pixels + footprint.source,
         planes: footprint.planes,
     }
 }

@@ -54,6 +54,7 @@ impl Keys {
             let made = (&s.chosen, s.header.palette, s.header.scale);
             let is_plain = s.chosen.is_empty() && !matches!(made.1, Palette::Colors { .. }) && !s.header.is_scaled();
             let key = if is_plain { key } else { key.value(&made) };
+            let key = if s.resampling().is_none() { key } else { key.text("resampled").value(&s.network_size()) };
             s.page.iter().fold(key, KeyHasher::value).finish()
         };
         let n_classes = plan.n_classes();

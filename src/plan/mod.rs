@@ -26,6 +26,7 @@ mod patterns;
 mod planes;
 mod planner;
 mod profile;
+mod resolution;
 mod scan;
 mod schedule;
 mod unit;

@@ -9,12 +9,14 @@ use sha2::{Digest, Sha256};
 use super::profile::{Prepared, batch_of};
 use super::scan::label;
 use super::unit::{Part, Unit};
-use super::{Area, BackendKind, CropBatch, Footprint, Pass, Plane, Profile, REMEMBERED, Schedule, Within};
+use super::{
+    Area, BackendKind, CropBatch, Footprint, LINK_CAPACITY, Pass, Plane, Profile, REMEMBERED, Schedule, Within,
+};
 use crate::config::{Band, Checkpoint, Member, Pipeline, Precision};
 use crate::geom::{PixelRect, Size};
 use crate::outputs::{Subject, kinds_of};
 use crate::post::Steps;
-use crate::raster::{DecoderLimits, Identity, Mask, ReadRequest, SceneHeader};
+use crate::raster::{DecoderLimits, Identity, Mask, Palette, ReadRequest, Resampling, SceneHeader};
 use crate::tiler::Grid;
 use crate::zoo::spec::KernelSet;
 
@@ -55,6 +57,28 @@ impl Scene {
     /// What its outputs are told of it.
     pub fn subject<'a>(&'a self, pipeline: &'a Pipeline) -> Subject<'a> {
         Subject { name: &self.name, header: &self.header, pipeline }
+    }
+
+    /// Size of the grid that the networks see and tiles are cut on: its own, unless another resolution is wanted.
+    pub const fn network_size(&self) -> Size {
+        Size::new(self.grid.x.length, self.grid.y.length)
+    }
+
+    /// How its own grid becomes that one, where they differ.
+    pub fn resampling(&self) -> Option<Resampling> {
+        Resampling::between(self.header.size, self.network_size(), self.header.palette == Palette::Indices)
+    }
+
+    /// The part of its own grid that a window of the networks' is made of.
+    pub fn source(&self, window: PixelRect) -> PixelRect {
+        self.resampling().map_or(window, |resampling| resampling.source(window))
+    }
+
+    /// Bytes of a window between its read and its crops.
+    pub(super) fn footprint(&self, window: PixelRect, n_bands: usize) -> Footprint {
+        let bytes_per_pixel = Footprint::pixels(&self.header, Size::new(1, 1), n_bands).pixels;
+        let source = self.resampling().map_or(0, |resampling| resampling.bytes(window, bytes_per_pixel));
+        Footprint { source, ..Footprint::pixels(&self.header, window.size, n_bands) }
     }
 }
 
@@ -179,6 +203,8 @@ pub struct PlanTotals {
     pub tiles: u64,
     /// Pixels of all scenes, in their tiles that are planned.
     pub pixels: u64,
+    /// Pixels of the grids that their tiles are cut on.
+    pub owned: u64,
     /// Pixels that the networks see, ring and padding included.
     pub network_pixels: u64,
 }
@@ -189,7 +215,7 @@ impl PlanTotals {
         if self.network_pixels == 0 {
             return 0.0;
         }
-        100.0 * (1.0 - self.pixels as f64 / self.network_pixels as f64)
+        100.0 * (1.0 - self.owned as f64 / self.network_pixels as f64)
     }
 }
 
@@ -239,7 +265,8 @@ impl Plan {
         let mut totals = PlanTotals::default();
         for scene in &self.scenes {
             totals.tiles += scene.n_tiles();
-            totals.pixels += scene.planned_pixels();
+            totals.pixels += scene.own_pixels();
+            totals.owned += scene.planned_pixels();
             totals.network_pixels += scene.network_pixels();
         }
         totals
@@ -296,11 +323,12 @@ impl Plan {
     pub(super) fn measure(&mut self) {
         let per_scene = |s: &Scene| batch_bytes(s, self.batch(s.grid.crop()), self.bands.len());
         let row_bytes = |part: &Part| {
-            let header = &self.scenes[part.scene as usize].header;
+            let scene = &self.scenes[part.scene as usize];
+            let header = &scene.header;
             let per_pixel = self.bands.len() * header.dtype.bytes()
                 + usize::from(header.mask == Mask::Dataset)
                 + header.scratch_bytes();
-            u64::from(part.window.size.width) * per_pixel as u64
+            u64::from(scene.source(part.window).size.width) * per_pixel as u64
         };
         let rows = self.units.iter().flat_map(|unit| unit.geometry(self).parts).map(|part| row_bytes(&part));
         self.maxima = Maxima {
@@ -348,8 +376,12 @@ impl Plan {
             steps.max_bytes() + steps.max_rows() * beside(s)
         };
         // While a row of tiles is changed it is there twice: as tiles and as rows.
-        let area = |s: &Scene| u64::from(s.header.size.width) * u64::from(s.grid.y.centre.min(s.header.size.height));
-        let copy = |s: &Scene| n_planes * area(s);
+        let copy = |s: &Scene| match s.resampling() {
+            None => n_planes * u64::from(s.header.size.width) * u64::from(s.grid.y.centre.min(s.header.size.height)),
+            // On the scene's own grid there may be more pixels than were credited: a piece in the worker's hands, those in the link behind
+            // it, and one in the encoder's.
+            Some(resampling) => n_planes * resampling.pixels_back() * (2 + LINK_CAPACITY as u64),
+        };
         let copies = self.scenes.iter().map(copy).max().unwrap_or(0) * schedule.encoders as u64;
         self.of_open_scenes(schedule, held) + copies
     }

@@ -8,6 +8,7 @@ use super::area::{Selected, Unmet, bounds};
 use super::bands::{choose, in_file, merged, seen};
 use super::model::batch_bytes;
 use super::passes::{dispensable, passes};
+use super::resolution::at_resolution;
 use super::scan::label;
 use super::unit::{Unit, admission_needs, units_of};
 use super::{
@@ -175,7 +176,7 @@ impl Planner<'_> {
         }
         // Largest first, so that the last units are small and no worker waits long at the end; equal shapes side by side, to batch.
         scenes.sort_by(|a, b| {
-            let key = |s: &Scene| (std::cmp::Reverse(s.header.size.area()), s.header.size, s.header.dtype);
+            let key = |s: &Scene| (std::cmp::Reverse(s.network_size().area()), s.network_size(), s.header.dtype);
             key(a).cmp(&key(b)).then_with(|| a.name.cmp(&b.name))
         });
         let bands = self.pipeline.bands();
@@ -232,10 +233,12 @@ impl Planner<'_> {
             false => merged(&paths, headers).map_err(|cause| Unplanned::Scene(None, cause))?,
         };
         let header = seen(header, &self.pipeline.reading, &wanted);
-        let of_size = |cause: String| Unplanned::Scene(Some(header.size), cause);
+        let size = header.size;
+        let of_size = |cause: String| Unplanned::Scene(Some(size), cause);
         let chosen = choose(&header, &wanted).map_err(of_size)?;
         self.check_types(&header).map_err(of_size)?;
-        let grid = self.pipeline.tiling.grid(header.size).map_err(|e| of_size(e.to_string()))?;
+        let (header, network) = at_resolution(header, &self.pipeline.reading).map_err(of_size)?;
+        let grid = self.pipeline.tiling.grid(network).map_err(|e| of_size(e.to_string()))?;
         if grid.n_tiles() > MOST_TILES {
             let n = grid.n_tiles();
             return Err(of_size(format!(

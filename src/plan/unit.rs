@@ -115,7 +115,8 @@ impl Unit {
             Self::Group { scenes } => {
                 let all = &plan.scenes[scenes.start as usize..scenes.end as usize];
                 let parts = (scenes.start..scenes.end).zip(all);
-                let parts = parts.map(|(scene, s)| Part { scene, window: PixelRect::whole(s.header.size) }).collect();
+                let parts =
+                    parts.map(|(scene, s)| Part { scene, window: PixelRect::whole(s.network_size()) }).collect();
                 let tiles = (0..).zip(all).map(|(part, s)| tile(s, part, 0, 0)).collect();
                 let crop = all.first().map_or(Size::new(0, 0), |s| s.grid.crop());
                 UnitGeometry { parts, tiles, crop, batch: plan.batch(crop), passes }
@@ -138,11 +139,11 @@ impl Unit {
 
     /// The memory of the parts that belong to one scene.
     pub fn part_footprint(&self, plan: &Plan, scene: usize) -> Footprint {
-        let (geometry, header) = (self.geometry(plan), &plan.scenes[scene].header);
+        let geometry = self.geometry(plan);
         let parts = (0..).zip(&geometry.parts).filter(|(_, part)| part.scene as usize == scene);
         parts.fold(Footprint::default(), |sum, (idx, part)| {
             let tiles = geometry.tiles.iter().filter(|t| t.part == idx).map(|t| t.centre.size);
-            sum + Footprint::pixels(header, part.window.size, plan.bands.len())
+            sum + plan.scenes[scene].footprint(part.window, plan.bands.len())
                 + Footprint::planes(tiles, Self::n_planes(plan, scene))
         })
     }
@@ -150,8 +151,8 @@ impl Unit {
     /// What the decoder's cache must hold while one reader reads it, so that no block is decoded twice.
     pub fn block_row_bytes(&self, plan: &Plan) -> u64 {
         let of = |part: &Part| {
-            let header = &plan.scenes[part.scene as usize].header;
-            header.block_row_bytes(part.window.size, plan.bands.len())
+            let scene = &plan.scenes[part.scene as usize];
+            scene.header.block_row_bytes(scene.source(part.window).size, plan.bands.len())
         };
         self.geometry(plan).parts.iter().map(of).max().unwrap_or(0)
     }
@@ -163,7 +164,7 @@ impl Unit {
         (0..).zip(&geometry.parts).fold(Footprint::default(), |sum, (idx, part)| {
             let scene = part.scene as usize;
             let centres = geometry.tiles_of(idx).map(|tile| geometry.tiles[tile].centre.size);
-            sum + Footprint::pixels(&plan.scenes[scene].header, part.window.size, n_bands)
+            sum + plan.scenes[scene].footprint(part.window, n_bands)
                 + Footprint::planes(centres, Self::n_planes(plan, scene))
         })
     }
@@ -229,7 +230,7 @@ pub(super) fn units_of(plan: &Plan) -> Vec<Unit> {
             next += 1;
             continue;
         }
-        let shape = |s: &Scene| -> (Size, PixelType) { (s.header.size, s.header.dtype) };
+        let shape = |s: &Scene| -> (Size, PixelType) { (s.network_size(), s.header.dtype) };
         let alike = scenes[next..].iter().take_while(|s| shape(s) == shape(first)).count();
         let n = alike.min(group_len(first, plan.batch(first.grid.crop()), n_bands));
         units.push(Unit::Group { scenes: Span::new(start, start + u32::try_from(n).unwrap_or(1)) });
@@ -240,7 +241,7 @@ pub(super) fn units_of(plan: &Plan) -> Vec<Unit> {
 
 /// Scenes per group: whole batches, as many as the bytes allow, at least one batch.
 fn group_len(scene: &Scene, batch: u32, n_bands: usize) -> usize {
-    let bytes = Footprint::pixels(&scene.header, scene.header.size, n_bands).total().max(1);
+    let bytes = Footprint::pixels(&scene.header, scene.network_size(), n_bands).total().max(1);
     let batch = u64::from(batch.max(1));
     let batches = ((GROUP_BYTES / bytes).min(GROUP_SCENES) / batch).max(1);
     usize::try_from(batches * batch).unwrap_or(1)

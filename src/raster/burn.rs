@@ -98,6 +98,14 @@ impl GroundGrid {
         Ok(Self { size: header.size, transform, crs: header.crs.clone() })
     }
 
+    /// Another grid over the same ground, edge to edge.
+    pub fn resized(self, size: Size) -> Self {
+        let (x, y) = (self.size, size);
+        let (across, down) = (f64::from(x.width) / f64::from(y.width), f64::from(x.height) / f64::from(y.height));
+        let [x0, a, b, y0, c, d] = self.transform.0;
+        Self { size, transform: GeoTransform([x0, a * across, b * down, y0, c * across, d * down]), ..self }
+    }
+
     /// A place on the ground in pixels: corners of pixels are whole numbers.
     fn pixel(&self, [x, y]: [f64; 2]) -> [f64; 2] {
         let [x0, a, b, y0, c, d] = self.transform.0;

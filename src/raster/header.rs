@@ -117,6 +117,10 @@ pub struct SceneHeader {
     pub transform: Option<GeoTransform>,
     /// Coordinate reference system as WKT, where the file says.
     pub crs: Option<String>,
+    /// Metres from a pixel to the next one of its row and of its column, at the scene's centre, where the file tells. Forgotten unless a
+    /// resolution is wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pixel_metres: Option<[f64; 2]>,
     /// What else the file says of its place on the ground.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ties: Option<Box<Ties>>,

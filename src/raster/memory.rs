@@ -58,6 +58,7 @@ impl MemoryRaster {
             interleaved: true,
             transform: None,
             crs: None,
+            pixel_metres: None,
             ties: None,
         };
         Self { header, pixels, mask: Vec::new(), fault: None }

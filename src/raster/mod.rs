@@ -20,6 +20,7 @@ mod isolated;
 mod memory;
 mod pixel_type;
 mod pixels;
+mod resample;
 mod source;
 mod warnings;
 
@@ -46,5 +47,6 @@ pub use memory::{MemoryRaster, MemorySource, ReadFault};
 pub(crate) use pixel_type::with_held;
 pub use pixel_type::{Held, PixelType};
 pub use pixels::PixelBuf;
+pub use resample::{Resampled, Resampling};
 pub use source::{OpenSource, RasterSource, ReadReply, ReadRequest};
 pub use warnings::Warnings;

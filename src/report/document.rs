@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::SceneResolution;
 use crate::atomic::{self, WriteError};
 use crate::words::format_bytes;
 
@@ -72,6 +73,9 @@ pub struct SceneReport {
     pub scene: String,
     /// Width and height in pixels.
     pub size: [u32; 2],
+    /// What was done about the size of its pixels, where the pipeline wants one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<SceneResolution>,
     /// Number of bands of the file.
     pub bands: u32,
     /// Type of its pixels.

@@ -12,6 +12,7 @@ mod html;
 mod models;
 mod plan;
 mod print;
+mod resolution;
 mod show;
 mod standing;
 mod summary;
@@ -37,6 +38,7 @@ pub use plan::{
     PlannedScene, RefusedScene,
 };
 pub use print::{PrintError, print, print_json, speak_json, tell, tell_error, unless_closed};
+pub use resolution::SceneResolution;
 pub use show::{Detail, Page, ProgressForm, Show};
 pub use standing::{Standing, Verified};
 pub use summary::{FAKE, stage_table, summary};

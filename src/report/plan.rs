@@ -6,7 +6,8 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::bench::shares;
-use super::{BudgetReport, FAKE};
+use super::resolution::resolutions;
+use super::{BudgetReport, FAKE, SceneResolution};
 use crate::words::{count, format_bytes, time};
 
 /// Refused scenes that the text lists; the JSON has all.
@@ -160,6 +161,9 @@ pub struct PlannedScene {
     pub name: String,
     /// Width and height.
     pub size: [u32; 2],
+    /// What was done about the size of its pixels, where the pipeline wants one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<SceneResolution>,
     /// Tiles.
     pub tiles: u64,
     /// What each tile owns.
@@ -251,13 +255,16 @@ impl PlanDocument {
         text + &by.unwrap_or_default()
     }
 
-    /// How scenes are cut, and how other rules would cut them.
+    /// What was done about resolutions, how scenes are cut, and how other rules would cut them.
     fn tiling(&self) -> Vec<String> {
-        let mut lines: Vec<String> = self.cuts().into_iter().map(|cut| format!("  tiling    {cut}")).collect();
+        let mut lines = Vec::new();
         if let Some(PlannedArea { area, outside, of_tiles }) = &self.area {
             let left = format!("{} of the {} of scenes that it meets", self.tiles, count(*of_tiles, "tile"));
-            lines.insert(0, format!("area        {area}: {left}; {} outside, left out", count(*outside, "scene")));
+            lines.push(format!("area        {area}: {left}; {} outside, left out", count(*outside, "scene")));
         }
+        let resolution = resolutions(self.scenes.iter().filter_map(|scene| scene.resolution.as_ref()));
+        lines.extend(resolution.into_iter().map(|text| format!("resolution  {text}")));
+        lines.extend(self.cuts().into_iter().map(|cut| format!("  tiling    {cut}")));
         let text = |r: &PlannedRule| {
             let taken = if r.is_taken { ", the pipeline's" } else { "" };
             format!("{} {:.1} % ({}{taken})", r.rule, r.waste_percent, count(r.tiles, "tile"))

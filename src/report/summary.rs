@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::causes::by_cause;
+use super::resolution::resolutions;
 use super::show::{Detail, Page, Tone};
 use super::{PackageReport, RunReport, StageLine};
 use crate::outputs::KINDS;
@@ -71,6 +72,9 @@ fn scenes(report: &RunReport, lines: &mut Lines) {
     lines.add(tone, "scenes", &format!("{} done, {} failed{outside}{ignored}{before}", t.done, t.failed));
     if !report.run.post.is_empty() {
         lines.add(Tone::Plain, "post", &report.run.post.join("; "));
+    }
+    if let Some(text) = resolutions(report.scenes.values().filter_map(|scene| scene.resolution.as_ref())) {
+        lines.add(Tone::Plain, "resolution", &text);
     }
     let unseen: Vec<String> =
         [(t.void_tiles, "without data"), (t.repeated_tiles, "that no file stores, equal to another")]

@@ -10,7 +10,7 @@ use crate::infer::{Logits, RawBatch, TileFault, TileResult};
 use crate::journal::{Artefact, FailureRecord, SceneRecord};
 use crate::outputs::OutputKind;
 use crate::plan::{TilePlanes, UnitGeometry};
-use crate::raster::{PixelBuf, PixelType};
+use crate::raster::{PixelBuf, PixelType, Resampling};
 
 /// A unit's turn to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,6 +199,19 @@ pub enum Rows {
         /// What each plane holds where no tile is planned.
         void: Vec<u8>,
     },
+    /// Rows of a scene's own grid out of such tiles on the networks': each pixel is the one that its centre lies in.
+    Resampled {
+        /// The scene's rows.
+        rows: Span,
+        /// The first row of the tiles.
+        top: u32,
+        /// How the two grids lie.
+        resampling: Resampling,
+        /// The tiles.
+        tiles: Arc<Vec<RowTile>>,
+        /// What each plane holds where no tile is planned.
+        void: Vec<u8>,
+    },
     /// Row by row.
     Plain {
         /// The rows, each with every plane.
@@ -222,6 +235,7 @@ impl Rows {
     pub fn len(&self) -> usize {
         match self {
             Self::Tiles { height, .. } => *height as usize,
+            Self::Resampled { rows, .. } => rows.len() as usize,
             Self::Plain { rows, .. } => rows.len(),
         }
     }
@@ -235,10 +249,8 @@ impl Rows {
     pub fn into_tickets(self) -> Vec<Arc<Ticket>> {
         match self {
             Self::Plain { tickets, .. } => tickets,
-            Self::Tiles { tiles, .. } => {
-                let planes = tiles.iter().filter_map(|tile| tile.planes.as_ref());
-                planes.map(|(classified, _)| Arc::clone(&classified.ticket)).collect()
-            }
+            Self::Tiles { tiles, .. } => tiles.iter().filter_map(RowTile::ticket).collect(),
+            Self::Resampled { tiles, .. } => tiles.iter().filter_map(RowTile::ticket).collect(),
         }
     }
 
@@ -249,17 +261,42 @@ impl Rows {
             Self::Plain { rows, .. } => into.extend_from_slice(&rows[y][plane]),
             Self::Tiles { tiles, void, .. } => {
                 for tile in tiles {
-                    let width = tile.xs.len() as usize;
-                    let Some((classified, at)) = &tile.planes else {
-                        into.resize(into.len() + width, void[plane]);
-                        continue;
-                    };
-                    let planes = classified.tiles[*at].1.as_ref();
-                    let row = planes.map(|planes| planes.pixels(plane, y * width..(y + 1) * width));
-                    into.extend_from_slice(row.unwrap_or_default());
+                    match tile.row(plane, y) {
+                        Some(row) => into.extend_from_slice(row),
+                        None => into.resize(into.len() + tile.xs.len() as usize, void[plane]),
+                    }
+                }
+            }
+            Self::Resampled { rows, top, resampling, tiles, void } => {
+                let (back_x, back_y) = resampling.back();
+                let y = rows.start as usize + y;
+                let y = u32::try_from(y).map_or(0, |y| back_y.nearest(y) - top) as usize;
+                let mut columns = back_x.all_nearest().peekable();
+                for tile in tiles.iter() {
+                    let row = tile.row(plane, y);
+                    while let Some(x) = columns.next_if(|x| *x < tile.xs.end) {
+                        match row {
+                            Some(row) => into.extend(row.get((x - tile.xs.start) as usize)),
+                            None => into.push(void[plane]),
+                        }
+                    }
                 }
             }
         }
+    }
+}
+
+impl RowTile {
+    fn ticket(&self) -> Option<Arc<Ticket>> {
+        self.planes.as_ref().map(|(classified, _)| Arc::clone(&classified.ticket))
+    }
+
+    /// Its share of a plane's row that lies `y` below its first; `None` where no tile is planned.
+    fn row(&self, plane: usize, y: usize) -> Option<&[u8]> {
+        let (classified, at) = self.planes.as_ref()?;
+        let width = self.xs.len() as usize;
+        let planes = classified.tiles[*at].1.as_ref();
+        Some(planes.map(|planes| planes.pixels(plane, y * width..(y + 1) * width)).unwrap_or_default())
     }
 }
 

@@ -9,8 +9,10 @@ use crate::faults::Faults;
 use crate::flow::{Admitted, Outbox, Stage, Stop};
 use crate::geom::{PixelRect, Size, Span};
 use crate::journal::StageKey;
-use crate::plan::{Part, Plane, Tile, TilePlanes, UnitGeometry};
-use crate::raster::{Burn, GroundGrid, Mask, PixelBuf, RasterError, RasterSource, ReadRequest, Warnings};
+use crate::plan::{Footprint, Part, Plane, Tile, TilePlanes, UnitGeometry};
+use crate::raster::{
+    Burn, GroundGrid, Mask, PixelBuf, RasterError, RasterSource, ReadRequest, Resampled, Resampling, Warnings,
+};
 
 /// One reader.
 pub struct Read {
@@ -71,9 +73,14 @@ impl Read {
             true => crop_inside(tile, part.window),
             false => scene.seen_by(tile, border),
         };
+        let n_tiles = geometry.tiles_of(idx).count();
         let tiles = geometry.tiles.iter().filter(|t| t.part == idx && scene.header.sparse);
-        let (probes, mask) = (tiles.map(probe).collect(), may_lack && scene.header.mask == Mask::Dataset);
-        let request = ReadRequest { mask, probes, skip_blank: true, ..plan.request(part.scene as usize, part.window) };
+        if let Some(resampling) = scene.resampling() {
+            let probes = tiles.filter(|_| may_lack).map(|tile| resampling.source(probe(tile))).collect();
+            return self.resampled(part, resampling, probes, n_tiles);
+        }
+        let request =
+            ReadRequest { skip_blank: true, ..self.request(part.scene, part.window, tiles.map(probe).collect()) };
         let mut pixels = PixelBuf::of_bytes(scene.header.dtype, request.buffer_bytes());
         let reply = self.source.read(&request, pixels.bytes_mut())?;
         self.note(part.scene, &reply.warnings)?;
@@ -81,15 +88,58 @@ impl Read {
             return self.unread(&request, reply.blank, may_lack);
         }
         self.board.progress.counts().decoded += 1;
-        let mask = pixels.split_tail(request.plane_bytes() * plan.bands.len());
-        let rule = may_lack.then_some(plan.pipeline.reading.nodata);
-        let valid = validity(&scene.header, &request.bands, part.window, &pixels, mask, rule);
-        let valid = valid.map_err(PartError::Pixels)?;
-        let n_tiles = geometry.tiles.iter().filter(|t| t.part == idx).count();
+        let valid = self.valid(part.scene, &request, &mut pixels)?;
         let mut probed = reply.blank;
         probed.resize(n_tiles, false);
         let (blank, empty) = if may_lack { (probed, vec![false; n_tiles]) } else { (vec![false; n_tiles], probed) };
         Ok(PartPixels { pixels, valid, blank, empty, fill: None })
+    }
+
+    /// A part of a scene whose grid is not the networks': its pixels on theirs.
+    fn resampled(
+        &mut self,
+        part: &Part,
+        resampling: Resampling,
+        mut probes: Vec<PixelRect>,
+        n_tiles: usize,
+    ) -> Result<PartPixels, PartError> {
+        let scenes = Arc::clone(&self.board.scenes);
+        let (header, n_bands) = (&scenes.plan().scenes[part.scene as usize].header, scenes.plan().bands.len());
+        let bytes_per_pixel = Footprint::pixels(header, Size::new(1, 1), n_bands).pixels;
+        let mut whole = Resampled::new(resampling, part.window, header.dtype, n_bands);
+        let mut blank = Vec::new();
+        self.board.progress.counts().decoded += 1;
+        for piece in resampling.pieces(part.window, bytes_per_pixel) {
+            // What is asked beside pixels, the first piece asks.
+            let request = self.request(part.scene, resampling.source(piece), std::mem::take(&mut probes));
+            let mut pixels = PixelBuf::of_bytes(header.dtype, request.buffer_bytes());
+            let reply = self.source.read(&request, pixels.bytes_mut())?;
+            self.note(part.scene, &reply.warnings)?;
+            let valid = self.valid(part.scene, &request, &mut pixels)?;
+            blank.extend(reply.blank);
+            whole.fill(piece, &pixels, valid.as_deref());
+        }
+        blank.resize(n_tiles, false);
+        let Resampled { pixels, valid, .. } = whole;
+        let valid = valid.filter(|valid| valid.contains(&0));
+        Ok(PartPixels { pixels, valid, blank, empty: vec![false; n_tiles], fill: None })
+    }
+
+    /// Asks for a window of a scene's own grid, its mask where that is wanted, and what the file says of the probes.
+    fn request(&self, scene: u32, window: PixelRect, probes: Vec<PixelRect>) -> ReadRequest {
+        let plan = self.board.plan();
+        let may_lack = plan.pipeline.classes.nodata().is_some();
+        let mask = may_lack && plan.scenes[scene as usize].header.mask == Mask::Dataset;
+        ReadRequest { mask, probes, ..plan.request(scene as usize, window) }
+    }
+
+    /// Which of the pixels that came hold data; takes the mask off them.
+    fn valid(&self, scene: u32, request: &ReadRequest, pixels: &mut PixelBuf) -> Result<Option<Vec<u8>>, PartError> {
+        let plan = self.board.plan();
+        let mask = pixels.split_tail(request.plane_bytes() * plan.bands.len());
+        let rule = plan.pipeline.classes.nodata().map(|_| plan.pipeline.reading.nodata);
+        let header = &plan.scenes[scene as usize].header;
+        validity(header, &request.bands, request.window, pixels, mask, rule).map_err(PartError::Pixels)
     }
 
     /// A part of which the file stores nothing, so that nothing was read: no data, where that may be, or else one pixel everywhere.
@@ -148,7 +198,8 @@ impl Read {
         if !area.is_unchanged() {
             return Err(PartError::Area(area.label()));
         }
-        let grid = GroundGrid::of(&plan.scenes[scene as usize].header).map_err(PartError::Pixels)?;
+        let scene = &plan.scenes[scene as usize];
+        let grid = GroundGrid::of(&scene.header).map_err(PartError::Pixels)?.resized(scene.network_size());
         let request = area.request(grid, Burn::Cover { cell: Size::new(1, 1) }, window);
         self.source.rasterise(&request, &mut inside)?;
         Ok(inside)
@@ -255,7 +306,8 @@ impl Stage for Read {
         let plan = board.plan();
         board.scenes.begin(unit);
         let geometry = board.terms.begin(unit);
-        let pixels = credit.split(plan.units[unit].footprint(plan).pixels);
+        let footprint = plan.units[unit].footprint(plan);
+        let (pixels, source) = (credit.split(footprint.pixels), credit.split(footprint.source));
         let tasks = (0..).zip(&geometry.parts).map(|(idx, part)| self.task(turn, &geometry, idx, part.scene));
         let (tasks, planes): (Vec<PartTask>, Vec<_>) = tasks.unzip();
         let within = self.within(unit, &geometry, &tasks)?;
@@ -273,6 +325,7 @@ impl Stage for Read {
             // Before anything else: parts that are not read are to wait as well.
             self.is_put_off(&ticket);
             let parts = (0..).zip(&ticket.tasks).map(|(idx, _)| self.part(&ticket, idx)).collect::<Result<_, _>>()?;
+            drop(source);
             out.put(Opened::Unit(ReadUnit { ticket: Arc::clone(&ticket), parts, credit: pixels }));
         } else {
             board.pace.leave();

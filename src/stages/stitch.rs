@@ -1,4 +1,4 @@
-//! Puts tiles back together and lets rows go as soon as they are whole.
+//! Puts tiles back together and lets rows go as soon as they are whole, on the scene's own grid.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -85,10 +85,24 @@ impl OpenScene {
             let ys = scene.grid.y.centre(self.next_row);
             self.next_row += 1;
             let tiles = with_gaps(tiles, scene);
-            let void = plan.planes.iter().map(|plane| plane.void()).collect();
-            let last = ys.end == scene.header.size.height;
-            let rows = Rows::Tiles { height: ys.len(), tiles, void };
-            out.put(StitchedScene::Rows(SceneRows { scene: idx, rows, last }));
+            let void: Vec<u8> = plan.planes.iter().map(|plane| plane.void()).collect();
+            let last = ys.end == scene.network_size().height;
+            let Some(resampling) = scene.resampling() else {
+                let rows = Rows::Tiles { height: ys.len(), tiles, void };
+                out.put(StitchedScene::Rows(SceneRows { scene: idx, rows, last }));
+                continue;
+            };
+            let (tiles, mut pieces) = (Arc::new(tiles), resampling.rows_back(ys).peekable());
+            // The last row of tiles may hold the centre of no pixel; that it was the last is to be told all the same.
+            if last && pieces.peek().is_none() {
+                let rows = Rows::Plain { rows: Vec::new(), tickets: Vec::new() };
+                out.put(StitchedScene::Rows(SceneRows { scene: idx, rows, last }));
+            }
+            while let Some(piece) = pieces.next() {
+                let (tiles, void) = (Arc::clone(&tiles), void.clone());
+                let rows = Rows::Resampled { rows: piece, top: ys.start, resampling, tiles, void };
+                out.put(StitchedScene::Rows(SceneRows { scene: idx, rows, last: last && pieces.peek().is_none() }));
+            }
         }
     }
 }
@@ -102,7 +116,7 @@ fn with_gaps(tiles: Vec<RowTile>, scene: &Scene) -> Vec<RowTile> {
         next = tile.xs.end;
         all.push(tile);
     }
-    all.extend(gap(next, scene.header.size.width));
+    all.extend(gap(next, scene.network_size().width));
     all
 }
 

@@ -78,7 +78,7 @@ impl TileStage {
         let tile_bytes = n_bands * crop.len() * dtype.bytes();
         for (idx, tile) in tiles.iter().enumerate() {
             let part = geometry.parts[tile.part as usize];
-            let scene = plan.scenes[part.scene as usize].header.size;
+            let scene = plan.scenes[part.scene as usize].network_size();
             let stored = parts[tile.part as usize].as_ref().filter(|_| !put_off);
             let stored = stored.filter(|p| !p.blank[position_in_part(geometry, tile)]);
             let Some(stored) = stored else {
@@ -128,7 +128,7 @@ impl TileStage {
                 let at = ((slot * raw.n_bands + band) * crop.len() + at) * unit;
                 raw.pixels.bytes()[at..at + unit].iter().copied()
             };
-            let scene = plan.scenes[geometry.parts[tile.part as usize].scene as usize].header.size;
+            let scene = plan.scenes[geometry.parts[tile.part as usize].scene as usize].network_size();
             let over = match plan.pipeline.tiling.border {
                 Border::Zero => {
                     let over = |n: i64| u32::try_from(n.max(0)).unwrap_or(u32::MAX);

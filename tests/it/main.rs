@@ -47,6 +47,7 @@ mod reader;
 mod readme;
 mod replace;
 mod report_html;
+mod resolution;
 mod resume;
 mod saved;
 mod script;

@@ -48,7 +48,7 @@ fn refusal(change: (&str, &str), settings: &[&str]) -> String {
 fn a_wrong_pipeline_file_is_refused_with_the_remedy() {
     let cases = [
         (("dilation = 128", "dilatoin = 128"), "did you mean `dilation`?"),
-        (("dilation = 128", "dilatoin = 128"), "line 2"),
+        (("dilation = 128", "dilatoin = 128"), "line 3"),
         (("\"resnet34\"", "\"resnet43\""), "did you mean `resnet34`?"),
         (("value = 2", "value = 1"), "`water` and `transport` both have value 1"),
         (("value = 8", "value = 800"), "outputs.mask_bits = 16"),

@@ -18,10 +18,10 @@ use crate::journal::{
 };
 use crate::outputs::{OutputLayout, kinds_of};
 use crate::package::{self, Content, Entry, Packed, Rules};
-use crate::plan::{Concessions, Plan, Planned, Promise, Refusal};
+use crate::plan::{Concessions, Plan, Planned, Promise, Refusal, Scene};
 use crate::report::{
     BudgetReport, DeadlineReport, DeadlineStep, Event, FailedScene, OutputFile, PackageReport, REPORT_FORMAT,
-    ReducedScene, RunInfo, RunReport, RunState, SceneReport, Snapshot, StageLine, Totals, Watch,
+    ReducedScene, RunInfo, RunReport, RunState, SceneReport, SceneResolution, Snapshot, StageLine, Totals, Watch,
 };
 use crate::stages::{Board, Verdict};
 
@@ -420,6 +420,7 @@ fn scene_report(plan: &Plan, scene: usize, facts: SceneFacts, done_before: bool)
     SceneReport {
         scene: plan.label_of(scene),
         size: [header.size.width, header.size.height],
+        resolution: resolution(plan, planned),
         bands: header.n_bands,
         pixel_type: header.dtype.to_string(),
         done_before,
@@ -428,6 +429,14 @@ fn scene_report(plan: &Plan, scene: usize, facts: SceneFacts, done_before: bool)
         classes: classes.iter().map(of_class).filter(|(_, share)| *share > 0.0).collect(),
         warnings: facts.warnings,
     }
+}
+
+/// What became of a scene's resolution.
+pub(in crate::app) fn resolution(plan: &Plan, scene: &Scene) -> Option<SceneResolution> {
+    let Size { width, height } = scene.network_size();
+    let (metres, wanted) = (scene.header.pixel_metres?, plan.pipeline.reading.resolution?);
+    let resampled = scene.resampling().is_some();
+    Some(SceneResolution { metres, wanted, network_size: [width, height], resampled })
 }
 
 /// The time now, as reports have it.

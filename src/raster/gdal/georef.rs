@@ -2,12 +2,26 @@
 
 use gdal::{Dataset, Metadata};
 
+use crate::geom::{GeoTransform, Size, radians_on_ground};
 use crate::raster::{GroundPoint, Ties};
 
 /// The reference system of its transform, or else of its ground control points.
 pub(super) fn crs(dataset: &Dataset) -> Option<String> {
     let of_points = || dataset.gcp_projection().unwrap_or_default();
     Some(dataset.projection()).filter(|wkt| !wkt.is_empty()).or_else(|| Some(of_points()).filter(|wkt| !wkt.is_empty()))
+}
+
+/// Metres from a pixel to the next one of its row and of its column: by the unit of its projection, which need not be that of the ground,
+/// and of degrees on the ellipsoid at its centre.
+pub(super) fn pixel_metres(dataset: &Dataset, transform: GeoTransform, size: Size) -> Option<[f64; 2]> {
+    let crs = dataset.spatial_ref().ok().filter(|crs| !crs.is_geocentric())?;
+    let unit = if crs.is_geographic() {
+        let (angle, [_, y]) = (crs.angular_units(), transform.centre(size));
+        radians_on_ground(y * angle, crs.semi_major().ok()?, crs.semi_minor().ok()?).map(|length| length * angle)
+    } else {
+        [crs.linear_units(); 2]
+    };
+    Some(transform.pixel_lengths(unit)).filter(|lengths| lengths.iter().all(|length| length.is_normal()))
 }
 
 /// What it says beside that; most files have nothing.

@@ -87,6 +87,7 @@ pub(super) fn header(opened: &Opened, file_bytes: u64) -> Result<SceneHeader, Ra
     }
     let has_mask = has_mask(&first) || opened.palette.iter().any(|color| color[3] == 0);
     let interleaved = dataset.metadata_item("INTERLEAVE", "IMAGE_STRUCTURE").is_some_and(|v| v == "PIXEL");
+    let transform = dataset.geo_transform().ok().map(GeoTransform);
     let header = SceneHeader {
         order: picture::order(&driver, &opened.path),
         driver,
@@ -101,8 +102,9 @@ pub(super) fn header(opened: &Opened, file_bytes: u64) -> Result<SceneHeader, Ra
         block: block_size(&first, dtype)?,
         sparse: opened.directory.as_ref().is_some_and(|directory| directory.lacks_blocks(&opened.path)),
         interleaved: interleaved && n_bands > 1,
-        transform: dataset.geo_transform().ok().map(GeoTransform),
+        transform,
         crs: georef::crs(dataset),
+        pixel_metres: transform.and_then(|transform| georef::pixel_metres(dataset, transform, size)),
         ties: georef::ties(dataset),
     };
     if let Some(directory) = &opened.directory {

@@ -48,22 +48,25 @@ pub(super) struct ExactHeader {
     header: SceneHeader,
     nodata: Vec<Option<u64>>,
     transform: Option<[u64; 6]>,
+    pixel_metres: Option<[u64; 2]>,
 }
 
 impl From<SceneHeader> for ExactHeader {
     fn from(mut header: SceneHeader) -> Self {
         let nodata = std::mem::take(&mut header.nodata).into_iter().map(|v| v.map(f64::to_bits)).collect();
         let transform = header.transform.take().map(|t| t.0.map(f64::to_bits));
-        Self { header, nodata, transform }
+        let pixel_metres = header.pixel_metres.take().map(|metres| metres.map(f64::to_bits));
+        Self { header, nodata, transform, pixel_metres }
     }
 }
 
 impl ExactHeader {
     /// The header, if it can be one: a decoder whose memory is in disorder may say anything.
     pub(super) fn into_header(self) -> Option<SceneHeader> {
-        let Self { mut header, nodata, transform } = self;
+        let Self { mut header, nodata, transform, pixel_metres } = self;
         header.nodata = nodata.into_iter().map(|v| v.map(f64::from_bits)).collect();
         header.transform = transform.map(|t| GeoTransform(t.map(f64::from_bits)));
+        header.pixel_metres = pixel_metres.map(|metres| metres.map(f64::from_bits));
         let is_sound = !header.size.is_empty()
             && !header.block.is_empty()
             && header.n_bands > 0
@@ -84,11 +87,13 @@ mod tests {
         header.dtype = PixelType::F32;
         header.nodata = vec![Some(f64::NAN), Some(0.1 + 0.2)];
         header.transform = Some(GeoTransform([1e300, 1.0 / 3.0, f64::INFINITY, -0.0, 5e-324, 123_456.789_012_345_67]));
+        header.pixel_metres = Some([0.1 + 0.2, 1.0 / 3.0]);
         let text = serde_json::to_string(&ExactHeader::from(header.clone())).unwrap();
         let came = serde_json::from_str::<ExactHeader>(&text).unwrap().into_header().unwrap();
         let bits = |h: &SceneHeader| h.nodata.iter().map(|v| v.map(f64::to_bits)).collect::<Vec<_>>();
         assert_eq!(bits(&came), bits(&header));
         assert_eq!(came.transform.map(|t| t.0.map(f64::to_bits)), header.transform.map(|t| t.0.map(f64::to_bits)));
+        assert_eq!(came.pixel_metres.map(|m| m.map(f64::to_bits)), header.pixel_metres.map(|m| m.map(f64::to_bits)));
         assert_eq!((came.size, came.dtype, came.crs.clone()), (header.size, header.dtype, header.crs.clone()));
         header.size = Size::new(0, 5);
         assert!(ExactHeader::from(header.clone()).into_header().is_none());

@@ -128,6 +128,7 @@ mod tests {
         .unwrap();
         let scene = SceneReport {
             scene: String::new(),
+            resolution: None,
             size: [8, 8],
             bands: 1,
             pixel_type: "u8".into(),
