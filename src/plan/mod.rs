@@ -30,6 +30,7 @@ mod schedule;
 mod unit;
 
 pub use backend::BackendKind;
+pub(crate) use bands::{choose, seen};
 pub use concessions::Concessions;
 pub use doubts::{declared_nodata, doubts};
 pub use file::PlanFileError;

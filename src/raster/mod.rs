@@ -9,6 +9,7 @@
 //! A source belongs to one thread. Each reader asks the [`OpenSource`] for its own.
 
 mod error;
+mod fitting;
 mod georef;
 mod geotiff;
 mod header;
@@ -32,6 +33,7 @@ mod decoder;
 pub(crate) use decoder::errors as gdal_errors;
 pub use decoder::{Gdal, gdal_report, write_geotiff};
 pub use error::RasterError;
+pub use fitting::Fitting;
 pub use georef::{GroundPoint, Ties};
 pub use geotiff::{GdalError, GdalReport, GeoTiff, TiffLayout};
 pub use header::{Mask, Order, Palette, Scale, SceneHeader};

@@ -37,7 +37,7 @@ mod stitch;
 mod suspicion;
 mod terms;
 mod tile;
-mod validity;
+pub(crate) mod validity;
 
 pub use average::Average;
 pub use board::Board;

@@ -11,7 +11,7 @@ use crate::raster::{Held, PixelBuf, SceneHeader, with_held};
 /// A pixel has no data when the mask says so, when the bands that are read hold their nodata values, all or any as the rule says, or when
 /// some band is not finite. Without a nodata entry in the class table there is no rule: every finite pixel is data, and one that is not
 /// is an error.
-pub(super) fn validity(
+pub(crate) fn validity(
     header: &SceneHeader,
     bands: &[u32],
     window: PixelRect,
