@@ -6,18 +6,21 @@
 #   bash run.sh swath ARGS...    run the program itself, e.g. `bash run.sh swath doctor`
 #   bash run.sh env              print the settings, for `eval "$(bash run.sh env)"` before calling cargo yourself
 #   bash run.sh env --cargo      write them to .cargo/config.toml instead, for cargo and editors in this folder
+#   bash run.sh wheel [FOLDER]   make a Python wheel (src/python/README.md) in FOLDER, or else in target-bundle
+#   bash run.sh wheel --static   the same with GDAL inside, for other machines: takes cmake, sqlite3 and 40 minutes, once
 #
 # Downloads and build products live in the user's cache directory and are reused. Settings that are respected:
-# LIBTORCH (a libtorch 2.11.0 of your own), CARGO_TARGET_DIR, XDG_CACHE_HOME.
+# LIBTORCH (a libtorch 2.11.0 of your own), SWATH_ONNXRUNTIME (an ONNX Runtime of your own: the library or its folder), CARGO_TARGET_DIR,
+# XDG_CACHE_HOME.
 set -euo pipefail
 CALLER="$PWD"
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-TORCH=2.11.0 RUST=1.89 GDAL=3.6
+TORCH=2.11.0 ONNXRUNTIME=1.31.1 RUST=1.89 GDAL=3.6
 absolute() { case "$1" in /*) printf '%s' "$1" ;; *) printf '%s' "$CALLER/$1" ;; esac; }
 CACHE="$(absolute "${XDG_CACHE_HOME:-$HOME/.cache}")/swath"
 CARGO_TARGET_DIR="$(absolute "${CARGO_TARGET_DIR:-$CACHE/target}")"
-SWATH="$CARGO_TARGET_DIR/release/swath"
+SWATH_GIVEN="${SWATH:-}" SWATH="$CARGO_TARGET_DIR/release/swath"
 # A toolchain that was just installed is not yet on the path of an older shell.
 command -v cargo >/dev/null 2>&1 || export PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
 export CARGO_TARGET_DIR LIBTORCH
@@ -93,6 +96,40 @@ need_libtorch() {
     exec 9>&-
 }
 
+# ONNX Runtime's library out of its wheel, to where the program looks for it: one with the CUDA provider where there is an NVIDIA driver.
+need_onnxruntime() {
+    local package=onnxruntime kind=cpu size=24 root
+    [ ! -e /proc/driver/nvidia/version ] || { package=onnxruntime-gpu kind=cuda size=260; }
+    root="$CACHE/onnxruntime-$ONNXRUNTIME-$kind"
+    [ -z "${SWATH_ONNXRUNTIME:-}" ] || return 0
+    [ ! -e "$root" ] || return 0
+    mkdir -p "$CACHE"
+    exec 9>"$CACHE/lock"
+    ! have flock || flock 9
+    [ -e "$root" ] || fetch_onnxruntime || true
+    rm -rf "$root.partial"
+    exec 9>&-
+    [ -e "$root" ]
+}
+
+fetch_onnxruntime() {
+    say "fetching the library of $package $ONNXRUNTIME (about $size MB, once)"
+    rm -rf "$root.partial"
+    mkdir -p "$root.partial/lib"
+    python3 -m pip --disable-pip-version-check "${quiet[@]}" download --no-deps --dest "$root.partial" "$package==$ONNXRUNTIME" >&2 || return 1
+    python3 - "$root.partial" <<'PYTHON' || return 1
+import glob, os, sys, zipfile
+[wheel] = glob.glob(sys.argv[1] + "/*.whl")
+with zipfile.ZipFile(wheel) as archive:         # compares checksums on the way
+    for name in archive.namelist():
+        if name.startswith("onnxruntime/capi/libonnxruntime") and "tensorrt" not in name:
+            with open(f"{sys.argv[1]}/lib/{os.path.basename(name)}", "wb") as file:
+                file.write(archive.read(name))
+PYTHON
+    [ -n "$(ls "$root.partial/lib")" ] || return 1
+    mv "$root.partial/lib" "$root"
+}
+
 # Its temporary files lie where those of an interrupted call are removed.
 pip() {
     TMPDIR="$CACHE/tmp" python3 -m pip --disable-pip-version-check "${quiet[@]}" "$@" >&2 \
@@ -131,7 +168,12 @@ PYTHON
     c++ -shared -o "$1/lib/libtorch.so" -Wl,--no-as-needed -L"$1/lib" -ltorch_cpu -Wl,-rpath,'$ORIGIN'
 }
 
-set_up() { need_tools; need_libtorch; }
+# Without ONNX Runtime all but members that are ONNX models runs, which say so themselves; tests would skip them, so there it must be.
+set_up() {
+    need_tools
+    need_libtorch
+    need_onnxruntime || "${1:-say}" "ONNX Runtime $ONNXRUNTIME could not be fetched: try again, or let SWATH_ONNXRUNTIME name one"
+}
 
 build() {
     [ -e "$SWATH" ] || say "building (some minutes, once)"
@@ -161,6 +203,36 @@ run_tests() {
     return "$code"
 }
 
+# With GDAL inside, in a folder of its own, so that the program that everybody else runs stays as it is. PROJ is built as well, whatever the
+# system has. What is inside the program wants its terms to travel along. Sets SWATH.
+build_static() {
+    local tool crates licenses="$CARGO_TARGET_DIR/static-gdal/release/licenses"
+    for tool in cmake sqlite3; do
+        have "$tool" || die "no $tool: GDAL is built with it (Debian: cmake, sqlite3, libsqlite3-dev)"
+    done
+    CARGO_TARGET_DIR="$CARGO_TARGET_DIR/static-gdal" PROJ_NO_PKG_CONFIG=1 \
+        cargo build --release --locked "${quiet[@]}" --features static-gdal --bins
+    mkdir -p "$licenses"
+    crates="$(dirname "$(find "${CARGO_HOME:-$HOME/.cargo}/registry/src" -maxdepth 2 -name 'gdal-src-*' | sort -V | tail -n 1)")"
+    cp "$crates"/gdal-src-*/source/LICENSE.TXT "$licenses/GDAL.txt"
+    tar -xzOf "$(find "$crates" -path '*/proj-sys-*/PROJSRC/proj-*.tar.gz' | sort -V | tail -n 1)" --wildcards \
+        --no-wildcards-match-slash 'proj-*/COPYING' >"$licenses/PROJ.txt"
+    SWATH="$CARGO_TARGET_DIR/static-gdal/release/swath"
+}
+
+# SWATH names a folder with a built program to take instead of building one.
+wheel() {
+    local how=build folder=target-bundle
+    [ "${1:-}" != --static ] || { how=build_static; shift; }
+    [ -z "${1:-}" ] || folder="$(absolute "$1")"
+    have_pip || die "no python3 with pip: the wheel is built with it (Debian: python3, python3-pip)"
+    if [ "$SWATH_GIVEN" ]; then SWATH="$(absolute "$SWATH_GIVEN")/swath"; else set_up; "$how"; fi
+    mkdir -p "$folder"
+    SWATH="$(dirname "$SWATH")" python3 -m pip --disable-pip-version-check "${quiet[@]}" wheel --no-deps --wheel-dir "$folder" src/python >&2 \
+        || die "the wheel could not be built: pip says above why (its builder, hatchling, takes a connection)"
+    ls -t "$folder"/swath-*.whl | head -n 1
+}
+
 # A file of this name that somebody else wrote stays.
 cargo_settings() {
     local file=.cargo/config.toml mark="# Written by \`bash run.sh env --cargo\`."
@@ -178,8 +250,10 @@ quoted() { local text="${1//\\/\\\\}"; printf '"%s"' "${text//\"/\\\"}"; }
 
 case "${1:-}" in
     "") set_up; build; main_job ;;
-    test) set_up; run_tests "${@:2}" ;;
+    test) set_up die; run_tests "${@:2}" ;;
     swath) set_up; build; cd "$CALLER"; exec "$SWATH" "${@:2}" ;;
+    wheel) wheel "${@:2}" ;;
+    static) set_up; build_static; dirname "$SWATH" ;;
     env)
         set_up
         case "${2:-}" in

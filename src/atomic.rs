@@ -195,6 +195,24 @@ impl FinishedFile {
     }
 }
 
+impl WrittenFile {
+    /// Gives the file its final name, unless a file of the same bytes has it: that one stays as it is, so that nobody who looks at it or
+    /// copies it sees a change where there is none.
+    ///
+    /// # Errors
+    /// When the rename fails, or the system refuses the sync of the file that stays.
+    pub(crate) fn persist_or_keep(self) -> Result<PathBuf, WriteError> {
+        let Self { file, sha256 } = self;
+        let has_length = file.target.symlink_metadata().is_ok_and(|meta| meta.is_file() && meta.len() == file.bytes);
+        if !has_length || !sha256_of(&file.target).is_ok_and(|found| found == sha256) {
+            return file.persist();
+        }
+        let fail = |source| WriteError { operation: "sync", path: file.target.clone(), source };
+        File::open(&file.target).and_then(|there| there.sync_all()).map_err(fail)?;
+        Ok(file.target)
+    }
+}
+
 /// SHA-256 of a file's content, hexadecimal.
 ///
 /// # Errors

@@ -25,7 +25,7 @@
 //! With libtorch, `swath` itself is only a launcher (`src/launcher.rs`): it finds libtorch and becomes `swath-torch`, the program proper.
 //! Three kinds of processes, all this program. The one that a person starts only watches ([`lifecycle::supervise()`]): it starts the run
 //! again when that dies. The run holds the models and the dataflow. Whatever parses a raster sits in children of the run, one per reader
-//! ([`raster::Isolated`]), which answer over a socket and pass pixels through shared memory.
+//! ([`raster::Isolated`]) and where an output shows scenes one per encoder, which answer over a socket and pass pixels through shared memory.
 //!
 //! # Code map, in reading order
 //!
@@ -43,12 +43,12 @@
 //! | [`dataset`] | images with masks: where they lie, what masks hold, counts, statistics, splits |
 //! | [`flow`] | the generic kit: links, stages, graph, budget, stop signal, meters |
 //! | [`infer`] | [`infer::Device`]: takes batches, gives planes; engines run the networks; the one weighted sum and argmax of a plan |
-//! | [`post`] | what is done to a label map before it is written: small holes filled, row by row |
+//! | [`post`] | what is done to a label map before it is written, row by row: classes joined, majorities, small holes and islands |
 //! | `gis` | files that geographic information systems open: TIFFs and polygons through GDAL, and the texts beside rasters |
-//! | [`outputs`] | what is written of each scene, one file per kind, row by row: masks, colour pictures, GeoTIFFs, polygons |
+//! | [`outputs`] | what is written of each scene, one file per kind, row by row: masks, colour pictures, GeoTIFFs, polygons, probabilities, overlays |
 //! | [`stages`] | one file per stage, the messages between them, and the board of what they share; the contract is in its documentation |
 //! | [`package`] | submit.zip, checked against what is expected |
-//! | [`report`] | everything that is printed, and report.json |
+//! | [`report`] | everything that is printed, report.json and report.html |
 //! | `train` | losses, learning rates, optimisers: what networks are trained with |
 //! | [`eval`] | scores of masks against true masks |
 //! | [`synth`] | drawn sample scenes with true masks |
@@ -67,8 +67,9 @@
 //!
 //! - The arrows between folders are the table in that test; there is no cycle. `flow` names no domain type, `tiler` no tensor, and
 //!   stages do not use each other.
-//! - `tch` is known to `zoo`, `tensor`, `train` and `infer/torch` only, `gdal` to `raster/gdal` and `gis`, `tokio` to `lifecycle`, and so on. Without the features `torch`
-//!   and `gdal` stubs with the same surface stand in, and everything else builds and is tested.
+//! - `tch` is known to `zoo`, `tensor`, `train` and `infer/torch` only, `ort` to `infer/onnx`, `gdal` to `raster/gdal` and `gis`, `tokio`
+//!   to `lifecycle`, and so on. Without the features `torch`, `onnx` and `gdal` stubs with the same surface stand in, and everything else
+//!   builds and is tested.
 //! - Equal plans give equal bytes: for any number of workers and readers, any memory that suffices, any order of arrival, members together
 //!   or spread over devices. So no run measures what to do: a plan goes by a profile that `swath tune` took before,
 //!   and which its run directory keeps. And a plan has one sum, in its own order.
@@ -79,7 +80,8 @@
 //!   pointless ends a run.
 //! - A file has its final name only when it is complete and synced. `commit` alone gives final names to scenes' files.
 //! - A non-finite logit is never argmaxed, weights fit exactly or are refused, and a mask holds the class table's values only.
-//! - Files are data. A TorchScript program alone runs, and only under the digest that the pipeline names for it.
+//! - Files are data. A TorchScript program alone runs, and only under the digest that the pipeline names for it; an ONNX model is made of
+//!   operators that ONNX Runtime brings along, and no library with others is loaded.
 //! - Nothing outside `report` prints, but the launcher, which runs before this library can be loaded.
 //! - `unsafe` code is in seven files: `tensor/cuda.rs` opens libtorch's CUDA library, sets its switch for TF32 and asks the driver about GPUs,
 //!   `tensor/timeline.rs` calls the CUDA runtime for events, `tensor/staging.rs` writes into page-locked tensors, `zoo/layers/onednn.rs`

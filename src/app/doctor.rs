@@ -18,6 +18,8 @@ pub fn doctor() -> Diagnosis {
     let mut diagnosis = Diagnosis::default();
     diagnosis.fact("swath", env!("CARGO_PKG_VERSION"));
     torch(&mut diagnosis);
+    let onnxruntime = infer::onnxruntime().map(|(version, file)| format!("{version}, {}", file.display()));
+    diagnosis.fact("ONNX Runtime", &onnxruntime.unwrap_or_else(|why| format!("none: {why}")));
     gdal(&mut diagnosis);
     diagnosis.fact("cores", &machine::cores().to_string());
     match machine::memory() {

@@ -31,9 +31,10 @@ pub struct EvalRequest {
 pub fn eval(request: &EvalRequest) -> Result<(Evaluation, Option<ClassTable>), Error> {
     [&request.masks, &request.truth].into_iter().try_for_each(|path| refuse_pictures(path))?;
     let pipeline = request.pipeline.as_ref().map(|path| Pipeline::load(path, &[])).transpose()?;
+    let remap = pipeline.as_ref().map(Pipeline::remapped_values).unwrap_or_default();
     let classes = pipeline.map(|p| p.classes);
     let (masks, truth, ignore) = (&request.masks, &request.truth, &request.ignore);
-    let evaluation = evaluate(&Comparison { masks, truth, ignore, classes: classes.as_ref() })?;
+    let evaluation = evaluate(&Comparison { masks, truth, ignore, classes: classes.as_ref(), remap: &remap })?;
     Ok((evaluation, classes))
 }
 

@@ -44,7 +44,7 @@ pub use networks::{check_models, export_model, show_model, start_model};
 pub use output_drift::compress_measured;
 pub use plan::{PlanOptions, plan};
 pub use replace::Output;
-pub use report::report;
+pub use report::{Reported, no_page, report};
 pub use run::{
     Assign, Ended, Goal, Job, JobRequest, Origin, OtherMachine, PartialArchive, Parts, Reuse, RunOptions, Running,
     StageName, TimeLimits, What, execute, prepare, run, schedule, wire, wire_tiles,

@@ -16,7 +16,8 @@ use crate::journal::{FailureRecord, State};
 use crate::lifecycle::Lock;
 use crate::plan::{Concessions, Plan, PlanTotals, Profile, Roomier, Scene, Schedule};
 use crate::report::{
-    EarlierWork, GpuFit, PlanDocument, PlannedBatch, PlannedMember, PlannedRule, PlannedScene, RefusedScene,
+    EarlierWork, GpuFit, PlanDocument, PlannedArea, PlannedBatch, PlannedMember, PlannedRule, PlannedScene,
+    RefusedScene,
 };
 use crate::tiler::Rule;
 
@@ -145,7 +146,7 @@ impl There {
     /// Pixels that the networks are still to see.
     fn network_pixels(&self, plan: &Plan) -> u64 {
         let open = plan.scenes.iter().zip(&self.done).filter(|(_, done)| **done == Done::Nothing);
-        open.map(|(scene, _)| scene.grid.network_pixels()).sum()
+        open.map(|(scene, _)| scene.network_pixels()).sum()
     }
 }
 
@@ -161,12 +162,18 @@ fn document(job: &Job, there: There) -> Result<PlanDocument, Error> {
         scenes: plan.scenes.iter().map(|s| scene(s, &plan.root.join(&s.file))).collect(),
         refused: refused.map(|FailureRecord { file, cause, .. }| RefusedScene { file, cause }).collect(),
         ignored: job.planned.ignored,
+        area: plan.area.as_ref().map(|area| PlannedArea {
+            area: area.label(),
+            outside: job.planned.outside,
+            of_tiles: plan.scenes.iter().map(|scene| scene.grid.n_tiles()).sum(),
+        }),
         units: plan.units.len() as u64,
         tiles: totals.tiles,
         pixels: totals.pixels,
         network_pixels: totals.network_pixels,
         waste_percent: totals.waste_percent(),
         views: plan.pipeline.views.iter().map(|view| view.name()).collect(),
+        post: plan.pipeline.post.words(&plan.pipeline.classes),
         rules: rules(plan),
         members: members(plan),
         profile: plan.profile.as_ref().map(Profile::digest).transpose().map_err(|e| Error::Internal(e.to_string()))?,
@@ -188,8 +195,8 @@ fn document(job: &Job, there: There) -> Result<PlanDocument, Error> {
 
 fn scene(scene: &Scene, path: &Path) -> PlannedScene {
     let grid = scene.grid;
-    let totals =
-        PlanTotals { tiles: grid.n_tiles(), pixels: scene.header.size.area(), network_pixels: grid.network_pixels() };
+    let (tiles, pixels, network_pixels) = (scene.n_tiles(), scene.planned_pixels(), scene.network_pixels());
+    let totals = PlanTotals { tiles, pixels, network_pixels };
     PlannedScene {
         file: path.display().to_string(),
         page: scene.page,
@@ -238,8 +245,8 @@ fn rules(plan: &Plan) -> Vec<PlannedRule> {
 /// Tiles per pass by crop, those with most pixels first.
 fn batches(plan: &Plan) -> Vec<PlannedBatch> {
     let mut pixels = BTreeMap::new();
-    for grid in plan.scenes.iter().map(|scene| scene.grid) {
-        *pixels.entry(grid.crop()).or_insert(0) += grid.network_pixels();
+    for scene in &plan.scenes {
+        *pixels.entry(scene.grid.crop()).or_insert(0) += scene.network_pixels();
     }
     let mut crops: Vec<(u64, Size)> = pixels.into_iter().map(|(crop, n)| (n, crop)).collect();
     crops.sort_unstable_by(|a, b| b.cmp(a));

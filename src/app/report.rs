@@ -1,7 +1,11 @@
-//! `swath report`: report.json anew, from what a run directory remembers.
+//! `swath report`: report.json anew, from what a run directory remembers, and report.html.
+
+mod page;
+mod pictures;
+mod places;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Error;
@@ -11,15 +15,46 @@ use crate::geom::Size;
 use crate::journal::{FailureRecord, JOURNAL_FILE, JournalError, State};
 use crate::lifecycle::Lock;
 use crate::outputs::OutputLayout;
-use crate::plan::{Concessions, Planned};
+use crate::plan::{Concessions, Decode, Planned};
+use crate::raster::Isolated;
 use crate::report::{RunReport, RunState, Totals};
+
+pub(super) use page::write_page;
+pub(super) use pictures::Limit;
+
+/// What is known of the last run into a directory.
+#[derive(Debug)]
+pub struct Reported {
+    /// Its report.
+    pub report: RunReport,
+    /// Where its page is, or why there is none.
+    pub page: Result<PathBuf, Error>,
+}
+
+/// Decoders that a page's pictures are taken with.
+const READERS: usize = 2;
 
 /// The report of the last run into a directory, equal to the one that it wrote when it ended. Of a run that was killed, or is at work, the
 /// journal has what became of scenes, and of all else only what was known when it began.
 ///
 /// # Errors
 /// When the folder is no run directory, its journal or its plan cannot be read, or no run has begun with that plan.
-pub fn report(dir: &Path) -> Result<RunReport, Error> {
+pub fn report(dir: &Path) -> Result<Reported, Error> {
+    let (planned, report) = remembered(dir)?;
+    let limits = planned.plan.decoder_limits(READERS, Decode::TIMEOUT);
+    let limit = Limit { until: None, is_stopped: &|| false };
+    let page = write_page(dir, &planned.plan, &report, &Isolated::new(limits), READERS, &limit);
+    Ok(Reported { report, page })
+}
+
+/// What a person is told where there is no page.
+pub fn no_page(error: &Error, dir: &Path) -> String {
+    let cause = std::iter::successors(Some(error as &dyn std::error::Error), |e| e.source());
+    let cause: Vec<String> = cause.map(ToString::to_string).collect();
+    format!("no report.html: {}; `swath report {}` tries again", cause.join(": "), dir.display())
+}
+
+fn remembered(dir: &Path) -> Result<(Planned, RunReport), Error> {
     let (_, state) = look(dir)?;
     let layout = OutputLayout { dir: dir.to_owned() };
     let planned = Planned::load(&layout.plan())?;
@@ -58,7 +93,7 @@ pub fn report(dir: &Path) -> Result<RunReport, Error> {
         builder.report.state = if Lock::holder(dir).is_some() { RunState::Running } else { RunState::Stopped };
     }
     builder.close(plan, &Concessions::of(&state.concessions, &digest));
-    Ok(builder.report)
+    Ok((planned, builder.report))
 }
 
 fn unreadable(dir: &Path, error: &serde_json::Error) -> JournalError {

@@ -84,8 +84,8 @@ fn crops(request: &TuneRequest, pipeline: &Pipeline) -> Result<Vec<Size>, Error>
     let mut crops = request.crops.clone();
     if let Some(job) = request.job.as_ref().filter(|_| crops.is_empty()) {
         let mut pixels = std::collections::BTreeMap::new();
-        for grid in prepare(job)?.planned.plan.scenes.iter().map(|scene| scene.grid) {
-            *pixels.entry(grid.crop()).or_insert(0) += grid.network_pixels();
+        for scene in &prepare(job)?.planned.plan.scenes {
+            *pixels.entry(scene.grid.crop()).or_insert(0) += scene.network_pixels();
         }
         let mut by_pixels: Vec<(u64, Size)> = pixels.into_iter().map(|(crop, n)| (n, crop)).collect();
         by_pixels.sort_unstable_by(|a, b| b.cmp(a));

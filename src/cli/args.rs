@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use super::bench::BenchCommand;
 use super::data::DataCommand;
 use super::tune::{ProfilesCommand, TuneArgs};
-use super::values::{DeviceArg, deadline, one_of, up_to_a_day};
+use super::values::{DeviceArg, bounds, deadline, one_of, up_to_a_day};
 use crate::app::{Assign, PartialArchive, StageName, Target, TimeLimits};
 use crate::config::{ByteSize, Span};
 use crate::plan::{BackendKind, Decode, DeviceId};
@@ -51,7 +51,7 @@ pub(super) enum Command {
     Data(DataCommand),
     /// Show what a run directory holds: scenes done, failed and outstanding, checkpoints.
     Status(DirArgs),
-    /// Tell what the last run into a run directory did, from its journal and its plan.
+    /// Tell what the last run into a run directory did, from its journal and its plan, and write its report.html.
     Report(DirArgs),
     /// Read every recorded file of a run directory again and compare it with its digest.
     Verify(DirArgs),
@@ -348,7 +348,7 @@ pub(super) struct RunArgs {
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     pub(super) devices: Option<Vec<DeviceId>>,
 
-    /// The run directory: masks, other layers, submit.zip and report.json go here.
+    /// The run directory: masks, other layers, submit.zip, report.json and report.html go here.
     #[arg(short, long, value_name = "DIR")]
     pub(super) out: PathBuf,
 
@@ -370,6 +370,10 @@ pub(super) struct RunArgs {
     /// --deadline does in full what was done with fewer members.
     #[arg(long, value_name = "DURATION", value_parser = deadline)]
     pub(super) deadline: Option<Span>,
+
+    /// Write no report.html. `swath report DIR` makes it later.
+    #[arg(long)]
+    pub(super) no_page: bool,
 
     /// Fail scenes whose decoder warns of their pixels (corrupt data that it read over), instead of reporting the warnings. Scenes that
     /// an earlier run has done stay done: add --fresh to read them again.
@@ -453,7 +457,7 @@ pub(super) struct JobArgs {
     pub(super) input: Vec<PathBuf>,
 
     /// A plan that `swath plan --save` wrote, in place of a pipeline and inputs: the same bytes, or a refusal that says why not.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["pipeline", "input", "settings", "backend", "include", "exclude"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["pipeline", "input", "settings", "backend", "include", "exclude", "bbox", "aoi"])]
     pub(super) plan: Option<PathBuf>,
 
     /// Change a value of the pipeline file, e.g. tiler.dilation=64 or members.0.weight=2.
@@ -500,6 +504,20 @@ pub(super) struct JobArgs {
     /// In a folder, leave out the files and folders that match: a path in it, or a folder's name.
     #[arg(long, value_name = "GLOB")]
     pub(super) exclude: Vec<String>,
+
+    /// Work only on tiles that meet this rectangle; outside of it masks hold the [nodata] value. In each scene's own coordinates, or in
+    /// those of --bbox-crs, x (east) first.
+    #[arg(long, value_name = "XMIN,YMIN,XMAX,YMAX", allow_hyphen_values = true, value_parser = bounds)]
+    pub(super) bbox: Option<[f64; 4]>,
+
+    /// What --bbox is given in, e.g. EPSG:4326 (longitude first).
+    #[arg(long, value_name = "CODE", requires = "bbox")]
+    pub(super) bbox_crs: Option<String>,
+
+    /// The same for the polygons of a GeoPackage, GeoJSON, Shapefile or FlatGeobuf, which are brought to each scene's coordinate system; of
+    /// several layers one is named: FILE:LAYER.
+    #[arg(long, value_name = "FILE[:LAYER]", conflicts_with = "bbox")]
+    pub(super) aoi: Option<PathBuf>,
 
     /// Replace files at output names that no earlier run into this folder wrote.
     #[arg(long)]

@@ -20,13 +20,14 @@ use serde::Serialize;
 
 #[cfg(feature = "torch")]
 use crate::app as networks;
-use crate::app::{self, Amount, Ended, ExportForm, MosaicRequest, Output};
+use crate::app::{self, Amount, Ended, ExportForm, MosaicRequest, Output, Reported};
 use crate::exit::ExitCode;
 use crate::flow::panic_message;
 use crate::lifecycle::{self, SupervisorLink};
 use crate::report::{self, CheckRow, Detail, Event, Page, PrintError, ProgressForm, RunReport, Show};
 use args::{
-    Arguments, Command, GcArgs, JobArgs, ModelsCommand, MosaicArgs, ResumeArgs, RunArgs, TalkArgs, WeightsCommand,
+    Arguments, Command, DirArgs, GcArgs, JobArgs, ModelsCommand, MosaicArgs, ResumeArgs, RunArgs, TalkArgs,
+    WeightsCommand,
 };
 #[cfg(not(feature = "torch"))]
 use no_networks as networks;
@@ -143,12 +144,7 @@ fn command(asked: Command, arguments: &[OsString], supervisor: SupervisorLink) -
             show(&standing, args.json, standing.text())?;
             Ok(ExitCode::Done)
         }
-        Command::Report(args) => {
-            let report = app::report(&args.dir)?;
-            let dir = args.dir.display().to_string();
-            show(&report, args.json, report::summary(&report, &dir, Detail::Normal, Page::of_stdout()))?;
-            Ok(ExitCode::Done)
-        }
+        Command::Report(args) => report(&args),
         Command::Verify(args) => {
             let verified = app::verify(&args.dir)?;
             show(&verified, args.json, verified.text())?;
@@ -163,6 +159,16 @@ fn command(asked: Command, arguments: &[OsString], supervisor: SupervisorLink) -
         Command::Gc(args) => gc(args),
         Command::Mosaic(args) => mosaic(args),
     }
+}
+
+fn report(args: &DirArgs) -> Result<ExitCode, app::Error> {
+    let Reported { report, page } = app::report(&args.dir)?;
+    if let Err(error) = &page {
+        report::tell(&Event::Warning { text: &app::no_page(error, &args.dir) });
+    }
+    let (dir, html) = (args.dir.display().to_string(), page.as_deref().ok());
+    show(&report, args.json, report::summary(&report, &dir, html, Detail::Normal, Page::of_stdout()))?;
+    Ok(ExitCode::Done)
 }
 
 fn mosaic(MosaicArgs { dir, out, include, overwrite }: MosaicArgs) -> Result<ExitCode, app::Error> {
@@ -307,7 +313,7 @@ fn conclude(ended: &Ended, show: Show) -> Result<(), PrintError> {
         let RunReport { totals, package, .. } = &ended.report;
         report::tell(&Event::Finished { totals, archive: package.as_ref(), report: &format!("{dir}/report.json") });
     } else if detail > Detail::Quiet {
-        return report::print(&report::summary(&ended.report, &dir, detail, Page::of_stdout()));
+        return report::print(&report::summary(&ended.report, &dir, ended.page.as_deref(), detail, Page::of_stdout()));
     }
     Ok(())
 }

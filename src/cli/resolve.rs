@@ -10,7 +10,7 @@ use crate::app::{
     SynthRequest, TimeLimits, What,
 };
 use crate::lifecycle::SupervisorLink;
-use crate::plan::{BackendKind, Decode, DeviceId, ScanOptions};
+use crate::plan::{BackendKind, Decode, DeviceId, ScanOptions, Shapes};
 use crate::report::{Detail, Show};
 
 /// The job that `run` and `plan` are about.
@@ -30,8 +30,8 @@ pub(super) fn job(
         None => {
             let (file, inputs) = pipeline_and_inputs(args)?;
             let (include, exclude) = (args.include.clone(), args.exclude.clone());
-            let scan =
-                ScanOptions { inputs, include, exclude, run_dir: out.map(Path::to_owned), ..ScanOptions::default() };
+            let (run_dir, area) = (out.map(Path::to_owned), area(args));
+            let scan = ScanOptions { inputs, include, exclude, run_dir, area, ..ScanOptions::default() };
             What::Pipeline { file, settings: args.settings.clone(), scan }
         }
     };
@@ -48,6 +48,19 @@ pub(super) fn job(
             Decode::InProcess => Decode::InProcess,
         },
         machine: None,
+    })
+}
+
+/// Where on the ground work is done. What stands behind a colon is a layer, unless a file is called so.
+fn area(args: &JobArgs) -> Option<Shapes> {
+    if let Some(bounds) = args.bbox {
+        return Some(Shapes::Bounds { bounds, crs: args.bbox_crs.clone() });
+    }
+    let named = args.aoi.clone()?;
+    let parts = named.to_str().and_then(|text| text.rsplit_once(':')).filter(|_| !named.exists());
+    Some(match parts {
+        Some((file, layer)) => Shapes::File { path: file.into(), layer: Some(layer.to_owned()) },
+        None => Shapes::File { path: named, layer: None },
     })
 }
 
@@ -119,6 +132,7 @@ pub(super) fn run(args: &RunArgs, arguments: Vec<String>, supervisor: Supervisor
         strict: args.strict,
         partial: args.job.allow_partial.unwrap_or_default(),
         pack_fake: args.pack_fake,
+        page: !args.no_page,
         show: show(args.talk),
         limits,
         origin: Origin { arguments, supervisor, restarted },

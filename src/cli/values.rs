@@ -48,6 +48,17 @@ pub(super) fn size(text: &str) -> Result<Size, String> {
     Ok(Size::new(width, height))
 }
 
+/// `XMIN,YMIN,XMAX,YMAX`.
+pub(super) fn bounds(text: &str) -> Result<[f64; 4], String> {
+    let numbers: Option<Vec<f64>> = text.split(',').map(|number| number.trim().parse().ok()).collect();
+    let numbers = numbers.filter(|numbers| numbers.iter().all(|number| number.is_finite()));
+    let [x0, y0, x1, y1] = numbers.and_then(|numbers| numbers.try_into().ok()).ok_or("it is XMIN,YMIN,XMAX,YMAX")?;
+    if x0 < x1 && y0 < y1 {
+        return Ok([x0, y0, x1, y1]);
+    }
+    Err("the least x and y come first, then the greatest: XMIN,YMIN,XMAX,YMAX".into())
+}
+
 /// Devices: those of this machine, or others by what they are sold as.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum DeviceArg {
@@ -90,6 +101,9 @@ mod tests {
         assert!(["", "300", "x200", "300x", "8x200", "300x200x1"].iter().all(|text| size(text).is_err()));
         assert_eq!(precision("bf16").unwrap(), Precision::BF16);
         assert!(precision("auto").unwrap_err().contains("f32") && precision("f8").unwrap_err().contains("`f16`"));
+        assert_eq!(bounds("-10.5,20, 3e2,40"), Ok([-10.5, 20.0, 300.0, 40.0]));
+        assert!(["1,2,3", "1,2,3,4,5", "1,2,3,x", "1,2,3,inf", ""].iter().all(|text| bounds(text).is_err()));
+        assert!(bounds("3,2,1,4").unwrap_err().contains("least"));
         assert!(repeats("0").is_err() && repeats("12") == Ok(12));
     }
 

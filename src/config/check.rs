@@ -13,9 +13,6 @@ use crate::geom::View;
 use crate::tiler::{Strategy, Tiling};
 use crate::zoo::spec::{Network, SpecTable};
 
-/// Holes up to here: every class holds that many rows back.
-const MAX_HOLE: u32 = 4096;
-
 /// Centres up to here; beyond, a crop's pixel count would not fit the arithmetic of any network.
 const MAX_CENTRE: u32 = 1 << 16;
 
@@ -44,8 +41,14 @@ fn check(file: PipelineFile, folder: &Path) -> Result<Pipeline, Fault> {
         let text = format!("a class has value {max}, more than 8 bits hold; set outputs.mask_bits = 16");
         return Err(Fault::about("classes", text));
     }
-    if file.post.fill_holes > MAX_HOLE {
-        return Err(Fault::value("post.fill_holes", file.post.fill_holes, format!("0 to {MAX_HOLE} pixels")));
+    let post = file.post.checked(&classes)?;
+    let distance = file.outputs.vectors_simplify;
+    if !(distance.is_finite() && distance >= 0.0) {
+        return Err(Fault::value(
+            "outputs.vectors_simplify",
+            distance,
+            "0 or a distance in units of the reference system",
+        ));
     }
     check_prefix(&file.package.prefix)?;
     Ok(Pipeline {
@@ -57,7 +60,7 @@ fn check(file: PipelineFile, folder: &Path) -> Result<Pipeline, Fault> {
         batch: file.inference.batch,
         unit_max: file.inference.unit_max.0,
         classes,
-        post: file.post,
+        post,
         outputs: file.outputs,
         package: file.package,
         checkpoints: file.checkpoints,
@@ -220,6 +223,7 @@ fn member(
         name,
         spec,
         weights,
+        output: table.output,
         sha256: table.sha256.map(|digest| digest.to_ascii_lowercase()),
         weight: table.weight,
         precision: table.precision,
@@ -228,7 +232,8 @@ fn member(
     })
 }
 
-/// Where a member's weights come from, and whether that may be.
+/// Where a member's weights come from, and whether that may be. An ONNX graph is made of operators that ONNX Runtime brings along, and no
+/// library with others is loaded, so that it needs no trust.
 fn weights(table: &MemberTable, network: &SpecTable, key: &str, folder: &Path) -> Result<Weights, Fault> {
     let about = |text: &str| Fault::about(key, text);
     let weights = match (&table.weights, table.seed) {
@@ -238,10 +243,18 @@ fn weights(table: &MemberTable, network: &SpecTable, key: &str, folder: &Path) -
         (None, None) if network.network == Network::Identity => Weights::Seed(0),
         (None, None) => return Err(about("it has neither `weights` (a file) nor `seed` (random weights)")),
     };
-    let is_program = network.network == Network::TorchScript;
+    let [is_program, is_onnx] = [Network::TorchScript, Network::Onnx].map(|program| network.network == program);
     match (is_program, &weights, table.trust, &table.sha256) {
         (true, Weights::File(_), true, Some(_)) => Ok(weights),
-        (true, Weights::Seed(_), ..) => Err(about("a TorchScript program has weights of its own, no `seed`")),
+        (_, Weights::Seed(_), ..) if is_program || is_onnx => {
+            Err(about("a program has weights of its own, no `seed`: name its file, weights = \"FILE\""))
+        }
+        (_, Weights::File(path), ..) if is_onnx && path.extension().is_none_or(|extension| extension != "onnx") => {
+            Err(Fault::about(format!("{key}.weights"), "the name of an ONNX file ends in .onnx"))
+        }
+        _ if table.output.is_some() && !is_onnx => {
+            Err(Fault::about(format!("{key}.output"), "`output` chooses among the outputs of an ONNX file"))
+        }
         (true, ..) => Err(about(
             "a TorchScript file is a program, which can do on this machine whatever you can; if you know where it comes from, write \
              trust = true and sha256 = \"...\" (sha256sum FILE)",

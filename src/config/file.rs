@@ -11,7 +11,8 @@ use super::bytes::ByteSize;
 use super::classes::{Class, Nodata};
 use super::data::Data;
 use super::fault::Fault;
-use super::pipeline::{Checkpoint, Combine, NodataRule, Outputs, Package, Post, Precision};
+use super::pipeline::{Checkpoint, Combine, NodataRule, Outputs, Package, Precision};
+use super::post::PostTable;
 use crate::geom::View;
 use crate::raster::PixelType;
 use crate::tiler::{Border, Dilation, Rule};
@@ -32,7 +33,7 @@ pub(super) struct PipelineFile {
     pub(super) classes: Vec<Class>,
     pub(super) nodata: Option<Nodata>,
     #[serde(default)]
-    pub(super) post: Post,
+    pub(super) post: PostTable,
     #[serde(default)]
     pub(super) outputs: Outputs,
     #[serde(default)]
@@ -153,9 +154,12 @@ pub(super) struct MemberTable {
     pub(super) attention: Option<Attention>,
     pub(super) deep_supervision: Option<bool>,
     pub(super) multiple: Option<u32>,
+    pub(super) min_size: Option<u32>,
     pub(super) align_corners: Option<bool>,
     pub(super) bytes_per_pixel: Option<u32>,
-    /// A weights file of any format that [`crate::weights`] reads; of `torchscript` the program.
+    /// Which of an ONNX model's outputs the logits are.
+    pub(super) output: Option<String>,
+    /// A weights file of any format that [`crate::weights`] reads; of `torchscript` and `onnx` the program.
     pub(super) weights: Option<PathBuf>,
     /// What the file's SHA-256 must be.
     pub(super) sha256: Option<String>,
@@ -207,6 +211,7 @@ impl MemberTable {
             attention: self.attention,
             deep_supervision: self.deep_supervision,
             multiple: self.multiple,
+            min_size: self.min_size,
             align_corners: self.align_corners,
             bytes_per_pixel: self.bytes_per_pixel,
             ..SpecTable::new(network)

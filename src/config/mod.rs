@@ -16,6 +16,7 @@ mod file;
 mod names;
 mod number;
 mod pipeline;
+mod post;
 mod source;
 
 pub use band::Band;
@@ -24,7 +25,8 @@ pub use bytes::ByteSize;
 pub use duration::Span;
 pub use names::name_fault;
 pub use pipeline::{
-    Checkpoint, Combine, InputSpec, MaskDepth, Member, NodataRule, Outputs, Package, Pipeline, Post, Precision,
-    Reading, Weights,
+    Checkpoint, Combine, InputSpec, MaskDepth, Member, NodataRule, Outputs, Package, Pipeline, Precision, Reading,
+    Weights,
 };
+pub use post::{Area, Post};
 pub use source::ConfigError;

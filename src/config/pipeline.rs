@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::band::Band;
 use super::batch::Batch;
-use super::classes::ClassTable;
+use super::classes::{ClassId, ClassTable};
 use super::data::Data;
+use super::post::Post;
 use crate::geom::View;
 use crate::raster::PixelType;
 use crate::tiler::Tiling;
@@ -146,8 +147,11 @@ pub struct Member {
     pub name: String,
     /// The network.
     pub spec: NetworkSpec,
-    /// Its weights; of a TorchScript network the program.
+    /// Its weights; of a TorchScript or ONNX network the program.
     pub weights: Weights,
+    /// Which of an ONNX model's outputs the logits are, where it has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
     /// What the SHA-256 of that file must be, in lower case. A plan has the digest that was found.
     pub sha256: Option<String>,
     /// Its share in the mean, before normalisation to a sum of 1.
@@ -162,7 +166,7 @@ pub struct Member {
 }
 
 /// What is written per scene.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Outputs {
     /// Depth of the mask.
@@ -178,6 +182,35 @@ pub struct Outputs {
     pub sidecars: bool,
     /// Whether polygons are written.
     pub vectors: bool,
+    /// Whether each polygon has the mean of its pixels' probabilities.
+    #[serde(skip_serializing_if = "is_off")]
+    pub vectors_score: bool,
+    /// How far borders of polygons may lie from those of the pixels, in units of the reference system; 0: not at all.
+    #[serde(skip_serializing_if = "is_none")]
+    pub vectors_simplify: f64,
+    /// Whether the probability of each pixel's class is written.
+    #[serde(skip_serializing_if = "is_off")]
+    pub scores: bool,
+    /// Whether the probabilities of all classes are written.
+    #[serde(skip_serializing_if = "is_off")]
+    pub probabilities: bool,
+    /// Whether the share of members that are for another class is written.
+    #[serde(skip_serializing_if = "is_off")]
+    pub disagreement: bool,
+    /// Whether the scene is written in its classes' colours.
+    #[serde(skip_serializing_if = "is_off")]
+    pub overlay: bool,
+    /// Whether a picture tells which colour is which class.
+    #[serde(skip_serializing_if = "is_off")]
+    pub legend: bool,
+}
+
+fn is_off(key: &bool) -> bool {
+    !*key
+}
+
+fn is_none(distance: &f64) -> bool {
+    *distance == 0.0
 }
 
 /// A kind of stage result that a run keeps.
@@ -188,21 +221,6 @@ pub enum Checkpoint {
     Labels,
     /// What each member's forward pass returned.
     MemberLogits,
-}
-
-/// What is done to a label map before it is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Post {
-    /// Class by class, every component of other labels with fewer pixels takes the class; 0 or 1 leaves all as it is.
-    pub fill_holes: u32,
-}
-
-impl Post {
-    /// Whether it changes no map.
-    pub const fn is_nothing(self) -> bool {
-        self.fill_holes <= 1
-    }
 }
 
 /// submit.zip.
@@ -277,6 +295,12 @@ impl Pipeline {
         let total: f64 = self.members.iter().map(|m| m.weight).sum();
         #[expect(clippy::cast_possible_truncation, reason = "a share of 1 rounded to f32 is what the sums use")]
         self.members.iter().map(|m| (m.weight / total) as f32).collect()
+    }
+
+    /// The values of classes that are given up, each with the one that masks hold instead.
+    pub fn remapped_values(&self) -> BTreeMap<u16, u16> {
+        let value = |class: &ClassId| self.classes.classes().get(usize::from(*class)).map(|class| class.value);
+        self.post.remap.iter().filter_map(|(from, to)| Some((value(from)?, value(to)?))).collect()
     }
 
     /// Number of classes, which is every member's number of output channels.

@@ -10,9 +10,8 @@ use crate::config::classes::ClassId;
 use crate::config::{Band, Pipeline};
 use crate::flow::Stop;
 use crate::geom::{PixelRect, Size, Span};
-use crate::plan::{choose, seen};
+use crate::plan::{choose, seen, validity};
 use crate::raster::{Fitting, Mask, Palette, PixelBuf, PixelType, RasterError, ReadRequest, SceneHeader, with_held};
-use crate::stages::validity::validity;
 use crate::words::{count, listed};
 
 /// How long a decoder may take for an answer.

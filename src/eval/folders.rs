@@ -1,6 +1,6 @@
 //! Two folders, file by file.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::Serialize;
@@ -22,6 +22,8 @@ pub struct Comparison<'a> {
     pub ignore: &'a [u16],
     /// What the values mean, where it is known.
     pub classes: Option<&'a ClassTable>,
+    /// Values that count as others, on both sides: each with the one that takes its place.
+    pub remap: &'a BTreeMap<u16, u16>,
 }
 
 /// Masks compared with their truth.
@@ -41,6 +43,9 @@ pub struct Evaluation {
     pub beside: Vec<String>,
     /// Values that files of the truth declare to be no data, which leaves them out.
     pub nodata: Vec<u16>,
+    /// Values that count as others, each with the one that takes its place.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub remap: BTreeMap<u16, u16>,
     /// Values that occur and have no entry in the class table, where there is one.
     pub unknown: Vec<u16>,
     /// Files whose values are indices of a palette.
@@ -110,6 +115,7 @@ pub fn evaluate(comparison: &Comparison<'_>) -> Result<Evaluation, EvalError> {
         _ => {}
     }
     (found.scores, found.nodata) = (pooled.scores(), nodata.into_iter().collect());
+    found.remap.clone_from(comparison.remap);
     hints::add(&mut found, comparison.classes);
     Ok(found)
 }
@@ -153,7 +159,14 @@ impl Reader<'_> {
                 return Ok(Pair { counts, nodata: truths.nodata(), has_palette });
             }
             without_nodata(&mut truth_row, &mut mask_row, &mut counts);
-            counts.add(&truth_row.values, &mask_row.values, self.comparison.ignore).map_err(|e| e.to_string())?;
+            let Comparison { remap, ignore, .. } = *self.comparison;
+            if !remap.is_empty() {
+                // What is left out goes by the name that the truth has for it.
+                let values = truth_row.values.iter_mut().filter(|value| !ignore.contains(value));
+                let meant = |value: &mut u16| *value = *remap.get(value).unwrap_or(value);
+                values.chain(&mut mask_row.values).for_each(meant);
+            }
+            counts.add(&truth_row.values, &mask_row.values, ignore).map_err(|e| e.to_string())?;
         }
     }
 }
@@ -196,7 +209,7 @@ mod tests {
     }
 
     fn compared(masks: &Path, truth: &Path, ignore: &[u16]) -> Result<Evaluation, EvalError> {
-        evaluate(&Comparison { masks, truth, ignore, classes: None })
+        evaluate(&Comparison { masks, truth, ignore, classes: None, remap: &BTreeMap::new() })
     }
 
     struct Folders {

@@ -36,6 +36,11 @@ impl Evaluation {
         for value in &self.nodata {
             text.push_str(&format!("nodata     truth of {value} is left out: its GeoTIFF declares it\n"));
         }
+        for (from, to) in &self.remap {
+            text.push_str(&format!(
+                "remap      {from} counts as {to}, in masks and truth: the pipeline's post.remap\n"
+            ));
+        }
         let mismatched: Vec<String> = self.mismatched.iter().map(|m| format!("{}: {}", m.name, m.cause)).collect();
         list(&mut text, ["true mask without a mask", "true masks without a mask"], &self.missing);
         list(&mut text, ["mask without a true mask", "masks without a true mask"], &self.extra);

@@ -130,6 +130,24 @@ pub(crate) fn style(raster: &ClassRaster<'_>) -> String {
             <rasterresampler maxOversampling=\"2\"/>\n  </pipe>\n  <blendMode>0</blendMode>\n</qgis>\n"
 }
 
+/// The same of shares of 0 to 1, from the first to the last of these colours.
+pub(crate) fn share_style(colors: &[Color]) -> String {
+    let last = colors.len().saturating_sub(1).max(1) as f64;
+    let item = |(at, color): (usize, &Color)| {
+        let (share, color) = (at as f64 / last, String::from(*color));
+        format!("          <item value=\"{share}\" label=\"{share}\" color=\"{color}\" alpha=\"255\"/>\n")
+    };
+    let items: String = colors.iter().enumerate().map(item).collect();
+    format!(
+        "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n<qgis version=\"3.22\" styleCategories=\"Symbology\">\n  <pipe>\n    \
+         <rasterrenderer type=\"singlebandpseudocolor\" band=\"1\" opacity=\"1\" alphaBand=\"-1\" classificationMin=\"0\" \
+         classificationMax=\"1\" nodataColor=\"\">\n      <rasterTransparency/>\n      <rastershader>\n        \
+         <colorrampshader colorRampType=\"INTERPOLATED\" classificationMode=\"1\" minimumValue=\"0\" maximumValue=\"1\" clip=\"0\">\n\
+         {items}        </colorrampshader>\n      </rastershader>\n    </rasterrenderer>\n  </pipe>\n  \
+         <blendMode>0</blendMode>\n</qgis>\n"
+    )
+}
+
 /// The same for polygons with a field `value`.
 #[cfg_attr(not(feature = "gdal"), expect(dead_code, reason = "polygons are written through GDAL"))]
 pub(super) fn polygon_style(raster: &ClassRaster<'_>) -> String {

@@ -8,12 +8,14 @@ use gdal::vector::{Feature, Geometry, LayerAccess, LayerOptions, OGRFieldType, O
 use gdal::{Dataset, DriverManager};
 
 use super::beside::polygon_style;
-use super::polygons::{Borders, Polygon, polygons};
+use super::polygons::{Borders, Pixels, Polygon, polygons};
+use super::simplify::Tolerance;
 use super::tiff::{Said, begin, heard};
-use super::{ClassRaster, Failure, disk};
+use super::{ClassRaster, Failure, Layer, disk};
 use crate::atomic::AtomicFile;
 use crate::config::classes::{ClassId, ClassTable, NODATA_LABEL};
 use crate::geom::GeoTransform;
+use crate::raster::PixelArea;
 
 /// Fields of a polygon, in this order.
 const FIELDS: [(&str, OGRFieldType::Type); 6] = [
@@ -24,6 +26,9 @@ const FIELDS: [(&str, OGRFieldType::Type); 6] = [
     ("area_m2", OGRFieldType::OFTReal),
     ("object", OGRFieldType::OFTInteger64),
 ];
+
+/// One more where polygons have scores: the mean probability of their pixels' class.
+const SCORE: (&str, OGRFieldType::Type) = ("score", OGRFieldType::OFTReal);
 
 /// What a GeoPackage is written with: no clock in it, and no journal beside it, for it counts only when it is whole.
 const SETTINGS: [(&str, &str); 3] = [
@@ -39,7 +44,9 @@ pub(crate) struct GpkgWriter {
     layer: String,
     classes: ClassTable,
     transform: GeoTransform,
-    area: Area,
+    score_steps: Option<f64>,
+    tolerance: Option<Tolerance>,
+    area: PixelArea,
     /// Rows so far.
     rows: u32,
     /// Polygons so far: their numbers are 1, 2, 3 ...
@@ -55,8 +62,7 @@ impl GpkgWriter {
     pub(crate) fn create(
         file: &AtomicFile,
         raster: &ClassRaster<'_>,
-        transform: GeoTransform,
-        layer: &str,
+        Layer { name: layer, transform, score_steps, simplify }: Layer<'_>,
     ) -> Result<Self, Failure> {
         let Ok(driver) = DriverManager::get_driver_by_name("GPKG") else {
             return Err(Failure::Refused("it was built without GeoPackages; set outputs.vectors = false".into()));
@@ -70,18 +76,24 @@ impl GpkgWriter {
             let mut dataset = driver.create_vector_only(disk::named(file.temp_path()))?;
             let options =
                 LayerOptions { name: layer, srs: crs.as_ref(), ty: OGRwkbGeometryType::wkbPolygon, options: None };
-            dataset.create_layer(options)?.create_defn_fields(&FIELDS)?;
+            let created = dataset.create_layer(options)?;
+            created.create_defn_fields(&FIELDS)?;
+            created.create_defn_fields(if score_steps.is_some() { &[SCORE] } else { &[] })?;
             style(&mut dataset, layer, raster)?;
-            Ok((dataset, Area::of(crs.as_ref(), transform)))
+            Ok((dataset, PixelArea::of(crs.as_ref(), transform)))
         };
         let (dataset, area) = heard(create(), file.target())?;
         let (path, classes, layer) = (file.target().to_owned(), raster.classes.clone(), layer.to_owned());
+        let GeoTransform(t) = transform;
+        let tolerance = Tolerance { distance: simplify, right: [t[1], t[4]], down: [t[2], t[5]] };
         Ok(Self {
             path,
             dataset,
             layer,
             classes,
             transform,
+            score_steps,
+            tolerance: (simplify > 0.0).then_some(tolerance),
             area,
             rows: 0,
             n: 0,
@@ -90,17 +102,18 @@ impl GpkgWriter {
         })
     }
 
-    /// Adds the polygons of further rows of labels.
-    pub(crate) fn push(&mut self, labels: &[ClassId], n_rows: u32) -> Result<(), Failure> {
+    /// Adds the polygons of further rows of labels, whose pixels have these scores, if any.
+    pub(crate) fn push(&mut self, labels: &[ClassId], scores: &[u8], n_rows: u32) -> Result<(), Failure> {
         begin(&self.path);
-        let Self { path, dataset, layer, classes, transform, area, rows, n, .. } = self;
+        let Self { path, dataset, layer, classes, transform, score_steps, tolerance, area, rows, n, .. } = self;
         let weights: Vec<f64> = (*rows..*rows + n_rows).map(|row| area.of_pixel(row)).collect();
+        let pixels = Pixels { labels, scores, weights: &weights };
         let before = *n;
         let mut write = || -> Said<Borders> {
             let transaction = dataset.start_transaction()?;
             let borders = {
                 let layer = transaction.layer_by_name(layer)?;
-                polygons(labels, &weights, NODATA_LABEL, |polygon| {
+                polygons(pixels, NODATA_LABEL, *tolerance, |polygon| {
                     let mut feature = Feature::new(layer.defn())?;
                     feature.set_geometry(Geometry::from_wkb(&wkb(&polygon, *transform, *rows))?)?;
                     if let Some(class) = classes.classes().get(usize::from(polygon.label)) {
@@ -109,11 +122,14 @@ impl GpkgWriter {
                         feature.set_field_integer(2, class.value.into())?;
                     }
                     feature.set_field_integer64(3, i64::try_from(polygon.pixels).unwrap_or(i64::MAX))?;
-                    if let Some(area) = area.of_polygon(&polygon) {
+                    if let Some(area) = area_of(&polygon, *area) {
                         feature.set_field_double(4, area)?;
                     }
                     *n += 1;
                     feature.set_field_integer64(5, i64::try_from(*n).unwrap_or(i64::MAX))?;
+                    if let Some(score) = score_steps.and_then(|steps| mean_score(&polygon, steps)) {
+                        feature.set_field_double(FIELDS.len(), score)?;
+                    }
                     feature.create(&layer)
                 })?
             };
@@ -155,6 +171,13 @@ impl GpkgWriter {
         };
         heard(close(), &path)
     }
+}
+
+/// The mean probability of those pixels that have one.
+fn mean_score(polygon: &Polygon, steps: f64) -> Option<f64> {
+    let (sum, n) = polygon.score;
+    // Of a byte of 1 to 255.
+    (n > 0).then(|| (sum - n) as f64 / n as f64 / steps)
 }
 
 /// The least number of those that are the same object.
@@ -228,76 +251,11 @@ fn wkb(polygon: &Polygon, GeoTransform(t): GeoTransform, top: u32) -> Vec<u8> {
     bytes
 }
 
-/// How the areas of pixels are found.
-#[derive(Clone, Copy, Debug)]
-enum Area {
-    /// All pixels have this one, in the plane of the reference system.
-    Plane(f64),
-    /// Cells of a grid of degrees on an ellipsoid.
-    Grid { top: f64, step: f64, width: f64, major: f64, eccentricity: f64 },
-    /// Nobody knows.
-    Unknown,
-}
-
-impl Area {
-    fn of(crs: Option<&SpatialRef>, GeoTransform(t): GeoTransform) -> Self {
-        let Some(crs) = crs else { return Self::Unknown };
-        if crs.is_projected() {
-            return Self::Plane((t[1] * t[5] - t[2] * t[4]).abs() * crs.linear_units().powi(2));
-        }
-        match (crs.is_geographic() && t[2] == 0.0 && t[4] == 0.0, crs.semi_major(), crs.semi_minor()) {
-            (true, Ok(major), Ok(minor)) => {
-                let unit = crs.angular_units();
-                let eccentricity = (1.0 - (minor / major).powi(2)).max(0.0).sqrt();
-                Self::Grid { top: t[3] * unit, step: t[5] * unit, width: (t[1] * unit).abs(), major, eccentricity }
-            }
-            _ => Self::Unknown,
-        }
-    }
-
-    /// That of a pixel of a row.
-    fn of_pixel(self, row: u32) -> f64 {
-        match self {
-            Self::Plane(_) | Self::Unknown => 0.0,
-            Self::Grid { top, step, width, major, eccentricity } => {
-                let sum = |row: f64| authalic((top + row * step).sin(), eccentricity);
-                let between = (sum(f64::from(row) + 1.0) - sum(f64::from(row))).abs();
-                width * major * major * (1.0 - eccentricity * eccentricity) / 2.0 * between
-            }
-        }
-    }
-
-    fn of_polygon(self, polygon: &Polygon) -> Option<f64> {
-        match self {
-            Self::Plane(pixel) => Some(polygon.pixels as f64 * pixel),
-            Self::Grid { .. } => Some(polygon.weight),
-            Self::Unknown => None,
-        }
-    }
-}
-
-/// The integral whose differences are areas between parallels (Snyder 1987, equation 3-12), for the sine of a latitude.
-fn authalic(sine: f64, e: f64) -> f64 {
-    if e < 1e-9 {
-        return 2.0 * sine;
-    }
-    sine / (1.0 - (e * sine).powi(2)) + (e * sine).atanh() / e
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn all_cells_of_the_globe_add_up_to_it() {
-        let crs = SpatialRef::from_epsg(4326).unwrap();
-        let area = Area::of(Some(&crs), GeoTransform([-180.0, 0.5, 0.0, 90.0, 0.0, -0.5]));
-        let sum: f64 = (0..360).map(|row| 720.0 * area.of_pixel(row)).sum();
-        // The surface of WGS 84, in square metres.
-        assert!((sum / 510_065_621_724_078.9 - 1.0).abs() < 1e-9, "{sum}");
-        let feet = SpatialRef::from_epsg(2263).unwrap();
-        let Area::Plane(pixel) = Area::of(Some(&feet), GeoTransform([0.0, 2.0, 0.0, 0.0, 0.0, -2.0])) else { panic!() };
-        assert!((pixel - 4.0 * (1200.0_f64 / 3937.0).powi(2)).abs() < 1e-12, "{pixel}");
-        assert!(matches!(Area::of(None, GeoTransform::north_up(0.0, 0.0, 1.0)), Area::Unknown));
+/// The area of a polygon whose pixels' own have been added up where they differ.
+fn area_of(polygon: &Polygon, area: PixelArea) -> Option<f64> {
+    match area {
+        PixelArea::Plane(pixel) => Some(polygon.pixels as f64 * pixel),
+        PixelArea::Grid { .. } => Some(polygon.weight),
+        PixelArea::Unknown => None,
     }
 }

@@ -13,6 +13,8 @@ mod disk;
 mod failure;
 #[cfg(feature = "gdal")]
 mod gpkg;
+#[cfg(feature = "gdal")]
+mod ground;
 mod mosaic;
 #[cfg_attr(
     not(any(feature = "gdal", test)),
@@ -24,6 +26,8 @@ mod polygons;
     expect(dead_code, reason = "its sizes are asked for, and nothing goes through it")
 )]
 mod pyramid;
+#[cfg_attr(not(any(feature = "gdal", test)), expect(dead_code, reason = "polygons are written through GDAL"))]
+mod simplify;
 
 // Twins with one surface: GDAL, or a stub that says the build has none.
 #[cfg(not(feature = "gdal"))]
@@ -32,20 +36,53 @@ mod tiff;
 #[cfg(feature = "gdal")]
 mod tiff;
 
-pub(crate) use beside::{attributes, style, world_file};
+pub(crate) use beside::{attributes, share_style, style, world_file};
 pub(crate) use failure::Failure;
 #[cfg(feature = "gdal")]
 pub(crate) use gpkg::GpkgWriter;
+#[cfg(feature = "gdal")]
+pub(crate) use ground::Ground;
 pub(crate) use mosaic::{Part, extent, vrt};
-pub(crate) use polygons::BYTES_PER_PIXEL;
+pub(crate) use polygons::bytes_per_pixel;
 pub(crate) use pyramid::Pyramid;
 #[cfg(not(feature = "gdal"))]
-pub(crate) use tiff::GpkgWriter;
+pub(crate) use tiff::{GpkgWriter, Ground};
 pub(crate) use tiff::{TiffWriter, copy_as_cog, esri_wkt, has_driver, read_rows};
 
 use crate::config::MaskDepth;
 use crate::config::classes::ClassTable;
+use crate::geom::GeoTransform;
 use crate::raster::SceneHeader;
+
+/// What a raster of bytes that stand for shares of 1 is, beside its pixels.
+#[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "gdal"), expect(dead_code, reason = "nothing is written through GDAL"))]
+pub(crate) struct ShareRaster<'a> {
+    /// Extent and place: those of the scene.
+    pub(crate) header: &'a SceneHeader,
+    /// What its bands are called.
+    pub(crate) bands: Vec<&'a str>,
+    /// The byte that stands for no data.
+    pub(crate) void: u8,
+    /// A share is a byte times this ...
+    pub(crate) scale: f64,
+    /// ... and this.
+    pub(crate) offset: f64,
+}
+
+/// What a layer of polygons is beside their borders.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "gdal"), expect(dead_code, reason = "polygons are written through GDAL"))]
+pub(crate) struct Layer<'a> {
+    /// Its name.
+    pub(crate) name: &'a str,
+    /// Where it lies.
+    pub(crate) transform: GeoTransform,
+    /// In how many steps scores go from 0 to 1, where polygons have some.
+    pub(crate) score_steps: Option<f64>,
+    /// How far borders may lie from those of the pixels, in units of the reference system; 0: not at all.
+    pub(crate) simplify: f64,
+}
 
 /// What a raster of class values is, beside its pixels.
 #[derive(Clone, Copy, Debug)]

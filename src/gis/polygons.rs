@@ -1,5 +1,7 @@
 //! Labels to polygons along the edges of pixels: one for each set of pixels of a label that hang together by their sides.
 
+use super::simplify::{self, Kept, Tolerance};
+
 /// A polygon.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Polygon {
@@ -9,12 +11,17 @@ pub(crate) struct Polygon {
     pub(crate) pixels: u64,
     /// The sum of their rows' weights.
     pub(crate) weight: f64,
+    /// The sum of their scores, and how many of them have one.
+    pub(crate) score: (u64, u64),
     /// The outer ring, then the holes, closed: corners of pixels as column and row.
     pub(crate) rings: Vec<Vec<(u32, u32)>>,
 }
 
 /// Bytes that are held for each pixel at most while polygons are made, the labels included.
-pub(crate) const BYTES_PER_PIXEL: u64 = 48;
+pub(crate) const fn bytes_per_pixel(with_scores: bool, simplified: bool) -> u64 {
+    // A byte of score, and two sums of each polygon; a corner with its neighbours, and its place in a queue that it enters again and again.
+    64 + if with_scores { 8 } else { 0 } + if simplified { 96 } else { 0 }
+}
 
 /// What belongs to no polygon.
 const NONE: u32 = u32::MAX;
@@ -26,35 +33,55 @@ pub(crate) struct Borders {
     pub(crate) last: Vec<Option<usize>>,
 }
 
-/// Gives each polygon of some rows of labels, in the order of their first pixels; pixels of the label `void` belong to none. There is a
-/// weight for each row.
+/// Rows of pixels that polygons are made of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pixels<'a> {
+    /// Their labels.
+    pub(crate) labels: &'a [u8],
+    /// Their scores, 0 where there is none; empty where nobody wants them.
+    pub(crate) scores: &'a [u8],
+    /// A weight for each row.
+    pub(crate) weights: &'a [f64],
+}
+
+/// Gives each polygon of some rows of pixels, in the order of their first pixels; pixels of the label `void` belong to none. Borders are
+/// simplified where there is a tolerance.
 pub(crate) fn polygons<E>(
-    labels: &[u8],
-    weights: &[f64],
+    Pixels { labels, scores, weights }: Pixels<'_>,
     void: u8,
+    tolerance: Option<Tolerance>,
     mut each: impl FnMut(Polygon) -> Result<(), E>,
 ) -> Result<Borders, E> {
     let map = Map::new(labels, weights.len(), void);
-    let mut polygons = vec![(0_u64, 0.0_f64); map.n];
-    for (row, weight) in map.owner.chunks(map.width).zip(weights) {
-        for polygon in row.iter().filter(|polygon| **polygon != NONE) {
-            let (pixels, sum) = &mut polygons[*polygon as usize];
+    let mut polygons = vec![(0_u64, 0.0_f64, (0, 0)); map.n];
+    for (y, (row, weight)) in map.owner.chunks(map.width).zip(weights).enumerate() {
+        for (x, polygon) in row.iter().enumerate().filter(|(_, polygon)| **polygon != NONE) {
+            let (pixels, sum, score) = &mut polygons[*polygon as usize];
             (*pixels, *sum) = (*pixels + 1, *sum + weight);
+            let own = scores.get(y * map.width + x).copied().unwrap_or(0);
+            *score = (score.0 + u64::from(own), score.1 + u64::from(own > 0));
         }
     }
     let mut starts = map.starts();
+    let kept = tolerance.map(|tolerance| map.simplified(&starts, tolerance));
     // By polygon, and its outer ring first: the one with the first of its pixels.
     starts.sort_unstable();
     let mut starts = starts.into_iter().peekable();
-    for (polygon, (pixels, weight)) in (0..).zip(polygons) {
+    for (polygon, (pixels, weight, score)) in (0..).zip(polygons) {
         let (mut rings, mut label) = (Vec::new(), void);
         while let Some((_, start)) = starts.next_if(|(own, _)| *own == polygon) {
-            let mut corners = Vec::new();
-            map.trace(start as usize, |_| {}, |corner| corners.push(corner));
             label = if rings.is_empty() { labels[start as usize] } else { label };
-            rings.push(corners);
+            rings.push(match &kept {
+                None => map.ring(start, |_, is_corner| is_corner),
+                Some(kept) => {
+                    let mut ring = map.ring(start, |corner, _| kept.has(corner));
+                    // Where it begins a corner may be gone.
+                    ring.extend(ring.first().copied().filter(|first| ring.last() != Some(first)));
+                    ring
+                }
+            });
         }
-        each(Polygon { label, pixels, weight, rings })?;
+        each(Polygon { label, pixels, weight, score, rings })?;
     }
     let row = |row: &[u32]| row.iter().map(|one| (*one != NONE).then_some(*one as usize)).collect();
     let behind = map.owner.len().saturating_sub(map.width);
@@ -138,22 +165,59 @@ impl Map {
             let own = self.owner[at];
             let is_edge = own != NONE && (at < self.width || self.owner[at - self.width] != own);
             if is_edge && !seen[at] {
-                self.trace(at, |pixel| seen[pixel] = true, |_| {});
+                self.trace(at, |pixel| seen[pixel] = true, |_, _| {});
                 starts.push((own, u32::try_from(at).unwrap_or(NONE)));
             }
         }
         starts
     }
 
+    /// The corners of pixels that a ring goes by, as far as they are chosen: by place, and whether the ring turns there.
+    fn ring(&self, start: u32, is_chosen: impl Fn((u32, u32), bool) -> bool) -> Vec<(u32, u32)> {
+        let mut ring = Vec::new();
+        let choose = |corner, turns| {
+            if is_chosen(corner, turns) {
+                ring.push(corner);
+            }
+        };
+        self.trace(start as usize, |_| {}, choose);
+        ring
+    }
+
+    /// How many borders meet in a corner of pixels.
+    fn n_borders(&self, (x, y): (u32, u32)) -> usize {
+        let (x, y) = (i64::from(x), i64::from(y));
+        let around = [(x - 1, y - 1), (x, y - 1), (x, y), (x - 1, y)].map(|(x, y)| self.at(x, y));
+        (0..4).filter(|at| around[*at] != around[(at + 1) % 4]).count()
+    }
+
+    /// The corners that rings keep.
+    fn simplified(&self, starts: &[(u32, u32)], tolerance: Tolerance) -> Kept {
+        let (width, height) = (self.width, self.height);
+        let (mut kept, mut done) = (Kept::none(width, height), Kept::none(width, height));
+        let corners = |start| self.ring(start, |corner, turns| turns || self.n_borders(corner) > 2);
+        for (_, start) in starts {
+            corners(*start).into_iter().for_each(|corner| kept.put(corner, true));
+        }
+        let is_fixed = |corner: (u32, u32)| {
+            let on_edge = |at: u32, end: usize| at == 0 || at as usize == end;
+            on_edge(corner.0, width) || on_edge(corner.1, height) || self.n_borders(corner) > 2
+        };
+        for (_, start) in starts {
+            simplify::ring(&corners(*start), is_fixed, tolerance, &mut kept, &mut done);
+        }
+        kept
+    }
+
     /// Goes round a ring with its polygon on the right, from the upper left corner of a pixel; gives the pixels whose upper edges it goes
-    /// along, and its corners, the first one at the end again.
-    fn trace(&self, start: usize, mut upper: impl FnMut(usize), mut corner: impl FnMut((u32, u32))) {
+    /// along, and the corners of pixels that it goes by with whether it turns there, the first one at the end again.
+    fn trace(&self, start: usize, mut upper: impl FnMut(usize), mut corner: impl FnMut((u32, u32), bool)) {
         let own = self.owner[start];
         let first = ((start % self.width) as i64, (start / self.width) as i64);
         let ((mut x, mut y), mut way) = (first, Way::East);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "corners lie in the map")]
-        let mut put = |x: i64, y: i64| corner((x as u32, y as u32));
-        put(x, y);
+        let mut put = |x: i64, y: i64, turns: bool| corner((x as u32, y as u32), turns);
+        put(x, y, true);
         loop {
             if way == Way::East {
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "there is a pixel below")]
@@ -180,9 +244,7 @@ impl Map {
                 () if is_own(right) => way,
                 () => way.turned(1),
             };
-            if next != way {
-                put(x, y);
-            }
+            put(x, y, next != way);
             way = next;
             if (x, y) == first && way == Way::East {
                 return;
@@ -220,7 +282,19 @@ mod tests {
             found.push(polygon);
             Ok::<_, ()>(())
         };
-        polygons(labels, &weights, 255, keep).unwrap();
+        polygons(Pixels { labels, scores: &[], weights: &weights }, 255, None, keep).unwrap();
+        found
+    }
+
+    /// The same with simple borders: corners may be so many pixels off.
+    fn simple(labels: &[u8], width: usize, distance: f64) -> Vec<Polygon> {
+        let (mut found, weights) = (Vec::new(), vec![1.0; labels.len() / width]);
+        let keep = |polygon| {
+            found.push(polygon);
+            Ok::<_, ()>(())
+        };
+        let tolerance = Tolerance { distance, right: [1.0, 0.0], down: [0.0, 1.0] };
+        polygons(Pixels { labels, scores: labels, weights: &weights }, 255, Some(tolerance), keep).unwrap();
         found
     }
 
@@ -234,7 +308,10 @@ mod tests {
         ], 4);
         let outer = vec![(0, 0), (3, 0), (3, 1), (4, 1), (4, 2), (3, 2), (3, 3), (0, 3), (0, 0)];
         let hole = vec![(1, 2), (2, 2), (2, 1), (1, 1), (1, 2)];
-        assert_eq!(found[0], Polygon { label: 1, pixels: 9, weight: 3.0 + 6.0 + 9.0, rings: vec![outer, hole] });
+        assert_eq!(
+            found[0],
+            Polygon { label: 1, pixels: 9, weight: 3.0 + 6.0 + 9.0, score: (0, 0), rings: vec![outer, hole] }
+        );
         assert_eq!((found.len(), found[1].pixels, found[1].label), (2, 1, 2));
     }
 
@@ -252,7 +329,8 @@ mod tests {
 
     #[test]
     fn borders_tell_whose_pixels_they_have() {
-        let borders = polygons(&[4, 4, 255, 6, 4, 4], &[1.0; 2], 255, |_| Ok::<_, ()>(())).unwrap();
+        let pixels = Pixels { labels: &[4, 4, 255, 6, 4, 4], scores: &[], weights: &[1.0; 2] };
+        let borders = polygons(pixels, 255, None, |_| Ok::<_, ()>(())).unwrap();
         assert_eq!((borders.first, borders.last), (vec![Some(0), Some(0), None], vec![Some(1), Some(0), Some(0)]));
     }
 
@@ -265,7 +343,54 @@ mod tests {
         ring.windows(2).map(cross).sum()
     }
 
+    /// Which side of a line a point is on.
+    fn side(p: (u32, u32), q: (u32, u32), r: (u32, u32)) -> i64 {
+        let [(px, py), (qx, qy), (rx, ry)] = [p, q, r].map(|(x, y)| (i64::from(x), i64::from(y)));
+        ((qx - px) * (ry - py) - (qy - py) * (rx - px)).signum()
+    }
+
     proptest! {
+        #[test]
+        fn simple_borders_are_shared_do_not_cross_and_leave_no_gap(
+            width in 2_usize..24,
+            labels in prop::collection::vec(prop::sample::select(vec![0_u8, 0, 0, 1, 1, 1, 2, 255]), 4..400),
+            distance in 0.1_f64..6.0,
+        ) {
+            let labels = &labels[..labels.len() / width * width];
+            prop_assume!(!labels.is_empty());
+            let (plain, found) = (all(labels, width), simple(labels, width, distance));
+            prop_assert_eq!(plain.len(), found.len());
+            let area = |polygon: &Polygon| polygon.rings.iter().map(|ring| doubled(ring)).sum::<i64>();
+            let mut edges = std::collections::BTreeMap::<[(u32, u32); 2], i64>::new();
+            for (plain, found) in plain.iter().zip(&found) {
+                prop_assert_eq!((plain.label, plain.pixels, plain.rings.len()), (found.label, found.pixels, found.rings.len()));
+                prop_assert!(area(found) > 0);
+                let scored = if plain.label == 0 { 0 } else { plain.pixels };
+                prop_assert_eq!(found.score, (scored * u64::from(plain.label), scored));
+                for (old, ring) in plain.rings.iter().zip(&found.rings) {
+                    prop_assert!(ring.len() >= 4 && ring[0] == ring[ring.len() - 1]);
+                    prop_assert_eq!(doubled(old).signum(), doubled(ring).signum());
+                    for w in ring.windows(2) {
+                        *edges.entry([w[0].min(w[1]), w[0].max(w[1])]).or_default() += 1;
+                    }
+                }
+            }
+            // An edge has one polygon on each side, or nothing on the other: what is outside has as much border as all polygons.
+            prop_assert!(edges.values().all(|n| *n <= 2));
+            let edges: Vec<[(u32, u32); 2]> = edges.into_keys().collect();
+            for (at, [a, b]) in edges.iter().enumerate() {
+                for [c, d] in &edges[..at] {
+                    let crosses = side(*a, *b, *c) * side(*a, *b, *d) < 0 && side(*c, *d, *a) * side(*c, *d, *b) < 0;
+                    prop_assert!(!crosses, "{:?} {:?} and {:?} {:?}", a, b, c, d);
+                }
+            }
+            // Without holes in the map all polygons together are the map.
+            if !labels.contains(&255) {
+                let whole = 2 * i64::try_from(labels.len()).unwrap();
+                prop_assert_eq!(found.iter().map(area).sum::<i64>(), whole);
+            }
+        }
+
         #[test]
         fn every_pixel_is_in_one_polygon_and_areas_add_up(
             width in 1_usize..14,

@@ -5,10 +5,19 @@ use crate::geom::Size;
 /// Width and height of a block.
 pub(crate) const BLOCK: u32 = 256;
 
-/// A raster and its overviews, of which each is half as large as the one before, rounded up, until one fits into a block. Of four labels an
-/// overview keeps the most frequent one; of equally frequent ones that which is first, row by row.
+/// A raster and its overviews, of which each is half as large as the one before, rounded up, until one fits into a block.
 pub(crate) struct Pyramid {
     levels: Vec<Level>,
+    halving: Halving,
+}
+
+/// What an overview makes of four pixels.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Halving {
+    /// The most frequent label; of equally frequent ones that which is first, row by row.
+    Mode,
+    /// The mean of those that are not this value, which stands for no data.
+    MeanWithout(u8),
 }
 
 struct Level {
@@ -43,9 +52,9 @@ fn sizes(size: Size) -> impl Iterator<Item = Size> {
 
 impl Pyramid {
     /// That of a raster of this size.
-    pub(crate) fn new(size: Size) -> Self {
+    pub(crate) fn new(size: Size, halving: Halving) -> Self {
         let level = |size| Level { size, rows: Vec::new(), n_rows: 0, above: Vec::new() };
-        Self { levels: sizes(size).map(level).collect() }
+        Self { levels: sizes(size).map(level).collect(), halving }
     }
 
     /// Overviews.
@@ -81,7 +90,7 @@ impl Pyramid {
             }
             // A last row without a partner stands for both.
             let above = if level.above.is_empty() { &row } else { &level.above };
-            let halved = halve(above, &row);
+            let halved = self.halving.halve(above, &row);
             level.above.clear();
             row = halved;
         }
@@ -89,19 +98,28 @@ impl Pyramid {
     }
 }
 
-/// Two rows of labels as one of half the width.
-fn halve(above: &[u8], below: &[u8]) -> Vec<u8> {
-    let pair = |row: &[u8]| (row[0], row[row.len() - 1]);
-    let four = |(above, below): (&[u8], &[u8])| {
-        let ((a, b), (c, d)) = (pair(above), pair(below));
-        match () {
-            () if a == b || a == c || a == d => a,
-            () if b == c || b == d => b,
-            () if c == d => c,
-            () => a,
-        }
-    };
-    above.chunks(2).zip(below.chunks(2)).map(four).collect()
+impl Halving {
+    /// Two rows as one of half the width.
+    fn halve(self, above: &[u8], below: &[u8]) -> Vec<u8> {
+        let pair = |row: &[u8]| (row[0], row[row.len() - 1]);
+        let four = |(above, below): (&[u8], &[u8])| {
+            let ((a, b), (c, d)) = (pair(above), pair(below));
+            match self {
+                Self::Mode => match () {
+                    () if a == b || a == c || a == d => a,
+                    () if b == c || b == d => b,
+                    () if c == d => c,
+                    () => a,
+                },
+                Self::MeanWithout(void) => {
+                    let data = [a, b, c, d].into_iter().filter(|pixel| *pixel != void);
+                    let (sum, n) = data.fold((0, 0), |(sum, n), pixel| (sum + u16::from(pixel), n + 1));
+                    (sum + n / 2).checked_div(n).and_then(|mean: u16| u8::try_from(mean).ok()).unwrap_or(void)
+                }
+            }
+        };
+        above.chunks(2).zip(below.chunks(2)).map(four).collect()
+    }
 }
 
 #[cfg(test)]
@@ -110,8 +128,15 @@ mod tests {
 
     #[test]
     fn the_most_frequent_label_stays_and_the_first_of_equals() {
-        assert_eq!(halve(&[1, 2, 1, 2, 5], &[2, 2, 2, 1, 6]), [2, 1, 5]);
-        assert_eq!(halve(&[1, 2, 7, 9, 3, 4], &[3, 3, 8, 8, 5, 6]), [3, 8, 3]);
+        assert_eq!(Halving::Mode.halve(&[1, 2, 1, 2, 5], &[2, 2, 2, 1, 6]), [2, 1, 5]);
+        assert_eq!(Halving::Mode.halve(&[1, 2, 7, 9, 3, 4], &[3, 3, 8, 8, 5, 6]), [3, 8, 3]);
+    }
+
+    #[test]
+    fn a_mean_is_of_what_is_data_alone() {
+        let means = Halving::MeanWithout(0).halve(&[1, 4, 0, 0, 255, 255, 7], &[1, 4, 9, 0, 255, 255, 0]);
+        assert_eq!(means, [3, 9, 255, 7]);
+        assert_eq!(Halving::MeanWithout(255).halve(&[255, 255, 0], &[255, 255, 255]), [255, 0]);
     }
 
     #[test]
@@ -120,7 +145,7 @@ mod tests {
             let label = |x: u32, y: u32| u8::try_from((x / 3 * 7 + y / 5 * 3 + x * y % 2) % 11).unwrap();
             let mut level: Vec<Vec<u8>> =
                 (0..size.height).map(|y| (0..size.width).map(|x| label(x, y)).collect()).collect();
-            let (mut pyramid, mut came) = (Pyramid::new(size), Vec::new());
+            let (mut pyramid, mut came) = (Pyramid::new(size, Halving::Mode), Vec::new());
             let mut held = 0;
             for row in &level {
                 let full = |blocks: BlockRow<'_>| {
@@ -136,7 +161,7 @@ mod tests {
             for idx in 0..=pyramid.n_overviews() {
                 let width = u32::try_from(level[0].len()).unwrap();
                 expected.extend((0..).zip(level.chunks(256)).map(|(block, rows)| (idx, block, width, rows.concat())));
-                level = level.chunks(2).map(|rows| halve(&rows[0], &rows[rows.len() - 1])).collect();
+                level = level.chunks(2).map(|rows| Halving::Mode.halve(&rows[0], &rows[rows.len() - 1])).collect();
             }
             assert!(came == expected, "{size}");
             assert_eq!(

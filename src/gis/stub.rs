@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::{ClassRaster, Failure};
+use super::{ClassRaster, Failure, Layer, ShareRaster};
 use crate::atomic::AtomicFile;
-use crate::geom::GeoTransform;
+use crate::geom::{GeoTransform, Size};
 use crate::raster::GdalError;
 
 /// The writer of a build without GDAL: nobody gets one.
@@ -15,7 +15,11 @@ impl TiffWriter {
         not_built()
     }
 
-    pub(crate) fn push(&mut self, _labels: &[u8]) -> Result<(), Failure> {
+    pub(crate) fn create_shares(_file: &AtomicFile, _raster: &ShareRaster<'_>) -> Result<Self, Failure> {
+        not_built()
+    }
+
+    pub(crate) fn push(&mut self, _band: usize, _row: &[u8]) -> Result<(), Failure> {
         match *self {}
     }
 
@@ -28,21 +32,37 @@ impl TiffWriter {
 pub(crate) enum GpkgWriter {}
 
 impl GpkgWriter {
-    pub(crate) fn create(
-        _file: &AtomicFile,
-        _raster: &ClassRaster<'_>,
-        _transform: GeoTransform,
-        _layer: &str,
-    ) -> Result<Self, Failure> {
+    pub(crate) fn create(_file: &AtomicFile, _raster: &ClassRaster<'_>, _layer: Layer<'_>) -> Result<Self, Failure> {
         not_built()
     }
 
-    pub(crate) fn push(&mut self, _labels: &[u8], _n_rows: u32) -> Result<(), Failure> {
+    pub(crate) fn push(&mut self, _labels: &[u8], _scores: &[u8], _n_rows: u32) -> Result<(), Failure> {
         match *self {}
     }
 
     pub(crate) fn close(self) -> Result<(), Failure> {
         match self {}
+    }
+}
+
+/// Nor this.
+pub(crate) enum Ground {}
+
+impl Ground {
+    pub(crate) fn of(_wkt: &str) -> Option<Self> {
+        None
+    }
+
+    pub(crate) fn square_metres(&self, _transform: GeoTransform, _size: Size) -> Option<f64> {
+        match *self {}
+    }
+
+    pub(crate) fn metres(&self) -> Option<f64> {
+        match *self {}
+    }
+
+    pub(crate) fn degrees(&self, _points: [[f64; 2]; 4]) -> Option<[[f64; 2]; 4]> {
+        match *self {}
     }
 }
 

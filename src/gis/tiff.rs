@@ -6,19 +6,20 @@ use gdal::raster::{Buffer, ColorEntry, ColorTable, PaletteInterpretation, Raster
 use gdal::spatial_ref::SpatialRef;
 use gdal::{Dataset, DatasetOptions, DriverManager, Gcp, GdalOpenFlags, Metadata};
 
-use super::pyramid::{BLOCK, BlockRow};
-use super::{ClassRaster, Failure, Pyramid, disk};
+use super::pyramid::{BLOCK, BlockRow, Halving};
+use super::{ClassRaster, Failure, Pyramid, ShareRaster, disk};
 use crate::atomic::AtomicFile;
 use crate::config::MaskDepth;
 use crate::raster::{GroundPoint, SceneHeader, gdal_errors};
 
 pub(super) type Said<T> = gdal::errors::Result<T>;
 
-/// A TIFF of class values being written, rows from top to bottom.
+/// A TIFF of one byte or class value per pixel and band being written, rows from top to bottom.
 pub(crate) struct TiffWriter {
     path: PathBuf,
     dataset: Dataset,
-    pyramid: Pyramid,
+    /// Per band.
+    pyramids: Vec<Pyramid>,
     samples: [u16; 256],
     block: Block,
 }
@@ -30,26 +31,51 @@ enum Block {
 }
 
 impl TiffWriter {
-    /// Begins one in the place of `file`, which adopts it when it is closed.
+    /// Begins one of class values in the place of `file`, which adopts it when it is closed.
     pub(crate) fn create(file: &AtomicFile, raster: &ClassRaster<'_>) -> Result<Self, Failure> {
-        begin(file.temp_path());
-        let pyramid = Pyramid::new(raster.header.size);
-        let created = create(&disk::named(file.temp_path()), raster, pyramid.n_overviews());
-        let dataset = heard(created, file.target())?;
         let samples = raster.classes.by_label().map(|entry| entry.map_or(0, |(value, _)| value));
+        let (header, depth) = (raster.header, raster.depth);
+        Self::begin(file, header, (1, depth), Halving::Mode, samples, |dataset| dress_classes(dataset, raster))
+    }
+
+    /// Begins one of shares.
+    pub(crate) fn create_shares(file: &AtomicFile, raster: &ShareRaster<'_>) -> Result<Self, Failure> {
+        let samples = std::array::from_fn(|byte| u16::try_from(byte).unwrap_or_default());
+        let (halving, shape) = (Halving::MeanWithout(raster.void), (raster.bands.len(), MaskDepth::Eight));
+        Self::begin(file, raster.header, shape, halving, samples, |dataset| dress_shares(dataset, raster))
+    }
+
+    /// `dress` tells what the bands are.
+    fn begin(
+        file: &AtomicFile,
+        header: &SceneHeader,
+        (n_bands, depth): (usize, MaskDepth),
+        halving: Halving,
+        samples: [u16; 256],
+        dress: impl FnOnce(&mut Dataset) -> Said<()>,
+    ) -> Result<Self, Failure> {
+        begin(file.temp_path());
+        let pyramids: Vec<Pyramid> = (0..n_bands).map(|_| Pyramid::new(header.size, halving)).collect();
+        let n_overviews = pyramids.first().map_or(0, Pyramid::n_overviews);
+        let created = create(&disk::named(file.temp_path()), header, n_bands, depth).and_then(|mut dataset| {
+            dress(&mut dataset)?;
+            add_overviews(&mut dataset, n_overviews)?;
+            Ok(dataset)
+        });
+        let dataset = heard(created, file.target())?;
         let shape = (BLOCK as usize, BLOCK as usize);
-        let block = match raster.depth {
+        let block = match depth {
             MaskDepth::Eight => Block::Eight(Buffer::new(shape, vec![0; shape.0 * shape.1])),
             MaskDepth::Sixteen => Block::Sixteen(Buffer::new(shape, vec![0; shape.0 * shape.1])),
         };
-        Ok(Self { path: file.target().to_owned(), dataset, pyramid, samples, block })
+        Ok(Self { path: file.target().to_owned(), dataset, pyramids, samples, block })
     }
 
-    /// Appends a row of labels.
-    pub(crate) fn push(&mut self, labels: &[u8]) -> Result<(), Failure> {
+    /// Appends a row to a band, counted from 0.
+    pub(crate) fn push(&mut self, band: usize, row: &[u8]) -> Result<(), Failure> {
         begin(Path::new(""));
-        let Self { path, dataset, pyramid, samples, block } = self;
-        let written = pyramid.push(labels, |row| write(dataset, row, samples, block));
+        let Self { path, dataset, pyramids, samples, block } = self;
+        let written = pyramids[band].push(row, |row| write(dataset, band, row, samples, block));
         heard(written, path)
     }
 
@@ -135,34 +161,59 @@ pub(super) fn heard<T>(said: Said<T>, path: &Path) -> Result<T, Failure> {
     }
 }
 
-/// The file without its pixels. All that is said of it is said before the first block, so that its directory is written once.
-fn create(path: &Path, raster: &ClassRaster<'_>, n_overviews: usize) -> Said<Dataset> {
-    let size = raster.header.size;
-    let (width, height) = (size.width as usize, size.height as usize);
-    let block = BLOCK.to_string();
-    let sides = [format!("BLOCKXSIZE={block}"), format!("BLOCKYSIZE={block}")];
+/// The file without its pixels and what they mean. All that is said of it is said before the first block, so that its directory is written
+/// once.
+fn create(path: &Path, header: &SceneHeader, n_bands: usize, depth: MaskDepth) -> Said<Dataset> {
+    let (width, height) = (header.size.width as usize, header.size.height as usize);
+    let sides = [format!("BLOCKXSIZE={BLOCK}"), format!("BLOCKYSIZE={BLOCK}")];
     let mut options = RasterCreationOptions::from_iter(["TILED=YES", "COMPRESS=DEFLATE", "BIGTIFF=IF_SAFER"]);
     sides.iter().try_for_each(|side| options.add_string(side))?;
+    if n_bands > 1 {
+        options.add_string("INTERLEAVE=BAND")?;
+    }
     let driver = DriverManager::get_driver_by_name("GTiff")?;
-    let mut dataset = match raster.depth {
-        MaskDepth::Eight => driver.create_with_band_type_with_options::<u8, _>(path, width, height, 1, &options)?,
-        MaskDepth::Sixteen => driver.create_with_band_type_with_options::<u16, _>(path, width, height, 1, &options)?,
+    let mut dataset = match depth {
+        MaskDepth::Eight => {
+            driver.create_with_band_type_with_options::<u8, _>(path, width, height, n_bands, &options)?
+        }
+        MaskDepth::Sixteen => {
+            driver.create_with_band_type_with_options::<u16, _>(path, width, height, n_bands, &options)?
+        }
     };
-    place(&mut dataset, raster.header)?;
+    place(&mut dataset, header)?;
+    Ok(dataset)
+}
+
+fn dress_classes(dataset: &mut Dataset, raster: &ClassRaster<'_>) -> Said<()> {
     let mut band = dataset.rasterband(1)?;
     if raster.depth == MaskDepth::Eight {
         band.set_color_table(&palette(raster));
     }
-    if let Some(nodata) = raster.classes.nodata() {
-        band.set_no_data_value(Some(nodata.value.into()))?;
+    match raster.classes.nodata() {
+        Some(nodata) => band.set_no_data_value(Some(nodata.value.into())),
+        None => Ok(()),
     }
+}
+
+fn dress_shares(dataset: &mut Dataset, raster: &ShareRaster<'_>) -> Said<()> {
+    for (at, name) in raster.bands.iter().enumerate() {
+        let mut band = dataset.rasterband(at + 1)?;
+        band.set_description(name)?;
+        band.set_no_data_value(Some(raster.void.into()))?;
+        band.set_scale(raster.scale)?;
+        band.set_offset(raster.offset)?;
+    }
+    Ok(())
+}
+
+/// Overviews whose pixels come with the raster's own.
+fn add_overviews(dataset: &mut Dataset, n_overviews: usize) -> Said<()> {
     let factors: Vec<i32> = (1..=n_overviews).map(|level| 1 << level).collect();
-    if !factors.is_empty() {
-        gdal::config::set_thread_local_config_option("GDAL_TIFF_OVR_BLOCKSIZE", &block)?;
-        // Their pixels come with the raster's own.
-        dataset.build_overviews("NONE", &factors, &[])?;
+    if factors.is_empty() {
+        return Ok(());
     }
-    Ok(dataset)
+    gdal::config::set_thread_local_config_option("GDAL_TIFF_OVR_BLOCKSIZE", &BLOCK.to_string())?;
+    dataset.build_overviews("NONE", &factors, &[])
 }
 
 /// Where it lies.
@@ -201,9 +252,9 @@ fn palette(raster: &ClassRaster<'_>) -> ColorTable<'static> {
     table
 }
 
-/// Writes a row of blocks.
-fn write(dataset: &Dataset, row: BlockRow<'_>, samples: &[u16; 256], block: &mut Block) -> Said<()> {
-    let band = dataset.rasterband(1)?;
+/// Writes a row of blocks of a band, counted from 0.
+fn write(dataset: &Dataset, band: usize, row: BlockRow<'_>, samples: &[u16; 256], block: &mut Block) -> Said<()> {
+    let band = dataset.rasterband(band + 1)?;
     let mut band = if row.level == 0 { band } else { band.overview(row.level - 1)? };
     let (width, side) = (row.width as usize, BLOCK as usize);
     for x in 0..width.div_ceil(side) {

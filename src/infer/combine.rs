@@ -1,4 +1,4 @@
-//! Combines the passes' logits into planes: weighted sum in the plan's order, bilinear up-sampling and argmax, fused row by row.
+//! Combines the passes' logits into planes: weighted sum in the plan's order, bilinear up-sampling, argmax and probabilities, fused row by row.
 //!
 //! Up-sampling is linear, so members that share resolution and convention are summed at their own resolution and up-sampled once.
 //! Softmax is not, so `probabilities` up-samples each (member, view), takes its softmax and then adds, row by row: nothing of the
@@ -41,28 +41,64 @@ impl Combiner {
     /// They may be fewer than all: a factor that all sums have in common moves no argmax.
     pub(super) fn planes(&self, forwards: &[(usize, Logits)], tile: usize, kept: PixelRect) -> TilePlanes {
         let passes: Vec<usize> = forwards.iter().map(|(pass, _)| *pass).collect();
-        let weighted = forwards.iter().map(|(_, logits)| logits).zip(self.shares.of(&passes));
-        let layers: Vec<Layer<'_>> = match self.rule {
-            Combine::Logits => group(weighted, tile),
-            Combine::Probabilities => weighted.map(|(logits, share)| Layer::plain(logits, tile, share)).collect(),
+        let weighted: Vec<(&Logits, f32)> =
+            forwards.iter().map(|(_, logits)| logits).zip(self.shares.of(&passes)).collect();
+        let all = Stack::new(self.rule, weighted.iter().copied(), tile, kept);
+        let total = weighted.iter().map(|(_, share)| share).sum();
+        let members =
+            if self.planes.contains(&Plane::Disagreement) { self.shares.members(&passes) } else { Vec::new() };
+        let alone = |(weight, places): &(f32, Vec<usize>)| {
+            (*weight, Stack::new(self.rule, places.iter().map(|at| weighted[*at]), tile, kept))
         };
+        let members: Vec<(f32, Stack<'_>)> = members.iter().map(alone).collect();
         let n_classes = forwards.first().map_or(0, |(_, logits)| logits.n_classes);
-        let width = kept.size.width as usize;
-        let mut rows = Rows { sum: vec![0.0; n_classes * width], row: vec![0.0; n_classes * width], n_classes, width };
-        let axes: Vec<Vec<Blend>> = layers.iter().map(|l| blends(l.logits, Axis::X, kept.x, kept.size.width)).collect();
+        let mut rows = Rows::new(n_classes, kept.size.width as usize);
         let mut planes = vec![Vec::with_capacity(kept.size.len()); self.planes.len()];
+        let are_probable = |plane: &Plane| matches!(plane, Plane::Scores | Plane::Probability(_));
+        let needs_probabilities = self.planes.iter().any(are_probable);
+        let mut labels = Vec::new();
         for y in kept.ys().start..kept.ys().end {
-            rows.sum.fill(0.0);
-            for (layer, xs) in layers.iter().zip(&axes) {
-                rows.add(layer, y, xs, self.rule);
+            rows.add_up(&all, y, self.rule);
+            rows.argmax_into(&mut labels);
+            if needs_probabilities {
+                rows.make_probabilities(self.rule, total);
             }
             for (plane, pixels) in self.planes.iter().zip(&mut planes) {
                 match plane {
-                    Plane::Labels => rows.argmax_into(pixels),
+                    Plane::Labels => pixels.extend_from_slice(&labels),
+                    Plane::Scores => pixels.extend(rows.of_classes(labels.iter().copied()).map(Plane::of_probability)),
+                    Plane::Probability(class) => {
+                        let class = labels.iter().map(|_| *class);
+                        pixels.extend(rows.of_classes(class).map(Plane::of_probability));
+                    }
+                    // What is there of all members is needed no more.
+                    Plane::Disagreement => {}
                 }
+            }
+            let disagreement = self.planes.iter().zip(&mut planes).find(|(plane, _)| **plane == Plane::Disagreement);
+            if let Some((_, pixels)) = disagreement {
+                pixels.extend(rows.disagreement(&members, &labels, y, self.rule).map(Plane::of_share));
             }
         }
         TilePlanes(planes)
+    }
+}
+
+/// What is summed over one tile.
+struct Stack<'a> {
+    layers: Vec<Layer<'a>>,
+    /// Per layer.
+    axes: Vec<Vec<Blend>>,
+}
+
+impl<'a> Stack<'a> {
+    fn new(rule: Combine, weighted: impl Iterator<Item = (&'a Logits, f32)>, tile: usize, kept: PixelRect) -> Self {
+        let layers: Vec<Layer<'_>> = match rule {
+            Combine::Logits => group(weighted, tile),
+            Combine::Probabilities => weighted.map(|(logits, share)| Layer::plain(logits, tile, share)).collect(),
+        };
+        let axes = layers.iter().map(|l| blends(l.logits, Axis::X, kept.x, kept.size.width)).collect();
+        Self { layers, axes }
     }
 }
 
@@ -152,6 +188,50 @@ struct Rows {
 }
 
 impl Rows {
+    fn new(n_classes: usize, width: usize) -> Self {
+        Self { sum: vec![0.0; n_classes * width], row: vec![0.0; n_classes * width], n_classes, width }
+    }
+
+    /// Row `y` of a sum.
+    fn add_up(&mut self, stack: &Stack<'_>, y: u32, rule: Combine) {
+        self.sum.fill(0.0);
+        for (layer, xs) in stack.layers.iter().zip(&stack.axes) {
+            self.add(layer, y, xs, rule);
+        }
+    }
+
+    /// Makes probabilities of the sum, whose shares add up to `total`.
+    fn make_probabilities(&mut self, rule: Combine, total: f32) {
+        self.sum.iter_mut().for_each(|v| *v /= total);
+        if rule == Combine::Logits {
+            softmax(&mut self.sum, self.width);
+        }
+    }
+
+    /// The share of the members' weight that is for another class in row `y` than these labels.
+    fn disagreement(
+        &mut self,
+        members: &[(f32, Stack<'_>)],
+        labels: &[ClassId],
+        y: u32,
+        rule: Combine,
+    ) -> impl Iterator<Item = f32> {
+        let (mut against, mut own) = (vec![0.0; labels.len()], Vec::new());
+        for (weight, stack) in members {
+            self.add_up(stack, y, rule);
+            self.argmax_into(&mut own);
+            let votes = own.iter().zip(labels).map(|(own, label)| if own == label { 0.0 } else { *weight });
+            against.iter_mut().zip(votes).for_each(|(against, vote)| *against += vote);
+        }
+        let total: f32 = members.iter().map(|(weight, _)| weight).sum();
+        against.into_iter().map(move |against| against / total)
+    }
+
+    /// What the sum holds of a class for each column.
+    fn of_classes(&self, classes: impl Iterator<Item = ClassId>) -> impl Iterator<Item = f32> {
+        classes.enumerate().map(|(x, class)| self.sum[usize::from(class) * self.width + x])
+    }
+
     /// Up-samples row `y` of a layer and adds it.
     fn add(&mut self, layer: &Layer<'_>, y: u32, xs: &[Blend], rule: Combine) {
         let Some(&ys) = blends(layer.logits, Axis::Y, y, 1).first() else { return };
@@ -179,9 +259,8 @@ impl Rows {
 
     /// The class of the greatest sum per column; of equal ones the first.
     fn argmax_into(&self, labels: &mut Vec<ClassId>) {
-        let start = labels.len();
-        labels.resize(start + self.width, 0);
-        let labels = &mut labels[start..];
+        labels.clear();
+        labels.resize(self.width, 0);
         let (first, rest) = self.sum.split_at(self.width.min(self.sum.len()));
         let mut best = first.to_vec();
         for (class, values) in (1..=ClassId::MAX).zip(rest.chunks_exact(self.width.max(1))) {
@@ -323,6 +402,53 @@ mod tests {
                 check(&forwards[..n], rule, kept);
             }
         }
+    }
+
+    #[test]
+    fn probabilities_and_disagreement_are_those_of_the_sums_as_they_stand() {
+        let full = Size::new(24, 16);
+        let mut forwards = [
+            logits(1, [1, 3], Size::new(6, 4), full, Some(Upsample::Bilinear { align_corners: true })),
+            logits(2, [1, 3], Size::new(6, 4), full, Some(Upsample::Bilinear { align_corners: false })),
+            logits(3, [1, 3], full, full, None),
+        ];
+        // So that no class has it all.
+        forwards.iter_mut().for_each(|l| l.values.iter_mut().for_each(|v| *v /= 60.0));
+        // They need not add up to 1: a deadline may have given members up.
+        let shares = [0.3, 0.25, 0.15];
+        let planes =
+            vec![Plane::Labels, Plane::Scores, Plane::Disagreement, Plane::Probability(0), Plane::Probability(2)];
+        let kept = PixelRect { x: 3, y: 2, size: Size::new(17, 11) };
+        let by_pass: Vec<(usize, Logits)> = forwards.iter().cloned().enumerate().collect();
+        let (mut spread, mut disputed) = (0, 0);
+        for rule in [Combine::Logits, Combine::Probabilities] {
+            let combiner = Combiner::new(rule, Shares::of_members(shares), planes.clone());
+            let TilePlanes(found) = combiner.planes(&by_pass, 0, kept);
+            let alone = Combiner::new(rule, Shares::of_members(shares), vec![Plane::Labels]).planes(&by_pass, 0, kept);
+            assert_eq!(alone.0[0], found[0], "labels do not depend on what else is wanted");
+            for (at, label) in found[0].iter().map(|label| usize::from(*label)).enumerate() {
+                let (x, y) = (u32::try_from(at).unwrap() % 17 + kept.x, u32::try_from(at).unwrap() / 17 + kept.y);
+                let sums = naive::sums(&forwards, &shares, rule, 0, (x, y));
+                let mean = sums.iter().map(|v| v / 0.7);
+                let powers: Vec<f64> = match rule {
+                    Combine::Logits => mean.map(f64::exp).collect(),
+                    Combine::Probabilities => mean.collect(),
+                };
+                let expected = |class: usize| 1.0 + 254.0 * powers[class] / powers.iter().sum::<f64>();
+                for (plane, class) in [(1, label), (3, 0), (4, 2)] {
+                    assert!((f64::from(found[plane][at]) - expected(class)).abs() < 0.51, "{rule:?} {x} {y}");
+                }
+                spread += usize::from(found[1][at] < 200);
+                let best = |one: usize| {
+                    let sums = naive::sums(&forwards[one..=one], &[1.0], rule, 0, (x, y));
+                    (0..3).max_by(|a, b| sums[*a].total_cmp(&sums[*b])).unwrap()
+                };
+                let against: f64 = (0..3).filter(|one| best(*one) != label).map(|one| f64::from(shares[one])).sum();
+                assert!((f64::from(found[2][at]) - 254.0 * against / 0.7).abs() < 0.51, "{rule:?} {x} {y}");
+                disputed += usize::from(found[2][at] > 0);
+            }
+        }
+        assert!(spread > 50 && disputed > 50, "{spread} {disputed}");
     }
 
     #[test]

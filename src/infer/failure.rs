@@ -3,20 +3,23 @@
 use super::DeviceError;
 use crate::plan::DeviceId;
 
-/// What libtorch says when there is not enough memory, the device's or the machine's. cuDNN and cuBLAS say it in their own words: the
+/// What libtorch and ONNX Runtime say when there is not enough memory, the device's or the machine's. cuDNN and cuBLAS say it in their own words: the
 /// one finds no algorithm whose workspace fits, the other cannot allocate its handle.
-const OUT_OF_MEMORY: [&str; 6] = [
+const OUT_OF_MEMORY: [&str; 8] = [
     "out of memory",
     "ALLOC_FAILED",
     "ALLOCATION_FAILED",
     "can't allocate memory",
     "not enough memory",
     "Unable to find a valid cuDNN algorithm",
+    "Failed to allocate memory",
+    "bad_alloc",
 ];
 
 /// And when a CUDA context is broken for good: every later call of this process fails.
-const LOST: [&str; 9] = [
+const LOST: [&str; 10] = [
     "CUDA error",
+    "CUDA failure",
     "CUDA driver error",
     "cuDNN",
     "CUDNN_STATUS",

@@ -36,6 +36,9 @@ impl NullDevice {
     fn planes(&self, kept: PixelRect) -> TilePlanes {
         let plane = |plane: &Plane| match plane {
             Plane::Labels => self.cut(kept),
+            Plane::Scores => self.cut(kept).iter().map(|label| u8::MAX - label / 2).collect(),
+            Plane::Disagreement => self.cut(kept).iter().map(|label| label / 2).collect(),
+            Plane::Probability(class) => self.cut(kept).iter().map(|l| 1 + 254 * u8::from(l == class)).collect(),
         };
         TilePlanes(self.planes.iter().map(plane).collect())
     }

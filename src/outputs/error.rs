@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::atomic::WriteError;
 use crate::config::classes::ClassId;
 use crate::geom::Size;
+use crate::raster::RasterError;
 
 /// Why an output cannot be written, or a mask not be read.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +32,14 @@ pub enum OutputError {
         path: PathBuf,
         /// What GDAL says.
         detail: String,
+    },
+    /// The scene's own pixels, which it is to show.
+    #[error("cannot read the scene again for `{}`: {source}; outputs.overlay = false does without", path.display())]
+    Scene {
+        /// The file that is made of them.
+        path: PathBuf,
+        /// Why not.
+        source: RasterError,
     },
     /// A label that the class table has no entry for.
     #[error("label {label} at column {x}, row {y} of `{}` has no entry in the class table", path.display())]

@@ -23,9 +23,19 @@ impl OutputLayout {
         self.dir.join("plan.jsonl")
     }
 
+    /// Which colour is which class.
+    pub fn legend(&self) -> PathBuf {
+        self.dir.join("legend.png")
+    }
+
     /// The report.
     pub fn report(&self) -> PathBuf {
         self.dir.join("report.json")
+    }
+
+    /// The report for people to look at.
+    pub fn page(&self) -> PathBuf {
+        self.dir.join("report.html")
     }
 
     /// A path as reports and the journal name it: relative to the run directory, with `/`.

@@ -6,7 +6,8 @@
 //! and recorded together, and if one of them is damaged or gone all of them are made anew. Kinds do not know each other: of a scene whose
 //! mask still holds only the picture is made.
 //!
-//! A new kind is a file here, a line in [`KINDS`], a key of `[outputs]` in the pipeline file (`config`), and a test.
+//! A new kind is a file here, a line in [`KINDS`], a key of `[outputs]` in the pipeline file (`config`), and a test. `shares` has three of a form.
+//! The `legend` is no scene's: a run has one.
 //!
 //! Files go through `atomic`: what a writer leaves is complete, synced and hashed, under a temporary name. `png` is what masks and pictures
 //! have in common: labels as PNG, and the way back ([`MaskReader`]); `tiff` what GDAL writes through `gis`.
@@ -16,10 +17,13 @@ pub mod color;
 mod error;
 mod geotiff;
 mod layout;
+pub(crate) mod legend;
 pub mod mask;
 mod mosaic;
+pub(crate) mod overlay;
 mod plane;
 mod png;
+mod shares;
 mod sidecars;
 mod subject;
 mod tiff;
@@ -35,6 +39,8 @@ pub use plane::{Plane, planes_of};
 pub use png::{LabelPng, MaskReader, constant};
 pub use subject::Subject;
 
+use shares::Shares;
+
 use crate::atomic::WrittenFile;
 use crate::config::{Outputs, Pipeline};
 use crate::gis;
@@ -43,8 +49,18 @@ use crate::journal::KeyHasher;
 pub(crate) use png::{PngSetting, constant_into, encode_labels};
 
 /// Every kind. The mask comes first.
-pub static KINDS: [&dyn OutputKind; 6] =
-    [&mask::Mask, &color::ColorPicture, &geotiff::GeoTiff, &cog::Cog, &sidecars::Sidecars, &vectors::Vectors];
+pub static KINDS: [&dyn OutputKind; 10] = [
+    &mask::Mask,
+    &color::ColorPicture,
+    &geotiff::GeoTiff,
+    &cog::Cog,
+    &sidecars::Sidecars,
+    &vectors::Vectors,
+    &Shares::Scores,
+    &Shares::Probabilities,
+    &Shares::Disagreement,
+    &overlay::Overlay,
+];
 
 /// The kinds that a pipeline asks for.
 pub fn kinds_of(pipeline: &Pipeline) -> impl Iterator<Item = &'static dyn OutputKind> + use<> {
@@ -74,8 +90,13 @@ pub trait OutputKind: Debug + Sync {
     }
 
     /// The planes that it is made of.
-    fn planes(&self) -> &'static [Plane] {
-        &[Plane::Labels]
+    fn planes(&self, _: &Pipeline) -> Vec<Plane> {
+        vec![Plane::Labels]
+    }
+
+    /// Whether rows come with the scene's own pixels behind the planes: red, green and blue of each, as [`overlay::shown`] says.
+    fn shows_scene(&self) -> bool {
+        false
     }
 
     /// Adds what its bytes depend on beside its planes.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::tiff::{max_text_bytes, write_text};
 use super::{OutputError, OutputKind, Plane, RowWriter, Subject};
 use crate::atomic::WrittenFile;
-use crate::config::Outputs;
+use crate::config::{Outputs, Pipeline};
 use crate::gis::{attributes, esri_wkt, style, world_file};
 use crate::journal::KeyHasher;
 
@@ -31,8 +31,8 @@ impl OutputKind for Sidecars {
         [".png.aux.xml", ".qml", ".pgw", ".prj"].map(|ending| format!("masks/{scene}{ending}")).to_vec()
     }
 
-    fn planes(&self) -> &'static [Plane] {
-        &[]
+    fn planes(&self, _: &Pipeline) -> Vec<Plane> {
+        Vec::new()
     }
 
     fn key(&self, key: KeyHasher, subject: &Subject<'_>) -> KeyHasher {

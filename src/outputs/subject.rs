@@ -31,10 +31,15 @@ impl<'a> Subject<'a> {
 
     /// Adds all that a raster of class values holds beside its pixels, and what lies beside it.
     pub(super) fn raster_key(self, key: KeyHasher) -> KeyHasher {
+        let Pipeline { classes, outputs, .. } = self.pipeline;
+        self.place_key(key.value(classes).value(&outputs.mask_depth))
+    }
+
+    /// Adds where it lies.
+    pub(super) fn place_key(self, key: KeyHasher) -> KeyHasher {
         let SceneHeader { transform, crs, ties, .. } = self.header;
         // JSON has no NaN.
         let transform = transform.map(|transform| transform.0.map(f64::to_bits));
-        let Pipeline { classes, outputs, .. } = self.pipeline;
-        key.value(classes).value(&outputs.mask_depth).value(&transform).value(crs).value(ties)
+        key.value(&transform).value(crs).value(ties)
     }
 }

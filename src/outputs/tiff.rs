@@ -51,7 +51,7 @@ impl TiffRows {
         if let Some((x, label)) = (0..).zip(labels).find(|(_, label)| !self.known[usize::from(**label)]) {
             return Err(OutputError::Label { path: path(), label: *label, x, y: self.rows });
         }
-        self.tiff.push(labels).map_err(|e| failed(self.file.target(), e))?;
+        self.tiff.push(0, labels).map_err(|e| failed(self.file.target(), e))?;
         self.rows += 1;
         Ok(())
     }
@@ -106,9 +106,13 @@ pub(super) fn max_text_bytes(pipeline: &Pipeline) -> u64 {
     (8 << 10) + names as u64 + 32 * u64::from(pipeline.classes.max_value().min(1024))
 }
 
-/// Most bytes of a TIFF of these labels: blocks that cannot be compressed, overviews, and where each block is.
+/// Most bytes of a TIFF of these labels.
 pub(super) fn max_bytes(subject: &Subject<'_>) -> u64 {
-    let (size, bytes) = (subject.header.size, u64::from(u8::from(subject.pipeline.outputs.mask_depth)) / 8);
+    band_bytes(subject.header.size, u64::from(u8::from(subject.pipeline.outputs.mask_depth)) / 8)
+}
+
+/// Most bytes of a band of so many bytes per pixel: blocks that cannot be compressed, overviews, and where each block is.
+pub(super) fn band_bytes(size: Size, bytes: u64) -> u64 {
     let pixels = size.area().saturating_mul(bytes) / 3 * 4 + 2 * bytes * u64::from(size.width + size.height);
     pixels.saturating_add(pixels / 1000 + 64 * Pyramid::n_blocks(size) + (16 << 10))
 }

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use super::tiff::{failed, max_text_bytes};
-use super::{OutputError, OutputKind, RowWriter, Subject};
+use super::{OutputError, OutputKind, Plane, RowWriter, Subject};
 use crate::atomic::{AtomicFile, WrittenFile};
-use crate::config::Outputs;
+use crate::config::{Outputs, Pipeline};
 use crate::geom::Size;
-use crate::gis::{BYTES_PER_PIXEL, GpkgWriter};
+use crate::gis::{GpkgWriter, Layer, bytes_per_pixel};
 use crate::journal::KeyHasher;
 
 /// The kind.
@@ -50,8 +50,16 @@ impl OutputKind for Vectors {
         Some("GPKG")
     }
 
+    fn planes(&self, pipeline: &Pipeline) -> Vec<Plane> {
+        let scores = pipeline.outputs.vectors_score.then_some(Plane::Scores);
+        [Plane::Labels].into_iter().chain(scores).collect()
+    }
+
     fn key(&self, key: KeyHasher, subject: &Subject<'_>) -> KeyHasher {
-        subject.raster_key(key)
+        let key = subject.raster_key(key);
+        let distance = subject.pipeline.outputs.vectors_simplify;
+        // Borders as they are need no word.
+        if distance > 0.0 { key.value(&distance.to_bits()) } else { key }
     }
 
     fn max_bytes(&self, subject: &Subject<'_>) -> u64 {
@@ -59,8 +67,9 @@ impl OutputKind for Vectors {
     }
 
     fn held_bytes(&self, subject: &Subject<'_>) -> u64 {
-        let size = subject.header.size;
-        u64::from(size.width) * u64::from(band_rows(size)) * BYTES_PER_PIXEL + CACHE
+        let (size, outputs) = (subject.header.size, &subject.pipeline.outputs);
+        let each = bytes_per_pixel(outputs.vectors_score, outputs.vectors_simplify > 0.0);
+        u64::from(size.width) * u64::from(band_rows(size)) * each + CACHE
     }
 
     fn gdal_cache(&self, _: &Subject<'_>) -> Option<u64> {
@@ -71,9 +80,11 @@ impl OutputKind for Vectors {
         let Some(transform) = subject.header.transform else { return Ok(Box::new(Nowhere)) };
         let (path, size) = (dir.join(&self.files(subject.name)[0]), subject.header.size);
         let file = AtomicFile::create(&path)?;
-        let layer = subject.name.rsplit('/').next().unwrap_or(subject.name);
-        let gpkg = GpkgWriter::create(&file, &subject.raster(), transform, layer).map_err(|e| failed(&path, e))?;
-        Ok(Box::new(Writer { gpkg, file, size, band: Vec::new(), in_band: 0, rows: 0 }))
+        let name = subject.name.rsplit('/').next().unwrap_or(subject.name);
+        let Outputs { vectors_score, vectors_simplify: simplify, .. } = subject.pipeline.outputs;
+        let layer = Layer { name, transform, score_steps: vectors_score.then_some(Plane::STEPS.into()), simplify };
+        let gpkg = GpkgWriter::create(&file, &subject.raster(), layer).map_err(|e| failed(&path, e))?;
+        Ok(Box::new(Writer { gpkg, file, size, band: Vec::new(), scores: Vec::new(), in_band: 0, rows: 0 }))
     }
 }
 
@@ -84,6 +95,8 @@ struct Writer {
     size: Size,
     /// Rows whose polygons are still to be made.
     band: Vec<u8>,
+    /// Their scores, if these are wanted.
+    scores: Vec<u8>,
     in_band: u32,
     /// Rows so far.
     rows: u32,
@@ -92,18 +105,20 @@ struct Writer {
 impl RowWriter for Writer {
     fn push(&mut self, planes: &[&[u8]]) -> Result<(), OutputError> {
         let Size { width, height } = self.size;
-        for labels in planes {
-            if labels.len() != width as usize {
-                return Err(OutputError::Width { path: self.file.target().to_owned(), labels: labels.len(), width });
+        for (plane, band) in planes.iter().zip([&mut self.band, &mut self.scores]) {
+            if plane.len() != width as usize {
+                return Err(OutputError::Width { path: self.file.target().to_owned(), labels: plane.len(), width });
             }
-            self.band.extend_from_slice(labels);
-            self.in_band += 1;
-            self.rows += 1;
-            if self.in_band == band_rows(self.size) || self.rows == height {
-                self.gpkg.push(&self.band, self.in_band).map_err(|e| failed(self.file.target(), e))?;
-                self.band.clear();
-                self.in_band = 0;
-            }
+            band.extend_from_slice(plane);
+        }
+        self.in_band += 1;
+        self.rows += 1;
+        if self.in_band == band_rows(self.size) || self.rows == height {
+            let pushed = self.gpkg.push(&self.band, &self.scores, self.in_band);
+            pushed.map_err(|e| failed(self.file.target(), e))?;
+            self.band.clear();
+            self.scores.clear();
+            self.in_band = 0;
         }
         Ok(())
     }

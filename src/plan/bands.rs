@@ -85,7 +85,10 @@ pub(super) fn in_file(path: &Path, error: RasterError) -> RasterError {
         RasterError::Open { detail } => RasterError::Open { detail: said(detail) },
         RasterError::Refused { reason } => RasterError::Refused { reason: said(reason) },
         RasterError::Crashed { detail } => RasterError::Crashed { detail: format!("{detail} ({})", path.display()) },
-        error @ (RasterError::Read { .. } | RasterError::Changed | RasterError::NoDecoder { .. }) => error,
+        error @ (RasterError::Read { .. }
+        | RasterError::Vectors { .. }
+        | RasterError::Changed
+        | RasterError::NoDecoder { .. }) => error,
     }
 }
 
@@ -136,6 +139,7 @@ pub(super) fn merged(paths: &[PathBuf], headers: Vec<SceneHeader>) -> Result<Sce
         whole.nodata.push(header.nodata.first().copied().flatten());
         whole.mask = if header.mask == Mask::Dataset { header.mask } else { whole.mask };
         whole.scale = if header.scale == Scale::None { whole.scale } else { header.scale };
+        whole.sparse |= header.sparse;
         let (a, b) = (whole.block, header.block);
         whole.block = Size::new(a.width.max(b.width), a.height.max(b.height));
     }

@@ -22,6 +22,8 @@ struct Head {
     n_units: usize,
     refused: Vec<Refusal>,
     ignored: u64,
+    #[serde(default)]
+    outside: u64,
     plan: Plan,
 }
 
@@ -100,6 +102,7 @@ impl Planned {
             n_units: self.plan.units.len(),
             refused: self.refused.clone(),
             ignored: self.ignored,
+            outside: self.outside,
             plan: self.plan.head(),
         };
         atomic::write_with(path, |file| {
@@ -115,14 +118,14 @@ impl Planned {
     /// When the file cannot be read, or is not what was written.
     pub fn load(path: &Path) -> Result<Self, PlanFileError> {
         let mut lines = lines(path)?;
-        let Head { digest, n_scenes, n_units, refused, ignored, mut plan, .. } = head(&mut lines, path)?;
+        let Head { digest, n_scenes, n_units, refused, ignored, outside, mut plan, .. } = head(&mut lines, path)?;
         let mut value = || next(&mut lines, path)?.ok_or_else(|| wrong(path, "its end is missing"));
         plan.scenes = (0..n_scenes).map(|_| parse(&value()?, path)).collect::<Result<_, _>>()?;
         plan.units = (0..n_units).map(|_| parse(&value()?, path)).collect::<Result<_, _>>()?;
         if plan.digest().ok().as_ref() != Some(&digest) {
             return Err(wrong(path, "it is not as it was written"));
         }
-        Ok(Self { plan, refused, ignored })
+        Ok(Self { plan, refused, ignored, outside })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Concessions, MemberPlan, Pass, Plan, Plane, Tile, Unit, UnitGeometry};
+use super::{Area, Concessions, MemberPlan, Pass, Plan, Plane, Scene, Tile, Unit, UnitGeometry};
 use crate::config::NodataRule;
 use crate::geom::View;
 use crate::geom::{PixelRect, Size};
@@ -20,6 +20,8 @@ pub struct Keys {
     /// How passes are combined.
     combination: StageKey,
     planes: Vec<Plane>,
+    /// The area, and the scenes that its border cuts.
+    area: Option<(StageKey, Vec<Option<Scene>>)>,
 }
 
 /// What a tile's result depends on beside its scene and the members.
@@ -46,7 +48,7 @@ impl Keys {
             NodataRule::Any => reading.value(&gdal).text("any"),
         };
         let reading = reading.finish();
-        let scene = |s: &super::Scene| {
+        let scene = |s: &Scene| {
             let lacking = (&s.header.nodata, s.header.mask);
             let key = KeyHasher::new("scene").value(&s.identity).value(&lacking).key(&reading);
             let made = (&s.chosen, s.header.palette, s.header.scale);
@@ -62,6 +64,9 @@ impl Keys {
             passes: plan.passes.iter().map(|p| pass(plan, *p)).collect(),
             combination: combination.value(&n_classes).finish(),
             planes: plan.planes.clone(),
+            area: plan.area.as_ref().map(|area: &Area| {
+                (area.key(), plan.scenes.iter().map(|s| s.within.is_some().then(|| s.clone())).collect())
+            }),
         }
     }
 
@@ -94,9 +99,21 @@ impl Keys {
 
     /// One plane of one part of a unit, by the passes that run on it.
     pub fn plane(&self, geometry: &UnitGeometry, part: u32, plane: Plane) -> StageKey {
-        let key = KeyHasher::new(plane.name()).key(&self.combination);
+        let key = KeyHasher::new(&plane.name()).key(&self.combination);
         let key = geometry.passes.iter().fold(key, |key, pass| key.key(&self.passes[*pass]));
-        geometry.tiles_of(part).fold(key, |key, tile| key.key(&self.tile("tile", geometry, tile).finish())).finish()
+        geometry.tiles_of(part).fold(key, |key, tile| key.key(&self.planes_of_tile(geometry, tile))).finish()
+    }
+
+    /// What the planes of a tile depend on beside the passes: on the area only where its border cuts the tile.
+    fn planes_of_tile(&self, geometry: &UnitGeometry, tile: usize) -> StageKey {
+        let key = self.tile("tile", geometry, tile);
+        let Tile { part, centre, .. } = geometry.tiles[tile];
+        let scene = geometry.parts[part as usize].scene as usize;
+        let is_cut = |scenes: &[Option<Scene>]| scenes[scene].as_ref().is_some_and(|scene| scene.is_cut(centre));
+        match &self.area {
+            Some((area, scenes)) if is_cut(scenes) => key.key(area).finish(),
+            Some(_) | None => key.finish(),
+        }
     }
 
     /// The outputs of every scene under these concessions, by scene and kind, in the order of the plan and its kinds.
@@ -108,7 +125,7 @@ impl Keys {
             for (idx, part) in (0..).zip(&geometry.parts) {
                 let planes: Vec<StageKey> = self.planes(&geometry, idx).collect();
                 for (key, kind) in keys[part.scene as usize].iter_mut().zip(kinds_of(&plan.pipeline)) {
-                    let own = kind.planes().iter().map(|plane| &planes[plan.position(*plane)]);
+                    let own = kind.planes(&plan.pipeline).into_iter().map(|plane| &planes[plan.position(plane)]);
                     *key = own.fold(std::mem::replace(key, KeyHasher::new("")), KeyHasher::key);
                 }
             }
@@ -122,7 +139,7 @@ impl Keys {
         for unit in plan.units_of(scene) {
             let geometry = concessions.geometry(plan, unit);
             for (idx, _) in (0..).zip(&geometry.parts).filter(|(_, part)| part.scene as usize == scene) {
-                let own = kind.planes().iter().map(|plane| self.plane(&geometry, idx, *plane));
+                let own = kind.planes(&plan.pipeline).into_iter().map(|plane| self.plane(&geometry, idx, plane));
                 key = own.fold(key, |key, plane| key.key(&plane));
             }
         }
@@ -141,6 +158,8 @@ impl Keys {
 /// What an output of a scene depends on beside its planes.
 fn begin(plan: &Plan, scene: usize, kind: &dyn OutputKind) -> KeyHasher {
     let key = KeyHasher::new("output").text(kind.folder()).text(&plan.scenes[scene].name).value(&plan.pipeline.post);
+    let islands = &plan.scenes[scene].islands;
+    let key = if islands.is_empty() { key } else { key.value(islands) };
     kind.key(key, &plan.scenes[scene].subject(&plan.pipeline))
 }
 

@@ -10,6 +10,7 @@
 //!
 //! What a run must give up against its plan it writes down as [`Concessions`], and they say how a unit is really done.
 
+mod area;
 mod backend;
 mod bands;
 mod concessions;
@@ -28,7 +29,9 @@ mod profile;
 mod scan;
 mod schedule;
 mod unit;
+mod validity;
 
+pub use area::{Area, Shapes, Within};
 pub use backend::BackendKind;
 pub(crate) use bands::{choose, seen};
 pub use concessions::Concessions;
@@ -44,5 +47,6 @@ pub use planes::{Plane, TilePlanes};
 pub use planner::{PlanError, Planned, Planner, Refusal, check_memory};
 pub use profile::{CropBatch, Profile, Timing};
 pub use scan::{ScanError, ScanOptions, Scanned, ScannedScene, scan};
-pub use schedule::{Assignment, Decode, DeviceGroup, DeviceId, LINK_CAPACITY, Promise, Schedule};
+pub use schedule::{Assignment, Decode, DeviceGroup, DeviceId, LINK_CAPACITY, Promise, REMEMBERED, Schedule};
 pub use unit::{Part, Tile, Unit, UnitGeometry, admission_needs};
+pub(crate) use validity::{has_non_finite, non_finite, validity};

@@ -9,11 +9,11 @@ use sha2::{Digest, Sha256};
 use super::profile::{Prepared, batch_of};
 use super::scan::label;
 use super::unit::{Part, Unit};
-use super::{BackendKind, CropBatch, Footprint, Pass, Plane, Profile, Schedule};
+use super::{Area, BackendKind, CropBatch, Footprint, Pass, Plane, Profile, REMEMBERED, Schedule, Within};
 use crate::config::{Band, Checkpoint, Member, Pipeline, Precision};
 use crate::geom::{PixelRect, Size};
 use crate::outputs::{Subject, kinds_of};
-use crate::post::FillHoles;
+use crate::post::Steps;
 use crate::raster::{DecoderLimits, Identity, Mask, ReadRequest, SceneHeader};
 use crate::tiler::Grid;
 use crate::zoo::spec::KernelSet;
@@ -43,6 +43,12 @@ pub struct Scene {
     pub identity: Identity,
     /// Its tiles.
     pub grid: Grid,
+    /// Islands by class: components of fewer pixels. Empty where it has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub islands: Vec<u32>,
+    /// Which of them are planned, where the plan's area does not hold all of the scene.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Within>,
 }
 
 impl Scene {
@@ -90,7 +96,8 @@ impl MemberPlan {
     }
 
     /// Bytes that its weights take in the machine's own memory, at most: for a GPU on their way there. A program's are there four times
-    /// while it is loaded: as a file for its digest, as two copies on their way through tch, and as tensors.
+    /// while it is loaded: as a file for its digest, as two copies on their way through tch, and as tensors; or as a file, in ONNX Runtime's
+    /// own form, as tensors, and in the order that its kernels want them in.
     pub fn weights_bytes(&self, on_gpu: bool) -> u64 {
         let read = self.member.spec.parameters() * 4;
         let weights = match self.resolved_kernels {
@@ -152,6 +159,9 @@ pub struct Plan {
     pub planes: Vec<Plane>,
     /// Bands that are read from every scene, in order.
     pub bands: Vec<Band>,
+    /// Where on the ground work is done, where that is not everywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub area: Option<Area>,
     /// The folder that scene files are relative to; empty when they are as given. No part of the digest.
     pub root: PathBuf,
     /// What the largest of its parts takes.
@@ -167,7 +177,7 @@ pub struct Plan {
 pub struct PlanTotals {
     /// Tiles.
     pub tiles: u64,
-    /// Pixels of all scenes.
+    /// Pixels of all scenes, in their tiles that are planned.
     pub pixels: u64,
     /// Pixels that the networks see, ring and padding included.
     pub network_pixels: u64,
@@ -228,9 +238,9 @@ impl Plan {
     pub fn totals(&self) -> PlanTotals {
         let mut totals = PlanTotals::default();
         for scene in &self.scenes {
-            totals.tiles += scene.grid.n_tiles();
-            totals.pixels += scene.header.size.area();
-            totals.network_pixels += scene.grid.network_pixels();
+            totals.tiles += scene.n_tiles();
+            totals.pixels += scene.planned_pixels();
+            totals.network_pixels += scene.network_pixels();
         }
         totals
     }
@@ -251,6 +261,7 @@ impl Plan {
             dispensable: self.dispensable.clone(),
             planes: self.planes.clone(),
             bands: self.bands.clone(),
+            area: self.area.clone(),
             root: self.root.clone(),
             maxima: self.maxima,
             scenes: Vec::new(),
@@ -265,6 +276,7 @@ impl Plan {
     pub fn digest(&self) -> Result<String, serde_json::Error> {
         let mut head = Self { root: PathBuf::new(), profile: None, ..self.head() };
         head.pipeline.checkpoints.clear();
+        head.area = head.area.as_ref().map(Area::essence);
         let mut sha256 = Sha256::new();
         sha256.update(serde_json::to_vec(&head)?);
         self.scenes.iter().try_for_each(|scene| serde_json::to_vec(scene).map(|text| sha256.update(text)))?;
@@ -306,7 +318,18 @@ impl Plan {
     /// What each of the decoders may take when they are processes of their own.
     pub fn decoder_limits(&self, readers: usize, timeout: Duration) -> DecoderLimits {
         let cache = self.decoder_cache(readers).div_ceil(readers.max(1) as u64);
-        DecoderLimits::reading(cache, self.maxima.row, self.maxima.block_row, timeout)
+        DecoderLimits::reading(cache, self.maxima.row, self.maxima.block_row, timeout).and_vectors(self.area.is_some())
+    }
+
+    /// Bytes that a reader holds of the plan's area.
+    pub(super) fn area_bytes(&self) -> u64 {
+        self.area.as_ref().map_or(0, |area| area.bytes)
+    }
+
+    /// What is done to the label map of a scene.
+    pub fn steps_of(&self, scene: &Scene) -> Steps {
+        let Pipeline { post, .. } = &self.pipeline;
+        Steps::new(post, self.pipeline.n_classes(), scene.header.size, &scene.islands)
     }
 
     /// Bytes that the post stage holds, all workers.
@@ -314,10 +337,19 @@ impl Plan {
         if self.pipeline.post.is_nothing() {
             return 0;
         }
-        let (n_classes, holes) = (self.pipeline.n_classes(), self.pipeline.post.fill_holes);
-        let held = |s: &Scene| FillHoles::max_bytes(s.header.size, n_classes, holes);
-        // While a row of tiles is filled it is there twice: as tiles and as rows.
-        let copy = |s: &Scene| u64::from(s.header.size.width) * u64::from(s.grid.y.centre.min(s.header.size.height));
+        let n_planes = self.planes.len() as u64;
+        // The other planes of a row wait for its labels, and with them the labels as they came. What lists rows grows by doubling.
+        let beside = |s: &Scene| {
+            let pixels = if n_planes > 1 { n_planes * u64::from(s.header.size.width) } else { 0 };
+            (n_planes + 2) * size_of::<Vec<u8>>() as u64 + pixels
+        };
+        let held = |s: &Scene| {
+            let steps = self.steps_of(s);
+            steps.max_bytes() + steps.max_rows() * beside(s)
+        };
+        // While a row of tiles is changed it is there twice: as tiles and as rows.
+        let area = |s: &Scene| u64::from(s.header.size.width) * u64::from(s.grid.y.centre.min(s.header.size.height));
+        let copy = |s: &Scene| n_planes * area(s);
         let copies = self.scenes.iter().map(copy).max().unwrap_or(0) * schedule.encoders as u64;
         self.of_open_scenes(schedule, held) + copies
     }
@@ -361,11 +393,12 @@ impl Plan {
     }
 
     /// Bytes of the maps of one tile that a device up-samples before it takes the argmax: what there is so far, what is added, and one in the
-    /// making.
+    /// making; where more than labels is wanted, probabilities and one in the making of these.
     pub fn up_sampled_bytes(&self) -> u64 {
         let padded = |scene: &Scene, m: &MemberPlan| m.member.spec.size_rule().padded(scene.grid.crop()).area();
         let sizes = self.scenes.iter().flat_map(|scene| self.members.iter().map(move |m| padded(scene, m)));
-        3 * 4 * self.pipeline.n_classes() as u64 * sizes.max().unwrap_or(0)
+        let maps = if self.planes.len() > 1 { 5 } else { 3 };
+        maps * 4 * self.pipeline.n_classes() as u64 * sizes.max().unwrap_or(0)
     }
 
     /// Bytes of what comes back from a device for one batch: planes, and logits where they are kept.
@@ -381,6 +414,16 @@ impl Plan {
             (crop.area() * self.planes.len() as u64 + logits) * u64::from(self.batch(crop))
         };
         self.scenes.iter().map(of_scene).max().unwrap_or(0)
+    }
+
+    /// Bytes that a worker keeps of batches that hold nothing which their file stores.
+    pub(super) fn remembered_bytes(&self) -> u64 {
+        let of_scene = |scene: &Scene| {
+            let crop = scene.grid.crop();
+            crop.area() * self.planes.len() as u64 * u64::from(self.batch(crop)) * REMEMBERED as u64
+        };
+        let may_be = |scene: &&Scene| scene.header.sparse && self.pipeline.classes.nodata().is_none();
+        self.scenes.iter().filter(may_be).map(of_scene).max().unwrap_or(0)
     }
 
     /// Bytes of activations and logits on one device: members run one after the other, their logits stay until they are combined.

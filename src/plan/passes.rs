@@ -41,6 +41,19 @@ impl Shares {
         };
         passes.iter().map(share).collect()
     }
+
+    /// The members of those passes, in the order in which they come: the weight of each, and where its passes are among these.
+    pub fn members(&self, passes: &[usize]) -> Vec<(f32, Vec<usize>)> {
+        let mut members: Vec<(usize, f32, Vec<usize>)> = Vec::new();
+        for (at, pass) in passes.iter().enumerate() {
+            let (member, weight) = self.weights[*pass];
+            match members.iter_mut().find(|(own, ..)| *own == member) {
+                Some((.., places)) => places.push(at),
+                None => members.push((member, weight, vec![at])),
+            }
+        }
+        members.into_iter().map(|(_, weight, places)| (weight, places)).collect()
+    }
 }
 
 /// The passes, the dispensable ones first: turned views, which only refine what a member says, before any member's own; of each kind
@@ -98,5 +111,6 @@ mod tests {
         assert_eq!(shares.of(&[0, 1, 2, 3]), [0.375, 0.375, 0.125, 0.125]);
         assert_eq!(shares.of(&[0, 1, 2]), [0.375, 0.375, 0.25]);
         assert_eq!(shares.of(&[3]), [0.25]);
+        assert_eq!(shares.members(&[0, 1, 3]), [(0.75, vec![0, 1]), (0.25, vec![2])]);
     }
 }

@@ -4,17 +4,20 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::area::{Selected, Unmet, bounds};
 use super::bands::{choose, in_file, merged, seen};
 use super::model::batch_bytes;
 use super::passes::{dispensable, passes};
 use super::scan::label;
 use super::unit::{Unit, admission_needs, units_of};
-use super::{BackendKind, Maxima, MemberPlan, PLAN_FORMAT, Plan, Profile, Scanned, ScannedScene, Scene, Schedule};
+use super::{
+    Area, BackendKind, Maxima, MemberPlan, PLAN_FORMAT, Plan, Profile, Scanned, ScannedScene, Scene, Schedule,
+};
 use crate::config::{ByteSize, Pipeline};
 use crate::geom::Size;
 use crate::journal::FailureRecord;
 use crate::outputs::planes_of;
-use crate::raster::{OpenSource, Order, RasterError, RasterSource, SceneHeader};
+use crate::raster::{OpenSource, Order, RasterError, RasterSource, SceneHeader, pixel_area};
 
 /// A scene that was left out in planning.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +42,9 @@ impl Refusal {
 /// Tiles of one scene: a header may claim more pixels than a plan has room for.
 const MOST_TILES: u64 = 1 << 24;
 
+/// Scenes that are named where the area meets none.
+const LISTED: usize = 5;
+
 /// Why there is no plan at all.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
@@ -49,6 +55,31 @@ pub enum PlanError {
         given: ByteSize,
         /// What would do, in bytes.
         needed: u64,
+    },
+    /// An area without a value for what lies outside.
+    #[error(
+        "outside the area {area} masks hold the [nodata] value, and the pipeline has none; add a table [nodata] with value = 255, or \
+         another that no class has"
+    )]
+    NoNodata {
+        /// The area.
+        area: String,
+    },
+    /// The area cannot be read.
+    #[error("cannot use the area `{area}`: {error}")]
+    Area {
+        /// What it is called.
+        area: String,
+        /// What is wrong with it.
+        error: RasterError,
+    },
+    /// It meets no scene.
+    #[error("the area {area} meets no scene:\n  {}", .scenes.join("\n  "))]
+    Outside {
+        /// What it is called.
+        area: String,
+        /// Where some scenes lie, and where it lies in their coordinates.
+        scenes: Vec<String>,
     },
     /// No header can be looked at, whatever the scene.
     #[error(transparent)]
@@ -61,6 +92,8 @@ enum Unplanned {
     Scene(Option<Size>, String),
     /// It is not.
     Plan(PlanError),
+    /// It lies outside the area: where.
+    Outside(String),
 }
 
 impl From<RasterError> for Unplanned {
@@ -79,6 +112,8 @@ pub struct Planned {
     pub refused: Vec<Refusal>,
     /// Files that are no scenes.
     pub ignored: u64,
+    /// Scenes that the area does not meet: they are left out.
+    pub outside: u64,
 }
 
 impl Planned {
@@ -116,16 +151,27 @@ impl Planner<'_> {
     /// When the memory does not suffice although each scene alone would fit, or no decoder can be started.
     pub fn plan(self, scanned: Scanned, schedule: &Schedule) -> Result<Planned, PlanError> {
         let mut reader = self.source.open();
-        let (mut scenes, mut refused) = (Vec::new(), scanned.refused);
+        let (mut scenes, mut refused, mut area) = (Vec::new(), scanned.refused, scanned.area);
+        let (mut outside, mut n_outside) = (Vec::new(), 0);
+        area.iter().try_for_each(|area| area.check(&self.pipeline.classes))?;
         for found in scanned.scenes {
-            match self.scene(&found, &scanned.root, reader.as_mut()) {
+            match self.scene(&found, &scanned.root, reader.as_mut(), area.as_mut()) {
                 Ok(scene) => scenes.push(scene),
+                Err(Unplanned::Outside(place)) => {
+                    n_outside += 1;
+                    if outside.len() < LISTED {
+                        outside.push(format!("{}: {place}", label(&found.file, found.page)));
+                    }
+                }
                 Err(Unplanned::Scene(size, cause)) => {
                     let path = scanned.root.join(&found.file);
                     refused.push(Refusal::new(found.name, label(&path, found.page), size, cause))
                 }
                 Err(Unplanned::Plan(error)) => return Err(error),
             }
+        }
+        if let Some(area) = area.as_ref().filter(|_| scenes.is_empty() && n_outside > 0) {
+            return Err(PlanError::Outside { area: area.label(), scenes: outside });
         }
         // Largest first, so that the last units are small and no worker waits long at the end; equal shapes side by side, to batch.
         scenes.sort_by(|a, b| {
@@ -149,6 +195,7 @@ impl Planner<'_> {
             dispensable: dispensable(&passes),
             passes,
             bands,
+            area,
             root: scanned.root,
             maxima: Maxima::default(),
             scenes,
@@ -158,11 +205,17 @@ impl Planner<'_> {
         refuse_too_large(&mut plan, schedule, &mut refused);
         check_memory(&plan, schedule)?;
         refused.sort_by(|a, b| a.failure.name.cmp(&b.failure.name));
-        Ok(Planned { plan, refused, ignored: scanned.ignored })
+        Ok(Planned { plan, refused, ignored: scanned.ignored, outside: n_outside })
     }
 
     /// Looks at one scene.
-    fn scene(&self, found: &ScannedScene, root: &Path, reader: &mut dyn RasterSource) -> Result<Scene, Unplanned> {
+    fn scene(
+        &self,
+        found: &ScannedScene,
+        root: &Path,
+        reader: &mut dyn RasterSource,
+        area: Option<&mut Area>,
+    ) -> Result<Scene, Unplanned> {
         let paths: Vec<PathBuf> = match found.files.as_slice() {
             [] => vec![root.join(&found.file)],
             files => files.iter().map(|file| root.join(file)).collect(),
@@ -189,6 +242,19 @@ impl Planner<'_> {
                 "it would be cut into {n} tiles, and a plan holds {MOST_TILES}; choose a larger tiler.centre"
             )));
         }
+        let post = &self.pipeline.post;
+        let of_pixel = if post.is_on_ground() { pixel_area(&header) } else { None };
+        let islands = post.islands(of_pixel).map_err(of_size)?;
+        let within = match area.map(|area| area.select(&header, grid, reader)).transpose() {
+            Ok(None | Some(Selected::Everything)) => None,
+            Ok(Some(Selected::Some(within))) => Some(within),
+            Ok(Some(Selected::Nothing { scene, area })) => {
+                let area = area.map_or("nowhere".to_owned(), bounds);
+                return Err(Unplanned::Outside(format!("{}; the area there: {area}", bounds(scene))));
+            }
+            Err(Unmet::Scene(cause)) => return Err(of_size(cause)),
+            Err(Unmet::Plan(error)) => return Err(Unplanned::Plan(error)),
+        };
         let ScannedScene { name, file, files, page } = found.clone();
         Ok(Scene {
             name,
@@ -199,6 +265,8 @@ impl Planner<'_> {
             header: SceneHeader { names: Vec::new(), ..header },
             identity,
             grid,
+            islands,
+            within,
         })
     }
 
@@ -231,7 +299,7 @@ fn refuse_too_large(plan: &mut Plan, schedule: &Schedule, refused: &mut Vec<Refu
             let batch = plan.batch(scene.grid.crop());
             // What a group or a full batch needs beyond this is the plan's business, not the scene's.
             let (need, tiles) = match unit {
-                Unit::Band { .. } => (need, scene.grid.n_tiles().min(u64::from(batch))),
+                Unit::Band { .. } => (need, scene.n_tiles().min(u64::from(batch))),
                 Unit::Group { .. } => (unit.part_footprint(plan, idx).total(), 1),
             };
             let batch = u32::try_from(tiles).unwrap_or(batch);

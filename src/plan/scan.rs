@@ -7,9 +7,10 @@ use std::path::{Component, Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use super::Refusal;
 use super::patterns::Patterns;
+use super::{Area, Refusal};
 use crate::config::name_fault;
+use crate::raster::{RasterError, Shapes};
 use crate::words::count;
 
 /// What to look at.
@@ -25,6 +26,8 @@ pub struct ScanOptions {
     pub run_dir: Option<PathBuf>,
     /// Where each band has a file of its own: the patterns of their names, in the order of the plan's bands.
     pub bands: Vec<String>,
+    /// Where on the ground work is done; `None` for everywhere.
+    pub area: Option<Shapes>,
 }
 
 /// A file that is a scene.
@@ -41,7 +44,7 @@ pub struct ScannedScene {
 }
 
 /// What the walk found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scanned {
     /// What scene files are relative to; empty when they are as given.
     pub root: PathBuf,
@@ -53,6 +56,8 @@ pub struct Scanned {
     pub ignored: u64,
     /// What a person should know: patterns that match nothing.
     pub warnings: Vec<String>,
+    /// Where on the ground work is done.
+    pub area: Option<Area>,
 }
 
 /// Why the inputs cannot be planned.
@@ -65,6 +70,14 @@ pub enum ScanError {
         path: PathBuf,
         /// What the system said.
         detail: String,
+    },
+    /// The file of the area cannot be read.
+    #[error("cannot read the area `{}`: {error}", path.display())]
+    Area {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: RasterError,
     },
     /// A folder beside other inputs.
     #[error("`{}` is a folder; give one folder, one list file, or files", path.display())]
@@ -118,6 +131,13 @@ pub fn scan(options: &ScanOptions) -> Result<Scanned, ScanError> {
     }
     scanned.scenes.sort_by(|a, b| a.name.cmp(&b.name).then(a.file.cmp(&b.file)));
     check_pairs(&scanned.scenes)?;
+    if let Some(shapes) = &options.area {
+        let of_file = |error| match shapes {
+            Shapes::File { path, .. } => ScanError::Area { path: path.clone(), error },
+            Shapes::Bounds { .. } => ScanError::Area { path: PathBuf::new(), error },
+        };
+        scanned.area = Some(Area::new(shapes.clone()).map_err(of_file)?);
+    }
     Ok(scanned)
 }
 

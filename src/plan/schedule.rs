@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{BackendKind, Plan};
+use crate::outputs::kinds_of;
 
 /// A device that runs networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -228,11 +229,20 @@ impl Schedule {
         each.chain(once).map(|member| plan.members[member].weights_bytes(on_gpu)).sum()
     }
 
+    /// Who decodes: readers, and encoders where an output shows the scene.
+    pub fn decoders(&self, plan: &Plan) -> usize {
+        let shows = kinds_of(&plan.pipeline).any(|kind| kind.shows_scene());
+        self.readers + if shows { self.encoders } else { 0 }
+    }
+
     /// What is left of the memory for units when the batches have theirs.
     pub fn unit_budget(&self, plan: &Plan) -> u64 {
         self.memory.saturating_sub(self.batches_in_flight() * plan.maxima.batch)
     }
 }
+
+/// Results of batches that hold nothing which their file stores: a worker keeps so many, for others of their kind.
+pub const REMEMBERED: usize = 4;
 
 /// The memory a run keeps to, by cause, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -241,11 +251,11 @@ pub struct Promise {
     pub budget: u64,
     /// GDAL's block cache, all decoders.
     pub decoder_cache: u64,
-    /// Processes that decode, without their cache.
+    /// Processes that decode, without their cache, and the corners of an area.
     pub decoders: u64,
     /// Weights in the machine's own memory: one copy, which all workers share, and for a GPU one on their way there.
     pub weights: u64,
-    /// Activations of the forward passes in the machine's own memory, all devices.
+    /// Activations of the forward passes in the machine's own memory, and what is remembered of empty batches, all devices.
     pub activations: u64,
     /// Batches on their way to and from devices that work beside the host, page-locked where that is a GPU.
     pub staging: u64,
@@ -284,12 +294,13 @@ impl Promise {
     /// Adds up what a plan needs under a schedule.
     pub fn new(plan: &Plan, schedule: &Schedule) -> Self {
         let torch = plan.backend == BackendKind::Torch;
-        let readers = schedule.readers as u64;
+        let decoders = schedule.decoders(plan);
         let (decoder_cache, decoders) = match schedule.decode {
-            Decode::InProcess => (plan.decoder_cache(schedule.readers), 0),
+            Decode::InProcess => (plan.decoder_cache(decoders), plan.area_bytes() * decoders as u64),
             Decode::Isolated { timeout } => {
-                let limits = plan.decoder_limits(schedule.readers, timeout);
-                (limits.cache * readers, (BASE_DECODER + limits.strips()) * readers)
+                let limits = plan.decoder_limits(decoders, timeout);
+                let each = BASE_DECODER + limits.strips() + plan.area_bytes();
+                (limits.cache * decoders as u64, each * decoders as u64)
             }
         };
         let activations = |device: &DeviceId| match device {
@@ -310,7 +321,8 @@ impl Promise {
             decoder_cache,
             decoders,
             weights: if torch { schedule.weights(plan) } else { 0 },
-            activations: schedule.devices.iter().map(activations).sum(),
+            activations: schedule.devices.iter().map(activations).sum::<u64>()
+                + plan.remembered_bytes() * schedule.devices.len() as u64,
             staging: if torch { schedule.devices.iter().map(staging).sum() } else { 0 },
             post: plan.post_bytes(schedule),
             outputs: plan.output_bytes(schedule) + plan.output_cache(schedule).unwrap_or(0),

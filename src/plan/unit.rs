@@ -77,6 +77,12 @@ impl UnitGeometry {
         (0..self.tiles.len()).filter(move |tile| self.tiles[*tile].part == part)
     }
 
+    /// What the tiles of a part own together.
+    pub fn owned_by(&self, part: u32) -> Option<PixelRect> {
+        let hull = |a: PixelRect, b: PixelRect| PixelRect::from_spans(a.xs().union(b.xs()), a.ys().union(b.ys()));
+        self.tiles_of(part).map(|tile| self.tiles[tile].centre).reduce(hull)
+    }
+
     /// The tiles of each batch.
     pub fn batches(&self) -> impl Iterator<Item = &[Tile]> {
         self.tiles.chunks(self.batch.max(1) as usize)
@@ -117,11 +123,16 @@ impl Unit {
         }
     }
 
+    /// Planes of bytes that are held of each tile of a scene: the plan's, and which pixels lie inside its area.
+    fn n_planes(plan: &Plan, scene: usize) -> usize {
+        plan.planes.len() + usize::from(plan.scenes[scene].within.is_some())
+    }
+
     /// Pixels that the networks see: an integer cost that depends on nothing but the plan.
     pub fn cost(&self, plan: &Plan) -> u64 {
         match *self {
             Self::Band { scene, cols, .. } => plan.scenes[scene as usize].grid.crop().area() * u64::from(cols.len()),
-            Self::Group { .. } => self.scenes().map(|s| plan.scenes[s].grid.network_pixels()).sum(),
+            Self::Group { .. } => self.scenes().map(|s| plan.scenes[s].network_pixels()).sum(),
         }
     }
 
@@ -132,7 +143,7 @@ impl Unit {
         parts.fold(Footprint::default(), |sum, (idx, part)| {
             let tiles = geometry.tiles.iter().filter(|t| t.part == idx).map(|t| t.centre.size);
             sum + Footprint::pixels(header, part.window.size, plan.bands.len())
-                + Footprint::planes(tiles, plan.planes.len())
+                + Footprint::planes(tiles, Self::n_planes(plan, scene))
         })
     }
 
@@ -149,10 +160,12 @@ impl Unit {
     pub fn footprint(&self, plan: &Plan) -> Footprint {
         let geometry = self.geometry(plan);
         let n_bands = plan.bands.len();
-        geometry.parts.iter().fold(Footprint::default(), |sum, part| {
-            let header = &plan.scenes[part.scene as usize].header;
-            sum + Footprint::pixels(header, part.window.size, n_bands)
-        }) + Footprint::planes(geometry.tiles.iter().map(|t| t.centre.size), plan.planes.len())
+        (0..).zip(&geometry.parts).fold(Footprint::default(), |sum, (idx, part)| {
+            let scene = part.scene as usize;
+            let centres = geometry.tiles_of(idx).map(|tile| geometry.tiles[tile].centre.size);
+            sum + Footprint::pixels(&plan.scenes[scene].header, part.window.size, n_bands)
+                + Footprint::planes(centres, Self::n_planes(plan, scene))
+        })
     }
 }
 
@@ -176,6 +189,14 @@ pub fn admission_needs(plan: &Plan) -> Vec<u64> {
         need
     };
     plan.units.iter().map(&mut need).collect()
+}
+
+impl Scene {
+    /// The pixels of it that a tile is made of.
+    pub fn seen_by(&self, tile: &Tile, border: crate::tiler::Border) -> PixelRect {
+        let (x, y) = (self.grid.x, self.grid.y);
+        PixelRect::from_spans(x.source(tile.centre.x / x.centre, border), y.source(tile.centre.y / y.centre, border))
+    }
 }
 
 fn tile(scene: &Scene, part: u32, col: u32, row: u32) -> Tile {
@@ -225,22 +246,25 @@ fn group_len(scene: &Scene, batch: u32, n_bands: usize) -> usize {
     usize::try_from(batches * batch).unwrap_or(1)
 }
 
-/// One unit per row of tiles; a row that needs more than `unit_max` bytes is cut into spans of columns if the file is tiled. (A
+/// One unit per run of tiles in a row, which is all of it where no area cuts the scene; a run that needs more than `unit_max` bytes is cut into spans of columns if the file is tiled. (A
 /// strip holds whole rows: cutting those would decode each strip once per span.)
 fn bands_of(idx: u32, scene: &Scene, unit_max: u64, n_bands: usize, border: crate::tiler::Border) -> Vec<Unit> {
-    let (n_cols, n_rows) = (scene.grid.x.n_tiles(), scene.grid.y.n_tiles());
+    let axis = scene.grid.x;
     let mut units = Vec::new();
-    for row in 0..n_rows {
+    for row in 0..scene.grid.y.n_tiles() {
         let height = scene.grid.y.source(row, border).len();
-        let row_bytes = Footprint::pixels(&scene.header, Size::new(scene.header.size.width, height), n_bands).total();
-        let n_spans = if scene.header.is_tiled() { row_bytes.div_ceil(unit_max.max(1)) } else { 1 };
-        let per_span = u64::from(n_cols).div_ceil(n_spans.clamp(1, u64::from(n_cols)));
-        let per_span = u32::try_from(per_span).unwrap_or(n_cols).max(1);
-        let mut col = 0;
-        while col < n_cols {
-            let end = (col + per_span).min(n_cols);
-            units.push(Unit::Band { scene: idx, row, cols: Span::new(col, end) });
-            col = end;
+        for run in scene.planned_of(row) {
+            let width = axis.source(run.start, border).union(axis.source(run.end - 1, border)).len();
+            let bytes = Footprint::pixels(&scene.header, Size::new(width, height), n_bands).total();
+            let n_spans = if scene.header.is_tiled() { bytes.div_ceil(unit_max.max(1)) } else { 1 };
+            let per_span = u64::from(run.len()).div_ceil(n_spans.clamp(1, u64::from(run.len())));
+            let per_span = u32::try_from(per_span).unwrap_or(run.len()).max(1);
+            let mut col = run.start;
+            while col < run.end {
+                let end = (col + per_span).min(run.end);
+                units.push(Unit::Band { scene: idx, row, cols: Span::new(col, end) });
+                col = end;
+            }
         }
     }
     units

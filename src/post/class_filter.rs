@@ -1,16 +1,27 @@
-//! The filter of one class.
+//! The filters of one class.
 
+use super::RowFilter;
 use super::band::Band;
 use super::components::{BIG, Component, Components, NONE};
 use crate::config::classes::ClassId;
 
-/// Fills the holes in one class: rows go in, and come out as soon as all in them is decided.
+/// What becomes of small components.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// Those of pixels that are not of the class take it.
+    Fill,
+    /// Those of the class take the one that most of their border touches.
+    Dissolve,
+}
+
+/// Looks for the small components of one class: rows go in, and come out as soon as all in them is decided.
 pub(super) struct ClassFilter {
     class: ClassId,
+    rule: Rule,
     band: Band,
-    /// Runs of other pixels in the last row.
+    /// Runs of the rule's pixels in the last row.
     above: Vec<Run>,
-    /// Runs of other pixels in the row that comes.
+    /// Runs of the rule's pixels in the row that comes.
     here: Vec<Run>,
     /// What the runs of the last row are part of.
     components: Components,
@@ -20,7 +31,7 @@ pub(super) struct ClassFilter {
     settled: u32,
 }
 
-/// Pixels side by side that are not of the class, as many as there are.
+/// Pixels side by side that the rule is about, as many as there are.
 #[derive(Clone, Copy)]
 struct Run {
     start: u32,
@@ -29,13 +40,59 @@ struct Run {
     component: u32,
 }
 
+impl Rule {
+    /// Rows that are kept above the first row of a component that is not decided: whoever asks what lies beside it needs them.
+    const fn margin(self) -> u32 {
+        match self {
+            Self::Fill => 0,
+            Self::Dissolve => 1,
+        }
+    }
+
+    /// The most rows that a filter keeps after it was asked for those that are decided, of components of fewer than `limit` pixels.
+    pub(super) const fn max_rows(self, limit: u32) -> u32 {
+        (limit + self.margin()).saturating_sub(1)
+    }
+}
+
+impl RowFilter for ClassFilter {
+    fn push(&mut self, row: Vec<ClassId>) {
+        find_runs(&row, self.class, self.rule, &mut self.here);
+        let y = self.band.end();
+        self.band.push(row);
+        self.advance(y);
+    }
+
+    fn end(&mut self) {
+        self.here.clear();
+        self.advance(self.band.end());
+        self.settled = self.band.end();
+    }
+
+    fn pop(&mut self) -> Option<Vec<ClassId>> {
+        self.band.pop_above(self.settled)
+    }
+
+    #[cfg(test)]
+    fn rows_held(&self) -> usize {
+        self.band.n_rows()
+    }
+
+    #[cfg(test)]
+    fn bytes(&self) -> usize {
+        let runs = (self.above.capacity() + self.here.capacity()) * size_of::<Run>();
+        size_of::<Self>() + self.band.bytes() + runs + self.components.bytes() + self.next.bytes()
+    }
+}
+
 impl ClassFilter {
-    /// A filter that gives `class` to components of fewer than `limit` pixels, in rows of `width`.
-    pub(super) fn new(class: ClassId, width: u32, limit: u32) -> Self {
+    /// A filter by `rule` of components of fewer than `limit` pixels, in rows of `width`.
+    pub(super) fn new(class: ClassId, rule: Rule, width: u32, limit: u32) -> Self {
         let n = max_runs(width);
         let components = || Components::new(limit, n);
         Self {
             class,
+            rule,
             band: Band::default(),
             above: Vec::with_capacity(n),
             here: Vec::with_capacity(n),
@@ -45,32 +102,8 @@ impl ClassFilter {
         }
     }
 
-    /// Takes the next row.
-    pub(super) fn push(&mut self, row: Vec<ClassId>) {
-        find_runs(&row, self.class, &mut self.here);
-        self.advance();
-        self.band.push(row);
-    }
-
-    /// Says that no row follows.
-    pub(super) fn end(&mut self) {
-        self.here.clear();
-        self.advance();
-    }
-
-    /// Gives the first row back if it is decided.
-    pub(super) fn pop(&mut self) -> Option<Vec<ClassId>> {
-        self.band.pop_above(self.settled)
-    }
-
-    /// Rows that it keeps.
-    pub(super) fn rows_held(&self) -> usize {
-        self.band.n_rows()
-    }
-
-    /// Goes from the last row to the one whose runs are in `here`.
-    fn advance(&mut self) {
-        let y = self.band.end();
+    /// Goes from the last row to row `y`, whose runs are in `here`.
+    fn advance(&mut self, y: u32) {
         self.touch();
         self.next.clear();
         for run in &mut self.here {
@@ -82,9 +115,12 @@ impl ClassFilter {
             };
         }
         for Component { x, top, .. } in self.components.ended() {
-            self.band.fill(self.class, x, top);
+            match self.rule {
+                Rule::Fill => self.band.fill(self.class, x, top),
+                Rule::Dissolve => self.band.dissolve(self.class, x, top),
+            }
         }
-        self.settled = self.next.top().unwrap_or(y + 1);
+        self.settled = self.next.top().unwrap_or(y + 1).saturating_sub(self.rule.margin());
         std::mem::swap(&mut self.components, &mut self.next);
         std::mem::swap(&mut self.above, &mut self.here);
     }
@@ -111,21 +147,15 @@ impl ClassFilter {
     }
 
     /// The most bytes that a filter takes besides its rows, in a map of `height` rows of `width`.
-    pub(super) fn overhead(width: u32, height: u32, limit: u32) -> u64 {
+    pub(super) fn overhead(rule: Rule, width: u32, height: u32, limit: u32) -> u64 {
         let n = max_runs(width) as u64;
         let tables = 2 * (n * size_of::<Run>() as u64 + (n + 1) * size_of::<Component>() as u64);
-        size_of::<Self>() as u64 + tables + Band::overhead(limit.min(height).into(), limit.into())
-    }
-
-    /// What it has allocated, and itself.
-    #[cfg(test)]
-    pub(super) fn bytes(&self) -> usize {
-        let runs = (self.above.capacity() + self.here.capacity()) * size_of::<Run>();
-        size_of::<Self>() + self.band.bytes() + runs + self.components.bytes() + self.next.bytes()
+        let n_rows = (rule.max_rows(limit) + 1).min(height);
+        size_of::<Self>() as u64 + tables + Band::overhead(n_rows.into(), limit.into())
     }
 }
 
-/// How many runs a row of `width` may have: between two of them is a pixel of the class.
+/// How many runs a row of `width` may have: between two of them is a pixel of another kind.
 fn max_runs(width: u32) -> usize {
     width.div_ceil(2) as usize
 }
@@ -134,14 +164,15 @@ fn max_runs(width: u32) -> usize {
 /// vector instructions.
 const CHUNK: usize = 64;
 
-/// Finds the runs of pixels that are not of `class`.
-fn find_runs(row: &[ClassId], class: ClassId, runs: &mut Vec<Run>) {
+/// Finds the runs of pixels that are of `class`, or not, as the rule has it.
+fn find_runs(row: &[ClassId], class: ClassId, rule: Rule, runs: &mut Vec<Run>) {
     runs.clear();
+    let wants_class = rule == Rule::Dissolve;
     let column = |x: usize| u32::try_from(x).unwrap_or(u32::MAX);
     let mut start = None;
-    let mut step = |x: usize, other: bool| match start {
-        None if other => start = Some(x),
-        Some(first) if !other => {
+    let mut step = |x: usize, wanted: bool| match start {
+        None if wanted => start = Some(x),
+        Some(first) if !wanted => {
             runs.push(Run { start: column(first), end: column(x), component: NONE });
             start = None;
         }
@@ -151,9 +182,9 @@ fn find_runs(row: &[ClassId], class: ClassId, runs: &mut Vec<Run>) {
         let x = chunk_idx * CHUNK;
         let n_class: u8 = chunk.iter().map(|&l| u8::from(l == class)).sum();
         if n_class == 0 || usize::from(n_class) == chunk.len() {
-            step(x, n_class == 0);
+            step(x, (n_class == 0) != wants_class);
         } else {
-            chunk.iter().enumerate().for_each(|(i, &l)| step(x + i, l != class));
+            chunk.iter().enumerate().for_each(|(i, &l)| step(x + i, (l == class) == wants_class));
         }
     }
     step(row.len(), false);

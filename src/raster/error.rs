@@ -29,6 +29,12 @@ pub enum RasterError {
         /// What GDAL said.
         detail: String,
     },
+    /// A vector file cannot be used, whatever the scene.
+    #[error("{detail}")]
+    Vectors {
+        /// What is wrong and, where there is one, the remedy.
+        detail: String,
+    },
     /// The file is not the one that was planned.
     #[error("the file changed since it was planned; run again")]
     Changed,

@@ -44,6 +44,11 @@ impl RasterSource for Gdal {
     }
 }
 
+/// Nobody knows.
+pub(crate) fn pixel_area(_header: &SceneHeader) -> Option<f64> {
+    None
+}
+
 /// Nothing to report.
 ///
 /// # Errors

@@ -108,6 +108,9 @@ pub struct SceneHeader {
     /// The order in which they can be decoded.
     #[serde(default, skip_serializing_if = "Order::is_blocks")]
     pub order: Order,
+    /// The file does not store all of its blocks.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sparse: bool,
     /// Values of all bands lie in one block (pixel interleave), so that decoding a block decodes every band.
     pub interleaved: bool,
     /// Pixel to ground, where the file says.

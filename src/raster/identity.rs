@@ -57,7 +57,7 @@ impl Identity {
 
 impl Identity {
     /// That of several files together.
-    pub(super) fn of_all(mut all: Vec<Self>) -> Self {
+    pub(crate) fn of_all(mut all: Vec<Self>) -> Self {
         if all.len() == 1 {
             return all.remove(0);
         }

@@ -54,6 +54,7 @@ impl MemoryRaster {
             names: Vec::new(),
             block: Size::new(size.width, 1),
             order: Order::Blocks,
+            sparse: false,
             interleaved: true,
             transform: None,
             crs: None,

@@ -6,8 +6,11 @@
 //!
 //! [`Isolated`] is that: it has each source in a child process, so that a file which crashes, loops or swallows memory costs itself.
 //!
+//! Vector files are untrusted as well: what a source makes of them is pixels, too ([`RasterSource::rasterise`]).
+//!
 //! A source belongs to one thread. Each reader asks the [`OpenSource`] for its own.
 
+mod burn;
 mod error;
 mod fitting;
 mod georef;
@@ -29,9 +32,11 @@ mod decoder;
 #[path = "gdal_stub.rs"]
 mod decoder;
 
-#[cfg(feature = "gdal")]
-pub(crate) use decoder::errors as gdal_errors;
+pub use burn::{Burn, BurnRequest, Burned, GroundGrid, Shapes};
+pub(crate) use decoder::pixel_area;
 pub use decoder::{Gdal, gdal_report, write_geotiff};
+#[cfg(feature = "gdal")]
+pub(crate) use decoder::{PixelArea, errors as gdal_errors};
 pub use error::RasterError;
 pub use fitting::Fitting;
 pub use georef::{GroundPoint, Ties};

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Identity, Palette, PixelType, RasterError, Scale, SceneHeader, Warnings};
+use super::burn::{Polygon, burn};
+use super::{BurnRequest, Burned, Identity, Palette, PixelType, RasterError, Scale, SceneHeader, Shapes, Warnings};
 use crate::geom::PixelRect;
 
 /// Asks for a window of a scene.
@@ -32,6 +33,8 @@ pub struct ReadRequest {
     pub mask: bool,
     /// Parts of the scene for which the reply says whether the file stores nothing at all (sparse blocks).
     pub probes: Vec<PixelRect>,
+    /// Whether nothing is read where the file stores nothing of any probe: then the buffer stays as it is.
+    pub skip_blank: bool,
 }
 
 impl SceneHeader {
@@ -40,8 +43,8 @@ impl SceneHeader {
         let nodata = |band: &u32| self.nodata.get(*band as usize - 1).copied().flatten().map(f64::to_bits);
         let nodata = bands.iter().map(nodata).collect();
         let (dtype, palette, scale) = (self.dtype, self.palette, self.scale);
-        let (files, mask, probes) = (Vec::new(), false, Vec::new());
-        ReadRequest { path, page, files, window, bands, dtype, nodata, palette, scale, mask, probes }
+        let (files, mask, probes, skip_blank) = (Vec::new(), false, Vec::new(), false);
+        ReadRequest { path, page, files, window, bands, dtype, nodata, palette, scale, mask, probes, skip_blank }
     }
 }
 
@@ -54,6 +57,13 @@ impl ReadRequest {
     /// Bytes of the buffer: the planes of the bands one after another, rows top down, then one byte per pixel of mask if wanted.
     pub fn buffer_bytes(&self) -> usize {
         self.plane_bytes() * self.bands.len() + if self.mask { self.window.size.len() } else { 0 }
+    }
+}
+
+impl ReadReply {
+    /// Whether there were probes, and the file stores nothing of any of them.
+    pub fn is_blank(&self) -> bool {
+        !self.blank.is_empty() && self.blank.iter().all(|blank| *blank)
     }
 }
 
@@ -79,6 +89,22 @@ pub trait RasterSource: Send {
     /// # Errors
     /// When a block cannot be decoded, or the decoder complained although it returned.
     fn read(&mut self, request: &ReadRequest, into: &mut [u8]) -> Result<ReadReply, RasterError>;
+
+    /// Fills `into`, of the size that the request has, with shapes. A source that reads no vectors knows rectangles in the grid's own
+    /// reference system only.
+    ///
+    /// # Errors
+    /// [`RasterError::Refused`] when the shapes cannot be brought to that grid; when they cannot be had at all, another.
+    fn rasterise(&mut self, request: &BurnRequest, into: &mut [u8]) -> Result<Burned, RasterError> {
+        let Shapes::Bounds { bounds, crs: None } = &request.shapes else {
+            let detail =
+                "this build of swath has no GDAL, which reads vector files and knows coordinate systems".into();
+            return Err(RasterError::Vectors { detail });
+        };
+        let polygon = Polygon::of_bounds(*bounds);
+        let burned = Burned { extent: Some(*bounds), bytes: polygon.bytes() };
+        burn(request, &[polygon], into).map(|()| burned)
+    }
 }
 
 /// Makes a source for a thread.

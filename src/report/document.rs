@@ -60,6 +60,9 @@ pub struct RunInfo {
     pub device_class: String,
     /// Versions of swath, GDAL and libtorch.
     pub versions: BTreeMap<String, String>,
+    /// What was done to label maps, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub post: Vec<String>,
 }
 
 /// A scene that has its mask.
@@ -235,8 +238,17 @@ pub struct Totals {
     pub failed: u64,
     /// Files that are no scenes.
     pub ignored: u64,
+    /// Scenes that lie outside the area, and are left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub outside: u64,
     /// Tiles classified.
     pub tiles: u64,
+    /// Those among them without any data: no network saw them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub void_tiles: u64,
+    /// Those of which the file stores nothing and that have the result of another such tile.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub repeated_tiles: u64,
     /// Forward passes.
     pub forwards: u64,
     /// Parts of units that were decoded.
@@ -250,6 +262,11 @@ pub struct Totals {
     /// Seconds from the start of the command until the first tile had its labels, if one got them.
     #[serde(default)]
     pub first_labels: Option<f64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 impl Totals {

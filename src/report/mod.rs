@@ -9,6 +9,7 @@ mod data;
 mod diagnosis;
 mod document;
 mod events;
+mod html;
 mod models;
 mod plan;
 mod print;
@@ -30,10 +31,12 @@ pub use document::{
     RunInfo, RunReport, RunState, SceneReport, StageLine, Totals,
 };
 pub use events::{Event, Restart, TimeStep};
+pub use html::MAX_BYTES as MAX_PAGE_BYTES;
+pub(crate) use html::{HEAT, NO_DATA, PICTURE_BYTES, PageFacts, PageScene, Pictures, PlaneSystem, page};
 pub use models::{CheckRow, LayerRow, ModelList, ModelRow, ModelSheet, PresetRow, StartedModel};
 pub use plan::{
-    EarlierWork, GpuFit, PlanDocument, PlanForecast, PlannedBatch, PlannedMember, PlannedRule, PlannedScene,
-    RefusedScene,
+    EarlierWork, GpuFit, PlanDocument, PlanForecast, PlannedArea, PlannedBatch, PlannedMember, PlannedRule,
+    PlannedScene, RefusedScene,
 };
 pub use print::{PrintError, print, print_json, speak_json, tell, tell_error, unless_closed};
 pub use show::{Detail, Page, ProgressForm, Show};

@@ -30,6 +30,9 @@ pub struct PlanDocument {
     pub refused: Vec<RefusedScene>,
     /// Files that are no scenes.
     pub ignored: u64,
+    /// The area that work is limited to, and what that leaves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub area: Option<PlannedArea>,
     /// Units of work.
     pub units: u64,
     /// Tiles.
@@ -42,6 +45,8 @@ pub struct PlanDocument {
     pub waste_percent: f64,
     /// The views of a tile that each member sees.
     pub views: Vec<&'static str>,
+    /// What is done to label maps, in order.
+    pub post: Vec<String>,
     /// What each rule of the tiler would make of the scenes that are cut.
     pub rules: Vec<PlannedRule>,
     /// The ensemble.
@@ -174,6 +179,17 @@ pub struct RefusedScene {
     pub cause: String,
 }
 
+/// An area that work is limited to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlannedArea {
+    /// Its file, or its bounds.
+    pub area: String,
+    /// Scenes that it does not meet: they are left out.
+    pub outside: u64,
+    /// Tiles that the others would have without it.
+    pub of_tiles: u64,
+}
+
 /// What a rule of the tiler would make of the scenes that are cut.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct PlannedRule {
@@ -238,6 +254,10 @@ impl PlanDocument {
     /// How scenes are cut, and how other rules would cut them.
     fn tiling(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.cuts().into_iter().map(|cut| format!("  tiling    {cut}")).collect();
+        if let Some(PlannedArea { area, outside, of_tiles }) = &self.area {
+            let left = format!("{} of the {} of scenes that it meets", self.tiles, count(*of_tiles, "tile"));
+            lines.insert(0, format!("area        {area}: {left}; {} outside, left out", count(*outside, "scene")));
+        }
         let text = |r: &PlannedRule| {
             let taken = if r.is_taken { ", the pipeline's" } else { "" };
             format!("{} {:.1} % ({}{taken})", r.rule, r.waste_percent, count(r.tiles, "tile"))
@@ -277,6 +297,9 @@ impl PlanDocument {
         if self.views.len() > 1 {
             let (views, last) = (self.views.len(), self.views.join(", "));
             line(format!("views       {last}: each tile goes {views} times through each network"));
+        }
+        if !self.post.is_empty() {
+            line(format!("post        {}", self.post.join("; ")));
         }
         self.tiling().into_iter().for_each(&mut line);
         for m in &self.members {

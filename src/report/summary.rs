@@ -1,6 +1,7 @@
 //! The closing summary: what was done, what failed and why, how long it took, where the files are.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::causes::by_cause;
 use super::show::{Detail, Page, Tone};
@@ -27,13 +28,13 @@ const ENOUGH_PIXELS: u64 = 1 << 18;
 pub const FAKE: &str = "the networks are fake (--backend fake): these masks mean nothing";
 
 /// The summary of a run as text.
-pub fn summary(report: &RunReport, dir: &str, detail: Detail, page: Page) -> String {
+pub fn summary(report: &RunReport, dir: &str, html: Option<&Path>, detail: Detail, page: Page) -> String {
     let mut lines = Lines { page, text: String::new() };
     scenes(report, &mut lines);
     failures(report, &mut lines);
-    warnings(report, &mut lines);
+    warnings(report, &mut |tone, label, text| lines.add(tone, label, text));
     speed(report, detail, &mut lines);
-    files(report, dir, &mut lines);
+    files(report, dir, html, &mut lines);
     if report.run.backend == "fake" {
         lines.add(Tone::Warning, "fake", FAKE);
     }
@@ -62,8 +63,24 @@ fn scenes(report: &RunReport, lines: &mut Lines) {
         0 => String::new(),
         n => format!(", {}", plural(n, "other file ignored", "other files ignored")),
     };
+    let outside = match t.outside {
+        0 => String::new(),
+        n => format!(", {n} outside the area"),
+    };
     let tone = if t.failed == 0 && report.missing.is_empty() { Tone::Good } else { Tone::Plain };
-    lines.add(tone, "scenes", &format!("{} done, {} failed{ignored}{before}", t.done, t.failed));
+    lines.add(tone, "scenes", &format!("{} done, {} failed{outside}{ignored}{before}", t.done, t.failed));
+    if !report.run.post.is_empty() {
+        lines.add(Tone::Plain, "post", &report.run.post.join("; "));
+    }
+    let unseen: Vec<String> =
+        [(t.void_tiles, "without data"), (t.repeated_tiles, "that no file stores, equal to another")]
+            .iter()
+            .filter(|(n, _)| *n > 0)
+            .map(|(n, what)| format!("{} {what}", count(*n, "tile")))
+            .collect();
+    if !unseen.is_empty() {
+        lines.add(Tone::Plain, "tiles", &format!("{} in all; no network saw {}", t.tiles, unseen.join(" and ")));
+    }
     if !report.missing.is_empty() {
         let left = count(report.missing.len() as u64, "scene");
         lines.add(Tone::Warning, "left over", &format!("{left}; the same command (without --fresh or --from) goes on"));
@@ -85,52 +102,63 @@ fn failures(report: &RunReport, lines: &mut Lines) {
     }
 }
 
-fn warnings(report: &RunReport, lines: &mut Lines) {
+/// What a person should know before the outputs are used.
+pub(super) fn remarks(report: &RunReport) -> Vec<String> {
+    let mut remarks: Vec<String> = Vec::new();
+    warnings(report, &mut |_, label, text| match (label, remarks.last_mut()) {
+        // A label stands for the lines below it, too.
+        ("", Some(last)) => *last += &format!("; {text}"),
+        _ => remarks.push(text.to_owned()),
+    });
+    remarks
+}
+
+fn warnings(report: &RunReport, add: &mut impl FnMut(Tone, &str, &str)) {
     for restart in &report.restarts {
-        lines.add(Tone::Warning, "restarted", &format!("the run {restart}"));
+        add(Tone::Warning, "restarted", &format!("the run {restart}"));
     }
     if let Some(late) = report.deadline.as_ref().and_then(|deadline| deadline.missed_by) {
-        lines.add(Tone::Bad, "deadline", &format!("missed by {}", time(late)));
+        add(Tone::Bad, "deadline", &format!("missed by {}", time(late)));
     }
     if report.degraded() > 0 {
         let (few, them) =
             (count(report.degraded() as u64, "scene"), if report.degraded() == 1 { "it" } else { "them" });
         let advice = format!("used fewer members (see report.json); run without --deadline to redo {them}");
-        lines.add(Tone::Warning, "deadline", &format!("{few} {advice}"));
+        add(Tone::Warning, "deadline", &format!("{few} {advice}"));
     }
     let tile_by_tile = report.reduced.iter().filter(|c| !c.single_tiles.is_empty()).count();
     if tile_by_tile > 0 {
         let few = count(tile_by_tile as u64, "scene");
         let text = format!("a device ran out of memory: {few} ran tile by tile (see report.json)");
-        lines.add(Tone::Warning, "memory", &text);
+        add(Tone::Warning, "memory", &text);
     }
     for (member, tiles) in &report.reruns {
         let tiles = count(*tiles, "tile");
         let why = "because half precision gave logits that are not finite";
         let text = format!("member `{member}`: {tiles} ran again in f32, {why}; precision = \"bf16\" may avoid it");
-        lines.add(Tone::Warning, "precision", &text);
+        add(Tone::Warning, "precision", &text);
     }
-    decoder_warnings(report, lines);
+    decoder_warnings(report, add);
     if let Some((class, share)) = dominant(report) {
         let text = format!(
             "{} of all pixels are `{class}`; if that cannot be, check divide, mean and std in the pipeline's [input], and the weights",
             percent(share)
         );
-        lines.add(Tone::Warning, "warning", &text);
+        add(Tone::Warning, "warning", &text);
     }
 }
 
-fn decoder_warnings(report: &RunReport, lines: &mut Lines) {
+fn decoder_warnings(report: &RunReport, add: &mut impl FnMut(Tone, &str, &str)) {
     let warned: Vec<_> = report.scenes.values().filter(|scene| !scene.warnings.is_empty()).collect();
     if warned.is_empty() {
         return;
     }
     let with = plural(warned.len() as u64, "scene is done, with warnings", "scenes are done, with warnings");
     let text = format!("{with} of the decoder (see report.json); --strict makes them failures");
-    lines.add(Tone::Warning, "warning", &text);
+    add(Tone::Warning, "warning", &text);
     for scene in warned.iter().take(WARNINGS) {
         let first = scene.warnings.first().map_or("", String::as_str);
-        lines.add(Tone::Warning, "", &format!("{}: {first}", scene.scene));
+        add(Tone::Warning, "", &format!("{}: {first}", scene.scene));
     }
 }
 
@@ -182,7 +210,7 @@ fn speed(report: &RunReport, detail: Detail, lines: &mut Lines) {
     lines.add(Tone::Plain, "memory", &text);
 }
 
-fn files(report: &RunReport, dir: &str, lines: &mut Lines) {
+fn files(report: &RunReport, dir: &str, html: Option<&Path>, lines: &mut Lines) {
     let made = |folder: &str| report.outputs.keys().any(|name| name.split('/').next() == Some(folder));
     for kind in KINDS.iter().filter(|kind| report.totals.done > 0 && made(kind.folder())) {
         lines.add(Tone::Plain, kind.title(), &format!("{dir}/{}", kind.folder()));
@@ -197,6 +225,9 @@ fn files(report: &RunReport, dir: &str, lines: &mut Lines) {
         Archive::NotAsked => {}
     }
     lines.add(Tone::Plain, "report", &format!("{dir}/report.json"));
+    if let Some(html) = html {
+        lines.add(Tone::Plain, "page", &html.display().to_string());
+    }
     if !report.earlier.is_empty() {
         let old = plural(report.earlier.len() as u64, "file of an earlier run is", "files of earlier runs are");
         let first = report.earlier.first().map_or("", String::as_str);

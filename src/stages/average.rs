@@ -9,7 +9,7 @@ use super::pace::Pace;
 use super::progress::Progress;
 use super::scenes::Scenes;
 use super::suspicion;
-use super::validity::mark_nodata;
+use super::validity::{mark_nodata, mark_outside};
 use crate::flow::{Outbox, Stage};
 use crate::infer::{Device, DeviceError, Known, Logits, PassWork, TileFault, TileResult, Wanted, Work};
 use crate::plan::TilePlanes;
@@ -94,6 +94,16 @@ impl Average {
         suspicion::cause(fault, plan, scene, &batch.raw, tile).map_or(at.clone(), |more| format!("{at}; {more}"))
     }
 
+    /// How many tiles of a batch hold no data: those of scenes that are given up are blank for another reason.
+    fn void(&self, batch: &TileBatch) -> u64 {
+        let geometry = &batch.ticket.geometry;
+        let is_void = |(slot, blank): (usize, &bool)| {
+            let part = geometry.tiles[batch.first_tile + slot].part as usize;
+            *blank && batch.ticket.tasks[part].is_classified() && !self.scenes.is_dropped(geometry.parts[part].scene)
+        };
+        batch.raw.blank.iter().enumerate().filter(|tile| is_void(*tile)).count() as u64
+    }
+
     /// Notes what faults cost, and lets go of the tiles that nobody waits for.
     fn finished(&self, ticket: &Ticket, tiles: Vec<(usize, Told)>) -> Vec<(usize, Option<TilePlanes>)> {
         let put_off = self.scenes.is_put_off(ticket.unit);
@@ -139,8 +149,13 @@ impl Stage for Average {
         self.pace.leave();
         mark_nodata(&batch.raw, &self.scenes.plan().planes, &mut tiles);
         let ticket = Arc::clone(&batch.ticket);
+        mark_outside(&ticket, batch.first_tile, &self.scenes.plan().planes, &mut tiles);
         let (n_tiles, seen, recalled) = counted(&ticket, batch.first_tile..batch.first_tile + tiles.len());
-        self.progress.counts().add_tiles(n_tiles, seen, recalled);
+        {
+            let mut counts = self.progress.counts();
+            counts.add_tiles(n_tiles, seen, recalled);
+            counts.void += self.void(&batch);
+        }
         let told = |(tile, planes): (usize, TileResult)| planes.map_err(|fault| self.told(&fault, &batch, tile));
         let tiles: Vec<Told> = tiles.into_iter().enumerate().map(told).collect();
         let unit = self.units.entry(ticket.unit).or_default();

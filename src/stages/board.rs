@@ -97,9 +97,9 @@ impl Board {
         conceded.iter().for_each(|conceded| concessions.add(conceded));
         let scenes = self.scenes.of_next_pass(&concessions);
         let settled = scenes.all().filter(|scene| scenes.is_done(*scene) && !self.scenes.is_done(*scene));
-        let grids = settled.map(|scene| self.plan().scenes[scene as usize].grid);
+        let planned = settled.map(|scene| &self.plan().scenes[scene as usize]);
         let (tiles, pixels) =
-            grids.fold((0, 0), |(tiles, pixels), grid| (tiles + grid.n_tiles(), pixels + grid.network_pixels()));
+            planned.fold((0, 0), |(tiles, pixels), scene| (tiles + scene.n_tiles(), pixels + scene.network_pixels()));
         self.progress.counts().begin_pass(tiles, pixels, self.prior.grows());
         self.terms = Arc::new(Terms::new(scenes.shared_plan(), concessions));
         self.scenes = Arc::new(scenes);

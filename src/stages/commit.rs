@@ -91,8 +91,10 @@ impl Commit {
             Some(kept) => (kept.outputs.clone(), kept.facts.clone()),
             None => (Vec::new(), facts()),
         };
+        // What is made anew for the sake of other outputs may come out as it was.
+        let may_be_there = scenes.kept(scene).is_none();
         for EncodedOutput { kind, files } in encoded {
-            let files = files.into_iter().map(|file| self.named(file)).collect::<Result<_, _>>()?;
+            let files = files.into_iter().map(|file| self.named(file, may_be_there)).collect::<Result<_, _>>()?;
             let key = terms.output_key(&prior.keys, scene, kind);
             outputs.push(OutputRecord { kind: kind.folder().to_owned(), key, files });
         }
@@ -100,10 +102,9 @@ impl Commit {
         Ok(SceneRecord { name, complete: true, attempt: scenes.attempt(), outputs, facts })
     }
 
-    fn named(&mut self, written: WrittenFile) -> Result<FileRecord, WriteError> {
-        let WrittenFile { file, sha256 } = written;
-        let bytes = file.bytes();
-        let path = file.persist()?;
+    fn named(&mut self, written: WrittenFile, may_be_there: bool) -> Result<FileRecord, WriteError> {
+        let (bytes, sha256) = (written.file.bytes(), written.sha256.clone());
+        let path = if may_be_there { written.persist_or_keep()? } else { written.file.persist()? };
         self.note_folders(&path);
         Ok(FileRecord { path: self.layout.relative(&path), bytes, sha256 })
     }

@@ -5,10 +5,19 @@ use std::sync::Arc;
 
 use super::counts::LabelCounts;
 use super::message::{Encoded, EncodedOutput, SceneRows, StitchedScene};
+use super::picture::Picture;
 use super::scenes::Scenes;
 use crate::flow::{Outbox, Stage};
 use crate::outputs::{OutputError, OutputKind, OutputLayout, RowWriter, kinds_of};
 use crate::plan::Plane;
+use crate::raster::RasterSource;
+
+/// A kind of output on its way, and where its planes are among the plan's.
+struct Writing {
+    kind: &'static dyn OutputKind,
+    planes: Vec<usize>,
+    writer: Box<dyn RowWriter>,
+}
 
 /// One encoder. All rows of a scene come to the same one, in order.
 pub struct Encode {
@@ -17,18 +26,23 @@ pub struct Encode {
     open: BTreeMap<u32, OpenScene>,
     /// The row at hand, by plane.
     planes: Vec<Vec<u8>>,
+    /// Reads scenes again, where an output shows them.
+    source: Box<dyn RasterSource>,
 }
 
 /// A scene's files, begun.
 struct OpenScene {
-    writers: Vec<(&'static dyn OutputKind, Box<dyn RowWriter>)>,
+    writers: Vec<Writing>,
     pixels: LabelCounts,
+    /// Rows so far.
+    rows: u32,
+    picture: Picture,
 }
 
 impl Encode {
     /// An encoder.
-    pub fn new(scenes: Arc<Scenes>, layout: OutputLayout) -> Self {
-        Self { scenes, layout, open: BTreeMap::new(), planes: Vec::new() }
+    pub fn new(scenes: Arc<Scenes>, layout: OutputLayout, source: Box<dyn RasterSource>) -> Self {
+        Self { scenes, layout, open: BTreeMap::new(), planes: Vec::new(), source }
     }
 
     /// Appends rows; after the last ones, gives the finished files.
@@ -41,17 +55,24 @@ impl Encode {
         self.planes.resize_with(plan.planes.len(), Vec::new);
         for y in 0..rows.rows.len() {
             self.planes.iter_mut().enumerate().for_each(|(plane, into)| rows.rows.row(plane, y, into));
-            let row = |plane: &Plane| self.planes[plan.position(*plane)].as_slice();
-            open.pixels.add(row(&Plane::Labels));
-            for (kind, writer) in &mut open.writers {
-                writer.push(&kind.planes().iter().map(row).collect::<Vec<_>>())?;
+            open.pixels.add(&self.planes[plan.position(Plane::Labels)]);
+            for Writing { kind, planes, writer } in &mut open.writers {
+                let mut row: Vec<&[u8]> = planes.iter().map(|plane| self.planes[*plane].as_slice()).collect();
+                if kind.shows_scene() {
+                    let scene = (plan, rows.scene as usize);
+                    let picture = open.picture.row(scene, open.rows, self.source.as_mut());
+                    let path = || self.layout.dir.join(kind.files(&plan.scenes[scene.1].name).concat());
+                    row.push(picture.map_err(|source| OutputError::Scene { path: path(), source })?);
+                }
+                writer.push(&row)?;
             }
+            open.rows += 1;
         }
         if !rows.last {
             self.open.insert(rows.scene, open);
             return Ok(Default::default());
         }
-        let finish = |(kind, writer): (_, Box<dyn RowWriter>)| Ok(EncodedOutput { kind, files: writer.finish()? });
+        let finish = |Writing { kind, writer, .. }| Ok(EncodedOutput { kind, files: writer.finish()? });
         Ok((open.writers.into_iter().map(finish).collect::<Result<_, OutputError>>()?, open.pixels))
     }
 
@@ -62,11 +83,12 @@ impl Encode {
         let planned = &plan.scenes[scene as usize];
         let begin = |kind: &'static dyn OutputKind| {
             let writer = kind.begin(&self.layout.dir, &planned.subject(&plan.pipeline))?;
-            Ok((kind, writer))
+            let planes = kind.planes(&plan.pipeline).into_iter().map(|plane| plan.position(plane)).collect();
+            Ok(Writing { kind, planes, writer })
         };
         let wanted = kinds_of(&plan.pipeline).filter(|kind| kept.iter().all(|kept| kept.kind != kind.folder()));
         let writers = wanted.map(begin).collect::<Result<_, OutputError>>()?;
-        Ok(OpenScene { writers, pixels: LabelCounts::default() })
+        Ok(OpenScene { writers, pixels: LabelCounts::default(), rows: 0, picture: Picture::default() })
     }
 }
 

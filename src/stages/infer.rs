@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::message::{Inferred, Outcome, PartTask, Ran, TileBatch};
+use super::message::{EmptyBatch, Inferred, Outcome, PartTask, Ran, TileBatch};
 use super::{Board, StageError};
 use crate::atomic::WriteError;
 use crate::flow::{Outbox, Stage, Stop};
-use crate::infer::{Device, DeviceError, Done, Known, Logits, PassRan, PassWork, TileFault, Wanted, Work};
+use crate::infer::{Device, DeviceError, Done, Known, Logits, PassRan, PassWork, TileFault, TileResult, Wanted, Work};
 use crate::journal::{Artefact, StageKey};
-use crate::plan::TilePlanes;
+use crate::plan::{REMEMBERED, TilePlanes};
 
 /// One device and the thread that owns it.
 pub struct Infer {
@@ -25,6 +25,15 @@ pub struct Infer {
     may_begin: Arc<dyn Fn() -> bool + Send + Sync>,
     /// What the device has, oldest first.
     in_flight: VecDeque<Begun>,
+    /// What came of batches of which the files store nothing, the last one first: a network is a function of what it sees.
+    remembered: VecDeque<Remembered>,
+}
+
+/// What came of a batch, by what makes it what it is and the passes that ran on it.
+struct Remembered {
+    batch: EmptyBatch,
+    passes: Vec<usize>,
+    tiles: Vec<TilePlanes>,
 }
 
 /// A batch that a device has taken.
@@ -48,7 +57,7 @@ impl Infer {
             }
             goes_on
         });
-        Self { board, device, place, passes, stop, may_begin, in_flight: VecDeque::new() }
+        Self { board, device, place, passes, stop, may_begin, in_flight: VecDeque::new(), remembered: VecDeque::new() }
     }
 
     /// Whether it runs all of the plan's passes, so that its results are complete.
@@ -105,12 +114,42 @@ impl Infer {
 
     fn done(&mut self, done: Option<Done>, out: &Outbox<'_, Ran>) -> Result<(), StageError> {
         let (Some(done), Some(Begun { batch, fresh })) = (done, self.in_flight.pop_front()) else { return Ok(()) };
+        self.remember(&batch, &done.tiles);
         let kept = self.kept(&batch, &done, &fresh);
         let outcome = match self.is_complete() {
             true => Outcome::Complete(done.tiles),
             false => Outcome::Partial { forwards: done.logits, faults: done.faults },
         };
         self.put(batch, outcome, kept, &done.ran, out)
+    }
+
+    /// Keeps what came of an empty batch.
+    fn remember(&mut self, batch: &TileBatch, tiles: &[TileResult]) {
+        let passes = &batch.ticket.geometry.passes;
+        let Some(empty) = batch.empty.as_ref().filter(|_| self.may_remember()) else { return };
+        let tiles: Result<Vec<TilePlanes>, _> = tiles.iter().cloned().collect();
+        if let (Ok(tiles), None) = (tiles, self.position_of(empty, passes)) {
+            self.remembered.truncate(REMEMBERED - 1);
+            self.remembered.push_front(Remembered { batch: empty.clone(), passes: passes.clone(), tiles });
+        }
+    }
+
+    /// What came of another batch like it.
+    fn recalled(&mut self, batch: &TileBatch) -> Option<Vec<TilePlanes>> {
+        let at = self.position_of(batch.empty.as_ref()?, &batch.ticket.geometry.passes)?;
+        let found = self.remembered.remove(at)?;
+        let tiles = found.tiles.clone();
+        self.remembered.push_front(found);
+        Some(tiles)
+    }
+
+    fn position_of(&self, empty: &EmptyBatch, passes: &[usize]) -> Option<usize> {
+        self.remembered.iter().position(|kept| kept.passes == passes && kept.batch == *empty)
+    }
+
+    /// Whether planes are all that is wanted of a batch, and come from here.
+    fn may_remember(&self) -> bool {
+        self.is_complete() && !self.board.prior.keep_logits
     }
 
     /// What follows from an error of the device for all that it had in flight.
@@ -290,6 +329,10 @@ impl Stage for Infer {
             let keeps = self.board.prior.keep_logits;
             let kept = if keeps { self.kept_validity(&batch, |_| true) } else { Vec::new() };
             return self.blank(batch, kept, out);
+        }
+        if let Some(tiles) = self.recalled(&batch) {
+            self.board.progress.counts().repeated += tiles.len() as u64;
+            return self.put(batch, Outcome::Complete(tiles.into_iter().map(Ok).collect()), Vec::new(), &[], out);
         }
         if let Err(error) = self.submit(batch) {
             return self.failed(error, out);

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use super::counts::LabelCounts;
 use crate::atomic::WrittenFile;
 use crate::flow::Credit;
-use crate::geom::Span;
+use crate::geom::{PixelRect, Size, Span};
 use crate::infer::{Logits, RawBatch, TileFault, TileResult};
 use crate::journal::{Artefact, FailureRecord, SceneRecord};
 use crate::outputs::OutputKind;
 use crate::plan::{TilePlanes, UnitGeometry};
-use crate::raster::PixelBuf;
+use crate::raster::{PixelBuf, PixelType};
 
 /// A unit's turn to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct Ticket {
     pub geometry: UnitGeometry,
     /// Per part: what is to be done.
     pub tasks: Vec<PartTask>,
+    /// Per part: which pixels of what its tiles own lie inside the plan's area, 0 for outside; `None` where all do, or nobody asks.
+    pub within: Vec<Option<Vec<u8>>>,
     /// Bytes for its planes.
     pub credit: Credit,
 }
@@ -71,6 +73,21 @@ pub struct PartPixels {
     pub valid: Option<Vec<u8>>,
     /// For each of the part's tiles, in order: the file stores nothing there, and the mask may say so.
     pub blank: Vec<bool>,
+    /// The same where no mask may say so: such a tile is the same pixel everywhere.
+    pub empty: Vec<bool>,
+    /// That pixel, where all tiles are so: then nothing else was read.
+    pub fill: Option<PixelBuf>,
+}
+
+/// What makes a batch of empty tiles what it is: where these are equal, so is every byte that a network sees and that comes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EmptyBatch {
+    /// Size of every crop.
+    pub crop: Size,
+    /// Type of the pixels.
+    pub dtype: PixelType,
+    /// Of each tile: its pixel, what it owns, and how far it hangs over the scene's left, upper, right and lower edge into zeros.
+    pub tiles: Vec<(Vec<u8>, PixelRect, [u32; 4])>,
 }
 
 /// What a reader gives.
@@ -102,6 +119,8 @@ pub struct TileBatch {
     pub first_tile: usize,
     /// The crops.
     pub raw: Arc<RawBatch>,
+    /// What it has in common with others, where the file stores nothing of any of its tiles and they are data all the same.
+    pub empty: Option<EmptyBatch>,
 }
 
 /// What one device made of a batch.
@@ -177,6 +196,8 @@ pub enum Rows {
         height: u32,
         /// The tiles.
         tiles: Vec<RowTile>,
+        /// What each plane holds where no tile is planned.
+        void: Vec<u8>,
     },
     /// Row by row.
     Plain {
@@ -192,10 +213,8 @@ pub enum Rows {
 pub struct RowTile {
     /// Its columns.
     pub xs: Span,
-    /// What its planes came with.
-    pub classified: Arc<Classified>,
-    /// Where they are among its tiles.
-    pub at: usize,
+    /// What its planes came with, and where they are among its tiles; `None` where no tile is planned.
+    pub planes: Option<(Arc<Classified>, usize)>,
 }
 
 impl Rows {
@@ -216,7 +235,10 @@ impl Rows {
     pub fn into_tickets(self) -> Vec<Arc<Ticket>> {
         match self {
             Self::Plain { tickets, .. } => tickets,
-            Self::Tiles { tiles, .. } => tiles.iter().map(|tile| Arc::clone(&tile.classified.ticket)).collect(),
+            Self::Tiles { tiles, .. } => {
+                let planes = tiles.iter().filter_map(|tile| tile.planes.as_ref());
+                planes.map(|(classified, _)| Arc::clone(&classified.ticket)).collect()
+            }
         }
     }
 
@@ -225,10 +247,14 @@ impl Rows {
         into.clear();
         match self {
             Self::Plain { rows, .. } => into.extend_from_slice(&rows[y][plane]),
-            Self::Tiles { tiles, .. } => {
+            Self::Tiles { tiles, void, .. } => {
                 for tile in tiles {
                     let width = tile.xs.len() as usize;
-                    let planes = tile.classified.tiles[tile.at].1.as_ref();
+                    let Some((classified, at)) = &tile.planes else {
+                        into.resize(into.len() + width, void[plane]);
+                        continue;
+                    };
+                    let planes = classified.tiles[*at].1.as_ref();
                     let row = planes.map(|planes| planes.pixels(plane, y * width..(y + 1) * width));
                     into.extend_from_slice(row.unwrap_or_default());
                 }

@@ -28,6 +28,7 @@ mod infer;
 mod keep;
 mod message;
 mod pace;
+mod picture;
 mod post;
 mod prior;
 mod progress;
@@ -37,7 +38,7 @@ mod stitch;
 mod suspicion;
 mod terms;
 mod tile;
-pub(crate) mod validity;
+mod validity;
 
 pub use average::Average;
 pub use board::Board;

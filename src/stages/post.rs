@@ -1,4 +1,4 @@
-//! What is done to a whole label map: small holes are filled, row by row.
+//! What is done to a whole label map, row by row.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use super::message::{Rows, SceneRows, StitchedScene};
 use super::scenes::Scenes;
+use crate::config::classes::ClassId;
 use crate::flow::{Outbox, Stage};
 use crate::plan::Plane;
-use crate::post::FillHoles;
+use crate::post::Chain;
 
 /// One worker. All rows of a scene come to the same one, in order.
 pub struct Post {
@@ -18,8 +19,8 @@ pub struct Post {
 
 /// A scene at hand.
 struct Open {
-    filter: FillHoles,
-    /// Rows of every plane whose labels the filter holds.
+    chain: Chain,
+    /// Rows of every plane whose labels the chain holds. Where there are other planes, the labels are there as they came.
     held: VecDeque<Vec<Vec<u8>>>,
 }
 
@@ -29,41 +30,44 @@ impl Post {
         Self { scenes, open: BTreeMap::new() }
     }
 
-    fn fill(&mut self, rows: &SceneRows) -> Vec<Vec<Vec<u8>>> {
+    fn change(&mut self, rows: &SceneRows) -> Vec<Vec<Vec<u8>>> {
         let plan = self.scenes.plan();
-        let size = plan.scenes[rows.scene as usize].header.size;
-        let begin = || Open {
-            filter: FillHoles::new(size, plan.pipeline.n_classes(), plan.pipeline.post.fill_holes),
-            held: VecDeque::new(),
-        };
-        let Open { mut filter, mut held } = self.open.remove(&rows.scene).unwrap_or_else(begin);
+        let scene = &plan.scenes[rows.scene as usize];
+        let begin = || Open { chain: plan.steps_of(scene).open(), held: VecDeque::new() };
+        let Open { mut chain, mut held } = self.open.remove(&rows.scene).unwrap_or_else(begin);
         let (labels, mut ready) = (plan.position(Plane::Labels), Vec::new());
+        let width = scene.header.size.width as usize;
         for y in 0..rows.rows.len() {
-            let mut row = vec![Vec::with_capacity(size.width as usize); plan.planes.len()];
+            let mut row = vec![Vec::with_capacity(width); plan.planes.len()];
             row.iter_mut().enumerate().for_each(|(plane, into)| rows.rows.row(plane, y, into));
-            // The filter has its labels until it is sure of them.
-            filter.push(std::mem::take(&mut row[labels]), &mut ready);
+            let alone = plan.planes.len() == 1;
+            let own = if alone { std::mem::take(&mut row[labels]) } else { row[labels].clone() };
+            chain.push(own, &mut ready);
             held.push_back(row);
         }
-        let kept = if rows.last {
-            filter.finish(&mut ready);
-            None
+        if rows.last {
+            chain.finish(&mut ready);
+            ready.into_iter().zip(held).map(|(after, row)| changed(row, &plan.planes, after)).collect()
         } else {
-            Some(filter)
-        };
-        let whole = |own: Vec<u8>| {
-            let mut row = held.pop_front().unwrap_or_default();
-            if let Some(place) = row.get_mut(labels) {
-                *place = own;
-            }
-            row
-        };
-        let whole = ready.into_iter().map(whole).collect();
-        if let Some(filter) = kept {
-            self.open.insert(rows.scene, Open { filter, held });
+            let n_ready = ready.len();
+            let whole = ready.into_iter().zip(held.drain(..n_ready));
+            let whole = whole.map(|(after, row)| changed(row, &plan.planes, after)).collect();
+            self.open.insert(rows.scene, Open { chain, held });
+            whole
         }
-        whole
     }
+}
+
+/// The pixels of a row whose labels have become these; where there are other planes, the labels are there as they came.
+fn changed(mut row: Vec<Vec<u8>>, planes: &[Plane], after: Vec<ClassId>) -> Vec<Vec<u8>> {
+    let Some(labels) = planes.iter().position(|plane| *plane == Plane::Labels) else { return row };
+    let before = std::mem::take(&mut row[labels]);
+    for (pixels, value) in row.iter_mut().zip(planes).filter_map(|(row, plane)| Some((row, plane.where_changed()?))) {
+        let others = before.iter().zip(&after).map(|(before, after)| before != after);
+        pixels.iter_mut().zip(others).filter(|(_, is_other)| *is_other).for_each(|(pixel, _)| *pixel = value);
+    }
+    row[labels] = after;
+    row
 }
 
 impl Stage for Post {
@@ -74,9 +78,9 @@ impl Stage for Post {
     fn process(&mut self, stitched: StitchedScene, out: &Outbox<'_, StitchedScene>) -> Result<(), Infallible> {
         match stitched {
             StitchedScene::Rows(rows) if !self.scenes.is_dropped(rows.scene) => {
-                let ready = self.fill(&rows);
+                let ready = self.change(&rows);
                 let SceneRows { scene, last, rows } = rows;
-                // As many rows leave as came, give or take those the filter holds: the credit of the one covers the other.
+                // As many rows leave as came, give or take those that the chain holds: the credit of the one covers the other.
                 let rows = Rows::Plain { rows: ready, tickets: rows.into_tickets() };
                 out.put(StitchedScene::Rows(SceneRows { scene, rows, last }));
             }

@@ -18,6 +18,10 @@ pub struct Counts {
     pub recalled_pixels: u64,
     /// Forward passes that ran: one per batch, member and view.
     pub forwards: u64,
+    /// Tiles without data, which no network sees.
+    pub void: u64,
+    /// Tiles of which the file stores nothing, and whose result is that of another such tile.
+    pub repeated: u64,
     /// Parts of units that were decoded.
     pub decoded: u64,
     /// Records that were written: ends of scenes, results of stages.

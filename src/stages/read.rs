@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use super::Board;
 use super::message::{Classified, Opened, PartPixels, PartTask, ReadUnit, Ticket, Turn};
-use super::validity::validity;
 use crate::faults::Faults;
 use crate::flow::{Admitted, Outbox, Stage, Stop};
-use crate::geom::{PixelRect, Span};
+use crate::geom::{PixelRect, Size, Span};
 use crate::journal::StageKey;
-use crate::plan::{Part, Plane, TilePlanes, UnitGeometry};
-use crate::raster::{Mask, PixelBuf, RasterError, RasterSource, ReadRequest, Warnings};
+use crate::plan::{Part, Plane, Tile, TilePlanes, UnitGeometry, has_non_finite, non_finite, validity};
+use crate::raster::{Burn, GroundGrid, Mask, PixelBuf, RasterError, RasterSource, ReadRequest, Warnings};
 
 /// One reader.
 pub struct Read {
@@ -65,29 +64,95 @@ impl Read {
         if !scenes.is_unchanged(part.scene) {
             return Err(RasterError::Changed.into());
         }
-        self.board.progress.counts().decoded += 1;
         let may_lack = plan.pipeline.classes.nodata().is_some();
-        let probes = match may_lack {
-            true => geometry.tiles.iter().filter(|t| t.part == idx).map(|t| crop_inside(t, part.window)).collect(),
-            false => Vec::new(),
+        let border = plan.pipeline.tiling.border;
+        let probe = |tile: &Tile| match may_lack {
+            true => crop_inside(tile, part.window),
+            false => scene.seen_by(tile, border),
         };
-        let mask = may_lack && scene.header.mask == Mask::Dataset;
-        let request = ReadRequest { mask, probes, ..plan.request(part.scene as usize, part.window) };
+        let tiles = geometry.tiles.iter().filter(|t| t.part == idx && scene.header.sparse);
+        let (probes, mask) = (tiles.map(probe).collect(), may_lack && scene.header.mask == Mask::Dataset);
+        let request = ReadRequest { mask, probes, skip_blank: true, ..plan.request(part.scene as usize, part.window) };
         let mut pixels = PixelBuf::of_bytes(scene.header.dtype, request.buffer_bytes());
         let reply = self.source.read(&request, pixels.bytes_mut())?;
         self.note(part.scene, &reply.warnings)?;
+        if reply.is_blank() {
+            return self.unread(&request, reply.blank, may_lack);
+        }
+        self.board.progress.counts().decoded += 1;
         let mask = pixels.split_tail(request.plane_bytes() * plan.bands.len());
         let rule = may_lack.then_some(plan.pipeline.reading.nodata);
         let valid = validity(&scene.header, &request.bands, part.window, &pixels, mask, rule);
         let valid = valid.map_err(PartError::Pixels)?;
         let n_tiles = geometry.tiles.iter().filter(|t| t.part == idx).count();
-        let mut blank = reply.blank;
-        blank.resize(n_tiles, false);
-        Ok(PartPixels { pixels, valid, blank })
+        let mut probed = reply.blank;
+        probed.resize(n_tiles, false);
+        let (blank, empty) = if may_lack { (probed, vec![false; n_tiles]) } else { (vec![false; n_tiles], probed) };
+        Ok(PartPixels { pixels, valid, blank, empty, fill: None })
+    }
+
+    /// A part of which the file stores nothing, so that nothing was read: no data, where that may be, or else one pixel everywhere.
+    fn unread(&mut self, request: &ReadRequest, blank: Vec<bool>, may_lack: bool) -> Result<PartPixels, PartError> {
+        let none = PixelBuf::zeros(request.dtype, 0);
+        if may_lack {
+            let empty = vec![false; blank.len()];
+            return Ok(PartPixels { pixels: none, valid: None, blank, empty, fill: None });
+        }
+        let window = PixelRect { size: Size::new(1, 1), ..request.window };
+        let one = ReadRequest { window, probes: Vec::new(), ..request.clone() };
+        let mut fill = PixelBuf::of_bytes(request.dtype, one.buffer_bytes());
+        self.source.read(&one, fill.bytes_mut())?;
+        if has_non_finite(&fill) {
+            return Err(PartError::Pixels(non_finite(window, 0)));
+        }
+        Ok(PartPixels { pixels: none, valid: None, blank: vec![false; blank.len()], empty: blank, fill: Some(fill) })
     }
 }
 
 impl Read {
+    /// Which pixels lie inside the area, of the parts that its border cuts and that networks give; an area that cannot be had costs the
+    /// scene.
+    fn within(
+        &mut self,
+        unit: usize,
+        geometry: &UnitGeometry,
+        tasks: &[PartTask],
+    ) -> Result<Vec<Option<Vec<u8>>>, RasterError> {
+        let scenes = Arc::clone(&self.board.scenes);
+        let is_cut = |part: u32| {
+            let scene = &scenes.plan().scenes[geometry.parts[part as usize].scene as usize];
+            geometry.tiles_of(part).any(|tile| scene.is_cut(geometry.tiles[tile].centre))
+        };
+        let mut within = Vec::with_capacity(tasks.len());
+        for ((idx, part), task) in (0..).zip(&geometry.parts).zip(tasks) {
+            let is_asked = task.is_classified() && !scenes.has_failed(part.scene) && is_cut(idx);
+            let asked = geometry.owned_by(idx).filter(|_| is_asked);
+            within.push(match asked.map(|owned| self.inside(part.scene, owned)).transpose() {
+                Ok(inside) => inside,
+                Err(PartError::Raster(error @ RasterError::NoDecoder { .. })) => return Err(error),
+                Err(cause) => {
+                    scenes.fail(part.scene, "read", Some(unit), cause.to_string());
+                    None
+                }
+            });
+        }
+        Ok(within)
+    }
+
+    /// Which pixels of a window lie inside the area.
+    fn inside(&mut self, scene: u32, window: PixelRect) -> Result<Vec<u8>, PartError> {
+        let plan = self.board.plan();
+        let mut inside = vec![u8::MAX; window.size.len()];
+        let Some(area) = &plan.area else { return Ok(inside) };
+        if !area.is_unchanged() {
+            return Err(PartError::Area(area.label()));
+        }
+        let grid = GroundGrid::of(&plan.scenes[scene as usize].header).map_err(PartError::Pixels)?;
+        let request = area.request(grid, Burn::Cover { cell: Size::new(1, 1) }, window);
+        self.source.rasterise(&request, &mut inside)?;
+        Ok(inside)
+    }
+
     /// Notes what the decoder warned of.
     fn note(&self, scene: u32, warnings: &Warnings) -> Result<(), PartError> {
         self.board.scenes.warn(scene, warnings);
@@ -104,6 +169,9 @@ enum PartError {
     /// They cannot be had.
     #[error(transparent)]
     Raster(#[from] RasterError),
+    /// The area is not what it was.
+    #[error("the file of the area `{0}` changed since it was planned; run again")]
+    Area(String),
     /// They are of no use.
     #[error("{0}")]
     Pixels(String),
@@ -113,7 +181,7 @@ enum PartError {
 }
 
 /// The part of a tile's crop that lies in the window.
-fn crop_inside(tile: &crate::plan::Tile, window: PixelRect) -> PixelRect {
+fn crop_inside(tile: &Tile, window: PixelRect) -> PixelRect {
     // A crop holds its centre and grows from it by the ring on each side, as far as there is scene.
     let ring = |kept: u32, centre: Span, within: Span| {
         Span::new(centre.start.saturating_sub(kept).max(within.start), centre.end.saturating_add(kept).min(within.end))
@@ -189,7 +257,8 @@ impl Stage for Read {
         let pixels = credit.split(plan.units[unit].footprint(plan).pixels);
         let tasks = (0..).zip(&geometry.parts).map(|(idx, part)| self.task(turn, &geometry, idx, part.scene));
         let (tasks, planes): (Vec<PartTask>, Vec<_>) = tasks.unzip();
-        let ticket = Arc::new(Ticket { unit, geometry, tasks, credit });
+        let within = self.within(unit, &geometry, &tasks)?;
+        let ticket = Arc::new(Ticket { unit, geometry, tasks, within, credit });
         if let Some(classified) = recalled(&ticket, &planes) {
             let pixels = ticket.geometry.crop.area() * classified.tiles.len() as u64;
             board.progress.counts().add_tiles(classified.tiles.len() as u64, 0, pixels);

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::message::{Classified, RowTile, Rows, SceneRows, StitchedScene};
 use super::scenes::Scenes;
 use crate::flow::{Outbox, Stage};
-use crate::geom::{PixelRect, Span};
+use crate::geom::Span;
+use crate::plan::{Plan, Scene};
 
 /// The stitcher: holds the rows of tiles that are begun, never a scene.
 pub struct Stitch {
@@ -24,7 +25,6 @@ struct OpenScene {
 
 /// One row of tiles, filling up.
 struct TileRow {
-    rect: PixelRect,
     tiles: Vec<RowTile>,
     tiles_left: u32,
 }
@@ -41,10 +41,11 @@ impl Stitch {
         let tile = &geometry.tiles[classified.tiles[at].0];
         let scene = geometry.parts[tile.part as usize].scene;
         let planned = &self.scenes.plan().scenes[scene as usize];
-        let (grid, size) = (planned.grid, planned.header.size);
+        let grid = planned.grid;
+        let n_planned = |row| planned.planned_of(row).map(Span::len).sum();
         let dropped = self.scenes.is_dropped(scene);
         let open = self.open.entry(scene).or_insert_with(|| OpenScene {
-            tiles_left: grid.n_tiles(),
+            tiles_left: planned.n_tiles(),
             next_row: 0,
             rows: BTreeMap::new(),
         });
@@ -53,13 +54,13 @@ impl Stitch {
             open.rows.clear();
         } else {
             let row_idx = tile.centre.y / grid.y.centre;
-            let row = open.rows.entry(row_idx).or_insert_with(|| {
-                let rect = PixelRect::from_spans(Span::new(0, size.width), grid.y.centre(row_idx));
-                TileRow { rect, tiles: Vec::new(), tiles_left: grid.x.n_tiles() }
-            });
-            row.tiles.push(RowTile { xs: tile.centre.xs(), classified: Arc::clone(classified), at });
+            let row = open
+                .rows
+                .entry(row_idx)
+                .or_insert_with(|| TileRow { tiles: Vec::new(), tiles_left: n_planned(row_idx) });
+            row.tiles.push(RowTile { xs: tile.centre.xs(), planes: Some((Arc::clone(classified), at)) });
             row.tiles_left -= 1;
-            open.release(scene, size.height, out);
+            open.release(scene, self.scenes.plan(), out);
         }
         if open.tiles_left == 0 {
             self.open.remove(&scene);
@@ -71,18 +72,38 @@ impl Stitch {
 }
 
 impl OpenScene {
-    /// Lets go of the rows that are whole, top down.
-    fn release(&mut self, scene: u32, height: u32, out: &Outbox<'_, StitchedScene>) {
-        while self.rows.get(&self.next_row).is_some_and(|r| r.tiles_left == 0) {
-            let Some(row) = self.rows.remove(&self.next_row) else { return };
-            self.next_row += 1;
-            let last = row.rect.ys().end == height;
-            let TileRow { rect, mut tiles, .. } = row;
+    /// Lets go of the rows that are whole, top down, those in which no tile is planned among them.
+    fn release(&mut self, idx: u32, plan: &Plan, out: &Outbox<'_, StitchedScene>) {
+        let scene = &plan.scenes[idx as usize];
+        while self.next_row < scene.grid.y.n_tiles() {
+            let is_planned = scene.planned_of(self.next_row).next().is_some();
+            if is_planned && self.rows.get(&self.next_row).is_none_or(|row| row.tiles_left > 0) {
+                return;
+            }
+            let mut tiles = self.rows.remove(&self.next_row).map_or(Vec::new(), |row| row.tiles);
             tiles.sort_unstable_by_key(|t| t.xs.start);
-            let rows = Rows::Tiles { height: rect.size.height, tiles };
-            out.put(StitchedScene::Rows(SceneRows { scene, rows, last }));
+            let ys = scene.grid.y.centre(self.next_row);
+            self.next_row += 1;
+            let tiles = with_gaps(tiles, scene);
+            let void = plan.planes.iter().map(|plane| plane.void()).collect();
+            let last = ys.end == scene.header.size.height;
+            let rows = Rows::Tiles { height: ys.len(), tiles, void };
+            out.put(StitchedScene::Rows(SceneRows { scene: idx, rows, last }));
         }
     }
+}
+
+/// The tiles of a row from its first column to its last, with what stands for those that are not planned.
+fn with_gaps(tiles: Vec<RowTile>, scene: &Scene) -> Vec<RowTile> {
+    let (mut all, mut next) = (Vec::with_capacity(tiles.len() + 1), 0);
+    let gap = |from: u32, to: u32| (from < to).then(|| RowTile { xs: Span::new(from, to), planes: None });
+    for tile in tiles {
+        all.extend(gap(next, tile.xs.start));
+        next = tile.xs.end;
+        all.push(tile);
+    }
+    all.extend(gap(next, scene.header.size.width));
+    all
 }
 
 impl Stage for Stitch {

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use super::message::{PartPixels, PartTask, ReadUnit, Ticket, TileBatch};
+use super::message::{EmptyBatch, PartPixels, PartTask, ReadUnit, Ticket, TileBatch};
 use super::prior::PriorResults;
 use super::scenes::Scenes;
 use crate::flow::{Outbox, Stage};
@@ -30,7 +30,9 @@ impl TileStage {
         let mut first_tile = 0;
         for tiles in geometry.batches() {
             let raw = self.cut(&unit.ticket, first_tile, tiles, &unit.parts);
-            if !out.put(Arc::new(TileBatch { ticket: Arc::clone(&unit.ticket), first_tile, raw: Arc::new(raw) })) {
+            let empty = self.empty(geometry, tiles, &unit.parts, &raw);
+            let ticket = Arc::clone(&unit.ticket);
+            if !out.put(Arc::new(TileBatch { ticket, first_tile, raw: Arc::new(raw), empty })) {
                 return;
             }
             first_tile += tiles.len();
@@ -86,7 +88,12 @@ impl TileStage {
             };
             let gather = Gather { tile, window: part.window, scene, crop, border };
             let bytes = &mut raw.pixels.bytes_mut()[idx * tile_bytes..(idx + 1) * tile_bytes];
-            gather.planes(stored.pixels.bytes(), dtype.bytes(), bytes);
+            match &stored.fill {
+                // There are zeros already.
+                Some(fill) if fill.bytes().iter().all(|byte| *byte == 0) => {}
+                Some(fill) => gather.constant(fill.bytes(), dtype.bytes(), bytes),
+                None => gather.planes(stored.pixels.bytes(), dtype.bytes(), bytes),
+            }
             if let (Some(valid), Some(from)) = (&mut raw.valid, &stored.valid) {
                 let plane = &mut valid[idx * crop.len()..(idx + 1) * crop.len()];
                 // Beyond a zero border there are zeros, which are pixels like any other.
@@ -100,6 +107,43 @@ impl TileStage {
 }
 
 impl TileStage {
+    /// What a batch has in common with others, if all of its tiles are empty.
+    fn empty(
+        &self,
+        geometry: &UnitGeometry,
+        tiles: &[Tile],
+        parts: &[Option<PartPixels>],
+        raw: &RawBatch,
+    ) -> Option<EmptyBatch> {
+        let plan = self.scenes.plan();
+        let (crop, unit) = (geometry.crop, raw.pixels.dtype().bytes());
+        let of_tile = |(slot, tile): (usize, &Tile)| {
+            let part = parts[tile.part as usize].as_ref()?;
+            if raw.blank[slot] || !part.empty[position_in_part(geometry, tile)] {
+                return None;
+            }
+            // All pixels are equal: any that it owns will do.
+            let at = (tile.kept.y * crop.width + tile.kept.x) as usize;
+            let pixel = |band| {
+                let at = ((slot * raw.n_bands + band) * crop.len() + at) * unit;
+                raw.pixels.bytes()[at..at + unit].iter().copied()
+            };
+            let scene = plan.scenes[geometry.parts[tile.part as usize].scene as usize].header.size;
+            let over = match plan.pipeline.tiling.border {
+                Border::Zero => {
+                    let over = |n: i64| u32::try_from(n.max(0)).unwrap_or(u32::MAX);
+                    let right = tile.crop_x + i64::from(crop.width) - i64::from(scene.width);
+                    let lower = tile.crop_y + i64::from(crop.height) - i64::from(scene.height);
+                    [-tile.crop_x, -tile.crop_y, right, lower].map(over)
+                }
+                Border::Reflect => [0; 4],
+            };
+            Some(((0..raw.n_bands).flat_map(pixel).collect(), tile.kept, over))
+        };
+        let tiles = tiles.iter().enumerate().map(of_tile).collect::<Option<_>>()?;
+        Some(EmptyBatch { crop, dtype: raw.pixels.dtype(), tiles })
+    }
+
     /// Brings back which pixels of a tile are data. False where nothing is, or where it cannot be had: then its scene has failed.
     fn recall_validity(&self, ticket: &Ticket, tile: usize, slot: usize, raw: &mut RawBatch) -> bool {
         let geometry = &ticket.geometry;
@@ -160,6 +204,23 @@ impl Gather<'_> {
             let row = &from[(row - self.window.y) as usize * row_from..][..row_from];
             for run in columns {
                 run.copy(row, unit, into);
+            }
+        }
+    }
+
+    /// The same where every pixel of the window is this one.
+    fn constant(&self, pixel: &[u8], unit: usize, into: &mut [u8]) {
+        let columns = self.columns();
+        let row_into = self.crop.width as usize * unit;
+        for (value, into) in pixel.chunks_exact(unit).zip(into.chunks_exact_mut((self.crop.len() * unit).max(1))) {
+            for (y, into) in (0..).zip(into.chunks_exact_mut(row_into)) {
+                if self.border.resolve(self.tile.crop_y + y, self.scene.height).is_none() {
+                    continue;
+                }
+                for run in &columns {
+                    let own = &mut into[run.to * unit..][..run.len * unit];
+                    own.chunks_exact_mut(unit).for_each(|pixel| pixel.copy_from_slice(value));
+                }
             }
         }
     }

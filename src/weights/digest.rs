@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::swz::parallel;
-use super::{WeightsError, huffman};
+use super::{WeightsError, huffman, onnx};
 use crate::atomic;
 
 /// Name of the file of digests.
@@ -37,12 +37,16 @@ struct FileState {
 type AllKnown = BTreeMap<PathBuf, Known>;
 
 /// The SHA-256 of a file, in lower-case hexadecimal; of a directory that of the list of its files' digests, as
-/// `LC_ALL=C; sha256sum * | sha256sum` prints it.
+/// `LC_ALL=C; sha256sum * | sha256sum` prints it; of an ONNX model with files of tensors beside it likewise, the model first.
 ///
 /// # Errors
 /// When the file cannot be read.
 pub fn digest(path: &Path) -> Result<String, WeightsError> {
-    if path.is_dir() { huffman::digest(path) } else { atomic::sha256_of(path).map_err(WeightsError::io("read", path)) }
+    match path.is_dir() {
+        true => huffman::digest(path),
+        false if onnx::is_onnx(path) => onnx::digest(path),
+        false => atomic::sha256_of(path).map_err(WeightsError::io("read", path)),
+    }
 }
 
 /// The digests of several files, side by side, each with the one that it shall have if that matters. Those of files that have not changed
@@ -96,8 +100,11 @@ pub(super) fn other_than_known(path: &Path, expected: &str, found: &str) -> Weig
     WeightsError::Changed { path: path.to_owned(), expected: expected.to_owned(), found: found.to_owned() }
 }
 
-/// Where a file really is, and what it has now. Nothing of what is no file.
+/// Where a file really is, and what it has now. Nothing of what is no file, or several.
 fn state(path: &Path) -> Option<(PathBuf, FileState)> {
+    if onnx::is_onnx(path) && onnx::files(path).map_or(0, |files| files.len()) != 1 {
+        return None;
+    }
     let place = path.canonicalize().ok()?;
     let metadata = place.metadata().ok().filter(std::fs::Metadata::is_file)?;
     let modified = (metadata.mtime(), metadata.mtime_nsec());

@@ -24,6 +24,7 @@ pub mod layout;
 mod listing;
 mod names;
 mod notes;
+pub mod onnx;
 mod open;
 mod pickle;
 mod pth;

@@ -16,7 +16,7 @@ use super::reader::{Hashed, WeightsReader};
 use super::selection::Selection;
 use super::swz::SwzFile;
 use super::tensor::{FileTensor, widen};
-use super::{Format, Note, WeightsError};
+use super::{Format, Note, WeightsError, onnx};
 
 /// Bytes of a file that tell its format.
 const HEAD_BYTES: u64 = 16;
@@ -232,7 +232,14 @@ impl Format {
         }
         let mut head = Vec::new();
         (&mut file).take(HEAD_BYTES).read_to_end(&mut head).map_err(WeightsError::io("read", path))?;
-        Self::of_head(&head).ok_or_else(|| WeightsError::UnknownFormat { path: path.to_owned() })
+        let unknown = || match onnx::is_onnx(path) {
+            false => WeightsError::UnknownFormat { path: path.to_owned() },
+            true => WeightsError::Unusable {
+                path: path.to_owned(),
+                reason: "it is an ONNX model, a network with its weights inside: network = \"onnx\" runs it".to_owned(),
+            },
+        };
+        Self::of_head(&head).ok_or_else(unknown)
     }
 }
 

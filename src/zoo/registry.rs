@@ -219,7 +219,9 @@ fn segmenter(scope: &Scope, spec: &NetworkSpec) -> Result<Box<dyn Segmenter>, &'
         (Network::RendDaNet, _) => boxed(RendDaNet::new(scope, spec)),
         (Network::RendUnet, _) => boxed(RendUnet::new(scope, spec)),
         (Network::Identity, _) => return Err("only the fake backend runs `identity`"),
-        (Network::TorchScript, _) => return Err("it comes as a program, with layers that are not known here"),
+        (Network::TorchScript | Network::Onnx, _) => {
+            return Err("it comes as a program, with layers that are not known here");
+        }
         (Network::Backbone, _) => return Err("a backbone alone segments nothing"),
     };
     network.ok_or("it needs a backbone")

@@ -1,4 +1,4 @@
-"""Reads the outputs of a run as a geographic information system does: place, values, overviews, names, polygons; COGs by rio-cogeo's validator.
+"""Reads the outputs of a run as a geographic information system does: place, values, overviews, names, polygons, probabilities; COGs by rio-cogeo's validator.
 
     python3 -m venv v && v/bin/pip install rasterio rio-cogeo pyogrio geopandas
     v/bin/python tests/bench/gis.py INPUTS RUN
@@ -62,6 +62,34 @@ for mask in sorted((run / "masks").rglob("*.png")):
         if kind == "cog":
             valid, errors, told = cog_validate(path, strict=True)
             faults += [f"{path}: {what}" for what in errors + told]
+    shares = {}
+    for kind in ("scores", "probabilities", "disagreement"):
+        path = run / kind / f"{name}.tif"
+        if not path.exists():
+            continue
+        n += 1
+        faults += differences(scene, path)
+        with rasterio.open(path) as data:
+            read = numpy.ma.masked_array(data.read(masked=True))
+            shares[kind] = read * numpy.reshape(data.scales, (-1, 1, 1)) + numpy.reshape(data.offsets, (-1, 1, 1))
+            if shares[kind].count() and (shares[kind].min() < -1e-9 or shares[kind].max() > 1 + 1e-9):
+                faults.append(f"{path}: shares of {shares[kind].min()} to {shares[kind].max()}")
+            if kind == "probabilities" and not all(data.descriptions):
+                faults.append(f"{path}: bands without the names of their classes")
+    if "probabilities" in shares and shares["probabilities"].count():
+        probabilities = shares["probabilities"]
+        if abs(probabilities.sum(axis=0) - 1).max() > 0.5 / 254 * len(probabilities):
+            faults.append(f"{name}: probabilities that do not add up to 1")
+        chosen = probabilities.max(axis=0)
+        # Where post-processing has chosen there is no score.
+        if "scores" in shares and abs(shares["scores"][0] - chosen).max() > 1.5 / 254:
+            faults.append(f"{name}: scores that are not the greatest probability")
+    path = run / "overlay" / f"{name}.png"
+    if path.exists():
+        n += 1
+        with rasterio.open(path) as data:
+            if (data.count, data.shape) != (3, values.shape):
+                faults.append(f"{path}: {data.count} bands of {data.shape}")
     path = run / "vectors" / f"{name}.gpkg"
     if path.exists() and (run / "geotiff" / f"{name}.tif").exists():
         n += 1

@@ -30,14 +30,7 @@ fi
 if [ -n "${SWATH:-}" ]; then
     bin="$SWATH"
 else
-    for tool in cmake sqlite3; do
-        command -v "$tool" >/dev/null || die "no $tool: GDAL is built with it (Debian: cmake, sqlite3, libsqlite3-dev)"
-    done
-    eval "$(bash run.sh env)"
-    # A folder of its own, so that the program that everybody else runs stays as it is. PROJ is built as well, whatever the system has.
-    export CARGO_TARGET_DIR="$CARGO_TARGET_DIR/static-gdal" PROJ_NO_PKG_CONFIG=1
-    cargo build --release --locked --features static-gdal --bins
-    bin="$CARGO_TARGET_DIR/release"
+    bin="$(bash run.sh static)"
 fi
 
 mkdir -p "$bundle/peers" "$bundle/licenses"
@@ -45,12 +38,7 @@ for program in swath swath-torch; do strip -o "$bundle/$program" "$bin/$program"
 cp -r tests/bench/gpu/*.{sh,py,toml} pipelines README.md "$bundle"
 cp LICENSE-* "$bundle/licenses"
 [ ! -d tests/bench/peers ] || cp tests/bench/peers/*.py "$bundle/peers"
-if [ -z "${SWATH:-}" ]; then                    # what is inside the program wants its terms to travel along
-    crates="$(dirname "$(find "${CARGO_HOME:-$HOME/.cargo}/registry/src" -maxdepth 2 -name 'gdal-src-*' | sort -V | tail -n 1)")"
-    cp "$crates"/gdal-src-*/source/LICENSE.TXT "$bundle/licenses/GDAL.txt"
-    tar -xzOf "$(find "$crates" -path '*/proj-sys-*/PROJSRC/proj-*.tar.gz' | sort -V | tail -n 1)" --wildcards \
-        --no-wildcards-match-slash 'proj-*/COPYING' >"$bundle/licenses/PROJ.txt"
-fi
+[ ! -d "$bin/licenses" ] || cp "$bin"/licenses/* "$bundle/licenses"
 # The newest version of glibc that either program asks for.
 objdump -T "$bundle/swath" "$bundle/swath-torch" | grep -o 'GLIBC_[0-9.]*' | cut -d _ -f 2 | sort -uV | tail -n 1 >"$bundle/glibc"
 commit="$(git describe --always --dirty 2>/dev/null || echo unknown)"

@@ -21,7 +21,7 @@ const ARROWS: [(&str, &[&str]); 29] = [
     ("config", &["geom", "raster", "tiler", "words", "zoo"]),
     ("journal", &["atomic"]),
     ("plan", &["atomic", "config", "geom", "journal", "outputs", "post", "raster", "tiler", "words", "zoo"]),
-    ("infer", &["config", "faults", "geom", "plan", "raster", "tensor", "tiler", "weights", "zoo"]),
+    ("infer", &["atomic", "config", "faults", "geom", "plan", "raster", "tensor", "tiler", "weights", "zoo"]),
     ("post", &["config", "geom"]),
     ("train", &["zoo"]),
     ("dataset", &["config", "flow", "geom", "plan", "raster", "words"]),
@@ -50,6 +50,7 @@ const ARROWS: [(&str, &[&str]); 29] = [
             "faults",
             "flow",
             "geom",
+            "gis",
             "infer",
             "journal",
             "lifecycle",
@@ -95,18 +96,21 @@ const ARROWS: [(&str, &[&str]); 29] = [
 const OUTSIDE: [&str; 5] = ["lib", "main", "program", "launcher", "build"];
 
 /// Crates that only some places know.
-const OWNERS: [(&str, &[&str]); 19] = [
+const OWNERS: [(&str, &[&str]); 22] = [
     ("libc", &["process/leave.rs"]),
     ("rustix", &["process/", "app/run/disk.rs"]),
     ("tch", &["infer/torch/", "tensor/", "train/", "zoo/"]),
+    ("ort", &["infer/onnx/"]),
     ("libloading", &["tensor/cuda.rs", "tensor/timeline.rs", "zoo/layers/onednn.rs"]),
     ("gdal", &["gis/", "raster/gdal/"]),
     ("gdal_sys", &["gis/disk.rs", "raster/gdal/color.rs"]),
     ("tokio", &["lifecycle/"]),
     ("crossbeam_channel", &["flow/"]),
     ("zip", &["package/", "weights/pth/"]),
-    ("png", &["outputs/"]),
-    ("image", &["synth/"]),
+    ("png", &["app/report/pictures.rs", "outputs/"]),
+    ("image", &["app/report/pictures.rs", "outputs/legend.rs", "synth/"]),
+    ("noto_sans_mono_bitmap", &["outputs/legend.rs"]),
+    ("askama", &["report/html/"]),
     ("indicatif", &["report/"]),
     ("console", &["report/"]),
     ("textwrap", &["report/"]),

@@ -37,7 +37,8 @@ fn a_folder_becomes_masks_pictures_an_archive_and_a_report() {
     let is_kept = |name: &String| !name.starts_with("checkpoints/") && !name.starts_with("run.db");
     let names: Vec<String> = files(&work.path("out")).into_keys().filter(is_kept).collect();
     let expected = ["color/a.png", "color/sub/b.1.png", "color/sub/b.2.png", "masks/a.png", "masks/sub/b.1.png"];
-    assert_eq!(names, [&expected[..], &["masks/sub/b.2.png", "plan.jsonl", "report.json", "submit.zip"]].concat());
+    let told = ["masks/sub/b.2.png", "plan.jsonl", "report.html", "report.json", "submit.zip"];
+    assert_eq!(names, [&expected[..], &told].concat());
     let packed = archive(&work.path("out/submit.zip"));
     assert_eq!(packed.keys().collect::<Vec<_>>(), ["a.png", "sub/b.1.png", "sub/b.2.png"]);
     let expected: Vec<u16> = values(Size::new(200, 130), 7, 1).into_iter().map(u16::from).collect();

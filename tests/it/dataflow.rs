@@ -135,7 +135,9 @@ fn the_promise_covers_open_scenes_when_holes_are_filled() {
         };
         Promise::new(&planned.plan, &schedule).post
     };
-    let held = swath::post::FillHoles::max_bytes(size, 7, 9);
+    let steps = planned.plan.steps_of(&planned.plan.scenes[0]);
+    // The list of rows in the stage, and in it that of a row's planes.
+    let held = steps.max_bytes() + steps.max_rows() * 3 * size_of::<Vec<u8>>() as u64;
     // Every reader and every device but one may keep a scene waiting while others overtake it.
     assert_eq!(post(2, 3) - post(1, 1), 3 * held);
     assert!(post(1, 1) >= 2 * held);
@@ -332,18 +334,21 @@ fn a_second_run_replaces_its_own_files_and_forgets_nothing() {
 }
 
 #[test]
-fn holes_are_filled_across_bands_as_in_the_whole_map() {
+fn post_processing_goes_across_bands_as_over_the_whole_map() {
     let size = Size::new(90, 70);
     // Mostly one class, with specks of others.
     let ids: Vec<u8> = values(size, 40, 3).into_iter().map(|v| if v < 5 { v } else { 6 }).collect();
-    let text = pipeline(FIXED, IDENTITY, 7, None) + "[post]\nfill_holes = 9\n";
+    let wanted = "[post]\nfill_holes = 9\nmajority = 3\ndrop_islands = { c6 = 30, c2 = 4 }\nremap = { c4 = \"c2\" }\n";
+    let text = pipeline(FIXED, IDENTITY, 7, None) + wanted;
     let dir = tempfile::tempdir().unwrap();
     let flow = Flow { memory: 1 << 20, ..Flow::new(&text, vec![("a".into(), MemoryRaster::u8(size, 1, &ids))]) };
     run(&flow, dir.path());
-    let mut filter = swath::post::FillHoles::new(size, 7, 9);
+    let planned = flow.plan().unwrap().0.plan;
+    assert_eq!(planned.scenes[0].islands, [0, 0, 4, 0, 0, 0, 30]);
+    let mut chain = planned.steps_of(&planned.scenes[0]).open();
     let mut expected = Vec::new();
-    ids.chunks_exact(90).for_each(|row| filter.push(row.to_vec(), &mut expected));
-    filter.finish(&mut expected);
+    ids.chunks_exact(90).for_each(|row| chain.push(row.to_vec(), &mut expected));
+    chain.finish(&mut expected);
     let expected: Vec<u16> = expected.concat().into_iter().map(u16::from).collect();
     assert!(expected.iter().zip(&ids).any(|(e, i)| *e != u16::from(*i)));
     assert!(png(&dir.path().join("masks/a.png")).2 == expected);

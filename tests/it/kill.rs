@@ -26,8 +26,24 @@ const RUN: [&str; 10] = ["run", "p.toml", "-i", "in", "-o", "out", "--backend", 
 fn prepared() -> Workdir {
     let work = Workdir::new();
     let text = pipeline("strategy = \"fixed\"\ncentre = 64\ndilation = 16\nwhole_max = 60", TWO, 7, None);
-    let text =
-        text.replace("color = true", "color = true\ngeotiff = true\ncog = true\nsidecars = true\nvectors = true");
+    let text = text.replace(
+        "color = true",
+        &[
+            "color",
+            "geotiff",
+            "cog",
+            "sidecars",
+            "vectors",
+            "vectors_score",
+            "scores",
+            "probabilities",
+            "disagreement",
+            "overlay",
+            "legend",
+        ]
+        .map(|key| format!("{key} = true"))
+        .join("\n"),
+    );
     work.write("p.toml", text + "[inference]\nbatch = 2\n");
     for (i, (w, h)) in (0..).zip([(130, 140), (70, 60), (40, 30), (40, 30), (40, 30), (1, 1)]) {
         let size = Size::new(w, h);

@@ -5,6 +5,7 @@
     reason = "test code: a failed unwrap is a failed test, and broken files are written on purpose"
 )]
 
+mod aoi;
 mod arch;
 mod assign;
 mod bench;
@@ -33,20 +34,25 @@ mod layouts;
 mod loading;
 mod member;
 mod named;
+mod onnx;
 mod outputs;
 mod pages;
 mod parity;
 mod pipelines;
+mod planes;
+mod post;
 mod preconditions;
 mod printed;
 mod rates;
 mod reader;
 mod readme;
 mod replace;
+mod report_html;
 mod resume;
 mod saved;
 mod script;
 mod set_up;
+mod sparse;
 mod standing;
 mod supervisor;
 mod support;
@@ -56,4 +62,5 @@ mod tools;
 mod tune;
 mod views;
 mod weights;
+mod wheel;
 mod zoo_contract;

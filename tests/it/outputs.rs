@@ -28,9 +28,14 @@ fn stamps(work: &Workdir, folder: &str) -> BTreeMap<String, (u64, i64, i64)> {
 
 /// Runs with these arguments more; the networks have nothing to do.
 fn run_from_labels(work: &Workdir, more: &[&str]) {
-    work.swath(&[&RUN, more].concat()).says(0, &["4 done, 0 failed"]);
+    run(work, more);
     let totals = &work.report("out")["totals"];
     assert_eq!((&totals["forwards"], &totals["decoded"]), (&0.into(), &0.into()));
+}
+
+/// Runs with these arguments more.
+fn run(work: &Workdir, more: &[&str]) {
+    work.swath(&[&RUN, more].concat()).says(0, &["4 done, 0 failed"]);
 }
 
 /// What a run with these arguments makes from nothing.
@@ -81,9 +86,17 @@ fn a_kind_that_is_switched_on_or_off_leaves_the_others_alone() {
         ("cog", "cog", 12),
         ("sidecars", "masks", 16),
         ("vectors", "vectors", 4),
+        ("overlay", "overlay", 4),
+        ("scores", "scores", 8),
+        ("probabilities", "probabilities", 4),
+        ("disagreement", "disagreement", 8),
     ] {
         let on = ["--set", "outputs.color=false", "--set", &format!("outputs.{kind}=true")];
-        run_from_labels(&work, &on);
+        match kind {
+            // What is not stored the networks must say.
+            "scores" | "probabilities" | "disagreement" => run(&work, &on),
+            _ => run_from_labels(&work, &on),
+        }
         let made = || {
             let new = |(name, _): &(String, _)| folder != "masks" || !masks.contains_key(name);
             stamps(&work, folder).into_iter().filter(new).count()
@@ -168,6 +181,10 @@ fn without_stored_labels_everything_of_a_scene_is_made_of_one_piece() {
     let masks = stamps(&work, "masks");
     let bytes = outputs(&work.path("out"));
     std::fs::remove_file(work.path("out/color/s0.png")).unwrap();
+    work.swath(&RUN).says(0, &["3 were done before"]);
+    // Of the same bytes, the mask stays what it was.
+    assert_eq!((stamps(&work, "masks"), outputs(&work.path("out")) == bytes), (masks.clone(), true));
+    std::fs::write(work.path("out/masks/s0.png"), "another").unwrap();
     work.swath(&RUN).says(0, &["3 were done before"]);
     let new = stamps(&work, "masks");
     assert!(new["s0.png"] != masks["s0.png"] && new["s1.png"] == masks["s1.png"]);

@@ -10,17 +10,18 @@ use crate::support::command::{Workdir, geotiff};
 use crate::support::memory::values;
 
 /// Where a person reads what to type, in the order in which the lines are tried.
-const PAGES: [&str; 6] = [
+const PAGES: [&str; 7] = [
     "README.md",
     "pipelines/README.md",
     "src/zoo/README.md",
     "src/journal/README.md",
+    "src/python/README.md",
     "tests/bench/README.md",
     ".github/CONTRIBUTING.md",
 ];
 
 /// Lines that are not run here, and why.
-const NOT_RUN: [(&str, &str); 11] = [
+const NOT_RUN: [(&str, &str); 15] = [
     ("bash run.sh", "sets up the machine; its last two steps are lines of their own"),
     ("bash run.sh test", "runs this very test"),
     ("bash run.sh test -- resume", "runs other tests"),
@@ -29,6 +30,10 @@ const NOT_RUN: [(&str, &str); 11] = [
     ("UPDATE_GOLDEN=1 bash run.sh test -- golden", "writes into the clone"),
     ("eval \"$(bash run.sh env)\"", "sets up the machine"),
     ("bash run.sh env --cargo", "writes into the clone"),
+    ("bash run.sh wheel", "wheel.rs does"),
+    ("bash run.sh wheel --static", "builds GDAL"),
+    ("pip install target-bundle/swath-*.whl", "installs torch"),
+    ("pip install 'swath[arrays,progress] @ file:///FOLDER/swath-0.1.0-py3-none-linux_x86_64.whl'", "installs torch"),
     ("cargo install cargo-fuzz --locked", "installs a program"),
     ("python tests/fuzz/seeds.py ~/.cache/swath/target/release/swath seeds", "needs Python with torch"),
     (
@@ -209,12 +214,15 @@ fn the_options_of_run_and_plan_are_documented_and_there() {
 #[test]
 fn every_key_of_a_pipeline_file_is_documented() {
     // The tables are the structures that refuse unknown keys.
-    let sources = ["file.rs", "pipeline.rs", "classes.rs"].map(|name| page(&format!("src/config/{name}")));
+    let sources = ["file.rs", "pipeline.rs", "post.rs", "classes.rs"].map(|name| page(&format!("src/config/{name}")));
     let tables = sources.iter().flat_map(|source| source.split("deny_unknown_fields").skip(1));
     let lines = tables.flat_map(|table| table.split("\n}").next().unwrap().lines());
     let keys = lines.filter_map(|line| Some(line.trim().strip_prefix("pub")?.split_once(": ")?.0));
     let keys: BTreeSet<&str> = keys.filter_map(|key| key.split_whitespace().last()).collect();
-    assert!(["bands", "fill_holes", "prefix", "backbone", "value"].iter().all(|key| keys.contains(key)), "{keys:?}");
+    assert!(
+        ["bands", "fill_holes", "drop_islands", "prefix", "backbone", "value"].iter().all(|key| keys.contains(key)),
+        "{keys:?}"
+    );
     let text = page("pipelines/README.md");
     let spans: BTreeSet<&str> = code(&text).flat_map(|span| span.split(['.', ' ', ','])).collect();
     // The one whose name in the file is another.

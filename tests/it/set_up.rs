@@ -33,6 +33,9 @@ impl Machine {
         let libraries = machine.path("libtorch/lib");
         std::fs::create_dir_all(&libraries).unwrap();
         std::fs::write(libraries.join("libtorch_cpu.so"), "").unwrap();
+        for kind in ["cpu", "cuda"] {
+            std::fs::create_dir_all(machine.path(&format!("cache/swath/onnxruntime-1.31.1-{kind}"))).unwrap();
+        }
         ["cc", "c++", "pkg-config", "python3"]
             .into_iter()
             .fold(machine.has("cargo", "echo \"cargo $*\"").has("rustc", "echo rustc 1.99.0"), |machine, name| {
@@ -98,6 +101,14 @@ fn what_is_too_old_is_told_from_what_is_missing() {
 }
 
 #[test]
+fn a_wheel_names_what_it_lacks_before_it_builds_for_long() {
+    let machine = Machine::complete();
+    said(&machine.run(&["wheel", "--static"], Some("libtorch")), 1, &["no cmake", "libsqlite3-dev"]);
+    let machine = machine.has("python3", "exit 1");
+    said(&machine.run(&["wheel"], Some("libtorch")), 1, &["no python3 with pip", "python3-pip"]);
+}
+
+#[test]
 fn tests_are_run_by_name() {
     let machine = Machine::complete();
     let run = |arguments: &[&str]| String::from_utf8(machine.run(arguments, Some("libtorch")).stdout).unwrap();
@@ -133,6 +144,24 @@ fn settings_for_cargo_and_editors_replace_nobody_elses() {
     std::fs::write(clone.join(".cargo/config.toml"), "[net]\noffline = true\n").unwrap();
     said(&run(), 1, &["is there and not of this script"]);
     said(&machine.run_of(&clone, &["env", "--crago"], Some("a \"libtorch\"")), 1, &["env takes --cargo"]);
+}
+
+#[test]
+fn without_onnx_runtime_all_goes_on_but_the_tests_that_would_skip_it() {
+    // A download that fails, one of nothing, and a wheel that is none.
+    let wheel = "for last; do case \"$last\" in */onnxruntime-*.partial) [ -d \"$last\" ] && echo half >\"$last/o.whl\" ;; esac; done";
+    for python in ["case \"$*\" in *download*) exit 1 ;; esac", "exit 0", wheel] {
+        let machine = Machine::complete().has("python3", python);
+        for kind in ["cpu", "cuda"] {
+            std::fs::remove_dir(machine.path(&format!("cache/swath/onnxruntime-1.31.1-{kind}"))).unwrap();
+        }
+        let words =
+            ["fetching the library of onnxruntime", "ONNX Runtime 1.31.1 could not be fetched", "SWATH_ONNXRUNTIME"];
+        said(&machine.run(&["env"], Some("libtorch")), 0, &[&words[..], &["export LIBTORCH="]].concat());
+        said(&machine.run(&["test"], Some("libtorch")), 1, &words);
+        let left = std::fs::read_dir(machine.path("cache/swath")).unwrap().map(|entry| entry.unwrap().path());
+        assert!(left.into_iter().all(|path| !path.is_dir()));
+    }
 }
 
 #[test]

@@ -102,6 +102,7 @@ fn subject(what: &Path) -> Result<Pipeline, Error> {
         name,
         spec,
         weights: Weights::Seed(1),
+        output: None,
         sha256: None,
         weight: 1.0,
         precision: Precision::Auto,

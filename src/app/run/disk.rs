@@ -55,8 +55,8 @@ fn need_of(plan: &Plan, scene: &Scene) -> u64 {
         .map(|pass| &plan.members[pass.member])
         .map(|m| m.member.spec.logit_size(crop).area() * u64::from(m.member.spec.classes) * 4);
     let per_tile = keeps(Checkpoint::MemberLogits) * (logits.sum::<u64>() + crop.area());
-    let labels = scene.header.size.area() * keeps(Checkpoint::Labels);
-    let logits = scene.grid.n_tiles().saturating_mul(per_tile);
+    let labels = scene.header.size.area() * plan.planes.len() as u64 * keeps(Checkpoint::Labels);
+    let logits = scene.n_tiles().saturating_mul(per_tile);
     [outputs, packed, labels, logits].into_iter().fold(RECORDS, u64::saturating_add)
 }
 

@@ -17,14 +17,16 @@ use super::resume::{Found, Reuse, StageName, holds, look_back, remove_temporarie
 use super::wire::Goal;
 use super::{Job, Running, disk, preconditions, throughput};
 use crate::app::Error;
+use crate::app::report::{Limit, no_page, write_page};
 use crate::faults::Faults;
 use crate::flow::{Closed, Stall, Stop, Watchdog, watch_over};
 use crate::geom::Size;
 use crate::infer::{Device, DeviceError, open_devices};
 use crate::journal::{self, FailureRecord, Journal, RunRecord, State};
 use crate::lifecycle::{AttemptInfo, Ending, Lock, SignalWatcher, SupervisorLink, machine};
+use crate::outputs::legend;
 use crate::plan::{BackendKind, Concessions, Plan, Planned, Refusal, Schedule};
-use crate::report::{self, Event, RunInfo, RunReport, RunState, Snapshot, StageLine, Watch};
+use crate::report::{self, Detail, Event, RunInfo, RunReport, RunState, Snapshot, StageLine, Watch};
 use crate::stages::{Board, DeviceTimes, Graph, PassTotals, Scenes};
 
 /// A run that came to its end.
@@ -34,6 +36,8 @@ pub struct Ended {
     pub report: RunReport,
     /// The run directory.
     pub out: PathBuf,
+    /// report.html, if it was asked for and could be written.
+    pub page: Option<PathBuf>,
     /// When the devices were open, if any was needed.
     pub devices_open: Option<Instant>,
     /// When the first tiles had their labels.
@@ -74,6 +78,7 @@ pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
     run.record.report.state = if came_to_its_end { RunState::Finished } else { RunState::Stopped };
     let recorded = run.record_end();
     let written = run.record.report.write(&run.outputs.layout.report());
+    let page = run.write_page(done.is_ok());
     // The first error is the one to tell.
     let explain = |e| disk::explain(e, &options.out, run.outstanding_bytes());
     done.map_err(explain)?;
@@ -81,7 +86,7 @@ pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
     let (passes, devices) =
         (run.board.plan().kept_first().zip(run.board.pace.read()).collect(), run.board.pace.devices());
     let (devices_open, out) = (run.devices_open, options.out.clone());
-    Ok(Ended { report: run.record.report, out, devices_open, first_tiles, passes, devices })
+    Ok(Ended { report: run.record.report, out, page, devices_open, first_tiles, passes, devices })
 }
 
 /// Tells what does not move, with the stage table, and ends the process.
@@ -103,6 +108,7 @@ fn run_info(plan: &Plan, schedule: &Schedule, options: &RunOptions) -> RunInfo {
         devices: schedule.devices.iter().map(ToString::to_string).collect(),
         device_class: plan.device_class.clone(),
         versions: plan.versions.iter().cloned().collect(),
+        post: plan.pipeline.post.words(&plan.pipeline.classes),
     }
 }
 
@@ -156,6 +162,15 @@ fn not_opened(error: DeviceError, options: &RunOptions) -> Error {
     Journal::open(&options.out).map_or_else(Error::from, |mut journal| devices::count(&mut journal, fault))
 }
 
+/// Writes what a run directory says of all of its scenes before any work.
+fn tell(planned: &Planned, outputs: &Outputs) -> Result<(), Error> {
+    planned.save(&outputs.layout.plan())?;
+    if planned.plan.pipeline.outputs.legend {
+        legend::save(&outputs.layout, &planned.plan.pipeline)?;
+    }
+    Ok(())
+}
+
 /// The record of a run that begins.
 fn begun(attempt: u64, planned: &Planned, record: &ReportBuilder, options: &RunOptions) -> Result<RunRecord, Error> {
     Ok(RunRecord {
@@ -174,6 +189,9 @@ fn begun(attempt: u64, planned: &Planned, record: &ReportBuilder, options: &RunO
 
 /// Time between two looks at workers that are about to end.
 const LAST_STEPS: Duration = Duration::from_millis(1);
+
+/// Time that pictures of scenes may take after a run, or a fiftieth of its own.
+const PICTURES: Duration = Duration::from_secs(4);
 
 /// A run that has begun.
 struct Run<'a> {
@@ -226,9 +244,9 @@ impl<'a> Run<'a> {
         journal.forget_stale(&stale, &discarded)?;
         journal.append(&reduced.into_iter().map(journal::Record::Scene).collect::<Vec<_>>())?;
         let n_temporaries = remove_temporaries(&options.out);
-        let mut record =
-            ReportBuilder::begin(plan, &promise, &outputs, planned.ignored, run_info(plan, &schedule, options))?;
-        planned.save(&outputs.layout.plan())?;
+        let mut record = ReportBuilder::begin(&planned, &promise, &outputs, run_info(plan, &schedule, options))?;
+        outputs.withdraw_page();
+        tell(&planned, &outputs)?;
         record.report.restarts.clone_from(&options.origin.supervisor.attempt().deaths);
         record.found(plan, &scenes, archive, damaged, usable, n_temporaries);
         record.steps(options.limits.deadline, plan, &conceded);
@@ -274,6 +292,31 @@ impl<'a> Run<'a> {
         self.run.report = self.record.own_part()?;
         let ended = journal::Record::Run(self.run.clone());
         Ok(self.journal().append(&[ended])?)
+    }
+
+    /// Writes the page, which fails no run. Its pictures have a small part of the run's time, and none where somebody waits for its end.
+    fn write_page(&self, went_well: bool) -> Option<PathBuf> {
+        let Self { options, record, .. } = self;
+        if !options.page {
+            return None;
+        }
+        let limits = &options.limits;
+        let left = limits.deadline.map(|limit| limit.saturating_sub(limits.begun.elapsed()) / 2);
+        let share = Duration::try_from_secs_f64(record.report.totals.seconds / 50.0).unwrap_or_default();
+        let time = share.max(PICTURES).min(left.unwrap_or(Duration::MAX));
+        let stop = &self.stop;
+        let is_stopped = || !went_well || stop.is_draining() || stop.is_tripped();
+        let limit = Limit { until: Instant::now().checked_add(time), is_stopped: &is_stopped };
+        let (plan, readers) = (self.board.plan(), self.schedule.readers);
+        match write_page(&options.out, plan, &record.report, self.source.as_ref(), readers, &limit) {
+            Ok(page) => Some(page),
+            Err(error) => {
+                if options.show.detail > Detail::Quiet {
+                    report::tell(&Event::Warning { text: &no_page(&error, &options.out) });
+                }
+                None
+            }
+        }
     }
 
     fn carry_out(&mut self) -> Result<(), Error> {

@@ -49,6 +49,8 @@ pub struct RunOptions {
     pub partial: PartialArchive,
     /// Whether masks of fake networks are packed.
     pub pack_fake: bool,
+    /// Whether report.html is written.
+    pub page: bool,
     /// What is shown on standard error.
     pub show: Show,
     /// How long it may take.
@@ -87,7 +89,7 @@ pub struct Origin {
 }
 
 impl RunOptions {
-    /// Into this directory, and otherwise as `swath run` does without options.
+    /// Into this directory, and otherwise as `swath run --no-page` does.
     pub fn into(out: impl Into<PathBuf>) -> Self {
         Self {
             out: out.into(),
@@ -98,6 +100,7 @@ impl RunOptions {
             strict: false,
             partial: PartialArchive::default(),
             pack_fake: false,
+            page: false,
             show: Show::NOTHING,
             limits: TimeLimits::default(),
             origin: Origin::default(),

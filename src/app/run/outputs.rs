@@ -45,19 +45,20 @@ impl Outputs {
         pipeline: &Pipeline,
     ) -> Vec<PathBuf> {
         let files = names.flat_map(|name| OutputLayout::files(name, pipeline)).map(|file| self.layout.dir.join(file));
-        let mut wanted: Vec<PathBuf> = files.chain(self.of_every_run()).collect();
+        let legend = pipeline.outputs.legend.then(|| self.layout.legend());
+        let mut wanted: Vec<PathBuf> = files.chain(self.of_every_run()).chain(legend).collect();
         wanted.retain(|path| path.symlink_metadata().is_ok() && !self.is_ours(path));
         wanted
     }
 
-    fn of_every_run(&self) -> [PathBuf; 3] {
-        [self.layout.archive(), self.layout.report(), self.layout.plan()]
+    fn of_every_run(&self) -> [PathBuf; 4] {
+        [self.layout.archive(), self.layout.report(), self.layout.page(), self.layout.plan()]
     }
 
     fn is_ours(&self, path: &Path) -> bool {
         let name = self.layout.relative(path);
         let own = self.earlier.is_some() || !self.recorded.is_empty();
-        (own && self.of_every_run().iter().any(|file| file == path))
+        (own && (self.of_every_run().iter().any(|file| file == path) || path == self.layout.legend()))
             || self.recorded.contains(&name)
             || self.earlier.as_ref().is_some_and(|e| e.knows(&name))
     }
@@ -78,6 +79,11 @@ impl Outputs {
     /// Takes an old archive away: from now on it would not match the masks.
     pub(in crate::app) fn withdraw_archive(&self) -> Result<(), Error> {
         remove(&self.layout.archive())
+    }
+
+    /// Takes an old page away: it would show what is no more. One that stays is told of when it cannot be replaced, which fails no run.
+    pub(in crate::app) fn withdraw_page(&self) {
+        remove(&self.layout.page()).unwrap_or_default();
     }
 
     /// Takes away what an earlier run made of a scene that failed in this one.

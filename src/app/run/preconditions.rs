@@ -29,7 +29,7 @@ pub(in crate::app) fn of_job(job: &Job, options: &RunOptions) -> Result<(), Erro
     if options.origin.restarted || job.is_elsewhere || job.planned.plan.backend != BackendKind::Torch {
         return Ok(());
     }
-    job.schedule.devices.iter().try_for_each(|device| match infer::torch_problem(*device) {
+    job.schedule.devices.iter().try_for_each(|device| match infer::problem(&job.planned.plan, *device) {
         Some(detail) => Err(DeviceError::Missing { device: *device, detail }.into()),
         None => Ok(()),
     })

@@ -17,6 +17,7 @@ use crate::raster::{DecoderLimits, Gdal, Isolated, OpenSource, gdal_report};
 use crate::tensor::Gpu;
 use crate::weights;
 use crate::words::format_bytes;
+use crate::zoo::spec::Network;
 
 /// What `swath run` and `swath plan` are asked.
 #[derive(Clone, Debug)]
@@ -107,6 +108,7 @@ pub fn prepare(request: &JobRequest) -> Result<Job, Error> {
     if request.devices.is_none() && !matches!(request.assign, Assign::File(_)) {
         fit_workers(&mut schedule, &planned, &request.assign)?;
     }
+    infer::check_onnx(&planned.plan)?;
     let source = reading_source(&planned.plan, &schedule)?;
     let promise = Promise::new(&planned.plan, &schedule);
     let is_elsewhere = request.machine.is_some();
@@ -138,7 +140,7 @@ fn plan(
     let bands = pipeline.bands().into_iter().filter_map(of_file).collect();
     let scanned = scan(&ScanOptions { bands, ..options.clone() })?;
     let warnings = scanned.warnings.iter().cloned().chain(of_profile).collect();
-    let versions = versions()?;
+    let versions = versions(&pipeline, request.backend)?;
     let source = planning_source(request.decode)?;
     let backend = request.backend;
     let planner = Planner { pipeline, members, backend, device_class, profile, versions, source: source.as_ref() };
@@ -166,7 +168,7 @@ fn saved_plan(request: &JobRequest, file: &Path) -> Result<(Planned, Schedule, V
         );
         return Err(DeviceError::Missing { device: *device, detail }.into());
     }
-    let here = versions()?;
+    let here = versions(&made.pipeline, made.backend)?;
     if here != made.versions {
         let text = |versions: &[(String, String)]| {
             let all: Vec<String> = versions.iter().map(|(what, version)| format!("{what} {version}")).collect();
@@ -182,6 +184,12 @@ fn saved_plan(request: &JobRequest, file: &Path) -> Result<(Planned, Schedule, V
             "the weights of member `{}` are not those that the plan `{}` was made with: plan again",
             member.member.name,
             file.display()
+        )));
+    }
+    if let Some(area) = made.area.as_ref().filter(|area| !area.is_unchanged()) {
+        let (area, file) = (area.label(), file.display());
+        return Err(Error::Usage(format!(
+            "the file of the area `{area}` is not that of the plan `{file}`: plan again"
         )));
     }
     check_memory(made, &schedule)?;
@@ -202,14 +210,14 @@ fn reading_source(plan: &Plan, schedule: &Schedule) -> Result<Arc<dyn OpenSource
     Ok(match schedule.decode {
         Decode::InProcess => {
             let gdal = Gdal::set_up()?;
-            gdal.limit_cache(plan.decoder_cache(schedule.readers) + written)?;
+            gdal.limit_cache(plan.decoder_cache(schedule.decoders(plan)) + written)?;
             Arc::new(gdal)
         }
         Decode::Isolated { timeout } => {
             if plan.output_cache(schedule).is_some() {
                 Gdal::set_up()?.limit_cache(written)?;
             }
-            Arc::new(Isolated::new(plan.decoder_limits(schedule.readers, timeout)))
+            Arc::new(Isolated::new(plan.decoder_limits(schedule.decoders(plan), timeout)))
         }
     })
 }
@@ -319,6 +327,13 @@ pub(in crate::app) fn members(
             let text = format!("member `{}`: precision = \"tf32\" is for GPUs; a CPU has f32", member.name);
             return Err(Error::Usage(text));
         }
+        if member.spec.is_onnx() && resolved_precision.is_half() {
+            return Err(Error::Usage(format!(
+                "member `{}`: precision = \"{}\" is for networks of libtorch; an ONNX model's arithmetic is in its file: export it so",
+                member.name,
+                resolved_precision.name()
+            )));
+        }
         if !on_gpu && let Some(lacks) = lacks_half(resolved_precision) {
             return Err(Error::Usage(format!(
                 "member `{}`: precision = \"{}\" is for CPUs with {lacks}, and this one has neither: a pass would take 100 times as long as \
@@ -327,8 +342,12 @@ pub(in crate::app) fn members(
                 resolved_precision.name()
             )));
         }
+        let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |m| m.len());
         let program_bytes = match &member.weights {
-            Weights::File(path) if member.spec.script.is_some() => std::fs::metadata(path).map_or(0, |m| m.len()),
+            Weights::File(path) if member.spec.is_onnx() => {
+                weights::onnx::files(path).map_or(0, |files| files.iter().map(|file| bytes(file)).sum())
+            }
+            Weights::File(path) if member.spec.script.is_some() => bytes(path),
             Weights::File(_) | Weights::Seed(_) => 0,
         };
         let resolved_kernels = member.kernels;
@@ -382,9 +401,18 @@ fn digests(pipeline: &Pipeline) -> Result<Vec<String>, Error> {
 }
 
 /// Versions of what can change a byte.
-fn versions() -> Result<Vec<(String, String)>, Error> {
+fn versions(pipeline: &Pipeline, backend: BackendKind) -> Result<Vec<(String, String)>, Error> {
     let own = ("swath", Some(env!("CARGO_PKG_VERSION").to_owned()));
-    let all = [own, ("gdal", Some(gdal_report()?.version)), ("libtorch", infer::libtorch_version())];
+    let needs_onnx = backend == BackendKind::Torch && pipeline.members.iter().any(|member| member.spec.is_onnx());
+    let onnxruntime = needs_onnx.then(infer::onnxruntime).transpose();
+    let onnxruntime = onnxruntime.map_err(|detail| DeviceError::Missing { device: DeviceId::Cpu, detail })?;
+    let gdal = Some(gdal_report()?.version);
+    let all = [
+        own,
+        ("gdal", gdal),
+        ("libtorch", infer::libtorch_version()),
+        ("onnxruntime", onnxruntime.map(|(version, _)| version)),
+    ];
     Ok(all.into_iter().filter_map(|(what, version)| Some((what.to_owned(), version?))).collect())
 }
 
@@ -405,7 +433,7 @@ fn warnings(planned: &Planned) -> Vec<String> {
             warnings.push(format!("member `{}` has random weights (seed): its masks mean nothing", member.member.name));
         }
     }
-    for member in planned.plan.members.iter().filter(|m| m.member.spec.script.is_some()) {
+    for member in planned.plan.members.iter().filter(|m| m.member.spec.network == Network::TorchScript) {
         let name = &member.member.name;
         if member.resolved_precision != Precision::F32 {
             warnings.push(format!(

@@ -18,7 +18,7 @@ use crate::journal::{
 };
 use crate::outputs::{OutputLayout, kinds_of};
 use crate::package::{self, Content, Entry, Packed, Rules};
-use crate::plan::{Concessions, Plan, Promise, Refusal};
+use crate::plan::{Concessions, Plan, Planned, Promise, Refusal};
 use crate::report::{
     BudgetReport, DeadlineReport, DeadlineStep, Event, FailedScene, OutputFile, PackageReport, REPORT_FORMAT,
     ReducedScene, RunInfo, RunReport, RunState, SceneReport, Snapshot, StageLine, Totals, Watch,
@@ -46,12 +46,12 @@ struct FoundSummary {
 impl ReportBuilder {
     /// Writes the report of a run that has begun, so that whatever it leaves is known as its own.
     pub(in crate::app) fn begin(
-        plan: &Plan,
+        job: &Planned,
         promise: &Promise,
         outputs: &Outputs,
-        ignored: u64,
         run: RunInfo,
     ) -> Result<Self, Error> {
+        let Planned { plan, ignored, outside, .. } = job;
         let planned = planned_outputs(plan);
         let report = RunReport {
             format: REPORT_FORMAT,
@@ -59,7 +59,7 @@ impl ReportBuilder {
             state: RunState::Running,
             plan: plan.digest().map_err(|e| Error::Internal(e.to_string()))?,
             run,
-            totals: Totals { ignored, ..Totals::default() },
+            totals: Totals { ignored: *ignored, outside: *outside, ..Totals::default() },
             restarts: Vec::new(),
             scenes: BTreeMap::new(),
             reruns: BTreeMap::new(),
@@ -146,8 +146,8 @@ impl ReportBuilder {
         let mut known = Snapshot { network_pixels: self.found.usable.network_pixels, ..Snapshot::default() };
         for scene in plan.scenes.iter().filter(|s| self.is_done(&s.name)) {
             known.scenes += 1;
-            known.tiles += scene.grid.n_tiles();
-            known.network_pixels += scene.grid.network_pixels();
+            known.tiles += scene.n_tiles();
+            known.network_pixels += scene.network_pixels();
         }
         known
     }
@@ -197,6 +197,7 @@ impl ReportBuilder {
         totals.seconds = wall.as_secs_f64();
         totals.tiles = counts.tiles;
         totals.network_pixels = counts.seen_pixels;
+        (totals.void_tiles, totals.repeated_tiles) = (counts.void, counts.repeated);
         totals.forwards = counts.forwards;
         totals.decoded = counts.decoded;
         self.report.reruns.clear();

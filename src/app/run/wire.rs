@@ -295,7 +295,7 @@ fn spawn_encode(
         let workers = to_post.into_iter().map(|inlet| (Post::new(Arc::clone(&board.scenes)), inlet)).collect();
         graph.spawn_routed("post", workers, router)?;
     }
-    let encoder = |inlet| (Encode::new(Arc::clone(&board.scenes), parts.layout.clone()), inlet);
+    let encoder = |inlet| (Encode::new(Arc::clone(&board.scenes), parts.layout.clone(), parts.source.open()), inlet);
     let encoders = to_encode.into_iter().map(encoder).collect();
     graph.spawn_routed("encode", encoders, Wrapped::new(finished.clone(), Finished::Scene))
 }

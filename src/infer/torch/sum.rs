@@ -99,8 +99,39 @@ impl Sum {
         tile: usize,
         kept: PixelRect,
     ) -> Result<Vec<Tensor>, TchError> {
+        let passes: Vec<usize> = forwards.iter().map(|(pass, _)| *pass).collect();
+        let weighted: Vec<(&DeviceLogits, f32)> =
+            forwards.iter().map(|(_, logits)| logits).zip(self.shares.of(&passes)).collect();
+        let Some(sum) = self.sum(&weighted, tile, kept)? else { return Ok(Vec::new()) };
+        // Of equal sums the first class wins, in libtorch too.
+        let labels = sum.f_argmax(1, true)?;
+        let are_probable = |plane: &Plane| matches!(plane, Plane::Scores | Plane::Probability(_));
+        let probabilities = match self.planes.iter().any(are_probable) {
+            true => Some(self.probabilities(&sum, weighted.iter().map(|(_, share)| share).sum())?),
+            false => None,
+        };
+        drop(sum);
+        let probabilities = probabilities.as_ref().unwrap_or(&labels);
+        let plane = |plane: &Plane| -> Result<Tensor, TchError> {
+            let plane = match plane {
+                Plane::Labels => labels.shallow_clone(),
+                Plane::Scores => in_steps(&probabilities.f_gather(1, &labels, false)?)?.f_add_scalar(1)?,
+                Plane::Probability(class) => {
+                    in_steps(&probabilities.f_narrow(1, i64::from(*class), 1)?)?.f_add_scalar(1)?
+                }
+                Plane::Disagreement => {
+                    in_steps(&self.disagreement(&weighted, &self.shares.members(&passes), &labels, tile, kept)?)?
+                }
+            };
+            plane.f_to_kind(Kind::Uint8)?.f_flatten(0, -1)
+        };
+        self.planes.iter().map(plane).collect()
+    }
+
+    /// `[1, classes, rows, columns]`: the sum over the kept part of a tile.
+    fn sum(&self, weighted: &[(&DeviceLogits, f32)], tile: usize, kept: PixelRect) -> Result<Option<Tensor>, TchError> {
         let mut sum: Option<Tensor> = None;
-        for layer in self.layers(forwards, tile)? {
+        for layer in self.layers(weighted, tile)? {
             let values = layer.up_sampled(kept)?;
             let values = match self.rule {
                 Combine::Logits => values,
@@ -112,19 +143,42 @@ impl Sum {
                 Some(mut sum) => sum.f_add_(&values)?,
             });
         }
-        let Some(sum) = sum else { return Ok(Vec::new()) };
-        let plane = |plane: &Plane| match plane {
-            // Of equal sums the first class wins, in libtorch too.
-            Plane::Labels => sum.f_argmax(1, false)?.f_to_kind(Kind::Uint8)?.f_flatten(0, -1),
-        };
-        self.planes.iter().map(plane).collect()
+        Ok(sum)
+    }
+
+    /// What a sum whose shares add up to `total` says of each class.
+    fn probabilities(&self, sum: &Tensor, total: f32) -> Result<Tensor, TchError> {
+        let mean = sum.f_div_scalar(f64::from(total))?;
+        match self.rule {
+            Combine::Logits => mean.f_softmax(1, Kind::Float),
+            Combine::Probabilities => Ok(mean),
+        }
+    }
+
+    /// `[1, 1, rows, columns]`: the share of the members' weight that is for another class. `members` are the weight of each and its places.
+    fn disagreement(
+        &self,
+        weighted: &[(&DeviceLogits, f32)],
+        members: &[(f32, Vec<usize>)],
+        labels: &Tensor,
+        tile: usize,
+        kept: PixelRect,
+    ) -> Result<Tensor, TchError> {
+        let mut against = labels.f_zeros_like()?.f_to_kind(Kind::Float)?;
+        for (weight, places) in members {
+            let own: Vec<(&DeviceLogits, f32)> = places.iter().map(|at| weighted[*at]).collect();
+            let Some(sum) = self.sum(&own, tile, kept)? else { continue };
+            let votes = sum.f_argmax(1, true)?.f_not_equal_tensor(labels)?.f_to_kind(Kind::Float)?;
+            against = against.f_add(&votes.f_mul_scalar(f64::from(*weight))?)?;
+        }
+        let total: f32 = members.iter().map(|(weight, _)| weight).sum();
+        against.f_div_scalar(f64::from(total))
     }
 
     /// One layer per resolution and convention where the rule is linear, the shares already applied, in the order of first appearance.
-    fn layers<'a>(&self, forwards: &'a [(usize, DeviceLogits)], tile: usize) -> Result<Vec<Layer<'a>>, TchError> {
+    fn layers<'a>(&self, weighted: &[(&'a DeviceLogits, f32)], tile: usize) -> Result<Vec<Layer<'a>>, TchError> {
         let mut layers: Vec<Layer<'a>> = Vec::new();
-        let passes: Vec<usize> = forwards.iter().map(|(pass, _)| *pass).collect();
-        for ((_, logits), share) in forwards.iter().zip(self.shares.of(&passes)) {
+        for &(logits, share) in weighted {
             let values = logits.values.f_narrow(0, tile as i64, 1)?;
             let same = |layer: &&mut Layer<'_>| self.rule == Combine::Logits && layer.grid.same_grid(logits);
             match layers.iter_mut().find(same) {
@@ -140,6 +194,11 @@ impl Sum {
         }
         Ok(layers)
     }
+}
+
+/// Shares as whole numbers of 0 to 254.
+fn in_steps(shares: &Tensor) -> Result<Tensor, TchError> {
+    shares.f_clamp(0.0, 1.0)?.f_mul_scalar(f64::from(Plane::STEPS))?.f_round()
 }
 
 impl Layer<'_> {
@@ -168,6 +227,37 @@ mod tests {
         let mut sums = sums(forwards, shares, rule, tile, at);
         sums.sort_by(|a, b| b.total_cmp(a));
         (sums[0], sums[1])
+    }
+
+    #[test]
+    fn all_planes_are_those_of_the_host_but_for_rounding() {
+        let full = Size::new(48, 32);
+        let mut forwards = [
+            logits(1, [2, 5], Size::new(12, 8), full, Some(Upsample::Bilinear { align_corners: true })),
+            logits(2, [2, 5], Size::new(12, 8), full, Some(Upsample::Bilinear { align_corners: false })),
+            logits(3, [2, 5], full, full, None),
+        ];
+        forwards.iter_mut().for_each(|l| l.values.iter_mut().for_each(|v| *v /= 60.0));
+        let mut planes = vec![Plane::Labels, Plane::Scores, Plane::Disagreement];
+        planes.extend((0..5).map(Plane::Probability));
+        let shares = || Shares::of_members([0.3, 0.25, 0.15]);
+        let kept = PixelRect { x: 3, y: 2, size: Size::new(37, 29) };
+        let host: Vec<(usize, Logits)> = forwards.iter().cloned().enumerate().collect();
+        let upload = |(pass, l): &(usize, Logits)| (*pass, DeviceLogits::upload(l, Device::Cpu).unwrap());
+        let device: Vec<(usize, DeviceLogits)> = host.iter().map(upload).collect();
+        for rule in [Combine::Logits, Combine::Probabilities] {
+            let expected = Combiner::new(rule, shares(), planes.clone()).planes(&host, 1, kept).0;
+            let found = Sum { rule, shares: shares(), planes: planes.clone() }.planes(&device, 1, kept).unwrap();
+            let found: Vec<Vec<u8>> = found.iter().map(|plane| Vec::try_from(plane).unwrap()).collect();
+            for ((plane, expected), found) in planes.iter().zip(&expected).zip(&found) {
+                let differ = expected.iter().zip(found).filter(|(a, b)| a != b);
+                let by_more = differ.clone().filter(|(a, b)| a.abs_diff(**b) > 1).count();
+                let (n, limit) = (differ.count(), expected.len() / 100);
+                assert!(expected.len() == found.len() && n <= limit, "{rule:?} {plane:?}: {n} pixels");
+                let is_vote = matches!(plane, Plane::Labels | Plane::Disagreement);
+                assert!(is_vote || by_more == 0, "{rule:?} {plane:?}: {by_more} pixels by more than a step");
+            }
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ pub(crate) use constant::constant_into;
 pub use labels::LabelPng;
 pub(crate) use labels::encode_labels;
 pub use read::MaskReader;
-pub(super) use rows::PixelFormat;
+pub(super) use rows::{FileRows, PixelFormat};
 pub(crate) use setting::PngSetting;
 
 use super::OutputError;

@@ -22,6 +22,8 @@ pub(in crate::outputs) enum PixelFormat {
     Grey(MaskDepth),
     /// One byte, an index into these colours.
     Palette(Vec<[u8; 3]>),
+    /// Red, green and blue, a byte each.
+    Rgb,
 }
 
 impl PixelFormat {
@@ -30,6 +32,7 @@ impl PixelFormat {
         match self {
             Self::Grey(MaskDepth::Eight) | Self::Palette(_) => 1,
             Self::Grey(MaskDepth::Sixteen) => 2,
+            Self::Rgb => 3,
         }
     }
 
@@ -59,6 +62,10 @@ impl PixelFormat {
                 encoder.set_color(ColorType::Indexed);
                 encoder.set_depth(BitDepth::Eight);
                 encoder.set_palette(colors.concat());
+            }
+            Self::Rgb => {
+                encoder.set_color(ColorType::Rgb);
+                encoder.set_depth(BitDepth::Eight);
             }
         }
         encoder.write_header()
@@ -94,7 +101,7 @@ impl Write for Shared {
 }
 
 /// A PNG file being written.
-pub(super) struct FileRows {
+pub(in crate::outputs) struct FileRows {
     path: PathBuf,
     size: Size,
     rows: u32,
@@ -103,28 +110,28 @@ pub(super) struct FileRows {
 }
 
 impl FileRows {
-    pub(super) fn create(path: &Path, size: Size, format: &PixelFormat) -> Result<Self, OutputError> {
+    pub(in crate::outputs) fn create(path: &Path, size: Size, format: &PixelFormat) -> Result<Self, OutputError> {
         let file = Shared::new(AtomicFile::create(path)?);
         let begun = format.begin(file.clone(), size).and_then(|png| png.into_stream_writer_with_size(CHUNK));
         let png = begun.map_err(|source| fault(path, size, &file, source))?;
         Ok(Self { path: path.to_owned(), size, rows: 0, png, file })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(in crate::outputs) fn path(&self) -> &Path {
         &self.path
     }
 
-    pub(super) fn size(&self) -> Size {
+    pub(in crate::outputs) fn size(&self) -> Size {
         self.size
     }
 
     /// Rows written so far.
-    pub(super) fn rows(&self) -> u32 {
+    pub(in crate::outputs) fn rows(&self) -> u32 {
         self.rows
     }
 
     /// Whether `n` more rows may come.
-    pub(super) fn expect(&self, n: usize) -> Result<(), OutputError> {
+    pub(in crate::outputs) fn expect(&self, n: usize) -> Result<(), OutputError> {
         let got = u64::from(self.rows) + n as u64;
         if got > u64::from(self.size.height) { Err(self.row_error(got)) } else { Ok(()) }
     }
@@ -134,7 +141,7 @@ impl FileRows {
     }
 
     /// Appends one row of sample bytes.
-    pub(super) fn push(&mut self, row: &[u8]) -> Result<(), OutputError> {
+    pub(in crate::outputs) fn push(&mut self, row: &[u8]) -> Result<(), OutputError> {
         self.expect(1)?;
         self.png.write_all(row).map_err(|e| fault(&self.path, self.size, &self.file, e.into()))?;
         self.rows += 1;
@@ -142,7 +149,7 @@ impl FileRows {
     }
 
     /// Ends the picture, syncs the file and reads it back.
-    pub(super) fn finish(self) -> Result<WrittenFile, OutputError> {
+    pub(in crate::outputs) fn finish(self) -> Result<WrittenFile, OutputError> {
         if self.rows != self.size.height {
             return Err(self.row_error(self.rows.into()));
         }

@@ -15,6 +15,10 @@ const MOST_ENTRIES: u64 = 4096;
 /// Values of one tag that are looked at: one for each sample at most.
 const MOST_VALUES: u64 = 65_535;
 
+/// Strips or tiles of one image whose places are looked at, and how many of them at a time.
+const MOST_LISTED: u64 = 1 << 22;
+const PIECE: u64 = 8192;
+
 /// How a directory says that its pixels are stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Directory {
@@ -38,6 +42,8 @@ pub(super) struct Directory {
     pub(super) tiled: bool,
     /// What the image is to the others of its file.
     role: u64,
+    /// Where it is itself.
+    offset: u64,
     /// Where the next directory is; 0 behind the last.
     pub(super) next: u64,
     /// Where the first block of each plane is, of the planes that have one block, or of the first plane alone; 0 where it is not stored.
@@ -69,6 +75,7 @@ impl Directory {
             block,
             tiled,
             role: tags.value_or(SUBFILE_TYPE, 0)?,
+            offset,
             next,
             first_blocks: Vec::new(),
         };
@@ -89,6 +96,14 @@ impl Directory {
     /// Whether the first blocks of all planes that have one block are stored.
     pub(super) fn is_all_stored(&self) -> bool {
         !self.first_blocks.is_empty() && self.first_blocks.iter().all(|offset| *offset != 0)
+    }
+
+    /// Whether some strip or tile is not stored; a list of them that cannot be read, or is longer than anybody wants to read, says so too.
+    pub(super) fn lacks_blocks(&self, path: &Path) -> bool {
+        let tags = Tags::read(path, self.offset).ok().flatten();
+        tags.is_some_and(|mut tags| {
+            tags.holds_zero(if self.tiled { TILE_OFFSETS } else { STRIP_OFFSETS }).unwrap_or(true)
+        })
     }
 
     /// Number of strips or tiles.
@@ -262,6 +277,32 @@ impl Tags {
 
     fn number_or(&mut self, tag: u16, default: u64) -> Option<u32> {
         self.value_or(tag, default)?.try_into().ok()
+    }
+
+    /// Whether one of the values of a tag is 0; `None` where that cannot be said.
+    fn holds_zero(&mut self, tag: u16) -> Option<bool> {
+        let form = self.form;
+        let entry = self.entry(tag)?.to_vec();
+        let (head, value) = entry.split_at(4 + form.offset());
+        let width = width_of(form.number(&head[2..4]))?;
+        let count = form.number(&head[4..]);
+        let is_zero = |bytes: &[u8]| bytes.chunks_exact(width).any(|value| value.iter().all(|byte| *byte == 0));
+        if count.saturating_mul(width as u64) <= form.offset() as u64 {
+            return Some(is_zero(&value[..usize::try_from(count).ok()? * width]));
+        }
+        if count > MOST_LISTED {
+            return None;
+        }
+        let (mut left, mut at) = (count, form.number(value));
+        while left > 0 {
+            let n = left.min(PIECE);
+            let bytes = bytes_at(&mut self.file, at, usize::try_from(n).ok()? * width).ok()?;
+            if is_zero(&bytes) {
+                return Some(true);
+            }
+            (left, at) = (left - n, at.saturating_add(n * width as u64));
+        }
+        Some(false)
     }
 }
 

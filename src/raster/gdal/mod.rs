@@ -3,6 +3,7 @@
 //! One dataset handle per source, hence per thread. Errors that GDAL raises without failing the call are failures too. Only the
 //! allowed drivers are opened: a text VRT named `.tif` would otherwise read another file.
 
+mod area;
 mod color;
 mod directory;
 pub(crate) mod errors;
@@ -11,6 +12,7 @@ mod georef;
 mod pages;
 mod picture;
 mod preflight;
+mod rasterise;
 mod read;
 mod values;
 mod write;
@@ -20,9 +22,14 @@ use std::path::{Path, PathBuf};
 use gdal::Dataset;
 
 use directory::Directory;
+use rasterise::Loaded;
 
-use super::{GdalError, GdalReport, OpenSource, RasterError, RasterSource, ReadReply, ReadRequest, SceneHeader};
+use super::{
+    BurnRequest, Burned, GdalError, GdalReport, OpenSource, RasterError, RasterSource, ReadReply, ReadRequest,
+    SceneHeader,
+};
 
+pub(crate) use area::{PixelArea, pixel_area};
 pub use write::write_geotiff;
 
 /// Formats that may be opened, whatever a file is called.
@@ -67,7 +74,7 @@ fn cache_megabytes(bytes: u64) -> String {
 
 impl OpenSource for Gdal {
     fn open(&self) -> Box<dyn RasterSource> {
-        Box::new(GdalSource { open: Vec::new(), most: 1 })
+        Box::new(GdalSource { open: Vec::new(), most: 1, shapes: None })
     }
 }
 
@@ -77,6 +84,8 @@ struct GdalSource {
     open: Vec<Opened>,
     /// How many it keeps open: the files of one scene.
     most: usize,
+    /// The shapes that it burned last.
+    shapes: Option<Loaded>,
 }
 
 /// An image that is open.
@@ -134,6 +143,8 @@ impl GdalSource {
                 files: Vec::new(),
                 bands: vec![1],
                 nodata: vec![*nodata],
+                // Of the others something may be stored.
+                skip_blank: false,
                 ..request.clone()
             };
             let read = self.opened(path, None).and_then(|opened| read::window(opened, &one, plane, &mut own_mask));
@@ -142,6 +153,7 @@ impl GdalSource {
                 RasterError::Read { window, detail, .. } => RasterError::Read { band: *band, window, detail },
                 error @ (RasterError::Open { .. }
                 | RasterError::Refused { .. }
+                | RasterError::Vectors { .. }
                 | RasterError::Changed
                 | RasterError::Crashed { .. }
                 | RasterError::NoDecoder { .. }) => error,
@@ -180,6 +192,14 @@ impl RasterSource for GdalSource {
             self.open.clear();
         }
         reply
+    }
+
+    fn rasterise(&mut self, request: &BurnRequest, into: &mut [u8]) -> Result<Burned, RasterError> {
+        let kept = self.shapes.take().filter(|shapes| shapes.are_of(request));
+        let shapes = kept.map_or_else(|| Loaded::new(request), Ok)?;
+        let burned = shapes.burn(request, into);
+        self.shapes = Some(shapes);
+        burned
     }
 }
 

@@ -99,6 +99,7 @@ pub(super) fn header(opened: &Opened, file_bytes: u64) -> Result<SceneHeader, Ra
         scale,
         names,
         block: block_size(&first, dtype)?,
+        sparse: opened.directory.as_ref().is_some_and(|directory| directory.lacks_blocks(&opened.path)),
         interleaved: interleaved && n_bands > 1,
         transform: dataset.geo_transform().ok().map(GeoTransform),
         crs: georef::crs(dataset),

@@ -25,6 +25,19 @@ pub(super) fn window(
     let planes = request.bands.iter().zip(&request.nodata);
     let planes: Vec<Plane<'_>> =
         planes.map(|(idx, nodata)| Plane::new(opened, request, *idx, *nodata)).collect::<Result<_, _>>()?;
+    let is_blank = |probe: &PixelRect| match &opened.directory {
+        Some(directory) if directory.is_one_strip() => {
+            planes.iter().all(|plane| !directory.is_stored(plane.idx as usize - 1))
+        }
+        Some(_) => is_blank(&planes, *probe),
+        // It may be of one strip.
+        None => false,
+    };
+    let blank = request.probes.iter().map(is_blank).collect();
+    let mut reply = ReadReply { blank, ..ReadReply::default() };
+    if request.skip_blank && reply.is_blank() {
+        return Ok(reply);
+    }
     for row in block_rows(&planes, dataset.raster_size().1, request.window) {
         let failed = |band: u32, detail| {
             let window = PixelRect::from_spans(request.window.xs(), row.of_blocks);
@@ -39,16 +52,8 @@ pub(super) fn window(
             read_mask(opened, plane, request.palette, rect, into).map_err(|e| failed(plane.idx, e))?;
         }
     }
-    let is_blank = |probe: &PixelRect| match &opened.directory {
-        Some(directory) if directory.is_one_strip() => {
-            planes.iter().all(|plane| !directory.is_stored(plane.idx as usize - 1))
-        }
-        Some(_) => is_blank(&planes, *probe),
-        // It may be of one strip.
-        None => false,
-    };
-    let blank = request.probes.iter().map(is_blank).collect();
-    Ok(ReadReply { blank, warnings: errors::take_warnings() })
+    reply.warnings = errors::take_warnings();
+    Ok(reply)
 }
 
 /// A row of blocks.

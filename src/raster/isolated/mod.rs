@@ -66,6 +66,12 @@ impl DecoderLimits {
         Self { cache, strip, memory, timeout }
     }
 
+    /// The same, where vector files are read as well: what a library needs for one nobody knows before, and the same file was read within
+    /// the limits of planning.
+    pub fn and_vectors(self, are_read: bool) -> Self {
+        Self { memory: if are_read { self.memory.saturating_add(PLANNING_MEMORY) } else { self.memory }, ..self }
+    }
+
     /// Bytes that strips take: one in the child's hands and the two halves of what is shared.
     pub fn strips(&self) -> u64 {
         self.strip.saturating_mul(3)

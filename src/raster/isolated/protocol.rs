@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::geom::GeoTransform;
-use crate::raster::{RasterError, ReadReply, ReadRequest, SceneHeader};
+use crate::raster::{BurnRequest, Burned, RasterError, ReadReply, ReadRequest, SceneHeader};
 
 /// The child's first word, after it was told its limits: its limit of address space in bytes, or why it cannot serve.
 pub(super) type Ready = Result<u64, String>;
@@ -24,6 +24,8 @@ pub(super) enum Ask {
     Inspect { path: PathBuf, page: Option<u32> },
     /// Reads a strip into the shared memory, from this byte on.
     Read { strip: ReadRequest, at: u64 },
+    /// Burns shapes into the shared memory.
+    Rasterise(Box<BurnRequest>),
 }
 
 /// What a decoder says.
@@ -37,6 +39,7 @@ pub(super) struct Answer {
 pub(super) enum Said {
     Header(Box<ExactHeader>),
     Pixels(ReadReply),
+    Burned(Burned),
 }
 
 /// A header whose numbers survive JSON, which knows no NaN and rounds.

@@ -8,7 +8,7 @@ use super::DecoderLimits;
 use super::protocol::{Answer, Ask, ExactHeader, Question, Ready, Said};
 use crate::faults::{Fault, Faults};
 use crate::process::{FrameError, Frames, limit_files, limit_memory, limit_processor};
-use crate::raster::{RasterError, RasterSource, ReadRequest};
+use crate::raster::{BurnRequest, RasterError, RasterSource, ReadRequest, Shapes};
 
 /// Decodes for the process that started this one until that has no more questions. `open` makes the source with a cache of so many
 /// bytes.
@@ -62,6 +62,7 @@ impl Decoder {
             let said = match ask {
                 Ask::Inspect { path, page } => self.inspect(&path, page),
                 Ask::Read { strip, at } => self.read(&strip, at),
+                Ask::Rasterise(request) => self.rasterise(&request),
             };
             frames.send(&Answer { number, said })?;
         }
@@ -78,15 +79,33 @@ impl Decoder {
         if strike(&self.faults, "read", &strip.path) {
             return Err(RasterError::Read { band: 1, window: strip.window, detail: "planted fault".into() });
         }
-        let bytes = strip.buffer_bytes();
+        self.pass_on(strip.buffer_bytes(), at, |source, pixels| source.read(strip, pixels)).map(Said::Pixels)
+    }
+
+    fn rasterise(&mut self, request: &BurnRequest) -> Result<Said, RasterError> {
+        if let Shapes::File { path, .. } = &request.shapes
+            && strike(&self.faults, "rasterise", path)
+        {
+            return Err(RasterError::Vectors { detail: "planted fault".into() });
+        }
+        self.pass_on(request.size().len(), 0, |source, pixels| source.rasterise(request, pixels)).map(Said::Burned)
+    }
+
+    /// Has so many bytes filled and writes them into the shared memory.
+    fn pass_on<T>(
+        &mut self,
+        bytes: usize,
+        at: u64,
+        fill: impl FnOnce(&mut dyn RasterSource, &mut [u8]) -> Result<T, RasterError>,
+    ) -> Result<T, RasterError> {
         if self.buffer.len() < bytes.div_ceil(8) {
             self.buffer.resize(bytes.div_ceil(8), 0);
         }
         let pixels = &mut bytemuck::cast_slice_mut::<u64, u8>(&mut self.buffer)[..bytes];
-        let reply = self.source.read(strip, pixels)?;
+        let reply = fill(self.source.as_mut(), pixels)?;
         let written = self.memory.write_all_at(pixels, at);
         written.map_err(|e| RasterError::Crashed { detail: format!("cannot pass pixels on: {e}") })?;
-        Ok(Said::Pixels(reply))
+        Ok(reply)
     }
 }
 

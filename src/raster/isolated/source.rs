@@ -15,7 +15,7 @@ use super::Settings;
 use super::protocol::{Answer, Ask, Question, Ready, Said};
 use super::strips::Strips;
 use crate::process::{Child, FrameError, Start, ending, own_peak, shared_memory};
-use crate::raster::{RasterError, RasterSource, ReadReply, ReadRequest, SceneHeader};
+use crate::raster::{BurnRequest, Burned, RasterError, RasterSource, ReadReply, ReadRequest, SceneHeader};
 
 /// How long a decoder may take to be ready: its libraries may have to come from a slow disk.
 const START_PATIENCE: Duration = Duration::from_secs(120);
@@ -103,7 +103,7 @@ impl RasterSource for IsolatedSource {
             let number = decoder.send(Ask::Inspect { path: path.into(), page })?;
             match decoder.answer(number, timeout)? {
                 Said::Header(header) => header.into_header().ok_or_else(|| nonsense("an impossible header")),
-                Said::Pixels(_) => Err(nonsense("pixels instead of a header")),
+                Said::Pixels(_) | Said::Burned(_) => Err(nonsense("pixels instead of a header")),
             }
         })
     }
@@ -120,7 +120,9 @@ impl RasterSource for IsolatedSource {
             let mut numbers = Vec::new();
             let first = n_copied;
             while n_copied < strips.len() {
-                while first + numbers.len() < strips.len().min(n_copied + 2) {
+                // Whether there is anything to read the first answer says.
+                let ahead = if request.skip_blank && n_copied == 0 { 1 } else { 2 };
+                while first + numbers.len() < strips.len().min(n_copied + ahead) {
                     numbers.push(decoder.send(strips.ask(first + numbers.len()))?);
                 }
                 match decoder.answer(numbers[n_copied - first], limits.timeout)? {
@@ -129,8 +131,11 @@ impl RasterSource for IsolatedSource {
                             reply.blank = said.blank;
                         }
                         reply.warnings.add_all(&said.warnings);
+                        if request.skip_blank && reply.is_blank() {
+                            break;
+                        }
                     }
-                    Said::Header(_) => return Err(nonsense("a header instead of pixels")),
+                    Said::Header(_) | Said::Burned(_) => return Err(nonsense("no pixels")),
                 }
                 strips.copy(n_copied, &decoder.memory, into).map_err(FrameError::System)?;
                 n_copied += 1;
@@ -138,6 +143,29 @@ impl RasterSource for IsolatedSource {
             Ok(())
         })?;
         Ok(reply)
+    }
+
+    fn rasterise(&mut self, request: &BurnRequest, into: &mut [u8]) -> Result<Burned, RasterError> {
+        let (size, limits) = (request.size(), self.settings.limits);
+        if into.len() != size.len() {
+            return Err(RasterError::Changed);
+        }
+        // What the child may write into the shared memory is one strip.
+        let n_rows = u32::try_from(limits.strip / u64::from(size.width).max(1)).unwrap_or(u32::MAX).max(1);
+        let mut burned = Burned::default();
+        for (idx, rows) in (0..).zip(into.chunks_mut((size.width as usize * n_rows as usize).max(1))) {
+            burned = self.ask("rasterised", |decoder| {
+                let number = decoder.send(Ask::Rasterise(Box::new(request.rows(idx * n_rows, n_rows))))?;
+                match decoder.answer(number, limits.timeout)? {
+                    Said::Burned(burned) => {
+                        decoder.memory.read_exact_at(rows, 0).map_err(FrameError::System)?;
+                        Ok(burned)
+                    }
+                    Said::Header(_) | Said::Pixels(_) => Err(nonsense("something else than what was burned")),
+                }
+            })?;
+        }
+        Ok(burned)
     }
 }
 

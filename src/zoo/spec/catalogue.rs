@@ -54,14 +54,14 @@ pub enum Choice {
     Upsampling,
     /// The feature pyramid instead of the classifier's scores.
     Features,
-    /// What the file does not tell: the multiple that sizes must be of, the stride of the logits, how they are up-sampled, memory.
+    /// What the file does not tell: the sizes it takes, the stride of the logits, how they are up-sampled, memory.
     Script,
 }
 
 impl Architecture {
     /// Whether the network is one of this program's, with layers and weights of its own.
     pub fn is_known(&self) -> bool {
-        !matches!(self.network, Network::Identity | Network::TorchScript)
+        !matches!(self.network, Network::Identity | Network::TorchScript | Network::Onnx)
     }
 }
 
@@ -343,6 +343,14 @@ pub static ARCHITECTURES: &[Architecture] = &[
     },
     Architecture {
         network: Network::TorchScript,
+        variant: Variant::Own,
+        output_strides: &[1],
+        options: &[Choice::Script],
+        source: "the file",
+        ..PLAIN
+    },
+    Architecture {
+        network: Network::Onnx,
         variant: Variant::Own,
         output_strides: &[1],
         options: &[Choice::Script],

@@ -54,11 +54,14 @@ pub struct NetworkSpec {
     pub script: Option<Script>,
 }
 
-/// What a person says of a TorchScript program.
+/// What a person says of a network that comes as a program: TorchScript's or ONNX's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Script {
     /// Height and width of its input must be multiples of this.
     pub multiple: u32,
+    /// And at least this, where that is more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_size: Option<u32>,
     /// Input pixels per logit, per side.
     pub logit_stride: u32,
     /// Whether its logits are up-sampled with their corners on the corner pixels.
@@ -98,10 +101,16 @@ impl NetworkSpec {
         ARCHITECTURES.iter().find(is_this).unwrap_or(&ARCHITECTURES[0])
     }
 
+    /// Whether ONNX Runtime runs it.
+    pub fn is_onnx(&self) -> bool {
+        self.network == Network::Onnx
+    }
+
     /// The sizes this network takes.
     pub fn size_rule(&self) -> SizeRule {
         let multiple = self.script.map_or_else(|| self.pixels(self.architecture().multiple), |script| script.multiple);
-        SizeRule { multiple, min_size: multiple }
+        let min_size = self.script.and_then(|script| script.min_size).unwrap_or(multiple);
+        SizeRule { multiple, min_size }
     }
 
     /// Network pixels per logit, per side: 1 where the network returns a full-resolution map.

@@ -49,6 +49,8 @@ pub enum Network {
     /// A program that somebody made of a network of their own (`torch.jit.save`): run as it is.
     #[serde(rename = "torchscript")]
     TorchScript,
+    /// A graph in an ONNX file, which ONNX Runtime runs.
+    Onnx,
     /// Hands the first band through as a one-hot map of class ids; only the fake backend runs it. For tests of the dataflow.
     Identity,
 }

@@ -54,6 +54,9 @@ pub struct SpecTable {
     /// Of a program: what height and width must be multiples of (32).
     #[serde(default)]
     pub multiple: Option<u32>,
+    /// Of a program: what height and width must be at least (the multiple).
+    #[serde(default)]
+    pub min_size: Option<u32>,
     /// Of a program: whether up-sampling puts corners on corners.
     #[serde(default)]
     pub align_corners: Option<bool>,
@@ -110,6 +113,7 @@ impl SpecTable {
             deep_supervision: None,
             features: None,
             multiple: None,
+            min_size: None,
             align_corners: None,
             bytes_per_pixel: None,
             classes: None,
@@ -168,6 +172,7 @@ impl SpecTable {
             (self.deep_supervision == Some(true), Choice::DeepSupervision, "deep_supervision"),
             (self.upsampling.is_some() && !offers(Choice::Script), Choice::Upsampling, "upsampling"),
             (self.multiple.is_some(), Choice::Script, "multiple"),
+            (self.min_size.is_some(), Choice::Script, "min_size"),
             (self.align_corners.is_some(), Choice::Script, "align_corners"),
             (self.bytes_per_pixel.is_some(), Choice::Script, "bytes_per_pixel"),
             (self.features == Some(true), Choice::Features, "features"),
@@ -184,6 +189,7 @@ impl SpecTable {
     fn script(&self) -> Script {
         Script {
             multiple: self.multiple.unwrap_or(32),
+            min_size: self.min_size,
             logit_stride: self.upsampling.unwrap_or(1),
             align_corners: self.align_corners.unwrap_or(false),
             bytes_per_pixel: self.bytes_per_pixel.unwrap_or_else(Script::bytes_per_pixel),
@@ -219,9 +225,10 @@ impl SpecTable {
     }
 
     fn check(&self, spec: &NetworkSpec) -> Result<(), SpecError> {
-        if let Some(Script { multiple, logit_stride, bytes_per_pixel, .. }) = spec.script {
+        if let Some(Script { multiple, min_size, logit_stride, bytes_per_pixel, .. }) = spec.script {
             let numbers = [
                 ("multiple", multiple, 1024),
+                ("min_size", min_size.unwrap_or(1), 1 << 16),
                 ("upsampling", logit_stride, 1024),
                 ("bytes_per_pixel", bytes_per_pixel, 1 << 20),
             ];

@@ -85,10 +85,10 @@ pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
-/// The files whose bytes a plan decides: neither the report, which tells times, nor the plan itself, nor the journal, nor what is kept for another run.
+/// The files whose bytes a plan decides: neither the reports, which tell times, nor the plan itself, nor the journal, nor what is kept for another run.
 pub(crate) fn outputs(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut all = files(folder);
-    let told = ["report.json", "plan.jsonl"];
+    let told = ["report.json", "report.html", "plan.jsonl"];
     let kept = |name: &str| name.starts_with("run.db") || name.starts_with("checkpoints/") || told.contains(&name);
     all.retain(|name, _| !kept(name));
     all
