@@ -40,6 +40,7 @@
 //! | [`config`] | pipeline files: as written, and as checked |
 //! | [`journal`] | what a run directory remembers: the journal, stage results by key |
 //! | [`plan`] | the selection of scenes, the plan, the schedule, the memory and the time it takes |
+//! | [`dataset`] | images with masks: where they lie, what masks hold, counts, statistics, splits |
 //! | [`flow`] | the generic kit: links, stages, graph, budget, stop signal, meters |
 //! | [`infer`] | [`infer::Device`]: takes batches, gives planes; engines run the networks; the one weighted sum and argmax of a plan |
 //! | [`post`] | what is done to a label map before it is written, row by row: classes joined, majorities, small holes and islands |
@@ -95,6 +96,7 @@ pub mod app;
 pub mod atomic;
 pub mod cli;
 pub mod config;
+pub mod dataset;
 pub mod eval;
 pub mod exit;
 pub mod faults;

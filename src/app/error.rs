@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::atomic::WriteError;
 use crate::config::ConfigError;
+use crate::dataset::DatasetError;
 use crate::eval::EvalError;
 use crate::exit::ExitCode;
 use crate::infer::DeviceError;
@@ -32,6 +33,9 @@ pub enum Error {
     /// The inputs.
     #[error(transparent)]
     Scan(#[from] ScanError),
+    /// Labelled scenes.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
     /// A plan that was saved.
     #[error(transparent)]
     PlanFile(#[from] PlanFileError),
@@ -172,6 +176,7 @@ impl Error {
             Self::Journal(JournalError::Unreadable { .. } | JournalError::Format { .. }) => ExitCode::Unreadable,
             Self::Config(_)
             | Self::Scan(_)
+            | Self::Dataset(_)
             | Self::Plan(_)
             | Self::PlanFile(_)
             | Self::Usage(_)

@@ -8,6 +8,7 @@
 //! The only folder that knows every other one.
 
 pub mod bench;
+mod data;
 mod decoder;
 mod doctor;
 mod error;
@@ -30,6 +31,7 @@ mod synth;
 mod tune;
 mod weights;
 
+pub use data::{DataRequest, split_data, survey_data, write_statistics};
 pub use decoder::decoder;
 pub use doctor::doctor;
 pub use error::Error;

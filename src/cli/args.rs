@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use super::bench::BenchCommand;
+use super::data::DataCommand;
 use super::tune::{ProfilesCommand, TuneArgs};
 use super::values::{DeviceArg, bounds, deadline, one_of, up_to_a_day};
 use crate::app::{Assign, PartialArchive, StageName, Target, TimeLimits};
@@ -45,6 +46,9 @@ pub(super) enum Command {
     /// All pixels of all pairs are pooled. The mIoU is the mean over the values that occur in masks or ground truth. Exit code 3 if masks
     /// are missing or pairs cannot be compared.
     Eval(EvalArgs),
+    /// Look at labelled scenes, count what is in them, split them into parts.
+    #[command(subcommand)]
+    Data(DataCommand),
     /// Show what a run directory holds: scenes done, failed and outstanding, checkpoints.
     Status(DirArgs),
     /// Tell what the last run into a run directory did, from its journal and its plan, and write its report.html.

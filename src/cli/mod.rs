@@ -3,6 +3,7 @@
 
 mod args;
 mod bench;
+mod data;
 mod exit;
 #[cfg(not(feature = "torch"))]
 mod no_networks;
@@ -137,6 +138,7 @@ fn command(asked: Command, arguments: &[OsString], supervisor: SupervisorLink) -
             let complete = evaluation.missing.is_empty() && evaluation.mismatched.is_empty();
             Ok(if complete { ExitCode::Done } else { ExitCode::ScenesFailed })
         }
+        Command::Data(command) => data::data(command),
         Command::Status(args) => {
             let standing = app::status(&args.dir)?;
             show(&standing, args.json, standing.text())?;

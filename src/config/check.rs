@@ -64,6 +64,7 @@ fn check(file: PipelineFile, folder: &Path) -> Result<Pipeline, Fault> {
         outputs: file.outputs,
         package: file.package,
         checkpoints: file.checkpoints,
+        data: file.data,
     })
 }
 

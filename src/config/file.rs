@@ -9,6 +9,7 @@ use super::band::Band;
 use super::batch::Batch;
 use super::bytes::ByteSize;
 use super::classes::{Class, Nodata};
+use super::data::Data;
 use super::fault::Fault;
 use super::pipeline::{Checkpoint, Combine, NodataRule, Outputs, Package, Precision};
 use super::post::PostTable;
@@ -37,6 +38,8 @@ pub(super) struct PipelineFile {
     pub(super) outputs: Outputs,
     #[serde(default)]
     pub(super) package: Package,
+    #[serde(default)]
+    pub(super) data: Data,
 }
 
 fn labels() -> Vec<Checkpoint> {

@@ -9,6 +9,7 @@ mod batch;
 mod bytes;
 mod check;
 pub mod classes;
+pub mod data;
 mod duration;
 mod fault;
 mod file;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::band::Band;
 use super::batch::Batch;
 use super::classes::{ClassId, ClassTable};
+use super::data::Data;
 use super::post::Post;
 use crate::geom::View;
 use crate::raster::PixelType;
@@ -267,6 +268,9 @@ pub struct Pipeline {
     pub package: Package,
     /// What is kept beside the outputs. It changes no byte of them, so it is no part of a plan's digest.
     pub checkpoints: Vec<Checkpoint>,
+    /// Labelled scenes, which no plan knows of.
+    #[serde(skip)]
+    pub data: Data,
 }
 
 fn is_auto(kernels: &KernelSet) -> bool {

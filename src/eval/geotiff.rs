@@ -4,32 +4,20 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::geom::{PixelRect, Size, Span};
-use crate::raster::{
-    DecoderLimits, Isolated, Mask, OpenSource, PixelBuf, PixelType, RasterError, RasterSource, ReadRequest, SceneHeader,
-};
+use crate::raster::{Fitting, Mask, PixelBuf, PixelType, ReadRequest, SceneHeader};
 
 /// How long the decoder may take for an answer.
 const TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Bytes of the decoder's cache for files whose row of blocks it holds twice, so that no block is decoded twice.
-const CACHE: u64 = 64 << 20;
-
-/// Bytes of the widest row of such files.
-const ROW: u64 = 2 << 20;
 
 /// Bytes that are asked for at a time, at least a row.
 const WINDOW: usize = 1 << 20;
 
 /// Opens the GeoTIFFs of one side, one after the other.
-pub(super) struct Rasters {
-    usual: Box<dyn RasterSource>,
-    /// For a file that asks for more than is usual.
-    large: Option<Box<dyn RasterSource>>,
-}
+pub(super) struct Rasters(Fitting);
 
 /// A class mask being read.
 pub(super) struct RasterLabels<'a> {
-    source: &'a mut dyn RasterSource,
+    source: &'a mut Fitting,
     path: PathBuf,
     header: SceneHeader,
     /// The value that stands for no data by the file's own word.
@@ -48,21 +36,15 @@ struct Rows {
 
 impl Rasters {
     pub(super) fn new() -> Self {
-        Self { usual: open(CACHE, ROW), large: None }
+        Self(Fitting::new(TIMEOUT))
     }
 
     /// Opens a file and looks at its header.
     pub(super) fn open(&mut self, path: &Path) -> Result<RasterLabels<'_>, String> {
-        let said = |e: RasterError| format!("`{}`: {e}", path.display());
-        let header = self.usual.inspect(path, None).map_err(said)?;
+        let header = self.0.inspect(path).map_err(|e| format!("`{}`: {e}", path.display()))?;
         check(&header).map_err(|reason| format!("`{}` {reason}", path.display()))?;
-        let row = u64::from(header.size.width) * 3;
-        let blocks = header.block_row_bytes(Size::new(header.size.width, 1), header.n_bands as usize);
-        let is_usual = row <= ROW && blocks.saturating_mul(2) <= CACHE;
-        self.large = (!is_usual).then(|| open(CACHE.max(blocks.saturating_mul(2)), row));
-        let source = self.large.as_mut().unwrap_or(&mut self.usual).as_mut();
         Ok(RasterLabels {
-            source,
+            source: &mut self.0,
             path: path.to_owned(),
             nodata: header.nodata.first().copied().flatten().and_then(whole),
             header,
@@ -70,10 +52,6 @@ impl Rasters {
             next_row: 0,
         })
     }
-}
-
-fn open(cache: u64, row: u64) -> Box<dyn RasterSource> {
-    Isolated::new(DecoderLimits::reading(cache, row, cache / 2, TIMEOUT)).open()
 }
 
 /// What keeps a file from being a class mask.
@@ -134,7 +112,7 @@ impl RasterLabels<'_> {
         let mask = self.header.mask == Mask::Dataset;
         let request = ReadRequest { mask, ..self.header.request(self.path.clone(), None, window, vec![1]) };
         let mut buffer = PixelBuf::of_bytes(dtype, request.buffer_bytes());
-        let read = self.source.read(&request, buffer.bytes_mut());
+        let read = self.source.for_request(&self.header, &request).read(&request, buffer.bytes_mut());
         read.map_err(|e| format!("`{}`: {e}", self.path.display()))?;
         let valid = buffer.split_tail(request.plane_bytes());
         let (values, mut is_nodata) = self.classes(&buffer)?;

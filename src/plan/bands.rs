@@ -12,7 +12,7 @@ const COLORS: [&str; 3] = ["red", "green", "blue"];
 
 /// A header as the pipeline sees it: a palette's colours where it wants several bands, scaled values where it wants those, and the nodata
 /// value that it knows where the file tells none.
-pub(super) fn seen(mut header: SceneHeader, reading: &Reading, wanted: &[Band]) -> SceneHeader {
+pub(crate) fn seen(mut header: SceneHeader, reading: &Reading, wanted: &[Band]) -> SceneHeader {
     for value in header.nodata.iter_mut().filter(|value| value.is_none()) {
         *value = reading.nodata_value;
     }
@@ -28,7 +28,7 @@ pub(super) fn seen(mut header: SceneHeader, reading: &Reading, wanted: &[Band]) 
 }
 
 /// The numbers of the wanted bands in a scene; none where they are numbers anyway.
-pub(super) fn choose(header: &SceneHeader, wanted: &[Band]) -> Result<Vec<u32>, String> {
+pub(crate) fn choose(header: &SceneHeader, wanted: &[Band]) -> Result<Vec<u32>, String> {
     let has = count(header.n_bands.into(), "band");
     let number = |(at, band): (u32, &Band)| match band {
         Band::Number(number) if *number <= header.n_bands => Ok(*number),

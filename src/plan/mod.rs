@@ -30,9 +30,11 @@ mod resolution;
 mod scan;
 mod schedule;
 mod unit;
+mod validity;
 
 pub use area::{Area, Shapes, Within};
 pub use backend::BackendKind;
+pub(crate) use bands::{choose, seen};
 pub use concessions::Concessions;
 pub use doubts::{declared_nodata, doubts};
 pub use file::PlanFileError;
@@ -48,3 +50,4 @@ pub use profile::{CropBatch, Profile, Timing};
 pub use scan::{ScanError, ScanOptions, Scanned, ScannedScene, scan};
 pub use schedule::{Assignment, Decode, DeviceGroup, DeviceId, LINK_CAPACITY, Promise, REMEMBERED, Schedule};
 pub use unit::{Part, Tile, Unit, UnitGeometry, admission_needs};
+pub(crate) use validity::{has_non_finite, non_finite, validity};

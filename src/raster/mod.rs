@@ -12,6 +12,7 @@
 
 mod burn;
 mod error;
+mod fitting;
 mod georef;
 mod geotiff;
 mod header;
@@ -38,6 +39,7 @@ pub use decoder::{Gdal, gdal_report, write_geotiff};
 #[cfg(feature = "gdal")]
 pub(crate) use decoder::{PixelArea, errors as gdal_errors};
 pub use error::RasterError;
+pub use fitting::Fitting;
 pub use georef::{GroundPoint, Ties};
 pub use geotiff::{GdalError, GdalReport, GeoTiff, TiffLayout};
 pub use header::{Mask, Order, Palette, Scale, SceneHeader};

@@ -5,6 +5,7 @@
 
 mod bench;
 mod causes;
+mod data;
 mod diagnosis;
 mod document;
 mod events;
@@ -24,6 +25,7 @@ pub use bench::{
     BenchMachine, BenchReport, DecodeFigures, DecodeRow, EncodeFigures, EncodeRow, Figures, ForwardFigures, ForwardRow,
     MatmulRate, PassFigures, RunFigures, ScalingFigures, ScalingRow, StageFigures, StartUp, ThreadLimit,
 };
+pub use data::{BandRow, ClassRow, DataReport, DataStray, PartRow, RefusedPair, SplitReport};
 pub use diagnosis::Diagnosis;
 pub use document::{
     BudgetReport, DeadlineReport, DeadlineStep, FailedScene, OutputFile, PackageReport, REPORT_FORMAT, ReducedScene,

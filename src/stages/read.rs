@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use super::Board;
 use super::message::{Classified, Opened, PartPixels, PartTask, ReadUnit, Ticket, Turn};
-use super::validity::{has_non_finite, non_finite, validity};
 use crate::faults::Faults;
 use crate::flow::{Admitted, Outbox, Stage, Stop};
 use crate::geom::{PixelRect, Size, Span};
 use crate::journal::StageKey;
-use crate::plan::{Footprint, Part, Plane, Tile, TilePlanes, UnitGeometry};
+use crate::plan::{Footprint, Part, Plane, Tile, TilePlanes, UnitGeometry, has_non_finite, non_finite, validity};
 use crate::raster::{
     Burn, GroundGrid, Mask, PixelBuf, RasterError, RasterSource, ReadRequest, Resampled, Resampling, Warnings,
 };

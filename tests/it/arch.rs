@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What each folder (or file) of `src` may use of the others.
-const ARROWS: [(&str, &[&str]); 28] = [
+const ARROWS: [(&str, &[&str]); 29] = [
     ("geom", &[]),
     ("tiler", &["geom"]),
     ("faults", &[]),
@@ -24,6 +24,7 @@ const ARROWS: [(&str, &[&str]); 28] = [
     ("infer", &["atomic", "config", "faults", "geom", "plan", "raster", "tensor", "tiler", "weights", "zoo"]),
     ("post", &["config", "geom"]),
     ("train", &["zoo"]),
+    ("dataset", &["config", "flow", "geom", "plan", "raster", "words"]),
     ("gis", &["atomic", "config", "geom", "raster"]),
     ("outputs", &["atomic", "config", "geom", "gis", "journal", "raster"]),
     ("package", &["atomic", "config", "geom", "outputs"]),
@@ -43,6 +44,7 @@ const ARROWS: [(&str, &[&str]); 28] = [
         &[
             "atomic",
             "config",
+            "dataset",
             "eval",
             "exit",
             "faults",
@@ -73,6 +75,7 @@ const ARROWS: [(&str, &[&str]); 28] = [
         &[
             "app",
             "config",
+            "dataset",
             "exit",
             "flow",
             "geom",
@@ -113,7 +116,7 @@ const OWNERS: [(&str, &[&str]); 22] = [
     ("textwrap", &["report/"]),
     ("chrono", &["app/run/record.rs"]),
     ("clap", &["cli/"]),
-    ("walkdir", &["plan/scan.rs", "eval/", "app/"]),
+    ("walkdir", &["plan/scan.rs", "eval/", "app/", "dataset/"]),
     ("rusqlite", &["journal/store"]),
     ("zstd", &["journal/artefact.rs"]),
 ];

@@ -12,6 +12,7 @@ mod bench;
 mod bundle;
 mod checkpoints;
 mod cli;
+mod data;
 mod dataflow;
 mod deadline;
 mod derived;

@@ -122,6 +122,7 @@ fn subject(what: &Path) -> Result<Pipeline, Error> {
         outputs: Default::default(),
         package: Package::default(),
         checkpoints: Vec::new(),
+        data: Default::default(),
     })
 }
 

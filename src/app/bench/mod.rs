@@ -73,7 +73,7 @@ pub fn write_document<R: serde::Serialize>(file: &Path, report: &BenchReport<R>)
 }
 
 /// Does something that can be interrupted: temporary folders are removed then. `work` asks the stop whether to go on.
-fn interruptible<T>(work: impl FnOnce(&Stop) -> Result<T, Error>) -> Result<T, Error> {
+pub(super) fn interruptible<T>(work: impl FnOnce(&Stop) -> Result<T, Error>) -> Result<T, Error> {
     let stop = Stop::new();
     let signals = SignalWatcher::<Ending>::of_worker(stop.clone(), TimeLimits::GRACE, &SupervisorLink::default())?;
     let done = work(&stop);

@@ -1,0 +1,211 @@
+//! `swath data`: labelled scenes looked at, counted and split.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::bench::interruptible;
+use super::{Error, Output};
+use crate::atomic;
+use crate::config::Pipeline;
+use crate::dataset::{
+    DatasetError, Found, Grouping, IGNORED, LabelRule, Moments, Pair, Part, Shares, Survey, Surveyor, find, split,
+};
+use crate::flow::Stop;
+use crate::lifecycle::machine;
+use crate::report::{BandRow, ClassRow, DataReport, DataStray, PartRow, RefusedPair, SplitReport};
+
+/// Most pairs that are read at a time: each has a decoder of its own.
+const READERS: usize = 8;
+
+/// What `swath data` is asked.
+#[derive(Clone, Debug)]
+pub struct DataRequest {
+    /// The pipeline file.
+    pub pipeline: PathBuf,
+    /// Values of it that are changed.
+    pub settings: Vec<String>,
+    /// The folder or list.
+    pub input: PathBuf,
+    /// The part; none for all.
+    pub part: Option<Part>,
+}
+
+/// What was found, as far as it is asked for.
+struct Scenes {
+    pipeline: Pipeline,
+    found: Found,
+}
+
+/// Reads every pair.
+///
+/// # Errors
+/// When the pipeline or the folder cannot be read, or somebody stops it. What is wrong with a pair is in the report.
+pub fn survey_data(request: &DataRequest) -> Result<DataReport, Error> {
+    let Scenes { pipeline, found } = scenes(request)?;
+    let rule = LabelRule::of(&pipeline).map_err(Error::Usage)?;
+    let surveys = interruptible(|stop| Ok(all(&pipeline, &rule, &found.pairs, stop)))?;
+    Ok(summed(&pipeline, found, surveys))
+}
+
+/// Writes mean and standard deviation of a survey into a copy of the pipeline file.
+///
+/// # Errors
+/// When bands have no pixel, or the file may not or cannot be written.
+pub fn write_statistics(request: &DataRequest, report: &DataReport, to: &Output) -> Result<(), Error> {
+    let pipeline = Pipeline::load(&request.pipeline, &request.settings)?;
+    // The pipeline itself may be the file.
+    to.check(&[&to.path], &[])?;
+    let first = pipeline.members.first().map(|member| &member.input.bands);
+    if pipeline.members.iter().any(|member| Some(&member.input.bands) != first) {
+        let text = "members read different bands: write mean and std into their `input` tables by hand".to_owned();
+        return Err(Error::Usage(text));
+    }
+    let all = pipeline.bands();
+    let row = |band| all.iter().position(|own| own == band).and_then(|at| report.bands.get(at));
+    let rows: Option<Vec<(f64, f64)>> =
+        first.into_iter().flatten().map(|band| row(band).and_then(|row| Some((row.mean?, row.std?)))).collect();
+    let rows = rows.ok_or_else(|| Error::Usage("there is a band without a pixel of data".to_owned()))?;
+    let failed = |e: &dyn std::fmt::Display| Error::Usage(format!("`{}`: {e}", request.pipeline.display()));
+    let text = std::fs::read_to_string(&request.pipeline).map_err(|e| failed(&e))?;
+    let mut document: toml_edit::DocumentMut = text.parse().map_err(|e: toml_edit::TomlError| failed(&e))?;
+    for (key, values) in
+        [("mean", rows.iter().map(|r| r.0).collect::<Vec<f64>>()), ("std", rows.iter().map(|r| r.1).collect())]
+    {
+        document["input"][key] = toml_edit::value(values.into_iter().map(rounded).collect::<toml_edit::Array>());
+    }
+    Ok(atomic::write(&to.path, document.to_string().as_bytes())?)
+}
+
+/// With six digits: more say nothing.
+fn rounded(value: f64) -> f64 {
+    format!("{value:.6e}").parse().unwrap_or(value)
+}
+
+/// Shares the pairs out, and writes them as a list.
+///
+/// # Errors
+/// When a pair has no group, or the list may not or cannot be written.
+pub fn split_data(
+    request: &DataRequest,
+    grouping: Grouping,
+    shares: Shares,
+    seed: u64,
+    to: &Output,
+) -> Result<SplitReport, Error> {
+    let Scenes { pipeline, found } = scenes(request)?;
+    to.check(&[&to.path], &[&request.pipeline, &request.input])?;
+    let rule = LabelRule::of(&pipeline).map_err(Error::Usage)?;
+    let mut surveyor = Surveyor::new(&pipeline, &rule);
+    let groups = found.pairs.iter().map(|pair| {
+        let header = matches!(grouping, Grouping::Block(_)).then(|| surveyor.header(pair)).transpose();
+        let group = header.and_then(|header| grouping.of(pair, header.as_ref()));
+        group.map_err(|reason| Error::Usage(format!("`{}` is in no group: {reason}", pair.name)))
+    });
+    let groups: Vec<String> = groups.collect::<Result<_, _>>()?;
+    let parts = split(&groups, shares, seed);
+    let mut text = "image\tmask\tpart\n".to_owned();
+    for (pair, part) in found.pairs.iter().zip(&parts) {
+        let [image] = pair.images.as_slice() else {
+            return Err(Error::Usage(format!("`{}` has a file for each channel, which no list can name", pair.name)));
+        };
+        let absolute =
+            |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
+        // Writing to a text cannot fail.
+        writeln!(text, "{}\t{}\t{part}", absolute(image), absolute(&pair.mask)).unwrap_or_default();
+    }
+    atomic::write(&to.path, text.as_bytes())?;
+    Ok(SplitReport { path: to.path.display().to_string(), groups: distinct(&groups), parts: counted(&parts) })
+}
+
+fn distinct(groups: &[String]) -> u64 {
+    groups.iter().collect::<std::collections::BTreeSet<_>>().len() as u64
+}
+
+fn counted(parts: &[Part]) -> Vec<PartRow> {
+    let mut counts: BTreeMap<Part, u64> = BTreeMap::new();
+    parts.iter().for_each(|part| *counts.entry(*part).or_default() += 1);
+    counts.into_iter().map(|(part, pairs)| PartRow { part: part.to_string(), pairs }).collect()
+}
+
+fn scenes(request: &DataRequest) -> Result<Scenes, Error> {
+    let pipeline = Pipeline::load(&request.pipeline, &request.settings)?;
+    let mut found = find(&request.input, &pipeline.data).map_err(|e: DatasetError| Error::Dataset(e))?;
+    if let Some(part) = request.part {
+        let parts: Vec<Part> = found.pairs.iter().map(|pair| pair.part).collect();
+        found.pairs.retain(|pair| pair.part == part);
+        if found.pairs.is_empty() {
+            let there: Vec<String> = counted(&parts).into_iter().map(|row| row.part).collect();
+            let (input, there) = (request.input.display(), there.join(", "));
+            return Err(Error::Usage(format!("`{input}` has no pairs in the part {part}; it has: {there}")));
+        }
+    }
+    Ok(Scenes { pipeline, found })
+}
+
+/// What each pair holds; `None` for those that were left when somebody stopped it.
+fn all(pipeline: &Pipeline, rule: &LabelRule, pairs: &[Pair], stop: &Stop) -> Vec<Option<Result<Survey, String>>> {
+    let (next, results) = (AtomicUsize::new(0), Mutex::new(vec![None; pairs.len()]));
+    std::thread::scope(|scope| {
+        for _ in 0..machine::cores().clamp(1, READERS).min(pairs.len()) {
+            scope.spawn(|| {
+                let mut surveyor = Surveyor::new(pipeline, rule);
+                while let Some((at, pair)) =
+                    Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, pairs.get(at)?)))
+                {
+                    let result = surveyor.survey(pair, stop).transpose();
+                    results.lock().unwrap_or_else(PoisonError::into_inner)[at] = result;
+                }
+            });
+        }
+    });
+    results.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn summed(pipeline: &Pipeline, found: Found, surveys: Vec<Option<Result<Survey, String>>>) -> DataReport {
+    let mut pixels = vec![0; 256];
+    let (mut scenes, mut moments) = (vec![0_u64; 256], vec![Moments::default(); pipeline.bands().len()]);
+    let (mut refused, mut sizes, mut resolutions) = (Vec::new(), Vec::new(), BTreeMap::new());
+    let parts: Vec<Part> = found.pairs.iter().map(|pair| pair.part).collect();
+    for (pair, survey) in found.pairs.iter().zip(surveys) {
+        match survey {
+            None => {}
+            Some(Err(cause)) => {
+                refused.push(RefusedPair { name: pair.name.clone(), part: pair.part.to_string(), cause })
+            }
+            Some(Ok(survey)) => {
+                pixels.iter_mut().zip(&survey.pixels).for_each(|(sum, n): (&mut u64, &u64)| *sum += n);
+                scenes.iter_mut().zip(&survey.pixels).for_each(|(sum, n)| *sum += u64::from(*n > 0));
+                moments.iter_mut().zip(survey.bands).for_each(|(sum, own)| sum.join(own));
+                sizes.push([survey.header.size.width, survey.header.size.height]);
+                let resolution = survey.header.transform.map(|t| format!("{:.6}", t.0[1].hypot(t.0[4])));
+                *resolutions.entry(resolution.unwrap_or_else(|| "unknown".to_owned())).or_insert(0_u64) += 1;
+            }
+        }
+    }
+    let labelled: u64 = pixels[..usize::from(IGNORED)].iter().sum();
+    let share = |n: u64| if labelled == 0 { 0.0 } else { n as f64 / labelled as f64 };
+    let row = |class: &crate::config::classes::Class| {
+        let (n, scenes) = (pixels[usize::from(class.id)], scenes[usize::from(class.id)]);
+        ClassRow { id: class.id, name: class.name.clone(), pixels: n, share: share(n), pairs: scenes }
+    };
+    let band =
+        |(band, moments): (_, &Moments)| BandRow { band: format!("{band}"), mean: moments.mean(), std: moments.std() };
+    DataReport {
+        parts: counted(&parts),
+        refused,
+        strays: found
+            .strays
+            .into_iter()
+            .map(|s| DataStray { path: s.path.display().to_string(), cause: s.cause })
+            .collect(),
+        classes: pipeline.classes.classes().iter().map(row).collect(),
+        ignored: pixels[usize::from(IGNORED)],
+        bands: pipeline.bands().iter().map(ToString::to_string).zip(&moments).map(band).collect(),
+        smallest: sizes.iter().min_by_key(|[w, h]| u64::from(*w) * u64::from(*h)).copied(),
+        largest: sizes.iter().max_by_key(|[w, h]| u64::from(*w) * u64::from(*h)).copied(),
+        resolutions: resolutions.into_iter().collect(),
+    }
+}

@@ -1,0 +1,36 @@
+//! `[data]`: where labelled scenes lie and what their masks hold.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// What the values of a mask are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LabelKind {
+    /// Class values, as `swath run` writes them.
+    #[default]
+    Value,
+    /// Positions in the class table.
+    Id,
+}
+
+/// Labelled scenes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Data {
+    /// Folder of the images, or a path in which `{}` stands for the name of a pair.
+    pub images: String,
+    /// The same of the masks.
+    pub masks: String,
+    /// What the values of masks are. Masks with three bands hold the classes' colours, whatever this says.
+    pub labels: LabelKind,
+    /// What other values (`"41"`) or colours (`"#9b9b9b"`) are: a class by name, or `ignore`.
+    pub remap: BTreeMap<String, String>,
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Self { images: "images".into(), masks: "masks".into(), labels: LabelKind::Value, remap: BTreeMap::new() }
+    }
+}

@@ -1,0 +1,286 @@
+//! Where pairs lie: the layouts that people have.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use walkdir::WalkDir;
+
+use crate::config::data::Data;
+
+/// Extensions of images, and of masks.
+const IMAGES: [&str; 6] = ["tif", "tiff", "png", "jpg", "jpeg", "vrt"];
+const MASKS: [&str; 3] = ["png", "tif", "tiff"];
+
+/// What stands for the name of a pair in a path.
+const NAME: &str = "{}";
+
+/// Folders of parts, and the part.
+const PARTS: [(&str, Part); 4] =
+    [("train", Part::Train), ("val", Part::Val), ("valid", Part::Val), ("test", Part::Test)];
+
+/// An image with its mask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// Relative path without extension, with `/`; unique within a part.
+    pub name: String,
+    /// The image; several files where each band has its own.
+    pub images: Vec<PathBuf>,
+    /// The mask.
+    pub mask: PathBuf,
+    /// What it is for.
+    pub part: Part,
+}
+
+/// What a pair is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// Nobody has said.
+    All,
+    /// To be trained on.
+    Train,
+    /// To choose by.
+    Val,
+    /// To be looked at once.
+    Test,
+    /// One of several parts, each to be left out once.
+    Fold(u32),
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Train => f.write_str("train"),
+            Self::Val => f.write_str("val"),
+            Self::Test => f.write_str("test"),
+            Self::Fold(number) => write!(f, "fold{number}"),
+        }
+    }
+}
+
+impl std::str::FromStr for Part {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fold = text.strip_prefix("fold").and_then(|number| number.parse().ok()).map(Self::Fold);
+        let named = PARTS.iter().find(|(name, _)| *name == text).map(|(_, part)| *part);
+        let all = (text == "all").then_some(Self::All);
+        named
+            .or(fold)
+            .or(all)
+            .ok_or_else(|| format!("`{text}` is no part; write train, val, test, all or fold0, fold1, ..."))
+    }
+}
+
+/// A file that is in no pair.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stray {
+    /// The file.
+    pub path: PathBuf,
+    /// Why.
+    pub cause: String,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// In order of part and name.
+    pub pairs: Vec<Pair>,
+    /// Images without a mask and the like.
+    pub strays: Vec<Stray>,
+}
+
+/// Why there are no pairs.
+#[derive(Debug, thiserror::Error)]
+pub enum DatasetError {
+    /// A folder or list cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A line of a list, or another description, is none.
+    #[error("`{}`: {reason}", path.display())]
+    Form {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Nothing there looks like labelled scenes.
+    #[error(
+        "`{}` holds no labelled scenes: looked for `{images}` and `{masks}` in it and in train, val and test below it, for nnU-Net's \
+         imagesTr and labelsTr, and it is no list; set data.images and data.masks (a folder each, or a path in which {{}} is the name)",
+        path.display()
+    )]
+    Nothing {
+        /// Where.
+        path: PathBuf,
+        /// `data.images`.
+        images: String,
+        /// `data.masks`.
+        masks: String,
+    },
+}
+
+/// Finds the pairs of a folder or of a list.
+///
+/// # Errors
+/// When it cannot be read, or there is no pair.
+pub fn find(root: &Path, data: &Data) -> Result<Found, DatasetError> {
+    let mut found = Found::default();
+    if root.is_file() {
+        list(root, &mut found)?;
+    } else if root.join("imagesTr").is_dir() {
+        nn_unet(root, &mut found)?;
+    } else {
+        let parts = PARTS.iter().map(|(folder, part)| (root.join(folder), *part));
+        for (folder, part) in parts.chain([(root.to_owned(), Part::All)]) {
+            if folder.is_dir() {
+                folders(&folder, data, part, &mut found)?;
+            }
+        }
+    }
+    if found.pairs.is_empty() {
+        let (path, images, masks) = (root.to_owned(), data.images.clone(), data.masks.clone());
+        return Err(DatasetError::Nothing { path, images, masks });
+    }
+    found.pairs.sort_by(|a, b| (a.part, &a.name).cmp(&(b.part, &b.name)));
+    Ok(found)
+}
+
+/// Two folders, or two paths with a name in them.
+fn folders(root: &Path, data: &Data, part: Part, found: &mut Found) -> Result<(), DatasetError> {
+    let images = named(root, &data.images, &IMAGES, &mut found.strays)?;
+    let mut masks = named(root, &data.masks, &MASKS, &mut found.strays)?;
+    for (name, image) in images {
+        match masks.remove(&name) {
+            Some(mask) => found.pairs.push(Pair { name, images: vec![image], mask, part }),
+            None => found.strays.push(Stray { path: image, cause: "an image without a mask".into() }),
+        }
+    }
+    let alone = |mask| Stray { path: mask, cause: "a mask without an image".into() };
+    found.strays.extend(masks.into_values().map(alone));
+    Ok(())
+}
+
+/// The files of a folder, or those whose path has a name in it, by name.
+fn named(
+    root: &Path,
+    place: &str,
+    extensions: &[&str],
+    strays: &mut Vec<Stray>,
+) -> Result<BTreeMap<String, PathBuf>, DatasetError> {
+    let (folder, template) = match place.split_once(NAME) {
+        Some(template) => (root.to_owned(), Some(template)),
+        None => (root.join(place), None),
+    };
+    let mut files = BTreeMap::new();
+    if !folder.is_dir() {
+        return Ok(files);
+    }
+    for entry in WalkDir::new(&folder).follow_links(true).sort_by_file_name() {
+        let entry = entry.map_err(|e| unreadable(&folder, e.into()))?;
+        let path = entry.path();
+        let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        let relative = path.strip_prefix(&folder).unwrap_or(path);
+        let name = match template {
+            Some((before, after)) => between(&slashed(relative), before, after),
+            None => extension_of(path)
+                .filter(|own| extensions.contains(&own.as_str()))
+                .map(|_| slashed(&relative.with_extension(""))),
+        };
+        let Some(name) = name.filter(|_| entry.file_type().is_file() && !is_hidden) else { continue };
+        match files.get(&name) {
+            None => drop(files.insert(name, path.to_owned())),
+            Some(_) => {
+                strays.push(Stray { path: path.to_owned(), cause: format!("another file has the name `{name}`") })
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// What lies between the two in a text.
+fn between(text: &str, before: &str, after: &str) -> Option<String> {
+    let name = text.strip_prefix(before)?.strip_suffix(after)?;
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+fn extension_of(path: &Path) -> Option<String> {
+    path.extension().map(|extension| extension.to_string_lossy().to_lowercase())
+}
+
+fn slashed(path: &Path) -> String {
+    path.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
+}
+
+fn unreadable(path: &Path, source: std::io::Error) -> DatasetError {
+    DatasetError::Read { path: path.to_owned(), source }
+}
+
+/// A list: image, mask and perhaps the part on each line, a tab or comma between them; relative paths are relative to the list.
+fn list(file: &Path, found: &mut Found) -> Result<(), DatasetError> {
+    let text = std::fs::read_to_string(file).map_err(|e| unreadable(file, e))?;
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let mut names = BTreeSet::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') || (number == 1 && line.to_lowercase().starts_with("image")) {
+            continue;
+        }
+        let form =
+            |reason: String| DatasetError::Form { path: file.to_owned(), reason: format!("line {number}: {reason}") };
+        let cells: Vec<&str> = line.split(if line.contains('\t') { '\t' } else { ',' }).map(str::trim).collect();
+        let (image, mask, part) = match cells[..] {
+            [image, mask] => (image, mask, Part::All),
+            [image, mask, part] => (image, mask, part.parse().map_err(form)?),
+            _ => return Err(form("write image, mask and perhaps the part, with tabs or commas between them".into())),
+        };
+        let name = slashed(&Path::new(image).with_extension("")).trim_start_matches('/').to_owned();
+        if !names.insert((part, name.clone())) {
+            return Err(form(format!("`{image}` is there twice")));
+        }
+        found.pairs.push(Pair { name, images: vec![folder.join(image)], mask: folder.join(mask), part });
+    }
+    Ok(())
+}
+
+/// nnU-Net's raw layout: a file for each channel, `NAME_0000`, and one mask.
+fn nn_unet(root: &Path, found: &mut Found) -> Result<(), DatasetError> {
+    for (images, masks, part) in [("imagesTr", "labelsTr", Part::All), ("imagesTs", "labelsTs", Part::Test)] {
+        let channels = named(root, images, &IMAGES, &mut found.strays)?;
+        let mut masks = named(root, masks, &MASKS, &mut found.strays)?;
+        let mut cases: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+        for (name, file) in channels {
+            let case = name
+                .rsplit_once('_')
+                .filter(|(_, number)| number.len() == 4 && number.bytes().all(|b| b.is_ascii_digit()));
+            match case {
+                Some((case, number)) if number.parse() == Ok(cases.get(case).map_or(0, Vec::len)) => {
+                    cases.entry(case.to_owned()).or_default().push(file);
+                }
+                Some(_) => found.strays.push(Stray { path: file, cause: "channels count 0000, 0001, 0002 ...".into() }),
+                None => found.strays.push(Stray { path: file, cause: "an image that is no channel, NAME_0000".into() }),
+            }
+        }
+        for (name, images) in cases {
+            match masks.remove(&name) {
+                Some(mask) => found.pairs.push(Pair { name, images, mask, part }),
+                None if part == Part::Test => {}
+                None => {
+                    let cause = "an image without a mask".to_owned();
+                    found.strays.extend(images.into_iter().take(1).map(|path| Stray { path, cause: cause.clone() }));
+                }
+            }
+        }
+        found.strays.extend(masks.into_values().map(|path| Stray { path, cause: "a mask without an image".into() }));
+    }
+    Ok(())
+}

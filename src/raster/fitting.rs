@@ -1,0 +1,51 @@
+//! A decoder for files of any size, one after the other: where one asks for more than is usual it gets a decoder of its own.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::{DecoderLimits, Isolated, OpenSource, RasterError, RasterSource, ReadRequest, SceneHeader};
+
+/// Bytes of the decoder's cache for files whose row of blocks it holds twice, so that no block is decoded twice.
+const CACHE: u64 = 64 << 20;
+
+/// Bytes of the widest row of such files.
+const ROW: u64 = 2 << 20;
+
+/// Reads files of any size.
+pub struct Fitting {
+    timeout: Duration,
+    usual: Box<dyn RasterSource>,
+    large: Option<(u64, Box<dyn RasterSource>)>,
+}
+
+impl Fitting {
+    /// A decoder that may take so long for an answer.
+    pub fn new(timeout: Duration) -> Self {
+        Self { timeout, usual: open(CACHE, ROW, timeout), large: None }
+    }
+
+    /// Looks at the header of a file.
+    ///
+    /// # Errors
+    /// As [`RasterSource::inspect`].
+    pub fn inspect(&mut self, path: &Path) -> Result<SceneHeader, RasterError> {
+        self.usual.inspect(path, None)
+    }
+
+    /// The one that has enough for a request of a file.
+    pub fn for_request(&mut self, header: &SceneHeader, request: &ReadRequest) -> &mut dyn RasterSource {
+        let row = (request.buffer_bytes() as u64).div_ceil(u64::from(request.window.size.height.max(1)));
+        let blocks = header.block_row_bytes(request.window.size, request.bands.len()).saturating_mul(2);
+        if row <= ROW && blocks <= CACHE {
+            return self.usual.as_mut();
+        }
+        let timeout = self.timeout;
+        let (needed, cache) = (row.saturating_add(blocks), CACHE.max(blocks));
+        let fits = self.large.take().filter(|(has, _)| *has >= needed);
+        self.large.insert(fits.unwrap_or_else(|| (needed, open(cache, row, timeout)))).1.as_mut()
+    }
+}
+
+fn open(cache: u64, row: u64, timeout: Duration) -> Box<dyn RasterSource> {
+    Isolated::new(DecoderLimits::reading(cache, row, cache / 2, timeout)).open()
+}

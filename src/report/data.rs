@@ -1,0 +1,166 @@
+//! `swath data`: what labelled scenes hold.
+
+use serde::Serialize;
+
+use super::models::{table, thousands};
+use crate::words::{count, percent};
+
+/// Strays and refused pairs that the text lists; JSON has all.
+const LISTED: usize = 50;
+
+/// Labelled scenes.
+#[derive(Clone, Debug, Serialize)]
+pub struct DataReport {
+    /// How many pairs there are for what.
+    pub parts: Vec<PartRow>,
+    /// Pairs that are no use.
+    pub refused: Vec<RefusedPair>,
+    /// Files that are in no pair.
+    pub strays: Vec<DataStray>,
+    /// How much there is of each class, in the pairs that are of use.
+    pub classes: Vec<ClassRow>,
+    /// Pixels that take no part.
+    pub ignored: u64,
+    /// The bands that the pipeline reads.
+    pub bands: Vec<BandRow>,
+    /// Columns and rows of the smallest image.
+    pub smallest: Option<[u32; 2]>,
+    /// The same of the largest.
+    pub largest: Option<[u32; 2]>,
+    /// Sizes of a pixel in units of the reference system, and how many images have them.
+    pub resolutions: Vec<(String, u64)>,
+}
+
+/// A part.
+#[derive(Clone, Debug, Serialize)]
+pub struct PartRow {
+    /// Its name.
+    pub part: String,
+    /// Its pairs.
+    pub pairs: u64,
+}
+
+/// A pair that is no use.
+#[derive(Clone, Debug, Serialize)]
+pub struct RefusedPair {
+    /// Its name.
+    pub name: String,
+    /// Its part.
+    pub part: String,
+    /// Why.
+    pub cause: String,
+}
+
+/// A file that is in no pair.
+#[derive(Clone, Debug, Serialize)]
+pub struct DataStray {
+    /// The file.
+    pub path: String,
+    /// Why.
+    pub cause: String,
+}
+
+/// A class.
+#[derive(Clone, Debug, Serialize)]
+pub struct ClassRow {
+    /// Its id.
+    pub id: u8,
+    /// Its name.
+    pub name: String,
+    /// Its pixels.
+    pub pixels: u64,
+    /// Their share of all that have a class.
+    pub share: f64,
+    /// Pairs that have any.
+    pub pairs: u64,
+}
+
+/// A band, over the pixels with data, in the unit that is normalised: value by `input.divide`.
+#[derive(Clone, Debug, Serialize)]
+pub struct BandRow {
+    /// The band.
+    pub band: String,
+    /// Mean.
+    pub mean: Option<f64>,
+    /// Standard deviation.
+    pub std: Option<f64>,
+}
+
+/// A list that was written.
+#[derive(Clone, Debug, Serialize)]
+pub struct SplitReport {
+    /// The list.
+    pub path: String,
+    /// How many groups went somewhere as one.
+    pub groups: u64,
+    /// How many pairs are where.
+    pub parts: Vec<PartRow>,
+}
+
+impl DataReport {
+    /// Whether every file is in a pair that is of use.
+    pub fn is_clean(&self) -> bool {
+        self.refused.is_empty() && self.strays.is_empty()
+    }
+
+    /// What is wrong, and what is there.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for RefusedPair { name, part, cause } in self.refused.iter().take(LISTED) {
+            text += &format!("refused  {part}/{name}: {cause}\n");
+        }
+        for DataStray { path, cause } in self.strays.iter().take(LISTED) {
+            text += &format!("stray    {path}: {cause}\n");
+        }
+        let more = self.refused.len().saturating_sub(LISTED) + self.strays.len().saturating_sub(LISTED);
+        if more > 0 {
+            text += &format!("and {more} more (--json has all)\n");
+        }
+        let n: u64 = self.parts.iter().map(|row| row.pairs).sum();
+        let (refused, strays) = (self.refused.len() as u64, self.strays.len() as u64);
+        text += &format!(
+            "{} ({}), {refused} refused, {} in no pair\n",
+            count(n, "pair"),
+            parts(&self.parts),
+            count(strays, "file")
+        );
+        if let (Some([w, h]), Some([wide, high])) = (self.smallest, self.largest) {
+            text +=
+                &format!("images of {w} x {h} to {wide} x {high} pixels; size of a pixel: {}\n", self.pixel_sizes());
+        }
+        text + "\n" + &self.class_table() + "\n" + &self.band_table()
+    }
+
+    fn pixel_sizes(&self) -> String {
+        let sizes = self.resolutions.iter().map(|(size, n)| format!("{size} ({n})"));
+        sizes.collect::<Vec<_>>().join(", ")
+    }
+
+    fn class_table(&self) -> String {
+        let mut rows = vec![["id", "class", "pixels", "share", "pairs"].map(str::to_owned)];
+        rows.extend(self.classes.iter().map(|row| {
+            let share = if row.pixels == 0 { "none".to_owned() } else { percent(row.share) };
+            [row.id.to_string(), row.name.clone(), thousands(row.pixels), share, row.pairs.to_string()]
+        }));
+        rows.push([String::new(), "ignored".into(), thousands(self.ignored), String::new(), String::new()]);
+        table(&rows)
+    }
+
+    fn band_table(&self) -> String {
+        let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.6}"));
+        let mut rows = vec![["band", "mean", "std"].map(str::to_owned)];
+        rows.extend(self.bands.iter().map(|row| [row.band.clone(), number(row.mean), number(row.std)]));
+        table(&rows)
+    }
+}
+
+impl SplitReport {
+    /// What was written.
+    pub fn text(&self) -> String {
+        format!("{}: {} from {}\n", self.path, parts(&self.parts), count(self.groups, "group"))
+    }
+}
+
+fn parts(rows: &[PartRow]) -> String {
+    rows.iter().map(|row| format!("{} {}", row.pairs, row.part)).collect::<Vec<_>>().join(", ")
+}
