@@ -24,8 +24,8 @@
 //!
 //! With libtorch, `swath` itself is only a launcher (`src/launcher.rs`): it finds libtorch and becomes `swath-torch`, the program proper.
 //! Three kinds of processes, all this program. The one that a person starts only watches ([`lifecycle::supervise()`]): it starts the run
-//! again when that dies. The run holds the models and the dataflow. Whatever parses a raster sits in children of the run, one per reader
-//! ([`raster::Isolated`]) and where an output shows scenes one per encoder, which answer over a socket and pass pixels through shared memory.
+//! again when that dies. The run holds the models and the dataflow. Whatever parses a raster or a vector file sits in children of the run, one
+//! per reader ([`raster::Isolated`]) and where an output shows scenes one per encoder, which answer over a socket and pass pixels through shared memory.
 //!
 //! # Code map, in reading order
 //!
