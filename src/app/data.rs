@@ -191,8 +191,7 @@ fn summed(pipeline: &Pipeline, found: Found, surveys: Vec<Option<Result<Survey, 
         let (n, scenes) = (pixels[usize::from(class.id)], scenes[usize::from(class.id)]);
         ClassRow { id: class.id, name: class.name.clone(), pixels: n, share: share(n), pairs: scenes }
     };
-    let band =
-        |(band, moments): (_, &Moments)| BandRow { band: format!("{band}"), mean: moments.mean(), std: moments.std() };
+    let band = |(band, moments): (String, &Moments)| BandRow { band, mean: moments.mean(), std: moments.std() };
     DataReport {
         parts: counted(&parts),
         refused,

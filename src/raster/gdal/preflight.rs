@@ -69,22 +69,7 @@ pub(super) fn header(opened: &Opened, file_bytes: u64) -> Result<SceneHeader, Ra
     let dtype = pixel_type(&first, opened.directory.as_ref())?;
     let driver = dataset.driver().short_name();
     check_picture(opened, &driver)?;
-    let (mut missing, mut names, mut scale) = (Vec::new(), Vec::new(), Scale::None);
-    for idx in 1..=dataset.raster_count() {
-        let band = band(dataset, idx)?;
-        let other = pixel_type(&band, opened.directory.as_ref())?;
-        if other != dtype {
-            return refuse(format!(
-                "its bands have different pixel types ({dtype} and {other}); write those that the pipeline reads to a file of one type \
-                 (gdal_translate -b)"
-            ));
-        }
-        missing.push(nodata(&band, dtype));
-        names.push(names_of(&band));
-        if band.scale().is_some_and(|scale| scale != 1.0) || band.offset().is_some_and(|offset| offset != 0.0) {
-            scale = Scale::Ignored;
-        }
-    }
+    let Bands { nodata, names, scale } = bands(opened, dtype)?;
     let has_mask = has_mask(&first) || opened.palette.iter().any(|color| color[3] == 0);
     let interleaved = dataset.metadata_item("INTERLEAVE", "IMAGE_STRUCTURE").is_some_and(|v| v == "PIXEL");
     let transform = dataset.geo_transform().ok().map(GeoTransform);
@@ -94,7 +79,7 @@ pub(super) fn header(opened: &Opened, file_bytes: u64) -> Result<SceneHeader, Ra
         size,
         n_bands,
         dtype,
-        nodata: missing,
+        nodata,
         mask: if has_mask { Mask::Dataset } else { Mask::None },
         palette: if opened.palette.is_empty() { Palette::None } else { Palette::Indices },
         scale,
@@ -120,6 +105,34 @@ pub(super) fn header(opened: &Opened, file_bytes: u64) -> Result<SceneHeader, Ra
         Some(detail) => Err(RasterError::Open { detail }),
         None => Ok(header),
     }
+}
+
+/// What bands say of themselves.
+struct Bands {
+    nodata: Vec<Option<f64>>,
+    names: Vec<Vec<String>>,
+    scale: Scale,
+}
+
+/// Asks all bands, which must be of one type.
+fn bands(Opened { dataset, directory, .. }: &Opened, dtype: PixelType) -> Result<Bands, RasterError> {
+    let mut bands = Bands { nodata: Vec::new(), names: Vec::new(), scale: Scale::None };
+    for idx in 1..=dataset.raster_count() {
+        let band = band(dataset, idx)?;
+        let other = pixel_type(&band, directory.as_ref())?;
+        if other != dtype {
+            return refuse(format!(
+                "its bands have different pixel types ({dtype} and {other}); write those that the pipeline reads to a file of one type \
+                 (gdal_translate -b)"
+            ));
+        }
+        bands.nodata.push(nodata(&band, dtype));
+        bands.names.push(names_of(&band));
+        if band.scale().is_some_and(|scale| scale != 1.0) || band.offset().is_some_and(|offset| offset != 0.0) {
+            bands.scale = Scale::Ignored;
+        }
+    }
+    Ok(bands)
 }
 
 /// Refuses pictures for print, and those that are stored otherwise than they are shown.
