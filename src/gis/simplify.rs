@@ -231,9 +231,10 @@ mod tests {
         let bump = [(0, 0), (10, 0), (10, 1), (11, 1), (11, 0), (60, 0), (60, 60), (0, 60), (0, 0)];
         let fixed = [(0, 0), (60, 0), (60, 60), (0, 60)];
         assert_eq!(simplified(&bump, &fixed, &[]).len(), 6, "one corner of the bump stays");
-        // Another border that passes below the bump.
-        let left = simplified(&bump, &fixed, &[(10, 1), (30, 0)]);
-        assert!(left.contains(&(10, 1)) && left.contains(&(11, 0)), "{left:?}");
+        // Off the slope by a third of a metre, with or without a corner of another border in between.
+        let slope = [(0, 0), (20, 1), (60, 2), (60, 60), (0, 60), (0, 0)];
+        let kept = |others: &[Corner]| simplified(&slope, &[(0, 0), (60, 60), (0, 60)], others).contains(&(20, 1));
+        assert_eq!((kept(&[]), kept(&[(25, 1)]), kept(&[(25, 2)])), (false, true, false));
     }
 
     #[test]
