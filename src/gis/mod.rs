@@ -26,7 +26,6 @@ mod polygons;
     expect(dead_code, reason = "its sizes are asked for, and nothing goes through it")
 )]
 mod pyramid;
-#[cfg_attr(not(any(feature = "gdal", test)), expect(dead_code, reason = "polygons are written through GDAL"))]
 mod simplify;
 
 // Twins with one surface: GDAL, or a stub that says the build has none.

@@ -182,11 +182,13 @@ impl Polygon {
         Self { value: 0, rings: vec![ring] }
     }
 
+    #[cfg(feature = "gdal")]
     pub(super) fn extent(&self) -> Option<[f64; 4]> {
         extent(self.rings.iter().flatten().copied())
     }
 
     /// Whether a pixel of the grid may lie inside.
+    #[cfg(any(feature = "gdal", test))]
     pub(super) fn meets(&self, grid: &GroundGrid) -> bool {
         let pixels = extent(self.rings.iter().flatten().map(|point| grid.pixel(*point)));
         let (w, h) = (f64::from(grid.size.width), f64::from(grid.size.height));
