@@ -334,3 +334,28 @@ fn indices_are_picked_and_blocks_that_are_not_stored_stay_empty() {
     assert!(stored == wanted && rest[..128 * 32].iter().all(|v| *v == 0));
     assert!(rest[128 * 64..].iter().all(|value| *value == VOID));
 }
+
+#[test]
+fn an_area_is_told_on_the_networks_grid_and_comes_back_with_the_labels() {
+    let work = prepared();
+    let size = Size::new(120, 80);
+    scene(
+        &work.path("in/a.tif"),
+        size,
+        values(size, 40, 3),
+        &["TILED=YES", "BLOCKXSIZE=32", "BLOCKYSIZE=32"],
+        metres(0.5),
+    );
+    run(&work, "in", "whole", &["input.resolution=1"]).expect(0);
+    // Columns 16 to 47 and rows 10 to 29 of the 60 x 40 that the networks see: twice as many of the scene's own.
+    let bbox = "--bbox=500016,5399970,500048,5399990";
+    let base = ["run", "p.toml", "-i", "in", "-o", "out", "--backend", "fake", "--devices", "cpu", "--set"];
+    work.swath(&[&base[..], &["input.resolution=1", bbox]].concat()).expect(0);
+    let (whole, cut) = (mask(&work, "whole/masks/a.png"), mask(&work, "out/masks/a.png"));
+    assert_eq!(cut.len(), size.len());
+    for (at, (whole, cut)) in whole.iter().zip(&cut).enumerate() {
+        let (x, y) = (at % 120, at / 120);
+        let inside = (32..96).contains(&x) && (20..60).contains(&y);
+        assert_eq!(*cut, if inside { *whole } else { VOID }, "({x}, {y})");
+    }
+}
