@@ -134,8 +134,9 @@ pub enum DatasetError {
 /// # Errors
 /// When it cannot be read, or there is no pair.
 pub fn find(root: &Path, data: &Data) -> Result<Found, DatasetError> {
+    let is_file = std::fs::metadata(root).map_err(|e| unreadable(root, e))?.is_file();
     let mut found = Found::default();
-    if root.is_file() {
+    if is_file {
         list(root, &mut found)?;
     } else if root.join("imagesTr").is_dir() {
         nn_unet(root, &mut found)?;

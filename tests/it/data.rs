@@ -162,6 +162,7 @@ fn layouts_are_found_and_what_is_none_is_told() {
         report["refused"][0]["cause"].as_str().unwrap().contains("reads band 2 and the scene has 1 band"),
         "{report}"
     );
+    work.swath(&["data", "check", "p.toml", "-i", "nowhere"]).says(2, &["cannot read `nowhere`", "No such file"]);
     let nothing = work.swath(&["data", "check", "p.toml", "-i", "cache"]);
     nothing.says(2, &["`cache` holds no labelled scenes", "data.images"]);
     work.write("list.txt", "image,mask\nparts/train/images/a.tif,parts/train/masks/a.png,later\n");
