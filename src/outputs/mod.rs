@@ -94,7 +94,7 @@ pub trait OutputKind: Debug + Sync {
         vec![Plane::Labels]
     }
 
-    /// Whether rows come with the scene's own pixels behind the planes: red, green and blue of each, as [`overlay::shown`] says.
+    /// Whether rows come with the scene's own pixels behind the planes: red, green and blue of each, as `overlay::shown` says.
     fn shows_scene(&self) -> bool {
         false
     }

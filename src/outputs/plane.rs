@@ -9,7 +9,7 @@ use crate::config::classes::{ClassId, NODATA_LABEL};
 /// A plane. It travels from the networks to the files and is kept in checkpoints, tile by tile.
 ///
 /// Probabilities are those of all members and views together: the softmax of the summed logits, or the mean of the members' probabilities
-/// where they are combined so. They are kept in 254 steps, [`Plane::of_probability`].
+/// where they are combined so. They are kept in 254 steps, `Plane::of_probability`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Plane {

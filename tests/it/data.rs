@@ -163,8 +163,8 @@ fn layouts_are_found_and_what_is_none_is_told() {
         "{report}"
     );
     work.swath(&["data", "check", "p.toml", "-i", "nowhere"]).says(2, &["cannot read `nowhere`", "No such file"]);
-    let nothing = work.swath(&["data", "check", "p.toml", "-i", "cache"]);
-    nothing.says(2, &["`cache` holds no labelled scenes", "data.images"]);
+    let nothing = work.swath(&["data", "check", "p.toml", "-i", "data"]);
+    nothing.says(2, &["`data` holds no labelled scenes", "data.images"]);
     work.write("list.txt", "image,mask\nparts/train/images/a.tif,parts/train/masks/a.png,later\n");
     work.swath(&["data", "check", "p.toml", "-i", "list.txt"]).says(2, &["list.txt`: line 2: `later` is no part"]);
 }

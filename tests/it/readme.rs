@@ -169,7 +169,7 @@ fn commands(work: &Workdir) -> BTreeSet<String> {
         names.filter(|name| name != "help").collect::<BTreeSet<_>>()
     };
     let mut all = list(&[]);
-    for group in ["models", "weights", "bench", "profiles"] {
+    for group in ["models", "weights", "bench", "profiles", "data"] {
         assert!(all.remove(group), "{group}");
         all.extend(list(&[group]).into_iter().map(|name| format!("{group} {name}")));
     }
