@@ -1,10 +1,17 @@
-//! Numbers, sizes, times and lists as people say them.
+//! Numbers, sizes, times, lists and errors as people say them.
 
+use std::error::Error;
 use std::time::Duration;
 
 /// A number with the form of a noun that goes with it.
 pub fn plural(n: u64, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
+}
+
+/// An error with its causes, in one line.
+pub fn explain(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |e| (**e).source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// A number with its noun: "1 scene", "2 scenes".

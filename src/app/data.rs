@@ -180,7 +180,7 @@ fn summed(pipeline: &Pipeline, found: Found, surveys: Vec<Option<Result<Survey, 
                 scenes.iter_mut().zip(&survey.pixels).for_each(|(sum, n)| *sum += u64::from(*n > 0));
                 moments.iter_mut().zip(survey.bands).for_each(|(sum, own)| sum.join(own));
                 sizes.push([survey.header.size.width, survey.header.size.height]);
-                let resolution = survey.header.transform.map(|t| format!("{:.6}", t.0[1].hypot(t.0[4])));
+                let resolution = survey.header.pixel_metres.map(|[x, _]| format!("{x:.6} m"));
                 *resolutions.entry(resolution.unwrap_or_else(|| "unknown".to_owned())).or_insert(0_u64) += 1;
             }
         }

@@ -14,6 +14,7 @@ use crate::outputs::OutputLayout;
 use crate::plan::{Plan, Scene};
 use crate::raster::{OpenSource, RasterSource};
 use crate::report::{self, HEAT, NO_DATA, PICTURE_BYTES, PageFacts, PageScene, Pictures, RunReport};
+use crate::words::explain;
 
 pub(super) use pictures::Limit;
 
@@ -64,9 +65,7 @@ pub(super) fn write_page(
 
 /// What a person is told where there is no page.
 pub fn no_page(error: &Error, dir: &Path) -> String {
-    let cause = std::iter::successors(Some(error as &dyn std::error::Error), |e| e.source());
-    let cause: Vec<String> = cause.map(ToString::to_string).collect();
-    format!("no report.html: {}; `swath report {}` tries again", cause.join(": "), dir.display())
+    format!("no report.html: {}; `swath report {}` tries again", explain(error), dir.display())
 }
 
 /// Pictures of the first scenes that are done, as far as time and bytes go; by scene.

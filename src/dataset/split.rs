@@ -6,7 +6,6 @@ use std::str::FromStr;
 use sha2::{Digest, Sha256};
 
 use super::{Pair, Part};
-use crate::geom::GeoTransform;
 use crate::raster::SceneHeader;
 
 /// What goes into one part together.
@@ -61,10 +60,8 @@ impl Grouping {
             Self::Folder => Ok(pair.name.rsplit_once('/').map_or(String::new(), |(folder, _)| folder.to_owned())),
             Self::Block(side) => {
                 let header = header.ok_or("its header was not read")?;
-                let GeoTransform([x, dx, rx, y, ry, dy]) =
-                    header.transform.ok_or("it lies nowhere: its file has no transform")?;
-                let (w, h) = (f64::from(header.size.width) / 2.0, f64::from(header.size.height) / 2.0);
-                let (x, y) = (x + w * dx + h * rx, y + w * ry + h * dy);
+                let transform = header.transform.ok_or("it lies nowhere: its file has no transform")?;
+                let [x, y] = transform.centre(header.size);
                 Ok(format!("{:.0} {:.0}", (x / side).floor(), (y / side).floor()))
             }
         }

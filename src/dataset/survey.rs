@@ -9,9 +9,11 @@ use super::{Moments, Pair};
 use crate::config::classes::ClassId;
 use crate::config::{Band, Pipeline};
 use crate::flow::Stop;
-use crate::geom::{PixelRect, Size, Span};
+use crate::geom::{PixelRect, Span};
 use crate::plan::{choose, seen, validity};
-use crate::raster::{Fitting, Mask, Palette, PixelBuf, PixelType, RasterError, ReadRequest, SceneHeader, with_held};
+use crate::raster::{
+    Fitting, Mask, Palette, PixelBuf, PixelType, RasterError, ReadRequest, SceneHeader, whole, with_held,
+};
 use crate::words::{count, listed};
 
 /// How long a decoder may take for an answer.
@@ -256,19 +258,15 @@ fn form(header: &SceneHeader) -> Result<Form, String> {
 }
 
 fn same_grid(image: &SceneHeader, mask: &SceneHeader) -> Result<(), String> {
-    let Size { width, height } = image.size;
     if image.size != mask.size {
         return Err(format!("the image has {} pixels and the mask {}", image.size, mask.size));
     }
     let (Some(a), Some(b)) = (image.transform, mask.transform) else { return Ok(()) };
-    let corner = |t: &crate::geom::GeoTransform, x: f64, y: f64| {
-        [t.0[0] + x * t.0[1] + y * t.0[2], t.0[3] + x * t.0[4] + y * t.0[5]]
-    };
-    let pixel = (a.0[1].hypot(a.0[4])).max(f64::MIN_POSITIVE);
-    let (w, h) = (f64::from(width), f64::from(height));
-    let off = [(0.0, 0.0), (w, 0.0), (0.0, h)].map(|(x, y)| {
-        let ([ax, ay], [bx, by]) = (corner(&a, x, y), corner(&b, x, y));
-        (ax - bx).hypot(ay - by) / pixel
+    let [pixel, _] = a.pixel_lengths([1.0; 2]);
+    let (w, h) = (f64::from(image.size.width), f64::from(image.size.height));
+    let off = [(0.0, 0.0), (w, 0.0), (0.0, h)].map(|(col, row)| {
+        let ([ax, ay], [bx, by]) = (a.at(col, row), b.at(col, row));
+        (ax - bx).hypot(ay - by) / pixel.max(f64::MIN_POSITIVE)
     });
     match off.into_iter().fold(0.0, f64::max) {
         off if off > 0.01 => {
@@ -276,11 +274,4 @@ fn same_grid(image: &SceneHeader, mask: &SceneHeader) -> Result<(), String> {
         }
         _ => Ok(()),
     }
-}
-
-/// A value that is a whole number of 16 bits.
-fn whole(value: f64) -> Option<u16> {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "compared with what it came from")]
-    let integer = value as u16;
-    (f64::from(integer) == value).then_some(integer)
 }

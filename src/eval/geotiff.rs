@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::geom::{PixelRect, Size, Span};
-use crate::raster::{Fitting, Mask, PixelBuf, PixelType, ReadRequest, SceneHeader};
+use crate::raster::{Fitting, Mask, PixelBuf, PixelType, ReadRequest, SceneHeader, whole};
 
 /// How long the decoder may take for an answer.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -67,13 +67,6 @@ fn check(header: &SceneHeader) -> Result<(), String> {
         ));
     }
     Ok(())
-}
-
-/// A nodata value that a mask can hold.
-fn whole(value: f64) -> Option<u16> {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "compared with what it came from")]
-    let integer = value as u16;
-    (f64::from(integer) == value).then_some(integer)
 }
 
 impl RasterLabels<'_> {

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::geotiff::{RasterLabels, Rasters};
-use super::text::chain;
 use crate::geom::Size;
 use crate::outputs::MaskReader;
+use crate::words::explain;
 
 /// Extensions of class masks, the preferred one first.
 pub(super) const EXTENSIONS: [&str; 3] = ["png", "tif", "tiff"];
@@ -30,7 +30,7 @@ impl<'a> Labels<'a> {
     pub(super) fn open(path: &Path, rasters: &'a mut Rasters) -> Result<Self, String> {
         let is_png = path.extension().is_none_or(|e| e.eq_ignore_ascii_case(EXTENSIONS[0]));
         match is_png {
-            true => MaskReader::open(path).map(|png| Self::Png(Box::new(png))).map_err(|e| chain(&e)),
+            true => MaskReader::open(path).map(|png| Self::Png(Box::new(png))).map_err(|e| explain(&e)),
             false => rasters.open(path).map(|raster| Self::Raster(Box::new(raster))),
         }
     }
@@ -61,7 +61,7 @@ impl<'a> Labels<'a> {
     /// Replaces the row by the next one; `false` behind the last one, and then the file is known to be whole.
     pub(super) fn next_row(&mut self, into: &mut Row) -> Result<bool, String> {
         match self {
-            Self::Png(png) => png.next_row(&mut into.values).map_err(|e| chain(&e)),
+            Self::Png(png) => png.next_row(&mut into.values).map_err(|e| explain(&e)),
             Self::Raster(raster) => raster.next_row(&mut into.values, &mut into.is_nodata),
         }
     }

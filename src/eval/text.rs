@@ -1,7 +1,5 @@
 //! Scores as a table for people.
 
-use std::error::Error;
-
 use super::{Evaluation, Scores};
 use crate::config::classes::ClassTable;
 
@@ -52,12 +50,6 @@ impl Evaluation {
         self.hints.iter().for_each(|hint| text.push_str(&format!("hint: {hint}\n")));
         text
     }
-}
-
-/// An error and its causes.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let causes = std::iter::successors(error.source(), |e| (**e).source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 fn name(classes: Option<&ClassTable>, value: u16) -> &str {

@@ -131,10 +131,15 @@ impl GeoTransform {
         Self([x, resolution, 0.0, y, 0.0, -resolution])
     }
 
+    /// Ground coordinates of a place in pixels, whose corners are whole numbers.
+    pub fn at(self, col: f64, row: f64) -> [f64; 2] {
+        let t = self.0;
+        [t[0] + col * t[1] + row * t[2], t[3] + col * t[4] + row * t[5]]
+    }
+
     /// Ground coordinates of the middle of a raster.
     pub fn centre(self, size: Size) -> [f64; 2] {
-        let (t, col, row) = (self.0, f64::from(size.width) / 2.0, f64::from(size.height) / 2.0);
-        [t[0] + col * t[1] + row * t[2], t[3] + col * t[4] + row * t[5]]
+        self.at(f64::from(size.width) / 2.0, f64::from(size.height) / 2.0)
     }
 
     /// How far it is from a pixel to the next one of its row and of its column, where a ground unit is so long along x and along y.

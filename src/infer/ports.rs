@@ -8,6 +8,7 @@ use crate::config::{Member, Weights};
 use crate::geom::{Size, View};
 use crate::plan::{MemberPlan, Plan};
 use crate::weights::onnx::{self, FLOAT, FLOAT16, OnnxFile, Port};
+use crate::words::explain;
 
 /// What goes in and out of a member's model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,11 +45,6 @@ pub(super) fn ports(plan: &Plan, planned: &MemberPlan) -> Result<Ports, DeviceEr
     let seen = plan.scenes.iter().map(|scene| padded(scene.grid.crop()));
     let sizes: BTreeSet<Size> = seen.flat_map(|size| views.iter().map(move |view: &View| view.of_size(size))).collect();
     Ports::of(member, &file, &sizes).map_err(|text| failed(format!("`{}` {text}", path.display())))
-}
-
-/// An error with its sources, in one line.
-pub(super) fn explain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(error.source(), |e| e.source()).fold(error.to_string(), |text, e| format!("{text}: {e}"))
 }
 
 impl Ports {

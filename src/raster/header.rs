@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Ties;
-use super::pixel_type::{Held, PixelType};
+use super::pixel_type::{Held, PixelType, whole};
 use crate::geom::{GeoTransform, Size};
 
 /// Where a scene keeps which of its pixels are data, beside the nodata values.
@@ -134,9 +134,7 @@ impl SceneHeader {
 
     /// The same scene in the colours of its palette.
     pub fn in_colors(mut self) -> Self {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "compared with what it came from")]
-        let index = |value: &f64| Some(*value as u16).filter(|index| f64::from(*index) == *value);
-        let nodata = self.nodata.first().copied().flatten().as_ref().and_then(index);
+        let nodata = self.nodata.first().copied().flatten().and_then(whole);
         if nodata.is_some() {
             self.mask = Mask::Dataset;
         }

@@ -109,6 +109,13 @@ macro_rules! with_held {
 }
 pub(crate) use with_held;
 
+/// A value that is a whole number of 16 bits: a class, or an index into a palette.
+pub(crate) fn whole(value: f64) -> Option<u16> {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "compared with what it came from")]
+    let integer = value as u16;
+    (f64::from(integer) == value).then_some(integer)
+}
+
 impl PixelType {
     /// Bytes of a value in memory.
     pub const fn bytes(self) -> usize {

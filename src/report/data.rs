@@ -27,7 +27,7 @@ pub struct DataReport {
     pub smallest: Option<[u32; 2]>,
     /// The same of the largest.
     pub largest: Option<[u32; 2]>,
-    /// Sizes of a pixel in units of the reference system, and how many images have them.
+    /// Lengths of a pixel on the ground, and how many images have them.
     pub resolutions: Vec<(String, u64)>,
 }
 

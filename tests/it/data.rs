@@ -114,7 +114,7 @@ fn masks_hold_values_or_ids_or_colours_and_what_they_hold_else_is_said() {
 fn statistics_are_those_of_the_pixels_and_go_into_a_pipeline() {
     let work = with_pairs(&["a", "b"], "");
     let ran = work.swath(&["data", "stats", "p.toml", "-i", "data", "--write", "q.toml"]);
-    ran.says(0, &["3.500000  2.291288", "images of 4 x 2 to 4 x 2 pixels; size of a pixel: 0.500000 (2)"]);
+    ran.says(0, &["3.500000  2.291288", "images of 4 x 2 to 4 x 2 pixels; size of a pixel: 0.500000 m (2)"]);
     let written = std::fs::read_to_string(work.path("q.toml")).unwrap();
     assert!(written.starts_with("# kept\n") && written.contains("mean = [3.5]\nstd = [2.291288]"), "{written}");
     // The divisor is that of the pipeline.

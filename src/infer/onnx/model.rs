@@ -13,9 +13,10 @@ use crate::config::{Precision, Weights};
 use crate::geom::Size;
 use crate::infer::DeviceError;
 use crate::infer::logits::Logits;
-use crate::infer::ports::{Ports, explain, ports};
+use crate::infer::ports::{Ports, ports};
 use crate::plan::{DeviceId, MemberPlan, Plan, Schedule};
 use crate::weights::onnx::{self, OnnxBytes};
+use crate::words::explain;
 use crate::zoo::spec::NetworkSpec;
 
 /// The ONNX models of a plan, read once for all devices.

@@ -2,13 +2,14 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::{explain, kind, precision_of, target};
+use super::{kind, precision_of, target};
 use crate::config::{Precision, Weights};
 use crate::geom::Size;
 use crate::infer::DeviceError;
 use crate::infer::failure::{failure, names_device};
 use crate::infer::logits::Logits;
 use crate::plan::{DeviceId, MemberPlan, Plan};
+use crate::words::explain;
 use crate::zoo::registry::Variables;
 use crate::zoo::script::Program;
 use crate::zoo::segmenter::{Segmented, Segmenter, run};

@@ -22,6 +22,7 @@ use crate::config::{Precision, Weights};
 use crate::plan::{DeviceId, Plan};
 use crate::tensor::{self, Gpu};
 use crate::weights::{self, WeightsError};
+use crate::words::explain;
 use crate::zoo::identify;
 use crate::zoo::registry;
 use crate::zoo::spec::NetworkSpec;
@@ -61,11 +62,6 @@ fn refused(error: WeightsError, spec: &NetworkSpec) -> String {
     let error = outline.and_then(|outline| weights::check(&outline, &unfit.path).err());
     let advice = identify::advice(&unfit.path).map_or(String::new(), |text| format!("\n{text}"));
     explain(&error.unwrap_or(WeightsError::Unfit(unfit))) + &advice
-}
-
-/// An error with its sources, in one line.
-fn explain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(error.source(), |e| e.source()).fold(error.to_string(), |text, e| format!("{text}: {e}"))
 }
 
 /// The libtorch that tch is built for.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tch::nn::VarStore;
 
 use super::member::TorchMember;
-use super::{explain, kind, refused, target};
+use super::{kind, refused, target};
 use crate::config::classes::ClassId;
 use crate::config::{Combine, Weights};
 use crate::infer::DeviceError;
@@ -18,6 +18,7 @@ use crate::infer::logits::Logits;
 use crate::plan::{DeviceId, Plan, Plane, Shares};
 use crate::tensor::convert;
 use crate::weights::layout::Layout;
+use crate::words::explain;
 use crate::zoo::layers::scope::Purpose;
 use crate::zoo::registry::{self, Built};
 use crate::zoo::store;

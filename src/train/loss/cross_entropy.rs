@@ -6,20 +6,22 @@ use super::IGNORED;
 use super::truth::Truth;
 use crate::train::smoothing;
 
+/// What a sum of weights that is divided by is at least: more than 0 in f32 as well.
+const LEAST: f64 = 1e-30;
+
 /// PyTorch's own.
-pub(super) fn plain(logits: &Tensor, labels: &Tensor, class_weights: &[f64], smoothing: f64) -> Tensor {
+pub(super) fn plain(logits: &Tensor, truth: &Truth<'_>, class_weights: &[f64], smoothing: f64) -> Tensor {
     let weights = (!class_weights.is_empty())
         .then(|| Tensor::from_slice(class_weights).to_kind(logits.kind()).to_device(logits.device()));
-    let sum = logits.cross_entropy_loss(labels, weights.as_ref(), Reduction::Sum, IGNORED, smoothing);
-    let valid = labels.ne(IGNORED);
+    let sum = logits.cross_entropy_loss(truth.labels(), weights.as_ref(), Reduction::Sum, IGNORED, smoothing);
+    let valid = truth.valid();
     let n = match &weights {
         None => valid.sum(logits.kind()),
         Some(weights) => {
-            let listed = labels.masked_fill(&labels.eq(IGNORED), 0);
-            (weights.index_select(0, &listed.flatten(0, -1)) * valid.flatten(0, -1)).sum(logits.kind())
+            (weights.index_select(0, &truth.listed().flatten(0, -1)) * valid.flatten(0, -1)).sum(logits.kind())
         }
     };
-    sum / n.clamp_min(f64::MIN_POSITIVE)
+    sum / n.clamp_min(LEAST)
 }
 
 pub(super) fn smoothed_2020(logits: &Tensor, truth: &Truth<'_>, smoothing: f64) -> Tensor {

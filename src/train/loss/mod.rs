@@ -105,7 +105,7 @@ impl Loss {
         let truth = Truth::new(logits, labels);
         match self {
             Self::CrossEntropy { class_weights, smoothing } => {
-                cross_entropy::plain(logits, labels, class_weights, *smoothing)
+                cross_entropy::plain(logits, &truth, class_weights, *smoothing)
             }
             Self::Smoothed2020 { smoothing } => cross_entropy::smoothed_2020(logits, &truth, *smoothing),
             Self::EdgeSmoothed { smoothing, radius } => {
@@ -224,8 +224,9 @@ mod tests {
     fn a_batch_without_a_label_costs_nothing() {
         let (logits, labels) = batch();
         let none = labels.full_like(IGNORED);
-        for loss in every_loss() {
-            let leaf = logits.copy().set_requires_grad(true);
+        let kinds = || [Kind::Double, Kind::Float].into_iter();
+        for (loss, kind) in every_loss().into_iter().flat_map(|loss| kinds().map(move |kind| (loss.clone(), kind))) {
+            let leaf = logits.to_kind(kind).copy().set_requires_grad(true);
             let value = loss.value(&leaf, &none);
             assert_eq!(value.double_value(&[]), 0.0, "{loss:?}");
             value.backward();

@@ -94,10 +94,14 @@ impl Folder {
         self.entries.iter().filter_map(|e| Some(e.get("name")?.as_str()?.to_owned())).collect()
     }
 
+    fn find(&self, name: &str) -> Option<&Value> {
+        self.entries.iter().find(|e| e.get("name").and_then(Value::as_str) == Some(name))
+    }
+
     /// The weights files of a fixture that has no network, and the safetensors file of what is in them. The files of a folder that is no
     /// collection of whole files are one.
     pub(super) fn containers(&self, name: &str) -> Option<(Vec<PathBuf>, PathBuf)> {
-        let entry = self.entries.iter().find(|e| e.get("name").and_then(Value::as_str) == Some(name))?;
+        let entry = self.find(name)?;
         let kind = entry.get("kind")?.as_str()?;
         let files: Vec<&str> = entry.get("files")?.as_object()?.keys().map(String::as_str).collect();
         let is_expected = |file: &&&str| file.ends_with(".safetensors");
@@ -117,8 +121,7 @@ impl Folder {
     /// # Errors
     /// When it is none.
     pub(crate) fn entry<T: for<'a> Deserialize<'a>>(&self, name: &str) -> Result<T, String> {
-        let entry = self.entries.iter().find(|e| e.get("name").and_then(Value::as_str) == Some(name));
-        T::deserialize(entry.unwrap_or(&Value::Null)).map_err(|e| format!("`manifest.json` of `{name}`: {e}"))
+        T::deserialize(self.find(name).unwrap_or(&Value::Null)).map_err(|e| format!("`manifest.json` of `{name}`: {e}"))
     }
 
     /// The file `NAME.json` of a fixture.
@@ -141,8 +144,7 @@ impl Folder {
 
     pub(super) fn fixture(&self, name: &str) -> Result<Fixture, CheckError> {
         let manifest = self.path.join("manifest.json");
-        let entry = self.entries.iter().find(|e| e.get("name").and_then(Value::as_str) == Some(name));
-        let entry = entry.ok_or_else(|| broken(&manifest, format!("it has no fixture `{name}`")))?;
+        let entry = self.find(name).ok_or_else(|| broken(&manifest, format!("it has no fixture `{name}`")))?;
         if entry.get("cases").is_none() || entry.get("spec").is_none() {
             let kind = entry.get("kind").and_then(Value::as_str).unwrap_or("unknown").to_owned();
             return Err(CheckError::OtherKind { name: name.to_owned(), kind });
