@@ -15,6 +15,19 @@ pub enum LabelKind {
     Id,
 }
 
+/// Which places of the scenes crops are taken from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sampling {
+    /// Every labelled pixel is as likely as any other.
+    #[default]
+    Area,
+    /// Every class is as likely as any other, then every place where it is.
+    Class,
+    /// Every scene is as likely as any other, then every place in it.
+    Scene,
+}
+
 /// Labelled scenes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
