@@ -51,6 +51,7 @@ fn check(file: PipelineFile, folder: &Path) -> Result<Pipeline, Fault> {
         ));
     }
     check_prefix(&file.package.prefix)?;
+    let train = file.train.map(|table| table.checked(classes.classes().len())).transpose()?;
     Ok(Pipeline {
         tiling: tiling(file.tiler)?,
         reading: reading(&file.input)?,
@@ -65,6 +66,7 @@ fn check(file: PipelineFile, folder: &Path) -> Result<Pipeline, Fault> {
         package: file.package,
         checkpoints: file.checkpoints,
         data: file.data,
+        train,
     })
 }
 

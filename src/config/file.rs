@@ -13,6 +13,7 @@ use super::data::Data;
 use super::fault::Fault;
 use super::pipeline::{Checkpoint, Combine, NodataRule, Outputs, Package, Precision};
 use super::post::PostTable;
+use super::train::TrainTable;
 use crate::geom::View;
 use crate::raster::PixelType;
 use crate::tiler::{Border, Dilation, Rule};
@@ -40,6 +41,7 @@ pub(super) struct PipelineFile {
     pub(super) package: Package,
     #[serde(default)]
     pub(super) data: Data,
+    pub(super) train: Option<TrainTable>,
 }
 
 fn labels() -> Vec<Checkpoint> {

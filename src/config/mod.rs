@@ -18,6 +18,7 @@ mod number;
 mod pipeline;
 mod post;
 mod source;
+pub mod train;
 
 pub use band::Band;
 pub use batch::Batch;

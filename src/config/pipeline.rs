@@ -11,6 +11,7 @@ use super::batch::Batch;
 use super::classes::{ClassId, ClassTable};
 use super::data::Data;
 use super::post::Post;
+use super::train::Train;
 use crate::geom::View;
 use crate::raster::PixelType;
 use crate::tiler::Tiling;
@@ -271,6 +272,9 @@ pub struct Pipeline {
     /// Labelled scenes, which no plan knows of.
     #[serde(skip)]
     pub data: Data,
+    /// How its network is trained, which no plan knows of either.
+    #[serde(skip)]
+    pub train: Option<Train>,
 }
 
 fn is_auto(kernels: &KernelSet) -> bool {

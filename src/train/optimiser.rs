@@ -5,32 +5,29 @@
 
 use tch::{Kind, Tensor};
 
-/// How values follow gradients.
+pub use crate::config::train::Rule;
+
+/// What a group's values have in common.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Rule {
-    /// Stochastic gradient descent with momentum, as PyTorch has it: weight decay is part of the gradient.
-    Sgd {
-        /// Share of the last step's direction that is kept.
-        momentum: f64,
-        /// Whether the gradient is taken ahead of the step (Sutskever et al. 2013).
-        nesterov: bool,
-    },
-    /// AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101).
-    AdamW {
-        /// Decay of the mean of gradients and of that of their squares.
-        betas: [f64; 2],
-        /// What is added to the root of the latter.
-        eps: f64,
-    },
+pub struct Share {
+    /// How much of themselves values lose in a step, times the rate.
+    pub weight_decay: f64,
+    /// How fast they learn against others.
+    pub rate: f64,
+}
+
+impl Share {
+    /// As fast as others.
+    pub const fn decaying(weight_decay: f64) -> Self {
+        Self { weight_decay, rate: 1.0 }
+    }
 }
 
 /// Values that are trained in the same way.
 #[derive(Debug)]
 pub struct Group {
     rule: Rule,
-    weight_decay: f64,
-    /// Its rate against that of the others.
-    rate: f64,
+    share: Share,
     values: Tensor,
     gradients: Tensor,
     /// As long as the values: momentum, or the two means.
@@ -39,9 +36,9 @@ pub struct Group {
 }
 
 impl Group {
-    /// Takes over some tensors of one type and device: they become views of one flat tensor, and so do their gradients. `rate`: how fast it
-    /// learns against other groups. Panics as tch does when libtorch refuses.
-    pub fn new(rule: Rule, weight_decay: f64, rate: f64, tensors: &[Tensor]) -> Self {
+    /// Takes over some tensors of one type and device: they become views of one flat tensor, and so do their gradients. Panics as tch
+    /// does when libtorch refuses.
+    pub fn new(rule: Rule, share: Share, tensors: &[Tensor]) -> Self {
         let _no_grad = tch::no_grad_guard();
         let flat: Vec<Tensor> = tensors.iter().map(|tensor| tensor.detach().reshape([-1])).collect();
         let values =
@@ -63,7 +60,7 @@ impl Group {
             Rule::AdamW { .. } => 2,
         };
         let state = (0..n_states).map(|_| values.zeros_like()).collect();
-        Self { rule, weight_decay, rate, values, gradients, state, steps: 0 }
+        Self { rule, share, values, gradients, state, steps: 0 }
     }
 
     /// Sets all gradients to 0.
@@ -72,9 +69,25 @@ impl Group {
         drop(self.gradients.zero_());
     }
 
-    /// The gradients, one after the other.
+    /// The values, one after the other.
+    pub fn values(&self) -> &Tensor {
+        &self.values
+    }
+
+    /// The gradients, in the same order.
     pub fn gradients(&self) -> &Tensor {
         &self.gradients
+    }
+
+    /// What the rule remembers: tensors of the same order, and the steps taken.
+    pub fn memory(&self) -> (&[Tensor], i32) {
+        (&self.state, self.steps)
+    }
+
+    /// Goes on with what another group of the same tensors and rule remembered. Panics as tch does when lengths differ.
+    pub fn remember(&mut self, state: &[Tensor], steps: i32) {
+        self.state.iter_mut().zip(state).for_each(|(own, theirs)| own.copy_(theirs));
+        self.steps = steps;
     }
 
     /// The Euclidean norm of the gradients of some groups together.
@@ -82,21 +95,17 @@ impl Group {
         groups.iter().map(|group| group.gradients.norm().double_value(&[]).powi(2)).sum::<f64>().sqrt()
     }
 
-    /// Scales all gradients of some groups down so that their norm is at most this; returns what it was.
-    pub fn clip(groups: &mut [Self], most: f64) -> f64 {
-        let norm = Self::norm(groups);
-        if norm > most {
-            groups.iter_mut().for_each(|group| {
-                group.gradients *= most / norm;
-            });
+    /// Multiplies all gradients.
+    pub fn scale_gradients(&mut self, factor: f64) {
+        if factor != 1.0 {
+            self.gradients *= factor;
         }
-        norm
     }
 
     /// Follows the gradients.
     pub fn step(&mut self, rate: f64) {
         let _no_grad = tch::no_grad_guard();
-        let (rate, decay) = (rate * self.rate, self.weight_decay);
+        let (rate, decay) = (rate * self.share.rate, self.share.weight_decay);
         self.steps += 1;
         match (self.rule, &mut self.state[..]) {
             (Rule::Sgd { .. }, []) => {
@@ -136,7 +145,7 @@ mod tests {
         let options = (Kind::Double, Device::Cpu);
         let tensors =
             [Tensor::ones([2, 3], options) * 2.0, Tensor::ones([4], options)].map(|t| t.set_requires_grad(true));
-        let mut groups = [Group::new(rule, decay, 1.0, &tensors)];
+        let mut groups = [Group::new(rule, Share::decaying(decay), &tensors)];
         (0..n)
             .map(|_| {
                 groups[0].zero_gradients();
@@ -187,17 +196,5 @@ mod tests {
             x * (1.0 - 0.1 * 0.01) - 0.1 * m / (s.sqrt() + 1e-8)
         }));
         assert!(close(&found, &expected), "{found:?} {expected:?}");
-    }
-
-    #[test]
-    fn gradients_are_clipped_over_all_groups_together() {
-        let tensors = [1.0, 2.0].map(|v| Tensor::full([1], v, (Kind::Double, Device::Cpu)).set_requires_grad(true));
-        let rule = Rule::Sgd { momentum: 0.0, nesterov: false };
-        let mut groups = tensors.each_ref().map(|t| Group::new(rule, 0.0, 1.0, std::slice::from_ref(t)));
-        (&tensors[0] * 3.0 + &tensors[1] * 4.0).backward();
-        assert!((Group::clip(&mut groups, 1.0) - 5.0).abs() < 1e-12);
-        assert!((Group::norm(&groups) - 1.0).abs() < 1e-12);
-        assert!((tensors[1].grad().double_value(&[0]) - 0.8).abs() < 1e-12);
-        assert!((Group::clip(&mut groups, 2.0) - 1.0).abs() < 1e-12);
     }
 }

@@ -2,55 +2,7 @@
 
 use std::f64::consts::PI;
 
-/// How the rate goes, as a share of the rate that training starts from. Time is in epochs; within an epoch it is a fraction.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Schedule {
-    /// It stays.
-    Constant,
-    /// It falls along half a cosine and starts again (Loshchilov and Hutter 2017, arXiv:1608.03983).
-    WarmRestarts {
-        /// Epochs to the first restart.
-        period: f64,
-        /// Each period is so many times as long as the one before.
-        stretch: f64,
-        /// The share that it falls to.
-        least: f64,
-    },
-    /// It falls along half a cosine once.
-    Cosine {
-        /// Epochs in all.
-        epochs: f64,
-        /// Epochs in which it first rises from 0.
-        warm_up: f64,
-        /// The share that it falls to.
-        least: f64,
-    },
-    /// (1 - time / epochs) to a power.
-    Poly {
-        /// Epochs in all.
-        epochs: f64,
-        /// The power.
-        power: f64,
-    },
-    /// It rises along half a cosine and falls along another (Smith and Topin 2018, arXiv:1708.07120).
-    OneCycle {
-        /// Epochs in all.
-        epochs: f64,
-        /// Share of them in which it rises.
-        rising: f64,
-        /// The share that it rises from.
-        first: f64,
-        /// The share that it falls to.
-        last: f64,
-    },
-    /// It is multiplied at certain epochs.
-    Steps {
-        /// The epochs, in order.
-        at: Vec<f64>,
-        /// With what.
-        factor: f64,
-    },
-}
+pub use crate::config::train::Schedule;
 
 impl Schedule {
     /// The share of the starting rate at a time.

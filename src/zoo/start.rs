@@ -42,32 +42,19 @@ pub struct Started {
 /// # Errors
 /// When there is no such network, the file is neither, or `to` cannot be written.
 pub fn without_classifier(name: &str, classes: u32, from: &Path, seed: u64, to: &Path) -> Result<Started, ExportError> {
-    let unfit = |mismatches| WeightsError::from(Unfit::new(from, mismatches));
     let mut file = WeightsFile::open(from)?;
     let table = SpecTable::named(name)?;
     let bands = bands(&registry::outline(&table.resolve(PLANES.0, Some(classes))?)?, file.tensors());
     let spec = table.resolve(bands, Some(classes))?;
     let layout = registry::names_and_shapes(&spec)?;
-    file.adopt_shapes(&layout.shapes())?;
-    let more = registry::names_and_shapes(&NetworkSpec { classes: classes + 1, ..spec.clone() })?;
-    let depends = |name: &str| layout.tensors[name].shape != more.tensors[name].shape;
-    let classifier: BTreeSet<&str> = layout.tensors.keys().map(String::as_str).filter(|name| depends(name)).collect();
-    let places = match whole(&layout, &classifier, file.tensors()) {
-        mismatches if mismatches.is_empty() => (0..).zip(file.tensors()).map(|(i, t)| (t.name.clone(), i)).collect(),
-        mismatches => backbone(&layout, file.tensors()).ok_or_else(|| unfit(mismatches))?,
-    };
-    let mut mismatches = Vec::new();
+    let mut given = given(&spec, &layout, &mut file, false)?;
     tch::manual_seed(i64::from_ne_bytes(seed.to_ne_bytes()));
     let built = registry::build(&spec, Purpose::Training, Device::Cpu)?;
     let initial = built.store.variables();
-    let (mut taken, mut fresh, mut contents) = (0, Vec::new(), Vec::new());
+    let (taken, mut fresh, mut contents) = (given.len(), Vec::new(), Vec::new());
     for (name, declared) in &layout.tensors {
-        let stored = places.get(name).filter(|_| !classifier.contains(name.as_str()));
-        let values = match stored.map(|&idx: &usize| file.tensors()[idx].clone()) {
-            Some(tensor) => {
-                taken += 1;
-                read(&mut file, &tensor, &mut mismatches)?
-            }
+        let values = match given.remove(name) {
+            Some(values) => values,
             None => {
                 fresh.push(name.clone());
                 match initial.get(name) {
@@ -78,11 +65,39 @@ pub fn without_classifier(name: &str, classes: u32, from: &Path, seed: u64, to: 
         };
         contents.push((name.clone(), declared.shape.clone(), values));
     }
-    if !mismatches.is_empty() {
-        return Err(unfit(mismatches).into());
-    }
     weights::write_f32(to, &contents)?;
     Ok(Started { spec, taken, fresh })
+}
+
+/// The values that a weights file gives a network that is to be trained, by name. The file is the same network's, with other classes
+/// perhaps, or its backbone's. What depends on the number of classes is taken only with `classifier`, and if it fits.
+///
+/// # Errors
+/// When the file is neither, or cannot be read.
+pub fn given(
+    spec: &NetworkSpec,
+    layout: &Layout,
+    file: &mut WeightsFile,
+    classifier: bool,
+) -> Result<BTreeMap<String, Vec<f32>>, ExportError> {
+    file.adopt_shapes(&layout.shapes())?;
+    let more = registry::names_and_shapes(&NetworkSpec { classes: spec.classes + 1, ..spec.clone() })?;
+    let depends = |name: &str| layout.tensors[name].shape != more.tensors[name].shape;
+    let is_whole = classifier && whole(layout, &BTreeSet::new(), file.tensors()).is_empty();
+    let left_out: BTreeSet<&str> =
+        layout.tensors.keys().map(String::as_str).filter(|name| !is_whole && depends(name)).collect();
+    let unfit = |file: &WeightsFile, mismatches| WeightsError::from(Unfit::new(file.path(), mismatches));
+    let places: BTreeMap<String, usize> = match whole(layout, &left_out, file.tensors()) {
+        mismatches if mismatches.is_empty() => (0..).zip(file.tensors()).map(|(i, t)| (t.name.clone(), i)).collect(),
+        mismatches => backbone(layout, file.tensors()).ok_or_else(|| unfit(file, mismatches))?,
+    };
+    let (mut values, mut mismatches) = (BTreeMap::new(), Vec::new());
+    for name in layout.tensors.keys().filter(|name| !left_out.contains(name.as_str())) {
+        if let Some(tensor) = places.get(name).and_then(|idx| file.tensors().get(*idx)).cloned() {
+            values.insert(name.clone(), read(file, &tensor, &mut mismatches)?);
+        }
+    }
+    if mismatches.is_empty() { Ok(values) } else { Err(unfit(file, mismatches).into()) }
 }
 
 /// Bands of the file, if it is one network's, or as many as that has which the network's first layer is called after.

@@ -169,16 +169,28 @@ fn narrow(value: f64) -> f32 {
 /// # Errors
 /// When a tensor cannot be brought to the CPU or the file cannot be written.
 pub fn save(store: &VarStore, layout: &Layout, path: &Path) -> Result<(), WeightsError> {
-    let variables = store.variables();
+    save_values(&store.variables().into_iter().collect(), layout, path, &Metadata::new())
+}
+
+/// The same of values that stand for the variables, with what is said of them.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_values(
+    values: &BTreeMap<String, Tensor>,
+    layout: &Layout,
+    path: &Path,
+    metadata: &Metadata,
+) -> Result<(), WeightsError> {
     let mut contents = Vec::new();
     for (name, declared) in &layout.tensors {
-        let values = match variables.get(name) {
+        let values = match values.get(name) {
             Some(tensor) => to_host(name, tensor)?,
             None => vec![0.0; declared.shape.iter().product()],
         };
         contents.push(content(name, &declared.shape, &values));
     }
-    weights::write(path, &contents, &Metadata::new())
+    weights::write(path, &contents, metadata)
 }
 
 /// Writes the variables themselves, those of a network for inference, as f32 to the safetensors file `path`, with what is said of them.

@@ -23,7 +23,7 @@ const ARROWS: [(&str, &[&str]); 29] = [
     ("plan", &["atomic", "config", "geom", "journal", "outputs", "post", "raster", "tiler", "words", "zoo"]),
     ("infer", &["atomic", "config", "faults", "geom", "plan", "raster", "tensor", "tiler", "weights", "words", "zoo"]),
     ("post", &["config", "geom"]),
-    ("train", &["zoo"]),
+    ("train", &["config", "weights", "words", "zoo"]),
     ("dataset", &["config", "flow", "geom", "plan", "raster", "words"]),
     ("gis", &["atomic", "config", "geom", "raster"]),
     ("outputs", &["atomic", "config", "geom", "gis", "journal", "raster"]),

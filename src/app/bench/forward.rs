@@ -123,6 +123,7 @@ fn subject(what: &Path) -> Result<Pipeline, Error> {
         package: Package::default(),
         checkpoints: Vec::new(),
         data: Default::default(),
+        train: None,
     })
 }
 

@@ -8,12 +8,13 @@ use tch::{Device, Kind, Tensor};
 
 use super::{take, tensor};
 use crate::train::loss::Loss;
-use crate::train::optimiser::{Group, Rule};
+use crate::train::objective::at_full_size;
+use crate::train::optimiser::{Group, Rule, Share};
 use crate::zoo::check::{Folder, Keys, Worst, fill};
 use crate::zoo::layers::scope::Purpose;
 use crate::zoo::registry::{self, Built};
 use crate::zoo::segmenter::{Segmented, Segmenter, caught};
-use crate::zoo::spec::{Network, NetworkSpec, SpecTable, Upsample};
+use crate::zoo::spec::{Network, NetworkSpec, SpecTable};
 
 /// What may be lost of a loss, and of a norm: another order of sums moves an input by 1e-16 of itself, and 2e7 times that a gradient.
 const LOSS_TOLERANCE: f64 = 1e-8;
@@ -69,7 +70,7 @@ fn compare(
     tensors: &BTreeMap<String, Tensor>,
 ) -> Result<Worst, String> {
     let rule = Rule::Sgd { momentum: facts.momentum, nesterov: false };
-    let mut group = Group::new(rule, facts.weight_decay, 1.0, &built.store.trainable_variables());
+    let mut group = Group::new(rule, Share::decaying(facts.weight_decay), &built.store.trainable_variables());
     let variables: BTreeMap<String, Tensor> = built.store.variables().into_iter().collect();
     let norm = |t: &Tensor| t.norm().double_value(&[]);
     let mut worst = Worst::default();
@@ -120,13 +121,4 @@ fn loss(spec: &NetworkSpec, out: Segmented, labels: &Tensor) -> Result<Tensor, S
     }
     let coarse = out.side.first().ok_or("the network returns no coarse logits")?;
     Ok(main + of(&coarse.values, coarse.upsample))
-}
-
-/// Brought to the height and width of `like`.
-fn at_full_size(values: &Tensor, upsample: Option<Upsample>, like: &Tensor) -> Tensor {
-    let size = like.size();
-    match (upsample, &size[..]) {
-        (Some(upsample), [.., height, width]) => upsample.apply(values, [*height, *width]),
-        _ => values.shallow_clone(),
-    }
 }

@@ -14,92 +14,12 @@ mod truth;
 use tch::{Kind, Tensor};
 
 use self::truth::Truth;
+pub use crate::config::train::Loss;
 
 /// The label of pixels that take no part.
 pub const IGNORED: i64 = 255;
 
-/// A loss.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Loss {
-    /// Cross-entropy, mean over the pixels by the weight of their class.
-    CrossEntropy {
-        /// A weight per class; 1 for all when empty.
-        class_weights: Vec<f64>,
-        /// As PyTorch has it: this share of the target is spread over all classes (Szegedy et al. 2016, arXiv:1512.00567).
-        smoothing: f64,
-    },
-    /// Cross-entropy against a target of `1 - smoothing` on the class and `smoothing / C` on each other one, as the 2020 entry has it.
-    /// These do not sum to 1.
-    Smoothed2020 {
-        /// What the class loses.
-        smoothing: f64,
-    },
-    /// Cross-entropy against targets that are smoothed where another label is near ([`super::smoothing`]), mean over the pixels.
-    EdgeSmoothed {
-        /// Share of the target that is spread over all classes at an edge.
-        smoothing: f64,
-        /// How far away another label makes an edge, in pixels.
-        radius: i64,
-    },
-    /// Cross-entropy over hard pixels: those whose class has a probability below the threshold, and at least so many of the hardest
-    /// (Shrivastava et al. 2016, arXiv:1604.03540; as in the repository of HRNet).
-    HardPixels {
-        /// The probability from which on a pixel is easy.
-        threshold: f64,
-        /// How many pixels of a batch are hard in any case.
-        at_least: i64,
-    },
-    /// Binary cross-entropy of each class against the rest, mean over all of them.
-    Binary,
-    /// Focal loss of each class against the rest (Lin et al. 2017, arXiv:1708.02002), mean over pixels, then over classes.
-    Focal {
-        /// How much less what is right already counts.
-        gamma: f64,
-        /// Weight of the class, against `1 - alpha` of the rest.
-        alpha: Option<f64>,
-        /// Whether it is divided by the sum of the weights of the pixels.
-        normalised: bool,
-    },
-    /// 1 - the overlap of each class's probability with its pixels, over the whole batch. Classes that the batch does not have add
-    /// nothing, and count in the mean.
-    ///
-    /// I / (I + a (P - I) + b (T - I)), where I is the sum of their products and P and T are their sums (Salehi et al. 2017,
-    /// arXiv:1706.05721). With a = b = 1/2 it is the Dice coefficient, with 1 that of Jaccard.
-    Tversky {
-        /// a: what false positives cost, and b: what false negatives do.
-        costs: [f64; 2],
-        /// What is added to numerator and denominator.
-        smooth: f64,
-        /// Whether it is -log of the overlap.
-        log: bool,
-    },
-    /// 1 - 2 (I + 1) / (P + T + 1) per image over all classes together, as the 2020 entry has it. It can be negative.
-    Dice2020 {
-        /// Whether probabilities are those of each class against the rest.
-        sigmoid: bool,
-    },
-    /// Lovasz-softmax (Berman et al. 2018, arXiv:1705.08790), mean over classes.
-    LovaszSoftmax {
-        /// Whether classes that are not there count as well.
-        absent: bool,
-        /// Whether it is the mean over images, and not of the batch as one.
-        per_image: bool,
-    },
-    /// Lovasz hinge (the same source) of each class against the rest.
-    LovaszHinge {
-        /// Whether it is the mean over images, and not of the batch as one.
-        per_image: bool,
-    },
-    /// 1 - structural similarity of probabilities and labels, as BASNet has it (Qin et al. 2019): 11 x 11 Gaussian of sigma 1.5.
-    Structure,
-    /// 1 - I / (P + T - I) per image over all classes together, as BASNet has it.
-    SoftIou,
-}
-
 impl Loss {
-    /// Plain cross-entropy.
-    pub const CROSS_ENTROPY: Self = Self::CrossEntropy { class_weights: Vec::new(), smoothing: 0.0 };
-
     /// Its value, of no dimension. Panics as tch does when libtorch refuses.
     pub fn value(&self, logits: &Tensor, labels: &Tensor) -> Tensor {
         let truth = Truth::new(logits, labels);
