@@ -40,7 +40,7 @@
 //! | [`config`] | pipeline files: as written, and as checked |
 //! | [`journal`] | what a run directory remembers: the journal, stage results by key |
 //! | [`plan`] | the selection of scenes, the plan, the schedule, the memory and the time it takes |
-//! | [`dataset`] | images with masks: where they lie, what masks hold, counts, statistics, splits |
+//! | [`dataset`] | images with masks: where they lie, what masks hold, counts, statistics, splits; crops to train on |
 //! | [`flow`] | the generic kit: links, stages, graph, budget, stop signal, meters |
 //! | [`infer`] | [`infer::Device`]: takes batches, gives planes; engines run the networks; the one weighted sum and argmax of a plan |
 //! | [`post`] | what is done to a label map before it is written, row by row: classes joined, majorities, small holes and islands |
@@ -57,6 +57,7 @@
 //! | [`cli`] | arguments to requests, outcomes to exit codes |
 //! | [`atomic`] | the one way to write a file |
 //! | [`words`] | numbers, sizes, times and lists as people say them |
+//! | `random` | numbers that look random and follow from a key |
 //! | [`exit`] | exit codes |
 //! | [`process`] | this program again as a child, and messages between the two |
 //! | [`faults`] | faults on purpose, for tests through the command line |
@@ -111,6 +112,7 @@ pub mod package;
 pub mod plan;
 pub mod post;
 pub mod process;
+mod random;
 pub mod raster;
 pub mod report;
 pub mod stages;

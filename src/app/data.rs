@@ -3,17 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use super::bench::interruptible;
 use super::{Error, Output};
 use crate::atomic;
 use crate::config::Pipeline;
 use crate::dataset::{
-    DatasetError, Found, Grouping, IGNORED, LabelRule, Moments, Pair, Part, Shares, Survey, Surveyor, find, split,
+    DatasetError, Found, Grouping, IGNORED, Moments, Part, Reader, Setup, Shares, Survey, find, split, with_readers,
 };
-use crate::flow::Stop;
 use crate::lifecycle::machine;
 use crate::report::{BandRow, ClassRow, DataReport, DataStray, PartRow, RefusedPair, SplitReport};
 
@@ -45,8 +42,12 @@ struct Scenes {
 /// When the pipeline or the folder cannot be read, or somebody stops it. What is wrong with a pair is in the report.
 pub fn survey_data(request: &DataRequest) -> Result<DataReport, Error> {
     let Scenes { pipeline, found } = scenes(request)?;
-    let rule = LabelRule::of(&pipeline).map_err(Error::Usage)?;
-    let surveys = interruptible(|stop| Ok(all(&pipeline, &rule, &found.pairs, stop)))?;
+    let setup = Setup::of(&pipeline).map_err(Error::Usage)?;
+    let threads = machine::cores().clamp(1, READERS);
+    let surveys = interruptible(|stop| {
+        let survey = |reader: &mut Reader, pair: &_| Survey::of(reader, pair, stop).transpose();
+        Ok(with_readers(&setup, &found.pairs, threads, stop, survey))
+    })?;
     Ok(summed(&pipeline, found, surveys))
 }
 
@@ -97,10 +98,9 @@ pub fn split_data(
 ) -> Result<SplitReport, Error> {
     let Scenes { pipeline, found } = scenes(request)?;
     to.check(&[&to.path], &[&request.pipeline, &request.input])?;
-    let rule = LabelRule::of(&pipeline).map_err(Error::Usage)?;
-    let mut surveyor = Surveyor::new(&pipeline, &rule);
+    let mut reader = Reader::new(&Setup::of(&pipeline).map_err(Error::Usage)?);
     let groups = found.pairs.iter().map(|pair| {
-        let header = matches!(grouping, Grouping::Block(_)).then(|| surveyor.header(pair)).transpose();
+        let header = matches!(grouping, Grouping::Block(_)).then(|| reader.header(pair)).transpose();
         let group = header.and_then(|header| grouping.of(pair, header.as_ref()));
         group.map_err(|reason| Error::Usage(format!("`{}` is in no group: {reason}", pair.name)))
     });
@@ -143,25 +143,6 @@ fn scenes(request: &DataRequest) -> Result<Scenes, Error> {
         }
     }
     Ok(Scenes { pipeline, found })
-}
-
-/// What each pair holds; `None` for those that were left when somebody stopped it.
-fn all(pipeline: &Pipeline, rule: &LabelRule, pairs: &[Pair], stop: &Stop) -> Vec<Option<Result<Survey, String>>> {
-    let (next, results) = (AtomicUsize::new(0), Mutex::new(vec![None; pairs.len()]));
-    std::thread::scope(|scope| {
-        for _ in 0..machine::cores().clamp(1, READERS).min(pairs.len()) {
-            scope.spawn(|| {
-                let mut surveyor = Surveyor::new(pipeline, rule);
-                while let Some((at, pair)) =
-                    Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, pairs.get(at)?)))
-                {
-                    let result = surveyor.survey(pair, stop).transpose();
-                    results.lock().unwrap_or_else(PoisonError::into_inner)[at] = result;
-                }
-            });
-        }
-    });
-    results.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn summed(pipeline: &Pipeline, found: Found, surveys: Vec<Option<Result<Survey, String>>>) -> DataReport {

@@ -15,7 +15,8 @@ const IGNORE: &str = "ignore";
 /// What the values and colours of masks stand for.
 #[derive(Clone, Debug)]
 pub struct LabelRule {
-    values: BTreeMap<u16, ClassId>,
+    /// By value, for every pixel of a mask is looked up.
+    values: Vec<Option<ClassId>>,
     colors: BTreeMap<[u8; 3], ClassId>,
 }
 
@@ -29,9 +30,9 @@ impl LabelRule {
         let value = |id: ClassId, value: u16| if *labels == LabelKind::Id { u16::from(id) } else { value };
         let all = classes.classes().iter().map(|class| (class.id, class.value, class.color));
         let nodata = classes.nodata().map(|nodata| (IGNORED, nodata.value, nodata.color));
-        let mut rule = Self { values: BTreeMap::new(), colors: BTreeMap::new() };
+        let mut rule = Self { values: vec![None; 1 << 16], colors: BTreeMap::new() };
         for (id, own, Color(color)) in all.chain(nodata) {
-            rule.values.insert(value(id, own), id);
+            rule.values[usize::from(value(id, own))] = Some(id);
             rule.colors.entry(color).or_insert(id);
         }
         for (key, target) in remap {
@@ -44,7 +45,7 @@ impl LabelRule {
                 )
             })?;
             match (key.parse::<u16>(), Color::try_from(key.clone())) {
-                (Ok(value), _) => drop(rule.values.insert(value, id)),
+                (Ok(value), _) => rule.values[usize::from(value)] = Some(id),
                 (_, Ok(Color(color))) => drop(rule.colors.insert(color, id)),
                 _ => {
                     return Err(format!(
@@ -58,7 +59,7 @@ impl LabelRule {
 
     /// The class of a value.
     pub fn of_value(&self, value: u16) -> Option<ClassId> {
-        self.values.get(&value).copied()
+        self.values[usize::from(value)]
     }
 
     /// The class of a colour.
@@ -68,6 +69,6 @@ impl LabelRule {
 
     /// All values that stand for something.
     pub fn values(&self) -> impl Iterator<Item = u16> {
-        self.values.keys().copied()
+        (0..=u16::MAX).filter(|value| self.of_value(*value).is_some())
     }
 }

@@ -47,6 +47,7 @@ pub use passes::{Pass, Shares};
 pub use planes::{Plane, TilePlanes};
 pub use planner::{PlanError, Planned, Planner, Refusal, check_memory};
 pub use profile::{CropBatch, Profile, Timing};
+pub(crate) use resolution::at_resolution;
 pub use scan::{ScanError, ScanOptions, Scanned, ScannedScene, scan};
 pub use schedule::{Assignment, Decode, DeviceGroup, DeviceId, LINK_CAPACITY, Promise, REMEMBERED, Schedule};
 pub use unit::{Part, Tile, Unit, UnitGeometry, admission_needs};

@@ -16,7 +16,7 @@ const MOST_PIXELS: f64 = i32::MAX as f64;
 /// A header that says how large its pixels are where that matters, and the size of the grid on which they are as large as is wanted.
 ///
 /// Both grids cover the same ground, edge to edge; so a side is a whole number of pixels that are as near to the wanted size as can be.
-pub(super) fn at_resolution(mut header: SceneHeader, reading: &Reading) -> Result<(SceneHeader, Size), String> {
+pub(crate) fn at_resolution(mut header: SceneHeader, reading: &Reading) -> Result<(SceneHeader, Size), String> {
     let Some(wanted) = reading.resolution else {
         header.pixel_metres = None;
         let size = header.size;

@@ -24,6 +24,12 @@ impl Fitting {
         Self { timeout, usual: open(CACHE, ROW, timeout), large: None }
     }
 
+    /// The same over a source that is there.
+    #[cfg(test)]
+    pub(crate) fn over(usual: Box<dyn RasterSource>) -> Self {
+        Self { timeout: Duration::ZERO, usual, large: None }
+    }
+
     /// Looks at the header of a file.
     ///
     /// # Errors

@@ -1,13 +1,8 @@
 //! Numbers that look random and follow from a seed: a SplitMix64 sequence, a hash of lattice points, decks of cards.
 
 use super::vector::Vector;
-
-/// The finaliser of SplitMix64.
-pub(super) fn mix(z: u64) -> u64 {
-    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
+use crate::random::SplitMix64;
+pub(super) use crate::random::mix;
 
 /// A number for the lattice point (`x`, `y`).
 pub(super) fn hash(seed: u64, x: i32, y: i32) -> u64 {
@@ -35,18 +30,15 @@ pub(super) fn floor(v: f32) -> i32 {
 }
 
 /// An endless sequence.
-pub(super) struct Rng {
-    state: u64,
-}
+pub(super) struct Rng(SplitMix64);
 
 impl Rng {
     pub(super) fn new(seed: u64) -> Self {
-        Self { state: seed }
+        Self(SplitMix64::new(seed))
     }
 
     pub(super) fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        mix(self.state)
+        self.0.next_u64()
     }
 
     /// A number in [`low`, `high`).

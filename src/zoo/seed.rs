@@ -8,6 +8,8 @@
 //! SplitMix64 sequence; the upper 24 bits of its i-th number make the i-th element, scaled by what the name says the tensor
 //! is, so that activations neither vanish nor explode.
 
+use crate::random::SplitMix64;
+
 /// 2^24: how many values an element can take.
 const LEVELS: f64 = 16_777_216.0;
 
@@ -88,6 +90,7 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 }
 
 /// The endless sequence of fractions in (0, 1) that belongs to a seed and a name.
+<<<<<<< HEAD
 #[derive(Debug)]
 pub(crate) struct Fractions {
     state: u64,
@@ -96,15 +99,20 @@ pub(crate) struct Fractions {
 impl Fractions {
     pub(crate) fn new(seed: u64, key: &str) -> Self {
         Self { state: fnv1a(format!("{seed}/{key}").as_bytes()) }
+=======
+struct Fractions {
+    numbers: SplitMix64,
+}
+
+impl Fractions {
+    fn new(seed: u64, key: &str) -> Self {
+        Self { numbers: SplitMix64::new(fnv1a(format!("{seed}/{key}").as_bytes())) }
+>>>>>>> h-loader
     }
 
     /// The next number below 2^24.
     fn next_level(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = self.state;
-        let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) >> 40
+        self.numbers.next_u64() >> 40
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What each folder (or file) of `src` may use of the others.
-const ARROWS: [(&str, &[&str]); 29] = [
+const ARROWS: [(&str, &[&str]); 30] = [
     ("geom", &[]),
     ("tiler", &["geom"]),
     ("faults", &[]),
@@ -14,22 +14,23 @@ const ARROWS: [(&str, &[&str]); 29] = [
     ("flow", &["faults", "process"]),
     ("atomic", &[]),
     ("words", &[]),
+    ("random", &[]),
     ("raster", &["atomic", "faults", "geom", "process"]),
     ("tensor", &["geom", "raster", "tiler"]),
     ("weights", &["atomic"]),
-    ("zoo", &["atomic", "geom", "weights"]),
+    ("zoo", &["atomic", "geom", "random", "weights"]),
     ("config", &["geom", "raster", "tiler", "words", "zoo"]),
     ("journal", &["atomic"]),
     ("plan", &["atomic", "config", "geom", "journal", "outputs", "post", "raster", "tiler", "words", "zoo"]),
     ("infer", &["atomic", "config", "faults", "geom", "plan", "raster", "tensor", "tiler", "weights", "words", "zoo"]),
     ("post", &["config", "geom"]),
-    ("train", &["config", "weights", "words", "zoo"]),
-    ("dataset", &["config", "flow", "geom", "plan", "raster", "words"]),
+    ("train", &["config", "random", "weights", "words", "zoo"]),
+    ("dataset", &["config", "flow", "geom", "plan", "random", "raster", "tiler", "words"]),
     ("gis", &["atomic", "config", "geom", "raster"]),
     ("outputs", &["atomic", "config", "geom", "gis", "journal", "raster"]),
     ("package", &["atomic", "config", "geom", "outputs"]),
     ("eval", &["config", "geom", "outputs", "raster", "words"]),
-    ("synth", &["config", "geom"]),
+    ("synth", &["config", "geom", "random"]),
     (
         "stages",
         &[
@@ -58,6 +59,7 @@ const ARROWS: [(&str, &[&str]); 29] = [
             "package",
             "plan",
             "process",
+            "random",
             "raster",
             "report",
             "stages",

@@ -28,6 +28,7 @@ use crate::flow::Stop;
 use crate::infer;
 use crate::lifecycle::{Ending, SignalWatcher, SupervisorLink, machine};
 use crate::plan::DeviceId;
+use crate::random::SplitMix64;
 use crate::raster::gdal_report;
 use crate::report::{BenchMachine, BenchReport};
 
@@ -88,12 +89,6 @@ fn spread(times: &mut [Duration]) -> Option<(Duration, Duration)> {
 
 /// Numbers that look random, and are the same each time (SplitMix64).
 fn random(seed: u64) -> impl Iterator<Item = u64> {
-    let mut state = seed;
-    std::iter::repeat_with(move || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    })
+    let mut numbers = SplitMix64::new(seed);
+    std::iter::repeat_with(move || numbers.next_u64())
 }

@@ -1,0 +1,460 @@
+//! Windows of pairs: pixels as `swath run` sees them, and labels as class ids.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::Pair;
+use super::labels::{IGNORED, LabelRule};
+use crate::config::classes::ClassId;
+use crate::config::{Band, Pipeline};
+use crate::flow::Stop;
+use crate::geom::{PixelRect, Size, Span};
+use crate::plan::{at_resolution, choose, seen, validity};
+use crate::raster::{
+    Fitting, Mask, Order, Palette, PixelBuf, PixelType, RasterError, ReadRequest, Resampled, Resampling, SceneHeader,
+    whole, with_held,
+};
+use crate::words::{count, listed};
+
+/// How long a decoder may take for an answer.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Bytes that are read of an image at a time where all of it is read, at least a row.
+const STRIP: u64 = 4 << 20;
+
+/// Values that are no class are counted apart up to so many; a photograph has more.
+const DISTINCT: usize = 256;
+
+/// And so many are named.
+const NAMED: usize = 8;
+
+/// By what pairs are read.
+pub struct Setup {
+    pub(super) pipeline: Pipeline,
+    pub(super) rule: LabelRule,
+    decoder: Box<dyn Fn() -> Fitting + Send + Sync>,
+}
+
+impl Setup {
+    /// By the bands and classes of a pipeline.
+    ///
+    /// # Errors
+    /// As [`LabelRule::of`].
+    pub fn of(pipeline: &Pipeline) -> Result<Arc<Self>, String> {
+        Self::through(pipeline, Box::new(|| Fitting::new(TIMEOUT)))
+    }
+
+    pub(super) fn through(
+        pipeline: &Pipeline,
+        decoder: Box<dyn Fn() -> Fitting + Send + Sync>,
+    ) -> Result<Arc<Self>, String> {
+        Ok(Arc::new(Self { pipeline: pipeline.clone(), rule: LabelRule::of(pipeline)?, decoder }))
+    }
+}
+
+impl std::fmt::Debug for Setup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Setup").finish_non_exhaustive()
+    }
+}
+
+/// Reads pairs. Owned by one thread.
+pub struct Reader {
+    pub(super) setup: Arc<Setup>,
+    images: Fitting,
+    masks: Fitting,
+}
+
+/// A pair whose headers go together.
+#[derive(Clone, Debug)]
+pub(super) struct Opened {
+    /// The files of the image as one.
+    pub(super) header: SceneHeader,
+    files: Vec<PathBuf>,
+    /// Those that are read, counted from 1.
+    pub(super) bands: Vec<u32>,
+    /// What values are divided by.
+    pub(super) divisor: f64,
+    mask: SceneHeader,
+    mask_file: PathBuf,
+    form: Form,
+    /// The grid that is read: the scene's own, or the networks'.
+    pub(super) grid: Size,
+}
+
+/// How a mask says what is where.
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    Values,
+    Colors,
+}
+
+/// What a pair has of each pixel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Layer {
+    Labels,
+    Image,
+}
+
+/// A layer over a window.
+#[derive(Debug)]
+pub(super) struct Planes {
+    /// One behind the other.
+    pub(super) pixels: PixelBuf,
+    /// 0 where there is no data; `None` where all is.
+    pub(super) valid: Option<Vec<u8>>,
+}
+
+/// What masks hold that is no class, with the number of pixels.
+#[derive(Debug, Default)]
+pub(super) struct Unknown(BTreeMap<String, u64>);
+
+impl Unknown {
+    fn note(&mut self, text: String) {
+        let is_listed = self.0.len() < DISTINCT || self.0.contains_key(&text);
+        *self.0.entry(if is_listed { text } else { "others".to_owned() }).or_default() += 1;
+    }
+}
+
+impl Opened {
+    /// The same on the networks' grid.
+    pub(super) fn at_resolution(self, setup: &Setup) -> Result<Self, String> {
+        let (header, grid) = at_resolution(self.header, &setup.pipeline.reading)?;
+        Ok(Self { header, grid, ..self })
+    }
+
+    /// Forgets what only a person wants to know.
+    pub(super) fn in_short(self) -> Self {
+        let short = |header: SceneHeader| SceneHeader { crs: None, ties: None, names: Vec::new(), ..header };
+        Self { header: short(self.header), mask: short(self.mask), ..self }
+    }
+
+    fn resampling(&self, layer: Layer) -> Option<Resampling> {
+        let indexed = layer == Layer::Labels || self.header.palette == Palette::Indices;
+        Resampling::between(self.header.size, self.grid, indexed)
+    }
+
+    /// What a layer holds of each pixel.
+    fn form(&self, layer: Layer) -> (PixelType, usize) {
+        match layer {
+            Layer::Labels => (PixelType::U8, 1),
+            Layer::Image => (self.header.dtype, self.bands.len()),
+        }
+    }
+
+    /// Bytes of a pixel of a layer, at most.
+    pub(super) fn pixel_bytes(&self, layer: Layer) -> u64 {
+        let (dtype, n_bands) = self.form(layer);
+        let valid = layer == Layer::Image && self.header.can_lack_data();
+        (dtype.bytes() * n_bands) as u64 + u64::from(valid)
+    }
+
+    /// Whether a window can be decoded without what lies beside it.
+    pub(super) fn is_tiled(&self, layer: Layer) -> bool {
+        let header = match layer {
+            Layer::Labels => &self.mask,
+            Layer::Image => &self.header,
+        };
+        header.order == Order::Blocks && header.is_tiled()
+    }
+
+    /// All of the grid from the top, in windows that can be held.
+    pub(super) fn strips(&self) -> impl Iterator<Item = PixelRect> + use<> {
+        let (grid, row) = (self.grid, u64::from(self.grid.width) * self.pixel_bytes(Layer::Image));
+        let n_rows = u32::try_from(STRIP / row.max(1)).unwrap_or(u32::MAX).max(1);
+        let rows = move |y: u32| Span::new(y, y.saturating_add(n_rows).min(grid.height));
+        let window = move |y: u32| PixelRect::from_spans(Span::new(0, grid.width), rows(y));
+        (0..grid.height).step_by(n_rows as usize).map(window)
+    }
+}
+
+impl Reader {
+    /// With decoders of its own.
+    pub fn new(setup: &Arc<Setup>) -> Self {
+        Self { setup: Arc::clone(setup), images: (setup.decoder)(), masks: (setup.decoder)() }
+    }
+
+    /// The header of a pair's image.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn header(&mut self, pair: &Pair) -> Result<SceneHeader, String> {
+        match pair.images.first() {
+            Some(image) => inspect(&mut self.images, image),
+            None => Err("it has no image".to_owned()),
+        }
+    }
+
+    /// Looks at a pair, on the grid of its image.
+    pub(super) fn open(&mut self, pair: &Pair) -> Result<Opened, String> {
+        let (header, bands, divisor) = self.image(pair)?;
+        let mask = inspect(&mut self.masks, &pair.mask)?;
+        let form = form(&mask).map_err(|reason| format!("the mask `{}` {reason}", pair.mask.display()))?;
+        same_grid(&header, &mask)?;
+        let (files, mask_file, grid) = (pair.images.clone(), pair.mask.clone(), header.size);
+        Ok(Opened { header, files, bands, divisor, mask, mask_file, form, grid })
+    }
+
+    /// The headers of an image's files as one, which of their bands are read, and what these are divided by.
+    fn image(&mut self, pair: &Pair) -> Result<(SceneHeader, Vec<u32>, f64), String> {
+        let first = self.header(pair)?;
+        let Pipeline { reading, members, .. } = &self.setup.pipeline;
+        let wanted = self.setup.pipeline.bands();
+        let mut header = seen(first, reading, &wanted);
+        for file in pair.images.iter().skip(1) {
+            let other = seen(inspect(&mut self.images, file)?, reading, &wanted);
+            if (other.size, other.dtype, other.n_bands) != (header.size, header.dtype, 1) {
+                let (own, its) = (&header, &other);
+                return Err(format!(
+                    "`{}` holds {} of {} {} pixels, and the first channel 1 of {} {}",
+                    file.display(),
+                    count(its.n_bands.into(), "band"),
+                    its.size,
+                    its.dtype,
+                    own.size,
+                    own.dtype
+                ));
+            }
+            header.nodata.extend(other.nodata);
+            header.n_bands += 1;
+        }
+        let numbers = choose(&header, &wanted)?;
+        let number = |(at, band): (u32, &Band)| match band {
+            Band::Number(number) => *number,
+            Band::Name(_) | Band::File(_) => at,
+        };
+        let bands = if numbers.is_empty() { (1..).zip(&wanted).map(number).collect() } else { numbers };
+        let divide = members.first().and_then(|member| member.input.divide.get(&header.dtype));
+        let divisor = *divide
+            .ok_or_else(|| format!("the image holds {0} values and input.divide has no {0}; add it", header.dtype))?;
+        Ok((header, bands, divisor))
+    }
+
+    /// The class ids of a window; notes what is no class.
+    pub(super) fn labels(
+        &mut self,
+        opened: &Opened,
+        window: PixelRect,
+        unknown: &mut Unknown,
+    ) -> Result<Planes, String> {
+        resampled(opened, Layer::Labels, window, |window| {
+            let ids = self.own_labels(opened, window, unknown)?;
+            Ok(Planes { pixels: PixelBuf::from_slice(PixelType::U8, &ids), valid: None })
+        })
+    }
+
+    fn own_labels(
+        &mut self,
+        opened: &Opened,
+        window: PixelRect,
+        unknown: &mut Unknown,
+    ) -> Result<Vec<ClassId>, String> {
+        let Opened { mask, mask_file, form, .. } = opened;
+        let bands = match form {
+            Form::Values => vec![1],
+            Form::Colors => vec![1, 2, 3],
+        };
+        let request = mask.request(mask_file.clone(), None, window, bands);
+        let buffer = read(&mut self.masks, mask, &request)?;
+        let (rule, area) = (&self.setup.rule, window.size.len());
+        let mut ids = Vec::with_capacity(area);
+        let mut put = |class: Option<ClassId>, text: &dyn Fn() -> String| {
+            if class.is_none() {
+                unknown.note(text());
+            }
+            ids.push(class.unwrap_or(IGNORED));
+        };
+        match form {
+            Form::Colors => {
+                let bytes = buffer.bytes();
+                let mut last = None;
+                for at in 0..area {
+                    let color = [bytes[at], bytes[area + at], bytes[2 * area + at]];
+                    // Neighbours are alike.
+                    let class = match last {
+                        Some((same, class)) if same == color => class,
+                        _ => rule.of_color(color),
+                    };
+                    last = Some((color, class));
+                    put(class, &|| format!("#{}", crate::hex(&color)));
+                }
+            }
+            Form::Values => {
+                let nodata = mask.nodata.first().copied().flatten();
+                with_held!(mask.dtype, T => for value in buffer.values::<T>() {
+                    let value = f64::from(*value);
+                    let class = if Some(value) == nodata { Some(IGNORED) } else { whole(value).and_then(|value| rule.of_value(value)) };
+                    put(class, &|| value.to_string());
+                });
+            }
+        }
+        Ok(ids)
+    }
+
+    /// The pixels of a window, and which are data.
+    pub(super) fn pixels(&mut self, opened: &Opened, window: PixelRect) -> Result<Planes, String> {
+        let Opened { header, files, bands, .. } = opened;
+        let (path, files): (PathBuf, Vec<PathBuf>) = match files.as_slice() {
+            [one] => (one.clone(), Vec::new()),
+            several => (
+                several.first().cloned().unwrap_or_default(),
+                bands.iter().filter_map(|band| several.get(*band as usize - 1).cloned()).collect(),
+            ),
+        };
+        resampled(opened, Layer::Image, window, |window| {
+            let (path, files, mask) = (path.clone(), files.clone(), header.mask == Mask::Dataset);
+            let request = ReadRequest { mask, files, ..header.request(path, None, window, bands.clone()) };
+            let mut pixels = read(&mut self.images, header, &request)?;
+            let mask = pixels.split_tail(request.plane_bytes() * bands.len());
+            let valid = validity(header, bands, window, &pixels, mask, Some(self.setup.pipeline.reading.nodata))?;
+            Ok(Planes { pixels, valid })
+        })
+    }
+
+    /// A layer over a window of a pair that was found to be of use.
+    pub(super) fn layer(&mut self, opened: &Opened, layer: Layer, window: PixelRect) -> Result<Planes, String> {
+        match layer {
+            Layer::Image => self.pixels(opened, window),
+            Layer::Labels => {
+                let mut unknown = Unknown::default();
+                let labels = self.labels(opened, window, &mut unknown)?;
+                self.refuse(opened, &unknown).map(|()| labels)
+            }
+        }
+    }
+
+    /// A layer over all of a pair, strip by strip, so that its decoder needs no more than for one.
+    pub(super) fn whole(&mut self, opened: &Opened, layer: Layer) -> Result<Planes, String> {
+        let ((dtype, n_bands), area) = (opened.form(layer), opened.grid.len());
+        let mut planes = Planes { pixels: PixelBuf::zeros(dtype, area * n_bands), valid: None };
+        for strip in opened.strips() {
+            let part = self.layer(opened, layer, strip)?;
+            let (first, n) = (strip.y as usize * opened.grid.width as usize, strip.size.len());
+            for band in 0..n_bands {
+                let (into, from) = ((band * area + first) * dtype.bytes(), band * n * dtype.bytes());
+                let bytes = n * dtype.bytes();
+                planes.pixels.bytes_mut()[into..into + bytes].copy_from_slice(&part.pixels.bytes()[from..from + bytes]);
+            }
+            if let Some(valid) = part.valid {
+                planes.valid.get_or_insert_with(|| vec![1; area])[first..first + n].copy_from_slice(&valid);
+            }
+        }
+        Ok(planes)
+    }
+
+    /// Says which values stand for nothing, and what may help.
+    pub(super) fn refuse(&self, opened: &Opened, Unknown(unknown): &Unknown) -> Result<(), String> {
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let mut most: Vec<(&String, &u64)> = unknown.iter().collect();
+        most.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+        let named: Vec<String> = most.iter().map(|(value, n)| format!("{value} ({})", count(**n, "pixel"))).collect();
+        let known: Vec<String> = self.setup.rule.values().map(|value| value.to_string()).collect();
+        let known = match opened.form {
+            Form::Values => format!("classes have the values {}", listed(&known, NAMED)),
+            Form::Colors => "no class has these colours".to_owned(),
+        };
+        Err(format!(
+            "the mask holds what is no class: {}; {known}; set data.labels = \"id\" if masks hold positions in the class table, or say in \
+             data.remap what they are",
+            listed(&named, NAMED)
+        ))
+    }
+}
+
+/// Does something with every pair, on several threads; `None` where it was stopped before.
+pub fn with_readers<T: Send>(
+    setup: &Arc<Setup>,
+    pairs: &[Pair],
+    threads: usize,
+    stop: &Stop,
+    work: impl Fn(&mut Reader, &Pair) -> Option<T> + Sync,
+) -> Vec<Option<T>> {
+    let next = AtomicUsize::new(0);
+    let results: Mutex<Vec<Option<T>>> = Mutex::new(pairs.iter().map(|_| None).collect());
+    std::thread::scope(|scope| {
+        for _ in 0..threads.min(pairs.len()) {
+            scope.spawn(|| {
+                let mut reader = Reader::new(setup);
+                while let Some((at, pair)) =
+                    Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, pairs.get(at)?)))
+                {
+                    if stop.is_cut() {
+                        break;
+                    }
+                    let result = work(&mut reader, pair);
+                    results.lock().unwrap_or_else(PoisonError::into_inner)[at] = result;
+                }
+            });
+        }
+    });
+    results.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A window of the grid that is read, from windows of the scene's own.
+fn resampled(
+    opened: &Opened,
+    layer: Layer,
+    window: PixelRect,
+    mut own: impl FnMut(PixelRect) -> Result<Planes, String>,
+) -> Result<Planes, String> {
+    let Some(resampling) = opened.resampling(layer) else { return own(window) };
+    let (dtype, n_bands) = opened.form(layer);
+    let mut made = Resampled::new(resampling, window, dtype, n_bands);
+    for piece in resampling.pieces(window, opened.pixel_bytes(layer)) {
+        let Planes { pixels, valid } = own(resampling.source(piece))?;
+        made.fill(piece, &pixels, valid.as_deref());
+    }
+    let Resampled { pixels, valid, .. } = made;
+    Ok(Planes { pixels, valid: valid.filter(|valid| valid.contains(&0)) })
+}
+
+fn inspect(source: &mut Fitting, path: &std::path::Path) -> Result<SceneHeader, String> {
+    source.inspect(path).map_err(|e| format!("`{}`: {e}", path.display()))
+}
+
+fn read(source: &mut Fitting, header: &SceneHeader, request: &ReadRequest) -> Result<PixelBuf, String> {
+    let mut buffer = PixelBuf::of_bytes(request.dtype, request.buffer_bytes());
+    let failed = |e: RasterError| format!("`{}`: {e}", request.path.display());
+    source.for_request(header, request).read(request, buffer.bytes_mut()).map_err(failed)?;
+    Ok(buffer)
+}
+
+/// What keeps a file from being a mask, or how it is one.
+fn form(header: &SceneHeader) -> Result<Form, String> {
+    let is_palette = header.palette == Palette::Indices;
+    let is_integer = matches!(header.dtype, PixelType::U8 | PixelType::I8 | PixelType::U16 | PixelType::I16);
+    match header.n_bands {
+        _ if is_palette => Ok(Form::Values),
+        1 | 2 if is_integer => Ok(Form::Values),
+        3 | 4 if header.dtype == PixelType::U8 => Ok(Form::Colors),
+        n => Err(format!(
+            "holds {} of {} values; a mask holds one band of 8 or 16 bits, or the classes' colours in three of 8",
+            count(n.into(), "band"),
+            header.dtype
+        )),
+    }
+}
+
+fn same_grid(image: &SceneHeader, mask: &SceneHeader) -> Result<(), String> {
+    if image.size != mask.size {
+        return Err(format!("the image has {} pixels and the mask {}", image.size, mask.size));
+    }
+    let (Some(a), Some(b)) = (image.transform, mask.transform) else { return Ok(()) };
+    let [pixel, _] = a.pixel_lengths([1.0; 2]);
+    let (w, h) = (f64::from(image.size.width), f64::from(image.size.height));
+    let off = [(0.0, 0.0), (w, 0.0), (0.0, h)].map(|(col, row)| {
+        let ([ax, ay], [bx, by]) = (a.at(col, row), b.at(col, row));
+        (ax - bx).hypot(ay - by) / pixel.max(f64::MIN_POSITIVE)
+    });
+    match off.into_iter().fold(0.0, f64::max) {
+        off if off > 0.01 => {
+            Err(format!("image and mask lie {off:.2} pixels apart on the ground, by their georeferences"))
+        }
+        _ => Ok(()),
+    }
+}
