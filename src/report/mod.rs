@@ -7,6 +7,7 @@ mod bench;
 mod causes;
 mod data;
 mod diagnosis;
+mod display;
 mod document;
 mod events;
 mod html;
