@@ -88,6 +88,13 @@ impl Display {
         self.shown.set(Instant::now());
     }
 
+    /// Says beside the bar what is done while it stands still.
+    pub(super) fn say(&self, words: impl FnOnce() -> String) {
+        if let Form::Bar(bar) = &self.form {
+            bar.set_message(words());
+        }
+    }
+
     /// Tells something about the work without tearing the bar, to who wants to know. Failed scenes the summary has by cause; one by one
     /// they are for programs, and for people who ask for all.
     pub(super) fn tell(&self, event: &Event<'_>) {

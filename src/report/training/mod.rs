@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! trainer -> MetricsRecord -> MetricsLog   -> RUN/metrics.jsonl, RUN/tensorboard/events.out.tfevents.*
-//!                          -> TrainingBars -> standard error
+//!                          -> TrainingBars -> standard error (`training_bars.rs`)
 //! ```
 //!
 //! A [`MetricsRecord`] is plain numbers; the trainer gives each to the log and to the bars. `metrics.jsonl` is what remains: it is cut back to
@@ -11,9 +11,11 @@
 
 mod log;
 mod records;
+mod summary;
 mod tensorboard;
 #[cfg(test)]
 mod tests;
 
 pub use log::MetricsLog;
 pub use records::{MetricsRecord, NoteRecord, StepRecord, StepTime, ValidationRecord, ValidationTime};
+pub use summary::{BestMetric, TrainingSummary, training_summary};
