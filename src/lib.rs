@@ -48,7 +48,7 @@
 //! | [`outputs`] | what is written of each scene, one file per kind, row by row: masks, colour pictures, GeoTIFFs, polygons, probabilities, overlays |
 //! | [`stages`] | one file per stage, the messages between them, and the board of what they share; the contract is in its documentation |
 //! | [`package`] | submit.zip, checked against what is expected |
-//! | [`report`] | everything that is printed, report.json and report.html |
+//! | [`report`] | everything that is printed, report.json and report.html, what is recorded of a training |
 //! | `train` | losses, learning rates, optimisers: what networks are trained with |
 //! | [`eval`] | scores of masks against true masks |
 //! | [`synth`] | drawn sample scenes with true masks |

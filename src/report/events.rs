@@ -7,8 +7,8 @@ use serde::{Serialize, Serializer};
 
 use super::show::Detail;
 use super::summary::stage_table;
-use super::{PackageReport, StageLine, Totals};
-use crate::words::{count, format_bytes, format_duration, plural};
+use super::{PackageReport, StageLine, Totals, TrainingSummary, ValidationRecord};
+use crate::words::{count, format_bytes, format_duration, plural, time};
 
 /// All that is told. A program that reads it must bear unknown events and unknown fields.
 #[derive(Debug, Serialize)]
@@ -62,6 +62,39 @@ pub enum Event<'a> {
         mpx_per_second: f64,
         /// Seconds to go; `null` as long as nothing is known.
         eta_seconds: Option<f64>,
+    },
+    /// How far a training is.
+    Training {
+        /// Optimiser steps that were done.
+        step: u64,
+        /// Of so many.
+        of_steps: u64,
+        /// Passes over the training data.
+        epoch: f64,
+        /// Of so many.
+        of_epochs: f64,
+        /// The loss, smoothed; `null` as long as there was none that is a number.
+        loss: Option<f64>,
+        /// The learning rate.
+        rate: f64,
+        /// Crops per second.
+        samples_per_second: f64,
+        /// The share of the time in which the trainer waits for crops.
+        loader_wait_share: f64,
+        /// Seconds to go; `null` as long as nothing is known.
+        eta_seconds: Option<f64>,
+    },
+    /// A network in training was validated.
+    Validated {
+        /// How well it does.
+        #[serde(flatten)]
+        record: &'a ValidationRecord,
+    },
+    /// A training came to its end.
+    Trained {
+        /// With what.
+        #[serde(flatten)]
+        summary: &'a TrainingSummary,
     },
     /// A scene has no mask.
     Failed {
@@ -215,6 +248,8 @@ impl Event<'_> {
             Self::Started { .. }
             | Self::Earlier { .. }
             | Self::Progress { .. }
+            | Self::Training { .. }
+            | Self::Validated { .. }
             | Self::OutOfMemory { .. }
             | Self::Deadline { .. }
             | Self::Warning { .. } => Detail::Normal,
@@ -227,6 +262,7 @@ impl Event<'_> {
             | Self::Note { .. }
             | Self::Error { .. }
             | Self::Finished { .. }
+            | Self::Trained { .. }
             | Self::Recorded { .. } => Detail::Quiet,
         }
     }
@@ -244,7 +280,16 @@ impl Event<'_> {
             ),
             Self::Earlier { .. } => return self.earlier(),
             // The summary, and whoever draws progress.
-            Self::Finished { .. } | Self::Progress { .. } => return None,
+            Self::Finished { .. } | Self::Progress { .. } | Self::Training { .. } | Self::Trained { .. } => {
+                return None;
+            }
+            Self::Validated { record } => {
+                let loss = record.loss.map_or_else(String::new, |loss| format!(", loss {loss:.4}"));
+                let best = if record.is_best { ", the best so far" } else { "" };
+                let (step, metric, value) = (record.step, &record.metric, record.value);
+                let spent = time(record.time.seconds);
+                format!("step {step}: {metric} {value:.4}, accuracy {:.4}{loss}{best} ({spent})", record.accuracy)
+            }
             Self::Failed { scene, stage, cause } => format!("failed: {scene} ({stage}): {cause}"),
             Self::OutOfMemory { parts, of_parts } => {
                 format!("out of memory on a device: {parts} of {} are done again, tile by tile", n_parts(*of_parts))

@@ -7,6 +7,7 @@ mod bench;
 mod causes;
 mod data;
 mod diagnosis;
+mod display;
 mod document;
 mod events;
 mod html;
@@ -17,6 +18,8 @@ mod resolution;
 mod show;
 mod standing;
 mod summary;
+mod training;
+mod training_bars;
 mod tune;
 mod watch;
 mod weights;
@@ -44,6 +47,11 @@ pub use resolution::SceneResolution;
 pub use show::{Detail, Page, ProgressForm, Show};
 pub use standing::{Standing, Verified};
 pub use summary::{FAKE, stage_table, summary};
+pub use training::{
+    BestMetric, MetricsLog, MetricsRecord, NoteRecord, StepRecord, StepTime, TrainingSummary, ValidationRecord,
+    ValidationTime, training_summary,
+};
+pub use training_bars::TrainingBars;
 pub use tune::{ProfileFigures, ProfileList, ProfileRow, TuneFigures, TuneRow};
 pub use watch::{Snapshot, Watch};
 pub use weights::{CompressedFile, CompressedFiles, TensorRow, WeightsDiff, WeightsSheet};

@@ -98,7 +98,7 @@ const ARROWS: [(&str, &[&str]); 30] = [
 const OUTSIDE: [&str; 5] = ["lib", "main", "program", "launcher", "build"];
 
 /// Crates that only some places know.
-const OWNERS: [(&str, &[&str]); 22] = [
+const OWNERS: [(&str, &[&str]); 23] = [
     ("libc", &["process/leave.rs"]),
     ("rustix", &["process/", "app/run/disk.rs"]),
     ("tch", &["infer/torch/", "tensor/", "train/", "zoo/"]),
@@ -115,6 +115,7 @@ const OWNERS: [(&str, &[&str]); 22] = [
     ("askama", &["report/html/"]),
     ("indicatif", &["report/"]),
     ("console", &["report/"]),
+    ("crc32c", &["report/training/"]),
     ("textwrap", &["report/"]),
     ("chrono", &["app/run/record.rs"]),
     ("clap", &["cli/"]),

@@ -1,0 +1,21 @@
+//! How a training is watched: what is recorded of it, and where that goes.
+//!
+//! ```text
+//! trainer -> MetricsRecord -> MetricsLog   -> RUN/metrics.jsonl, RUN/tensorboard/events.out.tfevents.*
+//!                          -> TrainingBars -> standard error (`training_bars.rs`)
+//! ```
+//!
+//! A [`MetricsRecord`] is plain numbers; the trainer gives each to the log and to the bars. `metrics.jsonl` is what remains: it is cut back to
+//! the step that a training goes on from, so that of an interrupted one it says the same as of one that was not, but for times. The page
+//! (`html/training.rs`) reads it, line by line: nothing of it grows with the number of steps.
+
+mod log;
+mod records;
+mod summary;
+mod tensorboard;
+#[cfg(test)]
+mod tests;
+
+pub use log::MetricsLog;
+pub use records::{MetricsRecord, NoteRecord, StepRecord, StepTime, ValidationRecord, ValidationTime};
+pub use summary::{BestMetric, TrainingSummary, training_summary};
