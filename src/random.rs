@@ -32,6 +32,12 @@ impl SplitMix64 {
         mix(self.state)
     }
 
+    /// A number from 0 to below 1.
+    #[cfg(feature = "torch")]
+    pub(crate) fn fraction(&mut self) -> f64 {
+        (self.next_u64() >> 11) as f64 / 2f64.powi(53)
+    }
+
     /// A number below `n`, which is at least 1; the high half of a product, so that the error is below n / 2^64.
     pub(crate) fn below(&mut self, n: u64) -> u64 {
         let product = u128::from(self.next_u64()) * u128::from(n);

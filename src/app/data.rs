@@ -13,6 +13,7 @@ use crate::dataset::{
 };
 use crate::lifecycle::machine;
 use crate::report::{BandRow, ClassRow, DataReport, DataStray, PartRow, RefusedPair, SplitReport};
+use crate::weights::Format;
 
 /// Most pairs that are read at a time: each has a decoder of its own.
 const READERS: usize = 8;
@@ -57,6 +58,10 @@ pub fn survey_data(request: &DataRequest) -> Result<DataReport, Error> {
 /// When bands have no pixel, or the file may not or cannot be written.
 pub fn write_statistics(request: &DataRequest, report: &DataReport, to: &Output) -> Result<(), Error> {
     let pipeline = Pipeline::load(&request.pipeline, &request.settings)?;
+    if Format::is_weights(&request.pipeline) {
+        let text = "is a bundle, whose weights need the mean and std that they were trained with: name a pipeline file";
+        return Err(Error::Usage(format!("`{}` {text}", request.pipeline.display())));
+    }
     // The pipeline itself may be the file.
     to.check(&[&to.path], &[])?;
     let first = pipeline.members.first().map(|member| &member.input.bands);

@@ -174,7 +174,10 @@ impl Error {
             | Self::WeightsFile(WeightsError::Write(_))
             | Self::Journal(JournalError::Sql { .. }) => ExitCode::Output,
             Self::Journal(JournalError::Unreadable { .. } | JournalError::Format { .. }) => ExitCode::Unreadable,
-            Self::Config(_)
+            Self::Config(ConfigError::File(_) | ConfigError::Weights(_))
+            | Self::Weights { .. }
+            | Self::WeightsFile(_) => ExitCode::Weights,
+            Self::Config(ConfigError::Read { .. } | ConfigError::Parse { .. } | ConfigError::Setting { .. })
             | Self::Scan(_)
             | Self::Dataset(_)
             | Self::Plan(_)
@@ -182,7 +185,6 @@ impl Error {
             | Self::Usage(_)
             | Self::Foreign(_)
             | Self::Eval(_) => ExitCode::Usage,
-            Self::Weights { .. } | Self::WeightsFile(_) => ExitCode::Weights,
             Self::Device(e) => of_device(e),
             Self::DeviceLost { .. } | Self::NoDevice { .. } => ExitCode::NoDevice,
             Self::Stopped(signal) | Self::Interrupted(signal) => signal.exit_code(),

@@ -55,6 +55,6 @@ pub use standing::{Standing, Verified, collect_garbage, collect_old_outputs, rec
 pub use synth::{SynthRequest, synth};
 pub use tune::{TuneRequest, add_profile, list_profiles, save_profile, tune};
 pub use weights::{
-    Amount, DriftRequest, ExportForm, Selection, Target, compress_weights, convert_weights, diff_weights,
-    inspect_weights,
+    Amount, DriftRequest, ExportForm, Selection, Target, bundled_pipeline, compress_weights, convert_weights,
+    diff_weights, inspect_weights, said_by,
 };

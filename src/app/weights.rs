@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::replace::Output;
 use super::{Error, JobRequest};
+use crate::config::{Member, Pipeline, Weights, bundle};
 use crate::report::{CompressedFile, CompressedFiles, TensorRow, WeightsDiff, WeightsSheet};
-use crate::weights::{self, FileTensor};
+use crate::weights::{self, FileTensor, Metadata};
 pub use crate::weights::{Amount, Selection, Target};
 
 /// Where the drift of the outputs is measured that compression causes.
@@ -47,6 +48,7 @@ pub fn inspect_weights(path: &Path, selection: Selection) -> Result<WeightsSheet
         format: found.format.to_string(),
         digest: found.digest,
         notes: found.notes.iter().map(ToString::to_string).chain(duplicates).collect(),
+        bundle: bundle::summary(path, &found.metadata),
         metadata: found.metadata,
         bytes: size_of(path),
         values: known.map(n_values).sum(),
@@ -80,12 +82,46 @@ fn fits(_tensors: &[FileTensor]) -> Option<Vec<String>> {
     None
 }
 
-/// Writes the tensors of `from` to the safetensors file `to`; returns how many.
+/// The pipeline file in the bundle `path`.
+///
+/// # Errors
+/// When it cannot be read or is none.
+pub fn bundled_pipeline(path: &Path) -> Result<String, Error> {
+    Ok(bundle::pipeline_file(path)?)
+}
+
+/// What a pipeline file and `key=value` on top of it say of the weights `file`, to be written into them.
+///
+/// # Errors
+/// When the pipeline cannot be used, or does not tell which of its members the weights are.
+pub fn said_by(pipeline: &Path, settings: &[String], file: &Path) -> Result<Metadata, Error> {
+    let loaded = Pipeline::load(pipeline, settings)?;
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let is_its = |member: &&Member| matches!(&member.weights, Weights::File(own) if real(own) == real(file));
+    let member = match (loaded.members.iter().find(is_its), loaded.members.as_slice()) {
+        (Some(member), _) | (None, [member]) => member,
+        (None, _) => {
+            let (file, pipeline) = (file.display(), pipeline.display());
+            return Err(Error::Usage(format!(
+                "`{file}` is the weights of no member of `{pipeline}`, which has several"
+            )));
+        }
+    };
+    bundle::metadata(&loaded, member, None).map_err(|e| Error::Usage(format!("`{}`: {e}", pipeline.display())))
+}
+
+/// Writes the tensors of `from`, and what is `said` of them besides what they say, to the safetensors file `to`; returns how many.
 ///
 /// # Errors
 /// When `from` cannot be read or `to` may not or cannot be written.
-pub fn convert_weights(from: &Path, selection: Selection, target: Target, to: &Output) -> Result<usize, Error> {
-    Ok(weights::convert(from, selection, target, to.safetensors(&[from])?)?)
+pub fn convert_weights(
+    from: &Path,
+    selection: Selection,
+    target: Target,
+    said: Metadata,
+    to: &Output,
+) -> Result<usize, Error> {
+    Ok(weights::convert(from, selection, target, said, to.safetensors(&[from])?)?)
 }
 
 /// Compresses `files` into the folder `out`.

@@ -176,6 +176,10 @@ pub(super) enum WeightsCommand {
         #[command(flatten)]
         which: WhichTensors,
 
+        /// Print the pipeline file in it instead, to be copied and edited, if it is a bundle.
+        #[arg(long, conflicts_with_all = ["all", "average", "everything", "json"])]
+        pipeline: bool,
+
         /// Print JSON instead of text.
         #[arg(long)]
         json: bool,
@@ -194,6 +198,15 @@ pub(super) enum WeightsCommand {
         /// Data type of the values. Integer tensors keep theirs.
         #[arg(long, default_value = "same", value_parser = one_of(Target::NAMED))]
         dtype: Target,
+
+        /// Make a bundle: write into the file what this pipeline file says of the member with these weights, or of its only member.
+        /// `swath run` takes a bundle in place of a pipeline file.
+        #[arg(long, value_name = "PIPELINE")]
+        pipeline: Option<PathBuf>,
+
+        /// Change a value of that pipeline file, e.g. tiler.dilation=64.
+        #[arg(long = "set", value_name = "KEY=VALUE", requires = "pipeline")]
+        settings: Vec<String>,
     },
     /// Compress weights files to fit a size limit. Pipelines use the .swz files as they are.
     Compress {
@@ -448,7 +461,7 @@ pub(super) struct PlanArgs {
 /// What `run` and `plan` have in common.
 #[derive(Debug, Args)]
 pub(super) struct JobArgs {
-    /// The pipeline file (TOML).
+    /// The pipeline file (TOML), or a bundle: weights that hold one.
     // It may have ended up among the inputs, which take all that follows them: `resolve` looks.
     pub(super) pipeline: Option<PathBuf>,
 

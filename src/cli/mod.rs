@@ -236,14 +236,19 @@ fn models(command: ModelsCommand) -> Result<ExitCode, app::Error> {
 
 fn weights(command: WeightsCommand) -> Result<ExitCode, app::Error> {
     match command {
-        WeightsCommand::Inspect { file, all, which, json } => {
+        WeightsCommand::Inspect { file, pipeline: true, .. } => {
+            report::print(&app::bundled_pipeline(&file)?)?;
+            Ok(ExitCode::Done)
+        }
+        WeightsCommand::Inspect { file, all, which, json, pipeline: false } => {
             let sheet = app::inspect_weights(&file, resolve::selection(which))?;
             show(&sheet, json, if all { sheet.full_text() } else { sheet.text() })?;
             Ok(ExitCode::Done)
         }
-        WeightsCommand::Convert { file, out, which, dtype } => {
+        WeightsCommand::Convert { file, out, which, dtype, pipeline, settings } => {
             let out = resolve::output(out);
-            let n = app::convert_weights(&file, resolve::selection(which), dtype, &out)?;
+            let said = pipeline.map(|pipeline| app::said_by(&pipeline, &settings, &file)).transpose()?;
+            let n = app::convert_weights(&file, resolve::selection(which), dtype, said.unwrap_or_default(), &out)?;
             report::print(&format!("{}: {n} tensors\n", out.path.display()))?;
             Ok(ExitCode::Done)
         }

@@ -96,20 +96,25 @@ pub(super) fn plan(args: &PlanArgs) -> Result<(JobRequest, PlanOptions), app::Er
     Ok((job(&args.job, devices, args.out.as_deref())?, options))
 }
 
-/// The pipeline file and the inputs. `-i` takes all that follows it, the pipeline too: one TOML file among the inputs is meant as that.
+/// The pipeline file and the inputs. `-i` takes all that follows it, the pipeline too: one TOML file, or weights file that may hold one, among
+/// the inputs is meant as that.
 fn pipeline_and_inputs(args: &JobArgs) -> Result<(PathBuf, Vec<PathBuf>), app::Error> {
     if let Some(pipeline) = &args.pipeline {
         return Ok((pipeline.clone(), args.input.clone()));
     }
-    let is_toml = |path: &&PathBuf| path.extension().is_some_and(|e| e.eq_ignore_ascii_case("toml"));
-    let (found, inputs): (Vec<&PathBuf>, Vec<&PathBuf>) = args.input.iter().partition(is_toml);
+    let kinds = ["toml", "safetensors", "swz"];
+    let is_pipeline =
+        |path: &&PathBuf| path.extension().is_some_and(|e| kinds.iter().any(|kind| e.eq_ignore_ascii_case(kind)));
+    let (found, inputs): (Vec<&PathBuf>, Vec<&PathBuf>) = args.input.iter().partition(is_pipeline);
     let usage =
         |what: &str| Err(app::Error::Usage(format!("{what}; name it first: swath run PIPELINE.toml -i INPUT -o DIR")));
     match (found.as_slice(), inputs.is_empty()) {
         ([pipeline], false) => Ok(((*pipeline).clone(), inputs.into_iter().cloned().collect())),
         ([_], true) => usage("there is a pipeline file and no input"),
         ([], _) => usage("no pipeline file is named"),
-        (_, _) => usage("more than one TOML file is among the inputs, and none is named as the pipeline"),
+        (_, _) => {
+            usage("more than one TOML file or weights file is among the inputs, and none is named as the pipeline")
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::band::Band;
+use super::bundle::{Bundle, Bundles};
 use super::classes::{ClassTable, ClassTableError};
 use super::fault::Fault;
 use super::file::{InputTable, MemberInputTable, MemberTable, PipelineFile, StrategyName, TilerTable};
@@ -10,8 +11,9 @@ use super::names::name_fault;
 use super::pipeline::{InputSpec, MaskDepth, Member, Pipeline, Reading, Weights};
 use super::source::{ConfigError, Source, tables};
 use crate::geom::View;
+use crate::raster::PixelType;
 use crate::tiler::{Strategy, Tiling};
-use crate::zoo::spec::{Network, SpecTable};
+use crate::zoo::spec::Network;
 
 /// Centres up to here; beyond, a crop's pixel count would not fit the arithmetic of any network.
 const MAX_CENTRE: u32 = 1 << 16;
@@ -24,18 +26,26 @@ impl Pipeline {
     pub fn load(path: &Path, settings: &[String]) -> Result<Self, ConfigError> {
         let source = Source::read(path)?;
         let folder = path.parent().unwrap_or(Path::new("."));
-        let understood = |root: &toml::Value| -> Result<Self, Fault> { check(tables(root)?, folder) };
+        let understood = |root: &toml::Value| -> Result<Self, Fault> {
+            let file = tables(root)?;
+            let bundle = |(idx, table)| Bundle::of_member(table, &format!("members.{idx}"), folder);
+            let bundles: Vec<_> = file.members.iter().enumerate().map(bundle).collect::<Result<_, _>>()?;
+            check(file, folder, &bundles)
+        };
         let (alone, root) = (source.with(&[])?, source.with(settings)?);
         understood(&root).map_err(|fault| source.blame(fault, settings, understood(&alone).map(drop)))
     }
 }
 
-/// The pipeline that a file means; paths in it are relative to `folder`.
+/// The pipeline that a file means; paths in it are relative to `folder`. `bundles` are what members' weights say, one entry for each.
 ///
 /// # Errors
 /// When a value is out of range, or parts contradict each other.
-fn check(file: PipelineFile, folder: &Path) -> Result<Pipeline, Fault> {
-    let classes = ClassTable::new(file.classes, file.nodata).map_err(|e| class_fault(&e))?;
+pub(super) fn check(file: PipelineFile, folder: &Path, bundles: &[Option<Bundle>]) -> Result<Pipeline, Fault> {
+    let said = Bundles(bundles);
+    let reading = said.reading(file.input.as_ref().unwrap_or(&InputTable::default()))?;
+    let table = |classes| ClassTable::new(classes, file.nodata).map_err(|e| class_fault(&e));
+    let classes = said.classes(file.classes.map(table).transpose()?)?;
     let max = classes.max_value();
     if file.outputs.mask_depth == MaskDepth::Eight && max > 255 {
         let text = format!("a class has value {max}, more than 8 bits hold; set outputs.mask_bits = 16");
@@ -53,9 +63,12 @@ fn check(file: PipelineFile, folder: &Path) -> Result<Pipeline, Fault> {
     check_prefix(&file.package.prefix)?;
     let train = file.train.map(|table| table.checked(classes.classes().len())).transpose()?;
     Ok(Pipeline {
-        tiling: tiling(file.tiler)?,
-        reading: reading(&file.input)?,
-        members: members(file.members, &file.input, &classes, folder)?,
+        tiling: match (file.tiler, said.tiling()) {
+            (None, Some(tiling)) => tiling,
+            (table, _) => tiling(table.unwrap_or_default())?,
+        },
+        reading: checked(reading)?,
+        members: members(file.members, file.input.as_ref(), &classes, folder, bundles)?,
         combine: file.inference.combine,
         views: views(file.inference.views)?,
         batch: file.inference.batch,
@@ -70,8 +83,8 @@ fn check(file: PipelineFile, folder: &Path) -> Result<Pipeline, Fault> {
     })
 }
 
-fn reading(input: &InputTable) -> Result<Reading, Fault> {
-    let InputTable { nodata, nodata_value, apply_scale, resolution, assume_resolution, .. } = *input;
+fn checked(reading: Reading) -> Result<Reading, Fault> {
+    let Reading { nodata_value, resolution, assume_resolution, .. } = reading;
     for (key, metres) in [("input.resolution", resolution), ("input.assume_resolution", assume_resolution)] {
         if let Some(metres) = metres.filter(|metres| !metres.is_normal() || *metres < 0.0) {
             return Err(Fault::value(key, metres, "a length in metres, e.g. 0.5"));
@@ -85,7 +98,7 @@ fn reading(input: &InputTable) -> Result<Reading, Fault> {
         Some(value) => {
             Err(Fault::value("input.nodata_value", value, "a finite number; what is not finite is nodata anyway"))
         }
-        None => Ok(Reading { nodata, nodata_value, apply_scale, resolution, assume_resolution }),
+        None => Ok(reading),
     }
 }
 
@@ -161,22 +174,23 @@ fn tiling(table: TilerTable) -> Result<Tiling, Fault> {
 
 fn members(
     tables: Vec<MemberTable>,
-    shared: &InputTable,
+    shared: Option<&InputTable>,
     classes: &ClassTable,
     folder: &Path,
+    bundles: &[Option<Bundle>],
 ) -> Result<Vec<Member>, Fault> {
     if tables.is_empty() {
         return Err(Fault::about("members", "there are no [[members]]; an ensemble needs at least one"));
     }
     let n_classes = u32::try_from(classes.classes().len()).unwrap_or(u32::MAX);
     let mut members: Vec<Member> = Vec::new();
-    for (idx, table) in tables.into_iter().enumerate() {
+    for ((idx, table), bundle) in tables.into_iter().enumerate().zip(bundles) {
         let key = format!("members.{idx}");
         let name = table.name.clone().unwrap_or_else(|| format!("member{idx}"));
         if members.iter().any(|m| m.name == name) {
             return Err(Fault::about(format!("{key}.name"), format!("two members are called `{name}`")));
         }
-        members.push(member(table, &key, name, shared, n_classes, folder)?);
+        members.push(member(table, &key, name, shared, n_classes, folder, bundle.as_ref())?);
     }
     check_files(&members)?;
     let total = members.iter().map(|m| m.weight).sum::<f64>();
@@ -210,12 +224,14 @@ fn member(
     table: MemberTable,
     key: &str,
     name: String,
-    shared: &InputTable,
+    shared: Option<&InputTable>,
     classes: u32,
     folder: &Path,
+    bundle: Option<&Bundle>,
 ) -> Result<Member, Fault> {
-    let network = table.spec(key)?;
-    let weights = weights(&table, &network, key, folder)?;
+    let own = bundle.map(|bundle| bundle.network(&table, key)).transpose()?;
+    let network = own.as_ref().map_or_else(|| table.spec(key).map(|named| named.network), |spec| Ok(spec.network))?;
+    let weights = weights(&table, network, key, folder)?;
     let is_digest = |text: &String| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
     if let Some(digest) = table.sha256.as_ref().filter(|digest| !is_digest(digest)) {
         let wanted = "64 hexadecimal digits, as `sha256sum FILE` prints them";
@@ -224,12 +240,15 @@ fn member(
     if !(table.weight.is_finite() && table.weight >= 0.0) {
         return Err(Fault::value(format!("{key}.weight"), table.weight, "0 or more"));
     }
-    let input = input(shared, table.input, key)?;
+    let input = input(shared, table.input.clone(), key, bundle)?;
     let bands = u32::try_from(input.bands.len()).unwrap_or(u32::MAX);
-    let spec = network.resolve(bands, Some(classes)).map_err(|e| {
-        let place = e.key.map_or_else(|| key.to_owned(), |own| format!("{key}.{own}"));
-        Fault::about(place, e)
-    })?;
+    let resolved = || {
+        table.spec(key)?.resolve(bands, Some(classes)).map_err(|e| {
+            let place = e.key.map_or_else(|| key.to_owned(), |own| format!("{key}.{own}"));
+            Fault::about(place, e)
+        })
+    };
+    let spec = own.map_or_else(resolved, Ok)?;
     Ok(Member {
         name,
         spec,
@@ -245,16 +264,16 @@ fn member(
 
 /// Where a member's weights come from, and whether that may be. An ONNX graph is made of operators that ONNX Runtime brings along, and no
 /// library with others is loaded, so that it needs no trust.
-fn weights(table: &MemberTable, network: &SpecTable, key: &str, folder: &Path) -> Result<Weights, Fault> {
+fn weights(table: &MemberTable, network: Network, key: &str, folder: &Path) -> Result<Weights, Fault> {
     let about = |text: &str| Fault::about(key, text);
     let weights = match (&table.weights, table.seed) {
         (Some(path), None) => Weights::File(folder.join(path)),
         (None, Some(seed)) => Weights::Seed(seed),
         (Some(_), Some(_)) => return Err(about("it has both `weights` and `seed`; keep one")),
-        (None, None) if network.network == Network::Identity => Weights::Seed(0),
+        (None, None) if network == Network::Identity => Weights::Seed(0),
         (None, None) => return Err(about("it has neither `weights` (a file) nor `seed` (random weights)")),
     };
-    let [is_program, is_onnx] = [Network::TorchScript, Network::Onnx].map(|program| network.network == program);
+    let [is_program, is_onnx] = [Network::TorchScript, Network::Onnx].map(|program| network == program);
     match (is_program, &weights, table.trust, &table.sha256) {
         (true, Weights::File(_), true, Some(_)) => Ok(weights),
         (_, Weights::Seed(_), ..) if is_program || is_onnx => {
@@ -278,23 +297,51 @@ fn weights(table: &MemberTable, network: &SpecTable, key: &str, folder: &Path) -
     }
 }
 
-/// How a member's pixels are normalised: its own keys, and the shared ones for the rest.
-fn input(shared: &InputTable, own: MemberInputTable, member: &str) -> Result<InputSpec, Fault> {
-    // Where to look: in the member's own table where it has one of the keys.
-    let key = |is_own: bool, key: &str| match is_own {
+/// How a member's pixels are normalised: its own keys, the shared ones for the rest, and what its weights say where there are none.
+fn input(
+    shared: Option<&InputTable>,
+    own: MemberInputTable,
+    member: &str,
+    bundle: Option<&Bundle>,
+) -> Result<InputSpec, Fault> {
+    let keys = [
+        ("bands", own.bands.is_some()),
+        ("mean", own.mean.is_some()),
+        ("std", own.std.is_some()),
+        ("divide", own.divide.is_some()),
+    ];
+    // Where to look: in the member's own table where it has the key.
+    let key = |key: &str| match keys.contains(&(key, true)) {
         true => format!("{member}.input.{key}"),
         false => format!("input.{key}"),
     };
-    let keys = [("bands", own.bands.is_some()), ("mean", own.mean.is_some()), ("std", own.std.is_some())];
-    let [bands, mean, std] = keys.map(|(name, is_own)| key(is_own, name));
-    let divide = key(own.divide.is_some(), "divide");
-    let is_own = keys.iter().any(|(_, is_own)| *is_own);
-    let spec = InputSpec {
-        bands: own.bands.unwrap_or_else(|| shared.bands.clone()),
-        divide: own.divide.unwrap_or_else(|| shared.divide.clone()),
-        mean: own.mean.unwrap_or_else(|| shared.mean.clone()),
-        std: own.std.unwrap_or_else(|| shared.std.clone()),
+    let [bands, mean, std, divide] = keys.map(|(name, _)| key(name));
+    let is_own = keys[..3].iter().any(|(_, is_own)| *is_own);
+    let declared = match shared {
+        None => own,
+        Some(shared) => MemberInputTable {
+            bands: own.bands.or_else(|| shared.bands.clone()),
+            divide: own.divide.or_else(|| shared.divide.clone()),
+            mean: own.mean.or_else(|| shared.mean.clone()),
+            std: own.std.or_else(|| shared.std.clone()),
+        },
     };
+    let spec = match bundle {
+        Some(bundle) => bundle.input(declared, key)?,
+        None => {
+            let lacks = |name: &str| shared.map_or(Fault::missing("", "input"), |_| Fault::missing("input", name));
+            InputSpec {
+                bands: declared.bands.ok_or_else(|| lacks("bands"))?,
+                divide: declared.divide.unwrap_or_else(|| [(PixelType::U8, 255.0)].into()),
+                mean: declared.mean.ok_or_else(|| lacks("mean"))?,
+                std: declared.std.ok_or_else(|| lacks("std"))?,
+            }
+        }
+    };
+    checked_input(spec, if is_own { format!("{member}.input") } else { "input".to_owned() }, [bands, mean, std, divide])
+}
+
+fn checked_input(spec: InputSpec, table: String, [bands, mean, std, divide]: [String; 4]) -> Result<InputSpec, Fault> {
     let n = spec.bands.len();
     let all = || format!("[{}]", spec.bands.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
     if n == 0 || spec.bands.contains(&Band::Number(0)) {
@@ -302,7 +349,6 @@ fn input(shared: &InputTable, own: MemberInputTable, member: &str) -> Result<Inp
         return Err(Fault::value(bands, all(), wanted));
     }
     if spec.mean.len() != n || spec.std.len() != n {
-        let table = if is_own { format!("{member}.input") } else { "input".to_owned() };
         let text = format!(
             "it has {n} bands, {} means and {} stds; give a mean and a std for each band",
             spec.mean.len(),

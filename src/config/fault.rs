@@ -11,19 +11,26 @@ pub(super) struct Fault {
     pub(super) key: String,
     /// The whole sentence; it names the key.
     pub(super) detail: String,
+    /// Whether the pipeline may be right and the weights are to blame.
+    pub(super) of_weights: bool,
 }
 
 impl Fault {
     /// A key with something to say about it.
     pub(super) fn about(key: impl Into<String>, text: impl std::fmt::Display) -> Self {
         let key = key.into();
-        Self { detail: format!("`{key}`: {text}"), key }
+        Self { detail: format!("`{key}`: {text}"), key, of_weights: false }
+    }
+
+    /// The same, where the pipeline may be right and the weights are to blame.
+    pub(super) fn of_weights(self) -> Self {
+        Self { of_weights: true, ..self }
     }
 
     /// A key whose value is another one than it may be.
     pub(super) fn value(key: impl Into<String>, found: impl std::fmt::Display, wanted: impl std::fmt::Display) -> Self {
         let key = key.into();
-        Self { detail: format!("`{key}` is {found}; it must be {wanted}"), key }
+        Self { detail: format!("`{key}` is {found}; it must be {wanted}"), key, of_weights: false }
     }
 
     /// What serde says of the place `key` of a file.
@@ -72,23 +79,24 @@ impl Fault {
             Some(nearest) => format!("did you mean `{nearest}`?"),
             None => format!("known here: {}", known.join(", ")),
         };
-        Self { key: key.to_owned(), detail: format!("unknown key `{key}`; {hint}") }
+        Self { key: key.to_owned(), detail: format!("unknown key `{key}`; {hint}"), of_weights: false }
     }
 
     fn unknown_value(key: &str, name: &str, known: &[String]) -> Self {
         let hint = nearest(name, known).map_or_else(String::new, |n| format!("; did you mean `{n}`?"));
         let detail =
             format!("`{key}` is {}{hint} (accepted: {})", show(&Value::String(name.to_owned())), quoted(known));
-        Self { key: key.to_owned(), detail }
+        Self { key: key.to_owned(), detail, of_weights: false }
     }
 
-    fn missing(key: &str, name: &str) -> Self {
+    /// A key that must be there.
+    pub(super) fn missing(key: &str, name: &str) -> Self {
         let detail = match (key, is_list(name)) {
             ("", true) => format!("there is no [[{name}]]"),
             ("", false) => format!("there is no [{name}]"),
             _ => format!("`{key}` lacks the key `{name}`"),
         };
-        Self { key: key.to_owned(), detail }
+        Self { key: key.to_owned(), detail, of_weights: false }
     }
 }
 

@@ -23,15 +23,14 @@ use crate::zoo::spec::{Attention, Backbone, Channels, KernelSet, Network, SpecTa
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PipelineFile {
-    pub(super) input: InputTable,
-    #[serde(default)]
-    pub(super) tiler: TilerTable,
+    pub(super) input: Option<InputTable>,
+    pub(super) tiler: Option<TilerTable>,
     #[serde(default)]
     pub(super) inference: InferenceTable,
     pub(super) members: Vec<MemberTable>,
     #[serde(default = "labels")]
     pub(super) checkpoints: Vec<Checkpoint>,
-    pub(super) classes: Vec<Class>,
+    pub(super) classes: Option<Vec<Class>>,
     pub(super) nodata: Option<Nodata>,
     #[serde(default)]
     pub(super) post: PostTable,
@@ -48,26 +47,19 @@ fn labels() -> Vec<Checkpoint> {
     vec![Checkpoint::Labels]
 }
 
-/// `[input]`: how pixels become every network's input, and how scenes are read.
-#[derive(Debug, Deserialize)]
+/// `[input]`: how pixels become every network's input, and how scenes are read. What is left out, members' weights may say.
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct InputTable {
-    pub(super) bands: Vec<Band>,
-    #[serde(default = "divide_u8")]
-    pub(super) divide: BTreeMap<PixelType, f64>,
-    pub(super) mean: Vec<f64>,
-    pub(super) std: Vec<f64>,
-    #[serde(default)]
-    pub(super) nodata: NodataRule,
+    pub(super) bands: Option<Vec<Band>>,
+    pub(super) divide: Option<BTreeMap<PixelType, f64>>,
+    pub(super) mean: Option<Vec<f64>>,
+    pub(super) std: Option<Vec<f64>>,
+    pub(super) nodata: Option<NodataRule>,
     pub(super) nodata_value: Option<f64>,
-    #[serde(default)]
-    pub(super) apply_scale: bool,
+    pub(super) apply_scale: Option<bool>,
     pub(super) resolution: Option<f64>,
     pub(super) assume_resolution: Option<f64>,
-}
-
-fn divide_u8() -> BTreeMap<PixelType, f64> {
-    BTreeMap::from([(PixelType::U8, 255.0)])
 }
 
 /// A member's own `input` table: what it leaves out is as in `[input]`.

@@ -6,6 +6,7 @@
 
 mod band;
 mod batch;
+pub mod bundle;
 mod bytes;
 mod check;
 pub mod classes;

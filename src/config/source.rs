@@ -6,8 +6,10 @@ use serde::Deserialize;
 use toml::Value;
 use toml::de::{DeTable, DeValue};
 
+use super::bundle;
 use super::fault::{self, Fault};
 use super::file::PipelineFile;
+use crate::weights::{Format, WeightsError};
 
 /// Why a pipeline file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -39,22 +41,39 @@ pub enum ConfigError {
         /// What is wrong.
         detail: String,
     },
+    /// A weights file in place of a pipeline file cannot be read.
+    #[error(transparent)]
+    File(#[from] WeightsError),
+    /// The same as of a pipeline, where weights are to blame: they contradict it, or cannot be used as what they say they are.
+    #[error(transparent)]
+    Weights(Box<ConfigError>),
+}
+
+impl ConfigError {
+    /// The same, where weights are to blame.
+    pub(super) fn of_weights(self) -> Self {
+        if matches!(self, Self::Weights(_)) { self } else { Self::Weights(Box::new(self)) }
+    }
 }
 
 /// A pipeline file as text.
 pub(super) struct Source<'a> {
     path: &'a Path,
     text: String,
+    /// Whether it is in a weights file.
+    is_bundle: bool,
 }
 
 impl<'a> Source<'a> {
-    /// Reads the file.
+    /// Reads the file, or what a weights file has in place of one.
     ///
     /// # Errors
-    /// When it cannot be read or is no text.
+    /// When it cannot be read, or is neither text nor a bundle.
     pub(super) fn read(path: &'a Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
-        Ok(Self { path, text })
+        let is_bundle = Format::is_weights(path);
+        let read = || std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source });
+        let text = if is_bundle { bundle::text_in(path)? } else { read()? };
+        Ok(Self { path, text, is_bundle })
     }
 
     /// What it holds, with the settings applied.
@@ -67,6 +86,10 @@ impl<'a> Source<'a> {
             self.error(at, e.message().trim().replace('\n', ", "))
         })?;
         let mut root = Value::Table(table);
+        if self.is_bundle {
+            let own = self.path.file_name().map_or(self.path, Path::new);
+            bundle::name_weights(&mut root, own).map_err(|detail| self.error(None, detail))?;
+        }
         for setting in settings {
             set(&mut root, setting).map_err(|detail| ConfigError::Setting { setting: setting.clone(), detail })?;
         }
@@ -79,17 +102,21 @@ impl<'a> Source<'a> {
         let is_files_own = alone.as_ref().err() == Some(&fault);
         let of_key = || settings.iter().rev().find(|setting| overlap(key_of(setting), &fault.key));
         let of_any = || settings.last().filter(|_| alone.is_ok());
-        match of_key().or_else(of_any).filter(|_| !is_files_own) {
+        let of_weights = fault.of_weights;
+        let error = match of_key().or_else(of_any).filter(|_| !is_files_own) {
             Some(setting) => ConfigError::Setting { setting: setting.clone(), detail: fault.detail },
             None => self.error(self.place(&fault.key), fault.detail),
-        }
+        };
+        if of_weights { error.of_weights() } else { error }
     }
 
     /// An error of the file, at a byte of its text where that is known.
     fn error(&self, at: Option<usize>, detail: String) -> ConfigError {
         let line = |at: usize| self.text.get(..at).map_or(0, |head| head.matches('\n').count()) + 1;
-        let at = at.map_or_else(String::new, |at| format!(", line {}", line(at)));
-        ConfigError::Parse { path: self.path.into(), at, detail }
+        let whose = if self.is_bundle { " of its pipeline" } else { "" };
+        let at = at.map_or_else(String::new, |at| format!(", line {}{whose}", line(at)));
+        let error = ConfigError::Parse { path: self.path.into(), at, detail };
+        if self.is_bundle { error.of_weights() } else { error }
     }
 
     /// Where a key is in the text, or else the table that it would be in.

@@ -27,6 +27,8 @@ pub struct WeightsSheet {
     pub digest: String,
     /// What was unwrapped, renamed or left out.
     pub notes: Vec<String>,
+    /// What it says as a bundle, or what is wrong with that; `None` where it is none.
+    pub bundle: Option<String>,
     /// What the file says of its weights.
     pub metadata: BTreeMap<String, String>,
     /// Bytes of the file, or of the directory's files.
@@ -165,7 +167,11 @@ impl WeightsSheet {
         for note in &self.notes {
             text += &format!("note    {note}\n");
         }
-        text.extend(self.metadata.iter().map(|(key, value)| format!("says    {} = {}\n", shown(key), shown(value))));
+        let none = "no: a pipeline file has to say which network, input and classes these weights are for";
+        text += &format!("bundle  {}\n", self.bundle.as_deref().unwrap_or(none));
+        // Of a pipeline file the first characters say nothing.
+        let told = self.metadata.iter().filter(|(_, value)| !value.contains("\n[[members]]\n"));
+        text.extend(told.map(|(key, value)| format!("says    {} = {}\n", shown(key), shown(value))));
         match self.fits.as_deref() {
             None => text += "fits    unknown: this build has no networks\n",
             Some([]) => text += "fits    no network that this build knows\n",

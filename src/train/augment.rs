@@ -9,15 +9,17 @@ use tch::{Kind, Tensor};
 
 use super::batch::Batch;
 use crate::config::train::Augment;
-use crate::zoo::seed::Fractions;
+use crate::random::SplitMix64;
 
 /// The random numbers of one crop.
-struct Draws(Fractions);
+struct Draws(SplitMix64);
+
+/// What tells these numbers from others of the same seed, step and sample.
+const PURPOSE: u64 = 1 << 32;
 
 impl Draws {
     fn fraction(&mut self) -> f64 {
-        // The sequence has no end.
-        self.0.next().unwrap_or_default()
+        self.0.fraction()
     }
 
     /// Between two bounds.
@@ -26,10 +28,8 @@ impl Draws {
     }
 
     /// One of 0 to `n` - 1.
-    fn one_of(&mut self, n: u8) -> i64 {
-        #[expect(clippy::cast_possible_truncation, reason = "below 256")]
-        let drawn = (self.fraction() * f64::from(n)) as i64;
-        drawn.min(i64::from(n) - 1)
+    fn one_of(&mut self, n: u64) -> i64 {
+        self.0.below(n) as i64
     }
 
     fn is(&mut self, likely: f64) -> bool {
@@ -44,7 +44,7 @@ pub(super) fn augment(windows: &Batch, recipe: &Augment, crop: u32, seed: u64, s
     let n = windows.image.size()[0];
     let mut draws: Vec<Draws> = (first..)
         .take(n.unsigned_abs() as usize)
-        .map(|at| Draws(Fractions::new(seed, &format!("augment/{step}/{at}"))))
+        .map(|at| Draws(SplitMix64::keyed(&[seed, step, at, PURPOSE])))
         .collect();
     let placed = place(windows, recipe, crop, &mut draws);
     let image = values(placed.image, recipe, &mut draws);
@@ -145,8 +145,7 @@ fn values(image: Tensor, recipe: &Augment, draws: &mut [Draws]) -> Tensor {
             let n = xs.size()[1];
             let mut is_kept: Vec<bool> = (0..n).map(|_| !draws.is(band_drop)).collect();
             if !is_kept.contains(&true) {
-                let n = u8::try_from(n).unwrap_or(u8::MAX);
-                is_kept[draws.one_of(n).unsigned_abs() as usize] = true;
+                is_kept[draws.one_of(n.unsigned_abs()).unsigned_abs() as usize] = true;
             }
             let is_lost = Tensor::from_slice(&is_kept).logical_not().to_device(xs.device()).view([1, -1, 1, 1]);
             let mean = xs.mean_dim(&[2_i64, 3][..], true, Kind::Float);

@@ -13,9 +13,9 @@ use super::optimiser::Group;
 use super::scale::LossScale;
 use crate::config::InputSpec;
 use crate::config::train::{Arithmetic, Train};
+use crate::random::SplitMix64;
 use crate::zoo::layers::scope::Purpose;
 use crate::zoo::registry::{self, Built};
-use crate::zoo::seed::Fractions;
 use crate::zoo::segmenter::{Segmenter, caught};
 use crate::zoo::spec::NetworkSpec;
 
@@ -188,8 +188,7 @@ impl Trainer {
 
 /// The seed of libtorch's own sequence in a step.
 fn of_step(seed: u64, step: u64) -> i64 {
-    let fraction = Fractions::new(seed, &format!("step/{step}")).next().unwrap_or_default();
-    #[expect(clippy::cast_possible_truncation, reason = "any whole number will do")]
-    let seed = (fraction * 2f64.powi(52)) as i64;
-    seed
+    /// What tells these numbers from others of the same seed and step.
+    const PURPOSE: u64 = 3;
+    i64::from_ne_bytes(SplitMix64::keyed(&[seed, step, PURPOSE]).next_u64().to_ne_bytes())
 }

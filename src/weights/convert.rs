@@ -32,13 +32,19 @@ impl Target {
         [("same", Self::Same), ("f32", Self::F32), ("f16", Self::F16), ("bf16", Self::BF16)];
 }
 
-/// Writes the tensors of `from` that `selection` asks for to the safetensors file `to`, which appears whole or not at all. Returns how many
-/// there are.
+/// Writes the tensors of `from` that `selection` asks for to the safetensors file `to`, which appears whole or not at all. What `from` says of
+/// itself goes along, but for what `said` says otherwise. Returns how many tensors there are.
 ///
 /// # Errors
 /// When `from` cannot be read, holds a name twice or a tensor without a shape, or a value is too large for the type that was asked for; when
 /// `to` cannot be written.
-pub fn convert(from: &Path, selection: Selection, target: Target, to: &Path) -> Result<usize, WeightsError> {
+pub fn convert(
+    from: &Path,
+    selection: Selection,
+    target: Target,
+    said: Metadata,
+    to: &Path,
+) -> Result<usize, WeightsError> {
     let mut file = WeightsFile::open_selected(from, selection)?;
     let unusable = |reason: String| WeightsError::Unusable { path: from.to_owned(), reason };
     if let Some(twice) = file.duplicates().first() {
@@ -53,7 +59,9 @@ pub fn convert(from: &Path, selection: Selection, target: Target, to: &Path) -> 
         let (dtype, bytes) = converted(&mut file, &tensor, target)?;
         contents.push((tensor.name, dtype, tensor.shape, bytes));
     }
-    write(to, &contents, file.metadata())?;
+    let mut metadata = file.metadata().clone();
+    metadata.extend(said);
+    write(to, &contents, &metadata)?;
     Ok(contents.len())
 }
 
@@ -308,15 +316,15 @@ mod tests {
         let counter = ("n".to_owned(), Dtype::I64, vec![], 7i64.to_le_bytes().to_vec());
         let (dir, path) = file("a", &[("w".to_owned(), Dtype::F32, vec![2], floats(&[0.5, -3.0])), counter]);
         let out = dir.path().join("b");
-        assert_eq!(convert(&path, Selection::Everything, Target::F16, &out).unwrap(), 2);
+        assert_eq!(convert(&path, Selection::Everything, Target::F16, Metadata::new(), &out).unwrap(), 2);
         let difference = diff(&path, &out, Selection::Everything).unwrap();
         assert_eq!(difference.stored, [("w".to_owned(), Dtype::F32, Dtype::F16)]);
         assert!(difference.dtypes.is_empty() && difference.values.is_empty() && !difference.is_empty());
 
         let (_dir, large) = file("large", &[("w".to_owned(), Dtype::F32, vec![1], floats(&[7e4]))]);
-        let text = convert(&large, Selection::Everything, Target::F16, &out).unwrap_err().to_string();
+        let text = convert(&large, Selection::Everything, Target::F16, Metadata::new(), &out).unwrap_err().to_string();
         assert!(text.contains("70000 of `w` is too large for f16"), "{text}");
-        assert_eq!(convert(&large, Selection::Everything, Target::BF16, &out).unwrap(), 1);
+        assert_eq!(convert(&large, Selection::Everything, Target::BF16, Metadata::new(), &out).unwrap(), 1);
     }
 
     #[test]

@@ -43,6 +43,17 @@ pub fn inspect(path: &Path, selection: Selection) -> Result<Inspection, WeightsE
     })
 }
 
+/// What the file `path` says of its weights; nothing where its format has no place for that.
+///
+/// # Errors
+/// When it is no weights file, or its table of contents is broken.
+pub fn metadata(path: &Path) -> Result<Metadata, WeightsError> {
+    match Format::of(path)? {
+        Format::Safetensors | Format::Swz => Ok(WeightsFile::open(path)?.metadata().clone()),
+        Format::PthZip | Format::PthLegacy | Format::Huffman => Ok(Metadata::new()),
+    }
+}
+
 /// Compares the table of contents of the weights file `path` with a network, values aside.
 ///
 /// # Errors

@@ -9,6 +9,9 @@ use super::tensor::FileTensor;
 /// What a file says of its weights: texts by key, as safetensors files have them under `__metadata__`.
 pub type Metadata = BTreeMap<String, String>;
 
+/// The key under which a file says that its tensors have another form than those of the network it was trained as.
+pub const FORM_KEY: &str = "swath.form";
+
 /// A table of contents, and what stands beside it.
 #[derive(Debug)]
 pub(super) struct Listing {

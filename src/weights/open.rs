@@ -218,6 +218,18 @@ impl WeightsFile {
 }
 
 impl Format {
+    /// Whether `path` is of one of the formats, sound or not, and no text: what begins one may begin the other.
+    pub fn is_weights(path: &Path) -> bool {
+        let mut head = Vec::new();
+        // What comes through a pipe can be read once.
+        if !path.is_file() {
+            return huffman::is_huffman(path).is_ok_and(|is_huffman| is_huffman);
+        }
+        let read = File::open(path).and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head));
+        let is_text = || !head.contains(&0) && !matches!(head.first(), Some(0x80 | 0x89));
+        read.is_ok() && Self::of_head(&head).is_some() && !is_text()
+    }
+
     /// Recognises the format by content; the name of the file does not matter.
     ///
     /// # Errors

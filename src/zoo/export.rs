@@ -40,7 +40,8 @@ pub fn plain(name: &str, from: &Path, to: &Path) -> Result<NetworkSpec, ExportEr
     Ok(spec)
 }
 
-/// Writes the weights of the network as it runs: batch normalisation folded into the convolutions, without what only training uses.
+/// Writes the weights of the network as it runs: batch normalisation folded into the convolutions, without what only training uses. The file
+/// says so.
 ///
 /// # Errors
 /// As [`plain`].
@@ -48,7 +49,9 @@ pub fn folded(name: &str, from: &Path, to: &Path) -> Result<NetworkSpec, ExportE
     let spec = spec_of(name, from)?;
     let built = registry::build(&spec, Purpose::Inference, Device::Cpu)?;
     store::load(&built.store, &built.layout, from)?;
-    store::save_variables(&built.store, to, WeightsFile::open(from)?.metadata())?;
+    let mut metadata = WeightsFile::open(from)?.metadata().clone();
+    metadata.insert(weights::FORM_KEY.to_owned(), "folded".to_owned());
+    store::save_variables(&built.store, to, &metadata)?;
     Ok(spec)
 }
 

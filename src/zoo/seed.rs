@@ -90,16 +90,6 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 }
 
 /// The endless sequence of fractions in (0, 1) that belongs to a seed and a name.
-<<<<<<< HEAD
-#[derive(Debug)]
-pub(crate) struct Fractions {
-    state: u64,
-}
-
-impl Fractions {
-    pub(crate) fn new(seed: u64, key: &str) -> Self {
-        Self { state: fnv1a(format!("{seed}/{key}").as_bytes()) }
-=======
 struct Fractions {
     numbers: SplitMix64,
 }
@@ -107,7 +97,6 @@ struct Fractions {
 impl Fractions {
     fn new(seed: u64, key: &str) -> Self {
         Self { numbers: SplitMix64::new(fnv1a(format!("{seed}/{key}").as_bytes())) }
->>>>>>> h-loader
     }
 
     /// The next number below 2^24.

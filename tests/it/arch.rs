@@ -19,7 +19,7 @@ const ARROWS: [(&str, &[&str]); 30] = [
     ("tensor", &["geom", "raster", "tiler"]),
     ("weights", &["atomic"]),
     ("zoo", &["atomic", "geom", "random", "weights"]),
-    ("config", &["geom", "raster", "tiler", "words", "zoo"]),
+    ("config", &["geom", "raster", "tiler", "weights", "words", "zoo"]),
     ("journal", &["atomic"]),
     ("plan", &["atomic", "config", "geom", "journal", "outputs", "post", "raster", "tiler", "words", "zoo"]),
     ("infer", &["atomic", "config", "faults", "geom", "plan", "raster", "tensor", "tiler", "weights", "words", "zoo"]),

@@ -10,6 +10,7 @@ mod arch;
 mod assign;
 mod bench;
 mod bundle;
+mod bundle_files;
 mod checkpoints;
 mod cli;
 mod data;
