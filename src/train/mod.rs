@@ -25,4 +25,4 @@ mod trainer;
 pub use batch::Batch;
 pub use scale::LossScale;
 pub use state::Counters;
-pub use trainer::{Moment, StepReport, Trainer};
+pub use trainer::{Moment, StepReport, Trainer, set_threads};

@@ -174,6 +174,11 @@ impl Trainer {
         }
     }
 
+    /// Whether a step that was not taken may have overflowed in half precision alone, and the next one may do.
+    pub fn may_scale_less(&self) -> bool {
+        self.scale.as_ref().is_some_and(LossScale::may_fall)
+    }
+
     /// Puts windows on its device: `n` of `side` x `side` pixels, one after the other in each slice. Panics where a slice has another
     /// length.
     pub fn batch(&self, n: usize, side: u32, image: &[f32], valid: &[u8], labels: &[u8]) -> Batch {
@@ -184,6 +189,11 @@ impl Trainer {
     pub fn best_guess(&self) -> &BTreeMap<String, Tensor> {
         self.average.as_ref().and_then(Average::values).unwrap_or(&self.variables)
     }
+}
+
+/// How many threads of a CPU work on an operation that this thread asks for.
+pub fn set_threads(n: usize) {
+    tch::set_num_threads(i32::try_from(n).unwrap_or(i32::MAX));
 }
 
 /// The seed of libtorch's own sequence in a step.

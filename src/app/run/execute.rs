@@ -197,7 +197,8 @@ const PICTURES: Duration = Duration::from_secs(4);
 struct Run<'a> {
     stop: Stop,
     /// Watched to the very end: once taken over, a signal does nothing by itself any more.
-    signals: SignalWatcher<Ending>,
+    /// None where the run is a part of something that watches.
+    signals: Option<SignalWatcher<Ending>>,
     options: &'a RunOptions,
     board: Board,
     schedule: Schedule,
@@ -261,8 +262,9 @@ impl<'a> Run<'a> {
         leave_out(&scenes, options.origin.supervisor.attempt());
         let board = Board::new(scenes, concessions, prior);
         let journal = Arc::new(Mutex::new(journal));
-        let stop = Stop::new();
-        let signals = SignalWatcher::of_worker(stop.clone(), options.limits.grace, &options.origin.supervisor)?;
+        let stop = options.origin.part_of.clone().unwrap_or_default();
+        let watch = || SignalWatcher::of_worker(stop.clone(), options.limits.grace, &options.origin.supervisor);
+        let signals = options.origin.part_of.is_none().then(watch).transpose()?;
         Ok(Self {
             stop,
             signals,

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::resume::{Reuse, StageName};
 use crate::faults::FaultPlan;
+use crate::flow::Stop;
 use crate::lifecycle::{Clock, SupervisorLink};
 use crate::report::Show;
 
@@ -86,6 +87,8 @@ pub struct Origin {
     /// Whether this goes on by itself where another process was cut off: then what was to be discarded is gone already, and the devices
     /// that were lost count.
     pub restarted: bool,
+    /// The signal of what this run is a part of: who gave it hears of the system's signals.
+    pub part_of: Option<Stop>,
 }
 
 impl RunOptions {

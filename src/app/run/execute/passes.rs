@@ -11,6 +11,7 @@ use crate::faults::Fault;
 use crate::flow::StageReport;
 use crate::infer::{DeviceError, open_devices};
 use crate::journal::{Conceded, ConcessionRecord, DeviceFaultRecord, Journal, JournalError, Record};
+use crate::lifecycle::SignalWatcher;
 use crate::report::{self, Event, TimeStep, Watch};
 use crate::stages::GraphError;
 
@@ -48,7 +49,7 @@ impl Run<'_> {
             let ended = followed?.join().map_err(|error| self.note_lost(error))?;
             stages = StageReport::sum(stages, ended);
             self.record.stages(&stages, wall);
-            if let Some(signal) = self.signals.caught() {
+            if let Some(signal) = self.signals.as_ref().and_then(SignalWatcher::caught) {
                 return Err(Error::Stopped(signal));
             }
             if self.stop.is_draining() || !self.next_pass(goal, watch)? {

@@ -1,0 +1,121 @@
+//! What is trained on, and what validates.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{Error, Parts, TrainRequest};
+use crate::config::{Band, Pipeline};
+use crate::dataset::{Found, Index, Pair, Refused, Setup, find};
+use crate::flow::Stop;
+use crate::lifecycle::machine;
+
+/// Most pairs that are looked through at a time: each has a decoder of its own.
+const READERS: usize = 8;
+
+/// Labelled scenes, looked through.
+pub(super) struct Data {
+    /// What crops are taken from.
+    pub(super) train: Arc<Index>,
+    /// What is predicted whole.
+    pub(super) val: Vec<Pair>,
+    /// Of those.
+    pub(super) val_digest: String,
+    /// What is no use, and why.
+    pub(super) refused: Vec<Refused>,
+    /// By what labels are read.
+    pub(super) setup: Arc<Setup>,
+}
+
+/// Finds the pairs and reads their masks; `None` when somebody stops it.
+///
+/// # Errors
+/// When there is nothing to train on or to validate with.
+pub(super) fn look(request: &TrainRequest, pipeline: &Pipeline, stop: &Stop) -> Result<Option<Data>, Error> {
+    let Found { mut pairs, strays } = find(&request.input, &pipeline.data)?;
+    let mut refused: Vec<Refused> =
+        strays.into_iter().map(|stray| Refused { name: stray.path.display().to_string(), cause: stray.cause }).collect();
+    if let Some(list) = &request.exclude {
+        leave_out(&mut pairs, list)?;
+    }
+    let of = |trains: bool| -> Vec<Pair> {
+        pairs.iter().filter(|pair| request.parts.trains(pair.part) == Some(trains)).cloned().collect()
+    };
+    let (train, val) = (of(true), of(false));
+    for (pairs, trains) in [(&train, true), (&val, false)] {
+        if pairs.is_empty() {
+            return Err(nothing(request, &pairs_in(&request.parts, trains)));
+        }
+    }
+    by_file(&val, pipeline)?;
+    let setup = Setup::of(pipeline).map_err(Error::Usage)?;
+    let threads = machine::cores().clamp(1, READERS);
+    let mut index = |pairs: &[Pair]| {
+        let (index, own) = Index::build(&setup, pairs, threads, stop, &|| ())?;
+        refused.extend(own);
+        Some(index)
+    };
+    let (Some(train), Some(val_index)) = (index(&train), index(&val)) else { return Ok(None) };
+    let unusable: BTreeSet<&str> = refused.iter().map(|pair| pair.name.as_str()).collect();
+    let val: Vec<Pair> =
+        val.into_iter().filter(|pair| !unusable.contains(format!("{}/{}", pair.part, pair.name).as_str())).collect();
+    if train.is_empty() || val.is_empty() {
+        let first = refused.first().map(|pair| format!("; `{}`: {}", pair.name, pair.cause)).unwrap_or_default();
+        let part = pairs_in(&request.parts, train.is_empty());
+        return Err(Error::Usage(format!("no pair of {part} can be used{first}; `swath data check` tells all")));
+    }
+    Ok(Some(Data { train: Arc::new(train), val, val_digest: val_index.digest().to_owned(), refused, setup }))
+}
+
+fn pairs_in(parts: &Parts, trains: bool) -> String {
+    match (parts, trains) {
+        (Parts::Named, true) => "the part train".to_owned(),
+        (Parts::Named, false) => "the part val".to_owned(),
+        (Parts::Fold(fold), true) => format!("the folds other than fold{fold}"),
+        (Parts::Fold(fold), false) => format!("fold{fold}"),
+    }
+}
+
+fn nothing(request: &TrainRequest, part: &str) -> Error {
+    let split = match request.parts {
+        Parts::Named => "--val 0.1",
+        Parts::Fold(_) => "--folds 5",
+    };
+    Error::Usage(format!(
+        "`{0}` has no pairs in {part}; share them out with `swath data split PIPELINE -i {0} -o pairs.tsv {split}` and name the list that it \
+         writes",
+        request.input.display()
+    ))
+}
+
+/// Leaves out the pairs that a list names, one a line, with their part or without.
+fn leave_out(pairs: &mut Vec<Pair>, list: &Path) -> Result<(), Error> {
+    let text = std::fs::read_to_string(list)
+        .map_err(|e| Error::Usage(format!("cannot read the list `{}` of --exclude: {e}", list.display())))?;
+    let named: BTreeSet<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')).collect();
+    let mut met = BTreeSet::new();
+    pairs.retain(|pair| {
+        let names = [pair.name.clone(), format!("{}/{}", pair.part, pair.name)];
+        let found = named.iter().filter(|name| names.iter().any(|own| own == *name)).copied().collect::<Vec<_>>();
+        met.extend(found.iter().copied());
+        found.is_empty()
+    });
+    match named.difference(&met).next() {
+        None => Ok(()),
+        Some(stray) => {
+            Err(Error::Usage(format!("`{}` names `{stray}`, and no pair is called so; `swath data check` lists them", list.display())))
+        }
+    }
+}
+
+/// Validation runs as every run does, which finds a scene's files by the patterns of its bands.
+fn by_file(val: &[Pair], pipeline: &Pipeline) -> Result<(), Error> {
+    let is_several = val.iter().any(|pair| pair.images.len() > 1);
+    let are_files = pipeline.bands().iter().all(|band| matches!(band, Band::File(_)));
+    if is_several && !are_files {
+        let text = "images have a file for each band; name them in input.bands, e.g. bands = [\"*_0000.tif\", \"*_0001.tif\"], so that \
+                    `swath run` finds them as well";
+        return Err(Error::Usage(text.to_owned()));
+    }
+    Ok(())
+}

@@ -1,0 +1,513 @@
+//! From where a training stands to its end.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::data::{Data, look};
+use super::standing::{Best, Identity, Kept, Place, Progress, Standing};
+use super::validate::{Validator, Verdict, metadata, value};
+use super::{Error, TrainRequest, Trained};
+use crate::config::train::Train;
+use crate::config::{Pipeline, Weights};
+use crate::dataset::{Crop, Drawer, Feed, LoadError, Loader};
+use crate::flow::{Stall, Stop, watch_over};
+use crate::lifecycle::{Clock, Ending, SignalWatcher, machine};
+use crate::process::raise_file_limit;
+use crate::report::{
+    self, BestMetric, Event, MetricsLog, MetricsRecord, NoteRecord, StepRecord, StepTime, TrainingBars,
+    TrainingSummary, ValidationRecord, ValidationTime,
+};
+use crate::train::{Batch, Moment, StepReport, Trainer, set_threads};
+
+/// Time between two generations where an epoch takes longer.
+const KEEP_AFTER: Duration = Duration::from_secs(300);
+
+/// So many times in a row it goes back because the loss is no number.
+const MOST_DETOURS: u32 = 3;
+
+/// Records of steps in a log: of longer trainings, every so many steps have one.
+const RECORDS: u64 = 20_000;
+
+/// Threads that read crops, where there are cores for them.
+const READERS: usize = 4;
+
+/// Without `--memory`: a quarter of what is free, within these bounds.
+const MEMORY: std::ops::RangeInclusive<u64> = 256 << 20..=8 << 30;
+
+/// Why a training is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrainEnd {
+    /// All steps are done.
+    Done,
+    /// So many validations were no better.
+    NoBetter(u32),
+    /// Time is up.
+    OutOfTime,
+}
+
+impl std::fmt::Display for TrainEnd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Done => f.write_str("all steps are done"),
+            Self::NoBetter(n) => write!(f, "no better for {n} validations"),
+            Self::OutOfTime => f.write_str("time is up"),
+        }
+    }
+}
+
+/// What a bundle says of its training. Nothing that two equal trainings have different.
+#[derive(Serialize)]
+struct Facts<'a> {
+    step: u64,
+    epoch: f64,
+    metric: &'static str,
+    value: Option<f64>,
+    iou: &'a [Option<f64>],
+    data: &'a Identity,
+    recipe: &'a Train,
+}
+
+/// A training under way.
+pub(super) struct Training<'a> {
+    request: &'a TrainRequest,
+    recipe: Train,
+    pipeline: Pipeline,
+    data: Data,
+    identity: Identity,
+    trainer: Trainer,
+    standing: Standing,
+    progress: Progress,
+    validator: Validator,
+    log: MetricsLog,
+    bars: TrainingBars,
+    stop: Stop,
+    signals: SignalWatcher<Ending>,
+    epoch_steps: u64,
+    /// When this process began to train, and what was trained before.
+    began: Instant,
+    before: f64,
+    kept: Instant,
+    /// Crops, and time for them, of this process; validations left out.
+    pace: Pace,
+}
+
+#[derive(Default)]
+struct Pace {
+    crops: u64,
+    time: Duration,
+    waited: Duration,
+}
+
+impl Pace {
+    fn per_second(&self) -> f64 {
+        self.crops as f64 / self.time.as_secs_f64().max(1e-9)
+    }
+
+    fn wait_share(&self) -> f64 {
+        self.waited.as_secs_f64() / self.time.as_secs_f64().max(1e-9)
+    }
+}
+
+/// What a step left.
+enum Stepped {
+    Taken,
+    /// The loss is no number.
+    Lost(f64),
+}
+
+impl<'a> Training<'a> {
+    /// Looks through the data, and goes on from the newest generation of the run directory or begins.
+    pub(super) fn begin(request: &'a TrainRequest, pipeline: Pipeline, clock: &Clock) -> Result<Self, Error> {
+        // Some hundred are enough, and what cannot be raised may be.
+        raise_file_limit().unwrap_or_default();
+        let stop = Stop::new();
+        let supervisor = &request.origin.supervisor;
+        let signals = SignalWatcher::of_worker(stop.clone(), request.limits.grace, supervisor)?;
+        let stopped = || signals.caught().map_or_else(|| Error::Internal("it was stopped by nobody".into()), Error::Stopped);
+        let recipe = pipeline.train.clone().ok_or_else(|| Error::Internal("there is no recipe".to_owned()))?;
+        let data = look(request, &pipeline, &stop)?.ok_or_else(stopped)?;
+        let threads = request.threads.unwrap_or_else(machine::cores).max(1);
+        set_threads(threads);
+        let member = pipeline.members.first().ok_or_else(|| Error::Internal("there is no member".to_owned()))?;
+        let pixels = data.train.classes();
+        let mut trainer = Trainer::new(&member.spec, &member.input, &recipe, &pixels, request.gpu).map_err(Error::Usage)?;
+        let identity = identity(&pipeline, &recipe, &data)?;
+        let device = request.gpu.map_or_else(|| "the CPU".to_owned(), |gpu| format!("cuda:{gpu}"));
+        let place = Place { swath: env!("CARGO_PKG_VERSION").to_owned(), device, threads };
+        let fresh = request.fresh && !supervisor.attempt().begun;
+        let (standing, told) = Standing::open(&request.out, identity.clone(), place, fresh)?;
+        tell_all(request, &data, told.as_deref(), &pixels, &pipeline);
+        let progress = resume(&standing, &mut trainer, &member.weights)?;
+        let validator = Validator::new(request, &pipeline, &data, &stop)?;
+        let classes: Vec<String> = pipeline.classes.classes().iter().map(|class| class.name.clone()).collect();
+        let log = MetricsLog::open(&request.out, &classes, standing.has_begun().then_some(progress.step))?;
+        let area = u64::from(recipe.crop).pow(2) * u64::from(recipe.batch);
+        let filled = pixels.iter().sum::<u64>().div_ceil(area).max(1);
+        let epoch_steps = recipe.steps_per_epoch.map_or(filled, u64::from);
+        let total = epoch_steps * u64::from(recipe.epochs);
+        let bars = TrainingBars::new(total, recipe.epochs.into(), progress.step, request.show);
+        clock.stop();
+        let before = progress.seconds;
+        let now = Instant::now();
+        let mut training = Self {
+            request,
+            recipe,
+            pipeline,
+            data,
+            identity,
+            trainer,
+            standing,
+            progress,
+            validator,
+            log,
+            bars,
+            stop,
+            signals,
+            epoch_steps,
+            began: now,
+            before,
+            kept: now,
+            pace: Pace::default(),
+        };
+        if !training.standing.has_begun() {
+            training.keep()?;
+        }
+        supervisor.begun();
+        Ok(training)
+    }
+
+    /// Trains to the end.
+    pub(super) fn follow(mut self) -> Result<Trained, Error> {
+        let ended = self.steps();
+        self.bars.finish();
+        let end = ended?;
+        self.write_bundle("last.safetensors", None)?;
+        let best = self.progress.best.as_ref();
+        let summary = TrainingSummary {
+            end: end.to_string(),
+            goes_on: end == TrainEnd::OutOfTime,
+            steps: self.progress.step,
+            epochs: self.epoch(self.progress.step),
+            best: best.map(|best| BestMetric {
+                metric: self.recipe.metric.name().to_owned(),
+                value: best.value,
+                step: best.step,
+            }),
+            bundle: Some(self.request.out.join(if best.is_some() { "best.safetensors" } else { "last.safetensors" })),
+            page: None,
+            seconds: self.progress.seconds,
+            samples_per_second: self.pace.per_second(),
+            loader_wait_share: self.pace.wait_share(),
+            went_back: self.progress.detours.into(),
+        };
+        Ok(Trained { summary, end, n_refused: self.data.refused.len() })
+    }
+
+    fn total(&self) -> u64 {
+        self.epoch_steps * u64::from(self.recipe.epochs)
+    }
+
+    /// The time in epochs when so many steps are done.
+    fn epoch(&self, step: u64) -> f64 {
+        step as f64 / self.epoch_steps as f64
+    }
+
+    fn steps(&mut self) -> Result<TrainEnd, Error> {
+        let mut loader = self.loader()?;
+        loop {
+            if let Some(patience) = self.recipe.patience
+                && self.progress.since_best >= patience
+            {
+                return Ok(TrainEnd::NoBetter(patience));
+            }
+            if self.progress.step >= self.total() {
+                return Ok(TrainEnd::Done);
+            }
+            if self.is_late() {
+                self.keep()?;
+                return Ok(TrainEnd::OutOfTime);
+            }
+            if let Stepped::Lost(loss) = self.step(&mut loader)? {
+                self.go_back(loss)?;
+                loader = self.loader()?;
+                continue;
+            }
+            let is_end = self.progress.step.is_multiple_of(self.epoch_steps);
+            if is_end {
+                self.end_epoch()?;
+            }
+            let is_due = match self.request.keep_every {
+                Some(every) => self.progress.step.is_multiple_of(every.max(1)),
+                None => self.kept.elapsed() >= KEEP_AFTER,
+            };
+            if is_end || is_due {
+                self.keep()?;
+            }
+        }
+    }
+
+    fn is_late(&self) -> bool {
+        let limits = &self.request.limits;
+        limits.deadline.is_some_and(|deadline| limits.begun.elapsed() >= deadline)
+    }
+
+    /// Crops from the next step on. What is drawn follows from the seed, and from how often it went back.
+    fn loader(&self) -> Result<Loader, Error> {
+        let free = machine::memory().map_or(u64::MAX, |memory| memory.available);
+        let memory = self.request.memory.map_or((free / 4).clamp(*MEMORY.start(), *MEMORY.end()), |memory| memory.0);
+        let readers = self.request.readers.unwrap_or_else(|| machine::cores().clamp(1, READERS));
+        let side = self.recipe.augment.window(self.recipe.crop);
+        let drawer = Drawer::new(self.data.train.clone(), self.recipe.sampling, side, self.seed());
+        let feed = Feed { from_step: self.progress.step, batch: self.recipe.batch, readers, memory };
+        Loader::start(&drawer, &feed, self.stop.clone()).map_err(|e| self.not_loaded(e))
+    }
+
+    fn seed(&self) -> u64 {
+        self.recipe.seed.wrapping_add(u64::from(self.progress.detours) << 32)
+    }
+
+    fn not_loaded(&self, error: LoadError) -> Error {
+        match (error, self.signals.caught()) {
+            (LoadError::Stopped, Some(signal)) => Error::Stopped(signal),
+            (error, _) => Error::Usage(error.to_string()),
+        }
+    }
+
+    /// The crops of a step on the device.
+    fn batch(&self, crops: &[Crop]) -> Batch {
+        let side = self.recipe.augment.window(self.recipe.crop);
+        let image: Vec<f32> = crops.iter().flat_map(|crop| crop.image.iter().copied()).collect();
+        let valid: Vec<u8> = crops.iter().flat_map(|crop| crop.valid.iter().copied()).collect();
+        let labels: Vec<u8> = crops.iter().flat_map(|crop| crop.labels.iter().copied()).collect();
+        self.trainer.batch(crops.len(), side, &image, &valid, &labels)
+    }
+
+    /// Takes one step.
+    fn step(&mut self, loader: &mut Loader) -> Result<Stepped, Error> {
+        let supervisor = self.request.origin.supervisor.clone();
+        let stalled = |stall: &Stall| supervisor.give_up(stall);
+        let (began, waited) = (Instant::now(), loader.waited());
+        let step = self.progress.step;
+        let at = Moment { step, epoch: self.epoch(step), seed: self.seed() };
+        let done = watch_over("train", self.request.limits.stall, stalled, |_| {
+            let crops = loader.next()?;
+            let batch = self.batch(&crops);
+            Ok::<_, LoadError>(self.trainer.step(&batch, at))
+        });
+        let report = match done {
+            Ok(report) => report.map_err(|text| Error::Usage(refused(&text)))?,
+            Err(LoadError::Stopped) => {
+                self.keep()?;
+                return Err(self.not_loaded(LoadError::Stopped));
+            }
+            Err(error) => return Err(self.not_loaded(error)),
+        };
+        let (time, waited) = (began.elapsed(), loader.waited().saturating_sub(waited));
+        self.pace.crops += u64::from(self.recipe.batch);
+        self.pace.time += time;
+        self.pace.waited += waited;
+        if !report.is_taken && !self.trainer.may_scale_less() {
+            return Ok(Stepped::Lost(report.loss));
+        }
+        self.progress.step += 1;
+        self.progress.seconds = self.before + self.began.elapsed().as_secs_f64();
+        self.record(report, time, waited)?;
+        Ok(Stepped::Taken)
+    }
+
+    fn record(&mut self, report: StepReport, time: Duration, waited: Duration) -> Result<(), Error> {
+        let step = self.progress.step;
+        let StepReport { loss, terms, gradient_norm, rate, .. } = report;
+        let seconds = time.as_secs_f64().max(1e-9);
+        let record = MetricsRecord::Step(StepRecord {
+            step,
+            epoch: self.epoch(step),
+            loss,
+            parts: terms.into_iter().collect(),
+            rate,
+            gradient_norm: Some(gradient_norm),
+            time: StepTime {
+                samples_per_second: f64::from(self.recipe.batch) / seconds,
+                loader_wait_share: waited.as_secs_f64() / seconds,
+                seconds: self.progress.seconds,
+            },
+        });
+        if step.is_multiple_of(self.total().div_ceil(RECORDS).max(1)) {
+            self.log.append(&record)?;
+        }
+        self.bars.show(&record);
+        Ok(())
+    }
+
+    /// The loss is no number: goes on from the newest generation with other crops.
+    fn go_back(&mut self, loss: f64) -> Result<(), Error> {
+        let at = self.progress.step;
+        let (detours, in_a_row) = (self.progress.detours + 1, self.progress.detours_in_a_row + 1);
+        if in_a_row > MOST_DETOURS {
+            return Err(Error::Usage(format!(
+                "the loss is {loss} at step {at}, after going back {MOST_DETOURS} times: try a lower train.optimiser.rate, train.clip = 1.0, \
+                 or look at the data (swath data stats)"
+            )));
+        }
+        let Some(Kept { file, progress, .. }) = self.standing.newest() else {
+            return Err(Error::Usage(format!("the loss is {loss} at step {at}, and no generation can be read")));
+        };
+        self.trainer.restore(&file, &progress.counters).map_err(Error::Usage)?;
+        self.progress = Progress { detours, detours_in_a_row: in_a_row, troubled: at, ..progress };
+        let text = format!("the loss is {loss} at step {at}: back to step {}, with other crops", self.progress.step);
+        let classes: Vec<String> = self.pipeline.classes.classes().iter().map(|class| class.name.clone()).collect();
+        self.log = MetricsLog::open(&self.request.out, &classes, Some(self.progress.step))?;
+        let note = MetricsRecord::Note(NoteRecord { step: self.progress.step, text });
+        self.log.append(&note)?;
+        self.bars.show(&note);
+        // From here on this is its history, whatever happens to the process.
+        self.keep()
+    }
+
+    fn end_epoch(&mut self) -> Result<(), Error> {
+        let epochs = self.progress.step / self.epoch_steps;
+        let epoch = u32::try_from(epochs).unwrap_or(u32::MAX);
+        self.trainer.end_epoch(epoch.saturating_sub(1));
+        if !epoch.is_multiple_of(self.recipe.validate_every) && epoch != self.recipe.epochs {
+            return Ok(());
+        }
+        let began = Instant::now();
+        self.bars.validating(0, self.data.val.len());
+        let verdict = self.validator.validate(&self.trainer, &self.stop);
+        set_threads(self.request.threads.unwrap_or_else(machine::cores).max(1));
+        let Some(Verdict { found, iou }) = verdict? else {
+            return Err(self.not_loaded(LoadError::Stopped));
+        };
+        let value = value(self.recipe.metric, &found.scores);
+        let is_best = self.progress.best.as_ref().is_none_or(|best| value > best.value);
+        let step = self.progress.step;
+        if is_best {
+            self.write_bundle("best.safetensors", Some((value, &iou)))?;
+            self.progress.best = Some(Best { step, value });
+            self.progress.since_best = 0;
+        } else {
+            self.progress.since_best += 1;
+        }
+        self.progress.validated = Some(step);
+        let record = MetricsRecord::Validation(ValidationRecord {
+            step,
+            epoch: self.epoch(step),
+            metric: self.recipe.metric.name().to_owned(),
+            value,
+            mean_iou: found.scores.miou.unwrap_or(f64::NAN),
+            accuracy: found.scores.accuracy.unwrap_or(f64::NAN),
+            iou,
+            loss: None,
+            is_best,
+            time: ValidationTime { seconds: began.elapsed().as_secs_f64() },
+        });
+        self.log.append(&record)?;
+        self.bars.show(&record);
+        Ok(())
+    }
+
+    /// Writes the weights as they are, with all that is needed to run them.
+    fn write_bundle(&self, name: &str, of: Option<(f64, &[Option<f64>])>) -> Result<(), Error> {
+        let facts = Facts {
+            step: self.progress.step,
+            epoch: self.epoch(self.progress.step),
+            metric: self.recipe.metric.name(),
+            value: of.map(|(value, _)| value),
+            iou: of.map_or(&[], |(_, iou)| iou),
+            data: &self.identity,
+            recipe: &self.recipe,
+        };
+        let facts = serde_json::to_string(&facts).map_err(|e| Error::Internal(e.to_string()))?;
+        Ok(self.trainer.export(&self.request.out.join(name), &metadata(&self.pipeline, Some(&facts))?)?)
+    }
+
+    /// Keeps a generation.
+    fn keep(&mut self) -> Result<(), Error> {
+        if self.progress.step > self.progress.troubled {
+            self.progress.detours_in_a_row = 0;
+        }
+        self.log.sync()?;
+        let trainer = &self.trainer;
+        self.standing.keep(&mut self.progress, |path| Ok(trainer.save(path)?))?;
+        self.kept = Instant::now();
+        self.request.origin.supervisor.recorded();
+        Ok(())
+    }
+}
+
+/// What libtorch said, and what may help.
+fn refused(text: &str) -> String {
+    let is_memory = text.contains("memory");
+    let hint = if is_memory { "; try a smaller train.batch, a larger train.parts or a smaller train.crop" } else { "" };
+    format!("cannot take a step: {text}{hint}")
+}
+
+/// Puts the newest generation into the trainer; without one, what the pipeline starts from.
+fn resume(standing: &Standing, trainer: &mut Trainer, weights: &Weights) -> Result<Progress, Error> {
+    match (standing.newest(), weights) {
+        (Some(Kept { file, progress, damaged }), _) => {
+            damaged.iter().for_each(|text| report::tell(&Event::Warning { text: &format!("{text}; going on from one before") }));
+            trainer.restore(&file, &progress.counters).map_err(Error::Usage)?;
+            Ok(progress)
+        }
+        (None, _) if standing.has_begun() => {
+            let text = "no generation of this training can be read; --fresh begins anew".to_owned();
+            Err(Error::Usage(text))
+        }
+        (None, Weights::File(file)) => {
+            let (taken, fresh) = trainer.start_from(file).map_err(Error::Usage)?;
+            let names = crate::words::listed(&fresh, 4);
+            let fresh = if fresh.is_empty() { String::new() } else { format!("; fresh: {names}") };
+            report::tell(&Event::Note { text: &format!("{taken} tensors from `{}`{fresh}", file.display()) });
+            Ok(Progress::default())
+        }
+        (None, Weights::Seed(_)) => Ok(Progress::default()),
+    }
+}
+
+/// Says what a person should know before it starts.
+fn tell_all(request: &TrainRequest, data: &Data, told: Option<&str>, pixels: &[u64], pipeline: &Pipeline) {
+    if request.origin.restarted || request.show.detail == report::Detail::Quiet {
+        return;
+    }
+    for pair in &data.refused {
+        report::tell(&Event::Warning { text: &format!("`{}` is left out: {}", pair.name, pair.cause) });
+    }
+    let absent: Vec<&str> =
+        pipeline.classes.classes().iter().zip(pixels).filter(|(_, n)| **n == 0).map(|(class, _)| class.name.as_str()).collect();
+    if !absent.is_empty() {
+        let text = format!("no pixel to train on is {}: the network will not learn it", absent.join(", "));
+        report::tell(&Event::Warning { text: &text });
+    }
+    if let Some(text) = told {
+        report::tell(&Event::Warning { text });
+    }
+    let (n, val) = (data.train.len(), data.val.len());
+    let text = format!("training on {n} scenes, validating with {val}");
+    report::tell(&Event::Note { text: &text });
+}
+
+/// What the directory goes on with and with nothing else.
+fn identity(pipeline: &Pipeline, recipe: &Train, data: &Data) -> Result<Identity, Error> {
+    fn digest(of: &impl Serialize) -> Result<String, Error> {
+        let text = serde_json::to_vec(of).map_err(|e| Error::Internal(e.to_string()))?;
+        Ok(crate::hex(&Sha256::digest(text)))
+    }
+    let member = &pipeline.members[0];
+    let weights = match &member.weights {
+        Weights::File(file) => Some(crate::weights::digest(file)?),
+        Weights::Seed(_) => None,
+    };
+    let remap: &BTreeMap<String, String> = &pipeline.data.remap;
+    let network = (&member.spec, &member.input, weights, &pipeline.classes, &pipeline.reading, pipeline.data.labels, remap);
+    let validation = (&data.val_digest, &pipeline.tiling, pipeline.combine, &pipeline.views, &pipeline.post);
+    Ok(Identity {
+        network: digest(&network)?,
+        recipe: digest(recipe)?,
+        train: data.train.digest().to_owned(),
+        val: digest(&validation)?,
+    })
+}
