@@ -17,6 +17,7 @@ mod index;
 mod labels;
 mod layout;
 mod loader;
+mod mask;
 mod moments;
 mod reader;
 mod split;
