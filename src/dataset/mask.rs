@@ -63,6 +63,11 @@ impl MaskFile {
         Self { header: change(self.header), ..self }
     }
 
+    /// Bytes of a pixel as it is read.
+    pub(crate) fn pixel_bytes(&self) -> usize {
+        self.bands().len() * self.header.dtype.bytes()
+    }
+
     fn bands(&self) -> Vec<u32> {
         match self.form {
             Form::Values => vec![1],

@@ -29,6 +29,7 @@ pub use index::{Index, Refused};
 pub use labels::{IGNORED, LabelRule};
 pub use layout::{DatasetError, Found, Pair, Part, Stray, find};
 pub use loader::{Feed, LoadError, Loader};
+pub(crate) use mask::{MaskFile, Masks, Unknown};
 pub use moments::Moments;
 pub use reader::{Reader, Setup, with_readers};
 pub use split::{Grouping, Shares, split};
