@@ -2,52 +2,65 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Error;
-use crate::config::Pipeline;
+use super::masks::{Masks, Truth};
+use super::{Error, Output};
+use crate::atomic;
 use crate::config::classes::ClassTable;
-use crate::eval::{Comparison, Evaluation, evaluate};
-use crate::journal::JOURNAL_FILE;
-use crate::outputs::OutputKind;
-use crate::outputs::color::ColorPicture;
-use crate::outputs::mask::Mask;
+use crate::eval::{Distance, Evaluation, Measures, evaluate};
+use crate::report::{self, ValueClass};
 
 /// What `swath eval` is asked.
 #[derive(Clone, Debug)]
 pub struct EvalRequest {
-    /// The folder of masks.
+    /// A run directory, the folder of masks, or one.
     pub masks: PathBuf,
-    /// The folder of true masks.
-    pub truth: PathBuf,
-    /// Values of the truth that are left out.
-    pub ignore: Vec<u16>,
-    /// A pipeline file whose class table names the values.
+    /// What they are held against.
+    pub truth: Truth,
+    /// A pipeline file whose class table names the values, and which says how truth holds them.
     pub pipeline: Option<PathBuf>,
+    /// Values of it that are changed.
+    pub settings: Vec<String>,
+    /// For boundary IoU, if that is wanted.
+    pub boundary: Option<Distance>,
+    /// Where a page is to be written.
+    pub html: Option<Output>,
 }
 
-/// Scores a folder of masks; with the class table that names the values, where one was asked for.
+/// Scores masks; with the class table that names the values, where there is one.
 ///
 /// # Errors
-/// When a folder or the pipeline file cannot be read, no mask has a truth, or pictures were given in place of masks.
+/// When a folder, a plan or the pipeline file cannot be read, no mask has a truth, pictures were given in place of masks, or the page may
+/// not or cannot be written.
 pub fn eval(request: &EvalRequest) -> Result<(Evaluation, Option<ClassTable>), Error> {
-    [&request.masks, &request.truth].into_iter().try_for_each(|path| refuse_pictures(path))?;
-    let pipeline = request.pipeline.as_ref().map(|path| Pipeline::load(path, &[])).transpose()?;
-    let remap = pipeline.as_ref().map(Pipeline::remapped_values).unwrap_or_default();
-    let classes = pipeline.map(|p| p.classes);
-    let (masks, truth, ignore) = (&request.masks, &request.truth, &request.ignore);
-    let evaluation = evaluate(&Comparison { masks, truth, ignore, classes: classes.as_ref(), remap: &remap })?;
-    Ok((evaluation, classes))
+    if let Some(html) = &request.html {
+        html.check(&[&html.path], &[&request.masks, &request.truth.path])?;
+    }
+    let masks = Masks::open(&request.masks, request.pipeline.as_deref(), &request.settings)?;
+    let paired = masks.paired(&request.truth)?;
+    let remap = masks.pipeline.as_ref().map(|pipeline| pipeline.remapped_values()).unwrap_or_default();
+    let how = Measures {
+        classes: masks.classes(),
+        rule: paired.rule.as_ref(),
+        ignore: &paired.ignore,
+        remap: &remap,
+        boundary: request.boundary,
+    };
+    let evaluation = evaluate(paired.pairs, &how)?;
+    if let Some(html) = &request.html {
+        let title = [&request.masks, &request.truth.path].map(|path| absolute(path));
+        let page = report::scores_page(&evaluation, &named(masks.classes()), title);
+        let page = page.map_err(|e| Error::Internal(e.to_string()))?;
+        atomic::write(&html.path, page.as_bytes())?;
+    }
+    Ok((evaluation, masks.classes().cloned()))
 }
 
-/// Refuses the colour pictures of a run directory: their values are class ids, whatever the masks hold.
-fn refuse_pictures(path: &Path) -> Result<(), Error> {
-    let is_color =
-        |folder: &&Path| folder.ends_with(ColorPicture.folder()) && folder.with_file_name(JOURNAL_FILE).is_file();
-    let Some(folder) = path.ancestors().find(is_color) else { return Ok(()) };
-    let masks = folder.with_file_name(Mask.folder()).join(path.strip_prefix(folder).unwrap_or(Path::new("")));
-    let masks = masks.components().collect::<PathBuf>();
-    Err(Error::Usage(format!(
-        "`{}` holds pictures of masks: their values are indices of a palette, not class values; give `{}`",
-        path.display(),
-        masks.display()
-    )))
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
+
+/// What values are called, and their colours.
+fn named(classes: Option<&ClassTable>) -> Vec<ValueClass> {
+    let of_class = classes.into_iter().flat_map(ClassTable::classes);
+    of_class.map(|class| ValueClass { value: class.value, name: class.name.clone(), color: class.color.0 }).collect()
 }

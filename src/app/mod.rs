@@ -14,6 +14,7 @@ mod doctor;
 mod error;
 mod eval;
 mod forecast;
+mod masks;
 mod models;
 mod mosaic;
 #[cfg(feature = "torch")]
@@ -39,6 +40,7 @@ pub use doctor::doctor;
 pub use error::Error;
 pub use eval::{EvalRequest, eval};
 pub use forecast::Hardware;
+pub use masks::Truth;
 pub use models::list_models;
 pub use mosaic::{MosaicRequest, mosaic};
 #[cfg(feature = "torch")]

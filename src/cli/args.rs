@@ -12,6 +12,8 @@ use super::tune::{ProfilesCommand, TuneArgs};
 use super::values::{DeviceArg, bounds, deadline, one_of, up_to_a_day};
 use crate::app::{Assign, PartialArchive, StageName, Target, TimeLimits};
 use crate::config::{ByteSize, Span};
+use crate::dataset::Part;
+use crate::eval::Distance;
 use crate::plan::{BackendKind, Decode, DeviceId};
 use crate::report::ProgressForm;
 
@@ -41,7 +43,7 @@ pub(super) enum Command {
     Doctor,
     /// Generate six synthetic georeferenced scenes with ground-truth masks of 15 classes.
     Synth(SynthArgs),
-    /// Compute IoU, precision and recall of masks against ground truth.
+    /// Compute IoU, F1, precision, recall, kappa, boundary IoU and calibration of masks against ground truth.
     ///
     /// All pixels of all pairs are pooled. The mIoU is the mean over the values that occur in masks or ground truth. Exit code 3 if masks
     /// are missing or pairs cannot be compared.
@@ -576,25 +578,64 @@ pub(super) struct MosaicArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct EvalArgs {
-    /// A folder of masks, or one mask: PNG or GeoTIFF with one class value per pixel.
+    /// A run directory, whose plan has the classes and says what truth holds; or a folder of masks, or one mask: PNG or GeoTIFF with one
+    /// class value per pixel.
     pub(super) masks: PathBuf,
 
-    /// The folder of ground truth: masks with the same relative paths, PNG or GeoTIFF (the extension may differ). Pixels that a GeoTIFF
-    /// declares as nodata are left out.
+    #[command(flatten)]
+    pub(super) truth: TruthArgs,
+
+    /// How far from its contours the boundary IoU looks at a class (Cheng et al. 2021): a share of a scene's diagonal (2%), or pixels (5).
+    #[arg(long, value_name = "DISTANCE", default_value = "2%", conflicts_with = "no_boundary")]
+    pub(super) boundary: Distance,
+
+    /// Compute no boundary IoU.
+    #[arg(long)]
+    pub(super) no_boundary: bool,
+
+    /// Write a page with all scores, the confusion matrix and the scenes as FILE.
+    #[arg(long, value_name = "FILE")]
+    pub(super) html: Option<PathBuf>,
+
+    /// Replace that file if it exists.
+    #[arg(long, requires = "html")]
+    pub(super) overwrite: bool,
+
+    /// Print JSON instead of a table, the confusion matrix and every scene included.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TruthArgs {
+    /// Ground truth. A folder of masks with the same relative paths, PNG or GeoTIFF (the extension may differ); pixels that a GeoTIFF
+    /// declares as nodata are left out. Or labelled scenes in any layout that `swath data` takes: they pair by the images that a run has
+    /// read, or else by name.
     #[arg(long, value_name = "DIR")]
     pub(super) truth: PathBuf,
+
+    /// Only this part of labelled scenes: train, val, test, fold0 ...
+    #[arg(long)]
+    pub(super) part: Option<Part>,
 
     /// Ground-truth values that are left out, such as 255 for unlabelled pixels. Give it again, or 0,255, for several.
     #[arg(long, value_name = "VALUE", value_delimiter = ',')]
     pub(super) ignore: Vec<u16>,
 
-    /// The pipeline file of the masks: its class table gives the values names, and values without an entry are told.
+    #[command(flatten)]
+    pub(super) classes: ClassesArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ClassesArgs {
+    /// The pipeline file of the masks: its class table gives the values names, values without an entry are told, and [data] says what
+    /// truth holds. A run directory has its own.
     #[arg(long, value_name = "PIPELINE")]
     pub(super) pipeline: Option<PathBuf>,
 
-    /// Print JSON instead of a table, the confusion matrix included.
-    #[arg(long)]
-    pub(super) json: bool,
+    /// Change a value of the pipeline file, e.g. data.labels=id.
+    #[arg(long = "set", value_name = "KEY=VALUE", requires = "pipeline")]
+    pub(super) settings: Vec<String>,
 }
 
 #[cfg(test)]

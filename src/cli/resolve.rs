@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::args::{EvalArgs, JobArgs, OutFile, PlanArgs, RunArgs, SynthArgs, TalkArgs, WhichTensors};
+use super::args::{
+    ClassesArgs, EvalArgs, JobArgs, OutFile, PlanArgs, RunArgs, SynthArgs, TalkArgs, TruthArgs, WhichTensors,
+};
 use super::values::DeviceArg;
 use crate::app::{
     self, Assign, DriftRequest, EvalRequest, JobRequest, Origin, Output, PlanOptions, Reuse, RunOptions, Selection,
-    SynthRequest, TimeLimits, What,
+    SynthRequest, TimeLimits, Truth, What,
 };
 use crate::lifecycle::SupervisorLink;
 use crate::plan::{BackendKind, Decode, DeviceId, ScanOptions, Shapes};
@@ -167,7 +169,11 @@ pub(super) fn output(file: OutFile) -> Output {
 
 /// What `eval` scores.
 pub(super) fn eval(args: EvalArgs) -> EvalRequest {
-    EvalRequest { masks: args.masks, truth: args.truth, ignore: args.ignore, pipeline: args.pipeline }
+    let EvalArgs { masks, truth, boundary, no_boundary, html, overwrite, .. } = args;
+    let html = html.map(|path| Output { path, overwrite });
+    let TruthArgs { truth: path, part, ignore, classes: ClassesArgs { pipeline, settings } } = truth;
+    let boundary = (!no_boundary).then_some(boundary);
+    EvalRequest { masks, truth: Truth { path, part, ignore }, pipeline, settings, boundary, html }
 }
 
 /// Where it is measured how far compression moves the outputs.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::reader::{Layer, Opened, Reader, Setup, Unknown, with_readers};
+use super::mask::Unknown;
+use super::reader::{Layer, Opened, Reader, Setup, with_readers};
 use super::{IGNORED, Pair};
 use crate::config::classes::ClassId;
 use crate::flow::Stop;

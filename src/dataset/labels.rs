@@ -57,6 +57,12 @@ impl LabelRule {
         Ok(rule)
     }
 
+    /// The same, but that these values of masks take no part.
+    pub fn ignoring(mut self, values: &[u16]) -> Self {
+        values.iter().for_each(|value| self.values[usize::from(*value)] = Some(IGNORED));
+        self
+    }
+
     /// The class of a value.
     pub fn of_value(&self, value: u16) -> Option<ClassId> {
         self.values[usize::from(value)]

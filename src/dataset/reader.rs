@@ -1,40 +1,28 @@
 //! Windows of pairs: pixels as `swath run` sees them, and labels as class ids.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use super::Pair;
-use super::labels::{IGNORED, LabelRule};
-use crate::config::classes::ClassId;
+use super::labels::LabelRule;
+use super::mask::{MaskFile, Masks, TIMEOUT, Unknown, inspect, read};
 use crate::config::{Band, Pipeline};
 use crate::flow::Stop;
 use crate::geom::{PixelRect, Size, Span};
 use crate::plan::{at_resolution, choose, seen, validity};
 use crate::raster::{
-    Fitting, Mask, Order, Palette, PixelBuf, PixelType, RasterError, ReadRequest, Resampled, Resampling, SceneHeader,
-    whole, with_held,
+    Fitting, Mask, Order, Palette, PixelBuf, PixelType, ReadRequest, Resampled, Resampling, SceneHeader,
 };
-use crate::words::{count, listed};
-
-/// How long a decoder may take for an answer.
-const TIMEOUT: Duration = Duration::from_secs(60);
+use crate::words::count;
 
 /// Bytes that are read of an image at a time where all of it is read, at least a row.
 const STRIP: u64 = 4 << 20;
 
-/// Values that are no class are counted apart up to so many; a photograph has more.
-const DISTINCT: usize = 256;
-
-/// And so many are named.
-const NAMED: usize = 8;
-
 /// By what pairs are read.
 pub struct Setup {
     pub(super) pipeline: Pipeline,
-    pub(super) rule: LabelRule,
+    pub(super) rule: Arc<LabelRule>,
     decoder: Box<dyn Fn() -> Fitting + Send + Sync>,
 }
 
@@ -51,7 +39,7 @@ impl Setup {
         pipeline: &Pipeline,
         decoder: Box<dyn Fn() -> Fitting + Send + Sync>,
     ) -> Result<Arc<Self>, String> {
-        Ok(Arc::new(Self { pipeline: pipeline.clone(), rule: LabelRule::of(pipeline)?, decoder }))
+        Ok(Arc::new(Self { pipeline: pipeline.clone(), rule: Arc::new(LabelRule::of(pipeline)?), decoder }))
     }
 }
 
@@ -65,7 +53,7 @@ impl std::fmt::Debug for Setup {
 pub struct Reader {
     pub(super) setup: Arc<Setup>,
     images: Fitting,
-    masks: Fitting,
+    masks: Masks,
 }
 
 /// A pair whose headers go together.
@@ -78,18 +66,9 @@ pub(super) struct Opened {
     pub(super) bands: Vec<u32>,
     /// What values are divided by.
     pub(super) divisor: f64,
-    mask: SceneHeader,
-    mask_file: PathBuf,
-    form: Form,
+    mask: MaskFile,
     /// The grid that is read: the scene's own, or the networks'.
     pub(super) grid: Size,
-}
-
-/// How a mask says what is where.
-#[derive(Clone, Copy, Debug)]
-enum Form {
-    Values,
-    Colors,
 }
 
 /// What a pair has of each pixel.
@@ -108,17 +87,6 @@ pub(super) struct Planes {
     pub(super) valid: Option<Vec<u8>>,
 }
 
-/// What masks hold that is no class, with the number of pixels.
-#[derive(Debug, Default)]
-pub(super) struct Unknown(BTreeMap<String, u64>);
-
-impl Unknown {
-    fn note(&mut self, text: String) {
-        let is_listed = self.0.len() < DISTINCT || self.0.contains_key(&text);
-        *self.0.entry(if is_listed { text } else { "others".to_owned() }).or_default() += 1;
-    }
-}
-
 impl Opened {
     /// The same on the networks' grid.
     pub(super) fn at_resolution(self, setup: &Setup) -> Result<Self, String> {
@@ -129,7 +97,7 @@ impl Opened {
     /// Forgets what only a person wants to know.
     pub(super) fn in_short(self) -> Self {
         let short = |header: SceneHeader| SceneHeader { crs: None, ties: None, names: Vec::new(), ..header };
-        Self { header: short(self.header), mask: short(self.mask), ..self }
+        Self { header: short(self.header), mask: self.mask.with_header(short), ..self }
     }
 
     fn resampling(&self, layer: Layer) -> Option<Resampling> {
@@ -155,7 +123,7 @@ impl Opened {
     /// Whether a window can be decoded without what lies beside it.
     pub(super) fn is_tiled(&self, layer: Layer) -> bool {
         let header = match layer {
-            Layer::Labels => &self.mask,
+            Layer::Labels => self.mask.header(),
             Layer::Image => &self.header,
         };
         header.order == Order::Blocks && header.is_tiled()
@@ -174,7 +142,8 @@ impl Opened {
 impl Reader {
     /// With decoders of its own.
     pub fn new(setup: &Arc<Setup>) -> Self {
-        Self { setup: Arc::clone(setup), images: (setup.decoder)(), masks: (setup.decoder)() }
+        let masks = Masks::through(&setup.rule, (setup.decoder)());
+        Self { setup: Arc::clone(setup), images: (setup.decoder)(), masks }
     }
 
     /// The header of a pair's image.
@@ -191,11 +160,10 @@ impl Reader {
     /// Looks at a pair, on the grid of its image.
     pub(super) fn open(&mut self, pair: &Pair) -> Result<Opened, String> {
         let (header, bands, divisor) = self.image(pair)?;
-        let mask = inspect(&mut self.masks, &pair.mask)?;
-        let form = form(&mask).map_err(|reason| format!("the mask `{}` {reason}", pair.mask.display()))?;
-        same_grid(&header, &mask)?;
-        let (files, mask_file, grid) = (pair.images.clone(), pair.mask.clone(), header.size);
-        Ok(Opened { header, files, bands, divisor, mask, mask_file, form, grid })
+        let mask = self.masks.open(&pair.mask)?;
+        same_grid(&header, mask.header())?;
+        let (files, grid) = (pair.images.clone(), header.size);
+        Ok(Opened { header, files, bands, divisor, mask, grid })
     }
 
     /// The headers of an image's files as one, which of their bands are read, and what these are divided by.
@@ -241,57 +209,10 @@ impl Reader {
         unknown: &mut Unknown,
     ) -> Result<Planes, String> {
         resampled(opened, Layer::Labels, window, |window| {
-            let ids = self.own_labels(opened, window, unknown)?;
+            let mut ids = Vec::new();
+            self.masks.read(&opened.mask, window, &mut ids, unknown)?;
             Ok(Planes { pixels: PixelBuf::from_slice(PixelType::U8, &ids), valid: None })
         })
-    }
-
-    fn own_labels(
-        &mut self,
-        opened: &Opened,
-        window: PixelRect,
-        unknown: &mut Unknown,
-    ) -> Result<Vec<ClassId>, String> {
-        let Opened { mask, mask_file, form, .. } = opened;
-        let bands = match form {
-            Form::Values => vec![1],
-            Form::Colors => vec![1, 2, 3],
-        };
-        let request = mask.request(mask_file.clone(), None, window, bands);
-        let buffer = read(&mut self.masks, mask, &request)?;
-        let (rule, area) = (&self.setup.rule, window.size.len());
-        let mut ids = Vec::with_capacity(area);
-        let mut put = |class: Option<ClassId>, text: &dyn Fn() -> String| {
-            if class.is_none() {
-                unknown.note(text());
-            }
-            ids.push(class.unwrap_or(IGNORED));
-        };
-        match form {
-            Form::Colors => {
-                let bytes = buffer.bytes();
-                let mut last = None;
-                for at in 0..area {
-                    let color = [bytes[at], bytes[area + at], bytes[2 * area + at]];
-                    // Neighbours are alike.
-                    let class = match last {
-                        Some((same, class)) if same == color => class,
-                        _ => rule.of_color(color),
-                    };
-                    last = Some((color, class));
-                    put(class, &|| format!("#{}", crate::hex(&color)));
-                }
-            }
-            Form::Values => {
-                let nodata = mask.nodata.first().copied().flatten();
-                with_held!(mask.dtype, T => for value in buffer.values::<T>() {
-                    let value = f64::from(*value);
-                    let class = if Some(value) == nodata { Some(IGNORED) } else { whole(value).and_then(|value| rule.of_value(value)) };
-                    put(class, &|| value.to_string());
-                });
-            }
-        }
-        Ok(ids)
     }
 
     /// The pixels of a window, and which are data.
@@ -345,24 +266,9 @@ impl Reader {
         Ok(planes)
     }
 
-    /// Says which values stand for nothing, and what may help.
-    pub(super) fn refuse(&self, opened: &Opened, Unknown(unknown): &Unknown) -> Result<(), String> {
-        if unknown.is_empty() {
-            return Ok(());
-        }
-        let mut most: Vec<(&String, &u64)> = unknown.iter().collect();
-        most.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
-        let named: Vec<String> = most.iter().map(|(value, n)| format!("{value} ({})", count(**n, "pixel"))).collect();
-        let known: Vec<String> = self.setup.rule.values().map(|value| value.to_string()).collect();
-        let known = match opened.form {
-            Form::Values => format!("classes have the values {}", listed(&known, NAMED)),
-            Form::Colors => "no class has these colours".to_owned(),
-        };
-        Err(format!(
-            "the mask holds what is no class: {}; {known}; set data.labels = \"id\" if masks hold positions in the class table, or say in \
-             data.remap what they are",
-            listed(&named, NAMED)
-        ))
+    /// Refuses a pair whose mask holds what is no class.
+    pub(super) fn refuse(&self, opened: &Opened, unknown: &Unknown) -> Result<(), String> {
+        self.masks.refuse(&opened.mask, unknown)
     }
 }
 
@@ -411,33 +317,6 @@ fn resampled(
     }
     let Resampled { pixels, valid, .. } = made;
     Ok(Planes { pixels, valid: valid.filter(|valid| valid.contains(&0)) })
-}
-
-fn inspect(source: &mut Fitting, path: &std::path::Path) -> Result<SceneHeader, String> {
-    source.inspect(path).map_err(|e| format!("`{}`: {e}", path.display()))
-}
-
-fn read(source: &mut Fitting, header: &SceneHeader, request: &ReadRequest) -> Result<PixelBuf, String> {
-    let mut buffer = PixelBuf::of_bytes(request.dtype, request.buffer_bytes());
-    let failed = |e: RasterError| format!("`{}`: {e}", request.path.display());
-    source.for_request(header, request).read(request, buffer.bytes_mut()).map_err(failed)?;
-    Ok(buffer)
-}
-
-/// What keeps a file from being a mask, or how it is one.
-fn form(header: &SceneHeader) -> Result<Form, String> {
-    let is_palette = header.palette == Palette::Indices;
-    let is_integer = matches!(header.dtype, PixelType::U8 | PixelType::I8 | PixelType::U16 | PixelType::I16);
-    match header.n_bands {
-        _ if is_palette => Ok(Form::Values),
-        1 | 2 if is_integer => Ok(Form::Values),
-        3 | 4 if header.dtype == PixelType::U8 => Ok(Form::Colors),
-        n => Err(format!(
-            "holds {} of {} values; a mask holds one band of 8 or 16 bits, or the classes' colours in three of 8",
-            count(n.into(), "band"),
-            header.dtype
-        )),
-    }
 }
 
 fn same_grid(image: &SceneHeader, mask: &SceneHeader) -> Result<(), String> {

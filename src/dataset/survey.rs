@@ -2,7 +2,8 @@
 
 use super::Moments;
 use super::Pair;
-use super::reader::{Planes, Reader, Unknown};
+use super::mask::Unknown;
+use super::reader::{Planes, Reader};
 use crate::flow::Stop;
 use crate::raster::{SceneHeader, with_held};
 

@@ -59,9 +59,16 @@ impl Confusion {
             return Err(EvalError::Length { truth: truth.len(), mask: mask.len() });
         }
         ignore.iter().for_each(|value| self.no_class(*value));
-        for (truth, mask) in truth.iter().zip(mask) {
-            if ignore.contains(truth) {
-                self.leave_out(truth == mask);
+        let is_left_out: Vec<bool> = truth.iter().map(|value| ignore.contains(value)).collect();
+        self.add_row(truth, mask, &is_left_out)
+    }
+
+    /// Counts pixels that are not left out.
+    pub(super) fn add_row(&mut self, truth: &[u16], mask: &[u16], is_left_out: &[bool]) -> Result<(), EvalError> {
+        for ((truth, mask), is_left_out) in truth.iter().zip(mask).zip(is_left_out) {
+            if *is_left_out {
+                self.ignored += 1;
+                self.ignored_equal += u64::from(truth == mask);
                 continue;
             }
             let (mut row, mut column) = (self.index[usize::from(*truth)], self.index[usize::from(*mask)]);
@@ -73,14 +80,8 @@ impl Confusion {
         Ok(())
     }
 
-    /// Leaves a pixel out, which holds the same value on both sides or not.
-    pub fn leave_out(&mut self, is_equal: bool) {
-        self.ignored += 1;
-        self.ignored_equal += u64::from(is_equal);
-    }
-
     /// Says that a value is no class where no counted truth holds it.
-    pub fn no_class(&mut self, value: u16) {
+    pub(super) fn no_class(&mut self, value: u16) {
         if let Err(at) = self.ignore.binary_search(&value) {
             self.ignore.insert(at, value);
         }

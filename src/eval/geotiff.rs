@@ -54,6 +54,12 @@ impl Rasters {
     }
 }
 
+/// The rows that are asked for at a time, from one on.
+pub(super) fn strip(from: u32, size: Size, pixel_bytes: usize) -> Span {
+    let n_rows = u32::try_from(WINDOW / (size.width as usize * pixel_bytes).max(1)).unwrap_or(u32::MAX).max(1);
+    Span::new(from, from.saturating_add(n_rows).min(size.height))
+}
+
 /// What keeps a file from being a class mask.
 fn check(header: &SceneHeader) -> Result<(), String> {
     let n_planes = header.n_bands - u32::from(header.mask == Mask::Dataset && header.n_bands == 2);
@@ -99,8 +105,7 @@ impl RasterLabels<'_> {
 
     fn read(&mut self) -> Result<Rows, String> {
         let (size, dtype) = (self.header.size, self.header.dtype);
-        let n_rows = u32::try_from(WINDOW / (size.width as usize * dtype.bytes())).unwrap_or(u32::MAX).max(1);
-        let rows = Span::new(self.next_row, self.next_row.saturating_add(n_rows).min(size.height));
+        let rows = strip(self.next_row, size, dtype.bytes());
         let window = PixelRect::from_spans(Span::new(0, size.width), rows);
         let mask = self.header.mask == Mask::Dataset;
         let request = ReadRequest { mask, ..self.header.request(self.path.clone(), None, window, vec![1]) };

@@ -3,17 +3,21 @@
 use std::path::Path;
 
 use super::geotiff::{RasterLabels, Rasters};
+use super::ruled::RuledLabels;
+use crate::config::classes::ClassTable;
+use crate::dataset::Masks;
 use crate::geom::Size;
 use crate::outputs::MaskReader;
 use crate::words::explain;
 
 /// Extensions of class masks, the preferred one first.
-pub(super) const EXTENSIONS: [&str; 3] = ["png", "tif", "tiff"];
+pub(crate) const EXTENSIONS: [&str; 3] = ["png", "tif", "tiff"];
 
 /// A class mask being read.
 pub(super) enum Labels<'a> {
     Png(Box<MaskReader>),
     Raster(Box<RasterLabels<'a>>),
+    Ruled(Box<RuledLabels<'a>>),
 }
 
 /// A row of a class mask.
@@ -35,10 +39,16 @@ impl<'a> Labels<'a> {
         }
     }
 
+    /// Opens a file that a rule makes class values of.
+    pub(super) fn by_rule(path: &Path, masks: &'a mut Masks, classes: &ClassTable) -> Result<Self, String> {
+        RuledLabels::open(path, masks, classes).map(|ruled| Self::Ruled(Box::new(ruled)))
+    }
+
     pub(super) fn size(&self) -> Size {
         match self {
             Self::Png(png) => png.size(),
             Self::Raster(raster) => raster.size(),
+            Self::Ruled(ruled) => ruled.size(),
         }
     }
 
@@ -47,13 +57,14 @@ impl<'a> Labels<'a> {
         match self {
             Self::Png(png) => png.palette(),
             Self::Raster(_) => None,
+            Self::Ruled(ruled) => ruled.palette.clone(),
         }
     }
 
     /// The value that it declares to be no data.
     pub(super) fn nodata(&self) -> Option<u16> {
         match self {
-            Self::Png(_) => None,
+            Self::Png(_) | Self::Ruled(_) => None,
             Self::Raster(raster) => raster.nodata(),
         }
     }
@@ -63,6 +74,7 @@ impl<'a> Labels<'a> {
         match self {
             Self::Png(png) => png.next_row(&mut into.values).map_err(|e| explain(&e)),
             Self::Raster(raster) => raster.next_row(&mut into.values, &mut into.is_nodata),
+            Self::Ruled(ruled) => ruled.next_row(&mut into.values, &mut into.is_nodata),
         }
     }
 }

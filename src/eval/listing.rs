@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
 
-use super::EvalError;
 use super::labels::EXTENSIONS;
+use super::{EvalError, PairFiles, Pairs};
 
 /// The class masks of one side.
 #[derive(Debug, Default)]
-pub(super) struct Listing {
+pub(crate) struct Listing {
     /// Relative path without extension: relative path, and the file.
-    pub(super) files: BTreeMap<PathBuf, (String, PathBuf)>,
+    pub(crate) files: BTreeMap<PathBuf, (String, PathBuf)>,
     /// Files beside one of the same name and another extension, which is taken instead.
-    pub(super) beside: Vec<String>,
+    pub(crate) beside: Vec<String>,
 }
 
 impl Listing {
@@ -40,8 +40,29 @@ impl Listing {
     }
 }
 
+/// Pairs the PNGs and GeoTIFFs below two folders that have the same relative path, extensions aside, or two files. Hidden ones are no masks.
+///
+/// # Errors
+/// When a folder cannot be listed, or there is no pair.
+pub fn pairs_of(masks: &Path, truth: &Path) -> Result<Pairs, EvalError> {
+    let (mut own, other) = listings(masks, truth)?;
+    let (n_masks, n_truth) = (own.files.len(), other.files.len());
+    let mut found = Pairs { beside: [own.beside, other.beside].concat(), ..Pairs::default() };
+    for (stem, (name, truth)) in other.files {
+        match own.files.remove(&stem) {
+            Some((_, mask)) => found.pairs.push(PairFiles { name, mask, truth, scores: None }),
+            None => found.missing.push(name),
+        }
+    }
+    if found.pairs.is_empty() {
+        return Err(EvalError::NoPair { masks: masks.into(), n_masks, truth: truth.into(), n_truth });
+    }
+    found.extra = own.files.into_values().map(|(name, _)| name).collect();
+    Ok(found)
+}
+
 /// What is compared with what: two files whatever their names, or what lies below two folders.
-pub(super) fn listings(masks: &Path, truth: &Path) -> Result<(Listing, Listing), EvalError> {
+fn listings(masks: &Path, truth: &Path) -> Result<(Listing, Listing), EvalError> {
     if masks.is_file() && truth.is_file() {
         let stem = Path::new("file");
         return Ok((Listing::of_file(masks, stem), Listing::of_file(truth, stem)));
@@ -49,8 +70,15 @@ pub(super) fn listings(masks: &Path, truth: &Path) -> Result<(Listing, Listing),
     Ok((listing(masks)?, listing(truth)?))
 }
 
-fn listing(folder: &Path) -> Result<Listing, EvalError> {
+/// The class masks below a folder, or one. Hidden ones are none.
+///
+/// # Errors
+/// When the folder cannot be listed.
+pub(crate) fn listing(folder: &Path) -> Result<Listing, EvalError> {
     let is_hidden = |e: &DirEntry| e.depth() > 0 && e.file_name().as_encoded_bytes().starts_with(b".");
+    if folder.is_file() {
+        return Ok(Listing::of_file(folder, Path::new(folder.file_stem().unwrap_or_default())));
+    }
     let mut found = Listing::default();
     for entry in WalkDir::new(folder).follow_links(true).into_iter().filter_entry(|e| !is_hidden(e)) {
         let fail = |source: walkdir::Error| {

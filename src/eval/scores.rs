@@ -2,11 +2,26 @@
 
 use serde::Serialize;
 
+use super::boundary::Areas;
+use super::calibration::Calibration;
+
 /// Scores over all counted pixels. A share of nothing is absent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Scores {
     /// Mean intersection over union of the values that occurred in truth or masks, ignored ones left out.
     pub miou: Option<f64>,
+    /// Mean intersection over union, each value weighted by its share of the truth.
+    pub fwiou: Option<f64>,
+    /// Mean F1 of the values that are in the mean IoU.
+    pub macro_f1: Option<f64>,
+    /// Cohen's kappa: agreement beyond that of chance; absent where there is one value alone.
+    pub kappa: Option<f64>,
+    /// Mean boundary IoU of the values that are in the mean IoU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boundary_iou: Option<f64>,
+    /// How far probabilities can be believed, where there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
     /// Share of counted pixels that are right.
     pub accuracy: Option<f64>,
     /// Share of all pixels, ignored ones included, where both files hold the same value.
@@ -28,6 +43,11 @@ pub struct ValueScore {
     pub value: u16,
     /// Pixels with it on both sides, of those with it on either side.
     pub iou: f64,
+    /// Harmonic mean of precision and recall.
+    pub f1: f64,
+    /// Intersection over union of what lies at its contours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boundary_iou: Option<f64>,
     /// Share of its pixels in the masks that are right; absent where no mask holds it.
     pub precision: Option<f64>,
     /// Share of its pixels in the truth that are found; absent where no truth holds it.
@@ -60,11 +80,16 @@ impl Scores {
         let is_class = |i: &usize| !ignore.contains(&matrix.values[*i]) || matrix.in_truth(*i) > 0;
         let classes = (0..matrix.values.len()).filter(is_class);
         let values: Vec<ValueScore> = classes.filter_map(|i| matrix.score(i, counted)).collect();
-        #[expect(clippy::cast_precision_loss, reason = "at most 1024 values")]
-        let mean = |sum: f64| (!values.is_empty()).then(|| sum / values.len() as f64);
+        let mean = |of: fn(&ValueScore) -> f64| mean(values.iter().map(of));
+        let accuracy = ratio(right, counted);
         Self {
-            miou: mean(values.iter().map(|v| v.iou).sum()),
-            accuracy: ratio(right, counted),
+            miou: mean(|v| v.iou),
+            fwiou: accuracy.map(|_| values.iter().map(|v| v.iou * v.share).sum()),
+            macro_f1: mean(|v| v.f1),
+            kappa: accuracy.and_then(|accuracy| matrix.kappa(accuracy, counted)),
+            boundary_iou: None,
+            calibration: None,
+            accuracy,
             agreement: ratio(right + ignored_equal, counted + ignored),
             counted,
             ignored,
@@ -72,9 +97,26 @@ impl Scores {
             matrix,
         }
     }
+
+    /// The same with boundary IoUs.
+    pub(super) fn with_boundaries(mut self, areas: &Areas) -> Self {
+        for score in &mut self.values {
+            score.boundary_iou = areas.get(&score.value).and_then(|[common, either]| ratio(*common, *either));
+        }
+        self.boundary_iou = mean(self.values.iter().filter_map(|score| score.boundary_iou));
+        self
+    }
 }
 
 impl Matrix {
+    /// Cohen's kappa.
+    #[expect(clippy::cast_precision_loss, reason = "counts beyond 2^53 pixels lose nothing that a score shows")]
+    fn kappa(&self, accuracy: f64, counted: u64) -> Option<f64> {
+        let share = |n: u64| n as f64 / counted as f64;
+        let by_chance: f64 = (0..self.values.len()).map(|i| share(self.in_truth(i)) * share(self.in_masks(i))).sum();
+        (by_chance < 1.0).then(|| (accuracy - by_chance) / (1.0 - by_chance))
+    }
+
     /// Counted pixels whose truth is the value at position `i`.
     pub(super) fn in_truth(&self, i: usize) -> u64 {
         self.counts[i].iter().sum()
@@ -92,11 +134,18 @@ impl Matrix {
         Some(ValueScore {
             value: self.values[i],
             iou: ratio(both, truth + mask - both)?,
+            f1: ratio(2 * both, truth + mask)?,
+            boundary_iou: None,
             precision: ratio(both, mask),
             recall: ratio(both, truth),
             share: ratio(truth, counted)?,
         })
     }
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (n, sum) = values.fold((0_u32, 0.0), |(n, sum), value| (n + 1, sum + value));
+    (n > 0).then(|| sum / f64::from(n))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts beyond 2^53 pixels lose nothing that a score shows")]
@@ -136,6 +185,13 @@ mod tests {
         assert_eq!((s.values[3].precision, s.values[3].recall), (Some(0.0), None));
         assert_eq!(s.values.iter().map(|v| v.share).collect::<Vec<_>>(), [0.4, 0.4, 0.2, 0.0]);
         assert_eq!((s.accuracy, s.agreement), (Some(0.5), Some(0.5)));
+        // F1: 2 x 3 of 4 + 5; 2 x 2 of 4 + 4; 0; 0.
+        assert_eq!(s.values.iter().map(|v| v.f1).collect::<Vec<_>>(), [6.0 / 9.0, 4.0 / 8.0, 0.0, 0.0]);
+        assert!(close(s.macro_f1, (6.0 / 9.0 + 4.0 / 8.0) / 4.0));
+        assert!(close(s.fwiou, 0.4 * 3.0 / 6.0 + 0.4 * 2.0 / 6.0));
+        // By chance: 0.4 x 0.5 + 0.4 x 0.4 + 0.2 x 0 + 0 x 0.1 = 0.36.
+        assert!(close(s.kappa, (0.5 - 0.36) / (1.0 - 0.36)));
+        assert_eq!(scores(&[1, 1], &[1, 1], &[]).kappa, None, "one value alone says nothing");
     }
 
     #[test]

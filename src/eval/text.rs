@@ -1,7 +1,8 @@
 //! Scores as a table for people.
 
-use super::{Evaluation, Scores};
+use super::{Boundaries, Calibration, Evaluation, SceneScores, Scores};
 use crate::config::classes::ClassTable;
+use crate::words::count;
 
 /// Names of problem files beyond so many are counted, not listed.
 const LISTED: usize = 10;
@@ -12,17 +13,38 @@ impl Scores {
         let names: Vec<&str> = self.values.iter().map(|v| name(classes, v.value)).collect();
         let width = names.iter().map(|n| n.chars().count()).max().unwrap_or(0).max(4);
         let named = |name: &str| if classes.is_some() { format!("  {name:<width$}") } else { String::new() };
-        let mut lines = vec![format!("value{}      IoU  precision  recall    share", named("name"))];
+        let bounded = |text: String| if self.boundary_iou.is_some() { text } else { String::new() };
+        let title = bounded("  boundary".to_owned());
+        let mut lines = vec![format!("value{}      IoU       F1  precision  recall{title}    share", named("name"))];
         for (score, name) in self.values.iter().zip(names) {
-            let (iou, share) = (percent(Some(score.iou)), percent(Some(score.share)));
+            let [iou, f1, share] = [score.iou, score.f1, score.share].map(|share| percent(Some(share)));
             let (precision, recall) = (percent(score.precision), percent(score.recall));
-            lines.push(format!("{:>5}{}  {iou}    {precision} {recall}  {share}", score.value, named(name)));
+            let boundary = bounded(format!("   {}", percent(score.boundary_iou)));
+            let named = named(name);
+            lines.push(format!("{:>5}{named}  {iou}  {f1}    {precision} {recall}{boundary}  {share}", score.value));
         }
         lines.push(String::new());
-        let totals = [("mIoU", self.miou), ("accuracy", self.accuracy), ("agreement", self.agreement)];
-        lines.extend(totals.map(|(name, value)| format!("{name:<9}  {}", percent(value))));
+        let total = |(name, value): (&str, String)| format!("{name:<9}  {value:>7}");
+        lines.extend(self.totals().into_iter().map(total));
+        if let Some(Calibration { bins, pixels, unscored, .. }) = &self.calibration {
+            let used = bins.iter().filter(|bin| bin.pixels > 0).count() as u64;
+            let without = if *unscored > 0 { format!(", {unscored} without a probability") } else { String::new() };
+            lines.push(format!("           {pixels} pixels in {}{without}", count(used, "bin")));
+        }
         lines.push(format!("pixels     {} counted, {} ignored", self.counted, self.ignored));
         lines.join("\n") + "\n"
+    }
+
+    /// Each of its figures that is no value's, with what it is called.
+    pub fn totals(&self) -> Vec<(&'static str, String)> {
+        let shares = [("mIoU", self.miou), ("FWIoU", self.fwiou), ("macro F1", self.macro_f1)];
+        let others = [("accuracy", self.accuracy), ("agreement", self.agreement)];
+        let share = |(name, value): (&'static str, Option<f64>)| (name, percent(value).trim().to_owned());
+        let mut all: Vec<(&str, String)> = shares.into_iter().chain(others).map(share).collect();
+        all.push(("kappa", self.kappa.map_or("-".to_owned(), |kappa| format!("{kappa:.4}"))));
+        all.extend(self.boundary_iou.map(|boundary| ("boundary", percentage(boundary))));
+        all.extend(self.calibration.as_ref().map(|calibration| ("ECE", percentage(calibration.ece))));
+        all
     }
 }
 
@@ -30,7 +52,17 @@ impl Evaluation {
     /// The scores' table, below it the files that did not count, and what is likely to be amiss.
     pub fn text(&self, classes: Option<&ClassTable>) -> String {
         let mut text = self.scores.text(classes);
+        if let Some(Boundaries { distance, too_large }) = &self.boundary {
+            text.push_str(&format!("boundary   within {distance} of the contours of a class\n"));
+            list(&mut text, ["pair too large for that distance", "pairs too large for that distance"], too_large);
+        }
         text.push_str(&format!("pairs      {} compared\n", self.pairs));
+        if self.elsewhere > 0 {
+            text.push_str(&format!(
+                "elsewhere  {} of the data are none of the run's scenes\n",
+                count(self.elsewhere, "pair")
+            ));
+        }
         for value in &self.nodata {
             text.push_str(&format!("nodata     truth of {value} is left out: its GeoTIFF declares it\n"));
         }
@@ -39,6 +71,7 @@ impl Evaluation {
                 "remap      {from} counts as {to}, in masks and truth: the pipeline's post.remap\n"
             ));
         }
+        text.push_str(&self.scene_table());
         let mismatched: Vec<String> = self.mismatched.iter().map(|m| format!("{}: {}", m.name, m.cause)).collect();
         list(&mut text, ["true mask without a mask", "true masks without a mask"], &self.missing);
         list(&mut text, ["mask without a true mask", "masks without a true mask"], &self.extra);
@@ -52,7 +85,31 @@ impl Evaluation {
     }
 }
 
-fn name(classes: Option<&ClassTable>, value: u16) -> &str {
+impl Evaluation {
+    /// The scenes, the worst first, where there are several.
+    fn scene_table(&self) -> String {
+        if self.scenes.len() < 2 {
+            return String::new();
+        }
+        let mut worst: Vec<&SceneScores> = self.scenes.iter().collect();
+        worst.sort_by(|a, b| a.scores.miou.unwrap_or(2.0).total_cmp(&b.scores.miou.unwrap_or(2.0)));
+        worst.truncate(LISTED);
+        let width = worst.iter().map(|scene| scene.name.chars().count()).max().unwrap_or(0).max(5);
+        let mut text = format!("\n{:<width$}     mIoU  accuracy  macro F1   pixels\n", "scene");
+        for SceneScores { name, scores } in worst {
+            let [miou, accuracy, f1] = [scores.miou, scores.accuracy, scores.macro_f1].map(percent);
+            text.push_str(&format!("{name:<width$}  {miou}   {accuracy}   {f1}  {:>7}\n", scores.counted));
+        }
+        if self.scenes.len() > LISTED {
+            let more = self.scenes.len() - LISTED;
+            text.push_str(&format!("and {more} with higher mIoU (--json and --html have all)\n"));
+        }
+        text
+    }
+}
+
+/// What a class table calls a value; nothing without one.
+pub(super) fn name(classes: Option<&ClassTable>, value: u16) -> &str {
     let Some(classes) = classes else { return "" };
     let class = classes.classes().iter().find(|c| c.value == value);
     let other = classes.nodata().filter(|n| n.value == value).map_or("(no class)", |_| "nodata");
@@ -104,14 +161,17 @@ mod tests {
     #[test]
     fn the_table_lists_values_and_totals() {
         let wanted = "\
-value      IoU  precision  recall    share
-    1   66.67%    100.00%  66.67%   75.00%
-    9    0.00%      0.00%       -    0.00%
-  800    0.00%      0.00%   0.00%   25.00%
+value      IoU       F1  precision  recall    share
+    1   66.67%   80.00%    100.00%  66.67%   75.00%
+    9    0.00%    0.00%      0.00%       -    0.00%
+  800    0.00%    0.00%      0.00%   0.00%   25.00%
 
 mIoU        22.22%
+FWIoU       50.00%
+macro F1    26.67%
 accuracy    50.00%
 agreement   50.00%
+kappa       0.2000
 pixels     4 counted, 2 ignored
 ";
         assert_eq!(scores().text(None), wanted);
@@ -121,9 +181,9 @@ pixels     4 counted, 2 ignored
     fn names_come_from_the_class_table() {
         let text = scores().text(Some(&table()));
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], "value  name           IoU  precision  recall    share");
-        assert_eq!(lines[1], "    1  water       66.67%    100.00%  66.67%   75.00%");
-        assert_eq!(lines[2], "    9  nodata       0.00%      0.00%       -    0.00%");
+        assert_eq!(lines[0], "value  name           IoU       F1  precision  recall    share");
+        assert_eq!(lines[1], "    1  water       66.67%   80.00%    100.00%  66.67%   75.00%");
+        assert_eq!(lines[2], "    9  nodata       0.00%    0.00%      0.00%       -    0.00%");
     }
 
     #[test]

@@ -29,8 +29,13 @@ const ARROWS: [(&str, &[&str]); 30] = [
     ("gis", &["atomic", "config", "geom", "raster"]),
     ("outputs", &["atomic", "config", "geom", "gis", "journal", "raster"]),
     ("package", &["atomic", "config", "geom", "outputs"]),
+<<<<<<< HEAD
     ("eval", &["config", "geom", "outputs", "raster", "words"]),
     ("synth", &["config", "geom", "random"]),
+=======
+    ("eval", &["config", "dataset", "geom", "outputs", "raster", "words"]),
+    ("synth", &["config", "geom"]),
+>>>>>>> 2d0f444 ([eval, app, report] a run directory and labelled scenes as input, more scores, a page)
     (
         "stages",
         &[
@@ -38,7 +43,7 @@ const ARROWS: [(&str, &[&str]); 30] = [
             "tiler",
         ],
     ),
-    ("report", &["atomic", "outputs", "words"]),
+    ("report", &["atomic", "eval", "outputs", "words"]),
     ("lifecycle", &["atomic", "exit", "flow", "process", "report", "words"]),
     (
         "app",
@@ -78,6 +83,7 @@ const ARROWS: [(&str, &[&str]); 30] = [
             "app",
             "config",
             "dataset",
+            "eval",
             "exit",
             "flow",
             "geom",

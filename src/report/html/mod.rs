@@ -7,6 +7,7 @@
 //! A page has at most [`MAX_BYTES`], however many scenes there are: pictures have a budget, tables and lists are cut and say so.
 
 mod map;
+mod scores;
 mod view;
 
 use std::path::Path;
@@ -17,6 +18,8 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
 use super::RunReport;
+pub use scores::ValueClass;
+pub(crate) use scores::scores_page;
 use view::Page;
 
 /// What the legend calls pixels without data.
@@ -109,9 +112,9 @@ pub(crate) fn page(report: &RunReport, mut facts: PageFacts<'_>) -> Result<Strin
     Page::new(report, &facts, ROWS / 20).render()
 }
 
-/// What the page's policy calls its script.
-fn script_digest() -> String {
-    STANDARD.encode(Sha256::digest(SCRIPT))
+/// What a page's policy calls its script.
+fn script_digest(script: &str) -> String {
+    STANDARD.encode(Sha256::digest(script))
 }
 
 #[cfg(test)]

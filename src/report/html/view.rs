@@ -182,7 +182,7 @@ impl<'a> Page<'a> {
             dir: facts.dir.display().to_string(),
             style: STYLE,
             script: SCRIPT,
-            script_digest: script_digest(),
+            script_digest: script_digest(SCRIPT),
         };
         page.sections = page.sections();
         page

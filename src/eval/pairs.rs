@@ -1,29 +1,61 @@
-//! Two folders, file by file.
+//! Pairs of a mask and its truth, counted one after the other, row by row: memory is some rows of each side and the counts, beside the
+//! rows that boundaries want remembered.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::boundary::{Areas, Boundaries, BoundaryRows, LEFT_OUT};
+use super::calibration::Reliability;
 use super::geotiff::Rasters;
 use super::labels::{Labels, Row};
-use super::listing::listings;
-use super::{Confusion, EvalError, Scores, hints, palette};
+use super::{Confusion, Distance, EvalError, Scores, hints, palette};
 use crate::config::classes::ClassTable;
+use crate::dataset::{LabelRule, Masks};
 
-/// What is compared, and how.
+/// What is compared with what.
+#[derive(Clone, Debug, Default)]
+pub struct Pairs {
+    /// Masks with their truth.
+    pub pairs: Vec<PairFiles>,
+    /// Truth without a mask, by name.
+    pub missing: Vec<String>,
+    /// Masks without truth, by name.
+    pub extra: Vec<String>,
+    /// Files that are not looked at: a PNG of the same name is taken.
+    pub beside: Vec<String>,
+    /// Labelled scenes that are none of the run.
+    pub elsewhere: u64,
+}
+
+/// A mask with its truth.
+#[derive(Clone, Debug)]
+pub struct PairFiles {
+    /// What the pair is called.
+    pub name: String,
+    /// Class values.
+    pub mask: PathBuf,
+    /// Class values, or whatever a rule makes them of.
+    pub truth: PathBuf,
+    /// How probable the mask's classes are, as runs write it; for calibration.
+    pub scores: Option<PathBuf>,
+}
+
+/// How pairs are compared.
 #[derive(Clone, Copy, Debug)]
-pub struct Comparison<'a> {
-    /// A folder of masks, or one.
-    pub masks: &'a Path,
-    /// A folder of true masks, or one.
-    pub truth: &'a Path,
-    /// Values of the truth that are left out.
-    pub ignore: &'a [u16],
+pub struct Measures<'a> {
     /// What the values mean, where it is known.
     pub classes: Option<&'a ClassTable>,
+    /// What truth is made of, where it does not hold the values themselves; with it there are classes.
+    pub rule: Option<&'a Arc<LabelRule>>,
+    /// Values of the truth that are left out. Under a rule they are what it makes of the truth.
+    pub ignore: &'a [u16],
     /// Values that count as others, on both sides: each with the one that takes its place.
     pub remap: &'a BTreeMap<u16, u16>,
+    /// For boundary IoU, if that is wanted.
+    pub boundary: Option<Distance>,
 }
 
 /// Masks compared with their truth.
@@ -33,6 +65,11 @@ pub struct Evaluation {
     pub scores: Scores,
     /// Number of these pairs.
     pub pairs: u64,
+    /// Each of them alone.
+    pub scenes: Vec<SceneScores>,
+    /// How boundary IoU was taken, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boundary: Option<Boundaries>,
     /// Truth without a mask, by relative path.
     pub missing: Vec<String>,
     /// Masks without truth, by relative path.
@@ -41,6 +78,9 @@ pub struct Evaluation {
     pub mismatched: Vec<Mismatch>,
     /// Files that were not looked at: a PNG of the same name was taken.
     pub beside: Vec<String>,
+    /// Labelled scenes that are none of the run.
+    #[serde(skip_serializing_if = "is_none")]
+    pub elsewhere: u64,
     /// Values that files of the truth declare to be no data, which leaves them out.
     pub nodata: Vec<u16>,
     /// Values that count as others, each with the one that takes its place.
@@ -52,6 +92,21 @@ pub struct Evaluation {
     pub palettes: Palettes,
     /// What is likely to be amiss, in words.
     pub hints: Vec<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_none(n: &u64) -> bool {
+    *n == 0
+}
+
+/// Scores of one pair.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SceneScores {
+    /// Its name.
+    pub name: String,
+    /// Over its pixels.
+    #[serde(flatten)]
+    pub scores: Scores,
 }
 
 /// A pair that cannot be compared.
@@ -72,102 +127,177 @@ pub struct Palettes {
     pub truth: u64,
 }
 
-/// Compares the PNGs and GeoTIFFs below two folders that have the same relative path, extensions aside, or two files. Hidden ones are no
-/// masks.
-///
-/// Memory is some rows of each side and the counts.
+/// Compares pairs. What cannot be compared is named, and counts nothing.
 ///
 /// # Errors
-/// When a folder cannot be listed, no pair can be compared, or the files hold more values than there can be classes.
-pub fn evaluate(comparison: &Comparison<'_>) -> Result<Evaluation, EvalError> {
-    let (mut masks, truth) = listings(comparison.masks, comparison.truth)?;
-    let (n_masks, n_truth) = (masks.files.len(), truth.files.len());
-    let (mut pooled, mut found) = (Confusion::new(), Evaluation::default());
-    let mut reader = Reader { comparison, masks: Rasters::new(), truth: Rasters::new() };
-    let mut nodata = BTreeSet::new();
-    for (stem, (name, file)) in truth.files {
-        let Some((_, mask)) = masks.files.remove(&stem) else {
-            found.missing.push(name);
-            continue;
-        };
-        match reader.compare(&mask, &file) {
+/// When there are pairs and none can be compared, or the files hold more values than there can be classes.
+pub fn evaluate(listed: Pairs, how: &Measures<'_>) -> Result<Evaluation, EvalError> {
+    let Pairs { pairs, missing, extra, beside, elsewhere } = listed;
+    let mut found = Evaluation { missing, extra, beside, elsewhere, remap: how.remap.clone(), ..Evaluation::default() };
+    let mut boundary = how.boundary.map(|d| Boundaries { distance: d.to_string(), ..Boundaries::default() });
+    let (mut pooled, mut nodata) = (Counts::default(), BTreeSet::new());
+    let mut reader = Reader::new(how);
+    for files in &pairs {
+        match reader.compare(files) {
             Ok(pair) => {
                 pooled.merge(&pair.counts)?;
+                found.scenes.push(SceneScores { name: files.name.clone(), scores: pair.counts.scores() });
                 nodata.extend(pair.nodata);
-                found.pairs += 1;
                 found.palettes.masks += u64::from(pair.has_palette[0]);
                 found.palettes.truth += u64::from(pair.has_palette[1]);
+                if let Some(boundary) = boundary.as_mut().filter(|_| pair.counts.boundary.is_none()) {
+                    boundary.too_large.push(files.name.clone());
+                }
             }
-            Err(cause) => found.mismatched.push(Mismatch { name, cause }),
+            Err(cause) => found.mismatched.push(Mismatch { name: files.name.clone(), cause }),
         }
     }
-    found.extra = masks.files.into_values().map(|(name, _)| name).collect();
-    found.beside = [masks.beside, truth.beside].concat();
-    match found.mismatched.first() {
-        Some(Mismatch { name, cause }) if found.pairs == 0 => {
-            let (n, name, cause) = (found.mismatched.len(), name.clone(), cause.clone());
-            return Err(EvalError::NoComparison { n, name, cause });
-        }
-        None if found.pairs == 0 => {
-            let (masks, truth) = (comparison.masks.into(), comparison.truth.into());
-            return Err(EvalError::NoPair { masks, n_masks, truth, n_truth });
-        }
-        _ => {}
+    found.pairs = found.scenes.len() as u64;
+    if let Some(Mismatch { name, cause }) = found.mismatched.first().filter(|_| found.pairs == 0) {
+        let (n, name, cause) = (found.mismatched.len(), name.clone(), cause.clone());
+        return Err(EvalError::NoComparison { n, name, cause });
     }
-    (found.scores, found.nodata) = (pooled.scores(), nodata.into_iter().collect());
-    found.remap.clone_from(comparison.remap);
-    hints::add(&mut found, comparison.classes);
+    (found.scores, found.nodata, found.boundary) = (pooled.scores(), nodata.into_iter().collect(), boundary);
+    hints::add(&mut found, how.classes);
     Ok(found)
+}
+
+/// What is counted, of a pair or of all.
+#[derive(Clone, Debug, Default)]
+struct Counts {
+    confusion: Confusion,
+    boundary: Option<Areas>,
+    reliability: Option<Reliability>,
+}
+
+impl Counts {
+    fn merge(&mut self, other: &Self) -> Result<(), EvalError> {
+        self.confusion.merge(&other.confusion)?;
+        for (value, areas) in other.boundary.iter().flatten() {
+            let sums = self.boundary.get_or_insert_default().entry(*value).or_default();
+            sums.iter_mut().zip(areas).for_each(|(sum, area)| *sum += area);
+        }
+        if let Some(other) = &other.reliability {
+            self.reliability.get_or_insert_default().merge(other);
+        }
+        Ok(())
+    }
+
+    fn scores(&self) -> Scores {
+        let scores = self.confusion.scores();
+        let scores = self.boundary.iter().fold(scores, Scores::with_boundaries);
+        Scores { calibration: self.reliability.as_ref().and_then(Reliability::calibration), ..scores }
+    }
 }
 
 /// Reads pairs.
 struct Reader<'a> {
-    comparison: &'a Comparison<'a>,
+    how: &'a Measures<'a>,
     masks: Rasters,
     truth: Rasters,
+    planes: Rasters,
+    ruled: Option<Masks>,
 }
 
 /// A pair that was compared.
-struct Pair {
-    counts: Confusion,
+struct Compared {
+    counts: Counts,
     /// The value that the truth declares to be no data.
     nodata: Option<u16>,
     /// Whether the mask, and the truth, have palettes.
     has_palette: [bool; 2],
 }
 
-impl Reader<'_> {
+/// The rows at hand.
+#[derive(Default)]
+struct Rows {
+    mask: Row,
+    truth: Row,
+    score: Row,
+    is_left_out: Vec<bool>,
+    /// Truth and mask as contours are sought in.
+    regions: [Vec<u32>; 2],
+}
+
+impl<'a> Reader<'a> {
+    fn new(how: &'a Measures<'a>) -> Self {
+        let (masks, truth, planes) = (Rasters::new(), Rasters::new(), Rasters::new());
+        Self { how, masks, truth, planes, ruled: how.rule.map(Masks::new) }
+    }
+
     /// Counts of one pair. On their own, because a file that turns out to be damaged must not leave half its pixels behind.
-    fn compare(&mut self, mask: &Path, truth: &Path) -> Result<Pair, String> {
-        let mut masks = Labels::open(mask, &mut self.masks)?;
-        let mut truths = Labels::open(truth, &mut self.truth)?;
+    fn compare(&mut self, files: &PairFiles) -> Result<Compared, String> {
+        let mut masks = Labels::open(&files.mask, &mut self.masks)?;
+        let mut truths = match (&mut self.ruled, self.how.classes) {
+            (Some(ruled), Some(classes)) => Labels::by_rule(&files.truth, ruled, classes)?,
+            (_, _) => Labels::open(&files.truth, &mut self.truth)?,
+        };
+        let mut planes = files.scores.as_ref().map(|plane| self.planes.open(plane)).transpose()?;
         if masks.size() != truths.size() {
             return Err(format!("the mask has {} pixels and the truth {}", masks.size(), truths.size()));
         }
+        if let (Some(plane), Some(path)) = (planes.as_ref().filter(|plane| plane.size() != masks.size()), &files.scores)
+        {
+            return Err(format!("the mask has {} pixels and `{}` {}", masks.size(), path.display(), plane.size()));
+        }
         let palettes = [masks.palette(), truths.palette()];
-        for (palette, file) in palettes.iter().zip([mask, truth]) {
-            refuse_picture(palette.as_deref(), self.comparison.classes, file)?;
+        for (palette, file) in palettes.iter().zip([&files.mask, &files.truth]) {
+            refuse_picture(palette.as_deref(), self.how.classes, file)?;
         }
-        let mut counts = Confusion::new();
-        truths.nodata().into_iter().for_each(|value| counts.no_class(value));
-        let (mut mask_row, mut truth_row) = (Row::default(), Row::default());
+        let mut counts = Counts { reliability: planes.as_ref().map(|_| Reliability::default()), ..Counts::default() };
+        truths.nodata().into_iter().chain(self.how.ignore.iter().copied()).for_each(|v| counts.confusion.no_class(v));
+        let mut boundary = self.how.boundary.and_then(|distance| BoundaryRows::new(distance, masks.size()));
+        let mut rows = Rows::default();
         loop {
-            // Both are read to their end, so that both are known to be whole.
-            let more = [masks.next_row(&mut mask_row)?, truths.next_row(&mut truth_row)?];
+            // All are read to their end, so that all are known to be whole.
+            let more = [masks.next_row(&mut rows.mask)?, truths.next_row(&mut rows.truth)?];
+            if let Some(plane) = &mut planes {
+                plane.next_row(&mut rows.score.values, &mut rows.score.is_nodata)?;
+            }
             if more == [false, false] {
-                let has_palette = palettes.map(|palette| palette.is_some());
-                return Ok(Pair { counts, nodata: truths.nodata(), has_palette });
+                break;
             }
-            without_nodata(&mut truth_row, &mut mask_row, &mut counts);
-            let Comparison { remap, ignore, .. } = *self.comparison;
-            if !remap.is_empty() {
-                // What is left out goes by the name that the truth has for it.
-                let values = truth_row.values.iter_mut().filter(|value| !ignore.contains(value));
-                let meant = |value: &mut u16| *value = *remap.get(value).unwrap_or(value);
-                values.chain(&mut mask_row.values).for_each(meant);
-            }
-            counts.add(&truth_row.values, &mask_row.values, ignore).map_err(|e| e.to_string())?;
+            rows.count(self.how, &mut counts, boundary.as_mut())?;
         }
+        counts.boundary = boundary.map(|rows| rows.areas(&counts.confusion.scores().matrix));
+        let has_palette = palettes.map(|palette| palette.is_some());
+        Ok(Compared { counts, nodata: truths.nodata(), has_palette })
+    }
+}
+
+impl Rows {
+    fn count(
+        &mut self,
+        &Measures { ignore, remap, .. }: &Measures<'_>,
+        counts: &mut Counts,
+        boundary: Option<&mut BoundaryRows>,
+    ) -> Result<(), String> {
+        let Self { mask, truth, score, is_left_out, regions } = self;
+        is_left_out.clear();
+        let nodata = truth.is_nodata.iter().copied().chain(std::iter::repeat(false));
+        is_left_out.extend(truth.values.iter().zip(nodata).map(|(value, nodata)| nodata || ignore.contains(value)));
+        if !remap.is_empty() {
+            // What is left out goes by the name that the truth has for it.
+            let counted = truth.values.iter_mut().zip(&*is_left_out).filter(|(_, left_out)| !**left_out);
+            let meant = |value: &mut u16| *value = *remap.get(value).unwrap_or(value);
+            counted.map(|(value, _)| value).chain(&mut mask.values).for_each(meant);
+        }
+        counts.confusion.add_row(&truth.values, &mask.values, is_left_out).map_err(|e| e.to_string())?;
+        if let Some(boundary) = boundary {
+            for (region, values) in regions.iter_mut().zip([&truth.values, &mask.values]) {
+                region.clear();
+                let values = values.iter().zip(&*is_left_out);
+                region.extend(values.map(|(value, left_out)| if *left_out { LEFT_OUT } else { u32::from(*value) }));
+            }
+            boundary.push(&regions[0], &regions[1]);
+        }
+        if let Some(reliability) = &mut counts.reliability {
+            let pixels = score.values.iter().zip(truth.values.iter().zip(&mask.values)).zip(&*is_left_out);
+            for ((score, (truth, mask)), _) in pixels.filter(|(_, left_out)| !**left_out) {
+                reliability.add(u8::try_from(*score).unwrap_or(u8::MAX), truth == mask);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -182,25 +312,13 @@ fn refuse_picture(palette: Option<&[[u8; 3]]>, classes: Option<&ClassTable>, fil
     }
 }
 
-/// Takes the pixels out whose truth is no data by the file's own word.
-fn without_nodata(truth: &mut Row, mask: &mut Row, counts: &mut Confusion) {
-    if !truth.is_nodata.contains(&true) {
-        return;
-    }
-    let left_out = truth.values.iter().zip(&mask.values).zip(&truth.is_nodata).filter(|(_, is_nodata)| **is_nodata);
-    left_out.for_each(|((truth, mask), _)| counts.leave_out(truth == mask));
-    for values in [&mut truth.values, &mut mask.values] {
-        let mut is_nodata = truth.is_nodata.iter();
-        values.retain(|_| !is_nodata.next().copied().unwrap_or_default());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
 
     use super::*;
     use crate::config::MaskDepth;
+    use crate::eval::pairs_of;
     use crate::geom::Size;
     use crate::outputs::constant;
 
@@ -209,7 +327,8 @@ mod tests {
     }
 
     fn compared(masks: &Path, truth: &Path, ignore: &[u16]) -> Result<Evaluation, EvalError> {
-        evaluate(&Comparison { masks, truth, ignore, classes: None, remap: &BTreeMap::new() })
+        let how = Measures { classes: None, rule: None, ignore, remap: &BTreeMap::new(), boundary: None };
+        evaluate(pairs_of(masks, truth)?, &how)
     }
 
     struct Folders {
