@@ -1,11 +1,12 @@
 //! `report.html`: what a run did, for people who do not program. One file, which asks for nothing else.
 //!
 //! [`PageFacts`] is what `app` knows beside report.json, `view` makes of both what the page says, `map` draws outlines, and the text is
-//! `page.html` with `style.css` and `page.js`, askama's template: whatever it shows is escaped there. The page's own policy lets no other
-//! script run.
+//! `page.html` within `base.html` with `style.css` and `page.js`, askama's templates: whatever they show is escaped there. The page's own
+//! policy lets no other script run.
 //!
 //! A page has at most [`MAX_BYTES`], however many scenes there are: pictures have a budget, tables and lists are cut and say so.
 
+mod frame;
 mod map;
 mod scores;
 mod view;
@@ -13,9 +14,6 @@ mod view;
 use std::path::Path;
 
 use askama::Template;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use sha2::{Digest, Sha256};
 
 use super::RunReport;
 pub use scores::ValueClass;
@@ -33,9 +31,6 @@ pub(crate) const PICTURE_BYTES: usize = 12_000_000;
 
 /// Colours of a plane that tells how far members disagree, from agreement on.
 pub(crate) const HEAT: [[u8; 3]; 5] = [[255, 255, 204], [254, 217, 118], [253, 141, 60], [227, 26, 28], [128, 0, 38]];
-
-const STYLE: &str = include_str!("style.css");
-const SCRIPT: &str = include_str!("page.js");
 
 /// Scenes in the table of those without pictures.
 const ROWS: usize = 2000;
@@ -110,11 +105,6 @@ pub(crate) fn page(report: &RunReport, mut facts: PageFacts<'_>) -> Result<Strin
     }
     facts.scenes.iter_mut().for_each(|scene| scene.pictures = Pictures::default());
     Page::new(report, &facts, ROWS / 20).render()
-}
-
-/// What a page's policy calls its script.
-fn script_digest(script: &str) -> String {
-    STANDARD.encode(Sha256::digest(script))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::script_digest;
+use super::frame::script_digest;
 use crate::eval::{Calibration, Evaluation, SceneScores, Scores, ValueScore};
 use crate::words::count;
 

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 
+use super::frame::{Frame, State, TEXT, hex, sections, shortened, width};
 use super::map::{self, Map, Placed};
-use super::{HEAT, NO_DATA, PageFacts, PageScene, SCRIPT, STYLE, script_digest};
+use super::{HEAT, NO_DATA, PageFacts, PageScene};
 use crate::report::causes::{CauseGroup, by_cause};
 use crate::report::summary::remarks;
 use crate::report::{RunReport, RunState, SceneReport, StageLine};
@@ -21,18 +22,14 @@ const UNPLACED: usize = 200;
 /// Classes of a scene that its bar shows.
 const PARTS: usize = 8;
 
-/// Characters of a command or a pipeline, of a cause, and of what is said of a scene.
-const TEXT: usize = 50_000;
+/// Characters of a cause, and of what is said of a scene.
 const CAUSE: usize = 2000;
 const WORD: usize = 200;
 
 #[derive(Template)]
 #[template(path = "page.html", config = "src/report/html/askama.toml")]
 pub(super) struct Page<'a> {
-    title: String,
-    lead: String,
-    state: State,
-    sections: Vec<(&'static str, &'static str)>,
+    frame: Frame,
     is_fake: bool,
     figures: Vec<(String, String)>,
     remarks: Vec<String>,
@@ -57,17 +54,6 @@ pub(super) struct Page<'a> {
     command: String,
     plan_command: String,
     pipeline: String,
-    swath: &'a str,
-    dir: String,
-    style: &'static str,
-    script: &'static str,
-    script_digest: String,
-}
-
-struct State {
-    kind: &'static str,
-    word: &'static str,
-    when: String,
 }
 
 struct Class {
@@ -147,10 +133,7 @@ impl<'a> Page<'a> {
         let (unplaced, unplaced_more) = unplaced(facts, &linked);
         let groups = by_cause(&report.failed);
         let mut page = Self {
-            title: title(facts),
-            lead: lead(report),
-            state: state(report),
-            sections: Vec::new(),
+            frame: Frame::new("Land cover report", "land cover", facts.dir, state(report), lead(report)),
             is_fake: report.run.backend == "fake",
             figures: figures(report, facts, &done),
             remarks: remarks(report),
@@ -178,18 +161,14 @@ impl<'a> Page<'a> {
                 quoted(&facts.dir.join("plan.jsonl").to_string_lossy())
             ),
             pipeline: shortened(&facts.pipeline, TEXT),
-            swath: &report.swath,
-            dir: facts.dir.display().to_string(),
-            style: STYLE,
-            script: SCRIPT,
-            script_digest: script_digest(SCRIPT),
         };
-        page.sections = page.sections();
+        page.frame.swath.clone_from(&report.swath);
+        page.frame.sections = page.sections();
         page
     }
 
     fn sections(&self) -> Vec<(&'static str, &'static str)> {
-        let all = [
+        sections(&[
             ("overview", "Overview", true),
             ("map", "Map", !self.maps.is_empty()),
             ("scenes", "Scenes", !self.cards.is_empty() || !self.rows.is_empty()),
@@ -197,8 +176,7 @@ impl<'a> Page<'a> {
             ("missing", "Left over", !self.missing.is_empty()),
             ("run", "How it ran", true),
             ("repeat", "Do it again", true),
-        ];
-        all.into_iter().filter(|(.., is_there)| *is_there).map(|(id, name, _)| (id, name)).collect()
+        ])
     }
 }
 
@@ -215,18 +193,6 @@ fn cause(group: &CauseGroup<'_>) -> Cause {
         names: listed(&group.scenes, NAMED),
         action: first.action.clone(),
     }
-}
-
-/// A text that fits on a page.
-fn shortened(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        None => text.to_owned(),
-        Some((end, _)) => format!("{} ... ({} bytes in all)", &text[..end], text.len()),
-    }
-}
-
-fn title(facts: &PageFacts<'_>) -> String {
-    facts.dir.file_name().map_or_else(|| facts.dir.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
 fn lead(report: &RunReport) -> String {
@@ -342,10 +308,6 @@ fn pixels(scene: &SceneReport) -> f64 {
     f64::from(scene.size[0]) * f64::from(scene.size[1])
 }
 
-fn hex([r, g, b]: [u8; 3]) -> String {
-    format!("#{r:02x}{g:02x}{b:02x}")
-}
-
 /// Shares of a whole run by class, what has no data last: of all pixels, and square metres of those scenes that have some.
 fn classes(done: &[Done<'_>], facts: &PageFacts<'_>) -> (Vec<Class>, bool, String) {
     let all: f64 = done.iter().map(|(.., scene)| pixels(scene)).sum();
@@ -366,11 +328,6 @@ fn classes(done: &[Done<'_>], facts: &PageFacts<'_>) -> (Vec<Class>, bool, Strin
     };
     let classes = if done.is_empty() { Vec::new() } else { facts.legend.iter().map(class).collect() };
     (classes, placed > 0, note)
-}
-
-/// A share as percent of a bar's width.
-fn width(share: f64) -> f64 {
-    (share * 1e4).round() / 100.0
 }
 
 /// Colours of classes by name.
@@ -608,6 +565,5 @@ mod tests {
         assert_eq!(date("2026-11-27T16:28:31Z"), "27 November 2026, 16:28 UTC");
         assert_eq!(date("?"), "?");
         assert_eq!(["a/b.toml", "it's", ""].map(quoted), ["a/b.toml", r"'it'\''s'", "''"]);
-        assert!(shortened(&"é".repeat(60_000), TEXT).ends_with(" ... (120000 bytes in all)"));
     }
 }
