@@ -21,12 +21,14 @@ mod moments;
 mod reader;
 mod split;
 mod survey;
+#[cfg(test)]
+mod tests;
 
 pub use crop::Crop;
 pub use draw::{Drawer, Place};
 pub use index::{Index, Refused};
 pub use labels::{IGNORED, LabelRule};
-pub use layout::{DatasetError, Found, Pair, Part, Stray, find};
+pub use layout::{DatasetError, Found, Pair, Part, Stray, exclude, find};
 pub use loader::{Feed, LoadError, Loader};
 pub use moments::Moments;
 pub use reader::{Reader, Setup, with_readers};
