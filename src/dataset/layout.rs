@@ -156,6 +156,35 @@ pub fn find(root: &Path, data: &Data) -> Result<Found, DatasetError> {
     Ok(found)
 }
 
+/// Leaves pairs out that a list names, one on each line: by name, with or without the part before it, or by a file of the pair. What is in
+/// the list and no pair is among the strays.
+///
+/// # Errors
+/// When the list cannot be read, or no pair is left.
+pub fn exclude(found: &mut Found, list: &Path) -> Result<(), DatasetError> {
+    let text = std::fs::read_to_string(list).map_err(|e| unreadable(list, e))?;
+    let canonical = |path: &Path| path.canonicalize().ok();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        // Where a path is relative, to the list or to where one is.
+        let beside = list.parent().unwrap_or(Path::new("")).join(line);
+        let files: Vec<PathBuf> = [Path::new(line), &beside].into_iter().filter_map(canonical).collect();
+        let is_named = |pair: &Pair| pair.name == line || format!("{}/{}", pair.part, pair.name) == line;
+        let is_file = |file: &PathBuf| canonical(file).is_some_and(|file| files.contains(&file));
+        let before = found.pairs.len();
+        found.pairs.retain(|pair| {
+            !is_named(pair) && (files.is_empty() || !pair.images.iter().chain([&pair.mask]).any(is_file))
+        });
+        if found.pairs.len() == before {
+            let cause = format!("`{line}`, which it is to leave out, is no pair");
+            found.strays.push(Stray { path: list.to_owned(), cause });
+        }
+    }
+    if found.pairs.is_empty() {
+        return Err(DatasetError::Form { path: list.to_owned(), reason: "it leaves every pair out".to_owned() });
+    }
+    Ok(())
+}
+
 /// Two folders, or two paths with a name in them.
 fn folders(root: &Path, data: &Data, part: Part, found: &mut Found) -> Result<(), DatasetError> {
     let images = named(root, &data.images, &IMAGES, &mut found.strays)?;

@@ -22,12 +22,14 @@ mod moments;
 mod reader;
 mod split;
 mod survey;
+#[cfg(test)]
+mod tests;
 
 pub use crop::Crop;
 pub use draw::{Drawer, Place};
 pub use index::{Index, Refused};
 pub use labels::{IGNORED, LabelRule};
-pub use layout::{DatasetError, Found, Pair, Part, Stray, find};
+pub use layout::{DatasetError, Found, Pair, Part, Stray, exclude, find};
 pub use loader::{Feed, LoadError, Loader};
 pub(crate) use mask::{MaskFile, Masks, Unknown};
 pub use moments::Moments;

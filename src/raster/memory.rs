@@ -125,7 +125,11 @@ impl RasterSource for MemorySource {
         }
         let unit = request.dtype.bytes();
         let mut planes = into.chunks_exact_mut((window.size.len() * unit).max(1));
-        for (&band, plane) in request.bands.iter().zip(&mut planes) {
+        for (file, plane) in request.files.iter().zip(&mut planes) {
+            copy_window(self.scene(file)?.pixels.bytes(), full, request, unit, plane);
+        }
+        let bands = if request.files.is_empty() { request.bands.as_slice() } else { &[] };
+        for (&band, plane) in bands.iter().zip(&mut planes) {
             let base = (band as usize - 1) * full.len() * unit;
             copy_window(&scene.pixels.bytes()[base..], full, request, unit, plane);
         }

@@ -90,12 +90,13 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 }
 
 /// The endless sequence of fractions in (0, 1) that belongs to a seed and a name.
-struct Fractions {
+#[derive(Debug)]
+pub(crate) struct Fractions {
     numbers: SplitMix64,
 }
 
 impl Fractions {
-    fn new(seed: u64, key: &str) -> Self {
+    pub(crate) fn new(seed: u64, key: &str) -> Self {
         Self { numbers: SplitMix64::new(fnv1a(format!("{seed}/{key}").as_bytes())) }
     }
 
