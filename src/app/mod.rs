@@ -29,7 +29,6 @@ mod report;
 mod run;
 mod standing;
 mod synth;
-#[cfg(feature = "torch")]
 mod train;
 mod tune;
 mod weights;
@@ -58,7 +57,8 @@ pub use run::{
 pub use standing::{Standing, Verified, collect_garbage, collect_old_outputs, recorded_command, status, verify};
 pub use synth::{SynthRequest, synth};
 #[cfg(feature = "torch")]
-pub use train::{Parts as TrainParts, TrainEnd, TrainRequest, Trained, train};
+pub use train::train;
+pub use train::{Parts as TrainParts, TrainEnd, TrainRequest, Trained};
 pub use tune::{TuneRequest, add_profile, list_profiles, save_profile, tune};
 pub use weights::{
     Amount, DriftRequest, ExportForm, Selection, Target, bundled_pipeline, compress_weights, convert_weights,

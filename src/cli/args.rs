@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::bench::BenchCommand;
 use super::data::DataCommand;
+use super::train::TrainArgs;
 use super::tune::{ProfilesCommand, TuneArgs};
 use super::values::{DeviceArg, bounds, deadline, one_of, up_to_a_day};
 use crate::app::{Assign, PartialArchive, StageName, Target, TimeLimits};
@@ -51,6 +52,11 @@ pub(super) enum Command {
     /// Look at labelled scenes, count what is in them, split them into parts.
     #[command(subcommand)]
     Data(DataCommand),
+    /// Train a network on labelled scenes; the same command goes on where it was stopped.
+    ///
+    /// What it leaves is best.safetensors: weights with all that is needed to run them, so that `swath run best.safetensors -i SCENES -o OUT`
+    /// needs no pipeline file. Exit code 3 if pairs had to be left out, 4 if --deadline ended it.
+    Train(Box<TrainArgs>),
     /// Show what a run directory holds: scenes done, failed and outstanding, checkpoints.
     Status(DirArgs),
     /// Tell what the last run into a run directory did, from its journal and its plan, and write its report.html.

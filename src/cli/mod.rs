@@ -8,6 +8,7 @@ mod exit;
 #[cfg(not(feature = "torch"))]
 mod no_networks;
 mod resolve;
+mod train;
 mod tune;
 mod values;
 
@@ -53,9 +54,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 /// What is asked. From here on it speaks to programs, if it is to.
 fn parse(arguments: &[OsString]) -> Result<Command, clap::Error> {
     let Arguments { command } = Arguments::try_parse_from(arguments)?;
-    if let Command::Run(RunArgs { talk, .. }) | Command::Resume(ResumeArgs { talk, .. }) = &command
-        && talk.progress == ProgressForm::Json
-    {
+    let talk = match &command {
+        Command::Run(RunArgs { talk, .. }) | Command::Resume(ResumeArgs { talk, .. }) => Some(talk),
+        Command::Train(args) => Some(&args.talk),
+        _ => None,
+    };
+    if talk.is_some_and(|talk| talk.progress == ProgressForm::Json) {
         report::speak_json();
     }
     Ok(command)
@@ -79,9 +83,12 @@ const ITEM: &str = "scene";
 
 /// Does what is asked in this process, or in one that is started again when it dies.
 fn start(asked: Command, arguments: &[OsString]) -> Result<u8, app::Error> {
-    if let Command::Run(RunArgs { watching, .. }) | Command::Resume(ResumeArgs { watching, .. }) = &asked
-        && !watching.no_supervise
-    {
+    let watching = match &asked {
+        Command::Run(RunArgs { watching, .. }) | Command::Resume(ResumeArgs { watching, .. }) => Some(watching),
+        Command::Train(args) => Some(&args.watching),
+        _ => None,
+    };
+    if watching.is_some_and(|watching| !watching.no_supervise) {
         let arguments = [&[OsString::from("worker")], arguments].concat();
         return Ok(lifecycle::supervise(&arguments, ITEM)?);
     }
@@ -139,6 +146,7 @@ fn command(asked: Command, arguments: &[OsString], supervisor: SupervisorLink) -
             Ok(if complete { ExitCode::Done } else { ExitCode::ScenesFailed })
         }
         Command::Data(command) => data::data(command),
+        Command::Train(args) => train::train(*args, texts(arguments), supervisor),
         Command::Status(args) => {
             let standing = app::status(&args.dir)?;
             show(&standing, args.json, standing.text())?;
@@ -291,8 +299,13 @@ fn show(document: &impl Serialize, json: bool, text: String) -> Result<(), Print
     if json { report::print_json(document) } else { report::print(&text) }
 }
 
+/// A command's arguments as they are recorded.
+fn texts(arguments: &[OsString]) -> Vec<String> {
+    arguments.iter().map(|argument| argument.to_string_lossy().into_owned()).collect()
+}
+
 fn run(args: &RunArgs, arguments: &[OsString], supervisor: SupervisorLink) -> Result<ExitCode, app::Error> {
-    let arguments = arguments.iter().map(|a| a.to_string_lossy().into_owned()).collect();
+    let arguments = texts(arguments);
     let mut job = resolve::job(&args.job, args.devices.clone(), Some(&args.out))?;
     // Nothing is kept where everything is forgotten. Who is started again goes on with what the first attempt took.
     job.retune = (job.retune || args.fresh) && !supervisor.attempt().begun;

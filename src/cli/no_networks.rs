@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::app::{Amount, DriftRequest, Error, ExportForm, Output};
+use crate::app::{Amount, DriftRequest, Error, ExportForm, Output, TrainRequest, Trained};
 use crate::report::{CheckRow, CompressedFiles, ModelSheet, StartedModel};
 use crate::zoo::spec::{NetworkSpec, SpecTable};
 
@@ -34,5 +34,9 @@ pub(super) fn compress_measured(
     _: &Output,
     _: &DriftRequest,
 ) -> Result<CompressedFiles, Error> {
+    refused(None)
+}
+
+pub(super) fn train(_: &TrainRequest) -> Result<Trained, Error> {
     refused(None)
 }

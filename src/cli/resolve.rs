@@ -11,6 +11,7 @@ use crate::app::{
     self, Assign, DriftRequest, EvalRequest, JobRequest, Origin, Output, PlanOptions, Reuse, RunOptions, Selection,
     SynthRequest, TimeLimits, Truth, What,
 };
+use crate::config::Span;
 use crate::lifecycle::SupervisorLink;
 use crate::plan::{BackendKind, Decode, DeviceId, ScanOptions, Shapes};
 use crate::report::{Detail, Show};
@@ -122,15 +123,8 @@ fn pipeline_and_inputs(args: &JobArgs) -> Result<(PathBuf, Vec<PathBuf>), app::E
 
 /// How `run` carries it out. `arguments` are the command's own.
 pub(super) fn run(args: &RunArgs, arguments: Vec<String>, supervisor: SupervisorLink) -> RunOptions {
-    let attempt = supervisor.attempt();
-    let (restarted, elapsed) = (attempt.begun, Duration::from_millis(attempt.elapsed_ms));
-    let limits = TimeLimits {
-        begun: Instant::now().checked_sub(elapsed).unwrap_or_else(Instant::now),
-        deadline: args.deadline.map(|span| span.0),
-        grace: args.grace.0,
-        stall: Some(args.stall_timeout.0).filter(|time| !time.is_zero()),
-        ..TimeLimits::default()
-    };
+    let limits = limits(&supervisor, args.deadline, args.grace, args.stall_timeout);
+    let restarted = supervisor.attempt().begun;
     RunOptions {
         overwrite: args.job.overwrite,
         break_lock: args.break_lock,
@@ -142,8 +136,20 @@ pub(super) fn run(args: &RunArgs, arguments: Vec<String>, supervisor: Supervisor
         page: !args.no_page,
         show: show(args.talk),
         limits,
-        origin: Origin { arguments, supervisor, restarted },
+        origin: Origin { arguments, supervisor, restarted, ..Origin::default() },
         ..RunOptions::into(&args.out)
+    }
+}
+
+/// How long a command may take that began when its first attempt did.
+pub(super) fn limits(supervisor: &SupervisorLink, deadline: Option<Span>, grace: Span, stall: Span) -> TimeLimits {
+    let elapsed = Duration::from_millis(supervisor.attempt().elapsed_ms);
+    TimeLimits {
+        begun: Instant::now().checked_sub(elapsed).unwrap_or_else(Instant::now),
+        deadline: deadline.map(|span| span.0),
+        grace: grace.0,
+        stall: Some(stall.0).filter(|time| !time.is_zero()),
+        ..TimeLimits::default()
     }
 }
 

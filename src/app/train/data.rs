@@ -1,12 +1,12 @@
 //! What is trained on, and what validates.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 
-use super::{Error, Parts, TrainRequest};
+use super::{Parts, TrainRequest};
+use crate::app::Error;
 use crate::config::{Band, Pipeline};
-use crate::dataset::{Found, Index, Pair, Refused, Setup, find};
+use crate::dataset::{Found, Index, Pair, Part, Refused, Setup, exclude, find};
 use crate::flow::Stop;
 use crate::lifecycle::machine;
 
@@ -23,8 +23,6 @@ pub(super) struct Data {
     pub(super) val_digest: String,
     /// What is no use, and why.
     pub(super) refused: Vec<Refused>,
-    /// By what labels are read.
-    pub(super) setup: Arc<Setup>,
 }
 
 /// Finds the pairs and reads their masks; `None` when somebody stops it.
@@ -32,12 +30,15 @@ pub(super) struct Data {
 /// # Errors
 /// When there is nothing to train on or to validate with.
 pub(super) fn look(request: &TrainRequest, pipeline: &Pipeline, stop: &Stop) -> Result<Option<Data>, Error> {
-    let Found { mut pairs, strays } = find(&request.input, &pipeline.data)?;
-    let mut refused: Vec<Refused> =
-        strays.into_iter().map(|stray| Refused { name: stray.path.display().to_string(), cause: stray.cause }).collect();
+    let mut found = find(&request.input, &pipeline.data)?;
     if let Some(list) = &request.exclude {
-        leave_out(&mut pairs, list)?;
+        exclude(&mut found, list)?;
     }
+    let Found { pairs, strays } = found;
+    let mut refused: Vec<Refused> = strays
+        .into_iter()
+        .map(|stray| Refused { name: stray.path.display().to_string(), cause: stray.cause })
+        .collect();
     let of = |trains: bool| -> Vec<Pair> {
         pairs.iter().filter(|pair| request.parts.trains(pair.part) == Some(trains)).cloned().collect()
     };
@@ -64,7 +65,20 @@ pub(super) fn look(request: &TrainRequest, pipeline: &Pipeline, stop: &Stop) -> 
         let part = pairs_in(&request.parts, train.is_empty());
         return Err(Error::Usage(format!("no pair of {part} can be used{first}; `swath data check` tells all")));
     }
-    Ok(Some(Data { train: Arc::new(train), val, val_digest: val_index.digest().to_owned(), refused, setup }))
+    Ok(Some(Data { train: Arc::new(train), val, val_digest: val_index.digest().to_owned(), refused }))
+}
+
+impl Parts {
+    /// What a pair of a part is for: `Some(true)` to be trained on, `Some(false)` to validate.
+    fn trains(self, part: Part) -> Option<bool> {
+        match (self, part) {
+            (Self::Named, Part::Train) => Some(true),
+            (Self::Named, Part::Val) => Some(false),
+            (Self::Fold(own), Part::Fold(fold)) => Some(own != fold),
+            (Self::Named, Part::All | Part::Test | Part::Fold(_))
+            | (Self::Fold(_), Part::All | Part::Train | Part::Val | Part::Test) => None,
+        }
+    }
 }
 
 fn pairs_in(parts: &Parts, trains: bool) -> String {
@@ -86,26 +100,6 @@ fn nothing(request: &TrainRequest, part: &str) -> Error {
          writes",
         request.input.display()
     ))
-}
-
-/// Leaves out the pairs that a list names, one a line, with their part or without.
-fn leave_out(pairs: &mut Vec<Pair>, list: &Path) -> Result<(), Error> {
-    let text = std::fs::read_to_string(list)
-        .map_err(|e| Error::Usage(format!("cannot read the list `{}` of --exclude: {e}", list.display())))?;
-    let named: BTreeSet<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')).collect();
-    let mut met = BTreeSet::new();
-    pairs.retain(|pair| {
-        let names = [pair.name.clone(), format!("{}/{}", pair.part, pair.name)];
-        let found = named.iter().filter(|name| names.iter().any(|own| own == *name)).copied().collect::<Vec<_>>();
-        met.extend(found.iter().copied());
-        found.is_empty()
-    });
-    match named.difference(&met).next() {
-        None => Ok(()),
-        Some(stray) => {
-            Err(Error::Usage(format!("`{}` names `{stray}`, and no pair is called so; `swath data check` lists them", list.display())))
-        }
-    }
 }
 
 /// Validation runs as every run does, which finds a scene's files by the patterns of its bands.

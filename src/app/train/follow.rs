@@ -9,12 +9,15 @@ use sha2::{Digest, Sha256};
 use super::data::{Data, look};
 use super::standing::{Best, Identity, Kept, Place, Progress, Standing};
 use super::validate::{Validator, Verdict, metadata, value};
-use super::{Error, TrainRequest, Trained};
+use super::{TrainEnd, TrainRequest, Trained};
+use crate::app::Error;
 use crate::config::train::Train;
 use crate::config::{Pipeline, Weights};
 use crate::dataset::{Crop, Drawer, Feed, LoadError, Loader};
 use crate::flow::{Stall, Stop, watch_over};
+use crate::infer;
 use crate::lifecycle::{Clock, Ending, SignalWatcher, machine};
+use crate::plan::DeviceId;
 use crate::process::raise_file_limit;
 use crate::report::{
     self, BestMetric, Event, MetricsLog, MetricsRecord, NoteRecord, StepRecord, StepTime, TrainingBars,
@@ -36,27 +39,6 @@ const READERS: usize = 4;
 
 /// Without `--memory`: a quarter of what is free, within these bounds.
 const MEMORY: std::ops::RangeInclusive<u64> = 256 << 20..=8 << 30;
-
-/// Why a training is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TrainEnd {
-    /// All steps are done.
-    Done,
-    /// So many validations were no better.
-    NoBetter(u32),
-    /// Time is up.
-    OutOfTime,
-}
-
-impl std::fmt::Display for TrainEnd {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Done => f.write_str("all steps are done"),
-            Self::NoBetter(n) => write!(f, "no better for {n} validations"),
-            Self::OutOfTime => f.write_str("time is up"),
-        }
-    }
-}
 
 /// What a bundle says of its training. Nothing that two equal trainings have different.
 #[derive(Serialize)]
@@ -126,22 +108,24 @@ impl<'a> Training<'a> {
         let stop = Stop::new();
         let supervisor = &request.origin.supervisor;
         let signals = SignalWatcher::of_worker(stop.clone(), request.limits.grace, supervisor)?;
-        let stopped = || signals.caught().map_or_else(|| Error::Internal("it was stopped by nobody".into()), Error::Stopped);
+        let stopped =
+            || signals.caught().map_or_else(|| Error::Internal("it was stopped by nobody".into()), Error::Stopped);
         let recipe = pipeline.train.clone().ok_or_else(|| Error::Internal("there is no recipe".to_owned()))?;
         let data = look(request, &pipeline, &stop)?.ok_or_else(stopped)?;
         let threads = request.threads.unwrap_or_else(machine::cores).max(1);
         set_threads(threads);
+        let gpu = gpu(request.device)?;
         let member = pipeline.members.first().ok_or_else(|| Error::Internal("there is no member".to_owned()))?;
         let pixels = data.train.classes();
-        let mut trainer = Trainer::new(&member.spec, &member.input, &recipe, &pixels, request.gpu).map_err(Error::Usage)?;
+        let mut trainer = Trainer::new(&member.spec, &member.input, &recipe, &pixels, gpu).map_err(Error::Usage)?;
         let identity = identity(&pipeline, &recipe, &data)?;
-        let device = request.gpu.map_or_else(|| "the CPU".to_owned(), |gpu| format!("cuda:{gpu}"));
+        let device = gpu.map_or_else(|| "the CPU".to_owned(), |gpu| format!("cuda:{gpu}"));
         let place = Place { swath: env!("CARGO_PKG_VERSION").to_owned(), device, threads };
         let fresh = request.fresh && !supervisor.attempt().begun;
         let (standing, told) = Standing::open(&request.out, identity.clone(), place, fresh)?;
         tell_all(request, &data, told.as_deref(), &pixels, &pipeline);
         let progress = resume(&standing, &mut trainer, &member.weights)?;
-        let validator = Validator::new(request, &pipeline, &data, &stop)?;
+        let validator = Validator::new(request, gpu, &pipeline, &data, &stop)?;
         let classes: Vec<String> = pipeline.classes.classes().iter().map(|class| class.name.clone()).collect();
         let log = MetricsLog::open(&request.out, &classes, standing.has_begun().then_some(progress.step))?;
         let area = u64::from(recipe.crop).pow(2) * u64::from(recipe.batch);
@@ -438,6 +422,19 @@ impl<'a> Training<'a> {
     }
 }
 
+/// The GPU that trains; none for the CPU.
+fn gpu(asked: Option<DeviceId>) -> Result<Option<usize>, Error> {
+    let n = infer::cuda_devices();
+    match asked {
+        None => Ok((n > 0).then_some(0)),
+        Some(DeviceId::Cpu) => Ok(None),
+        Some(DeviceId::Cuda(gpu)) if gpu < n => Ok(Some(gpu)),
+        Some(device) => Err(Error::Usage(format!(
+            "--device {device}: it is no device that trains here; there are cpu and {n} GPUs"
+        ))),
+    }
+}
+
 /// What libtorch said, and what may help.
 fn refused(text: &str) -> String {
     let is_memory = text.contains("memory");
@@ -449,7 +446,9 @@ fn refused(text: &str) -> String {
 fn resume(standing: &Standing, trainer: &mut Trainer, weights: &Weights) -> Result<Progress, Error> {
     match (standing.newest(), weights) {
         (Some(Kept { file, progress, damaged }), _) => {
-            damaged.iter().for_each(|text| report::tell(&Event::Warning { text: &format!("{text}; going on from one before") }));
+            damaged
+                .iter()
+                .for_each(|text| report::tell(&Event::Warning { text: &format!("{text}; going on from one before") }));
             trainer.restore(&file, &progress.counters).map_err(Error::Usage)?;
             Ok(progress)
         }
@@ -476,8 +475,14 @@ fn tell_all(request: &TrainRequest, data: &Data, told: Option<&str>, pixels: &[u
     for pair in &data.refused {
         report::tell(&Event::Warning { text: &format!("`{}` is left out: {}", pair.name, pair.cause) });
     }
-    let absent: Vec<&str> =
-        pipeline.classes.classes().iter().zip(pixels).filter(|(_, n)| **n == 0).map(|(class, _)| class.name.as_str()).collect();
+    let absent: Vec<&str> = pipeline
+        .classes
+        .classes()
+        .iter()
+        .zip(pixels)
+        .filter(|(_, n)| **n == 0)
+        .map(|(class, _)| class.name.as_str())
+        .collect();
     if !absent.is_empty() {
         let text = format!("no pixel to train on is {}: the network will not learn it", absent.join(", "));
         report::tell(&Event::Warning { text: &text });
@@ -502,7 +507,8 @@ fn identity(pipeline: &Pipeline, recipe: &Train, data: &Data) -> Result<Identity
         Weights::Seed(_) => None,
     };
     let remap: &BTreeMap<String, String> = &pipeline.data.remap;
-    let network = (&member.spec, &member.input, weights, &pipeline.classes, &pipeline.reading, pipeline.data.labels, remap);
+    let network =
+        (&member.spec, &member.input, weights, &pipeline.classes, &pipeline.reading, pipeline.data.labels, remap);
     let validation = (&data.val_digest, &pipeline.tiling, pipeline.combine, &pipeline.views, &pipeline.post);
     Ok(Identity {
         network: digest(&network)?,

@@ -8,21 +8,26 @@
 //! itself on the validation scenes. What is written can be made again from the last generation, bit for bit on a CPU; so a process may die
 //! at any moment.
 
+#[cfg(feature = "torch")]
 mod data;
+#[cfg(feature = "torch")]
 mod follow;
+#[cfg(feature = "torch")]
 mod standing;
+#[cfg(feature = "torch")]
+mod start;
+#[cfg(feature = "torch")]
 mod validate;
 
 use std::path::PathBuf;
 
 use super::run::{Origin, TimeLimits};
-use super::{Error, Output};
-use crate::config::{ByteSize, Pipeline};
-use crate::dataset::Part;
-use crate::lifecycle::{Clock, Lock};
+use crate::config::ByteSize;
+use crate::plan::DeviceId;
 use crate::report::{Show, TrainingSummary};
 
-pub use follow::TrainEnd;
+#[cfg(feature = "torch")]
+pub use start::train;
 
 /// What `swath train` is asked.
 #[derive(Clone, Debug)]
@@ -45,8 +50,8 @@ pub struct TrainRequest {
     pub fresh: bool,
     /// Whether the lock of another host is broken.
     pub break_lock: bool,
-    /// The GPU; none for the CPU.
-    pub gpu: Option<usize>,
+    /// Where; none for the first GPU, or else the CPU.
+    pub device: Option<DeviceId>,
     /// Threads of a CPU; none for all.
     pub threads: Option<usize>,
     /// Threads that read crops; none for a few.
@@ -72,19 +77,6 @@ pub enum Parts {
     Fold(u32),
 }
 
-impl Parts {
-    /// What a pair of a part is for: `Some(true)` to be trained on, `Some(false)` to validate.
-    fn trains(self, part: Part) -> Option<bool> {
-        match (self, part) {
-            (Self::Named, Part::Train) => Some(true),
-            (Self::Named, Part::Val) => Some(false),
-            (Self::Fold(own), Part::Fold(fold)) => Some(own != fold),
-            (Self::Named, Part::All | Part::Test | Part::Fold(_))
-            | (Self::Fold(_), Part::All | Part::Train | Part::Val | Part::Test) => None,
-        }
-    }
-}
-
 /// How a training ended.
 #[derive(Clone, Debug)]
 pub struct Trained {
@@ -96,41 +88,23 @@ pub struct Trained {
     pub n_refused: usize,
 }
 
-/// Trains, or goes on.
-///
-/// # Errors
-/// When the pipeline or the data cannot be used, the run directory is in use, holds another training or cannot be written, the loss is
-/// again and again no number, or somebody stops it.
-pub fn train(request: &TrainRequest) -> Result<Trained, Error> {
-    let clock = Clock::start(request.limits.begun, request.limits.deadline);
-    let pipeline = Pipeline::load(&request.pipeline, &request.settings)?;
-    let pipeline = alone(pipeline, request.member.as_deref())?;
-    if request.out.exists() && !request.out.is_dir() {
-        return Err(Error::Usage(format!("-o `{}` is a file; name a folder", request.out.display())));
-    }
-    let _lock = Lock::take(&request.out, request.break_lock)?;
-    let trained = follow::Training::begin(request, pipeline, &clock).and_then(follow::Training::follow);
-    clock.stop();
-    trained
+/// Why a training is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrainEnd {
+    /// All steps are done.
+    Done,
+    /// So many validations were no better.
+    NoBetter(u32),
+    /// Time is up.
+    OutOfTime,
 }
 
-/// The pipeline with the one member that is trained.
-fn alone(mut pipeline: Pipeline, name: Option<&str>) -> Result<Pipeline, Error> {
-    let names: Vec<String> = pipeline.members.iter().map(|member| format!("`{}`", member.name)).collect();
-    match name {
-        Some(name) => pipeline.members.retain(|member| member.name == name),
-        None if pipeline.members.len() > 1 => {
-            let text = format!("the pipeline has several members; say --member with one of {}", names.join(", "));
-            return Err(Error::Usage(text));
+impl std::fmt::Display for TrainEnd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Done => f.write_str("all steps are done"),
+            Self::NoBetter(n) => write!(f, "no better for {n} validations"),
+            Self::OutOfTime => f.write_str("time is up"),
         }
-        None => {}
     }
-    if pipeline.members.is_empty() {
-        return Err(Error::Usage(format!("--member: there is none of this name; there are {}", names.join(", "))));
-    }
-    if pipeline.train.is_none() {
-        let text = "the pipeline has no [train] table; an empty one means the usual, pipelines/train.toml has every key";
-        return Err(Error::Usage(text.to_owned()));
-    }
-    Ok(pipeline)
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::Error;
+use crate::app::Error;
 use crate::atomic;
 use crate::train::Counters;
 use crate::weights;
@@ -103,7 +103,12 @@ impl Standing {
     ///
     /// # Errors
     /// When it holds another training, or cannot be read.
-    pub(super) fn open(dir: &Path, identity: Identity, place: Place, fresh: bool) -> Result<(Self, Option<String>), Error> {
+    pub(super) fn open(
+        dir: &Path,
+        identity: Identity,
+        place: Place,
+        fresh: bool,
+    ) -> Result<(Self, Option<String>), Error> {
         let path = dir.join(FILE);
         let new = Record { format: FORMAT, identity, place, generations: Vec::new() };
         let text = match std::fs::read(&path) {
@@ -138,7 +143,8 @@ impl Standing {
             )));
         }
         let told = (old.place != new.place && !old.generations.is_empty()).then(|| {
-            let of = |place: &Place| format!("swath {} on {} with {} threads", place.swath, place.device, place.threads);
+            let of =
+                |place: &Place| format!("swath {} on {} with {} threads", place.swath, place.device, place.threads);
             format!("goes on with {} what began with {}: sums may round in another way", of(&new.place), of(&old.place))
         });
         Ok((Self { dir: dir.to_owned(), record: Record { place: new.place, ..old } }, told))

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::TrainRequest;
 use super::data::Data;
-use super::{Error, TrainRequest};
+use crate::app::Error;
 use crate::app::run::{Origin, Reuse, RunOptions, StageName, execute, prepare};
 use crate::app::{Assign, JobRequest, What};
 use crate::config::train::Metric;
@@ -13,7 +15,6 @@ use crate::dataset::{LabelRule, Pair};
 use crate::eval::{Evaluation, Measures, PairFiles, Pairs, Scores, evaluate};
 use crate::flow::Stop;
 use crate::plan::{BackendKind, Decode, DeviceId, ScanOptions};
-use crate::raster::DecoderLimits;
 use crate::train::Trainer;
 
 /// Validates one training.
@@ -21,7 +22,7 @@ pub(super) struct Validator {
     dir: PathBuf,
     scenes: Vec<PairFiles>,
     list: PathBuf,
-    rule: LabelRule,
+    rule: Arc<LabelRule>,
     pipeline: Pipeline,
     job: JobRequest,
     origin: Origin,
@@ -37,7 +38,13 @@ pub(super) struct Verdict {
 
 impl Validator {
     /// Lays the scenes out where runs find them by the names of their pairs.
-    pub(super) fn new(request: &TrainRequest, pipeline: &Pipeline, data: &Data, stop: &Stop) -> Result<Self, Error> {
+    pub(super) fn new(
+        request: &TrainRequest,
+        gpu: Option<usize>,
+        pipeline: &Pipeline,
+        data: &Data,
+        stop: &Stop,
+    ) -> Result<Self, Error> {
         let dir = request.out.join("validation");
         let mut lines = String::new();
         let mut scenes = Vec::new();
@@ -59,15 +66,15 @@ impl Validator {
         let job = JobRequest {
             what: What::Pipeline { file: candidate, settings: Vec::new(), scan },
             backend: BackendKind::Torch,
-            devices: request.gpu.map(|gpu| vec![DeviceId::Cuda(gpu)]),
+            devices: gpu.map(|gpu| vec![DeviceId::Cuda(gpu)]),
             assign: Assign::default(),
             readers: None,
             memory: request.memory,
-            decode: Decode::Isolated { timeout: DecoderLimits::TIMEOUT },
+            decode: Decode::Isolated { timeout: Decode::TIMEOUT },
             retune: false,
             machine: None,
         };
-        let rule = LabelRule::of(pipeline).map_err(Error::Usage)?;
+        let rule = Arc::new(LabelRule::of(pipeline).map_err(Error::Usage)?);
         let origin = Origin { part_of: Some(stop.clone()), ..request.origin.clone() };
         Ok(Self { dir, scenes, list, rule, pipeline: pipeline.clone(), job, origin })
     }
@@ -147,7 +154,8 @@ fn link(dir: &Path, pair: &Pair, image: &Path) -> Result<PathBuf, Error> {
     let relative = PathBuf::from("scenes").join(name);
     let at = dir.join(&relative);
     let target = std::path::absolute(image).unwrap_or_else(|_| image.to_owned());
-    let failed = |e: std::io::Error| Error::Usage(format!("cannot link `{}` to `{}`: {e}", at.display(), target.display()));
+    let failed =
+        |e: std::io::Error| Error::Usage(format!("cannot link `{}` to `{}`: {e}", at.display(), target.display()));
     std::fs::create_dir_all(at.parent().unwrap_or(dir)).map_err(failed)?;
     match std::fs::remove_file(&at) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(failed(e)),

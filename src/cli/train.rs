@@ -1,0 +1,140 @@
+//! `swath train`: its arguments, and what becomes of them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, value_parser};
+
+use super::args::{TalkArgs, Watching};
+#[cfg(not(feature = "torch"))]
+use super::no_networks as networks;
+use super::values::{deadline, up_to_a_day};
+use super::{resolve, show};
+#[cfg(feature = "torch")]
+use crate::app as networks;
+use crate::app::{Error, Origin, TimeLimits, TrainEnd, TrainParts, TrainRequest, Trained};
+use crate::config::{ByteSize, Span};
+use crate::exit::ExitCode;
+use crate::lifecycle::SupervisorLink;
+use crate::plan::DeviceId;
+use crate::report::{self, Detail, Page, ProgressForm};
+
+#[derive(Debug, Args)]
+pub(super) struct TrainArgs {
+    /// The pipeline file with the table [train]; its one member is the network that is trained, from its weights where it names a file.
+    pipeline: PathBuf,
+
+    /// Labelled scenes: a folder with train/ and val/, each with images/ and masks/; or a list with image, mask and part on each line, as
+    /// `swath data split` writes it.
+    #[arg(short, long)]
+    input: PathBuf,
+
+    /// The run directory: the bundles best.safetensors and last.safetensors, curves, and what the same command goes on from.
+    #[arg(short, long)]
+    out: PathBuf,
+
+    /// Change a value of the pipeline file, e.g. train.batch=16.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+
+    /// The member that is trained, where the pipeline has several.
+    #[arg(long, value_name = "NAME")]
+    member: Option<String>,
+
+    /// Validate with this fold of a list of folds, and train on the others.
+    #[arg(long, value_name = "N")]
+    fold: Option<u32>,
+
+    /// Leave out the pairs that this file names, one a line.
+    #[arg(long, value_name = "LIST")]
+    exclude: Option<PathBuf>,
+
+    /// The device: cpu or cuda:0. Default: the first GPU, or else the CPU.
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<DeviceId>,
+
+    /// Threads of the CPU that work on a step. Another number may round in another way. Default: as many as there are cores.
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+
+    /// Threads that read crops ahead. Default: one per core, four at most. They change no byte.
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=64))]
+    readers: Option<u16>,
+
+    /// Memory for crops and for scenes that are kept decoded, e.g. 2GiB. Default: a quarter of what is free.
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<ByteSize>,
+
+    /// Keep what the same command goes on from every so many steps. Default: at the end of each epoch, and after five minutes.
+    #[arg(long, value_name = "STEPS", value_parser = value_parser!(u64).range(1..))]
+    keep_every: Option<u64>,
+
+    /// Be done within this time of the start of the command, e.g. 12h: training ends with the best so far (exit code 4), and the same
+    /// command goes on from there.
+    #[arg(long, value_name = "DURATION", value_parser = deadline)]
+    deadline: Option<Span>,
+
+    /// Forget what the run directory has of a training, and begin anew.
+    #[arg(long)]
+    fresh: bool,
+
+    /// How long a training that is told to stop may take to keep what it has.
+    #[arg(long, value_name = "DURATION", default_value_t = Span(TimeLimits::GRACE), value_parser = up_to_a_day(Duration::ZERO))]
+    grace: Span,
+
+    /// Give up when a step takes longer than this, and be started again; 0 for never.
+    #[arg(long, value_name = "DURATION", default_value_t = Span(TimeLimits::STALL))]
+    stall_timeout: Span,
+
+    /// Take over a run directory that a command on another host holds, which is known to be gone.
+    #[arg(long)]
+    break_lock: bool,
+
+    /// Print the summary as JSON.
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    pub(super) talk: TalkArgs,
+
+    #[command(flatten)]
+    pub(super) watching: Watching,
+}
+
+pub(super) fn train(args: TrainArgs, arguments: Vec<String>, supervisor: SupervisorLink) -> Result<ExitCode, Error> {
+    let (json, talk) = (args.json, args.talk);
+    let Trained { summary, end, n_refused } = networks::train(&request(args, arguments, supervisor))?;
+    let text = report::training_summary(&summary, Page::of_stdout());
+    if json || (talk.progress != ProgressForm::Json && resolve::show(talk).detail > Detail::Quiet) {
+        show(&summary, json, text)?;
+    }
+    Ok(match end {
+        TrainEnd::OutOfTime => ExitCode::Degraded,
+        TrainEnd::Done | TrainEnd::NoBetter(_) if n_refused > 0 => ExitCode::ScenesFailed,
+        TrainEnd::Done | TrainEnd::NoBetter(_) => ExitCode::Done,
+    })
+}
+
+fn request(args: TrainArgs, arguments: Vec<String>, supervisor: SupervisorLink) -> TrainRequest {
+    let limits = resolve::limits(&supervisor, args.deadline, args.grace, args.stall_timeout);
+    let restarted = supervisor.attempt().begun;
+    TrainRequest {
+        pipeline: args.pipeline,
+        settings: args.settings,
+        member: args.member,
+        input: args.input,
+        parts: args.fold.map_or(TrainParts::Named, TrainParts::Fold),
+        exclude: args.exclude,
+        out: args.out,
+        fresh: args.fresh,
+        break_lock: args.break_lock,
+        device: args.device,
+        threads: args.threads.map(usize::from),
+        readers: args.readers.map(usize::from),
+        memory: args.memory,
+        keep_every: args.keep_every,
+        limits,
+        origin: Origin { arguments, supervisor, restarted, ..Origin::default() },
+        show: resolve::show(args.talk),
+    }
+}
