@@ -29,13 +29,8 @@ const ARROWS: [(&str, &[&str]); 30] = [
     ("gis", &["atomic", "config", "geom", "raster"]),
     ("outputs", &["atomic", "config", "geom", "gis", "journal", "raster"]),
     ("package", &["atomic", "config", "geom", "outputs"]),
-<<<<<<< HEAD
-    ("eval", &["config", "geom", "outputs", "raster", "words"]),
-    ("synth", &["config", "geom", "random"]),
-=======
     ("eval", &["config", "dataset", "geom", "outputs", "raster", "words"]),
-    ("synth", &["config", "geom"]),
->>>>>>> 2d0f444 ([eval, app, report] a run directory and labelled scenes as input, more scores, a page)
+    ("synth", &["config", "geom", "random"]),
     (
         "stages",
         &[
