@@ -98,9 +98,7 @@ impl Masks {
                 pair.scores = file.is_file().then_some(file);
             }
         }
-        // Where its images lie says nothing about what masks hold.
-        let plain = Data { images: data.images.clone(), masks: data.masks.clone(), ..Data::default() };
-        let by_rule = self.run.is_some() || labelled.is_some() || data != plain;
+        let by_rule = self.run.is_some() || labelled.is_some() || data.tells_labels();
         let Some(pipeline) = self.pipeline.as_ref().filter(|_| by_rule) else {
             return Ok(Paired { pairs, rule: None, ignore: truth.ignore.clone() });
         };

@@ -42,6 +42,17 @@ pub struct Data {
     pub remap: BTreeMap<String, String>,
 }
 
+impl Data {
+    pub(super) fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether it says anything of what masks hold.
+    pub(crate) fn tells_labels(&self) -> bool {
+        self.labels != LabelKind::Value || !self.remap.is_empty()
+    }
+}
+
 impl Default for Data {
     fn default() -> Self {
         Self { images: "images".into(), masks: "masks".into(), labels: LabelKind::Value, remap: BTreeMap::new() }

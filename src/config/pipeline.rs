@@ -269,8 +269,9 @@ pub struct Pipeline {
     pub package: Package,
     /// What is kept beside the outputs. It changes no byte of them, so it is no part of a plan's digest.
     pub checkpoints: Vec<Checkpoint>,
-    /// Labelled scenes, which no plan knows of.
-    #[serde(skip)]
+    /// What is known of labelled scenes, for who scores a run later. Nothing that is planned depends on it, so it is no part of a plan's
+    /// digest.
+    #[serde(default, skip_serializing_if = "Data::is_usual")]
     pub data: Data,
     /// How its network is trained, which no plan knows of either.
     #[serde(skip)]

@@ -303,6 +303,7 @@ impl Plan {
     pub fn digest(&self) -> Result<String, serde_json::Error> {
         let mut head = Self { root: PathBuf::new(), profile: None, ..self.head() };
         head.pipeline.checkpoints.clear();
+        head.pipeline.data = Default::default();
         head.area = head.area.as_ref().map(Area::essence);
         let mut sha256 = Sha256::new();
         sha256.update(serde_json::to_vec(&head)?);
