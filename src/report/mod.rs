@@ -35,8 +35,8 @@ pub use document::{
     RunInfo, RunReport, RunState, SceneReport, StageLine, Totals,
 };
 pub use events::{Event, Restart, TimeStep};
-pub use html::MAX_BYTES as MAX_PAGE_BYTES;
 pub(crate) use html::{HEAT, NO_DATA, PICTURE_BYTES, PageFacts, PageScene, Pictures, PlaneSystem, page};
+pub use html::{MAX_BYTES as MAX_PAGE_BYTES, TrainingExample, TrainingPage, write_training_page};
 pub use models::{CheckRow, LayerRow, ModelList, ModelRow, ModelSheet, PresetRow, StartedModel};
 pub use plan::{
     EarlierWork, GpuFit, PlanDocument, PlanForecast, PlannedArea, PlannedBatch, PlannedMember, PlannedRule,
