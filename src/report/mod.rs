@@ -36,7 +36,7 @@ pub use document::{
 };
 pub use events::{Event, Restart, TimeStep};
 pub(crate) use html::{HEAT, NO_DATA, PICTURE_BYTES, PageFacts, PageScene, Pictures, PlaneSystem, page, scores_page};
-pub use html::{MAX_BYTES as MAX_PAGE_BYTES, ValueClass};
+pub use html::{MAX_BYTES as MAX_PAGE_BYTES, TrainingExample, TrainingPage, ValueClass, write_training_page};
 pub use models::{CheckRow, LayerRow, ModelList, ModelRow, ModelSheet, PresetRow, StartedModel};
 pub use plan::{
     EarlierWork, GpuFit, PlanDocument, PlanForecast, PlannedArea, PlannedBatch, PlannedMember, PlannedRule,

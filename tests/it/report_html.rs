@@ -2,15 +2,14 @@
 #![cfg(all(feature = "gdal", unix))]
 
 use std::path::Path;
-use std::process::Command;
 
 use gdal::spatial_ref::SpatialRef;
 use gdal::{Dataset, DriverManager};
 use image::GrayImage;
 
+use crate::support::browser::{chromium, open};
 use crate::support::command::{Workdir, geotiff, with_scenes};
 use crate::support::memory::{TWO, pipeline, values};
-use crate::support::skipped;
 use swath::geom::Size;
 
 const RUN: [&str; 7] = ["run", "p.toml", "-i", "in", "-o", "out", "--backend=fake"];
@@ -167,43 +166,17 @@ fn scenes_of_several_systems_lie_on_one_map_in_degrees() {
     assert!(page.contains("Areas are those of the 2 scenes"));
 }
 
-/// A browser, if there is one.
-fn chromium() -> Option<&'static str> {
-    let names = ["chromium", "chromium-browser", "google-chrome", "chrome"];
-    let found =
-        names.into_iter().find(|name| Command::new(name).arg("--version").output().is_ok_and(|o| o.status.success()));
-    if found.is_none() {
-        skipped("no Chromium (apt-get install chromium)");
-    }
-    found
-}
-
 #[test]
 fn a_browser_opens_the_page_from_disk_and_complains_of_nothing() {
     let Some(chromium) = chromium() else { return };
     let work = odd();
     work.swath(&RUN).expect(3);
-    let open = |more: &[&str]| {
-        let profile = format!("--user-data-dir={}", work.path("profile").display());
-        let page = format!("file://{}", work.path("out/report.html").display());
-        let own = [
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--enable-logging=stderr",
-            "--virtual-time-budget=2000",
-        ];
-        let output = Command::new(chromium).args(own).arg(profile).args(more).arg(page).output().unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success() && !stderr.contains("CONSOLE"), "{stderr}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
-    let dom = open(&["--dump-dom"]);
+    let dom = open(chromium, &work.path(""), &["--dump-dom"]);
     // The script has run: it shows what works with it alone, and lays the masks on the map.
     assert!(dom.contains("<button class=\"copy\"") && dom.contains("href=\"data:image/png"), "the script has not run");
     assert!(dom.contains("--cut: 50%"));
     let shot = work.path("page.png");
-    open(&["--window-size=390,2000", &format!("--screenshot={}", shot.display())]);
+    open(chromium, &work.path(""), &["--window-size=390,2000", &format!("--screenshot={}", shot.display())]);
     let shot = image::open(&shot).unwrap().to_rgb8();
     let colors: std::collections::BTreeSet<[u8; 3]> = shot.pixels().map(|pixel| pixel.0).collect();
     assert!(shot.width() == 390 && colors.len() > 50, "{} colours", colors.len());

@@ -2,13 +2,15 @@
 //!
 //! [`PageFacts`] is what `app` knows beside report.json, `view` makes of both what the page says, `map` draws outlines, and the text is
 //! `page.html` within `base.html` with `style.css` and `page.js`, askama's templates: whatever they show is escaped there. The page's own
-//! policy lets no other script run.
+//! policy lets no other script run. The page of a training (`training`, `training.html`, with curves by `chart`) stands in the same frame.
 //!
 //! A page has at most [`MAX_BYTES`], however many scenes there are: pictures have a budget, tables and lists are cut and say so.
 
+mod chart;
 mod frame;
 mod map;
 mod scores;
+mod training;
 mod view;
 
 use std::path::Path;
@@ -18,6 +20,7 @@ use askama::Template;
 use super::RunReport;
 pub use scores::ValueClass;
 pub(crate) use scores::scores_page;
+pub use training::{TrainingExample, TrainingPage, write_training_page};
 use view::Page;
 
 /// What the legend calls pixels without data.

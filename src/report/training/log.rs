@@ -112,6 +112,14 @@ fn lines(path: &Path) -> Result<impl Iterator<Item = io::Result<Vec<u8>>> + use<
     }))
 }
 
+/// What a file has recorded.
+pub(super) fn records(path: &Path) -> Result<impl Iterator<Item = io::Result<MetricsRecord>> + use<>, WriteError> {
+    let record = |(number, line): (usize, io::Result<Vec<u8>>)| {
+        serde_json::from_slice(&line?).map_err(|e| not_a_record(&e, number))
+    };
+    Ok(lines(path)?.enumerate().map(record))
+}
+
 fn step_of(line: &[u8], number: usize) -> io::Result<u64> {
     #[derive(Deserialize)]
     struct Step {

@@ -9,6 +9,7 @@
 //! the step that a training goes on from, so that of an interrupted one it says the same as of one that was not, but for times. The page
 //! (`html/training.rs`) reads it, line by line: nothing of it grows with the number of steps.
 
+mod curves;
 mod log;
 mod records;
 mod summary;
@@ -16,6 +17,7 @@ mod tensorboard;
 #[cfg(test)]
 mod tests;
 
+pub(super) use curves::{Curve, Curves};
 pub use log::MetricsLog;
 pub use records::{MetricsRecord, NoteRecord, StepRecord, StepTime, ValidationRecord, ValidationTime};
 pub use summary::{BestMetric, TrainingSummary, training_summary};

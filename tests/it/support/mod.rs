@@ -1,5 +1,6 @@
 //! What the tests share: scenes in memory, jobs over them, the program as a command, and the fixtures outside the repository.
 
+pub(crate) mod browser;
 pub(crate) mod command;
 pub(crate) mod memory;
 pub(crate) mod tracer;

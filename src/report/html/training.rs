@@ -1,0 +1,282 @@
+//! The page of a training, and the same as JSON.
+
+use std::io;
+use std::path::Path;
+
+use askama::Template;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Serialize, Serializer};
+
+use super::PICTURE_BYTES;
+use super::chart::{Chart, Named};
+use super::frame::{Frame, State, TEXT, hex, sections, shortened, width};
+use crate::atomic::{self, WriteError};
+use crate::outputs::OutputLayout;
+use crate::report::training::{Curve, Curves, NoteRecord, TrainingSummary, ValidationRecord};
+use crate::words::{count, percent, time};
+
+/// What the page of a training shows beside what `metrics.jsonl` has.
+#[derive(Debug, Serialize)]
+pub struct TrainingPage {
+    /// What it came to.
+    pub summary: TrainingSummary,
+    /// What a person should know of it, in order: data, network, device, ...
+    #[serde(serialize_with = "as_map")]
+    pub facts: Vec<(String, String)>,
+    /// Name and colour of each class of the table.
+    pub classes: Vec<(String, [u8; 3])>,
+    /// Pixels of the best validation by true and, within it, by predicted class; empty where there was none.
+    pub confusion: Vec<Vec<u64>>,
+    /// Scenes of the best validation: the best, the median, the worst.
+    pub examples: Vec<TrainingExample>,
+    /// The pipeline that it was trained by, as TOML.
+    pub recipe: String,
+}
+
+/// A scene with what was predicted and what is true.
+#[derive(Debug, Serialize)]
+pub struct TrainingExample {
+    /// "best", "median", "worst".
+    pub label: String,
+    /// Its name.
+    pub scene: String,
+    /// Its own value of the metric.
+    pub value: f64,
+    /// The scene as PNG; here and below of a size to look at.
+    #[serde(skip)]
+    pub image: Vec<u8>,
+    /// Predicted classes as PNG.
+    #[serde(skip)]
+    pub prediction: Vec<u8>,
+    /// True classes as PNG.
+    #[serde(skip)]
+    pub truth: Vec<u8>,
+}
+
+/// The format of `report.json`.
+const FORMAT: u32 = 1;
+
+/// Classes in the table of confusions.
+const CLASSES: usize = 40;
+
+/// Colours of curves, on light and on dark.
+const COLORS: [&str; 6] = ["#2a9d8f", "#e07a3f", "#6c7bd9", "#c9a227", "#c2559d", "#8a97a0"];
+
+/// Writes `report.json` and `report.html` of a training into its run directory, whose `metrics.jsonl` the curves are taken from.
+///
+/// # Errors
+/// When that cannot be read, or one of them cannot be written.
+pub fn write_training_page(run: &Path, page: &TrainingPage) -> Result<(), WriteError> {
+    #[derive(Serialize)]
+    struct Document<'a> {
+        format: u32,
+        kind: &'static str,
+        swath: &'static str,
+        #[serde(flatten)]
+        page: &'a TrainingPage,
+        validation: &'a Option<ValidationRecord>,
+    }
+    let layout = OutputLayout { dir: run.to_owned() };
+    let classes: Vec<String> = page.classes.iter().map(|(name, _)| name.clone()).collect();
+    let curves = Curves::read(run, &classes)?;
+    let (swath, validation) = (env!("CARGO_PKG_VERSION"), &curves.best);
+    let made = serde_json::to_vec_pretty(&Document { format: FORMAT, kind: "training", swath, page, validation });
+    let fail = |path| move |source| WriteError { operation: "make", path, source };
+    let json = made.map_err(io::Error::from).map_err(fail(layout.report()))?;
+    atomic::write(&layout.report(), &[&json[..], b"\n"].concat())?;
+    let absolute = std::path::absolute(run).unwrap_or(run.to_owned());
+    let html = View::new(&absolute, page, &curves).render().map_err(io::Error::other).map_err(fail(layout.page()))?;
+    atomic::write(&layout.page(), html.as_bytes())
+}
+
+fn as_map<S: Serializer>(facts: &[(String, String)], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(facts.iter().map(|(name, value)| (name, value)))
+}
+
+#[derive(Template)]
+#[template(path = "training.html", config = "src/report/html/askama.toml")]
+struct View<'a> {
+    frame: Frame,
+    figures: Vec<(String, String)>,
+    facts: &'a [(String, String)],
+    charts: Vec<Chart>,
+    notes: &'a [NoteRecord],
+    notes_cut: String,
+    classes: Vec<Class<'a>>,
+    matrix: Vec<Row>,
+    matrix_cut: String,
+    examples: Vec<Example>,
+    metric: &'a str,
+    recipe: String,
+}
+
+struct Class<'a> {
+    name: &'a str,
+    color: String,
+    iou: String,
+    width: f64,
+    share: String,
+}
+
+/// What is predicted where a class is true.
+struct Row {
+    name: String,
+    color: String,
+    cells: Vec<Cell>,
+}
+
+struct Cell {
+    percent: String,
+    strength: f64,
+    title: String,
+}
+
+struct Example {
+    label: String,
+    scene: String,
+    value: String,
+    /// What each shows, as a data URI.
+    pictures: Vec<(&'static str, String)>,
+}
+
+impl<'a> View<'a> {
+    fn new(dir: &Path, page: &'a TrainingPage, curves: &'a Curves) -> Self {
+        let cut = |n: usize, what| if n == 0 { String::new() } else { format!("Not shown: {n} more {what}.") };
+        let mut view = Self {
+            frame: Frame::new("Training report", "training", dir, state(&page.summary), lead(page)),
+            figures: figures(&page.summary, curves.best.as_ref()),
+            facts: &page.facts,
+            charts: charts(page, curves),
+            notes: &curves.notes,
+            notes_cut: cut(curves.n_notes - curves.notes.len(), "notes"),
+            classes: curves.best.as_ref().map_or_else(Vec::new, |best| classes(page, best)),
+            matrix: matrix(page),
+            matrix_cut: cut(page.confusion.len().saturating_sub(CLASSES), "classes"),
+            examples: examples(page),
+            metric: curves.best.as_ref().map_or("", |best| &best.metric),
+            recipe: shortened(&page.recipe, TEXT),
+        };
+        view.frame.sections = sections(&[
+            ("overview", "Overview", true),
+            ("curves", "Curves", !view.charts.is_empty()),
+            ("classes", "Classes", !view.classes.is_empty()),
+            ("confusion", "Confusions", !view.matrix.is_empty()),
+            ("scenes", "Scenes", !view.examples.is_empty()),
+            ("recipe", "Recipe", true),
+        ]);
+        view
+    }
+}
+
+fn state(summary: &TrainingSummary) -> State {
+    let (kind, word) = if summary.goes_on { ("warn", "Not finished") } else { ("good", "Finished") };
+    State { kind, word, when: summary.end.clone() }
+}
+
+fn lead(page: &TrainingPage) -> String {
+    let TrainingSummary { steps, epochs, best, .. } = &page.summary;
+    let done = format!("{}, {epochs:.1} epochs", count(*steps, "step"));
+    match best {
+        Some(best) => format!("{done}; at its best {} is {:.4}, at step {}.", best.metric, best.value, best.step),
+        None => format!("{done}; nothing was validated."),
+    }
+}
+
+fn figures(summary: &TrainingSummary, best: Option<&ValidationRecord>) -> Vec<(String, String)> {
+    let mut figures: Vec<(String, String)> = Vec::new();
+    let mut add = |value: String, label: &str| figures.push((value, label.to_owned()));
+    if let Some(best) = best {
+        add(format!("{:.4}", best.value), &best.metric);
+        if best.metric != "mean_iou" {
+            add(format!("{:.4}", best.mean_iou), "mean_iou");
+        }
+        add(percent(best.accuracy), "of pixels right");
+    }
+    add(summary.steps.to_string(), "steps");
+    add(time(summary.seconds), "of training");
+    add(format!("{:.1}", summary.samples_per_second), "samples per second");
+    add(percent(summary.loader_wait_share), "waiting for crops");
+    figures
+}
+
+fn charts(page: &TrainingPage, curves: &Curves) -> Vec<Chart> {
+    let all = &curves.by_name;
+    let group = |prefix: &str| -> Vec<(String, &Curve)> {
+        all.iter().filter_map(|(name, curve)| Some((name.strip_prefix(prefix)?.to_owned(), curve))).collect()
+    };
+    let one = |name: &str, label: &str| all.get(name).map(|curve| (label.to_owned(), curve));
+    let loss = [one("train/loss", "training"), one("validation/loss", "validation")];
+    let quality = group("validation/").into_iter().filter(|(name, _)| name != "loss");
+    let classes = page.classes.iter().filter_map(|(name, color)| {
+        let curve = all.get(&format!("iou/{name}"))?;
+        Some((name.clone(), hex(*color), curve))
+    });
+    let best = curves.best.as_ref().map(|best| best.step);
+    let draw = |title, named: Vec<Named<'_>>| Chart::draw(title, named, curves.last_step, best);
+    let parts = group("loss/");
+    let parts = if parts.len() > 1 { parts } else { Vec::new() };
+    let charts = [
+        draw("Loss", colored(loss.into_iter().flatten().collect())),
+        draw("Terms of the loss", colored(parts)),
+        draw("Validation", colored(quality.collect())),
+        draw("Intersection over union by class", classes.collect()),
+        draw("Learning rate", colored(one("train/rate", "rate").into_iter().collect())),
+        draw("Norm of the gradients", colored(one("train/gradient_norm", "norm").into_iter().collect())),
+    ];
+    charts.into_iter().flatten().collect()
+}
+
+fn colored(curves: Vec<(String, &Curve)>) -> Vec<Named<'_>> {
+    let colors = COLORS.iter().cycle();
+    curves.into_iter().zip(colors).map(|((name, curve), color)| (name, (*color).to_owned(), curve)).collect()
+}
+
+fn classes<'a>(page: &'a TrainingPage, best: &ValidationRecord) -> Vec<Class<'a>> {
+    let sums: Vec<u64> = page.confusion.iter().map(|row| row.iter().sum()).collect();
+    let all: u64 = sums.iter().sum();
+    let rows = page.classes.iter().zip(&best.iou).enumerate();
+    rows.map(|(idx, ((name, color), iou))| Class {
+        name,
+        color: hex(*color),
+        iou: iou.map_or_else(|| "not there".to_owned(), |iou| format!("{iou:.4}")),
+        width: width(iou.unwrap_or(0.0).clamp(0.0, 1.0)),
+        share: sums.get(idx).filter(|_| all > 0).map_or_else(String::new, |sum| percent(*sum as f64 / all as f64)),
+    })
+    .collect()
+}
+
+fn matrix(page: &TrainingPage) -> Vec<Row> {
+    let row = |((name, color), row): (&(String, [u8; 3]), &Vec<u64>)| {
+        let sum: u64 = row.iter().sum();
+        let cell = |(pixels, (predicted, _)): (&u64, &(String, [u8; 3]))| {
+            let share = if sum > 0 { *pixels as f64 / sum as f64 } else { 0.0 };
+            Cell {
+                percent: if *pixels == 0 { String::new() } else { format!("{:.1}", share * 100.0) },
+                strength: width(share),
+                title: format!("{name} as {predicted}: {}", count(*pixels, "pixel")),
+            }
+        };
+        let cells = row.iter().zip(&page.classes).take(CLASSES).map(cell).collect();
+        Row { name: name.clone(), color: hex(*color), cells }
+    };
+    page.classes.iter().zip(&page.confusion).take(CLASSES).map(row).collect()
+}
+
+/// Pictures go as far as the page may have some.
+fn examples(page: &TrainingPage) -> Vec<Example> {
+    let mut left = PICTURE_BYTES;
+    let example = |own: &TrainingExample| {
+        let all = [("Image", &own.image), ("Predicted", &own.prediction), ("True", &own.truth)];
+        let there = all.into_iter().filter(|(_, png)| !png.is_empty());
+        let uri = |png: &Vec<u8>| format!("data:image/png;base64,{}", STANDARD.encode(png));
+        let mut pictures: Vec<(&str, String)> = there.map(|(what, png)| (what, uri(png))).collect();
+        let bytes: usize = pictures.iter().map(|(_, uri)| uri.len()).sum();
+        if bytes > left {
+            pictures.clear();
+        }
+        left = left.saturating_sub(bytes);
+        Example { label: own.label.clone(), scene: own.scene.clone(), value: format!("{:.4}", own.value), pictures }
+    };
+    page.examples.iter().map(example).collect()
+}
