@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::bench::interruptible;
+use super::interrupt::interruptible;
 use super::{Error, Output};
 use crate::atomic;
 use crate::config::Pipeline;
 use crate::dataset::{
-    DatasetError, Found, Grouping, IGNORED, Moments, Part, Reader, Setup, Shares, Survey, find, split, with_readers,
+    DatasetError, Found, Grouping, IGNORED, Moments, Part, Reader, Setup, Shares, Survey, exclude, find, split,
+    with_readers,
 };
 use crate::lifecycle::machine;
 use crate::report::{BandRow, ClassRow, DataReport, DataStray, PartRow, RefusedPair, SplitReport};
@@ -29,12 +30,14 @@ pub struct DataRequest {
     pub input: PathBuf,
     /// The part; none for all.
     pub part: Option<Part>,
+    /// A list of pairs that are left out.
+    pub exclude: Option<PathBuf>,
 }
 
 /// What was found, as far as it is asked for.
-struct Scenes {
-    pipeline: Pipeline,
-    found: Found,
+pub(super) struct Scenes {
+    pub(super) pipeline: Pipeline,
+    pub(super) found: Found,
 }
 
 /// Reads every pair.
@@ -44,10 +47,9 @@ struct Scenes {
 pub fn survey_data(request: &DataRequest) -> Result<DataReport, Error> {
     let Scenes { pipeline, found } = scenes(request)?;
     let setup = Setup::of(&pipeline).map_err(Error::Usage)?;
-    let threads = machine::cores().clamp(1, READERS);
     let surveys = interruptible(|stop| {
         let survey = |reader: &mut Reader, pair: &_| Survey::of(reader, pair, stop).transpose();
-        Ok(with_readers(&setup, &found.pairs, threads, stop, survey))
+        Ok(with_readers(&setup, &found.pairs, threads(), stop, survey))
     })?;
     Ok(summed(&pipeline, found, surveys))
 }
@@ -135,7 +137,7 @@ fn counted(parts: &[Part]) -> Vec<PartRow> {
     counts.into_iter().map(|(part, pairs)| PartRow { part: part.to_string(), pairs }).collect()
 }
 
-fn scenes(request: &DataRequest) -> Result<Scenes, Error> {
+pub(super) fn scenes(request: &DataRequest) -> Result<Scenes, Error> {
     let pipeline = Pipeline::load(&request.pipeline, &request.settings)?;
     let mut found = find(&request.input, &pipeline.data).map_err(|e: DatasetError| Error::Dataset(e))?;
     if let Some(part) = request.part {
@@ -147,7 +149,15 @@ fn scenes(request: &DataRequest) -> Result<Scenes, Error> {
             return Err(Error::Usage(format!("`{input}` has no pairs in the part {part}; it has: {there}")));
         }
     }
+    if let Some(list) = &request.exclude {
+        exclude(&mut found, list)?;
+    }
     Ok(Scenes { pipeline, found })
+}
+
+/// How many pairs are read at a time.
+pub(super) fn threads() -> usize {
+    machine::cores().clamp(1, READERS)
 }
 
 fn summed(pipeline: &Pipeline, found: Found, surveys: Vec<Option<Result<Survey, String>>>) -> DataReport {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::atomic::WriteError;
 use crate::config::ConfigError;
-use crate::dataset::DatasetError;
+use crate::dataset::{DatasetError, LoadError};
 use crate::eval::EvalError;
 use crate::exit::ExitCode;
 use crate::infer::DeviceError;
@@ -36,6 +36,9 @@ pub enum Error {
     /// Labelled scenes.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
+    /// Crops of them.
+    #[error(transparent)]
+    Load(#[from] LoadError),
     /// A plan that was saved.
     #[error(transparent)]
     PlanFile(#[from] PlanFileError),
@@ -185,6 +188,8 @@ impl Error {
             | Self::Usage(_)
             | Self::Foreign(_)
             | Self::Eval(_) => ExitCode::Usage,
+            Self::Load(LoadError::Pair { .. } | LoadError::NoLabels { .. }) => ExitCode::ScenesFailed,
+            Self::Load(LoadError::Empty) => ExitCode::Usage,
             Self::Device(e) => of_device(e),
             Self::DeviceLost { .. } | Self::NoDevice { .. } => ExitCode::NoDevice,
             Self::Stopped(signal) | Self::Interrupted(signal) => signal.exit_code(),
@@ -197,6 +202,7 @@ impl Error {
             },
             Self::Graph(GraphError::Stage { source, .. }) => of_stage(source),
             Self::Graph(GraphError::Planted { .. } | GraphError::Panic { .. } | GraphError::Spawn { .. })
+            | Self::Load(LoadError::Stopped | LoadError::Threads(_))
             | Self::Gdal(_)
             | Self::Mask(_)
             | Self::Package(_)

@@ -14,6 +14,7 @@ mod doctor;
 mod error;
 mod eval;
 mod forecast;
+mod interrupt;
 mod masks;
 mod models;
 mod mosaic;

@@ -6,9 +6,11 @@ use std::time::Duration;
 use clap::{Args, Subcommand, value_parser};
 use serde::Serialize;
 
+use super::data::ScenesArgs;
 use super::values::{one_of, precision, repeats, size, up_to_a_day};
-use crate::app::bench::{self, DecodeRequest, EncodeRequest, ForwardRequest, Pixels, RunRequest};
+use crate::app::bench::{self, DecodeRequest, EncodeRequest, ForwardRequest, Pixels, RunRequest, SamplesRequest};
 use crate::app::{Error, Output};
+use crate::config::data::Sampling;
 use crate::config::{ByteSize, Precision, Span};
 use crate::exit::ExitCode;
 use crate::geom::Size;
@@ -30,6 +32,8 @@ pub(super) enum BenchCommand {
     Decode(DecodeArgs),
     /// Time masks as PNG on one core, by compression setting.
     Encode(EncodeArgs),
+    /// Time crops of labelled scenes as training takes them, with scenes kept in memory and without.
+    Samples(SamplesArgs),
 }
 
 /// Where the figures go beside standard output.
@@ -182,6 +186,43 @@ pub(super) struct EncodeArgs {
     document: Document,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct SamplesArgs {
+    #[command(flatten)]
+    scenes: ScenesArgs,
+
+    /// Which places crops are taken from.
+    #[arg(long, value_name = "HOW", default_value = "area", value_parser = one_of(Sampling::NAMED))]
+    sampling: Sampling,
+
+    /// Side of the square crops, in pixels.
+    #[arg(long, value_name = "PIXELS", default_value_t = 512, value_parser = value_parser!(u32).range(1..=16_384))]
+    side: u32,
+
+    /// Crops of a step.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = value_parser!(u32).range(1..=1024))]
+    batch: u32,
+
+    /// Steps of each row.
+    #[arg(long, value_name = "N", default_value_t = 40, value_parser = value_parser!(u32).range(1..=1_000_000))]
+    steps: u32,
+
+    /// Reader threads. Default: as many as there are cores, up to four.
+    #[arg(long, value_name = "N", value_parser = repeats)]
+    readers: Option<usize>,
+
+    /// Memory for crops under way and for scenes that are kept.
+    #[arg(long, value_name = "SIZE", default_value = "1GiB")]
+    memory: ByteSize,
+
+    /// Another number, other crops.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+
+    #[command(flatten)]
+    document: Document,
+}
+
 /// Measures, and shows the figures.
 pub(super) fn bench(command: BenchCommand) -> Result<ExitCode, Error> {
     match command {
@@ -208,6 +249,12 @@ pub(super) fn bench(command: BenchCommand) -> Result<ExitCode, Error> {
         }
         BenchCommand::Encode(EncodeArgs { side, repeats, document }) => {
             measured(document, || bench::encode(&EncodeRequest { side, repeats }))
+        }
+        BenchCommand::Samples(args) => {
+            let SamplesArgs { scenes, sampling, side, batch, steps, readers, memory, seed, document } = args;
+            let (data, memory) = (scenes.into(), memory.0);
+            let request = SamplesRequest { data, sampling, side, batch, steps, readers, memory, seed };
+            measured(document, || bench::samples(&request))
         }
     }
 }

@@ -52,6 +52,10 @@ pub(super) struct ScenesArgs {
     #[arg(long)]
     part: Option<Part>,
 
+    /// Leave out the pairs that this file names, one on each line: by name, or by image or mask.
+    #[arg(long, value_name = "LIST")]
+    exclude: Option<PathBuf>,
+
     /// Change a value of the pipeline file, e.g. data.labels=id.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
@@ -101,8 +105,8 @@ fn share(text: &str) -> Result<f64, String> {
 }
 
 impl From<ScenesArgs> for DataRequest {
-    fn from(ScenesArgs { pipeline, input, part, settings }: ScenesArgs) -> Self {
-        Self { pipeline, settings, input, part }
+    fn from(ScenesArgs { pipeline, input, part, exclude, settings }: ScenesArgs) -> Self {
+        Self { pipeline, settings, input, part, exclude }
     }
 }
 

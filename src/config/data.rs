@@ -28,6 +28,11 @@ pub enum Sampling {
     Scene,
 }
 
+impl Sampling {
+    /// All of them, by name.
+    pub const NAMED: [(&'static str, Self); 3] = [("area", Self::Area), ("class", Self::Class), ("scene", Self::Scene)];
+}
+
 /// Labelled scenes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -36,7 +36,7 @@ pub struct Index {
 /// A pair that crops can be taken from.
 #[derive(Debug)]
 pub(super) struct Scene {
-    /// As messages and `--exclude` name it.
+    /// Part and name, as messages and `--exclude` have it.
     pub(super) name: String,
     pub(super) opened: Opened,
     blocks: Blocks,
@@ -64,7 +64,7 @@ struct Blocks {
 /// A pair that no crop is taken from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// As `--exclude` names it.
+    /// Part and name, as messages and `--exclude` have it.
     pub name: String,
     /// Why.
     pub cause: String,
@@ -175,7 +175,6 @@ fn cells<'a>(counts: impl Iterator<Item = &'a u64>) -> Vec<Cell> {
     cells
 }
 
-/// As `swath data check` names pairs.
 fn name_of(pair: &Pair) -> String {
     format!("{}/{}", pair.part, pair.name)
 }
@@ -199,11 +198,11 @@ impl Index {
         };
         let (mut scenes, mut refused) = (Vec::new(), Vec::new());
         for (pair, scene) in pairs.iter().zip(with_readers(setup, pairs, threads, stop, read)) {
-            match scene? {
-                Ok(scene) if scene.labelled() == 0 => {
-                    let cause = "its mask has no pixel of a class: all is ignored".to_owned();
-                    refused.push(Refused { name: scene.name, cause });
-                }
+            let usable = scene?.and_then(|scene| match scene.labelled() {
+                0 => Err("its mask has no pixel of a class: all is ignored".to_owned()),
+                _ => Ok(scene),
+            });
+            match usable {
                 Ok(scene) => scenes.push(scene),
                 Err(cause) => refused.push(Refused { name: name_of(pair), cause }),
             }

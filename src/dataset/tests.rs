@@ -1,4 +1,5 @@
 //! Crops over scenes in memory: every pixel against what a few lines make of the same scenes.
+#![expect(clippy::disallowed_methods, reason = "scratch files of a test")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -30,7 +31,8 @@ fn pipeline(input: &str, more: &str) -> Pipeline {
     }
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("p.toml");
-    std::fs::write(&path, text + "[data]\nremap = { \"0\" = \"ignore\" }\n").unwrap();
+    let text = text + "[data]\nremap = { \"0\" = \"ignore\" }\n";
+    std::fs::write(&path, text.as_bytes()).unwrap();
     Pipeline::load(&path, &[]).unwrap()
 }
 
@@ -371,13 +373,13 @@ fn pairs_are_left_out_by_name_or_file_and_what_is_none_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let mut pairs: Vec<Pair> = (0..5).map(pair).collect();
     pairs[4].mask = dir.path().join("m.png");
-    std::fs::write(&pairs[4].mask, "").unwrap();
+    std::fs::write(&pairs[4].mask, b"").unwrap();
     let list = dir.path().join("list.txt");
-    std::fs::write(&list, "# of no use\ns1\n\ntrain/s2\nval/s3\nm.png\n").unwrap();
+    std::fs::write(&list, b"# of no use\ns1\n\ntrain/s2\nval/s3\nm.png\n").unwrap();
     let mut found = Found { pairs: pairs.clone(), strays: vec![] };
     exclude(&mut found, &list).unwrap();
     assert_eq!(found.pairs, [pairs[0].clone(), pairs[3].clone()]);
     assert!(found.strays.len() == 1 && found.strays[0].cause.contains("`val/s3`"), "{:?}", found.strays);
-    std::fs::write(&list, "s0\ns3\n").unwrap();
+    std::fs::write(&list, b"s0\ns3\n").unwrap();
     assert!(exclude(&mut found, &list).unwrap_err().to_string().contains("leaves every pair out"));
 }

@@ -521,3 +521,61 @@ impl Figures for EncodeFigures {
         )
     }
 }
+
+/// Crops to train on, without a network.
+#[derive(Debug, Serialize)]
+pub struct SamplesFigures {
+    /// Pairs that crops were taken from.
+    pub pairs: usize,
+    /// Pairs that are no use, and why.
+    pub refused: Vec<String>,
+    /// What it took to look through the masks.
+    pub index_seconds: f64,
+    /// Side of the square crops, in pixels.
+    pub side: u32,
+    /// Crops of a step.
+    pub batch: u32,
+    /// Threads.
+    pub readers: usize,
+    /// Whether the first two rows had the same crops, value by value.
+    pub same_crops: bool,
+    /// One row for each way to keep scenes.
+    pub rows: Vec<SampleRow>,
+}
+
+/// As many crops, one after the other.
+#[derive(Debug, Serialize)]
+pub struct SampleRow {
+    /// What is kept of scenes.
+    pub kept: &'static str,
+    /// Crops.
+    pub samples: u64,
+    /// What they took.
+    pub seconds: f64,
+    /// Crops per second.
+    pub samples_per_second: f64,
+    /// How long whoever takes them waited.
+    pub waited_seconds: f64,
+}
+
+impl Figures for SamplesFigures {
+    fn text(&self) -> String {
+        let row = |row: &SampleRow| {
+            let SampleRow { kept, samples, seconds, samples_per_second, waited_seconds } = row;
+            let [seconds, waited] = [seconds, waited_seconds].map(|seconds| format!("{seconds:.2}"));
+            [(*kept).to_owned(), samples.to_string(), seconds, format!("{samples_per_second:.1}"), waited]
+        };
+        let Self { pairs, side, batch, readers, index_seconds, .. } = self;
+        let mut text = tabled(["kept", "crops", "seconds", "crops/s", "waited, s"], self.rows.iter().map(row));
+        for refused in &self.refused {
+            text += &format!("\nrefused  {refused}");
+        }
+        let same = if self.same_crops { "the same crops" } else { "crops that DIFFER" };
+        let (pairs, readers) =
+            (crate::words::count(*pairs as u64, "pair"), crate::words::count(*readers as u64, "reader"));
+        format!(
+            "{text}\ncrops of {side} x {side} from {pairs}, {batch} a step, {readers}; the masks took {index_seconds:.2} s; what is kept \
+             gave {same}\n"
+        )
+    }
+}

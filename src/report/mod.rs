@@ -26,7 +26,8 @@ mod weights;
 
 pub use bench::{
     BenchMachine, BenchReport, DecodeFigures, DecodeRow, EncodeFigures, EncodeRow, Figures, ForwardFigures, ForwardRow,
-    MatmulRate, PassFigures, RunFigures, ScalingFigures, ScalingRow, StageFigures, StartUp, ThreadLimit,
+    MatmulRate, PassFigures, RunFigures, SampleRow, SamplesFigures, ScalingFigures, ScalingRow, StageFigures, StartUp,
+    ThreadLimit,
 };
 pub use data::{BandRow, ClassRow, DataReport, DataStray, PartRow, RefusedPair, SplitReport};
 pub use diagnosis::Diagnosis;

@@ -4,8 +4,10 @@
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+use swath::geom::Size;
 
-use crate::support::command::{Workdir, wait_until, with_scenes};
+use crate::support::command::{Workdir, geotiff, wait_until, with_scenes};
+use crate::support::memory::{IDENTITY, pipeline, values};
 
 /// The figures of a measurement that went well, and what was printed.
 fn measured(work: &Workdir, line: &str) -> (Value, String) {
@@ -220,4 +222,46 @@ fn a_signal_ends_a_measurement_and_nothing_stays_behind() {
     kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert_eq!(std::fs::read_dir(&tmp).unwrap().count(), 0);
+}
+
+#[test]
+fn samples_are_the_same_crops_whatever_is_kept() {
+    let work = Workdir::new();
+    let text = pipeline("strategy = \"whole\"\nwhole_max = 64", IDENTITY, 2, None);
+    work.write("p.toml", text.replace("value = 0\n", "value = 10\n").replace("value = 1\n", "value = 20\n"));
+    std::fs::create_dir_all(work.path("data/masks")).unwrap();
+    for (name, width, height) in [("a", 70, 50), ("b", 1, 1), ("sub/c", 33, 90), ("d", 20, 20), ("e", 8, 8)] {
+        let size = Size::new(width, height);
+        let values = values(size, 200, width);
+        geotiff(&work.path(&format!("data/images/{name}.tif")), size, &values);
+        let mask: Vec<u8> = values.iter().map(|v| 10 + 10 * u8::from(*v > 150)).collect();
+        let path = work.path(&format!("data/masks/{name}.png"));
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        image::save_buffer(path, &mask, width, height, image::ColorType::L8).unwrap();
+    }
+    // One is no use, and one is left out.
+    image::save_buffer(work.path("data/masks/e.png"), &[3; 64], 8, 8, image::ColorType::L8).unwrap();
+    work.write("without.txt", "d\n");
+    for sampling in ["area", "class", "scene"] {
+        let line = format!(
+            "samples p.toml -i data --sampling {sampling} --side 32 --batch 3 --steps 4 --readers 2 --exclude without.txt"
+        );
+        let (figures, text) = measured(&work, &line);
+        assert_eq!((&figures["pairs"], &figures["same_crops"]), (&3.into(), &true.into()), "{figures}");
+        assert_eq!(rows(&figures).len(), 3);
+        for row in rows(&figures) {
+            let rate = number(row, "samples") / number(row, "seconds");
+            assert!(row["samples"] == 12 && (number(row, "samples_per_second") / rate - 1.0).abs() < 1e-6, "{row}");
+            assert!(number(row, "waited_seconds") <= number(row, "seconds"));
+        }
+        assert!(text.contains("refused  all/e: the mask holds what is no class: 3 (64 pixels)"), "{text}");
+    }
+    // The image of the largest pair is cut short behind its header: found when a crop is taken, and told by name.
+    let whole = std::fs::read(work.path("data/images/a.tif")).unwrap();
+    work.write("data/images/a.tif", &whole[..whole.len() - 1500]);
+    let ran = work.swath(&["bench", "samples", "p.toml", "-i", "data", "--side", "32", "--steps", "20"]);
+    ran.says(3, &["cannot read the pair `all/a`", "a.tif`", "--exclude"]);
+    work.write("without.txt", "all/a\n# gone by then\nb\ndata/masks/sub/c.png\nd\n");
+    let ran = work.swath(&["bench", "samples", "p.toml", "-i", "data", "--exclude", "without.txt"]);
+    ran.says(2, &["no pair has a labelled pixel"]);
 }

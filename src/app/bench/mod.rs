@@ -1,12 +1,13 @@
 //! `swath bench`: how fast this machine is, one file per kind of measurement.
 //!
 //! `forward` times networks through the seam that runs use, `pipeline` whole runs, `scaling` runs with more and more devices, `feed` runs
-//! whose device does nothing, `decode` and `encode` what feeds and drains them. Scenes are drawn where none are given, into a temporary folder.
+//! whose device does nothing, `decode` and `encode` what feeds and drains them, and `samples` what is read to train on. Scenes are drawn where none are given, into a temporary folder.
 
 mod decode;
 mod encode;
 mod forward;
 mod runs;
+mod samples;
 mod scaling;
 mod scenes;
 
@@ -15,18 +16,19 @@ pub use encode::{EncodeRequest, encode};
 pub(super) use forward::{Bench, agreement, default_device, used};
 pub use forward::{ForwardRequest, forward};
 pub use runs::{Pixels, RunRequest, run};
+pub use samples::{SamplesRequest, samples};
 pub use scaling::scaling;
 
 use std::path::Path;
 use std::time::Duration;
 
+use super::Error;
+use super::interrupt::interruptible;
 use super::replace::Output;
 use super::run::record::now;
-use super::{Error, TimeLimits};
 use crate::atomic::{self, WriteError};
-use crate::flow::Stop;
 use crate::infer;
-use crate::lifecycle::{Ending, SignalWatcher, SupervisorLink, machine};
+use crate::lifecycle::machine;
 use crate::plan::DeviceId;
 use crate::random::SplitMix64;
 use crate::raster::gdal_report;
@@ -71,14 +73,6 @@ pub fn write_document<R: serde::Serialize>(file: &Path, report: &BenchReport<R>)
     let failed = |e: serde_json::Error| WriteError { operation: "write", path: file.into(), source: e.into() };
     let text = serde_json::to_string_pretty(report).map_err(failed)?;
     Ok(atomic::write(file, format!("{text}\n").as_bytes())?)
-}
-
-/// Does something that can be interrupted: temporary folders are removed then. `work` asks the stop whether to go on.
-pub(super) fn interruptible<T>(work: impl FnOnce(&Stop) -> Result<T, Error>) -> Result<T, Error> {
-    let stop = Stop::new();
-    let signals = SignalWatcher::<Ending>::of_worker(stop.clone(), TimeLimits::GRACE, &SupervisorLink::default())?;
-    let done = work(&stop);
-    signals.caught().map_or(done, |signal| Err(Error::Interrupted(signal)))
 }
 
 /// The median and the smallest of some times.
