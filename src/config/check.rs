@@ -2,14 +2,13 @@
 
 use std::path::Path;
 
+use super::agree::{Bundle, Bundles};
 use super::band::Band;
-use super::bundle::{Bundle, Bundles};
 use super::classes::{ClassTable, ClassTableError};
 use super::fault::Fault;
 use super::file::{InputTable, MemberInputTable, MemberTable, PipelineFile, StrategyName, TilerTable};
 use super::names::name_fault;
 use super::pipeline::{InputSpec, MaskDepth, Member, Pipeline, Reading, Weights};
-use super::source::{ConfigError, Source, tables};
 use crate::geom::View;
 use crate::raster::PixelType;
 use crate::tiler::{Strategy, Tiling};
@@ -17,25 +16,6 @@ use crate::zoo::spec::Network;
 
 /// Centres up to here; beyond, a crop's pixel count would not fit the arithmetic of any network.
 const MAX_CENTRE: u32 = 1 << 16;
-
-impl Pipeline {
-    /// Reads and checks a pipeline file, with `key=value` settings applied on top (`tiler.dilation=64`, `members.0.weight=2`).
-    ///
-    /// # Errors
-    /// When the file cannot be read, holds an unknown key or a value out of range, or its parts contradict each other.
-    pub fn load(path: &Path, settings: &[String]) -> Result<Self, ConfigError> {
-        let source = Source::read(path)?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let understood = |root: &toml::Value| -> Result<Self, Fault> {
-            let file = tables(root)?;
-            let bundle = |(idx, table)| Bundle::of_member(table, &format!("members.{idx}"), folder);
-            let bundles: Vec<_> = file.members.iter().enumerate().map(bundle).collect::<Result<_, _>>()?;
-            check(file, folder, &bundles)
-        };
-        let (alone, root) = (source.with(&[])?, source.with(settings)?);
-        understood(&root).map_err(|fault| source.blame(fault, settings, understood(&alone).map(drop)))
-    }
-}
 
 /// The pipeline that a file means; paths in it are relative to `folder`. `bundles` are what members' weights say, one entry for each.
 ///
