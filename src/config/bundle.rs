@@ -84,6 +84,7 @@ fn text(pipeline: &Pipeline, member: &Member) -> Result<String, toml::ser::Error
         post,
         outputs,
         package: _,
+        train: _,
         checkpoints: _,
         data,
     } = pipeline;
