@@ -100,7 +100,7 @@ pub(super) struct Bundles<'a>(pub(super) &'a [Option<Bundle>]);
 
 impl Bundles<'_> {
     /// What the first says, if all members are bundles.
-    fn first(&self) -> Option<&Pipeline> {
+    pub(super) fn first(&self) -> Option<&Pipeline> {
         let all: Option<Vec<&Bundle>> = self.0.iter().map(Option::as_ref).collect();
         all?.first().map(|bundle| &bundle.pipeline)
     }
@@ -162,14 +162,11 @@ impl Bundles<'_> {
         }
     }
 
-    /// The classes: those that are declared, or else those of all members' weights.
+    /// Refuses classes that are not all weights' in number, names and values.
     ///
     /// # Errors
-    /// When there are none, or some weights have another number of them, or others.
-    pub(super) fn classes(&self, declared: Option<ClassTable>) -> Result<ClassTable, Fault> {
-        let is_declared = declared.is_some();
-        let inherited = || self.first().map(|pipeline| pipeline.classes.clone());
-        let table = declared.or_else(inherited).ok_or_else(|| Fault::missing("", "classes"))?;
+    /// The first difference.
+    pub(super) fn agree_on(&self, table: &ClassTable, is_declared: bool) -> Result<(), Fault> {
         for bundle in self.0.iter().flatten() {
             let refused = |key: &str, ours: &dyn Display, theirs: &dyn Display| {
                 Err(bundle.contradicts(key, &ours.to_string(), &theirs.to_string(), self.remedy(is_declared)))
@@ -187,7 +184,7 @@ impl Bundles<'_> {
                 }
             }
         }
-        Ok(table)
+        Ok(())
     }
 
     /// How scenes are cut where the pipeline does not say, if all members' weights say the same.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::agree::{Bundle, Bundles};
 use super::band::Band;
-use super::classes::{ClassTable, ClassTableError};
+use super::classes::{Class, ClassTable, ClassTableError, Nodata};
 use super::fault::Fault;
 use super::file::{InputTable, MemberInputTable, MemberTable, PipelineFile, StrategyName, TilerTable};
 use super::names::name_fault;
@@ -24,8 +24,7 @@ const MAX_CENTRE: u32 = 1 << 16;
 pub(super) fn check(file: PipelineFile, folder: &Path, bundles: &[Option<Bundle>]) -> Result<Pipeline, Fault> {
     let said = Bundles(bundles);
     let reading = said.reading(file.input.as_ref().unwrap_or(&InputTable::default()))?;
-    let table = |classes| ClassTable::new(classes, file.nodata).map_err(|e| class_fault(&e));
-    let classes = said.classes(file.classes.map(table).transpose()?)?;
+    let classes = class_table(file.classes, file.nodata, &said)?;
     let max = classes.max_value();
     if file.outputs.mask_depth == MaskDepth::Eight && max > 255 {
         let text = format!("a class has value {max}, more than 8 bits hold; set outputs.mask_bits = 16");
@@ -92,6 +91,19 @@ fn views(views: Vec<View>) -> Result<Vec<View>, Fault> {
     };
     let text = format!("{fault}; name identity and any of hflip, vflip, rot90, rot180, rot270, each once");
     Err(Fault::about("inference.views", text))
+}
+
+/// The classes and what masks hold without data: as declared, or else as all members' weights say.
+fn class_table(declared: Option<Vec<Class>>, nodata: Option<Nodata>, said: &Bundles<'_>) -> Result<ClassTable, Fault> {
+    let is_declared = declared.is_some();
+    let (classes, nodata) = match (declared, said.first()) {
+        (Some(classes), _) => (classes, nodata),
+        (None, Some(first)) => (first.classes.classes().to_vec(), nodata.or(first.classes.nodata())),
+        (None, None) => return Err(Fault::missing("", "classes")),
+    };
+    let table = ClassTable::new(classes, nodata).map_err(|e| class_fault(&e))?;
+    said.agree_on(&table, is_declared)?;
+    Ok(table)
 }
 
 fn class_fault(error: &ClassTableError) -> Fault {

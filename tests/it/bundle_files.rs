@@ -160,6 +160,11 @@ fn members_take_what_is_theirs_and_agree_on_the_rest() {
     work.write("explicit.toml", file("b.safetensors").replacen("mean = [3.0]\n", "", 1) + &explicit);
     let expected = reference(&work, &run("explicit.toml", &[]));
     assert!(reference(&work, &run("two.toml", &[])) == expected);
+    let text = file("b.safetensors").replacen("mean = [3.0]\n", "", 1) + &explicit;
+    work.write("explicit.toml", text.replacen("[nodata]\nvalue = 9", "[nodata]\nvalue = 8", 1));
+    work.write("two.toml", two.to_owned() + "[nodata]\nvalue = 8\n");
+    let expected = reference(&work, &run("explicit.toml", &[]));
+    assert!(reference(&work, &run("two.toml", &[])) == expected, "with a value of its own for nodata");
     // Beside weights that say nothing, `[input]` is of those.
     let plain = format!("{INPUT}{TILER}{NETWORK}weights = 'w.safetensors'\n{two}{CLASSES}");
     work.write("plain.toml", &plain);
