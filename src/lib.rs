@@ -37,7 +37,7 @@
 //! | [`weights`] | weights files: formats, readers, writers, compression; which tensors a file must hold |
 //! | [`tensor`] | tensors beside networks: the normaliser, conversion, CUDA's events and page-locked memory |
 //! | [`zoo`] | the networks: facts as data, layers, backbones, models |
-//! | [`config`] | pipeline files: as written, and as checked |
+//! | [`config`] | pipeline files: as written, as checked, and inside weights files |
 //! | [`journal`] | what a run directory remembers: the journal, stage results by key |
 //! | [`plan`] | the selection of scenes, the plan, the schedule, the memory and the time it takes |
 //! | [`dataset`] | images with masks: where they lie, what masks hold, counts, statistics, splits; crops to train on |

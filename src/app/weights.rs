@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::replace::Output;
 use super::{Error, JobRequest};
-use crate::config::{Member, Pipeline, Weights, bundle};
+use crate::config::{self, Member, Pipeline, Weights, bundle};
 use crate::report::{CompressedFile, CompressedFiles, TensorRow, WeightsDiff, WeightsSheet};
 use crate::weights::{self, FileTensor, Metadata};
 pub use crate::weights::{Amount, Selection, Target};
@@ -48,7 +48,7 @@ pub fn inspect_weights(path: &Path, selection: Selection) -> Result<WeightsSheet
         format: found.format.to_string(),
         digest: found.digest,
         notes: found.notes.iter().map(ToString::to_string).chain(duplicates).collect(),
-        bundle: bundle::summary(path, &found.metadata),
+        bundle: config::bundle_summary(path, &found.metadata),
         metadata: found.metadata,
         bytes: size_of(path),
         values: known.map(n_values).sum(),
@@ -87,7 +87,7 @@ fn fits(_tensors: &[FileTensor]) -> Option<Vec<String>> {
 /// # Errors
 /// When it cannot be read or is none.
 pub fn bundled_pipeline(path: &Path) -> Result<String, Error> {
-    Ok(bundle::pipeline_file(path)?)
+    Ok(config::bundled_pipeline(path)?)
 }
 
 /// What a pipeline file and `key=value` on top of it say of the weights `file`, to be written into them.

@@ -2,14 +2,13 @@
 
 use std::path::Path;
 
+use super::agree::{Bundle, Bundles};
 use super::band::Band;
-use super::bundle::{Bundle, Bundles};
-use super::classes::{ClassTable, ClassTableError};
+use super::classes::{Class, ClassTable, ClassTableError, Nodata};
 use super::fault::Fault;
 use super::file::{InputTable, MemberInputTable, MemberTable, PipelineFile, StrategyName, TilerTable};
 use super::names::name_fault;
 use super::pipeline::{InputSpec, MaskDepth, Member, Pipeline, Reading, Weights};
-use super::source::{ConfigError, Source, tables};
 use crate::geom::View;
 use crate::raster::PixelType;
 use crate::tiler::{Strategy, Tiling};
@@ -18,25 +17,6 @@ use crate::zoo::spec::Network;
 /// Centres up to here; beyond, a crop's pixel count would not fit the arithmetic of any network.
 const MAX_CENTRE: u32 = 1 << 16;
 
-impl Pipeline {
-    /// Reads and checks a pipeline file, with `key=value` settings applied on top (`tiler.dilation=64`, `members.0.weight=2`).
-    ///
-    /// # Errors
-    /// When the file cannot be read, holds an unknown key or a value out of range, or its parts contradict each other.
-    pub fn load(path: &Path, settings: &[String]) -> Result<Self, ConfigError> {
-        let source = Source::read(path)?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let understood = |root: &toml::Value| -> Result<Self, Fault> {
-            let file = tables(root)?;
-            let bundle = |(idx, table)| Bundle::of_member(table, &format!("members.{idx}"), folder);
-            let bundles: Vec<_> = file.members.iter().enumerate().map(bundle).collect::<Result<_, _>>()?;
-            check(file, folder, &bundles)
-        };
-        let (alone, root) = (source.with(&[])?, source.with(settings)?);
-        understood(&root).map_err(|fault| source.blame(fault, settings, understood(&alone).map(drop)))
-    }
-}
-
 /// The pipeline that a file means; paths in it are relative to `folder`. `bundles` are what members' weights say, one entry for each.
 ///
 /// # Errors
@@ -44,8 +24,7 @@ impl Pipeline {
 pub(super) fn check(file: PipelineFile, folder: &Path, bundles: &[Option<Bundle>]) -> Result<Pipeline, Fault> {
     let said = Bundles(bundles);
     let reading = said.reading(file.input.as_ref().unwrap_or(&InputTable::default()))?;
-    let table = |classes| ClassTable::new(classes, file.nodata).map_err(|e| class_fault(&e));
-    let classes = said.classes(file.classes.map(table).transpose()?)?;
+    let classes = class_table(file.classes, file.nodata, &said)?;
     let max = classes.max_value();
     if file.outputs.mask_depth == MaskDepth::Eight && max > 255 {
         let text = format!("a class has value {max}, more than 8 bits hold; set outputs.mask_bits = 16");
@@ -112,6 +91,19 @@ fn views(views: Vec<View>) -> Result<Vec<View>, Fault> {
     };
     let text = format!("{fault}; name identity and any of hflip, vflip, rot90, rot180, rot270, each once");
     Err(Fault::about("inference.views", text))
+}
+
+/// The classes and what masks hold without data: as declared, or else as all members' weights say.
+fn class_table(declared: Option<Vec<Class>>, nodata: Option<Nodata>, said: &Bundles<'_>) -> Result<ClassTable, Fault> {
+    let is_declared = declared.is_some();
+    let (classes, nodata) = match (declared, said.first()) {
+        (Some(classes), _) => (classes, nodata),
+        (None, Some(first)) => (first.classes.classes().to_vec(), nodata.or(first.classes.nodata())),
+        (None, None) => return Err(Fault::missing("", "classes")),
+    };
+    let table = ClassTable::new(classes, nodata).map_err(|e| class_fault(&e))?;
+    said.agree_on(&table, is_declared)?;
+    Ok(table)
 }
 
 fn class_fault(error: &ClassTableError) -> Fault {

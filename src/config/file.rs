@@ -180,7 +180,11 @@ impl MemberTable {
         let about = |text: &str| Fault::about(key, text);
         let network = match (&self.preset, self.network) {
             (None, Some(network)) => network,
-            (None, None) => return Err(about("it has neither `network` nor `preset`")),
+            (None, None) => {
+                return Err(about(
+                    "it has neither `network` nor `preset`, nor weights that say which network they are for",
+                ));
+            }
             (Some(_), Some(_)) => return Err(about("it has both `network` and `preset`; keep one")),
             (Some(name), None) => {
                 let preset = SpecTable::named(name).map_err(|e| Fault::about(format!("{key}.preset"), e))?;

@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::bundle;
 use super::fault::{self, Fault};
 use super::file::PipelineFile;
-use crate::weights::{Format, WeightsError};
+use crate::weights::{self, Format, WeightsError};
 
 /// Why a pipeline file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +72,7 @@ impl<'a> Source<'a> {
     pub(super) fn read(path: &'a Path) -> Result<Self, ConfigError> {
         let is_bundle = Format::is_weights(path);
         let read = || std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source });
-        let text = if is_bundle { bundle::text_in(path)? } else { read()? };
+        let text = if is_bundle { bundled(path)? } else { read()? };
         Ok(Self { path, text, is_bundle })
     }
 
@@ -123,6 +123,25 @@ impl<'a> Source<'a> {
     fn place(&self, key: &str) -> Option<usize> {
         let parts: Vec<&str> = key.split('.').collect();
         place_in(DeTable::parse(&self.text).ok()?.get_ref(), &parts)
+    }
+}
+
+/// The text of the pipeline file in a weights file.
+///
+/// # Errors
+/// When the file cannot be read or is no bundle that this program understands.
+pub(super) fn bundled(file: &Path) -> Result<String, ConfigError> {
+    let refused = |detail| ConfigError::Parse { path: file.to_owned(), at: String::new(), detail };
+    let metadata = weights::metadata(file)?;
+    match bundle::embedded(&metadata) {
+        Ok(Some(text)) => Ok(text.to_owned()),
+        Err(detail) => Err(refused(detail).of_weights()),
+        Ok(None) => Err(refused(format!(
+            "these are weights, and they do not say what they are for, as weights do that `swath train` writes: name a pipeline file with \
+             them as a member's weights (pipelines/single.toml is the one to copy), or put that into them: swath weights convert '{}' -o \
+             BUNDLE.safetensors --pipeline PIPELINE.toml",
+            file.display()
+        ))),
     }
 }
 

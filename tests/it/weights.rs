@@ -80,6 +80,7 @@ fn an_exported_file_has_the_references_names_or_the_folded_ones() {
     work.swath(&export).expect(0);
     let folded = work.swath(&["weights", "inspect", "f.safetensors", "--all"]).expect(0);
     assert!(!folded.contains("running_mean") && !folded.contains("pretrained.fc"), "{folded}");
+    assert!(folded.contains("says    swath.form = folded"), "{folded}");
     for file in ["e.safetensors", "f.safetensors"] {
         work.swath(&["weights", "inspect", file]).says(0, &["says    scaling = 8 bits"]);
     }

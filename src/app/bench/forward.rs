@@ -274,6 +274,8 @@ impl Bench {
         member.member.input.bands = (1..=n_bands).map(Band::Number).collect();
         pipeline.members = vec![member.member.clone()];
         pipeline.views = vec![View::Identity];
+        // These crops are on the networks' grid already.
+        pipeline.reading.resolution = None;
         let (size, name) = (self.crop, |n| format!("{n}"));
         let blank = MemoryRaster::u8(size, n_bands, &vec![0; size.len() * n_bands as usize]);
         let source = MemorySource::new((0..most).map(|n| (PathBuf::from(name(n)), blank.clone())));
