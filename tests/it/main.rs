@@ -61,6 +61,7 @@ mod support;
 mod tensors;
 mod told;
 mod tools;
+mod training;
 mod training_page;
 mod tune;
 mod views;

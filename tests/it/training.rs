@@ -1,0 +1,276 @@
+//! `swath train` through the command line, on small scenes and a small network: what comes of it runs, and nothing that happens to its
+//! processes changes a byte of that.
+//!
+//! `SWATH_TRAIN_KILLS=50 cargo test --release --test it training::killed -- --nocapture` kills more often.
+#![cfg(all(feature = "gdal", feature = "torch", target_os = "linux"))]
+
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use swath::zoo::seed;
+
+use crate::support::command::{Ran, Workdir, children};
+
+/// Everything but the recipe's numbers.
+const PIPELINE: &str = r##"
+[input]
+bands = [1, 2, 3]
+mean = [0.5, 0.5, 0.5]
+std = [0.25, 0.25, 0.25]
+[[members]]
+network = "unet"
+variant = "smp"
+backbone = "resnet18"
+depth = 3
+decoder_channels = [16, 16, 8]
+seed = 0
+[[classes]]
+id = 0
+name = "sea"
+value = 10
+color = "#0000ff"
+[[classes]]
+id = 1
+name = "land"
+value = 20
+color = "#00ff00"
+[nodata]
+value = 0
+[tiler]
+strategy = "fixed"
+centre = 32
+dilation = 16
+whole_max = 32
+"##;
+
+const RECIPE: &str = r#"
+[train]
+epochs = 3
+steps_per_epoch = 4
+batch = 2
+crop = 32
+average = { ema = 0.9 }
+[train.augment]
+flips = true
+noise = 0.05
+"#;
+
+const TRAIN: [&str; 8] = ["train", "p.toml", "-i", "data", "-o", "out", "--threads", "1"];
+
+/// Sea is blue and land is red, with some noise; the border between them differs.
+fn pair(work: &Workdir, part: &str, at: u32) {
+    let (width, height) = (56_u32, 40 + 8 * at);
+    let noise = seed::fill(7, &format!("{part}/{at}.weight"), &[(width * height * 3) as usize], 0);
+    let is_land = |pixel: usize| (pixel as u32 % width) > 20 + 4 * at;
+    let color = |pixel: usize| if is_land(pixel) { [200.0, 60.0, 60.0] } else { [40.0, 90.0, 160.0] };
+    let image: Vec<u8> = noise
+        .iter()
+        .enumerate()
+        .map(|(i, noise)| (color(i / 3)[i % 3] + 20.0 * (f64::from(*noise) - 1.0)).clamp(0.0, 255.0) as u8)
+        .collect();
+    let mask: Vec<u8> = (0..(width * height) as usize).map(|pixel| if is_land(pixel) { 20 } else { 10 }).collect();
+    save(&work.path(&format!("data/{part}/images/s{at}.png")), &image, [width, height], image::ColorType::Rgb8);
+    save(&work.path(&format!("data/{part}/masks/s{at}.png")), &mask, [width, height], image::ColorType::L8);
+}
+
+fn save(path: &Path, bytes: &[u8], [width, height]: [u32; 2], color: image::ColorType) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    image::save_buffer(path, bytes, width, height, color).unwrap();
+}
+
+fn prepared() -> Workdir {
+    let work = Workdir::new();
+    work.write("p.toml", format!("{PIPELINE}{RECIPE}"));
+    (0..4).for_each(|at| pair(&work, "train", at));
+    (0..2).for_each(|at| pair(&work, "val", at));
+    work
+}
+
+fn bundles(work: &Workdir) -> [Vec<u8>; 2] {
+    ["best", "last"].map(|name| std::fs::read(work.path(&format!("out/{name}.safetensors"))).unwrap())
+}
+
+/// What is recorded, without times.
+fn records(work: &Workdir) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(work.path("out/metrics.jsonl")).unwrap();
+    let record = |line: &str| {
+        let mut record: serde_json::Value = serde_json::from_str(line).unwrap();
+        record.as_object_mut().unwrap().remove("time");
+        record
+    };
+    text.lines().map(record).collect()
+}
+
+fn trained(work: &Workdir, more: &[&str]) -> Ran {
+    work.swath(&[&TRAIN[..], more].concat())
+}
+
+/// What an undisturbed training leaves.
+fn reference(work: &Workdir) -> ([Vec<u8>; 2], Vec<serde_json::Value>) {
+    trained(work, &[]).expect(0);
+    let left = (bundles(work), records(work));
+    std::fs::remove_dir_all(work.path("out")).unwrap();
+    left
+}
+
+#[test]
+fn a_bundle_runs_alone_and_scores_what_validation_found() {
+    let work = prepared();
+    let ran = trained(&work, &["--json"]);
+    ran.says(0, &["training on 4 scenes, validating with 2", "the best so far"]);
+    let summary: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((summary["steps"].as_u64(), summary["goes_on"].as_bool()), (Some(12), Some(false)));
+    let best = summary["best"]["value"].as_f64().unwrap();
+    assert!(best > 0.4, "nothing was learnt: {best}");
+    let records = records(&work);
+    assert_eq!(records.iter().filter(|r| r["kind"] == "step").count(), 12);
+    let losses: Vec<f64> = records.iter().filter_map(|r| r["loss"].as_f64()).collect();
+    assert!(losses[11] < losses[0], "{losses:?}");
+    work.swath(&["run", "out/best.safetensors", "-i", "data/val/images", "-o", "masks", "--include", "*.png"])
+        .expect(0);
+    let scored = work.swath(&["eval", "masks", "--truth", "data/val/masks", "--json"]);
+    let scored: serde_json::Value = serde_json::from_str(&scored.expect(0)).unwrap();
+    let eval = scored["scores"]["miou"].as_f64().unwrap();
+    assert_eq!(eval.to_bits(), best.to_bits(), "eval says {eval}, validation {best}");
+    // The same training again is the same to the byte; with more readers, too.
+    let first = bundles(&work);
+    trained(&work, &["--fresh", "--readers", "3"]).expect(0);
+    assert!(bundles(&work) == first, "another number of readers has changed the weights");
+    // What is done is not done again, and a training that has ended says so.
+    trained(&work, &[]).says(0, &["all steps are done", "12 steps"]);
+    assert!(bundles(&work) == first);
+}
+
+fn begin(work: &Workdir, more: &[&str]) -> Child {
+    let mut command = work.command(&[&TRAIN[..], more].concat());
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+#[test]
+fn killed_at_any_moment_it_ends_with_the_same_bytes() {
+    let work = prepared();
+    let began = Instant::now();
+    let (expected, recorded) = reference(&work);
+    let whole = began.elapsed();
+    let kills: u32 = std::env::var("SWATH_TRAIN_KILLS").map_or(6, |n| n.parse().unwrap());
+    let mut moments = seed::fill(3, "moments.weight", &[2 * kills as usize], 0).into_iter().map(|m| (m - 0.75) * 2.0);
+    for n in 0..kills {
+        let mut child = begin(&work, &["--keep-every", "3"]);
+        let wait = whole.mul_f32(moments.next().unwrap().clamp(0.05, 1.0) * 0.7);
+        std::thread::sleep(wait.max(Duration::from_millis(50)));
+        let pid = i32::try_from(child.id()).unwrap();
+        // In turn the one that watches, the one that trains, and one that reads.
+        let workers = children(child.id());
+        let readers: Vec<i32> = workers.iter().flat_map(|worker| children(u32::try_from(*worker).unwrap())).collect();
+        let target = match n % 3 {
+            0 => pid,
+            1 => workers.first().copied().unwrap_or(pid),
+            _ => readers.first().or(workers.first()).copied().unwrap_or(pid),
+        };
+        drop(kill(Pid::from_raw(target), Signal::SIGKILL));
+        if target == pid {
+            child.wait().unwrap();
+        } else {
+            // It goes on by itself.
+            std::thread::sleep(whole.mul_f32(0.3));
+            drop(kill(Pid::from_raw(pid), Signal::SIGKILL));
+            child.wait().unwrap();
+        }
+        // Who watched over it is gone, and so is it soon.
+        crate::support::command::wait_until(|| {
+            workers.iter().all(|worker| !crate::support::command::is_alive(*worker))
+        });
+    }
+    trained(&work, &[]).expect(0);
+    assert!(bundles(&work) == expected, "the weights differ");
+    assert_eq!(records(&work), recorded);
+}
+
+#[test]
+fn told_to_stop_it_keeps_what_it_has_and_goes_on_from_there() {
+    let work = prepared();
+    let (expected, recorded) = reference(&work);
+    let mut child = begin(&work, &["--keep-every", "1"]);
+    let n_records = || std::fs::read_to_string(work.path("out/metrics.jsonl")).unwrap_or_default().lines().count();
+    crate::support::command::wait_until(|| n_records() >= 2);
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(n_records() < 15, "it was not stopped");
+    trained(&work, &["--deadline", "1ms"]).expect(5);
+    let out = trained(&work, &[]);
+    out.says(0, &["all steps are done"]);
+    assert!(bundles(&work) == expected);
+    assert_eq!(records(&work), recorded);
+}
+
+#[test]
+fn what_cannot_be_trained_on_is_told_before_it_starts() {
+    let work = prepared();
+    // Shifted ids, a size that differs, an image without a mask: left out and told, and the rest is trained on.
+    let mask = work.path("data/train/masks/s3.png");
+    let good = std::fs::read(&mask).unwrap();
+    save(&mask, &[1; 56 * 64], [56, 64], image::ColorType::L8);
+    save(&work.path("data/train/masks/s2.png"), &[10; 8], [4, 2], image::ColorType::L8);
+    save(&work.path("data/train/images/alone.png"), &[0; 24], [4, 2], image::ColorType::Rgb8);
+    let short = ["--set", "train.epochs=1", "--set", "train.steps_per_epoch=1"];
+    trained(&work, &short).says(
+        3,
+        &[
+            "`train/s3` is left out: the mask holds what is no class: 1 (3584 pixels)",
+            "`train/s2` is left out: the image has 56 x 56 pixels and the mask 4 x 2",
+            "alone.png` is left out: an image without a mask",
+            "training on 2 scenes",
+        ],
+    );
+    // Another recipe or other data in the same directory.
+    trained(&work, &[]).says(2, &["`out` holds another training: the table [train]", "--fresh"]);
+    std::fs::write(&mask, good).unwrap();
+    trained(&work, &short).says(2, &["the scenes that are trained on are not what they were"]);
+    let exclude = work.write("exclude.txt", "train/s2\ns3\n");
+    trained(&work, &[&short[..], &["--exclude", exclude.to_str().unwrap(), "--fresh"]].concat())
+        .says(3, &["training on 2 scenes"]);
+    // A class that is nowhere.
+    let text = std::fs::read_to_string(work.path("p.toml")).unwrap();
+    let third = "[[classes]]\nid = 2\nname = \"ice\"\nvalue = 30\ncolor = \"#ffffff\"\n[nodata]";
+    work.write("q.toml", text.replace("[nodata]", third));
+    let of = |pipeline: &'static str, more: &[&'static str]| {
+        work.swath(&[&["train", pipeline, "-i", "data", "-o", "other", "--threads", "1"], &short[..], more].concat())
+    };
+    of("q.toml", &[]).says(3, &["no pixel to train on is ice"]);
+    // Nothing to validate with, nothing to train on, nothing at all.
+    std::fs::remove_dir_all(work.path("data/val")).unwrap();
+    of("p.toml", &[]).says(2, &["no pairs in the part val", "swath data split"]);
+    of("p.toml", &["--fold", "0"]).says(2, &["no pairs in the folds other than fold0"]);
+    work.write("r.toml", PIPELINE);
+    of("r.toml", &[]).says(2, &["no [train] table", "pipelines/train.toml"]);
+    of("p.toml", &["--set", "train.losses=[{ kind = \"cross-entropy\", gamma = 2.0 }]"])
+        .says(2, &["it has keys that the kind `cross-entropy` does not take"]);
+    of("p.toml", &["--set", "train.optimiser.freeze=[\"nothing\"]"]).says(2, &["no pairs in the part val"]);
+}
+
+#[test]
+fn folds_validate_in_turn_and_a_loss_that_is_no_number_goes_back() {
+    let work = prepared();
+    let split = ["data", "split", "p.toml", "-i", "data/train", "-o", "pairs.tsv", "--folds", "2"];
+    work.swath(&split).expect(0);
+    let short = ["--threads", "1", "--set", "train.epochs=1", "--set", "train.steps_per_epoch=2"];
+    for fold in ["0", "1"] {
+        let ran = work.swath(
+            &[&["train", "p.toml", "-i", "pairs.tsv", "-o", &format!("fold{fold}"), "--fold", fold], &short[..]]
+                .concat(),
+        );
+        ran.says(0, &["training on 2 scenes, validating with 2"]);
+    }
+    let ran = trained(&work, &["--set", "train.optimiser.rate=1000", "--set", "train.optimiser.rule=sgd"]);
+    ran.says(2, &["back to step", "with other crops", "after going back 3 times", "a lower train.optimiser.rate"]);
+    let notes = records(&work).iter().filter(|record| record["kind"] == "note").count();
+    assert!(notes >= 1);
+    // Weights of the same network are where it starts from.
+    let text = std::fs::read_to_string(work.path("p.toml")).unwrap();
+    work.write("fine.toml", text.replace("seed = 0\n[[classes]]", "weights = \"fold0/best.safetensors\"\n[[classes]]"));
+    let ran = work.swath(&[&["train", "fine.toml", "-i", "data", "-o", "fine"], &short[..]].concat());
+    ran.says(0, &["tensors from `fold0/best.safetensors`"]);
+}
