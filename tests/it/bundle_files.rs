@@ -231,6 +231,9 @@ fn what_a_bundle_says_goes_along() {
     );
     work.swath(&[&new[..], &["seed.toml", "--set", "input.std=[9.0]"]].concat()).expect(0);
     assert!(["mean = [8.0]", "std = [9.0]"].iter().all(|word| pipeline("new.safetensors").contains(word)));
+    let again = ["b.safetensors", "--set", "input.bands=[2]", "--overwrite"];
+    work.swath(&[&new[..], &again].concat()).expect(0);
+    assert_eq!(pipeline("new.safetensors"), original.replacen("bands = [1]", "bands = [2]", 1));
     work.write("two.toml", file("w.safetensors") + NETWORK + "seed = 1\n");
     work.swath(&[&new[..], &["two.toml", "--overwrite"]].concat())
         .says(2, &["`b.safetensors` is the weights of no member of `two.toml`, which has several"]);
@@ -287,4 +290,22 @@ fn weights_that_are_no_bundle_are_told_apart() {
     work.swath(&run("inline.toml", &[])).says(12, &["`inline.toml`, line 1: `input.bands`: it is [2] here"]);
     work.write("cut.safetensors", &tensors()[..300]);
     work.swath(&run("cut.safetensors", &[])).says(12, &["`cut.safetensors` is not a whole safetensors file"]);
+}
+
+#[cfg(feature = "torch")]
+#[test]
+fn an_exported_bundle_is_one_unless_it_is_folded() {
+    let work = runnable();
+    let export = |out: &str, more: &[&str]| {
+        let command = ["models", "export", "smp/deeplabv3plus/resnet18", "--weights", "b.safetensors", "-o", out];
+        work.swath(&[&command[..], more].concat()).expect(0);
+    };
+    let pipeline = |file: &str| work.swath(&["weights", "inspect", file, "--pipeline"]).expect(0).replace(file, "FILE");
+    export("plain.safetensors", &[]);
+    assert_eq!(pipeline("plain.safetensors"), pipeline("b.safetensors"));
+    work.swath(&run("plain.safetensors", &[])).expect(0);
+    export("folded.safetensors", &["--folded"]);
+    let says = "it is a bundle whose tensors are folded, which is for other programs";
+    work.swath(&run("folded.safetensors", &[])).says(12, &["`folded.safetensors`", says]);
+    work.swath(&["weights", "inspect", "folded.safetensors"]).says(0, &["bundle  ", says]);
 }
