@@ -95,7 +95,7 @@ pub fn bundled_pipeline(path: &Path) -> Result<String, Error> {
 /// # Errors
 /// When the pipeline cannot be used, or does not tell which of its members the weights are.
 pub fn said_by(pipeline: &Path, settings: &[String], file: &Path) -> Result<Metadata, Error> {
-    let loaded = Pipeline::load(pipeline, settings)?;
+    let loaded = Pipeline::load_as_written(pipeline, settings)?;
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let is_its = |member: &&Member| matches!(&member.weights, Weights::File(own) if real(own) == real(file));
     let member = match (loaded.members.iter().find(is_its), loaded.members.as_slice()) {

@@ -20,6 +20,7 @@ const FORMAT_KEY: (&str, &str) = ("swath.bundle", "1");
 const PIPELINE_KEY: &str = "swath.pipeline";
 /// The key of what the training says of itself, as JSON.
 const TRAINING_KEY: &str = "swath.training";
+const MIB: u64 = 1 << 20;
 
 /// What a weights file says of itself in order to be a bundle: the pipeline as far as it concerns inference with this member of it alone,
 /// and what the training has to say, as JSON.
@@ -101,7 +102,7 @@ fn text(pipeline: &Pipeline, member: &Member) -> Result<String, toml::ser::Error
         ("combine", Value::try_from(combine)?),
         ("views", Value::try_from(views)?),
         ("batch", Value::try_from(batch)?),
-        ("unit_max", unit_max.to_string().into()),
+        ("unit_max", if unit_max % MIB == 0 { format!("{}MiB", unit_max / MIB) } else { unit_max.to_string() }.into()),
     ]);
     let mut labels = keys([("labels", Value::try_from(data.labels)?), ("remap", Value::try_from(&data.remap)?)]);
     if data.remap.is_empty() {

@@ -175,6 +175,11 @@ pub(super) struct MemberTable {
 }
 
 impl MemberTable {
+    /// Whether it does so, rightly or not.
+    pub(super) fn names_network(&self) -> bool {
+        self.network.is_some() || self.preset.is_some()
+    }
+
     /// The network that the table names, which stands at `key`.
     pub(super) fn spec(&self, key: &str) -> Result<SpecTable, Fault> {
         let about = |text: &str| Fault::about(key, text);

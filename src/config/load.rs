@@ -19,13 +19,30 @@ impl Pipeline {
     /// Reads and checks a pipeline file, with `key=value` settings applied on top (`tiler.dilation=64`, `members.0.weight=2`).
     ///
     /// # Errors
-    /// When the file cannot be read, holds an unknown key or a value out of range, or its parts contradict each other.
+    /// When the file cannot be read, holds an unknown key or a value out of range, or its parts contradict each other or what members' weights
+    /// say.
     pub fn load(path: &Path, settings: &[String]) -> Result<Self, ConfigError> {
+        Self::load_for(path, settings, |_| true)
+    }
+
+    /// The same, where weights may be meant to say something else from now on: members that name a network themselves are as they are written.
+    ///
+    /// # Errors
+    /// As [`Self::load`], but for what the weights of such members say.
+    pub fn load_as_written(path: &Path, settings: &[String]) -> Result<Self, ConfigError> {
+        Self::load_for(path, settings, |member| !member.names_network())
+    }
+
+    /// Asks the weights of members for which `asks` holds.
+    fn load_for(path: &Path, settings: &[String], asks: impl Fn(&MemberTable) -> bool) -> Result<Self, ConfigError> {
         let source = Source::read(path)?;
         let folder = path.parent().unwrap_or(Path::new("."));
         let understood = |root: &Value| -> Result<Self, Fault> {
             let file = tables(root)?;
-            let bundle = |(idx, table)| of_member(table, &format!("members.{idx}"), folder);
+            let bundle = |(idx, table): (usize, &MemberTable)| match asks(table) {
+                true => of_member(table, &format!("members.{idx}"), folder),
+                false => Ok(None),
+            };
             let bundles: Vec<_> = file.members.iter().enumerate().map(bundle).collect::<Result<_, _>>()?;
             check(file, folder, &bundles)
         };
@@ -76,7 +93,7 @@ fn of_member(table: &MemberTable, key: &str, folder: &Path) -> Result<Option<Bun
         Ok(metadata) => of(&file, &metadata)
             .map_err(|detail| refused(format!("`{}` cannot be used as what it says it is: {detail}", file.display()))),
         // The member does without what they may say; who loads them tells what is wrong with them.
-        Err(_) if table.network.is_some() || table.preset.is_some() => Ok(None),
+        Err(_) if table.names_network() => Ok(None),
         Err(error) => {
             Err(refused(format!("there is no `network`, and the weights cannot say it: {}", explain(&error))))
         }

@@ -4,6 +4,8 @@
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
+use swath::config::Pipeline;
+
 use crate::support::command::{Workdir, geotiff, reference, with_scenes};
 use crate::support::memory::values;
 
@@ -36,6 +38,19 @@ fn prepared() -> Workdir {
     work
 }
 
+/// The same with weights that fit: a build with networks looks, where they are fake too.
+fn runnable() -> Workdir {
+    let work = prepared();
+    #[cfg(feature = "torch")]
+    {
+        let pipeline = Pipeline::load(&work.path("w.toml"), &[]).unwrap();
+        crate::support::save_weights(&pipeline.members[0].spec, &work.path("w.safetensors"));
+        std::fs::remove_file(work.path("b.safetensors")).unwrap();
+        bundled(&work, "w.toml", "b.safetensors");
+    }
+    work
+}
+
 fn bundled(work: &Workdir, pipeline: &str, bundle: &str) {
     work.swath(&["weights", "convert", "w.safetensors", "-o", bundle, "--pipeline", pipeline]).expect(0);
 }
@@ -47,31 +62,31 @@ fn run<'a>(pipeline: &'a str, settings: &[&'a str]) -> Vec<&'a str> {
 
 #[test]
 fn a_bundle_runs_as_the_equal_pipeline_file_does() {
-    let work = prepared();
-    for (bundle, settings) in [("b.safetensors", &[][..]), ("b.safetensors", &["--set", "tiler.dilation=8"])] {
-        work.write("p.toml", file(bundle));
-        let expected = reference(&work, &run("p.toml", settings));
-        assert!(expected.contains_key("masks/s0.png"), "{:?}", expected.keys());
-        assert!(reference(&work, &run(bundle, settings)) == expected);
-        work.write("alone.toml", format!("[[members]]\nweights = '{bundle}'\n"));
-        assert!(reference(&work, &run("alone.toml", settings)) == expected, "the path alone");
-        work.write("same/x.txt", "");
-        let shown = work.swath(&["weights", "inspect", bundle, "--pipeline"]).expect(0);
-        work.write("same/copy.toml", shown);
-        assert!(reference(&work, &run("same/copy.toml", settings)) == expected, "as inspect prints it");
-        let swallowed = [&["run", "-i", "in", bundle, "-o", "out", "--backend", "fake"][..], settings].concat();
-        assert!(reference(&work, &swallowed) == expected, "behind -i");
-    }
-    // In another folder, with other weights in this one.
-    work.swath(&["weights", "compress", "b.safetensors", "--bits", "4", "-o", "small"]).expect(0);
+    let (work, bundle, none) = (runnable(), "b.safetensors", &[][..]);
+    work.write("p.toml", file(bundle));
+    let expected = reference(&work, &run("p.toml", none));
+    assert!(expected.contains_key("masks/s0.png"), "{:?}", expected.keys());
+    assert!(reference(&work, &run(bundle, none)) == expected);
+    work.write("alone.toml", format!("[[members]]\nweights = '{bundle}'\n"));
+    assert!(reference(&work, &run("alone.toml", none)) == expected, "the path alone");
+    let shown = work.swath(&["weights", "inspect", bundle, "--pipeline"]).expect(0);
+    work.write("copy/copy.toml", shown);
+    assert!(reference(&work, &run("copy/copy.toml", none)) == expected, "as inspect prints it");
+    let behind = ["run", "-i", "in", bundle, "-o", "out", "--backend", "fake"];
+    assert!(reference(&work, &behind) == expected, "behind -i");
+    let more = ["--set", "outputs.color=true"];
+    let changed = reference(&work, &run("p.toml", &more));
+    assert!(changed != expected && reference(&work, &run(bundle, &more)) == changed, "with a setting");
+    // In another folder, and compressed.
+    work.swath(&["weights", "compress", bundle, "--lossless", "-o", "small"]).expect(0);
     work.write("p.toml", file("small/b.swz"));
-    let expected = reference(&work, &run("p.toml", &[]));
-    assert!(reference(&work, &run("small/b.swz", &[])) == expected, "compressed");
+    let expected = reference(&work, &run("p.toml", none));
+    assert!(reference(&work, &run("small/b.swz", none)) == expected, "compressed");
 }
 
 #[test]
 fn every_command_with_a_pipeline_takes_a_bundle() {
-    let work = prepared();
+    let work = runnable();
     let bundle = "b.safetensors";
     work.swath(&["plan", bundle, "-i", "in", "--backend", "fake"]).says(0, &["2 scenes"]);
     work.swath(&["plan", bundle, "-i", "in", "--backend", "fake", "--save", "plan.jsonl"]).expect(0);
@@ -140,13 +155,13 @@ fn a_pipeline_that_says_otherwise_is_refused_with_both_values() {
     }
     assert!(!work.path("out").exists());
     // What is the same, or more, is no contradiction.
-    work.write("p.toml", text.replacen("{ u8 = 2 }", "{ u8 = 2, u16 = 9 }", 1));
-    work.swath(&run("p.toml", &[])).expect(0);
+    let more = work.write("p.toml", text.replacen("{ u8 = 2 }", "{ u8 = 2, u16 = 9 }", 1));
+    assert_eq!(Pipeline::load(&more, &[]).unwrap().members[0].input.divide.len(), 2);
 }
 
 #[test]
 fn members_take_what_is_theirs_and_agree_on_the_rest() {
-    let work = prepared();
+    let work = runnable();
     let other = |change: (&str, &str)| {
         work.write("other.toml", file("w.safetensors").replacen(change.0, change.1, 1));
         std::fs::remove_file(work.path("o.safetensors")).unwrap_or_default();
@@ -216,6 +231,9 @@ fn what_a_bundle_says_goes_along() {
     );
     work.swath(&[&new[..], &["seed.toml", "--set", "input.std=[9.0]"]].concat()).expect(0);
     assert!(["mean = [8.0]", "std = [9.0]"].iter().all(|word| pipeline("new.safetensors").contains(word)));
+    let again = ["b.safetensors", "--set", "input.bands=[2]", "--overwrite"];
+    work.swath(&[&new[..], &again].concat()).expect(0);
+    assert_eq!(pipeline("new.safetensors"), original.replacen("bands = [1]", "bands = [2]", 1));
     work.write("two.toml", file("w.safetensors") + NETWORK + "seed = 1\n");
     work.swath(&[&new[..], &["two.toml", "--overwrite"]].concat())
         .says(2, &["`b.safetensors` is the weights of no member of `two.toml`, which has several"]);
@@ -272,4 +290,22 @@ fn weights_that_are_no_bundle_are_told_apart() {
     work.swath(&run("inline.toml", &[])).says(12, &["`inline.toml`, line 1: `input.bands`: it is [2] here"]);
     work.write("cut.safetensors", &tensors()[..300]);
     work.swath(&run("cut.safetensors", &[])).says(12, &["`cut.safetensors` is not a whole safetensors file"]);
+}
+
+#[cfg(feature = "torch")]
+#[test]
+fn an_exported_bundle_is_one_unless_it_is_folded() {
+    let work = runnable();
+    let export = |out: &str, more: &[&str]| {
+        let command = ["models", "export", "smp/deeplabv3plus/resnet18", "--weights", "b.safetensors", "-o", out];
+        work.swath(&[&command[..], more].concat()).expect(0);
+    };
+    let pipeline = |file: &str| work.swath(&["weights", "inspect", file, "--pipeline"]).expect(0).replace(file, "FILE");
+    export("plain.safetensors", &[]);
+    assert_eq!(pipeline("plain.safetensors"), pipeline("b.safetensors"));
+    work.swath(&run("plain.safetensors", &[])).expect(0);
+    export("folded.safetensors", &["--folded"]);
+    let says = "it is a bundle whose tensors are folded, which is for other programs";
+    work.swath(&run("folded.safetensors", &[])).says(12, &["`folded.safetensors`", says]);
+    work.swath(&["weights", "inspect", "folded.safetensors"]).says(0, &["bundle  ", says]);
 }
