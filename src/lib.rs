@@ -80,6 +80,8 @@
 //! - A scene has two grids over the same ground, its own and the networks' ([`plan::Scene::resampling()`]), equal unless a resolution is
 //!   wanted that it has not. From `read` up to `stitch`, and in checkpoints, everything is on the second, before and behind on the first.
 //!   A resampled pixel depends on those it is made of and its place in the whole grid, never on the window.
+//! - A crop to train on follows from seed, step, its place in the batch and the labels of all scenes; neither who reads nor what is kept in
+//!   memory changes it.
 //! - Every link is bounded; work enters in order and only with credit. What has entered can always leave.
 //! - A scene that fails costs itself: its parts travel on as blanks, so that every count stays exact. Only what makes all further work
 //!   pointless ends a run.

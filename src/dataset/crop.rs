@@ -52,7 +52,7 @@ impl Cropper {
     pub(super) fn crop(&mut self, aim: &Aim) -> Result<Crop, String> {
         let index = Arc::clone(&self.drawer.index);
         let (scene, side) = (&index.scenes[aim.scene], self.drawer.side);
-        let block = self.window(scene, aim.scene, Layer::Labels, aim.found.block)?;
+        let block = self.window(scene, aim.scene, Layer::Labels, aim.spot.block)?;
         let Some((column, row)) = block.find(aim) else {
             return Err("its mask is not what it was when it was looked through; start again".to_owned());
         };
@@ -113,9 +113,9 @@ impl Axis {
 impl Part {
     /// The pixel that is aimed at.
     fn find(&self, aim: &Aim) -> Option<(u32, u32)> {
-        let (block, width) = (aim.found.block, self.rect.size.width as usize);
+        let (block, width) = (aim.spot.block, self.rect.size.width as usize);
         let labels = self.planes.pixels.bytes();
-        let mut left = aim.found.rank;
+        let mut left = aim.spot.rank;
         for y in block.y..block.ys().end {
             let first = (y - self.rect.y) as usize * width + (block.x - self.rect.x) as usize;
             for (x, label) in (block.x..).zip(&labels[first..first + block.size.width as usize]) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Index;
-use super::index::Found;
+use super::index::{Scene, Spot};
 use crate::config::classes::ClassId;
 use crate::config::data::Sampling;
 use crate::geom::Size;
@@ -41,7 +41,7 @@ pub struct Place {
 pub(super) struct Aim {
     pub(super) scene: usize,
     pub(super) class: ClassId,
-    pub(super) found: Found,
+    pub(super) spot: Spot,
     /// Numbers that say where.
     offset: [u64; 2],
 }
@@ -56,7 +56,7 @@ impl Drawer {
             };
             pixels.scan(0, sum).collect()
         };
-        let labelled = up_to(&mut index.scenes.iter().map(super::index::Scene::labelled));
+        let labelled = up_to(&mut index.scenes.iter().map(Scene::labelled));
         let of_class = |(class, total): (ClassId, u64)| {
             let pixels = &mut index.scenes.iter().map(|scene| scene.pixels[usize::from(class)]);
             (total > 0).then(|| (class, up_to(pixels)))
@@ -93,8 +93,8 @@ impl Drawer {
             }
         };
         let offset = [numbers.next_u64(), numbers.next_u64()];
-        let found = self.index.scenes.get(scene)?.find(class, rank)?;
-        Some(Aim { scene, class, found, offset })
+        let spot = self.index.scenes.get(scene)?.find(class, rank)?;
+        Some(Aim { scene, class, spot, offset })
     }
 
     /// The class of a labelled pixel of a scene, and its rank among those of the class.

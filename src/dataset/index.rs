@@ -72,7 +72,7 @@ pub struct Refused {
 
 /// A labelled pixel, as far as the index knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct Spot {
     /// Where it lies.
     pub(super) block: PixelRect,
     /// How many of its class lie before it in the block, row by row.
@@ -145,11 +145,11 @@ impl Scene {
     }
 
     /// Where the pixel of a class is that so many of the scene lie before, block by block.
-    pub(super) fn find(&self, class: ClassId, rank: u64) -> Option<Found> {
+    pub(super) fn find(&self, class: ClassId, rank: u64) -> Option<Spot> {
         let cells = self.cells.get(usize::from(class))?;
         let at = cells.partition_point(|cell| cell.until <= rank);
         let before = at.checked_sub(1).map_or(0, |before| cells[before].until);
-        cells.get(at).map(|cell| Found { block: self.blocks.rect(cell.block), rank: rank - before })
+        cells.get(at).map(|cell| Spot { block: self.blocks.rect(cell.block), rank: rank - before })
     }
 
     /// Bytes of the labels of a block.

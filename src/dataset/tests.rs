@@ -212,10 +212,10 @@ fn pixels_classes_and_scenes_come_up_as_often_as_is_said() {
         for step in 0..tries {
             let aim = drawer.aim(step as u64, 0, 0).unwrap();
             // The pixel, found by its rank.
-            let (block, width) = (aim.found.block, scenes[aim.scene].mask.header.size.width);
+            let (block, width) = (aim.spot.block, scenes[aim.scene].mask.header.size.width);
             let pixels = (block.y..block.ys().end).flat_map(|y| (block.x..block.xs().end).map(move |x| (x, y)));
             let of_class = pixels.filter(|(x, y)| class(masks[aim.scene][(y * width + x) as usize]) == aim.class);
-            let (x, y) = of_class.into_iter().nth(usize::try_from(aim.found.rank).unwrap()).unwrap();
+            let (x, y) = of_class.into_iter().nth(usize::try_from(aim.spot.rank).unwrap()).unwrap();
             let place = drawer.place(&aim, x, y);
             let holds = |from: i64, at: u32| (from..from + 8).contains(&i64::from(at));
             assert!(holds(place.x, x) && holds(place.y, y) && place.x >= 0 && place.y >= 0, "{place:?}");
