@@ -44,7 +44,7 @@ fn records(step: u32) -> Vec<MetricsRecord> {
     let validation = MetricsRecord::Validation(ValidationRecord {
         step,
         epoch: x * 12.0,
-        metric: "mean_iou".into(),
+        metric: "mean-iou".into(),
         value: mean_iou,
         mean_iou,
         accuracy: 0.9 * (1.0 - (-6.0 * x).exp()),
@@ -97,7 +97,7 @@ fn facts() -> TrainingPage {
             end: "all steps are done".into(),
             steps: 600,
             epochs: 12.0,
-            best: Some(BestMetric { metric: "mean_iou".into(), value: 0.673, step: 550 }),
+            best: Some(BestMetric { metric: "mean-iou".into(), value: 0.673, step: 550 }),
             seconds: 500.0,
             samples_per_second: 36.0,
             loader_wait_share: 0.02,
@@ -122,7 +122,7 @@ fn the_page_of_a_training_shows_curves_classes_confusions_and_scenes() {
     write_training_page(&run, &facts).unwrap();
     let page = std::fs::read_to_string(run.join("report.html")).unwrap();
     for words in [
-        "600 steps, 12.0 epochs; at its best mean_iou is 0.6730, at step 550.",
+        "600 steps, 12.0 epochs; at its best mean-iou is 0.6730, at step 550.",
         "<figcaption>Loss</figcaption>",
         "<figcaption>Terms of the loss</figcaption>",
         "<figcaption>Validation</figcaption>",
@@ -130,7 +130,7 @@ fn the_page_of_a_training_shows_curves_classes_confusions_and_scenes() {
         "<figcaption>Learning rate</figcaption>",
         "Step 399: went on",
         "title=\"Building taken for Land: 300 pixels\"",
-        "<small>worst, mean_iou 0.3100</small>",
+        "<small>worst, mean-iou 0.3100</small>",
         "steps = 600",
     ] {
         assert!(page.contains(words), "no {words}");

@@ -174,8 +174,8 @@ fn figures(summary: &TrainingSummary, best: Option<&ValidationRecord>) -> Vec<(S
     let mut add = |value: String, label: &str| figures.push((value, label.to_owned()));
     if let Some(best) = best {
         add(format!("{:.4}", best.value), &best.metric);
-        if best.metric != "mean_iou" {
-            add(format!("{:.4}", best.mean_iou), "mean_iou");
+        if best.metric != "mean-iou" {
+            add(format!("{:.4}", best.mean_iou), "mean-iou");
         }
         add(percent(best.accuracy), "of pixels right");
     }
