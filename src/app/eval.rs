@@ -60,7 +60,7 @@ fn absolute(path: &Path) -> String {
 }
 
 /// What values are called, and their colours.
-fn named(classes: Option<&ClassTable>) -> Vec<ValueClass> {
+pub(super) fn named(classes: Option<&ClassTable>) -> Vec<ValueClass> {
     let of_class = classes.into_iter().flat_map(ClassTable::classes);
     of_class.map(|class| ValueClass { value: class.value, name: class.name.clone(), color: class.color.0 }).collect()
 }

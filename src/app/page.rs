@@ -1,5 +1,6 @@
 //! report.html: what is gathered for it.
 
+mod beside;
 mod pictures;
 mod places;
 
@@ -16,6 +17,7 @@ use crate::raster::{OpenSource, RasterSource};
 use crate::report::{self, HEAT, NO_DATA, PICTURE_BYTES, PageFacts, PageScene, Pictures, RunReport};
 use crate::words::explain;
 
+pub(super) use beside::{Judged, beside_truth};
 pub(super) use pictures::Limit;
 
 /// So few have large pictures.
@@ -83,14 +85,7 @@ fn take_pictures(
     let (n, longest) = SIDES.into_iter().find(|(n, _)| done.len() <= *n).unwrap_or(most);
     let chosen = &done[..done.len().min(n)];
     let (next, bytes, taken) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
-    let table = plan.pipeline.classes.by_label();
-    // In the order of the legend: classes, then what has no data.
-    let values = table.into_iter().flatten();
-    let (entries, colors) = (0..=u8::MAX)
-        .zip(values)
-        .map(|(entry, (value, color))| ((value, entry), color.0))
-        .unzip::<_, _, BTreeMap<_, _>, _>();
-    let camera = Camera { dir, plan, files: source, colors, entries, shades: shades(&HEAT), longest, limit };
+    let camera = Camera::new(dir, plan, source, longest, limit);
     let work = || {
         let mut source = source.open();
         while let Some(scene) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -128,7 +123,18 @@ struct Camera<'a> {
     limit: &'a Limit<'a>,
 }
 
-impl Camera<'_> {
+impl<'a> Camera<'a> {
+    fn new(dir: &'a Path, plan: &'a Plan, files: &'a dyn OpenSource, longest: u32, limit: &'a Limit<'a>) -> Self {
+        let table = plan.pipeline.classes.by_label();
+        // In the order of the legend: classes, then what has no data.
+        let values = table.into_iter().flatten();
+        let (entries, colors) = (0..=u8::MAX)
+            .zip(values)
+            .map(|(entry, (value, color))| ((value, entry), color.0))
+            .unzip::<_, _, BTreeMap<_, _>, _>();
+        Self { dir, plan, files, colors, entries, shades: shades(&HEAT), longest, limit }
+    }
+
     /// What cannot be read has no picture: the page is no second judgement of scenes.
     fn take(&self, scene: usize, source: &mut dyn RasterSource) -> Pictures {
         let Self { plan, longest, limit, .. } = *self;

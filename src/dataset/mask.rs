@@ -81,7 +81,8 @@ impl Masks {
         Self::through(rule, Fitting::new(TIMEOUT))
     }
 
-    pub(super) fn through(rule: &Arc<LabelRule>, decoder: Fitting) -> Self {
+    /// The same over a decoder that is there.
+    pub(crate) fn through(rule: &Arc<LabelRule>, decoder: Fitting) -> Self {
         Self { rule: Arc::clone(rule), decoder }
     }
 

@@ -3,10 +3,13 @@
 use std::io::Cursor;
 use std::path::Path;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use image::{ImageFormat, Rgb, RgbImage};
+use swath::eval::{Confusion, Scores};
 use swath::report::{
     BestMetric, MetricsLog, MetricsRecord, NoteRecord, StepRecord, StepTime, TrainingExample, TrainingPage,
-    TrainingSummary, ValidationRecord, ValidationTime, write_training_page,
+    TrainingSummary, ValidationRecord, ValidationTime, ValueClass, write_training_page,
 };
 
 use crate::support::browser::{chromium, open};
@@ -41,7 +44,7 @@ fn records(step: u32) -> Vec<MetricsRecord> {
     let validation = MetricsRecord::Validation(ValidationRecord {
         step,
         epoch: x * 12.0,
-        metric: "mean_iou".into(),
+        metric: "mean-iou".into(),
         value: mean_iou,
         mean_iou,
         accuracy: 0.9 * (1.0 - (-6.0 * x).exp()),
@@ -63,10 +66,20 @@ fn log(run: &Path) {
     (400..=600).flat_map(records).for_each(|record| log.append(&record).unwrap());
 }
 
-fn picture(color: impl Fn(u32, u32) -> [u8; 3]) -> Vec<u8> {
+fn picture(color: impl Fn(u32, u32) -> [u8; 3]) -> Option<String> {
     let mut png = Cursor::new(Vec::new());
     RgbImage::from_fn(96, 64, |x, y| Rgb(color(x, y))).write_to(&mut png, ImageFormat::Png).unwrap();
-    png.into_inner()
+    Some(format!("data:image/png;base64,{}", STANDARD.encode(png.into_inner())))
+}
+
+/// 9000 pixels of each class are right, and some of each are taken for each other.
+fn scores() -> Scores {
+    let mut confusion = Confusion::new();
+    for (i, j) in (0..25_u16).map(|n| (n / 5, n % 5)) {
+        let n = if i == j { 9000 } else { usize::from((i * 7 + j * 3) % 11) * 100 };
+        confusion.add(&vec![i + 1; n], &vec![j + 1; n], &[]).unwrap();
+    }
+    confusion.scores()
 }
 
 fn facts() -> TrainingPage {
@@ -79,21 +92,23 @@ fn facts() -> TrainingPage {
         prediction: classes(15),
         truth: classes(16),
     };
-    let pixels = |i: u64, j: u64| if i == j { 9000 } else { (i * 7 + j * 3) % 11 * 100 };
     TrainingPage {
         summary: TrainingSummary {
             end: "all steps are done".into(),
             steps: 600,
             epochs: 12.0,
-            best: Some(BestMetric { metric: "mean_iou".into(), value: 0.673, step: 550 }),
+            best: Some(BestMetric { metric: "mean-iou".into(), value: 0.673, step: 550 }),
             seconds: 500.0,
             samples_per_second: 36.0,
             loader_wait_share: 0.02,
             ..TrainingSummary::default()
         },
         facts: vec![("Network".into(), "DeepLabV3+ ResNet-18".into()), ("Data".into(), SCRIPT.into())],
-        classes: CLASSES.map(|(name, color)| (name.to_owned(), color)).to_vec(),
-        confusion: (0..5).map(|i| (0..5).map(|j| pixels(i, j)).collect()).collect(),
+        classes: (1..)
+            .zip(CLASSES)
+            .map(|(value, (name, color))| ValueClass { value, name: name.into(), color })
+            .collect(),
+        scores: Some(scores()),
         examples: [("best", 0.81), ("median", 0.66), ("worst", 0.31)].map(example).into(),
         recipe: format!("[train]\nsteps = 600\n# {SCRIPT}\n"),
     }
@@ -107,27 +122,30 @@ fn the_page_of_a_training_shows_curves_classes_confusions_and_scenes() {
     write_training_page(&run, &facts).unwrap();
     let page = std::fs::read_to_string(run.join("report.html")).unwrap();
     for words in [
-        "600 steps, 12.0 epochs; at its best mean_iou is 0.6730, at step 550.",
+        "600 steps, 12.0 epochs; at its best mean-iou is 0.6730, at step 550.",
         "<figcaption>Loss</figcaption>",
         "<figcaption>Terms of the loss</figcaption>",
         "<figcaption>Validation</figcaption>",
         "<figcaption>Intersection over union by class</figcaption>",
         "<figcaption>Learning rate</figcaption>",
         "Step 399: went on",
-        "title=\"Building as Land: 300 pixels\"",
-        "<small>worst, mean_iou 0.3100</small>",
+        "title=\"Building taken for Land: 300 pixels\"",
+        "<small>worst, mean-iou 0.3100</small>",
         "steps = 600",
     ] {
         assert!(page.contains(words), "no {words}");
     }
     assert!(!page.contains(SCRIPT));
-    assert_eq!(["data:image/png", "style=\"--strength"].map(|what| page.matches(what).count()), [9, 25]);
+    assert_eq!(["data:image/png", "style=\"--v:"].map(|what| page.matches(what).count()), [9, 25]);
     // 600 steps are 300 points, each with a band; validations are few enough to stand for themselves.
     assert_eq!(["class=\"line\"", "class=\"band\""].map(|what| page.matches(what).count()), [13, 5]);
     let report = std::fs::read_to_string(run.join("report.json")).unwrap();
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
     assert_eq!([&report["kind"], &report["facts"]["Network"]], ["training", "DeepLabV3+ ResNet-18"]);
-    assert_eq!((&report["validation"]["step"], &report["confusion"][0][0]), (&550.into(), &9000.into()));
+    assert_eq!(
+        (&report["validation"]["step"], &report["scores"]["matrix"]["counts"][0][0]),
+        (&550.into(), &9000.into())
+    );
     let worst = serde_json::json!({ "label": "worst", "scene": facts.examples[2].scene, "value": 0.31 });
     assert_eq!(report["examples"][2], worst);
     if let Some(chromium) = chromium() {
@@ -142,7 +160,7 @@ fn the_page_of_a_training_shows_curves_classes_confusions_and_scenes() {
 fn a_training_that_was_stopped_before_anything_was_recorded_has_a_page() {
     let folder = tempfile::tempdir().unwrap();
     let summary = TrainingSummary { end: "SIGTERM".into(), goes_on: true, ..TrainingSummary::default() };
-    let facts = TrainingPage { summary, confusion: Vec::new(), examples: Vec::new(), ..facts() };
+    let facts = TrainingPage { summary, scores: None, examples: Vec::new(), ..facts() };
     write_training_page(folder.path(), &facts).unwrap();
     let page = std::fs::read_to_string(folder.path().join("report.html")).unwrap();
     assert!(page.contains("nothing was validated") && page.contains("Not finished") && !page.contains("<svg"));

@@ -225,23 +225,47 @@ pub(super) fn mask(
     colors: &[[u8; 3]],
     limit: &Limit<'_>,
 ) -> Result<Option<String>, String> {
-    let shrink = Shrink::of(size, longest);
-    let n_entries = colors.len().max(1);
-    let mut counts = vec![0_u32; shrink.squares.width as usize * n_entries];
-    let mut squares = Vec::with_capacity(shrink.squares.len());
-    let whole = rows_of(path, size, limit, |y, row| {
-        for (values, counts) in row.chunks(shrink.side as usize).zip(counts.chunks_exact_mut(n_entries)) {
-            values.iter().for_each(|value| counts[usize::from(entry_of(*value)).min(n_entries - 1)] += 1);
+    let mut labels = Labels::new(size, longest, colors);
+    let whole = rows_of(path, size, limit, |y, row| labels.add(y, row.iter().map(|value| entry_of(*value))))?;
+    Ok(if whole { Some(labels.picture()?) } else { None })
+}
+
+/// Labels that become small: each square has the most frequent one.
+pub(super) struct Labels<'a> {
+    shrink: Shrink,
+    colors: &'a [[u8; 3]],
+    counts: Vec<u32>,
+    squares: Vec<u8>,
+}
+
+impl<'a> Labels<'a> {
+    /// For a picture whose longer side has so many pixels, in the colours of a legend.
+    pub(super) fn new(size: Size, longest: u32, colors: &'a [[u8; 3]]) -> Self {
+        let shrink = Shrink::of(size, longest);
+        let counts = vec![0; shrink.squares.width as usize * colors.len().max(1)];
+        Self { shrink, colors, counts, squares: Vec::with_capacity(shrink.squares.len()) }
+    }
+
+    /// Adds the next row: places in the legend.
+    pub(super) fn add(&mut self, y: u32, row: impl Iterator<Item = u8>) {
+        let n_entries = self.colors.len().max(1);
+        let side = self.shrink.side as usize;
+        for (x, entry) in row.enumerate() {
+            self.counts[x / side * n_entries + usize::from(entry).min(n_entries - 1)] += 1;
         }
-        if shrink.ends_with(y) {
+        if self.shrink.ends_with(y) {
             let most = |counts: &[u32]| -> u8 {
                 (0..=u8::MAX).zip(counts).max_by_key(|(entry, n)| (**n, u8::MAX - *entry)).map_or(0, |(entry, _)| entry)
             };
-            squares.extend(counts.chunks_exact(n_entries).map(most));
-            counts.fill(0);
+            self.squares.extend(self.counts.chunks_exact(n_entries).map(most));
+            self.counts.fill(0);
         }
-    })?;
-    Ok(if whole { Some(indexed(squares, shrink, colors)?) } else { None })
+    }
+
+    /// The picture, when all rows are there.
+    pub(super) fn picture(self) -> Result<String, String> {
+        indexed(self.squares, self.shrink, self.colors)
+    }
 }
 
 /// A picture of any plane of one byte per pixel, from 0 as the first of the colours to 254 as the last but one, which stands for no data;

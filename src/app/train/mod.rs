@@ -12,6 +12,8 @@
 mod data;
 #[cfg(feature = "torch")]
 mod follow;
+#[cfg_attr(not(feature = "torch"), expect(dead_code, reason = "without networks nothing is trained"))]
+mod page;
 #[cfg(feature = "torch")]
 mod standing;
 #[cfg(feature = "torch")]

@@ -53,20 +53,21 @@ struct ScoresPage<'a> {
     lists: Vec<(String, Vec<String>)>,
 }
 
-struct ClassLine {
-    name: String,
-    color: String,
-    width: f64,
-    figures: Vec<String>,
+/// A class in the table of scores by class.
+pub(super) struct ClassLine {
+    pub(super) name: String,
+    pub(super) color: String,
+    pub(super) width: f64,
+    pub(super) figures: Vec<String>,
 }
 
 /// A cell of the confusion matrix.
-struct Cell {
-    class: &'static str,
+pub(super) struct Cell {
+    pub(super) class: &'static str,
     /// In percent.
-    strength: u32,
-    title: String,
-    text: String,
+    pub(super) strength: u32,
+    pub(super) title: String,
+    pub(super) text: String,
 }
 
 /// A reliability diagram.
@@ -152,7 +153,7 @@ fn name_of(value: u16, classes: &[ValueClass]) -> String {
     class_of(value, classes).map_or_else(|| value.to_string(), |class| class.name.clone())
 }
 
-fn class_line(score: &ValueScore, classes: &[ValueClass]) -> ClassLine {
+pub(super) fn class_line(score: &ValueScore, classes: &[ValueClass]) -> ClassLine {
     let own = class_of(score.value, classes);
     let mut figures = vec![Some(score.iou), Some(score.f1), score.precision, score.recall];
     figures.extend(score.boundary_iou.map(Some));
@@ -168,7 +169,7 @@ fn class_line(score: &ValueScore, classes: &[ValueClass]) -> ClassLine {
 /// The confusion matrix: names of its columns, and its rows.
 #[expect(clippy::cast_precision_loss, reason = "shown with a digit")]
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share in percent")]
-fn matrix(scores: &Scores, classes: &[ValueClass]) -> (Vec<String>, Vec<(String, Vec<Cell>)>) {
+pub(super) fn matrix(scores: &Scores, classes: &[ValueClass]) -> (Vec<String>, Vec<(String, Vec<Cell>)>) {
     let matrix = &scores.matrix;
     let names: Vec<String> = matrix.values.iter().take(MATRIX).map(|value| name_of(*value, classes)).collect();
     let row = |(i, name): (usize, &String)| {

@@ -4,14 +4,14 @@ use std::io;
 use std::path::Path;
 
 use askama::Template;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde::{Serialize, Serializer};
 
 use super::PICTURE_BYTES;
 use super::chart::{Chart, Named};
-use super::frame::{Frame, State, TEXT, hex, sections, shortened, width};
+use super::frame::{Frame, State, TEXT, hex, sections, shortened};
+use super::scores::{Cell, ClassLine, ValueClass, class_line, matrix};
 use crate::atomic::{self, WriteError};
+use crate::eval::Scores;
 use crate::outputs::OutputLayout;
 use crate::report::training::{Curve, Curves, NoteRecord, TrainingSummary, ValidationRecord};
 use crate::words::{count, percent, time};
@@ -24,10 +24,11 @@ pub struct TrainingPage {
     /// What a person should know of it, in order: data, network, device, ...
     #[serde(serialize_with = "as_map")]
     pub facts: Vec<(String, String)>,
-    /// Name and colour of each class of the table.
-    pub classes: Vec<(String, [u8; 3])>,
-    /// Pixels of the best validation by true and, within it, by predicted class; empty where there was none.
-    pub confusion: Vec<Vec<u64>>,
+    /// The class table.
+    #[serde(skip)]
+    pub classes: Vec<ValueClass>,
+    /// The best validation, over all its scenes.
+    pub scores: Option<Scores>,
     /// Scenes of the best validation: the best, the median, the worst.
     pub examples: Vec<TrainingExample>,
     /// The pipeline that it was trained by, as TOML.
@@ -43,22 +44,19 @@ pub struct TrainingExample {
     pub scene: String,
     /// Its own value of the metric.
     pub value: f64,
-    /// The scene as PNG; here and below of a size to look at.
+    /// The scene as a data URI; here and below of a size to look at, and none where it cannot be had.
     #[serde(skip)]
-    pub image: Vec<u8>,
-    /// Predicted classes as PNG.
+    pub image: Option<String>,
+    /// Predicted classes.
     #[serde(skip)]
-    pub prediction: Vec<u8>,
-    /// True classes as PNG.
+    pub prediction: Option<String>,
+    /// True classes.
     #[serde(skip)]
-    pub truth: Vec<u8>,
+    pub truth: Option<String>,
 }
 
 /// The format of `report.json`.
 const FORMAT: u32 = 1;
-
-/// Classes in the table of confusions.
-const CLASSES: usize = 40;
 
 /// Colours of curves, on light and on dark.
 const COLORS: [&str; 6] = ["#2a9d8f", "#e07a3f", "#6c7bd9", "#c9a227", "#c2559d", "#8a97a0"];
@@ -78,7 +76,7 @@ pub fn write_training_page(run: &Path, page: &TrainingPage) -> Result<(), WriteE
         validation: &'a Option<ValidationRecord>,
     }
     let layout = OutputLayout { dir: run.to_owned() };
-    let classes: Vec<String> = page.classes.iter().map(|(name, _)| name.clone()).collect();
+    let classes: Vec<String> = page.classes.iter().map(|class| class.name.clone()).collect();
     let curves = Curves::read(run, &classes)?;
     let (swath, validation) = (env!("CARGO_PKG_VERSION"), &curves.best);
     let made = serde_json::to_vec_pretty(&Document { format: FORMAT, kind: "training", swath, page, validation });
@@ -103,46 +101,31 @@ struct View<'a> {
     charts: Vec<Chart>,
     notes: &'a [NoteRecord],
     notes_cut: String,
-    classes: Vec<Class<'a>>,
-    matrix: Vec<Row>,
+    legend: Vec<(&'a str, String)>,
+    classes: Vec<ClassLine>,
+    boundary: &'static str,
+    columns: Vec<String>,
+    rows: Vec<(String, Vec<Cell>)>,
     matrix_cut: String,
-    examples: Vec<Example>,
+    examples: Vec<Example<'a>>,
     metric: &'a str,
     recipe: String,
 }
 
-struct Class<'a> {
-    name: &'a str,
-    color: String,
-    iou: String,
-    width: f64,
-    share: String,
-}
-
-/// What is predicted where a class is true.
-struct Row {
-    name: String,
-    color: String,
-    cells: Vec<Cell>,
-}
-
-struct Cell {
-    percent: String,
-    strength: f64,
-    title: String,
-}
-
-struct Example {
-    label: String,
-    scene: String,
+struct Example<'a> {
+    label: &'a str,
+    scene: &'a str,
     value: String,
-    /// What each shows, as a data URI.
-    pictures: Vec<(&'static str, String)>,
+    /// What each shows.
+    pictures: Vec<(&'static str, &'a str)>,
 }
 
 impl<'a> View<'a> {
     fn new(dir: &Path, page: &'a TrainingPage, curves: &'a Curves) -> Self {
         let cut = |n: usize, what| if n == 0 { String::new() } else { format!("Not shown: {n} more {what}.") };
+        let scores = page.scores.as_ref();
+        let (columns, rows) = scores.map_or_else(Default::default, |scores| matrix(scores, &page.classes));
+        let all = scores.map_or(0, |scores| scores.matrix.values.len());
         let mut view = Self {
             frame: Frame::new("Training report", "training", dir, state(&page.summary), lead(page)),
             figures: figures(&page.summary, curves.best.as_ref()),
@@ -150,9 +133,12 @@ impl<'a> View<'a> {
             charts: charts(page, curves),
             notes: &curves.notes,
             notes_cut: cut(curves.n_notes - curves.notes.len(), "notes"),
-            classes: curves.best.as_ref().map_or_else(Vec::new, |best| classes(page, best)),
-            matrix: matrix(page),
-            matrix_cut: cut(page.confusion.len().saturating_sub(CLASSES), "classes"),
+            legend: page.classes.iter().map(|class| (&*class.name, hex(class.color))).collect(),
+            classes: scores.iter().flat_map(|own| &own.values).map(|own| class_line(own, &page.classes)).collect(),
+            boundary: scores.and_then(|own| own.boundary_iou).map_or("", |_| "Boundary IoU as Cheng et al. (2021)."),
+            matrix_cut: cut(all - columns.len(), "classes"),
+            columns,
+            rows,
             examples: examples(page),
             metric: curves.best.as_ref().map_or("", |best| &best.metric),
             recipe: shortened(&page.recipe, TEXT),
@@ -161,7 +147,7 @@ impl<'a> View<'a> {
             ("overview", "Overview", true),
             ("curves", "Curves", !view.charts.is_empty()),
             ("classes", "Classes", !view.classes.is_empty()),
-            ("confusion", "Confusions", !view.matrix.is_empty()),
+            ("confusion", "Confusion", !view.classes.is_empty()),
             ("scenes", "Scenes", !view.examples.is_empty()),
             ("recipe", "Recipe", true),
         ]);
@@ -188,8 +174,8 @@ fn figures(summary: &TrainingSummary, best: Option<&ValidationRecord>) -> Vec<(S
     let mut add = |value: String, label: &str| figures.push((value, label.to_owned()));
     if let Some(best) = best {
         add(format!("{:.4}", best.value), &best.metric);
-        if best.metric != "mean_iou" {
-            add(format!("{:.4}", best.mean_iou), "mean_iou");
+        if best.metric != "mean-iou" {
+            add(format!("{:.4}", best.mean_iou), "mean-iou");
         }
         add(percent(best.accuracy), "of pixels right");
     }
@@ -208,9 +194,9 @@ fn charts(page: &TrainingPage, curves: &Curves) -> Vec<Chart> {
     let one = |name: &str, label: &str| all.get(name).map(|curve| (label.to_owned(), curve));
     let loss = [one("train/loss", "training"), one("validation/loss", "validation")];
     let quality = group("validation/").into_iter().filter(|(name, _)| name != "loss");
-    let classes = page.classes.iter().filter_map(|(name, color)| {
-        let curve = all.get(&format!("iou/{name}"))?;
-        Some((name.clone(), hex(*color), curve))
+    let classes = page.classes.iter().filter_map(|class| {
+        let curve = all.get(&format!("iou/{}", class.name))?;
+        Some((class.name.clone(), hex(class.color), curve))
     });
     let best = curves.best.as_ref().map(|best| best.step);
     let draw = |title, named: Vec<Named<'_>>| Chart::draw(title, named, curves.last_step, best);
@@ -232,51 +218,20 @@ fn colored(curves: Vec<(String, &Curve)>) -> Vec<Named<'_>> {
     curves.into_iter().zip(colors).map(|((name, curve), color)| (name, (*color).to_owned(), curve)).collect()
 }
 
-fn classes<'a>(page: &'a TrainingPage, best: &ValidationRecord) -> Vec<Class<'a>> {
-    let sums: Vec<u64> = page.confusion.iter().map(|row| row.iter().sum()).collect();
-    let all: u64 = sums.iter().sum();
-    let rows = page.classes.iter().zip(&best.iou).enumerate();
-    rows.map(|(idx, ((name, color), iou))| Class {
-        name,
-        color: hex(*color),
-        iou: iou.map_or_else(|| "not there".to_owned(), |iou| format!("{iou:.4}")),
-        width: width(iou.unwrap_or(0.0).clamp(0.0, 1.0)),
-        share: sums.get(idx).filter(|_| all > 0).map_or_else(String::new, |sum| percent(*sum as f64 / all as f64)),
-    })
-    .collect()
-}
-
-fn matrix(page: &TrainingPage) -> Vec<Row> {
-    let row = |((name, color), row): (&(String, [u8; 3]), &Vec<u64>)| {
-        let sum: u64 = row.iter().sum();
-        let cell = |(pixels, (predicted, _)): (&u64, &(String, [u8; 3]))| {
-            let share = if sum > 0 { *pixels as f64 / sum as f64 } else { 0.0 };
-            Cell {
-                percent: if *pixels == 0 { String::new() } else { format!("{:.1}", share * 100.0) },
-                strength: width(share),
-                title: format!("{name} as {predicted}: {}", count(*pixels, "pixel")),
-            }
-        };
-        let cells = row.iter().zip(&page.classes).take(CLASSES).map(cell).collect();
-        Row { name: name.clone(), color: hex(*color), cells }
-    };
-    page.classes.iter().zip(&page.confusion).take(CLASSES).map(row).collect()
-}
-
 /// Pictures go as far as the page may have some.
-fn examples(page: &TrainingPage) -> Vec<Example> {
+fn examples(page: &TrainingPage) -> Vec<Example<'_>> {
     let mut left = PICTURE_BYTES;
-    let example = |own: &TrainingExample| {
-        let all = [("Image", &own.image), ("Predicted", &own.prediction), ("True", &own.truth)];
-        let there = all.into_iter().filter(|(_, png)| !png.is_empty());
-        let uri = |png: &Vec<u8>| format!("data:image/png;base64,{}", STANDARD.encode(png));
-        let mut pictures: Vec<(&str, String)> = there.map(|(what, png)| (what, uri(png))).collect();
-        let bytes: usize = pictures.iter().map(|(_, uri)| uri.len()).sum();
+    let mut all = Vec::new();
+    for TrainingExample { label, scene, value, image, prediction, truth } in &page.examples {
+        let pictures = [("Image", image), ("Predicted", prediction), ("True", truth)];
+        let mut pictures: Vec<(&str, &str)> =
+            pictures.into_iter().filter_map(|(what, uri)| Some((what, uri.as_deref()?))).collect();
+        let bytes = pictures.iter().map(|(_, uri)| uri.len()).sum();
         if bytes > left {
             pictures.clear();
         }
         left = left.saturating_sub(bytes);
-        Example { label: own.label.clone(), scene: own.scene.clone(), value: format!("{:.4}", own.value), pictures }
-    };
-    page.examples.iter().map(example).collect()
+        all.push(Example { label, scene, value: format!("{value:.4}"), pictures });
+    }
+    all
 }

@@ -121,7 +121,7 @@ impl MetricsRecord {
                 add("time", "loader_wait_share", record.time.loader_wait_share);
             }
             Self::Validation(record) => {
-                add("validation", "mean_iou", record.mean_iou);
+                add("validation", "mean-iou", record.mean_iou);
                 add("validation", "accuracy", record.accuracy);
                 add("validation", &record.metric, record.value);
                 record.loss.iter().for_each(|loss| add("validation", "loss", *loss));

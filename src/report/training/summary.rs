@@ -89,7 +89,7 @@ mod tests {
             goes_on: true,
             steps: 900,
             epochs: 7.5,
-            best: Some(BestMetric { metric: "mean_iou".into(), value: 0.621_37, step: 800 }),
+            best: Some(BestMetric { metric: "mean-iou".into(), value: 0.621_37, step: 800 }),
             bundle: Some("run/best.safetensors".into()),
             page: None,
             seconds: 1145.0,
@@ -100,7 +100,7 @@ mod tests {
         let text = training_summary(&summary, Page { width: None, color: false });
         let lines = [
             "training    900 steps, 7.5 epochs: SIGTERM; the same command goes on",
-            "best        mean_iou 0.6214 at step 800",
+            "best        mean-iou 0.6214 at step 800",
             "went back   1 return to an earlier step, since the loss was not finite",
             "speed       19m 05s, 6.2 samples/s, 12.5 % of it waiting for crops: more loader threads would help",
             "bundle      run/best.safetensors",

@@ -21,7 +21,7 @@ fn validation(step: u64) -> MetricsRecord {
     MetricsRecord::Validation(ValidationRecord {
         step,
         epoch: 1.0,
-        metric: "mean_iou".into(),
+        metric: "mean-iou".into(),
         value: 0.5,
         mean_iou: 0.5,
         accuracy: 0.75,

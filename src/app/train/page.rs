@@ -1,0 +1,65 @@
+//! report.html and report.json of a training: what is gathered for them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::app::Error;
+use crate::app::eval::named;
+use crate::app::page::{Judged, beside_truth};
+use crate::config::Pipeline;
+use crate::dataset::LabelRule;
+use crate::eval::{Evaluation, PairFiles};
+use crate::outputs::OutputLayout;
+use crate::report::{self, TrainingPage, TrainingSummary};
+
+/// A validation of the best weights: the run directory whose masks were held against truth, and what was found.
+pub(super) struct Judgement<'a> {
+    /// The run directory.
+    pub(super) run: &'a Path,
+    /// Its scenes with their truth.
+    pub(super) scenes: &'a [PairFiles],
+    /// What is what in truth.
+    pub(super) rule: &'a Arc<LabelRule>,
+    /// The scores.
+    pub(super) found: &'a Evaluation,
+    /// The value that decides, of scores.
+    pub(super) value: &'a dyn Fn(&crate::eval::Scores) -> f64,
+}
+
+impl Judgement<'_> {
+    fn judged(&self) -> Vec<Judged> {
+        let truth = |name: &str| self.scenes.iter().find(|scene| scene.name == name).map(|scene| scene.truth.clone());
+        let scenes = self.found.scenes.iter();
+        let judged = scenes.filter_map(|scene| {
+            let value = (self.value)(&scene.scores);
+            Some(Judged { name: scene.name.clone(), value, truth: truth(&scene.name)? })
+        });
+        judged.collect()
+    }
+}
+
+/// Writes both into the directory of a training, and returns where the page is. Nothing of it is a judgement of the training: what cannot
+/// be read has no picture.
+///
+/// # Errors
+/// When `metrics.jsonl` cannot be read, or one of them cannot be written.
+pub(super) fn write_page(
+    dir: &Path,
+    pipeline: &Pipeline,
+    facts: Vec<(String, String)>,
+    summary: TrainingSummary,
+    judgement: Option<&Judgement<'_>>,
+) -> Result<PathBuf, Error> {
+    let examples = judgement.map(|own| beside_truth(own.run, own.rule, own.judged())).transpose()?.unwrap_or_default();
+    let recipe = toml::to_string_pretty(pipeline).map_err(|e| Error::Internal(e.to_string()))?;
+    let page = TrainingPage {
+        summary,
+        facts,
+        classes: named(Some(&pipeline.classes)),
+        scores: judgement.map(|own| own.found.scores.clone()),
+        examples,
+        recipe,
+    };
+    report::write_training_page(dir, &page)?;
+    Ok(OutputLayout { dir: dir.to_owned() }.page())
+}
