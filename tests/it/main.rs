@@ -52,6 +52,7 @@ mod report_html;
 mod resolution;
 mod resume;
 mod saved;
+mod scores;
 mod script;
 mod set_up;
 mod sparse;
