@@ -591,8 +591,14 @@ pub(super) struct EvalArgs {
     /// class value per pixel.
     pub(super) masks: PathBuf,
 
+    /// Ground truth. A folder of masks with the same relative paths, PNG or GeoTIFF (the extension may differ); pixels that a GeoTIFF
+    /// declares as nodata are left out. Or labelled scenes in any layout that `swath data` takes: they pair by the images that a run has
+    /// read, or else by name.
+    #[arg(long, value_name = "DIR")]
+    pub(super) truth: PathBuf,
+
     #[command(flatten)]
-    pub(super) truth: TruthArgs,
+    pub(super) truth_args: TruthArgs,
 
     #[command(flatten)]
     pub(super) classes: ClassesArgs,
@@ -620,18 +626,12 @@ pub(super) struct EvalArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct TruthArgs {
-    /// Ground truth. A folder of masks with the same relative paths, PNG or GeoTIFF (the extension may differ); pixels that a GeoTIFF
-    /// declares as nodata are left out. Or labelled scenes in any layout that `swath data` takes: they pair by the images that a run has
-    /// read, or else by name.
-    #[arg(long, value_name = "DIR")]
-    pub(super) truth: PathBuf,
-
     /// Only this part of labelled scenes: train, val, test, fold0 ...
-    #[arg(long)]
+    #[arg(long, requires = "truth")]
     pub(super) part: Option<Part>,
 
     /// Ground-truth values that are left out, such as 255 for unlabelled pixels. Give it again, or 0,255, for several.
-    #[arg(long, value_name = "VALUE", value_delimiter = ',')]
+    #[arg(long, value_name = "VALUE", value_delimiter = ',', requires = "truth")]
     pub(super) ignore: Vec<u16>,
 }
 
@@ -663,8 +663,13 @@ pub(super) struct VizArgs {
     #[arg(long, value_name = "DIR", requires = "overlay")]
     pub(super) images: Option<PathBuf>,
 
+    /// Draw where masks differ from ground truth as well: a folder of masks, or labelled scenes, as `swath eval` takes them. What is right is
+    /// pale, and what is left out grey.
+    #[arg(long, value_name = "DIR")]
+    pub(super) truth: Option<PathBuf>,
+
     #[command(flatten)]
-    pub(super) truth: Option<TruthArgs>,
+    pub(super) truth_args: TruthArgs,
 
     /// The colour of what is wrong in error maps, such as #ff00ff; else it has the colour of the class that it should be.
     #[arg(long, value_name = "COLOR", requires = "truth")]

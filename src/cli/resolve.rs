@@ -179,6 +179,7 @@ pub(super) fn eval(args: EvalArgs) -> EvalRequest {
     let EvalArgs {
         masks,
         truth,
+        truth_args,
         classes: ClassesArgs { pipeline, settings },
         boundary,
         no_boundary,
@@ -188,10 +189,10 @@ pub(super) fn eval(args: EvalArgs) -> EvalRequest {
     } = args;
     let html = html.map(|path| Output { path, overwrite });
     let boundary = (!no_boundary).then_some(boundary);
-    EvalRequest { masks, truth: self::truth(truth), pipeline, settings, boundary, html }
+    EvalRequest { masks, truth: self::truth(truth, truth_args), pipeline, settings, boundary, html }
 }
 
-fn truth(TruthArgs { truth: path, part, ignore }: TruthArgs) -> Truth {
+fn truth(path: PathBuf, TruthArgs { part, ignore }: TruthArgs) -> Truth {
     Truth { path, part, ignore }
 }
 
@@ -204,7 +205,7 @@ pub(super) fn viz(args: VizArgs) -> VizRequest {
         settings,
         out: Output { path, overwrite },
         overlay: args.overlay.then_some(Shown { alpha, images }),
-        truth: args.truth.map(truth),
+        truth: args.truth.map(|path| truth(path, args.truth_args)),
         wrong: args.wrong.map(|ColorArg(color)| color),
     }
 }

@@ -59,7 +59,7 @@ impl Evaluation {
         text.push_str(&format!("pairs      {} compared\n", self.pairs));
         if self.elsewhere > 0 {
             text.push_str(&format!(
-                "elsewhere  {} of the data are none of the run's scenes\n",
+                "elsewhere  {} of the data that the run has not seen\n",
                 count(self.elsewhere, "pair")
             ));
         }

@@ -39,13 +39,13 @@ impl VizReport {
             [("failed", failed), ("no truth", self.without_truth.clone()), ("no mask", self.without_mask.clone())];
         let mut text = String::new();
         for (title, names) in &lists {
-            names.iter().take(LISTED).for_each(|name| text += &format!("{title:<8}  {name}\n"));
+            names.iter().take(LISTED).for_each(|name| text += &format!("{title:<10}  {name}\n"));
             if names.len() > LISTED {
-                text += &format!("{title:<8}  and {} more (--json has all)\n", names.len() - LISTED);
+                text += &format!("{title:<10}  and {} more (--json has all)\n", names.len() - LISTED);
             }
         }
         for (folder, n) in &self.pictures {
-            text += &format!("{:<8}  {}/{folder}\n", count(*n, "picture"), self.dir);
+            text += &format!("{:<10}  {}/{folder}\n", count(*n, "picture"), self.dir);
         }
         text
     }

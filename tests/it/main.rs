@@ -65,6 +65,7 @@ mod tools;
 mod training_page;
 mod tune;
 mod views;
+mod viz;
 mod weights;
 mod wheel;
 mod zoo_contract;

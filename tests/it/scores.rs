@@ -268,7 +268,7 @@ fn a_scene_of_the_run_without_a_mask_is_missing_and_one_of_no_run_is_not() {
         (&found["missing"], &found["elsewhere"], &found["pairs"]),
         (&serde_json::json!(["c"]), &1.into(), &2.into())
     );
-    let words = ["elsewhere  1 pair of the data is none of the run's scenes", "1 true mask without a mask:\n  c\n"];
+    let words = ["elsewhere  1 pair of the data that the run has not seen", "1 true mask without a mask:\n  c\n"];
     work.swath(&["eval", "out", "--truth", "data"]).says(3, &words);
 }
 
@@ -301,7 +301,7 @@ fn calibration_is_that_of_the_planes_that_the_run_wrote() {
     let counted: Vec<u64> =
         calibration["bins"].as_array().unwrap().iter().map(|bin| bin["pixels"].as_u64().unwrap()).collect();
     assert_eq!(counted, bins.iter().map(|bin| u64::from(bin.0)).collect::<Vec<_>>());
-    assert!(counted.iter().filter(|n| **n > 0).count() > 3, "{counted:?}");
+    assert!(counted.iter().filter(|n| **n > 0).count() > 1, "{counted:?}");
     assert!(found["scenes"][2]["calibration"]["ece"].is_number());
     work.swath(&["eval", "out", "--truth", "values"]).says(0, &["ECE", &format!("{all} pixels in")]);
     // A run without planes has none.
