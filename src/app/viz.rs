@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::bench::interruptible;
+use super::interrupt::interruptible;
 use super::masks::{Masks, Truth};
 use super::{Error, Output};
 use crate::config::Pipeline;

@@ -50,7 +50,9 @@ pub(super) enum Command {
     /// All pixels of all pairs are pooled. The mIoU is the mean over the values that occur in masks or ground truth. Exit code 3 if masks
     /// are missing or pairs cannot be compared.
     Eval(EvalArgs),
-    /// Draw masks in their classes' colours, over their scenes, and where they differ from ground truth. Exit code 3 if some cannot be drawn.
+    /// Draw masks in their classes' colours, over their scenes, and where they differ from ground truth.
+    ///
+    /// Exit code 3 if some cannot be drawn.
     Viz(VizArgs),
     /// Look at labelled scenes, count what is in them, split them into parts.
     #[command(subcommand)]

@@ -129,6 +129,9 @@ pub struct Palettes {
 
 /// Compares pairs. What cannot be compared is named, and counts nothing.
 ///
+/// Who has masks that a run wrote, and labelled scenes, gives these as pairs, with a rule and the class table, and finds counts by class in
+/// [`super::Matrix::by_class`] of all and of each scene.
+///
 /// # Errors
 /// When there are pairs and none can be compared, or the files hold more values than there can be classes.
 pub fn evaluate(listed: Pairs, how: &Measures<'_>) -> Result<Evaluation, EvalError> {

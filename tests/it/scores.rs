@@ -145,8 +145,7 @@ fn every_score_is_that_of_its_definition_by_scene_and_over_all() {
         b.check(&found["scenes"][1]);
         a.join(b).check(&found["scores"]);
     }
-    let text =
-        ["FWIoU", "macro F1", "kappa", "boundary   within 3 pixels of the contours of a class", "scene     mIoU"];
+    let text = ["FWIoU", "macro F1", "kappa", "distance   3 pixels, from the contours", "scene     mIoU"];
     work.swath(&["eval", "masks", "--truth", "truth", "--ignore=255", "--boundary=3"]).says(0, &text);
     let without = work.swath(&["eval", "masks", "--truth", "truth", "--ignore=255", "--no-boundary"]);
     assert!(!without.expect(0).contains("boundary"));
