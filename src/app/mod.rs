@@ -32,6 +32,7 @@ mod standing;
 mod synth;
 mod train;
 mod tune;
+mod viz;
 mod weights;
 
 pub use data::{DataRequest, split_data, survey_data, write_statistics};
@@ -61,6 +62,7 @@ pub use synth::{SynthRequest, synth};
 pub use train::train;
 pub use train::{Parts as TrainParts, TrainEnd, TrainRequest, Trained};
 pub use tune::{TuneRequest, add_profile, list_profiles, save_profile, tune};
+pub use viz::{Shown, VizRequest, viz};
 pub use weights::{
     Amount, DriftRequest, ExportForm, Selection, Target, bundled_pipeline, compress_weights, convert_weights,
     diff_weights, inspect_weights, said_by,

@@ -12,6 +12,7 @@ use super::train::TrainArgs;
 use super::tune::{ProfilesCommand, TuneArgs};
 use super::values::{DeviceArg, bounds, deadline, one_of, up_to_a_day};
 use crate::app::{Assign, PartialArchive, StageName, Target, TimeLimits};
+use crate::config::classes::Color;
 use crate::config::{ByteSize, Span};
 use crate::dataset::Part;
 use crate::eval::Distance;
@@ -49,6 +50,10 @@ pub(super) enum Command {
     /// All pixels of all pairs are pooled. The mIoU is the mean over the values that occur in masks or ground truth. Exit code 3 if masks
     /// are missing or pairs cannot be compared.
     Eval(EvalArgs),
+    /// Draw masks in their classes' colours, over their scenes, and where they differ from ground truth.
+    ///
+    /// Exit code 3 if some cannot be drawn.
+    Viz(VizArgs),
     /// Look at labelled scenes, count what is in them, split them into parts.
     #[command(subcommand)]
     Data(DataCommand),
@@ -588,8 +593,17 @@ pub(super) struct EvalArgs {
     /// class value per pixel.
     pub(super) masks: PathBuf,
 
+    /// Ground truth. A folder of masks with the same relative paths, PNG or GeoTIFF (the extension may differ); pixels that a GeoTIFF
+    /// declares as nodata are left out. Or labelled scenes in any layout that `swath data` takes: they pair by the images that a run has
+    /// read, or else by name.
+    #[arg(long, value_name = "DIR")]
+    pub(super) truth: PathBuf,
+
     #[command(flatten)]
-    pub(super) truth: TruthArgs,
+    pub(super) truth_args: TruthArgs,
+
+    #[command(flatten)]
+    pub(super) classes: ClassesArgs,
 
     /// How far from its contours the boundary IoU looks at a class (Cheng et al. 2021): a share of a scene's diagonal (2%), or pixels (5).
     #[arg(long, value_name = "DISTANCE", default_value = "2%", conflicts_with = "no_boundary")]
@@ -614,22 +628,75 @@ pub(super) struct EvalArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct TruthArgs {
-    /// Ground truth. A folder of masks with the same relative paths, PNG or GeoTIFF (the extension may differ); pixels that a GeoTIFF
-    /// declares as nodata are left out. Or labelled scenes in any layout that `swath data` takes: they pair by the images that a run has
-    /// read, or else by name.
-    #[arg(long, value_name = "DIR")]
-    pub(super) truth: PathBuf,
-
     /// Only this part of labelled scenes: train, val, test, fold0 ...
-    #[arg(long)]
+    #[arg(long, requires = "truth")]
     pub(super) part: Option<Part>,
 
     /// Ground-truth values that are left out, such as 255 for unlabelled pixels. Give it again, or 0,255, for several.
-    #[arg(long, value_name = "VALUE", value_delimiter = ',')]
+    #[arg(long, value_name = "VALUE", value_delimiter = ',', requires = "truth")]
     pub(super) ignore: Vec<u16>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct VizArgs {
+    /// A run directory; or a folder of masks, or one mask: PNG or GeoTIFF with one class value per pixel, whose classes are in --pipeline.
+    pub(super) masks: PathBuf,
+
+    /// The folder for the pictures: color/ in the class table's colours, and below it overlay/ and errors/ as far as they are asked for.
+    #[arg(short, long, value_name = "DIR")]
+    pub(super) out: PathBuf,
+
+    /// Replace pictures that exist.
+    #[arg(long)]
+    pub(super) overwrite: bool,
 
     #[command(flatten)]
     pub(super) classes: ClassesArgs,
+
+    /// Draw the classes over their scenes as well.
+    #[arg(long)]
+    pub(super) overlay: bool,
+
+    /// How much of an overlay is the classes' colours: 0 to 1.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5, requires = "overlay", value_parser = alpha)]
+    pub(super) alpha: f64,
+
+    /// The folder of scenes with the names of the masks. A run directory knows its own.
+    #[arg(long, value_name = "DIR", requires = "overlay")]
+    pub(super) images: Option<PathBuf>,
+
+    /// Draw where masks differ from ground truth as well: a folder of masks, or labelled scenes, as `swath eval` takes them. What is right is
+    /// pale, and what is left out grey.
+    #[arg(long, value_name = "DIR")]
+    pub(super) truth: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(super) truth_args: TruthArgs,
+
+    /// The colour of what is wrong in error maps, such as #ff00ff; else it has the colour of the class that it should be.
+    #[arg(long, value_name = "COLOR", requires = "truth")]
+    pub(super) wrong: Option<ColorArg>,
+
+    /// Print JSON instead of text.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// A colour as typed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ColorArg(pub(super) Color);
+
+impl std::str::FromStr for ColorArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Color::try_from(text.to_owned()).map(Self)
+    }
+}
+
+fn alpha(text: &str) -> Result<f64, String> {
+    let alpha = text.parse().ok().filter(|alpha| (0.0..=1.0).contains(alpha));
+    alpha.ok_or_else(|| format!("`{text}` is no share; write a number from 0 to 1"))
 }
 
 #[derive(Debug, Args)]

@@ -27,8 +27,8 @@ use crate::flow::panic_message;
 use crate::lifecycle::{self, SupervisorLink};
 use crate::report::{self, CheckRow, Detail, Event, Page, PrintError, ProgressForm, RunReport, Show};
 use args::{
-    Arguments, Command, DirArgs, GcArgs, JobArgs, ModelsCommand, MosaicArgs, ResumeArgs, RunArgs, TalkArgs,
-    WeightsCommand,
+    Arguments, Command, DirArgs, EvalArgs, GcArgs, JobArgs, ModelsCommand, MosaicArgs, ResumeArgs, RunArgs, TalkArgs,
+    VizArgs, WeightsCommand,
 };
 #[cfg(not(feature = "torch"))]
 use no_networks as networks;
@@ -135,16 +135,8 @@ fn command(asked: Command, arguments: &[OsString], supervisor: SupervisorLink) -
             }
             Ok(ExitCode::Done)
         }
-        Command::Eval(args) => {
-            let json = args.json;
-            let (evaluation, classes) = app::eval(&resolve::eval(args))?;
-            if json {
-                evaluation.hints.iter().for_each(|hint| report::tell(&Event::Note { text: &format!("hint: {hint}") }));
-            }
-            show(&evaluation, json, evaluation.text(classes.as_ref()))?;
-            let complete = evaluation.missing.is_empty() && evaluation.mismatched.is_empty();
-            Ok(if complete { ExitCode::Done } else { ExitCode::ScenesFailed })
-        }
+        Command::Eval(args) => eval(args),
+        Command::Viz(args) => viz(args),
         Command::Data(command) => data::data(command),
         Command::Train(args) => train::train(*args, texts(arguments), supervisor),
         Command::Status(args) => {
@@ -167,6 +159,24 @@ fn command(asked: Command, arguments: &[OsString], supervisor: SupervisorLink) -
         Command::Gc(args) => gc(args),
         Command::Mosaic(args) => mosaic(args),
     }
+}
+
+fn eval(args: EvalArgs) -> Result<ExitCode, app::Error> {
+    let json = args.json;
+    let (evaluation, classes) = app::eval(&resolve::eval(args))?;
+    if json {
+        evaluation.hints.iter().for_each(|hint| report::tell(&Event::Note { text: &format!("hint: {hint}") }));
+    }
+    show(&evaluation, json, evaluation.text(classes.as_ref()))?;
+    let complete = evaluation.missing.is_empty() && evaluation.mismatched.is_empty();
+    Ok(if complete { ExitCode::Done } else { ExitCode::ScenesFailed })
+}
+
+fn viz(args: VizArgs) -> Result<ExitCode, app::Error> {
+    let json = args.json;
+    let report = app::viz(&resolve::viz(args))?;
+    show(&report, json, report.text())?;
+    Ok(if report.failed.is_empty() { ExitCode::Done } else { ExitCode::ScenesFailed })
 }
 
 fn report(args: &DirArgs) -> Result<ExitCode, app::Error> {

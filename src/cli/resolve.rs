@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::args::{
-    ClassesArgs, EvalArgs, JobArgs, OutFile, PlanArgs, RunArgs, SynthArgs, TalkArgs, TruthArgs, WhichTensors,
+    ClassesArgs, ColorArg, EvalArgs, JobArgs, OutFile, PlanArgs, RunArgs, SynthArgs, TalkArgs, TruthArgs, VizArgs,
+    WhichTensors,
 };
 use super::values::DeviceArg;
 use crate::app::{
     self, Assign, DriftRequest, EvalRequest, JobRequest, Origin, Output, PlanOptions, Reuse, RunOptions, Selection,
-    SynthRequest, TimeLimits, Truth, What,
+    Shown, SynthRequest, TimeLimits, Truth, VizRequest, What,
 };
 use crate::config::Span;
 use crate::lifecycle::SupervisorLink;
@@ -175,11 +176,38 @@ pub(super) fn output(file: OutFile) -> Output {
 
 /// What `eval` scores.
 pub(super) fn eval(args: EvalArgs) -> EvalRequest {
-    let EvalArgs { masks, truth, boundary, no_boundary, html, overwrite, .. } = args;
+    let EvalArgs {
+        masks,
+        truth,
+        truth_args,
+        classes: ClassesArgs { pipeline, settings },
+        boundary,
+        no_boundary,
+        html,
+        overwrite,
+        ..
+    } = args;
     let html = html.map(|path| Output { path, overwrite });
-    let TruthArgs { truth: path, part, ignore, classes: ClassesArgs { pipeline, settings } } = truth;
     let boundary = (!no_boundary).then_some(boundary);
-    EvalRequest { masks, truth: Truth { path, part, ignore }, pipeline, settings, boundary, html }
+    EvalRequest { masks, truth: self::truth(truth, truth_args), pipeline, settings, boundary, html }
+}
+
+fn truth(path: PathBuf, TruthArgs { part, ignore }: TruthArgs) -> Truth {
+    Truth { path, part, ignore }
+}
+
+/// What `viz` draws.
+pub(super) fn viz(args: VizArgs) -> VizRequest {
+    let VizArgs { masks, out: path, overwrite, classes: ClassesArgs { pipeline, settings }, alpha, images, .. } = args;
+    VizRequest {
+        masks,
+        pipeline,
+        settings,
+        out: Output { path, overwrite },
+        overlay: args.overlay.then_some(Shown { alpha, images }),
+        truth: args.truth.map(|path| truth(path, args.truth_args)),
+        wrong: args.wrong.map(|ColorArg(color)| color),
+    }
 }
 
 /// Where it is measured how far compression moves the outputs.

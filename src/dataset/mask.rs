@@ -96,6 +96,12 @@ impl Masks {
         Ok(MaskFile { path: path.to_owned(), header, form })
     }
 
+    /// Whether indices of a palette stand for other classes than their colours.
+    pub(crate) fn contradicts(&self, palette: &[[u8; 3]]) -> bool {
+        let classes = (0..).zip(palette).map(|(index, color)| (self.rule.of_value(index), self.rule.of_color(*color)));
+        classes.into_iter().any(|(by_index, by_color)| by_index.zip(by_color).is_some_and(|(a, b)| a != b))
+    }
+
     /// Replaces `labels` by the classes of a window: [`IGNORED`] is what takes no part, and also what stands for nothing, which is noted.
     ///
     /// # Errors

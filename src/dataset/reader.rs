@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::Pair;
 use super::labels::LabelRule;
 use super::mask::{MaskFile, Masks, TIMEOUT, Unknown, inspect, read};
-use crate::config::{Band, Pipeline};
+use crate::config::Pipeline;
 use crate::flow::Stop;
 use crate::geom::{PixelRect, Size, Span};
-use crate::plan::{at_resolution, choose, seen, validity};
+use crate::plan::{at_resolution, numbers, seen, validity};
 use crate::raster::{
     Fitting, Mask, Order, Palette, PixelBuf, PixelType, ReadRequest, Resampled, Resampling, SceneHeader,
 };
@@ -189,12 +189,7 @@ impl Reader {
             header.nodata.extend(other.nodata);
             header.n_bands += 1;
         }
-        let numbers = choose(&header, &wanted)?;
-        let number = |(at, band): (u32, &Band)| match band {
-            Band::Number(number) => *number,
-            Band::Name(_) | Band::File(_) => at,
-        };
-        let bands = if numbers.is_empty() { (1..).zip(&wanted).map(number).collect() } else { numbers };
+        let bands = numbers(&header, &wanted)?;
         let divide = members.first().and_then(|member| member.input.divide.get(&header.dtype));
         let divisor = *divide
             .ok_or_else(|| format!("the image holds {0} values and input.divide has no {0}; add it", header.dtype))?;

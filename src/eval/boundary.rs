@@ -112,19 +112,19 @@ impl Side {
     fn push(&mut self, row: &[u32], distance: usize) {
         let mut start = 0;
         for run in row.chunk_by(|a, b| a == b) {
-            let end = start + run.len();
-            for x in start..end {
-                let is_inner = x - start >= distance && end - 1 - x >= distance;
-                let goes_on = self.values[x] == row[x];
-                self.rows[x] = match (is_inner, goes_on) {
+            for (at, (value, (last, rows))) in
+                run.iter().zip(self.values.iter_mut().zip(&mut self.rows).skip(start)).enumerate()
+            {
+                let is_inner = at >= distance && run.len() - 1 - at >= distance;
+                *rows = match (is_inner, last == value) {
                     (false, _) => 0,
-                    (true, true) => self.rows[x].saturating_add(1),
+                    (true, true) => rows.saturating_add(1),
                     (true, false) => 1,
                 };
+                *last = *value;
             }
-            start = end;
+            start += run.len();
         }
-        self.values.copy_from_slice(row);
     }
 }
 

@@ -16,7 +16,7 @@ const WINDOW: usize = 1 << 20;
 pub(super) struct Rasters(Fitting);
 
 /// A class mask being read.
-pub(super) struct RasterLabels<'a> {
+pub(crate) struct RasterLabels<'a> {
     source: &'a mut Fitting,
     path: PathBuf,
     header: SceneHeader,

@@ -1,11 +1,12 @@
 //! Class masks of either format, row by row.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::geotiff::{RasterLabels, Rasters};
 use super::ruled::RuledLabels;
 use crate::config::classes::ClassTable;
-use crate::dataset::Masks;
+use crate::dataset::{LabelRule, Masks};
 use crate::geom::Size;
 use crate::outputs::MaskReader;
 use crate::words::explain;
@@ -13,8 +14,41 @@ use crate::words::explain;
 /// Extensions of class masks, the preferred one first.
 pub(crate) const EXTENSIONS: [&str; 3] = ["png", "tif", "tiff"];
 
+/// Opens the class masks of one side, one after the other.
+pub(crate) struct Opener {
+    rasters: Rasters,
+    /// What makes class values of what they hold, where they do not hold these themselves, and the value of each class.
+    ruled: Option<(Masks, Vec<u16>)>,
+}
+
+impl Opener {
+    /// Masks that hold class values.
+    pub(crate) fn of_values() -> Self {
+        Self { rasters: Rasters::new(), ruled: None }
+    }
+
+    /// Masks that hold what a rule makes classes of, if there is one.
+    pub(crate) fn by_rule(rule: Option<&Arc<LabelRule>>, classes: Option<&ClassTable>) -> Self {
+        let values = |classes: &ClassTable| classes.classes().iter().map(|class| class.value).collect();
+        let ruled = rule.zip(classes).map(|(rule, classes)| (Masks::new(rule), values(classes)));
+        Self { ruled, ..Self::of_values() }
+    }
+
+    /// Opens a file by its extension.
+    pub(crate) fn open(&mut self, path: &Path) -> Result<Labels<'_>, String> {
+        if let Some((masks, values)) = &mut self.ruled {
+            return RuledLabels::open(path, masks, values).map(|ruled| Labels::Ruled(Box::new(ruled)));
+        }
+        let is_png = path.extension().is_none_or(|e| e.eq_ignore_ascii_case(EXTENSIONS[0]));
+        match is_png {
+            true => MaskReader::open(path).map(|png| Labels::Png(Box::new(png))).map_err(|e| explain(&e)),
+            false => self.rasters.open(path).map(|raster| Labels::Raster(Box::new(raster))),
+        }
+    }
+}
+
 /// A class mask being read.
-pub(super) enum Labels<'a> {
+pub(crate) enum Labels<'a> {
     Png(Box<MaskReader>),
     Raster(Box<RasterLabels<'a>>),
     Ruled(Box<RuledLabels<'a>>),
@@ -22,29 +56,15 @@ pub(super) enum Labels<'a> {
 
 /// A row of a class mask.
 #[derive(Default)]
-pub(super) struct Row {
+pub(crate) struct Row {
     /// Its values.
-    pub(super) values: Vec<u16>,
+    pub(crate) values: Vec<u16>,
     /// Which of them hold no data by the file's own word; empty where the format has no word for it.
-    pub(super) is_nodata: Vec<bool>,
+    pub(crate) is_nodata: Vec<bool>,
 }
 
-impl<'a> Labels<'a> {
-    /// Opens a file by its extension.
-    pub(super) fn open(path: &Path, rasters: &'a mut Rasters) -> Result<Self, String> {
-        let is_png = path.extension().is_none_or(|e| e.eq_ignore_ascii_case(EXTENSIONS[0]));
-        match is_png {
-            true => MaskReader::open(path).map(|png| Self::Png(Box::new(png))).map_err(|e| explain(&e)),
-            false => rasters.open(path).map(|raster| Self::Raster(Box::new(raster))),
-        }
-    }
-
-    /// Opens a file that a rule makes class values of.
-    pub(super) fn by_rule(path: &Path, masks: &'a mut Masks, classes: &ClassTable) -> Result<Self, String> {
-        RuledLabels::open(path, masks, classes).map(|ruled| Self::Ruled(Box::new(ruled)))
-    }
-
-    pub(super) fn size(&self) -> Size {
+impl Labels<'_> {
+    pub(crate) fn size(&self) -> Size {
         match self {
             Self::Png(png) => png.size(),
             Self::Raster(raster) => raster.size(),
@@ -53,11 +73,10 @@ impl<'a> Labels<'a> {
     }
 
     /// The colours of its palette, if its values are indices.
-    pub(super) fn palette(&self) -> Option<Vec<[u8; 3]>> {
+    pub(crate) fn palette(&self) -> Option<Vec<[u8; 3]>> {
         match self {
             Self::Png(png) => png.palette(),
-            Self::Raster(_) => None,
-            Self::Ruled(ruled) => ruled.palette.clone(),
+            Self::Raster(_) | Self::Ruled(_) => None,
         }
     }
 
@@ -70,7 +89,7 @@ impl<'a> Labels<'a> {
     }
 
     /// Replaces the row by the next one; `false` behind the last one, and then the file is known to be whole.
-    pub(super) fn next_row(&mut self, into: &mut Row) -> Result<bool, String> {
+    pub(crate) fn next_row(&mut self, into: &mut Row) -> Result<bool, String> {
         match self {
             Self::Png(png) => png.next_row(&mut into.values).map_err(|e| explain(&e)),
             Self::Raster(raster) => raster.next_row(&mut into.values, &mut into.is_nodata),

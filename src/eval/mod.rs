@@ -30,7 +30,7 @@ pub use boundary::{Boundaries, Distance};
 pub use calibration::{Calibration, ReliabilityBin};
 pub use confusion::Confusion;
 pub use error::EvalError;
-pub(crate) use labels::EXTENSIONS;
+pub(crate) use labels::{EXTENSIONS, Labels, Opener, Row};
 pub(crate) use listing::listing;
 pub use listing::pairs_of;
 pub use pairs::{Evaluation, Measures, Mismatch, PairFiles, Pairs, Palettes, SceneScores, evaluate};

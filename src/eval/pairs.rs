@@ -10,10 +10,10 @@ use serde::Serialize;
 use super::boundary::{Areas, Boundaries, BoundaryRows, LEFT_OUT};
 use super::calibration::Reliability;
 use super::geotiff::Rasters;
-use super::labels::{Labels, Row};
+use super::labels::{Opener, Row};
 use super::{Confusion, Distance, EvalError, Scores, hints, palette};
 use crate::config::classes::ClassTable;
-use crate::dataset::{LabelRule, Masks};
+use crate::dataset::LabelRule;
 
 /// What is compared with what.
 #[derive(Clone, Debug, Default)]
@@ -129,6 +129,9 @@ pub struct Palettes {
 
 /// Compares pairs. What cannot be compared is named, and counts nothing.
 ///
+/// Who has masks that a run wrote, and labelled scenes, gives these as pairs, with a rule and the class table, and finds counts by class in
+/// [`super::Matrix::by_class`] of all and of each scene.
+///
 /// # Errors
 /// When there are pairs and none can be compared, or the files hold more values than there can be classes.
 pub fn evaluate(listed: Pairs, how: &Measures<'_>) -> Result<Evaluation, EvalError> {
@@ -193,10 +196,9 @@ impl Counts {
 /// Reads pairs.
 struct Reader<'a> {
     how: &'a Measures<'a>,
-    masks: Rasters,
-    truth: Rasters,
+    masks: Opener,
+    truth: Opener,
     planes: Rasters,
-    ruled: Option<Masks>,
 }
 
 /// A pair that was compared.
@@ -221,17 +223,13 @@ struct Rows {
 
 impl<'a> Reader<'a> {
     fn new(how: &'a Measures<'a>) -> Self {
-        let (masks, truth, planes) = (Rasters::new(), Rasters::new(), Rasters::new());
-        Self { how, masks, truth, planes, ruled: how.rule.map(Masks::new) }
+        let truth = Opener::by_rule(how.rule, how.classes);
+        Self { how, masks: Opener::of_values(), truth, planes: Rasters::new() }
     }
 
     /// Counts of one pair. On their own, because a file that turns out to be damaged must not leave half its pixels behind.
     fn compare(&mut self, files: &PairFiles) -> Result<Compared, String> {
-        let mut masks = Labels::open(&files.mask, &mut self.masks)?;
-        let mut truths = match (&mut self.ruled, self.how.classes) {
-            (Some(ruled), Some(classes)) => Labels::by_rule(&files.truth, ruled, classes)?,
-            (_, _) => Labels::open(&files.truth, &mut self.truth)?,
-        };
+        let (mut masks, mut truths) = (self.masks.open(&files.mask)?, self.truth.open(&files.truth)?);
         let mut planes = files.scores.as_ref().map(|plane| self.planes.open(plane)).transpose()?;
         if masks.size() != truths.size() {
             return Err(format!("the mask has {} pixels and the truth {}", masks.size(), truths.size()));

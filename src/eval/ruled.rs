@@ -3,19 +3,17 @@
 use std::path::Path;
 
 use super::geotiff::strip;
-use crate::config::classes::{ClassId, ClassTable};
+use crate::config::classes::ClassId;
 use crate::dataset::{IGNORED, MaskFile, Masks, Unknown};
 use crate::geom::{PixelRect, Size, Span};
 use crate::outputs::MaskReader;
 
 /// A mask being read through a rule.
-pub(super) struct RuledLabels<'a> {
+pub(crate) struct RuledLabels<'a> {
     masks: &'a mut Masks,
     file: MaskFile,
-    /// The colours of its palette, if its values are indices.
-    pub(super) palette: Option<Vec<[u8; 3]>>,
     /// By class.
-    values: Vec<u16>,
+    values: &'a [u16],
     /// Classes of the rows that were read last.
     window: Vec<ClassId>,
     rows: Span,
@@ -24,12 +22,17 @@ pub(super) struct RuledLabels<'a> {
 }
 
 impl<'a> RuledLabels<'a> {
-    pub(super) fn open(path: &Path, masks: &'a mut Masks, classes: &ClassTable) -> Result<Self, String> {
+    pub(super) fn open(path: &Path, masks: &'a mut Masks, values: &'a [u16]) -> Result<Self, String> {
         let file = masks.open(path)?;
-        let palette = MaskReader::open(path).ok().and_then(|png| png.palette());
-        let values = classes.classes().iter().map(|class| class.value).collect();
+        let palette = MaskReader::open(path).ok().and_then(|png| png.palette()).unwrap_or_default();
+        if masks.contradicts(&palette) {
+            return Err(format!(
+                "`{}` is a picture of a mask: its palette has the colours of classes, and not where the classes' values are",
+                path.display()
+            ));
+        }
         let rows = Span::new(0, 0);
-        Ok(Self { masks, file, palette, values, window: Vec::new(), rows, next_row: 0, unknown: Unknown::default() })
+        Ok(Self { masks, file, values, window: Vec::new(), rows, next_row: 0, unknown: Unknown::default() })
     }
 
     pub(super) fn size(&self) -> Size {

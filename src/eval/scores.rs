@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::boundary::Areas;
 use super::calibration::Calibration;
+use crate::config::classes::ClassTable;
 
 /// Scores over all counted pixels. A share of nothing is absent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -109,6 +110,18 @@ impl Scores {
 }
 
 impl Matrix {
+    /// Pixels by class: a row per class of the truth, a column per class of the masks, and behind these one for what is none, such as no data.
+    pub fn by_class(&self, classes: &ClassTable) -> Vec<Vec<u64>> {
+        let n = classes.classes().len();
+        let class_of = |value: &u16| classes.classes().iter().position(|class| class.value == *value);
+        let places: Vec<Option<usize>> = self.values.iter().map(class_of).collect();
+        let mut counts = vec![vec![0; n + 1]; n];
+        for (row, own) in self.counts.iter().zip(&places).filter_map(|(row, own)| Some((row, (*own)?))) {
+            row.iter().zip(&places).for_each(|(pixels, other)| counts[own][other.unwrap_or(n)] += pixels);
+        }
+        counts
+    }
+
     /// Cohen's kappa.
     #[expect(clippy::cast_precision_loss, reason = "counts beyond 2^53 pixels lose nothing that a score shows")]
     fn kappa(&self, accuracy: f64, counted: u64) -> Option<f64> {
@@ -156,6 +169,7 @@ fn ratio(part: u64, whole: u64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::classes::{Class, Color};
     use crate::eval::Confusion;
 
     fn scores(truth: &[u16], mask: &[u16], ignore: &[u16]) -> Scores {
@@ -206,6 +220,15 @@ mod tests {
         assert_eq!(s.values.iter().map(|v| (v.value, v.iou)).collect::<Vec<_>>(), [(1, 0.6), (3, 0.0)]);
         assert!(close(s.miou, 0.3));
         assert_eq!(s.matrix.values, [1, 2, 3]);
+    }
+
+    #[test]
+    fn counts_by_class_have_a_row_and_a_column_for_each_class() {
+        let class = |id: u8, value| Class { id, name: format!("c{id}"), value, color: Color([id; 3]) };
+        let classes = ClassTable::new(vec![class(0, 3), class(1, 1), class(2, 7)], None).unwrap();
+        let matrix = scores(&TRUTH, &MASK, &[2]).matrix;
+        // Truth 3: one each as 1 and as 2, which is no class; truth 1: three right and one as 2; no 7.
+        assert_eq!(matrix.by_class(&classes), [[0, 1, 0, 1], [0, 3, 0, 1], [0, 0, 0, 0]]);
     }
 
     #[test]

@@ -52,14 +52,14 @@ impl Evaluation {
     /// The scores' table, below it the files that did not count, and what is likely to be amiss.
     pub fn text(&self, classes: Option<&ClassTable>) -> String {
         let mut text = self.scores.text(classes);
-        if let Some(Boundaries { distance, too_large }) = &self.boundary {
-            text.push_str(&format!("boundary   within {distance} of the contours of a class\n"));
+        if let Some(Boundaries { distance, too_large }) = self.boundary.as_ref().filter(|_| self.scores.counted > 0) {
+            text.push_str(&format!("distance   {distance}, from the contours that the boundary IoU is about\n"));
             list(&mut text, ["pair too large for that distance", "pairs too large for that distance"], too_large);
         }
         text.push_str(&format!("pairs      {} compared\n", self.pairs));
         if self.elsewhere > 0 {
             text.push_str(&format!(
-                "elsewhere  {} of the data are none of the run's scenes\n",
+                "elsewhere  {} of the data that the run has not seen\n",
                 count(self.elsewhere, "pair")
             ));
         }

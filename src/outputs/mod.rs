@@ -15,6 +15,7 @@
 mod cog;
 pub mod color;
 mod error;
+pub(crate) mod errors;
 mod geotiff;
 mod layout;
 pub(crate) mod legend;

@@ -8,6 +8,7 @@ use std::path::Path;
 use super::png::{FileRows, PixelFormat};
 use super::{OutputError, OutputKind, RowWriter, Subject};
 use crate::atomic::WrittenFile;
+use crate::config::classes::ClassTable;
 use crate::config::{InputSpec, Outputs, Pipeline};
 use crate::geom::Size;
 use crate::journal::KeyHasher;
@@ -19,6 +20,10 @@ pub(super) struct Overlay;
 
 /// Bytes of a pixel of the picture.
 pub(crate) const RGB: usize = 3;
+
+/// Parts of a pixel, and how many of them are the class's colour in a run's overlays.
+pub(crate) const WHOLE: u16 = 256;
+const HALF: u16 = WHOLE / 2;
 
 /// Bytes that are read at a time, as long as a block is not larger.
 const WINDOW_BYTES: u64 = 4 << 20;
@@ -78,16 +83,31 @@ impl OutputKind for Overlay {
     }
 
     fn begin(&self, dir: &Path, subject: &Subject<'_>) -> Result<Box<dyn RowWriter>, OutputError> {
-        let (path, size) = (dir.join(&self.files(subject.name)[0]), subject.header.size);
-        let colors = subject.pipeline.classes.classes().iter().map(|class| class.color.0).collect();
-        Ok(Box::new(Writer { rows: FileRows::create(&path, size, &PixelFormat::Rgb)?, colors, row: Vec::new() }))
+        let path = dir.join(&self.files(subject.name)[0]);
+        create(&path, subject.header.size, &subject.pipeline.classes, HALF)
     }
+}
+
+/// Starts a picture that will be called `path`, whose rows come as labels and the scene's pixels: so many parts of [`WHOLE`] of a pixel
+/// are its class's colour.
+///
+/// # Errors
+/// When the file cannot be created, or PNG has no such size.
+pub(crate) fn create(
+    path: &Path,
+    size: Size,
+    classes: &ClassTable,
+    parts: u16,
+) -> Result<Box<dyn RowWriter>, OutputError> {
+    let colors = classes.classes().iter().map(|class| class.color.0).collect();
+    Ok(Box::new(Writer { rows: FileRows::create(path, size, &PixelFormat::Rgb)?, colors, parts, row: Vec::new() }))
 }
 
 struct Writer {
     rows: FileRows,
     /// By label.
     colors: Vec<[u8; 3]>,
+    parts: u16,
     row: Vec<u8>,
 }
 
@@ -102,7 +122,11 @@ impl RowWriter for Writer {
         }
         self.row.clear();
         for (label, pixel) in labels.iter().zip(picture.as_chunks::<RGB>().0) {
-            let mix = |color: [u8; RGB]| std::array::from_fn(|i| color[i].midpoint(pixel[i]));
+            let (own, rest) = (self.parts, WHOLE - self.parts);
+            let part = |color: u8, seen: u8| (u16::from(color) * own + u16::from(seen) * rest) / WHOLE;
+            let mix = |color: [u8; RGB]| -> [u8; RGB] {
+                std::array::from_fn(|i| u8::try_from(part(color[i], pixel[i])).unwrap_or(u8::MAX))
+            };
             self.row.extend(self.colors.get(usize::from(*label)).map_or(*pixel, |color| mix(*color)));
         }
         self.rows.push(&self.row)

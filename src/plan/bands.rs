@@ -46,6 +46,16 @@ pub(crate) fn choose(header: &SceneHeader, wanted: &[Band]) -> Result<Vec<u32>, 
     Ok(if is_plain { Vec::new() } else { numbers })
 }
 
+/// The numbers of the wanted bands in a scene, where they are numbers too.
+pub(crate) fn numbers(header: &SceneHeader, wanted: &[Band]) -> Result<Vec<u32>, String> {
+    let chosen = choose(header, wanted)?;
+    let number = |(at, band): (u32, &Band)| match band {
+        Band::Number(number) => *number,
+        Band::Name(_) | Band::File(_) => at,
+    };
+    Ok(if chosen.is_empty() { (1..).zip(wanted).map(number).collect() } else { chosen })
+}
+
 fn by_name(header: &SceneHeader, name: &str) -> Result<u32, String> {
     let wanted = name.to_lowercase();
     let called = (1..).zip(&header.names).filter(|(_, names)| names.contains(&wanted));

@@ -34,7 +34,7 @@ mod validity;
 
 pub use area::{Area, Shapes, Within};
 pub use backend::BackendKind;
-pub(crate) use bands::{choose, seen};
+pub(crate) use bands::{numbers, seen};
 pub use concessions::Concessions;
 pub use doubts::{declared_nodata, doubts};
 pub use file::PlanFileError;

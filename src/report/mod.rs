@@ -21,6 +21,7 @@ mod summary;
 mod training;
 mod training_bars;
 mod tune;
+mod viz;
 mod watch;
 mod weights;
 
@@ -54,5 +55,6 @@ pub use training::{
 };
 pub use training_bars::TrainingBars;
 pub use tune::{ProfileFigures, ProfileList, ProfileRow, TuneFigures, TuneRow};
+pub use viz::{Undrawn, VizReport};
 pub use watch::{Snapshot, Watch};
 pub use weights::{CompressedFile, CompressedFiles, TensorRow, WeightsDiff, WeightsSheet};

@@ -36,7 +36,7 @@ struct OpenScene {
     pixels: LabelCounts,
     /// Rows so far.
     rows: u32,
-    picture: Picture,
+    picture: Option<Picture>,
 }
 
 impl Encode {
@@ -58,10 +58,10 @@ impl Encode {
             open.pixels.add(&self.planes[plan.position(Plane::Labels)]);
             for Writing { kind, planes, writer } in &mut open.writers {
                 let mut row: Vec<&[u8]> = planes.iter().map(|plane| self.planes[*plane].as_slice()).collect();
-                if kind.shows_scene() {
-                    let scene = (plan, rows.scene as usize);
-                    let picture = open.picture.row(scene, open.rows, self.source.as_mut());
-                    let path = || self.layout.dir.join(kind.files(&plan.scenes[scene.1].name).concat());
+                if let Some(picture) = open.picture.as_mut().filter(|_| kind.shows_scene()) {
+                    let picture = picture.row(open.rows, self.source.as_mut());
+                    let name = &plan.scenes[rows.scene as usize].name;
+                    let path = || self.layout.dir.join(kind.files(name).concat());
                     row.push(picture.map_err(|source| OutputError::Scene { path: path(), source })?);
                 }
                 writer.push(&row)?;
@@ -87,8 +87,10 @@ impl Encode {
             Ok(Writing { kind, planes, writer })
         };
         let wanted = kinds_of(&plan.pipeline).filter(|kind| kept.iter().all(|kept| kept.kind != kind.folder()));
-        let writers = wanted.map(begin).collect::<Result<_, OutputError>>()?;
-        Ok(OpenScene { writers, pixels: LabelCounts::default(), rows: 0, picture: Picture::default() })
+        let writers = wanted.map(begin).collect::<Result<Vec<_>, OutputError>>()?;
+        let is_shown = writers.iter().any(|writing| writing.kind.shows_scene());
+        let picture = is_shown.then(|| Picture::of_plan(plan, scene as usize)).flatten();
+        Ok(OpenScene { writers, pixels: LabelCounts::default(), rows: 0, picture })
     }
 }
 

@@ -53,6 +53,7 @@ pub use message::{
     Turn, Verdict,
 };
 pub use pace::{DeviceTimes, Pace, PassTotals};
+pub(crate) use picture::Picture;
 pub use post::Post;
 pub use prior::PriorResults;
 pub use progress::{Counts, Progress};

@@ -130,10 +130,9 @@ pub(crate) fn scores_page(
         rows,
         matrix_cut: cut(scores.matrix.values.len(), MATRIX, "value"),
         reliability: scores.calibration.as_ref().map(reliability),
-        scene_columns: scene_figures(scores).into_iter().fold(vec!["Scene"], |mut all, (name, ..)| {
-            all.push(name);
-            all
-        }),
+        scene_columns: std::iter::once("Scene")
+            .chain(scene_figures(scores).into_iter().map(|(name, _)| name))
+            .collect(),
         scenes: evaluation.scenes.iter().take(SCENES).map(|scene| scene_line(scene, scores)).collect(),
         scenes_cut: cut(evaluation.scenes.len(), SCENES, "scene"),
         lists: lists(evaluation),
@@ -142,7 +141,7 @@ pub(crate) fn scores_page(
 }
 
 fn percent(share: Option<f64>) -> String {
-    share.map_or("-".to_owned(), |share| format!("{:.2} %", share * 100.0))
+    share.map_or("-".to_owned(), |share| format!("{:.2}%", share * 100.0))
 }
 
 fn class_of(value: u16, classes: &[ValueClass]) -> Option<&ValueClass> {
