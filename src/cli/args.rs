@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::bench::BenchCommand;
 use super::data::DataCommand;
+use super::talk::{TalkArgs, Watching};
 use super::train::TrainArgs;
 use super::tune::{ProfilesCommand, TuneArgs};
 use super::values::{DeviceArg, bounds, deadline, one_of, up_to_a_day};
@@ -17,7 +18,6 @@ use crate::config::{ByteSize, Span};
 use crate::dataset::Part;
 use crate::eval::Distance;
 use crate::plan::{BackendKind, Decode, DeviceId};
-use crate::report::ProgressForm;
 
 /// Turns a directory of remote-sensing rasters into land-cover masks with an ensemble of segmentation networks.
 ///
@@ -335,22 +335,6 @@ pub(super) struct ResumeArgs {
     pub(super) watching: Watching,
 }
 
-/// What a run tells.
-#[derive(Clone, Copy, Debug, Args)]
-pub(super) struct TalkArgs {
-    /// How progress is shown on standard error: bars on a terminal and lines elsewhere (auto), or one JSON object per line.
-    #[arg(long, default_value = "auto", value_name = "FORM", value_parser = one_of(ProgressForm::NAMED))]
-    pub(super) progress: ProgressForm,
-
-    /// Say nothing but errors; the exit code and report.json tell the rest.
-    #[arg(short, long, conflicts_with = "verbose")]
-    pub(super) quiet: bool,
-
-    /// Also name each scene that fails as it happens, and show what each stage did with its time and what memory is for.
-    #[arg(short, long)]
-    pub(super) verbose: bool,
-}
-
 #[derive(Debug, Args)]
 pub(super) struct GcArgs {
     /// The run directory.
@@ -428,14 +412,6 @@ pub(super) struct RunArgs {
     /// Take the folder over from a run on another host that is gone.
     #[arg(long)]
     pub(super) break_lock: bool,
-}
-
-/// Who watches over a run.
-#[derive(Clone, Copy, Debug, Args)]
-pub(super) struct Watching {
-    /// Run in this process, without one that starts it again when it dies. For debuggers.
-    #[arg(long)]
-    pub(super) no_supervise: bool,
 }
 
 #[derive(Debug, Args)]

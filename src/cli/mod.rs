@@ -8,6 +8,7 @@ mod exit;
 #[cfg(not(feature = "torch"))]
 mod no_networks;
 mod resolve;
+mod talk;
 mod train;
 mod tune;
 mod values;
@@ -27,11 +28,12 @@ use crate::flow::panic_message;
 use crate::lifecycle::{self, SupervisorLink};
 use crate::report::{self, CheckRow, Detail, Event, Page, PrintError, ProgressForm, RunReport, Show};
 use args::{
-    Arguments, Command, DirArgs, EvalArgs, GcArgs, JobArgs, ModelsCommand, MosaicArgs, ResumeArgs, RunArgs, TalkArgs,
-    VizArgs, WeightsCommand,
+    Arguments, Command, DirArgs, EvalArgs, GcArgs, JobArgs, ModelsCommand, MosaicArgs, ResumeArgs, RunArgs, VizArgs,
+    WeightsCommand,
 };
 #[cfg(not(feature = "torch"))]
 use no_networks as networks;
+use talk::TalkArgs;
 
 /// Runs the program with the arguments that it was called with, and returns its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
@@ -54,10 +56,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 /// What is asked. From here on it speaks to programs, if it is to.
 fn parse(arguments: &[OsString]) -> Result<Command, clap::Error> {
     let Arguments { command } = Arguments::try_parse_from(arguments)?;
-    let talk = match &command {
-        Command::Run(RunArgs { talk, .. }) | Command::Resume(ResumeArgs { talk, .. }) => Some(talk),
-        Command::Train(args) => Some(&args.talk),
-        _ => None,
+    let talk = if let Command::Run(RunArgs { talk, .. }) | Command::Resume(ResumeArgs { talk, .. }) = &command {
+        Some(talk)
+    } else if let Command::Train(args) = &command {
+        Some(&args.talk)
+    } else {
+        None
     };
     if talk.is_some_and(|talk| talk.progress == ProgressForm::Json) {
         report::speak_json();
@@ -83,10 +87,13 @@ const ITEM: &str = "scene";
 
 /// Does what is asked in this process, or in one that is started again when it dies.
 fn start(asked: Command, arguments: &[OsString]) -> Result<u8, app::Error> {
-    let watching = match &asked {
-        Command::Run(RunArgs { watching, .. }) | Command::Resume(ResumeArgs { watching, .. }) => Some(watching),
-        Command::Train(args) => Some(&args.watching),
-        _ => None,
+    let watching = if let Command::Run(RunArgs { watching, .. }) | Command::Resume(ResumeArgs { watching, .. }) = &asked
+    {
+        Some(watching)
+    } else if let Command::Train(args) = &asked {
+        Some(&args.watching)
+    } else {
+        None
     };
     if watching.is_some_and(|watching| !watching.no_supervise) {
         let arguments = [&[OsString::from("worker")], arguments].concat();
@@ -320,7 +327,7 @@ fn run(args: &RunArgs, arguments: &[OsString], supervisor: SupervisorLink) -> Re
     // Nothing is kept where everything is forgotten. Who is started again goes on with what the first attempt took.
     job.retune = (job.retune || args.fresh) && !supervisor.attempt().begun;
     let ended = app::run(&job, &resolve::run(args, arguments, supervisor))?;
-    let printed = conclude(&ended, resolve::show(args.talk));
+    let printed = conclude(&ended, talk::show(args.talk));
     Ok(summed_up(&ended, printed))
 }
 

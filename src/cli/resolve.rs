@@ -1,21 +1,18 @@
 //! From arguments to requests.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use super::args::{
-    ClassesArgs, ColorArg, EvalArgs, JobArgs, OutFile, PlanArgs, RunArgs, SynthArgs, TalkArgs, TruthArgs, VizArgs,
-    WhichTensors,
+    ClassesArgs, ColorArg, EvalArgs, JobArgs, OutFile, PlanArgs, RunArgs, SynthArgs, TruthArgs, VizArgs, WhichTensors,
 };
+use super::talk::{limits, show};
 use super::values::DeviceArg;
 use crate::app::{
     self, Assign, DriftRequest, EvalRequest, JobRequest, Origin, Output, PlanOptions, Reuse, RunOptions, Selection,
-    Shown, SynthRequest, TimeLimits, Truth, VizRequest, What,
+    Shown, SynthRequest, Truth, VizRequest, What,
 };
-use crate::config::Span;
 use crate::lifecycle::SupervisorLink;
 use crate::plan::{BackendKind, Decode, DeviceId, ScanOptions, Shapes};
-use crate::report::{Detail, Show};
 
 /// The job that `run` and `plan` are about.
 ///
@@ -140,28 +137,6 @@ pub(super) fn run(args: &RunArgs, arguments: Vec<String>, supervisor: Supervisor
         origin: Origin { arguments, supervisor, restarted, ..Origin::default() },
         ..RunOptions::into(&args.out)
     }
-}
-
-/// How long a command may take that began when its first attempt did.
-pub(super) fn limits(supervisor: &SupervisorLink, deadline: Option<Span>, grace: Span, stall: Span) -> TimeLimits {
-    let elapsed = Duration::from_millis(supervisor.attempt().elapsed_ms);
-    TimeLimits {
-        begun: Instant::now().checked_sub(elapsed).unwrap_or_else(Instant::now),
-        deadline: deadline.map(|span| span.0),
-        grace: grace.0,
-        stall: Some(stall.0).filter(|time| !time.is_zero()),
-        ..TimeLimits::default()
-    }
-}
-
-/// What is shown of a run.
-pub(super) fn show(talk: TalkArgs) -> Show {
-    let detail = match talk {
-        TalkArgs { quiet: true, .. } => Detail::Quiet,
-        TalkArgs { verbose: true, .. } => Detail::Verbose,
-        TalkArgs { .. } => Detail::Normal,
-    };
-    Show { progress: talk.progress, detail }
 }
 
 /// What `synth` draws.

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use clap::{Args, value_parser};
 
-use super::args::{TalkArgs, Watching};
 #[cfg(not(feature = "torch"))]
 use super::no_networks as networks;
+use super::talk::{TalkArgs, Watching, limits};
 use super::values::{deadline, up_to_a_day};
-use super::{resolve, show};
+use super::{show, talk};
 #[cfg(feature = "torch")]
 use crate::app as networks;
 use crate::app::{Error, Origin, TimeLimits, TrainEnd, TrainParts, TrainRequest, Trained};
@@ -102,10 +102,10 @@ pub(super) struct TrainArgs {
 }
 
 pub(super) fn train(args: TrainArgs, arguments: Vec<String>, supervisor: SupervisorLink) -> Result<ExitCode, Error> {
-    let (json, talk) = (args.json, args.talk);
+    let (json, told) = (args.json, args.talk);
     let Trained { summary, end, n_refused } = networks::train(&request(args, arguments, supervisor))?;
     let text = report::training_summary(&summary, Page::of_stdout());
-    if json || (talk.progress != ProgressForm::Json && resolve::show(talk).detail > Detail::Quiet) {
+    if json || (told.progress != ProgressForm::Json && talk::show(told).detail > Detail::Quiet) {
         show(&summary, json, text)?;
     }
     Ok(match end {
@@ -116,7 +116,7 @@ pub(super) fn train(args: TrainArgs, arguments: Vec<String>, supervisor: Supervi
 }
 
 fn request(args: TrainArgs, arguments: Vec<String>, supervisor: SupervisorLink) -> TrainRequest {
-    let limits = resolve::limits(&supervisor, args.deadline, args.grace, args.stall_timeout);
+    let limits = limits(&supervisor, args.deadline, args.grace, args.stall_timeout);
     let restarted = supervisor.attempt().begun;
     TrainRequest {
         pipeline: args.pipeline,
@@ -135,6 +135,6 @@ fn request(args: TrainArgs, arguments: Vec<String>, supervisor: SupervisorLink) 
         keep_every: args.keep_every,
         limits,
         origin: Origin { arguments, supervisor, restarted, ..Origin::default() },
-        show: resolve::show(args.talk),
+        show: talk::show(args.talk),
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn check(file: PipelineFile, folder: &Path, bundles: &[Option<Bundle>
         ));
     }
     check_prefix(&file.package.prefix)?;
-    let train = file.train.map(|table| table.checked(classes.classes().len())).transpose()?;
+    let train = file.train.map(|table| table.checked(classes.classes().len(), folder)).transpose()?;
     Ok(Pipeline {
         tiling: match (file.tiler, said.tiling()) {
             (None, Some(tiling)) => tiling,

@@ -174,6 +174,13 @@ impl Trainer {
         }
     }
 
+    /// Whether all values are numbers: also those that follow the data, which a loss that is one may have spoilt.
+    pub fn is_finite(&self) -> bool {
+        let _no_grad = tch::no_grad_guard();
+        let is_finite = |tensor: &Tensor| tensor.isfinite().all().int64_value(&[]) != 0;
+        self.groups.iter().all(|group| is_finite(group.values())) && self.variables.values().all(is_finite)
+    }
+
     /// Whether a step that was not taken may have overflowed in half precision alone, and the next one may do.
     pub fn may_scale_less(&self) -> bool {
         self.scale.as_ref().is_some_and(LossScale::may_fall)

@@ -1,6 +1,7 @@
 //! From where a training stands to its end.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -124,7 +125,7 @@ impl<'a> Training<'a> {
         let fresh = request.fresh && !supervisor.attempt().begun;
         let (standing, told) = Standing::open(&request.out, identity.clone(), place, fresh)?;
         tell_all(request, &data, told.as_deref(), &pixels, &pipeline);
-        let progress = resume(&standing, &mut trainer, &member.weights)?;
+        let progress = resume(&standing, &mut trainer, start_of(&recipe, &member.weights))?;
         let validator = Validator::new(request, gpu, &pipeline, &data, &stop)?;
         let classes: Vec<String> = pipeline.classes.classes().iter().map(|class| class.name.clone()).collect();
         let log = MetricsLog::open(&request.out, &classes, standing.has_begun().then_some(progress.step))?;
@@ -211,22 +212,31 @@ impl<'a> Training<'a> {
                 return Ok(TrainEnd::Done);
             }
             if self.is_late() {
-                self.keep()?;
+                self.keep_if_good()?;
                 return Ok(TrainEnd::OutOfTime);
             }
-            if let Stepped::Lost(loss) = self.step(&mut loader)? {
-                self.go_back(loss)?;
-                loader = self.loader()?;
-                continue;
-            }
+            let stepped = self.step(&mut loader)?;
             let is_end = self.progress.step.is_multiple_of(self.epoch_steps);
-            if is_end {
-                self.end_epoch()?;
-            }
             let is_due = match self.request.keep_every {
                 Some(every) => self.progress.step.is_multiple_of(every.max(1)),
                 None => self.kept.elapsed() >= KEEP_AFTER,
             };
+            let is_lost = match stepped {
+                Stepped::Lost(loss) => Some(format!("the loss is {loss}")),
+                // What is kept is good.
+                Stepped::Taken if (is_end || is_due) && !self.trainer.is_finite() => {
+                    Some("weights are no numbers".to_owned())
+                }
+                Stepped::Taken => None,
+            };
+            if let Some(what) = is_lost {
+                self.go_back(&what)?;
+                loader = self.loader()?;
+                continue;
+            }
+            if is_end {
+                self.end_epoch()?;
+            }
             if is_end || is_due {
                 self.keep()?;
             }
@@ -284,7 +294,7 @@ impl<'a> Training<'a> {
         let report = match done {
             Ok(report) => report.map_err(|text| Error::Usage(refused(&text)))?,
             Err(LoadError::Stopped) => {
-                self.keep()?;
+                self.keep_if_good()?;
                 return Err(self.not_loaded(LoadError::Stopped));
             }
             Err(error) => return Err(self.not_loaded(error)),
@@ -327,21 +337,21 @@ impl<'a> Training<'a> {
     }
 
     /// The loss is no number: goes on from the newest generation with other crops.
-    fn go_back(&mut self, loss: f64) -> Result<(), Error> {
+    fn go_back(&mut self, what: &str) -> Result<(), Error> {
         let at = self.progress.step;
         let (detours, in_a_row) = (self.progress.detours + 1, self.progress.detours_in_a_row + 1);
         if in_a_row > MOST_DETOURS {
             return Err(Error::Usage(format!(
-                "the loss is {loss} at step {at}, after going back {MOST_DETOURS} times: try a lower train.optimiser.rate, train.clip = 1.0, \
+                "{what} at step {at}, after going back {MOST_DETOURS} times: try a lower train.optimiser.rate, train.clip = 1.0, \
                  or look at the data (swath data stats)"
             )));
         }
         let Some(Kept { file, progress, .. }) = self.standing.newest() else {
-            return Err(Error::Usage(format!("the loss is {loss} at step {at}, and no generation can be read")));
+            return Err(Error::Usage(format!("{what} at step {at}, and no generation can be read")));
         };
         self.trainer.restore(&file, &progress.counters).map_err(Error::Usage)?;
         self.progress = Progress { detours, detours_in_a_row: in_a_row, troubled: at, ..progress };
-        let text = format!("the loss is {loss} at step {at}: back to step {}, with other crops", self.progress.step);
+        let text = format!("{what} at step {at}: back to step {}, with other crops", self.progress.step);
         let classes: Vec<String> = self.pipeline.classes.classes().iter().map(|class| class.name.clone()).collect();
         self.log = MetricsLog::open(&self.request.out, &classes, Some(self.progress.step))?;
         let note = MetricsRecord::Note(NoteRecord { step: self.progress.step, text });
@@ -408,6 +418,11 @@ impl<'a> Training<'a> {
         Ok(self.trainer.export(&self.request.out.join(name), &metadata(&self.pipeline, Some(&facts))?)?)
     }
 
+    /// Keeps a generation where it is one to go on from; else the one before stays.
+    fn keep_if_good(&mut self) -> Result<(), Error> {
+        if self.trainer.is_finite() { self.keep() } else { Ok(()) }
+    }
+
     /// Keeps a generation.
     fn keep(&mut self) -> Result<(), Error> {
         if self.progress.step > self.progress.troubled {
@@ -442,9 +457,18 @@ fn refused(text: &str) -> String {
     format!("cannot take a step: {text}{hint}")
 }
 
+/// The file that training starts from, if there is one.
+fn start_of<'a>(recipe: &'a Train, weights: &'a Weights) -> Option<&'a Path> {
+    match weights {
+        _ if recipe.start.is_some() => recipe.start.as_deref(),
+        Weights::File(file) => Some(file),
+        Weights::Seed(_) => None,
+    }
+}
+
 /// Puts the newest generation into the trainer; without one, what the pipeline starts from.
-fn resume(standing: &Standing, trainer: &mut Trainer, weights: &Weights) -> Result<Progress, Error> {
-    match (standing.newest(), weights) {
+fn resume(standing: &Standing, trainer: &mut Trainer, start: Option<&Path>) -> Result<Progress, Error> {
+    match (standing.newest(), start) {
         (Some(Kept { file, progress, damaged }), _) => {
             damaged
                 .iter()
@@ -456,14 +480,14 @@ fn resume(standing: &Standing, trainer: &mut Trainer, weights: &Weights) -> Resu
             let text = "no generation of this training can be read; --fresh begins anew".to_owned();
             Err(Error::Usage(text))
         }
-        (None, Weights::File(file)) => {
+        (None, Some(file)) => {
             let (taken, fresh) = trainer.start_from(file).map_err(Error::Usage)?;
             let names = crate::words::listed(&fresh, 4);
             let fresh = if fresh.is_empty() { String::new() } else { format!("; fresh: {names}") };
             report::tell(&Event::Note { text: &format!("{taken} tensors from `{}`{fresh}", file.display()) });
             Ok(Progress::default())
         }
-        (None, Weights::Seed(_)) => Ok(Progress::default()),
+        (None, None) => Ok(Progress::default()),
     }
 }
 
@@ -502,17 +526,15 @@ fn identity(pipeline: &Pipeline, recipe: &Train, data: &Data) -> Result<Identity
         Ok(crate::hex(&Sha256::digest(text)))
     }
     let member = &pipeline.members[0];
-    let weights = match &member.weights {
-        Weights::File(file) => Some(crate::weights::digest(file)?),
-        Weights::Seed(_) => None,
-    };
+    let weights = start_of(recipe, &member.weights).map(crate::weights::digest).transpose()?;
     let remap: &BTreeMap<String, String> = &pipeline.data.remap;
     let network =
         (&member.spec, &member.input, weights, &pipeline.classes, &pipeline.reading, pipeline.data.labels, remap);
     let validation = (&data.val_digest, &pipeline.tiling, pipeline.combine, &pipeline.views, &pipeline.post);
     Ok(Identity {
         network: digest(&network)?,
-        recipe: digest(recipe)?,
+        // Where it starts from is known by its contents.
+        recipe: digest(&Train { start: None, ..recipe.clone() })?,
         train: data.train.digest().to_owned(),
         val: digest(&validation)?,
     })

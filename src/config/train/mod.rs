@@ -5,6 +5,8 @@ mod loss;
 mod optimiser;
 mod schedule;
 
+use std::path::{Path, PathBuf};
+
 use serde::{Deserialize, Serialize};
 
 pub use augment::Augment;
@@ -71,6 +73,9 @@ pub enum Arithmetic {
 /// A checked `[train]` table.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Train {
+    /// The weights that training starts from: of the same network, with other classes perhaps, or of its backbone. None: the member's.
+    #[serde(skip)]
+    pub start: Option<PathBuf>,
     /// Epochs in all.
     pub epochs: u32,
     /// Steps of an epoch; `None` for as many as the labelled pixels fill crops.
@@ -113,7 +118,7 @@ pub struct Train {
 impl Default for Train {
     /// What an empty table means for three classes.
     fn default() -> Self {
-        TrainTable::default().checked(3).unwrap()
+        TrainTable::default().checked(3, Path::new("")).unwrap()
     }
 }
 
@@ -121,6 +126,7 @@ impl Default for Train {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct TrainTable {
+    start: Option<PathBuf>,
     epochs: u32,
     steps_per_epoch: Option<u32>,
     batch: u32,
@@ -144,6 +150,7 @@ pub(super) struct TrainTable {
 impl Default for TrainTable {
     fn default() -> Self {
         Self {
+            start: None,
             epochs: 100,
             steps_per_epoch: None,
             batch: 8,
@@ -170,7 +177,7 @@ impl Default for TrainTable {
 const LARGEST_CROP: u32 = 8192;
 
 impl TrainTable {
-    pub(super) fn checked(self, n_classes: usize) -> Result<Train, Fault> {
+    pub(super) fn checked(self, n_classes: usize, folder: &Path) -> Result<Train, Fault> {
         for (key, value) in [
             ("epochs", self.epochs),
             ("batch", self.batch),
@@ -216,6 +223,7 @@ impl TrainTable {
             return Err(Fault::about("train.losses", "none of them holds from epoch 0 on; leave out one's `from`"));
         }
         Ok(Train {
+            start: self.start.map(|start| folder.join(start)),
             epochs: self.epochs,
             steps_per_epoch: self.steps_per_epoch,
             batch: self.batch,
