@@ -1,20 +1,22 @@
 //! From where a training stands to its end.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::data::{Data, look};
+use super::page::write_page;
 use super::standing::{Best, Identity, Kept, Place, Progress, Standing};
-use super::validate::{Validator, Verdict, metadata, value};
+use super::validate::{Validator, Verdict, by_class, metadata, value};
 use super::{TrainEnd, TrainRequest, Trained};
 use crate::app::Error;
 use crate::config::train::Train;
 use crate::config::{Pipeline, Weights};
 use crate::dataset::{Crop, Drawer, Feed, LoadError, Loader};
+use crate::eval::{Evaluation, Scores};
 use crate::flow::{Stall, Stop, watch_over};
 use crate::infer;
 use crate::lifecycle::{Clock, Ending, SignalWatcher, machine};
@@ -25,6 +27,7 @@ use crate::report::{
     TrainingSummary, ValidationRecord, ValidationTime,
 };
 use crate::train::{Batch, Moment, StepReport, Trainer, set_threads};
+use crate::words::count;
 
 /// Time between two generations where an epoch takes longer.
 const KEEP_AFTER: Duration = Duration::from_secs(300);
@@ -75,6 +78,8 @@ pub(super) struct Training<'a> {
     kept: Instant,
     /// Crops, and time for them, of this process; validations left out.
     pace: Pace,
+    /// The last validation of this process, and its step.
+    last: Option<(u64, Box<Evaluation>)>,
 }
 
 #[derive(Default)]
@@ -156,6 +161,7 @@ impl<'a> Training<'a> {
             before,
             kept: now,
             pace: Pace::default(),
+            last: None,
         };
         if !training.standing.has_begun() {
             training.keep()?;
@@ -170,25 +176,59 @@ impl<'a> Training<'a> {
         self.bars.finish();
         let end = ended?;
         self.write_bundle("last.safetensors", None)?;
-        let best = self.progress.best.as_ref();
-        let summary = TrainingSummary {
+        let best = self.progress.best.clone();
+        let name = if best.is_some() { "best.safetensors" } else { "last.safetensors" };
+        let mut summary = TrainingSummary {
             end: end.to_string(),
             goes_on: end == TrainEnd::OutOfTime,
             steps: self.progress.step,
             epochs: self.epoch(self.progress.step),
-            best: best.map(|best| BestMetric {
+            best: best.as_ref().map(|best| BestMetric {
                 metric: self.recipe.metric.name().to_owned(),
                 value: best.value,
                 step: best.step,
             }),
-            bundle: Some(self.request.out.join(if best.is_some() { "best.safetensors" } else { "last.safetensors" })),
+            bundle: Some(self.request.out.join(name)),
             page: None,
             seconds: self.progress.seconds,
             samples_per_second: self.pace.per_second(),
             loader_wait_share: self.pace.wait_share(),
             went_back: self.progress.detours.into(),
         };
+        match self.page(best.as_ref(), end, summary.clone()) {
+            Ok(page) => summary.page = Some(page),
+            // It says nothing that is not elsewhere.
+            Err(error) => {
+                report::tell(&Event::Warning { text: &format!("no page: {}", crate::words::explain(&error)) })
+            }
+        }
         Ok(Trained { summary, end, n_refused: self.data.refused.len() })
+    }
+
+    /// Writes report.html and report.json, with the masks of the best weights.
+    fn page(&mut self, best: Option<&Best>, end: TrainEnd, summary: TrainingSummary) -> Result<PathBuf, Error> {
+        let last = self.last.take().filter(|(step, _)| best.is_some_and(|best| best.step == *step));
+        let found = match (last, best) {
+            (Some((_, found)), _) => Some(found),
+            // Those of later weights lie there, or nothing: time for one more look, if there is any.
+            (None, Some(_)) if end != TrainEnd::OutOfTime => {
+                match self.validator.judge(&self.request.out.join("best.safetensors"), &self.stop)? {
+                    Verdict::Found(found) => Some(found),
+                    Verdict::Lost(_) | Verdict::Stopped => None,
+                }
+            }
+            (None, _) => None,
+        };
+        let spec = &self.pipeline.members[0].spec;
+        let facts = vec![
+            ("network".to_owned(), spec.to_string()),
+            ("trained on".to_owned(), count(self.data.train.len() as u64, "scene")),
+            ("validated with".to_owned(), count(self.data.val.len() as u64, "scene")),
+            ("left out".to_owned(), count(self.data.refused.len() as u64, "pair")),
+        ];
+        let value = |scores: &Scores| value(self.recipe.metric, scores);
+        let judgement = found.as_ref().map(|found| self.validator.judgement(found, &value));
+        write_page(&self.request.out, &self.pipeline, facts, summary, judgement.as_ref())
     }
 
     fn total(&self) -> u64 {
@@ -221,7 +261,7 @@ impl<'a> Training<'a> {
                 Some(every) => self.progress.step.is_multiple_of(every.max(1)),
                 None => self.kept.elapsed() >= KEEP_AFTER,
             };
-            let is_lost = match stepped {
+            let mut lost = match stepped {
                 Stepped::Lost(loss) => Some(format!("the loss is {loss}")),
                 // What is kept is good.
                 Stepped::Taken if (is_end || is_due) && !self.trainer.is_finite() => {
@@ -229,13 +269,13 @@ impl<'a> Training<'a> {
                 }
                 Stepped::Taken => None,
             };
-            if let Some(what) = is_lost {
+            if is_end && lost.is_none() {
+                lost = self.end_epoch()?;
+            }
+            if let Some(what) = lost {
                 self.go_back(&what)?;
                 loader = self.loader()?;
                 continue;
-            }
-            if is_end {
-                self.end_epoch()?;
             }
             if is_end || is_due {
                 self.keep()?;
@@ -361,20 +401,24 @@ impl<'a> Training<'a> {
         self.keep()
     }
 
-    fn end_epoch(&mut self) -> Result<(), Error> {
+    /// Validates, if it is time to. Says so if the network gives what is no number.
+    fn end_epoch(&mut self) -> Result<Option<String>, Error> {
         let epochs = self.progress.step / self.epoch_steps;
         let epoch = u32::try_from(epochs).unwrap_or(u32::MAX);
         self.trainer.end_epoch(epoch.saturating_sub(1));
         if !epoch.is_multiple_of(self.recipe.validate_every) && epoch != self.recipe.epochs {
-            return Ok(());
+            return Ok(None);
         }
         let began = Instant::now();
         self.bars.validating(0, self.data.val.len());
         let verdict = self.validator.validate(&self.trainer, &self.stop);
         set_threads(self.request.threads.unwrap_or_else(machine::cores).max(1));
-        let Some(Verdict { found, iou }) = verdict? else {
-            return Err(self.not_loaded(LoadError::Stopped));
+        let found = match verdict? {
+            Verdict::Found(found) => found,
+            Verdict::Lost(cause) => return Ok(Some(cause)),
+            Verdict::Stopped => return Err(self.not_loaded(LoadError::Stopped)),
         };
+        let iou = by_class(&self.pipeline, &found.scores);
         let value = value(self.recipe.metric, &found.scores);
         let is_best = self.progress.best.as_ref().is_none_or(|best| value > best.value);
         let step = self.progress.step;
@@ -400,7 +444,8 @@ impl<'a> Training<'a> {
         });
         self.log.append(&record)?;
         self.bars.show(&record);
-        Ok(())
+        self.last = Some((step, found));
+        Ok(None)
     }
 
     /// Writes the weights as they are, with all that is needed to run them.

@@ -1,5 +1,6 @@
 //! report.html and report.json of a training: what is gathered for them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -51,7 +52,9 @@ pub(super) fn write_page(
     judgement: Option<&Judgement<'_>>,
 ) -> Result<PathBuf, Error> {
     let examples = judgement.map(|own| beside_truth(own.run, own.rule, own.judged())).transpose()?.unwrap_or_default();
-    let recipe = toml::to_string_pretty(pipeline).map_err(|e| Error::Internal(e.to_string()))?;
+    let text = |of: Result<String, toml::ser::Error>| of.map_err(|e| Error::Internal(e.to_string()));
+    let recipe = BTreeMap::from([("train", &pipeline.train)]);
+    let recipe = format!("{}\n{}", text(toml::to_string_pretty(&recipe))?, text(toml::to_string_pretty(pipeline))?);
     let page = TrainingPage {
         summary,
         facts,

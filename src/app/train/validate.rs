@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::TrainRequest;
 use super::data::Data;
+use super::page::Judgement;
 use crate::app::Error;
 use crate::app::run::{Origin, Reuse, RunOptions, StageName, execute, prepare};
 use crate::app::{Assign, JobRequest, What};
@@ -20,6 +21,8 @@ use crate::train::Trainer;
 /// Validates one training.
 pub(super) struct Validator {
     dir: PathBuf,
+    /// The run directory.
+    run: PathBuf,
     scenes: Vec<PairFiles>,
     list: PathBuf,
     rule: Arc<LabelRule>,
@@ -28,12 +31,14 @@ pub(super) struct Validator {
     origin: Origin,
 }
 
-/// What a validation found.
-pub(super) struct Verdict {
+/// What a validation came to.
+pub(super) enum Verdict {
     /// Over all scenes, and of each.
-    pub(super) found: Evaluation,
-    /// By class of the table.
-    pub(super) iou: Vec<Option<f64>>,
+    Found(Box<Evaluation>),
+    /// The network gave what is no number.
+    Lost(String),
+    /// Somebody has stopped it.
+    Stopped,
 }
 
 impl Validator {
@@ -61,10 +66,8 @@ impl Validator {
         }
         let list = dir.join("scenes.txt");
         crate::atomic::write(&list, lines.as_bytes())?;
-        let candidate = dir.join("candidate.safetensors");
-        let scan = ScanOptions { inputs: vec![list.clone()], ..ScanOptions::default() };
         let job = JobRequest {
-            what: What::Pipeline { file: candidate, settings: Vec::new(), scan },
+            what: What::Plan(PathBuf::new()),
             backend: BackendKind::Torch,
             devices: gpu.map(|gpu| vec![DeviceId::Cuda(gpu)]),
             assign: Assign::default(),
@@ -76,28 +79,36 @@ impl Validator {
         };
         let rule = Arc::new(LabelRule::of(pipeline).map_err(Error::Usage)?);
         let origin = Origin { part_of: Some(stop.clone()), ..request.origin.clone() };
-        Ok(Self { dir, scenes, list, rule, pipeline: pipeline.clone(), job, origin })
+        Ok(Self { run: dir.join("run"), dir, scenes, list, rule, pipeline: pipeline.clone(), job, origin })
     }
 
-    /// Runs and compares; `None` when somebody stops it.
-    pub(super) fn validate(&self, trainer: &Trainer, stop: &Stop) -> Result<Option<Verdict>, Error> {
-        let What::Pipeline { file: candidate, .. } = &self.job.what else {
-            return Err(Error::Internal("validation has no pipeline".to_owned()));
-        };
-        trainer.export(candidate, &metadata(&self.pipeline, None)?)?;
-        let job = prepare(&self.job)?;
+    /// Runs the weights as they are, and compares.
+    pub(super) fn validate(&self, trainer: &Trainer, stop: &Stop) -> Result<Verdict, Error> {
+        let candidate = self.dir.join("candidate.safetensors");
+        trainer.export(&candidate, &metadata(&self.pipeline, None)?)?;
+        self.judge(&candidate, stop)
+    }
+
+    /// Runs a bundle, and compares.
+    pub(super) fn judge(&self, bundle: &Path, stop: &Stop) -> Result<Verdict, Error> {
+        let scan = ScanOptions { inputs: vec![self.list.clone()], ..ScanOptions::default() };
+        let what = What::Pipeline { file: bundle.to_owned(), settings: Vec::new(), scan };
+        let job = prepare(&JobRequest { what, ..self.job.clone() })?;
         let options = RunOptions {
             reuse: Reuse::Nothing,
             until: Some(StageName::Encode),
             overwrite: true,
             origin: self.origin.clone(),
-            ..RunOptions::into(self.dir.join("run"))
+            ..RunOptions::into(&self.run)
         };
         let ended = execute(job, &options)?;
         if stop.is_cut() {
-            return Ok(None);
+            return Ok(Verdict::Stopped);
         }
         if let Some(failed) = ended.report.failed.first() {
+            if failed.stage == "infer" {
+                return Ok(Verdict::Lost(failed.cause.clone()));
+            }
             return Err(Error::Usage(format!(
                 "the validation scene `{}` of `{}` has no mask: {}; mend it, or leave its pair out (--exclude)",
                 failed.scene,
@@ -118,10 +129,19 @@ impl Validator {
         if let Some(pair) = found.mismatched.first() {
             return Err(Error::Usage(format!("the pair `{}` cannot be compared: {}", pair.name, pair.cause)));
         }
-        let iou_of = |value: u16| found.scores.values.iter().find(|own| own.value == value).map(|own| own.iou);
-        let iou = self.pipeline.classes.classes().iter().map(|class| iou_of(class.value)).collect();
-        Ok(Some(Verdict { found, iou }))
+        Ok(Verdict::Found(Box::new(found)))
     }
+
+    /// What the page of a training shows of a validation.
+    pub(super) fn judgement<'a>(&'a self, found: &'a Evaluation, value: &'a dyn Fn(&Scores) -> f64) -> Judgement<'a> {
+        Judgement { run: &self.run, scenes: &self.scenes, rule: &self.rule, found, value }
+    }
+}
+
+/// Intersections over unions by class of the table.
+pub(super) fn by_class(pipeline: &Pipeline, scores: &Scores) -> Vec<Option<f64>> {
+    let of = |value: u16| scores.values.iter().find(|own| own.value == value).map(|own| own.iou);
+    pipeline.classes.classes().iter().map(|class| of(class.value)).collect()
 }
 
 /// What a bundle of the one member says of itself.
