@@ -103,9 +103,7 @@ impl Masks {
             return Ok(Paired { pairs, rule: None, ignore: truth.ignore.clone() });
         };
         let rule = LabelRule::of(pipeline).map_err(Error::Usage)?.ignoring(&truth.ignore);
-        // It makes no nodata of truth: there masks may hold it, which is wrong, and no class.
-        let ignore = pipeline.classes.nodata().map(|nodata| nodata.value).into_iter().collect();
-        Ok(Paired { pairs, rule: Some(Arc::new(rule)), ignore })
+        Ok(Paired { pairs, rule: Some(Arc::new(rule)), ignore: Vec::new() })
     }
 
     /// Pairs labelled scenes with masks: by the image that a run has read, or by name.

@@ -7,6 +7,7 @@
 //!
 //! The only folder that knows every other one.
 
+mod ablate;
 pub mod bench;
 mod data;
 mod decoder;
@@ -35,6 +36,7 @@ mod tune;
 mod viz;
 mod weights;
 
+pub use ablate::{AblateRequest, ablate};
 pub use data::{DataRequest, split_data, survey_data, write_statistics};
 pub use decoder::decoder;
 pub use doctor::doctor;

@@ -593,8 +593,13 @@ pub(super) struct EvalArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) html: Option<PathBuf>,
 
-    /// Replace that file if it exists.
-    #[arg(long, requires = "html")]
+    /// Run the directory's last command again without each view, dilation, tiler rule, reduced precision, rule to combine by and member that
+    /// its pipeline has, in sub-folders of DIR, and tell what each adds to the mIoU and costs in time.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["html", "pipeline"])]
+    pub(super) ablate: Option<PathBuf>,
+
+    /// Replace the page, or what --ablate left in its folder.
+    #[arg(long)]
     pub(super) overwrite: bool,
 
     /// Print JSON instead of a table, the confusion matrix and every scene included.

@@ -15,14 +15,14 @@ mod values;
 
 use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use serde::Serialize;
 
 #[cfg(feature = "torch")]
 use crate::app as networks;
-use crate::app::{self, Amount, Ended, ExportForm, MosaicRequest, Output, Reported};
+use crate::app::{self, AblateRequest, Amount, Ended, ExportForm, MosaicRequest, Output, Reported};
 use crate::exit::ExitCode;
 use crate::flow::panic_message;
 use crate::lifecycle::{self, SupervisorLink};
@@ -168,8 +168,18 @@ fn command(asked: Command, arguments: &[OsString], supervisor: SupervisorLink) -
     }
 }
 
-fn eval(args: EvalArgs) -> Result<ExitCode, app::Error> {
+fn eval(mut args: EvalArgs) -> Result<ExitCode, app::Error> {
     let json = args.json;
+    if let Some(dir) = args.ablate.take() {
+        // Looking up the command changes the folder that relative paths are relative to.
+        let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+        let (out, truth) = (Output { path: absolute(dir), overwrite: args.overwrite }, absolute(args.truth));
+        let last = recorded(&absolute(args.masks))?;
+        let job = resolve::job(&last.job, last.devices.clone(), None)?;
+        let found = app::ablate(&AblateRequest { job, truth: resolve::truth(truth, args.truth_args), out })?;
+        show(&found, json, found.text())?;
+        return Ok(ExitCode::Done);
+    }
     let (evaluation, classes) = app::eval(&resolve::eval(args))?;
     if json {
         evaluation.hints.iter().for_each(|hint| report::tell(&Event::Note { text: &format!("hint: {hint}") }));

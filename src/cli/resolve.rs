@@ -167,7 +167,8 @@ pub(super) fn eval(args: EvalArgs) -> EvalRequest {
     EvalRequest { masks, truth: self::truth(truth, truth_args), pipeline, settings, boundary, html }
 }
 
-fn truth(path: PathBuf, TruthArgs { part, ignore }: TruthArgs) -> Truth {
+/// What masks are held against.
+pub(super) fn truth(path: PathBuf, TruthArgs { part, ignore }: TruthArgs) -> Truth {
     Truth { path, part, ignore }
 }
 

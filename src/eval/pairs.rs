@@ -243,7 +243,10 @@ impl<'a> Reader<'a> {
             refuse_picture(palette.as_deref(), self.how.classes, file)?;
         }
         let mut counts = Counts { reliability: planes.as_ref().map(|_| Reliability::default()), ..Counts::default() };
-        truths.nodata().into_iter().chain(self.how.ignore.iter().copied()).for_each(|v| counts.confusion.no_class(v));
+        // A rule makes no nodata of truth: where masks hold it they are wrong, and it is no class.
+        let nodata = self.how.rule.and(self.how.classes).and_then(|classes| Some(classes.nodata()?.value));
+        let none = truths.nodata().into_iter().chain(nodata).chain(self.how.ignore.iter().copied());
+        none.for_each(|value| counts.confusion.no_class(value));
         let mut boundary = self.how.boundary.and_then(|distance| BoundaryRows::new(distance, masks.size()));
         let mut rows = Rows::default();
         loop {

@@ -3,6 +3,7 @@
 //! It takes plain values and knows nothing of stages or plans. A dead terminal or a closed pipe never stops a run: what cannot be
 //! printed while it works is dropped. A command's answer that cannot be printed is an error.
 
+mod ablation;
 mod bench;
 mod causes;
 mod data;
@@ -25,6 +26,7 @@ mod viz;
 mod watch;
 mod weights;
 
+pub use ablation::{Ablation, AblationRow, AblationRun};
 pub use bench::{
     BenchMachine, BenchReport, DecodeFigures, DecodeRow, EncodeFigures, EncodeRow, Figures, ForwardFigures, ForwardRow,
     MatmulRate, PassFigures, RunFigures, SampleRow, SamplesFigures, ScalingFigures, ScalingRow, StageFigures, StartUp,

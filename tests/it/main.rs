@@ -5,6 +5,7 @@
     reason = "test code: a failed unwrap is a failed test, and broken files are written on purpose"
 )]
 
+mod ablate;
 mod aoi;
 mod arch;
 mod assign;

@@ -11,6 +11,9 @@ use crate::support::memory::{IDENTITY, pipeline, values};
 const SIZE: Size = Size::new(70, 50);
 const COLORS: [[u8; 3]; 3] = [[0, 0x20, 0x30], [1, 0x20, 0x30], [2, 0x20, 0x30]];
 
+/// What is seen of values that are shares of 4.
+const SEEN: [u8; 5] = [0, 64, 128, 191, 255];
+
 /// A pipeline whose network gives each pixel the class that its value is; masks hold 10, 20 and 30, and nodata is 9.
 fn prepared(more: &str) -> Workdir {
     let work = Workdir::new();
@@ -58,10 +61,10 @@ fn pictures_of_a_run_have_its_colours_over_its_scenes() {
         assert_eq!(seen(&work, &format!("pics/color/{name}.png")), color);
         let (of_run, of_viz) = (format!("out/color/{name}.png"), format!("pics/color/{name}.png"));
         assert_eq!(std::fs::read(work.path(&of_run)).unwrap(), std::fs::read(work.path(&of_viz)).unwrap());
-        // A quarter of the class, three of the scene, whose values are shares of 4.
+        // A quarter of the class, three of the scene.
         let scene = values(SIZE, 3, 4);
         let mixed = scene.iter().zip(&color).map(|(value, color)| {
-            let shown = (f64::from(*value) / 4.0 * 255.0).round() as u16;
+            let shown = u16::from(SEEN[usize::from(*value)]);
             color.map(|c| u8::try_from((u16::from(c) * 64 + shown * 192) / 256).unwrap())
         });
         assert_eq!(seen(&work, &format!("pics/overlay/{name}.png")), mixed.collect::<Vec<_>>(), "{name}");
@@ -129,7 +132,7 @@ fn a_folder_of_masks_of_either_format_is_drawn_with_a_pipelines_classes() {
         );
         // Where there is no data the scene is seen alone.
         let mixed = held.iter().zip(&scene).map(|(value, scene)| {
-            let shown = (f64::from(*scene) / 4.0 * 255.0).round() as u8;
+            let shown = SEEN[usize::from(*scene)];
             if *value == 9 { [shown; 3] } else { color(value).map(|c| c.midpoint(shown)) }
         });
         assert_eq!(seen(&work, &format!("pics/overlay/{name}.png")), mixed.collect::<Vec<_>>(), "{name}");

@@ -63,6 +63,13 @@ pub enum What {
         /// The inputs.
         scan: ScanOptions,
     },
+    /// The same of a pipeline that is no file.
+    Checked {
+        /// The pipeline.
+        pipeline: Box<Pipeline>,
+        /// The inputs.
+        scan: ScanOptions,
+    },
     /// What was planned before.
     Plan(PathBuf),
 }
@@ -102,7 +109,8 @@ const READERS_PER_GPU: usize = 2;
 /// be planned is no error.
 pub fn prepare(request: &JobRequest) -> Result<Job, Error> {
     let (planned, mut schedule, of_scan) = match &request.what {
-        What::Pipeline { file, settings, scan } => plan(request, file, settings, scan)?,
+        What::Pipeline { file, settings, scan } => plan(request, Pipeline::load(file, settings)?, scan)?,
+        What::Checked { pipeline, scan } => plan(request, (**pipeline).clone(), scan)?,
         What::Plan(file) => saved_plan(request, file)?,
     };
     if request.devices.is_none() && !matches!(request.assign, Assign::File(_)) {
@@ -120,11 +128,9 @@ pub fn prepare(request: &JobRequest) -> Result<Job, Error> {
 /// Plans.
 fn plan(
     request: &JobRequest,
-    file: &Path,
-    settings: &[String],
+    pipeline: Pipeline,
     options: &ScanOptions,
 ) -> Result<(Planned, Schedule, Vec<String>), Error> {
-    let pipeline = Pipeline::load(file, settings)?;
     let schedule = schedule(request, request.backend, &pipeline)?;
     let device_class = match &request.machine {
         Some(machine) => machine.class.clone(),

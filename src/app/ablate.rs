@@ -1,0 +1,155 @@
+//! `swath eval --ablate`: a run over labelled scenes again, without one part of its pipeline after the other.
+
+use std::time::Instant;
+
+use super::interrupt::interruptible;
+use super::masks::{Masks, Truth};
+use super::replace::exist;
+use super::run::{JobRequest, Origin, Reuse, RunOptions, StageName, What, execute, prepare};
+use super::{Error, Output};
+use crate::config::{Combine, Outputs, Pipeline, Precision};
+use crate::eval::{Measures, evaluate};
+use crate::flow::Stop;
+use crate::geom::View;
+use crate::plan::ScanOptions;
+use crate::report::{self, Ablation, AblationRow, AblationRun, Event};
+use crate::tiler::{Dilation, Rule, Strategy};
+use crate::words::explain;
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct AblateRequest {
+    /// The run.
+    pub job: JobRequest,
+    /// What its masks are held against.
+    pub truth: Truth,
+    /// The folder for runs.
+    pub out: Output,
+}
+
+/// A pipeline that lacks a part.
+struct Variant {
+    /// The part, and what takes its place.
+    names: [String; 2],
+    pipeline: Pipeline,
+}
+
+/// Runs a pipeline as it is, and without each of its parts, and scores what comes of it.
+///
+/// # Errors
+/// When the pipeline as it is cannot be run or scored, the folder holds something, or somebody stops it.
+pub fn ablate(request: &AblateRequest) -> Result<Ablation, Error> {
+    let What::Pipeline { file, settings, scan } = &request.job.what else {
+        let text =
+            "--ablate: the run was made from a saved plan; run its pipeline file, and ablate that run".to_owned();
+        return Err(Error::Usage(text));
+    };
+    let out = &request.out;
+    if !out.overwrite && std::fs::read_dir(&out.path).is_ok_and(|mut files| files.next().is_some()) {
+        return Err(exist(&[&out.path]));
+    }
+    let mut whole = Pipeline::load(file, settings)?;
+    // Masks are all that is looked at, and all that is to cost.
+    whole.outputs = Outputs { mask_depth: whole.outputs.mask_depth, ..Outputs::default() };
+    whole.checkpoints.clear();
+    interruptible(|stop| {
+        let (first, is_exact) = measured(request, scan, &whole, "whole", stop)?;
+        // What is read for the first time takes longer.
+        let (second, _) = measured(request, scan, &whole, "whole", stop)?;
+        let run = AblationRun { seconds: first.seconds.min(second.seconds), ..first };
+        let mut found = Ablation { whole: run, rows: Vec::new() };
+        for (number, Variant { names, pipeline }) in (1..).zip(variants(&whole, is_exact)) {
+            report::tell(&Event::Note { text: &format!("{}: {}", names[0], names[1]) });
+            let run = measured(request, scan, &pipeline, &format!("{number}"), stop);
+            if stop.is_cut() {
+                break;
+            }
+            let run = run.map(|(run, _)| run).map_err(|e| explain(&e));
+            found.rows.push(AblationRow::new(names, run, &found.whole));
+        }
+        Ok(found)
+    })
+}
+
+/// What comes of a pipeline, and whether all its members work in f32.
+fn measured(
+    request: &AblateRequest,
+    scan: &ScanOptions,
+    pipeline: &Pipeline,
+    folder: &str,
+    stop: &Stop,
+) -> Result<(AblationRun, bool), Error> {
+    let what = What::Checked { pipeline: Box::new(pipeline.clone()), scan: scan.clone() };
+    let job = prepare(&JobRequest { what, ..request.job.clone() })?;
+    let is_exact = job.planned.plan.members.iter().all(|member| member.resolved_precision == Precision::F32);
+    let options = RunOptions {
+        reuse: Reuse::Nothing,
+        until: Some(StageName::Encode),
+        overwrite: true,
+        origin: Origin { part_of: Some(stop.clone()), ..Origin::default() },
+        ..RunOptions::into(request.out.path.join(folder))
+    };
+    let begun = Instant::now();
+    let ended = execute(job, &options)?;
+    let seconds = begun.elapsed().as_secs_f64();
+    let masks = Masks::open(&ended.out, None, &[])?;
+    let paired = masks.paired(&request.truth)?;
+    let how = Measures {
+        classes: masks.classes(),
+        rule: paired.rule.as_ref(),
+        ignore: &paired.ignore,
+        remap: &pipeline.remapped_values(),
+        boundary: None,
+    };
+    let scores = evaluate(paired.pairs, &how)?.scores;
+    Ok((AblationRun { miou: scores.miou, seconds, failed: ended.report.failed.len() as u64 }, is_exact))
+}
+
+/// A pipeline without each of the parts that it has.
+fn variants(whole: &Pipeline, is_exact: bool) -> Vec<Variant> {
+    let mut all = Vec::new();
+    let mut add = |part: String, instead: &str, change: &dyn Fn(&mut Pipeline)| {
+        let mut pipeline = whole.clone();
+        change(&mut pipeline);
+        all.push(Variant { names: [part, instead.to_owned()], pipeline });
+    };
+    for view in whole.views.iter().filter(|view| **view != View::Identity) {
+        add(format!("view {}", view.name()), "without it", &|pipeline| pipeline.views.retain(|other| other != view));
+    }
+    if whole.views.len() > 2 {
+        add("all views".into(), "the scene as it is", &|pipeline| pipeline.views = vec![View::Identity]);
+    }
+    let Dilation { x, y } = whole.tiling.dilation;
+    if x.max(y) > 0 {
+        let part = if x == y { format!("dilation {x}") } else { format!("dilation {x} x {y}") };
+        add(part, "without it", &|pipeline| pipeline.tiling.dilation = Dilation::all(0));
+    }
+    if let Strategy::Adaptive { rule: own, .. } = &whole.tiling.strategy {
+        for other in Rule::ALL.into_iter().filter(|other| other != own) {
+            let part = format!("tiler rule {}", own.name());
+            add(part, other.name(), &|pipeline| {
+                if let Strategy::Adaptive { rule, .. } = &mut pipeline.tiling.strategy {
+                    *rule = other;
+                }
+            });
+        }
+    }
+    let named = |member: &crate::config::Member| ![Precision::Auto, Precision::F32].contains(&member.precision);
+    if !is_exact || whole.members.iter().any(named) {
+        add("precision".into(), "f32", &|pipeline| {
+            pipeline.members.iter_mut().for_each(|member| member.precision = Precision::F32);
+        });
+    }
+    if whole.members.len() * whole.views.len() > 1 {
+        let (own, other) = match whole.combine {
+            Combine::Logits => ("logits", ("probabilities", Combine::Probabilities)),
+            Combine::Probabilities => ("probabilities", ("logits", Combine::Logits)),
+        };
+        add(format!("mean of {own}"), other.0, &|pipeline| pipeline.combine = other.1);
+    }
+    for member in whole.members.iter().filter(|_| whole.members.len() > 1) {
+        let part = format!("member {}", member.name);
+        add(part, "without it", &|pipeline| pipeline.members.retain(|other| other.name != member.name));
+    }
+    all
+}
