@@ -28,8 +28,8 @@ impl Draws {
     }
 
     /// One of 0 to `n` - 1.
-    fn one_of(&mut self, n: u64) -> i64 {
-        self.0.below(n) as i64
+    fn one_of(&mut self, n: i64) -> i64 {
+        self.0.below(n.unsigned_abs()) as i64
     }
 
     fn is(&mut self, likely: f64) -> bool {
@@ -42,10 +42,8 @@ impl Draws {
 pub(super) fn augment(windows: &Batch, recipe: &Augment, crop: u32, seed: u64, step: u64, first: u64) -> Batch {
     let _no_grad = tch::no_grad_guard();
     let n = windows.image.size()[0];
-    let mut draws: Vec<Draws> = (first..)
-        .take(n.unsigned_abs() as usize)
-        .map(|at| Draws(SplitMix64::keyed(&[seed, step, at, PURPOSE])))
-        .collect();
+    let numbers = |at: u64| Draws(SplitMix64::keyed(&[seed, step, first + at, PURPOSE]));
+    let mut draws: Vec<Draws> = (0..n.unsigned_abs()).map(numbers).collect();
     let placed = place(windows, recipe, crop, &mut draws);
     let image = values(placed.image, recipe, &mut draws);
     let batch = Batch { image, ..placed };
@@ -143,10 +141,11 @@ fn values(image: Tensor, recipe: &Augment, draws: &mut [Draws]) -> Tensor {
         }
         if band_drop > 0.0 {
             let n = xs.size()[1];
-            let mut is_kept: Vec<bool> = (0..n).map(|_| !draws.is(band_drop)).collect();
-            if !is_kept.contains(&true) {
-                is_kept[draws.one_of(n.unsigned_abs()).unsigned_abs() as usize] = true;
-            }
+            let saved = draws.one_of(n);
+            let drops: Vec<bool> = (0..n).map(|_| draws.is(band_drop)).collect();
+            let is_all = !drops.contains(&false);
+            let is_kept: Vec<bool> =
+                (0..).zip(drops).map(|(band, is_lost)| !is_lost || (is_all && band == saved)).collect();
             let is_lost = Tensor::from_slice(&is_kept).logical_not().to_device(xs.device()).view([1, -1, 1, 1]);
             let mean = xs.mean_dim(&[2_i64, 3][..], true, Kind::Float);
             xs = xs.where_self(&is_lost.logical_not(), &mean);
@@ -259,7 +258,7 @@ mod tests {
         let mut counts = std::collections::BTreeMap::new();
         for at in 0..800 {
             let crop = out.image.get(at);
-            let corner = |band: i64, y: i64, x: i64| (crop.double_value(&[band, y, x]) * 8.0) as i64;
+            let corner = |band: i64, y: i64, x: i64| (crop.get(band).get(y).get(x) * 8.0).int64_value(&[]);
             *counts.entry((corner(0, 0, 0), corner(1, 0, 0), corner(0, 0, 7))).or_insert(0) += 1;
         }
         assert_eq!(counts.len(), 8);

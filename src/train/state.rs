@@ -182,7 +182,7 @@ mod tests {
     fn step(trainer: &mut Trainer, step: u64) -> StepReport {
         let n = 2 * (CROP * CROP) as usize;
         let image: Vec<f32> = (0..3 * n).map(|at| ((at as u64 * 37 + step * 11) % 101) as f32 / 100.0).collect();
-        let labels: Vec<u8> = (0..n).map(|at| if at % 17 == 0 { 255 } else { ((at / 96) % 3) as u8 }).collect();
+        let labels: Vec<u8> = (0..n).map(|at| if at % 17 == 0 { 255 } else { [0, 1, 2][at / 96 % 3] }).collect();
         let batch = trainer.batch(2, CROP, &image, &vec![1; n], &labels);
         trainer.step(&batch, Moment { step, epoch: step as f64, seed: 4 }).unwrap()
     }

@@ -62,16 +62,14 @@ const TRAIN: [&str; 8] = ["train", "p.toml", "-i", "data", "-o", "out", "--threa
 
 /// Sea is blue and land is red, with some noise; the border between them differs.
 fn pair(work: &Workdir, part: &str, at: u32) {
-    let (width, height) = (56_u32, 40 + 8 * at);
-    let noise = seed::fill(7, &format!("{part}/{at}.weight"), &[(width * height * 3) as usize], 0);
-    let is_land = |pixel: usize| (pixel as u32 % width) > 20 + 4 * at;
-    let color = |pixel: usize| if is_land(pixel) { [200.0, 60.0, 60.0] } else { [40.0, 90.0, 160.0] };
-    let image: Vec<u8> = noise
-        .iter()
-        .enumerate()
-        .map(|(i, noise)| (color(i / 3)[i % 3] + 20.0 * (f64::from(*noise) - 1.0)).clamp(0.0, 255.0) as u8)
-        .collect();
-    let mask: Vec<u8> = (0..(width * height) as usize).map(|pixel| if is_land(pixel) { 20 } else { 10 }).collect();
+    let (width, height) = (56, 40 + 8 * at);
+    let n = (width * height) as usize;
+    let is_land = |pixel: usize| pixel % 56 > 20 + 4 * at as usize;
+    let color = |pixel: usize| if is_land(pixel) { [200, 60, 60] } else { [40, 90, 160] };
+    // Something like noise, another in each picture.
+    let noise = |i: usize| u8::try_from((i * 7919 + at as usize * 131) % 23).unwrap();
+    let image: Vec<u8> = (0..3 * n).map(|i| color(i / 3)[i % 3] + noise(i)).collect();
+    let mask: Vec<u8> = (0..n).map(|pixel| if is_land(pixel) { 20 } else { 10 }).collect();
     save(&work.path(&format!("data/{part}/images/s{at}.png")), &image, [width, height], image::ColorType::Rgb8);
     save(&work.path(&format!("data/{part}/masks/s{at}.png")), &mask, [width, height], image::ColorType::L8);
 }
@@ -170,13 +168,14 @@ fn killed_at_any_moment_it_ends_with_the_same_bytes() {
             1 => workers.first().copied().unwrap_or(pid),
             _ => readers.first().or(workers.first()).copied().unwrap_or(pid),
         };
-        drop(kill(Pid::from_raw(target), Signal::SIGKILL));
+        // It may have ended.
+        kill(Pid::from_raw(target), Signal::SIGKILL).unwrap_or_default();
         if target == pid {
             child.wait().unwrap();
         } else {
             // It goes on by itself.
             std::thread::sleep(whole.mul_f32(0.3));
-            drop(kill(Pid::from_raw(pid), Signal::SIGKILL));
+            kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap_or_default();
             child.wait().unwrap();
         }
         // Who watched over it is gone, and so is it soon.

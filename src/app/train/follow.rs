@@ -202,6 +202,7 @@ impl<'a> Training<'a> {
                 report::tell(&Event::Warning { text: &format!("no page: {}", crate::words::explain(&error)) })
             }
         }
+        self.bars.tell(&Event::Trained { summary: &summary });
         Ok(Trained { summary, end, n_refused: self.data.refused.len() })
     }
 
@@ -219,16 +220,24 @@ impl<'a> Training<'a> {
             }
             (None, _) => None,
         };
-        let spec = &self.pipeline.members[0].spec;
-        let facts = vec![
-            ("network".to_owned(), spec.to_string()),
-            ("trained on".to_owned(), count(self.data.train.len() as u64, "scene")),
-            ("validated with".to_owned(), count(self.data.val.len() as u64, "scene")),
-            ("left out".to_owned(), count(self.data.refused.len() as u64, "pair")),
-        ];
         let value = |scores: &Scores| value(self.recipe.metric, scores);
         let judgement = found.as_ref().map(|found| self.validator.judgement(found, &value));
-        write_page(&self.request.out, &self.pipeline, facts, summary, judgement.as_ref())
+        write_page(&self.request.out, &self.pipeline, self.facts(), summary, judgement.as_ref())
+    }
+
+    /// What a person should know beside the recipe.
+    fn facts(&self) -> Vec<(String, String)> {
+        let network = self.pipeline.members.first().map(|member| member.spec.to_string());
+        let facts = [
+            ("Network", network.unwrap_or_default()),
+            ("Data", self.request.input.display().to_string()),
+            ("Trained on", count(self.data.train.len() as u64, "scene")),
+            ("Validated on", count(self.data.val.len() as u64, "scene")),
+            ("Left out", count(self.data.refused.len() as u64, "pair")),
+            ("A step", format!("{} of {1} x {1} pixels", count(self.recipe.batch.into(), "crop"), self.recipe.crop)),
+            ("An epoch", count(self.epoch_steps, "step")),
+        ];
+        facts.map(|(name, value)| (name.to_owned(), value)).into()
     }
 
     fn total(&self) -> u64 {

@@ -221,79 +221,66 @@ pub(super) struct LossTable {
 
 impl LossTable {
     pub(super) fn checked(mut self, key: &str, n_classes: usize) -> Result<Term, Fault> {
-        let kind = self.kind;
-        let number = |name: &str, value: Option<f64>, usual: f64, most: f64| {
-            let value = value.unwrap_or(usual);
-            let is_in = value >= 0.0 && value <= most;
-            if is_in { Ok(value) } else { Err(Fault::value(format!("{key}.{name}"), value, format!("0 to {most}"))) }
-        };
-        let weight = number("weight", self.weight.take(), 1.0, 1e6)?;
-        let from = number("from", self.from.take(), 0.0, 1e9)?;
-        let until = self.until.take().map(|until| number("until", Some(until), 0.0, 1e9)).transpose()?;
+        let (kind, name) = (self.kind, self.kind.name().to_owned());
+        let weight = self.weight.take().map_or(Ok(1.0), |weight| number(key, "weight", weight, 1e6))?;
+        let from = self.from.take().map_or(Ok(0.0), |from| number(key, "from", from, 1e9))?;
+        let until = self.until.take().map(|until| number(key, "until", until, 1e9)).transpose()?;
         if until.is_some_and(|until| until <= from) {
-            return Err(Fault::about(
-                key,
-                "it ends before it begins: `until` is the epoch from which on it counts no more",
-            ));
+            let text = "it ends before it begins: `until` is the epoch from which on it counts no more";
+            return Err(Fault::about(key, text));
         }
-        let mut balance = None;
-        let loss = match kind {
-            Kind::CrossEntropy => {
-                let class_weights = match self.class_weights.take() {
-                    None => Vec::new(),
-                    Some(ClassWeights::Named(named)) => {
-                        balance = Some(named);
-                        Vec::new()
-                    }
-                    Some(ClassWeights::Given(given)) => {
-                        let is_sound =
-                            given.iter().all(|w| w.is_finite() && *w >= 0.0) && given.iter().any(|w| *w > 0.0);
-                        if given.len() != n_classes || !is_sound {
-                            let wanted = format!(
-                                "{n_classes} numbers of 0 or more, one for each class, or \"inverse\" or \"effective\""
-                            );
-                            return Err(Fault::value(
-                                format!("{key}.class_weights"),
-                                format_args!("{given:?}"),
-                                wanted,
-                            ));
-                        }
-                        given
-                    }
-                };
-                Loss::CrossEntropy { class_weights, smoothing: number("smoothing", self.smoothing.take(), 0.0, 1.0)? }
+        let (class_weights, balance) = self.class_weights(key, n_classes)?;
+        let loss = self.loss(key, class_weights)?;
+        match self == Self::nothing_but(kind) {
+            true => Ok(Term { name, weight, from, until, loss, balance }),
+            false => Err(Fault::about(key, format!("it has keys that the kind `{name}` does not take"))),
+        }
+    }
+
+    fn class_weights(&mut self, key: &str, n_classes: usize) -> Result<(Vec<f64>, Option<Balance>), Fault> {
+        match self.class_weights.take_if(|_| self.kind == Kind::CrossEntropy) {
+            None => Ok((Vec::new(), None)),
+            Some(ClassWeights::Named(balance)) => Ok((Vec::new(), Some(balance))),
+            Some(ClassWeights::Given(given)) => {
+                let is_sound = given.iter().all(|w| w.is_finite() && *w >= 0.0) && given.iter().any(|w| *w > 0.0);
+                if given.len() == n_classes && is_sound {
+                    return Ok((given, None));
+                }
+                let wanted =
+                    format!("{n_classes} numbers of 0 or more, one for each class, or \"inverse\" or \"effective\"");
+                Err(Fault::value(format!("{key}.class_weights"), format_args!("{given:?}"), wanted))
             }
-            Kind::Smoothed2020 => {
-                Loss::Smoothed2020 { smoothing: number("smoothing", self.smoothing.take(), 0.1, 1.0)? }
+        }
+    }
+
+    /// The loss, from the keys that its kind takes.
+    fn loss(&mut self, key: &str, class_weights: Vec<f64>) -> Result<Loss, Fault> {
+        let smoothing =
+            |own: &mut Self, usual: f64| number(key, "smoothing", own.smoothing.take().unwrap_or(usual), 1.0);
+        Ok(match self.kind {
+            Kind::CrossEntropy => Loss::CrossEntropy { class_weights, smoothing: smoothing(self, 0.0)? },
+            Kind::Smoothed2020 => Loss::Smoothed2020 { smoothing: smoothing(self, 0.1)? },
+            Kind::EdgeSmoothed => {
+                Loss::EdgeSmoothed { smoothing: smoothing(self, 0.2)?, radius: self.radius.take().unwrap_or(8).into() }
             }
-            Kind::EdgeSmoothed => Loss::EdgeSmoothed {
-                smoothing: number("smoothing", self.smoothing.take(), 0.2, 1.0)?,
-                radius: self.radius.take().unwrap_or(8).into(),
-            },
             Kind::HardPixels => Loss::HardPixels {
-                threshold: number("threshold", self.threshold.take(), 0.7, 1.0)?,
+                threshold: number(key, "threshold", self.threshold.take().unwrap_or(0.7), 1.0)?,
                 at_least: self.at_least.take().unwrap_or(100_000).into(),
             },
             Kind::Binary => Loss::Binary,
             Kind::Focal => Loss::Focal {
-                gamma: number("gamma", self.gamma.take(), 2.0, 100.0)?,
-                alpha: self.alpha.take().map(|alpha| number("alpha", Some(alpha), 0.0, 1.0)).transpose()?,
+                gamma: number(key, "gamma", self.gamma.take().unwrap_or(2.0), 100.0)?,
+                alpha: self.alpha.take().map(|alpha| number(key, "alpha", alpha, 1.0)).transpose()?,
                 normalised: self.normalised.take().unwrap_or(false),
             },
-            Kind::Dice | Kind::Tversky | Kind::Jaccard => {
-                let costs = match (kind, self.costs.take()) {
-                    (Kind::Dice, None) => [0.5, 0.5],
-                    (Kind::Jaccard, None) => [1.0, 1.0],
-                    (Kind::Tversky, Some(costs)) if costs.iter().all(|cost| cost.is_finite() && *cost >= 0.0) => costs,
-                    (Kind::Tversky, _) => {
-                        let text = "it needs `costs = [0.3, 0.7]`: what false positives and false negatives cost";
-                        return Err(Fault::about(key, text));
-                    }
-                    (_, Some(_)) => return Err(Fault::about(format!("{key}.costs"), "only the kind `tversky` has it")),
-                    (_, None) => [0.5, 0.5],
-                };
-                let smooth = number("smooth", self.smooth.take(), 0.0, 1e6)?;
-                Loss::Tversky { costs, smooth, log: self.log.take().unwrap_or(false) }
+            Kind::Dice => self.overlap(key, [0.5; 2])?,
+            Kind::Jaccard => self.overlap(key, [1.0; 2])?,
+            Kind::Tversky => {
+                let is_sound = |costs: &[f64; 2]| costs.iter().all(|cost| cost.is_finite() && *cost >= 0.0);
+                let costs = self.costs.take().filter(is_sound).ok_or_else(|| {
+                    Fault::about(key, "it needs `costs = [0.3, 0.7]`: what false positives and false negatives cost")
+                })?;
+                self.overlap(key, costs)?
             }
             Kind::Dice2020 => Loss::Dice2020 { sigmoid: self.sigmoid.take().unwrap_or(false) },
             Kind::LovaszSoftmax => Loss::LovaszSoftmax {
@@ -303,12 +290,19 @@ impl LossTable {
             Kind::LovaszHinge => Loss::LovaszHinge { per_image: self.per_image.take().unwrap_or(true) },
             Kind::Structure => Loss::Structure,
             Kind::SoftIou => Loss::SoftIou,
-        };
-        match self == Self::nothing_but(kind) {
-            true => Ok(Term { name: kind.name().to_owned(), weight, from, until, loss, balance }),
-            false => Err(Fault::about(key, format!("it has keys that the kind `{}` does not take", kind.name()))),
-        }
+        })
     }
+
+    fn overlap(&mut self, key: &str, costs: [f64; 2]) -> Result<Loss, Fault> {
+        let smooth = number(key, "smooth", self.smooth.take().unwrap_or(0.0), 1e6)?;
+        Ok(Loss::Tversky { costs, smooth, log: self.log.take().unwrap_or(false) })
+    }
+}
+
+/// A number from 0 to `most`.
+fn number(key: &str, name: &str, value: f64, most: f64) -> Result<f64, Fault> {
+    let is_in = value >= 0.0 && value <= most;
+    if is_in { Ok(value) } else { Err(Fault::value(format!("{key}.{name}"), value, format!("0 to {most}"))) }
 }
 
 impl LossTable {

@@ -177,7 +177,7 @@ impl Default for TrainTable {
 const LARGEST_CROP: u32 = 8192;
 
 impl TrainTable {
-    pub(super) fn checked(self, n_classes: usize, folder: &Path) -> Result<Train, Fault> {
+    fn check_numbers(&self) -> Result<(), Fault> {
         for (key, value) in [
             ("epochs", self.epochs),
             ("batch", self.batch),
@@ -196,22 +196,26 @@ impl TrainTable {
             let text = format!("{} crops cannot be shared out among {} parts of equal size", self.batch, self.parts);
             return Err(Fault::about("train.parts", text));
         }
-        let at_least_0 = |key: &str, value: f64| match value.is_finite() && value >= 0.0 {
-            true => Ok(value),
-            false => Err(Fault::value(format!("train.{key}"), value, "0 or more")),
-        };
+        for (key, value) in [("clip", self.clip), ("side_weight", self.side_weight.unwrap_or(0.0))] {
+            if !(value.is_finite() && value >= 0.0) {
+                return Err(Fault::value(format!("train.{key}"), value, "0 or more"));
+            }
+        }
         let is_share = |decay: f64| decay > 0.0 && decay < 1.0;
         match self.average {
             Averaging::Ema(decay) if !is_share(decay) => {
-                return Err(Fault::value("train.average.ema", decay, "between 0 and 1, e.g. 0.999"));
+                Err(Fault::value("train.average.ema", decay, "between 0 and 1, e.g. 0.999"))
             }
             Averaging::Swa(from) if from >= self.epochs => {
                 let text = format!("it begins with epoch {from} and there are {}, counted from 0", self.epochs);
-                return Err(Fault::about("train.average.swa", text));
+                Err(Fault::about("train.average.swa", text))
             }
-            Averaging::None | Averaging::Ema(_) | Averaging::Swa(_) => {}
+            Averaging::None | Averaging::Ema(_) | Averaging::Swa(_) => Ok(()),
         }
-        let clip = at_least_0("clip", self.clip)?;
+    }
+
+    pub(super) fn checked(self, n_classes: usize, folder: &Path) -> Result<Train, Fault> {
+        self.check_numbers()?;
         let mut losses = Vec::new();
         for (at, table) in self.losses.into_iter().enumerate() {
             losses.push(table.checked(&format!("train.losses.{at}"), n_classes)?);
@@ -231,13 +235,13 @@ impl TrainTable {
             crop: self.crop,
             sampling: self.sampling,
             seed: self.seed,
-            clip: (clip > 0.0).then_some(clip),
+            clip: (self.clip > 0.0).then_some(self.clip),
             precision: self.precision,
             validate_every: self.validate_every,
             metric: self.metric,
             patience: (self.patience > 0).then_some(self.patience),
             average: self.average,
-            side_weight: self.side_weight.map(|weight| at_least_0("side_weight", weight)).transpose()?,
+            side_weight: self.side_weight,
             losses,
             optimiser: self.optimiser.checked()?,
             schedule: self.schedule.checked(self.epochs)?,
