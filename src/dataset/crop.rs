@@ -1,5 +1,6 @@
 //! One window of a scene, ready to be trained on.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::cache::Cache;
@@ -99,14 +100,32 @@ struct Axis {
     length: u32,
 }
 
+/// Of each pixel of an axis of a crop the one of what was read of the scene; `None` where that does not reach.
+struct Sources {
+    before: Vec<Option<usize>>,
+    /// Inside the scene one follows the other.
+    inside: Range<usize>,
+    behind: Vec<Option<usize>>,
+}
+
 impl Axis {
-    /// Of each pixel of the crop the one of what was read of the scene; `None` where that does not reach.
-    fn sources(&self, border: Border, read: Span) -> Vec<Option<usize>> {
-        let source = |at: u32| {
-            let position = border.resolve(self.start + i64::from(at), self.length)?;
+    fn sources(&self, border: Border, read: Span) -> Sources {
+        let side = i64::from(self.side);
+        let source = |at: i64| {
+            let position = border.resolve(self.start + at, self.length)?;
             position.checked_sub(read.start).filter(|_| position < read.end).map(|at| at as usize)
         };
-        (0..self.side).map(source).collect()
+        let (first, end) = ((-self.start).clamp(0, side), (i64::from(self.length) - self.start).clamp(0, side));
+        let all = |places: Range<i64>| places.map(source).collect();
+        let inside = source(first).map_or(0..0, |at| at..at + usize::try_from(end - first).unwrap_or(0));
+        Sources { before: all(0..first), inside, behind: all(end..side) }
+    }
+}
+
+impl Sources {
+    fn each(&self) -> impl Iterator<Item = Option<usize>> {
+        let inside = self.inside.clone().map(Some);
+        self.before.iter().copied().chain(inside).chain(self.behind.iter().copied())
     }
 }
 
@@ -134,21 +153,25 @@ impl Part {
     fn plane<T: Copy, U: Copy>(
         &self,
         plane: &[T],
-        (columns, rows): (&[Option<usize>], &[Option<usize>]),
+        (columns, rows): (&Sources, &Sources),
         outside: U,
         into: &mut Vec<U>,
         value: impl Fn(T) -> U,
     ) {
         let width = self.rect.size.width as usize;
-        for row in rows {
-            match row.and_then(|row| plane.get(row * width..(row + 1) * width)) {
-                Some(row) => into.extend(columns.iter().map(|at| at.map_or(outside, |at| value(row[at])))),
-                None => into.extend(columns.iter().map(|_| outside)),
-            }
+        for row in rows.each() {
+            let Some(row) = row.map(|row| &plane[row * width..][..width]) else {
+                into.extend(columns.each().map(|_| outside));
+                continue;
+            };
+            let beyond = |at: &Option<usize>| at.map_or(outside, |at| value(row[at]));
+            into.extend(columns.before.iter().map(beyond));
+            into.extend(row[columns.inside.clone()].iter().map(|pixel| value(*pixel)));
+            into.extend(columns.behind.iter().map(beyond));
         }
     }
 
-    fn sources(&self, border: Border, columns: &Axis, rows: &Axis) -> (Vec<Option<usize>>, Vec<Option<usize>>) {
+    fn sources(&self, border: Border, columns: &Axis, rows: &Axis) -> (Sources, Sources) {
         (columns.sources(border, self.rect.xs()), rows.sources(border, self.rect.ys()))
     }
 

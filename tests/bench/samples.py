@@ -4,17 +4,19 @@
     python tests/bench/samples.py SWATH DATA [SIDE]        Python with rasterio and numpy; a build of swath without torch does
 
 DATA holds `images` and `masks` (8-bit PNG) of three bands of 8 bits: `../shared/data/landcover/dubai/train`. They are written anew as PNG, and as
-TIFFs (DEFLATE with predictor) in strips and in tiles, as they are and as four scenes of SIDE x SIDE that they are laid side by side in.
+TIFFs (DEFLATE with predictor) in strips and in tiles, both, as they are and as four scenes of SIDE x SIDE that they are laid side by side in.
 """
 import json
 import pathlib
 import subprocess
 import sys
 import tempfile
+import warnings
 
 import numpy
 import rasterio
 
+warnings.filterwarnings("ignore", category=rasterio.errors.NotGeoreferencedWarning)
 swath, data, side = sys.argv[1], pathlib.Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 6144
 PIPELINE = (
     "[input]\nbands = [1, 2, 3]\ndivide = { u8 = 255 }\nmean = [0.0, 0.0, 0.0]\nstd = [1.0, 1.0, 1.0]\n[tiler]\nstrategy = \"whole\"\n"
@@ -59,13 +61,14 @@ with tempfile.TemporaryDirectory() as folder:
     names = sorted(path for path in (data / "images").iterdir())
     pairs = [(path.stem, read(path), read(data / "masks" / f"{path.stem}.png")) for path in names]
     print(f"{len(pairs)} pairs, {sum(image[0].size for _, image, _ in pairs) / 1e6:.1f} Mpx", flush=True)
-    for kind, scenes in (("as they are", pairs), (f"4 of {side} x {side}", list(laid(pairs)))):
+    for kind, steps, scenes in (("as they are", "30", pairs), (f"4 of {side} x {side}", "10", list(laid(pairs)))):
         for layout, profile in LAYOUTS.items():
             copy = folder / layout
             for name, image, mask in scenes:
-                write(copy / "images" / f"{name}.{'png' if layout == 'png' else 'tif'}", image, profile)
-                write(copy / "masks" / f"{name}.png", mask, dict(driver="PNG"))
-            subprocess.run([swath, "bench", "samples", folder / "p.toml", "-i", copy, "--steps", "30", "--memory", "1GiB", "--json", folder / "f.json",
+                file = f"{name}.{'png' if layout == 'png' else 'tif'}"
+                write(copy / "images" / file, image, profile)
+                write(copy / "masks" / file, mask, profile)
+            subprocess.run([swath, "bench", "samples", folder / "p.toml", "-i", copy, "--steps", steps, "--memory", "1GiB", "--json", folder / "f.json",
                             "--overwrite"], check=True, stdout=subprocess.DEVNULL)
             figures = json.loads((folder / "f.json").read_text())
             assert figures["same_crops"] and not figures["refused"], figures
