@@ -226,7 +226,7 @@ mod tests {
             // Blobs of four values, a mask that is shifted and has holes, and a part that is left out.
             let blob = |x: usize, y: usize| u32::try_from(((x + seed) / 9 + (y + 2 * seed) / 7 * 2) % 4).unwrap();
             let mut truth: Vec<u32> = (0..w * h).map(|i| blob(i % w, i / w)).collect();
-            let hole = |i: usize| (i * 7 + seed) % 97 == 0;
+            let hole = |i: usize| (i * 7 + seed).is_multiple_of(97);
             let mut mask: Vec<u32> =
                 (0..w * h).map(|i| if hole(i) { 9 } else { blob(i % w + 2, i / w + seed % 3) }).collect();
             for i in (0..w * h).filter(|i| (i % w) > 30 && (i / w) > 20) {
