@@ -171,7 +171,7 @@ FWIoU       50.00%
 macro F1    26.67%
 accuracy    50.00%
 agreement   50.00%
-kappa       0.2000
+kappa       0.1111
 pixels     4 counted, 2 ignored
 ";
         assert_eq!(scores().text(None), wanted);
