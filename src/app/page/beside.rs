@@ -10,7 +10,7 @@ use crate::config::classes::ClassId;
 use crate::dataset::{LabelRule, Masks, Unknown};
 use crate::geom::{PixelRect, Size, Span};
 use crate::outputs::OutputLayout;
-use crate::plan::{Decode, Planned};
+use crate::plan::{Decode, Planned, Scene};
 use crate::raster::{Isolated, OpenSource};
 use crate::report::{Pictures, TrainingExample};
 
@@ -27,11 +27,12 @@ const STRIP: u64 = 4 << 20;
 /// A scene whose mask was held against its truth.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::app) struct Judged {
-    /// The name of its outputs.
+    /// What it is called.
     pub(in crate::app) name: String,
     /// How good its mask is.
     pub(in crate::app) value: f64,
-    /// Where its truth is.
+    /// The mask, in the run directory, and its truth.
+    pub(in crate::app) mask: PathBuf,
     pub(in crate::app) truth: PathBuf,
 }
 
@@ -51,8 +52,10 @@ pub(in crate::app) fn beside_truth(
     let mut colors: Vec<[u8; 3]> = plan.pipeline.classes.classes().iter().map(|class| class.color.0).collect();
     colors.push(LEFT_OUT);
     let (mut source, mut masks) = (files.open(), Masks::new(rule));
-    let mut example = |(label, Judged { name, value, truth }): (&str, Judged)| {
-        let planned = plan.scenes.iter().position(|scene| scene.name == name);
+    let mut example = |(label, Judged { name, value, mask, truth }): (&str, Judged)| {
+        let is_own =
+            |scene: &Scene| OutputLayout::files(&scene.name, &plan.pipeline).any(|file| run.join(file) == mask);
+        let planned = plan.scenes.iter().position(is_own);
         let Pictures { image, mask: prediction, .. } =
             planned.map_or_else(Pictures::default, |scene| camera.take(scene, source.as_mut()));
         let truth = self::truth(&truth, &mut masks, &colors).ok();
@@ -120,7 +123,12 @@ mod tests {
     }
 
     fn judged(values: &[f64]) -> Vec<Judged> {
-        let judged = |(n, value): (usize, &f64)| Judged { name: format!("s{n}"), value: *value, truth: PathBuf::new() };
+        let judged = |(n, value): (usize, &f64)| Judged {
+            name: format!("s{n}"),
+            value: *value,
+            mask: PathBuf::new(),
+            truth: PathBuf::new(),
+        };
         values.iter().enumerate().map(judged).collect()
     }
 

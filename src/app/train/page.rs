@@ -8,7 +8,7 @@ use crate::app::eval::named;
 use crate::app::page::{Judged, beside_truth};
 use crate::config::Pipeline;
 use crate::dataset::LabelRule;
-use crate::eval::{Evaluation, PairFiles};
+use crate::eval::{Evaluation, PairFiles, Scores};
 use crate::outputs::OutputLayout;
 use crate::report::{self, TrainingPage, TrainingSummary};
 
@@ -23,18 +23,17 @@ pub(super) struct Judgement<'a> {
     /// The scores.
     pub(super) found: &'a Evaluation,
     /// The value that decides, of scores.
-    pub(super) value: &'a dyn Fn(&crate::eval::Scores) -> f64,
+    pub(super) value: &'a dyn Fn(&Scores) -> f64,
 }
 
 impl Judgement<'_> {
     fn judged(&self) -> Vec<Judged> {
-        let truth = |name: &str| self.scenes.iter().find(|scene| scene.name == name).map(|scene| scene.truth.clone());
-        let scenes = self.found.scenes.iter();
-        let judged = scenes.filter_map(|scene| {
-            let value = (self.value)(&scene.scores);
-            Some(Judged { name: scene.name.clone(), value, truth: truth(&scene.name)? })
-        });
-        judged.collect()
+        let judged = |PairFiles { name, mask, truth, .. }: &PairFiles| {
+            let own = self.found.scenes.iter().find(|scene| scene.name == *name)?;
+            let value = (self.value)(&own.scores);
+            Some(Judged { name: name.clone(), value, mask: mask.clone(), truth: truth.clone() })
+        };
+        self.scenes.iter().filter_map(judged).collect()
     }
 }
 
