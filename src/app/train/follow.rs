@@ -1,7 +1,7 @@
 //! From where a training stands to its end.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -10,11 +10,12 @@ use sha2::{Digest, Sha256};
 use super::data::{Data, look};
 use super::standing::{Best, Identity, Kept, Place, Progress, Standing};
 use super::validate::{Validator, Verdict, metadata, value};
-use super::{TrainEnd, TrainRequest, Trained};
+use super::{TrainEnd, TrainRequest, Trained, page};
 use crate::app::Error;
 use crate::config::train::Train;
 use crate::config::{Pipeline, Weights};
 use crate::dataset::{Crop, Drawer, Feed, LoadError, Loader};
+use crate::eval::Scores;
 use crate::flow::{Stall, Stop, watch_over};
 use crate::infer;
 use crate::lifecycle::{Clock, Ending, SignalWatcher, machine};
@@ -25,6 +26,7 @@ use crate::report::{
     TrainingSummary, ValidationRecord, ValidationTime,
 };
 use crate::train::{Batch, Moment, StepReport, Trainer, set_threads};
+use crate::words::{count, explain};
 
 /// Time between two generations where an epoch takes longer.
 const KEEP_AFTER: Duration = Duration::from_secs(300);
@@ -171,7 +173,7 @@ impl<'a> Training<'a> {
         let end = ended?;
         self.write_bundle("last.safetensors", None)?;
         let best = self.progress.best.as_ref();
-        let summary = TrainingSummary {
+        let mut summary = TrainingSummary {
             end: end.to_string(),
             goes_on: end == TrainEnd::OutOfTime,
             steps: self.progress.step,
@@ -188,7 +190,36 @@ impl<'a> Training<'a> {
             loader_wait_share: self.pace.wait_share(),
             went_back: self.progress.detours.into(),
         };
+        match self.write_page(&summary) {
+            Ok(page) => summary.page = Some(page),
+            Err(error) => report::tell(&Event::Warning { text: &format!("no report.html: {}", explain(&error)) }),
+        }
+        self.bars.tell(&Event::Trained { summary: &summary });
         Ok(Trained { summary, end, n_refused: self.data.refused.len() })
+    }
+
+    /// Writes the page, which fails no training. The best weights are validated once more: of those of an earlier process no mask is left.
+    fn write_page(&self, summary: &TrainingSummary) -> Result<PathBuf, Error> {
+        let best = self.request.out.join("best.safetensors");
+        let has_scores = summary.best.is_some() && !summary.goes_on;
+        let verdict = if has_scores { self.validator.validate_bundle(&best, &self.stop)? } else { None };
+        let of_scores = |scores: &Scores| value(self.recipe.metric, scores);
+        let judgement = verdict.as_ref().map(|verdict| self.validator.judgement(&verdict.found, &of_scores));
+        page::write_page(&self.request.out, &self.pipeline, self.facts(), summary.clone(), judgement.as_ref())
+    }
+
+    /// What a person should know of the training beside its recipe.
+    fn facts(&self) -> Vec<(String, String)> {
+        let network = self.pipeline.members.first().map(|member| member.spec.to_string());
+        let facts = [
+            ("Network", network.unwrap_or_default()),
+            ("Data", self.request.input.display().to_string()),
+            ("Validated on", count(self.data.val.len() as u64, "scene")),
+            ("Left out", count(self.data.refused.len() as u64, "pair")),
+            ("A step", format!("{} of {1} x {1} pixels", count(self.recipe.batch.into(), "crop"), self.recipe.crop)),
+            ("An epoch", count(self.epoch_steps, "step")),
+        ];
+        facts.map(|(name, value)| (name.to_owned(), value)).into()
     }
 
     fn total(&self) -> u64 {

@@ -15,7 +15,7 @@ use crate::report::{self, TrainingPage, TrainingSummary};
 /// A validation of the best weights: the run directory whose masks were held against truth, and what was found.
 pub(super) struct Judgement<'a> {
     /// The run directory.
-    pub(super) run: &'a Path,
+    pub(super) run: PathBuf,
     /// Its scenes with their truth.
     pub(super) scenes: &'a [PairFiles],
     /// What is what in truth.
@@ -49,7 +49,7 @@ pub(super) fn write_page(
     summary: TrainingSummary,
     judgement: Option<&Judgement<'_>>,
 ) -> Result<PathBuf, Error> {
-    let examples = judgement.map(|own| beside_truth(own.run, own.rule, own.judged())).transpose()?.unwrap_or_default();
+    let examples = judgement.map(|own| beside_truth(&own.run, own.rule, own.judged())).transpose()?.unwrap_or_default();
     let recipe = toml::to_string_pretty(pipeline).map_err(|e| Error::Internal(e.to_string()))?;
     let page = TrainingPage {
         summary,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::TrainRequest;
 use super::data::Data;
+use super::page::Judgement;
 use crate::app::Error;
 use crate::app::run::{Origin, Reuse, RunOptions, StageName, execute, prepare};
 use crate::app::{Assign, JobRequest, What};
@@ -81,10 +82,31 @@ impl Validator {
 
     /// Runs and compares; `None` when somebody stops it.
     pub(super) fn validate(&self, trainer: &Trainer, stop: &Stop) -> Result<Option<Verdict>, Error> {
-        let What::Pipeline { file: candidate, .. } = &self.job.what else {
-            return Err(Error::Internal("validation has no pipeline".to_owned()));
-        };
-        trainer.export(candidate, &metadata(&self.pipeline, None)?)?;
+        trainer.export(self.candidate()?, &metadata(&self.pipeline, None)?)?;
+        self.judge(stop)
+    }
+
+    /// The same with the weights of a bundle.
+    pub(super) fn validate_bundle(&self, bundle: &Path, stop: &Stop) -> Result<Option<Verdict>, Error> {
+        let bytes =
+            std::fs::read(bundle).map_err(|e| Error::Usage(format!("cannot read `{}`: {e}", bundle.display())))?;
+        crate::atomic::write(self.candidate()?, &bytes)?;
+        self.judge(stop)
+    }
+
+    /// What a page shows of the validation that was last.
+    pub(super) fn judgement<'a>(&'a self, found: &'a Evaluation, value: &'a dyn Fn(&Scores) -> f64) -> Judgement<'a> {
+        Judgement { run: self.dir.join("run"), scenes: &self.scenes, rule: &self.rule, found, value }
+    }
+
+    fn candidate(&self) -> Result<&Path, Error> {
+        match &self.job.what {
+            What::Pipeline { file, .. } => Ok(file),
+            What::Plan(_) => Err(Error::Internal("validation has no pipeline".to_owned())),
+        }
+    }
+
+    fn judge(&self, stop: &Stop) -> Result<Option<Verdict>, Error> {
         let job = prepare(&self.job)?;
         let options = RunOptions {
             reuse: Reuse::Nothing,
