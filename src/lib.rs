@@ -22,6 +22,9 @@
 //! Weights are read once for all devices, members side by side while the first one works already; workers on one device, or on cores,
 //! share them, in the order that its kernels want them in.
 //!
+//! A training is another long command on the same rooms: [`dataset`] draws crops by a key and reads them ahead, `train` takes steps, and
+//! validation is a run over whole scenes. What it leaves is a weights file that holds its own pipeline ([`config::bundle`]).
+//!
 //! With libtorch, `swath` itself is only a launcher (`src/launcher.rs`): it finds libtorch and becomes `swath-torch`, the program proper.
 //! Three kinds of processes, all this program. The one that a person starts only watches ([`lifecycle::supervise()`]): it starts the run
 //! again when that dies. The run holds the models and the dataflow. Whatever parses a raster or a vector file sits in children of the run, one
@@ -49,7 +52,7 @@
 //! | [`stages`] | one file per stage, the messages between them, and the board of what they share; the contract is in its documentation |
 //! | [`package`] | submit.zip, checked against what is expected |
 //! | [`report`] | everything that is printed, report.json and report.html, what is recorded of a training |
-//! | `train` | losses, learning rates, optimisers: what networks are trained with |
+//! | `train` | a network in training, step by step: augmentation, losses, optimisers, averages, its state on disk |
 //! | [`eval`] | scores of masks against true masks |
 //! | [`synth`] | drawn sample scenes with true masks |
 //! | [`lifecycle`] | a long command, whatever it works on: lock, signals, supervisor, deadline, the machine |
@@ -77,6 +80,8 @@
 //!   and which its run directory keeps. And a plan has one sum, in its own order.
 //! - What a run gives up against its plan ([`plan::Concessions`]) is recorded before it takes effect, repeated by later runs of the plan,
 //!   and part of the keys of what comes of it.
+//! - A training that is put back where it was goes on bit for bit, on a CPU: places, augmentation and dropout are drawn by seed, step and
+//!   sample, never by who came first. What it is put back to are whole generations whose values are all numbers.
 //! - A scene has two grids over the same ground, its own and the networks' ([`plan::Scene::resampling()`]), equal unless a resolution is
 //!   wanted that it has not. From `read` up to `stitch`, and in checkpoints, everything is on the second, before and behind on the first.
 //!   A resampled pixel depends on those it is made of and its place in the whole grid, never on the window.
