@@ -1,6 +1,5 @@
 //! Validation: `swath run` on whole scenes with the weights as they are, and its masks held against the truth.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -117,7 +116,7 @@ impl Validator {
             )));
         }
         let pairs = Pairs { pairs: self.scenes.clone(), ..Pairs::default() };
-        let remap = BTreeMap::new();
+        let remap = self.pipeline.remapped_values();
         let how = Measures {
             classes: Some(&self.pipeline.classes),
             rule: Some(&self.rule),
