@@ -113,6 +113,9 @@ pub enum Error {
     /// Scores could not be computed.
     #[error(transparent)]
     Eval(#[from] EvalError),
+    /// A training whose loss is no number, again and again.
+    #[error("{0}")]
+    Diverged(String),
     /// Somebody stopped it.
     #[error("stopped by {0}; {GOES_ON}")]
     Stopped(Signal),
@@ -206,6 +209,7 @@ impl Error {
             | Self::Gdal(_)
             | Self::Mask(_)
             | Self::Package(_)
+            | Self::Diverged(_)
             | Self::Internal(_) => ExitCode::Internal,
         }
     }

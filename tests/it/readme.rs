@@ -214,7 +214,8 @@ fn the_options_of_run_and_plan_are_documented_and_there() {
 #[test]
 fn every_key_of_a_pipeline_file_is_documented() {
     // The tables are the structures that refuse unknown keys.
-    let sources = ["file.rs", "pipeline.rs", "post.rs", "classes.rs", "train/augment.rs"].map(|name| page(&format!("src/config/{name}")));
+    let sources = ["file.rs", "pipeline.rs", "post.rs", "classes.rs", "train/augment.rs"]
+        .map(|name| page(&format!("src/config/{name}")));
     let tables = sources.iter().flat_map(|source| source.split("deny_unknown_fields").skip(1));
     let lines = tables.flat_map(|table| table.split("\n}").next().unwrap().lines());
     let keys = lines.filter_map(|line| Some(line.trim().strip_prefix("pub")?.split_once(": ")?.0));

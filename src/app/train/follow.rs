@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::data::{Data, look};
 use super::page::write_page;
-use super::standing::{Best, Identity, Kept, Place, Progress, Standing};
+use super::standing::{BEST, Best, Identity, Kept, LAST, Place, Progress, Standing};
 use super::validate::{Validator, Verdict, by_class, metadata, value};
 use super::{TrainEnd, TrainRequest, Trained};
 use crate::app::Error;
@@ -175,9 +175,11 @@ impl<'a> Training<'a> {
         let ended = self.steps();
         self.bars.finish();
         let end = ended?;
-        self.write_bundle("last.safetensors", None)?;
+        if self.trainer.is_finite() {
+            self.write_bundle(LAST, None)?;
+        }
         let best = self.progress.best.clone();
-        let name = if best.is_some() { "best.safetensors" } else { "last.safetensors" };
+        let name = if best.is_some() { BEST } else { LAST };
         let mut summary = TrainingSummary {
             end: end.to_string(),
             goes_on: end == TrainEnd::OutOfTime,
@@ -213,7 +215,7 @@ impl<'a> Training<'a> {
             (Some((_, found)), _) => Some(found),
             // Those of later weights lie there, or nothing: time for one more look, if there is any.
             (None, Some(_)) if end != TrainEnd::OutOfTime => {
-                match self.validator.judge(&self.request.out.join("best.safetensors"), &self.stop)? {
+                match self.validator.judge(&self.request.out.join(BEST), &self.stop)? {
                     Verdict::Found(found) => Some(found),
                     Verdict::Lost(_) | Verdict::Stopped => None,
                 }
@@ -252,43 +254,69 @@ impl<'a> Training<'a> {
     fn steps(&mut self) -> Result<TrainEnd, Error> {
         let mut loader = self.loader()?;
         loop {
-            if let Some(patience) = self.recipe.patience
-                && self.progress.since_best >= patience
-            {
-                return Ok(TrainEnd::NoBetter(patience));
-            }
-            if self.progress.step >= self.total() {
-                return Ok(TrainEnd::Done);
-            }
-            if self.is_late() {
-                self.keep_if_good()?;
-                return Ok(TrainEnd::OutOfTime);
-            }
-            let stepped = self.step(&mut loader)?;
-            let is_end = self.progress.step.is_multiple_of(self.epoch_steps);
-            let is_due = match self.request.keep_every {
-                Some(every) => self.progress.step.is_multiple_of(every.max(1)),
-                None => self.kept.elapsed() >= KEEP_AFTER,
-            };
-            let mut lost = match stepped {
-                Stepped::Lost(loss) => Some(format!("the loss is {loss}")),
-                // What is kept is good.
-                Stepped::Taken if (is_end || is_due) && !self.trainer.is_finite() => {
-                    Some("weights are no numbers".to_owned())
+            let lost = if self.owes_validation() {
+                let lost = self.validate()?;
+                if lost.is_none() {
+                    self.keep()?;
                 }
-                Stepped::Taken => None,
+                lost
+            } else if let Some(end) = self.end() {
+                self.keep_if_good()?;
+                return Ok(end);
+            } else {
+                self.step_and_keep(&mut loader)?
             };
-            if is_end && lost.is_none() {
-                lost = self.end_epoch()?;
-            }
             if let Some(what) = lost {
                 self.go_back(&what)?;
                 loader = self.loader()?;
-                continue;
             }
-            if is_end || is_due {
-                self.keep()?;
-            }
+        }
+    }
+
+    /// Takes one step, and keeps what came of it when it is time to. Says so where that is no number.
+    fn step_and_keep(&mut self, loader: &mut Loader) -> Result<Option<String>, Error> {
+        if let Stepped::Lost(loss) = self.step(loader)? {
+            return Ok(Some(format!("the loss is {loss}")));
+        }
+        let is_end = self.progress.step.is_multiple_of(self.epoch_steps);
+        let is_due = match self.request.keep_every {
+            Some(every) => self.progress.step.is_multiple_of(every.max(1)),
+            None => self.kept.elapsed() >= KEEP_AFTER,
+        };
+        if !is_end && !is_due {
+            return Ok(None);
+        }
+        // What is kept is good.
+        if !self.trainer.is_finite() {
+            return Ok(Some("weights are no numbers".to_owned()));
+        }
+        if is_end {
+            self.trainer.end_epoch(self.epochs().saturating_sub(1));
+        }
+        self.keep()?;
+        Ok(None)
+    }
+
+    /// Epochs that are over.
+    fn epochs(&self) -> u32 {
+        u32::try_from(self.progress.step / self.epoch_steps).unwrap_or(u32::MAX)
+    }
+
+    /// Whether an epoch has ended that is to be validated.
+    fn owes_validation(&self) -> bool {
+        let (step, epochs) = (self.progress.step, self.epochs());
+        let is_end = step > 0 && step.is_multiple_of(self.epoch_steps);
+        let is_due = epochs.is_multiple_of(self.recipe.validate_every) || epochs == self.recipe.epochs;
+        is_end && is_due && self.progress.validated != Some(step) && !self.is_late()
+    }
+
+    /// Why it is over, if it is.
+    fn end(&self) -> Option<TrainEnd> {
+        let is_over = |patience: &u32| self.progress.since_best >= *patience;
+        match self.recipe.patience.filter(is_over) {
+            Some(patience) => Some(TrainEnd::NoBetter(patience)),
+            None if self.is_late() => Some(TrainEnd::OutOfTime),
+            None => (self.progress.step >= self.total()).then_some(TrainEnd::Done),
         }
     }
 
@@ -315,7 +343,7 @@ impl<'a> Training<'a> {
     fn not_loaded(&self, error: LoadError) -> Error {
         match (error, self.signals.caught()) {
             (LoadError::Stopped, Some(signal)) => Error::Stopped(signal),
-            (error, _) => Error::Usage(error.to_string()),
+            (error, _) => error.into(),
         }
     }
 
@@ -390,13 +418,15 @@ impl<'a> Training<'a> {
         let at = self.progress.step;
         let (detours, in_a_row) = (self.progress.detours + 1, self.progress.detours_in_a_row + 1);
         if in_a_row > MOST_DETOURS {
-            return Err(Error::Usage(format!(
+            return Err(Error::Diverged(format!(
                 "{what} at step {at}, after going back {MOST_DETOURS} times: try a lower train.optimiser.rate, train.clip = 1.0, \
                  or look at the data (swath data stats)"
             )));
         }
+        // What was kept before its validation is what it is about.
+        self.standing.discard(at);
         let Some(Kept { file, progress, .. }) = self.standing.newest() else {
-            return Err(Error::Usage(format!("{what} at step {at}, and no generation can be read")));
+            return Err(Error::Diverged(format!("{what} at step {at}, and no generation before that can be read")));
         };
         self.trainer.restore(&file, &progress.counters).map_err(Error::Usage)?;
         self.progress = Progress { detours, detours_in_a_row: in_a_row, troubled: at, ..progress };
@@ -410,14 +440,8 @@ impl<'a> Training<'a> {
         self.keep()
     }
 
-    /// Validates, if it is time to. Says so if the network gives what is no number.
-    fn end_epoch(&mut self) -> Result<Option<String>, Error> {
-        let epochs = self.progress.step / self.epoch_steps;
-        let epoch = u32::try_from(epochs).unwrap_or(u32::MAX);
-        self.trainer.end_epoch(epoch.saturating_sub(1));
-        if !epoch.is_multiple_of(self.recipe.validate_every) && epoch != self.recipe.epochs {
-            return Ok(None);
-        }
+    /// Validates. Says so if the network gives what is no number.
+    fn validate(&mut self) -> Result<Option<String>, Error> {
         let began = Instant::now();
         self.bars.validating(0, self.data.val.len());
         let verdict = self.validator.validate(&self.trainer, &self.stop);
@@ -432,7 +456,7 @@ impl<'a> Training<'a> {
         let is_best = self.progress.best.as_ref().is_none_or(|best| value > best.value);
         let step = self.progress.step;
         if is_best {
-            self.write_bundle("best.safetensors", Some((value, &iou)))?;
+            self.write_bundle(BEST, Some((value, &iou)))?;
             self.progress.best = Some(Best { step, value });
             self.progress.since_best = 0;
         } else {

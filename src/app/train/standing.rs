@@ -6,8 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::Error;
 use crate::atomic;
+use crate::report::MetricsLog;
 use crate::train::Counters;
 use crate::weights;
+
+/// Bundles of the best validation's weights, and of the last step's.
+pub(super) const BEST: &str = "best.safetensors";
+pub(super) const LAST: &str = "last.safetensors";
+
+/// What else lies in the directory.
+const LEFT: [&str; 5] = [BEST, LAST, MetricsLog::FILE, "report.html", "report.json"];
 
 /// The file.
 const FILE: &str = "training.json";
@@ -118,7 +126,15 @@ impl Standing {
                 return Ok((Self { dir: dir.to_owned(), record: new }, None));
             }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                return Ok((Self { dir: dir.to_owned(), record: new }, None));
+                let foreign: Vec<&str> = LEFT.into_iter().filter(|name| dir.join(name).exists()).collect();
+                if foreign.is_empty() {
+                    return Ok((Self { dir: dir.to_owned(), record: new }, None));
+                }
+                return Err(Error::Usage(format!(
+                    "`{}` holds what no training there has written: {}; name another -o, or move it away",
+                    dir.display(),
+                    foreign.join(", ")
+                )));
             }
             Err(e) => return Err(Error::Usage(format!("cannot read `{}`: {e}", path.display()))),
         };
@@ -166,6 +182,14 @@ impl Standing {
         None
     }
 
+    /// Gives up the newest generation if it is of this step, and there is another one.
+    pub(super) fn discard(&mut self, step: u64) {
+        let generations = &mut self.record.generations;
+        if generations.len() > 1 && generations[0].progress.step == step {
+            generations.remove(0);
+        }
+    }
+
     /// Whether there was a generation, usable or not.
     pub(super) fn has_begun(&self) -> bool {
         !self.record.generations.is_empty()
@@ -180,14 +204,23 @@ impl Standing {
         progress: &mut Progress,
         save: impl FnOnce(&Path) -> Result<Counters, Error>,
     ) -> Result<(), Error> {
-        // Another file than the one that is there: that one is good until the record names this one.
         let file = format!("step-{:08}-{}.safetensors", progress.step, progress.detours);
-        let path = self.dir.join(FOLDER).join(&file);
-        progress.counters = save(&path)?;
-        let sha256 = weights::digest(&path)?;
-        self.record.generations.retain(|generation| generation.file != file);
-        self.record.generations.insert(0, Generation { file, sha256, progress: progress.clone() });
-        self.record.generations.truncate(KEPT);
+        let generations = &mut self.record.generations;
+        match generations.first_mut().filter(|newest| newest.file == file) {
+            // Of the same step: only what is known of it is new.
+            Some(newest) => {
+                progress.counters.clone_from(&newest.progress.counters);
+                newest.progress = progress.clone();
+            }
+            None => {
+                let path = self.dir.join(FOLDER).join(&file);
+                progress.counters = save(&path)?;
+                let sha256 = weights::digest(&path)?;
+                generations.retain(|generation| generation.file != file);
+                generations.insert(0, Generation { file, sha256, progress: progress.clone() });
+                generations.truncate(KEPT);
+            }
+        }
         let text = serde_json::to_vec_pretty(&self.record).map_err(|e| Error::Internal(e.to_string()))?;
         atomic::write(&self.dir.join(FILE), &text)?;
         let is_kept = |name: &str| self.record.generations.iter().any(|generation| generation.file == name);
@@ -207,6 +240,12 @@ fn forget(dir: &Path) -> Result<(), Error> {
     let removed = std::fs::remove_file(dir.join(FILE)).and_then(|()| match std::fs::remove_dir_all(dir.join(FOLDER)) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
         Ok(()) | Err(_) => Ok(()),
+    });
+    let removed = removed.and_then(|()| {
+        LEFT.iter().try_for_each(|name| match std::fs::remove_file(dir.join(name)) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
+            Ok(()) | Err(_) => Ok(()),
+        })
     });
     removed.map_err(|e| Error::Usage(format!("cannot remove what `{}` holds: {e}", dir.display())))
 }
