@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use image::{ImageFormat, Rgb, RgbImage};
 use swath::eval::{Confusion, Scores};
 use swath::report::{
-    BestMetric, MetricsLog, MetricsRecord, NoteRecord, StepRecord, StepTime, TrainingExample, TrainingPage,
+    BestMetric, MetricsLog, MetricsRecord, NoteRecord, Reached, StepRecord, StepTime, TrainingExample, TrainingPage,
     TrainingSummary, ValidationRecord, ValidationTime, ValueClass, write_training_page,
 };
 
@@ -61,7 +61,7 @@ fn log(run: &Path) {
     let classes = CLASSES.map(|(name, _)| name.to_owned());
     let mut log = MetricsLog::open(run, &classes, None).unwrap();
     (1..=420).flat_map(records).for_each(|record| log.append(&record).unwrap());
-    let mut log = MetricsLog::open(run, &classes, Some(399)).unwrap();
+    let mut log = MetricsLog::open(run, &classes, Some(Reached { step: 399, validated: true })).unwrap();
     log.append(&MetricsRecord::Note(NoteRecord { step: 399, text: "went on".into() })).unwrap();
     (400..=600).flat_map(records).for_each(|record| log.append(&record).unwrap());
 }

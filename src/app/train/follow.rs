@@ -133,7 +133,7 @@ impl<'a> Training<'a> {
         let progress = resume(&standing, &mut trainer, start_of(&recipe, &member.weights))?;
         let validator = Validator::new(request, gpu, &pipeline, &data, &stop)?;
         let classes: Vec<String> = pipeline.classes.classes().iter().map(|class| class.name.clone()).collect();
-        let log = MetricsLog::open(&request.out, &classes, standing.has_begun().then_some(progress.step))?;
+        let log = MetricsLog::open(&request.out, &classes, standing.has_begun().then(|| progress.reached()))?;
         let area = u64::from(recipe.crop).pow(2) * u64::from(recipe.batch);
         let filled = pixels.iter().sum::<u64>().div_ceil(area).max(1);
         let epoch_steps = recipe.steps_per_epoch.map_or(filled, u64::from);
@@ -432,7 +432,7 @@ impl<'a> Training<'a> {
         self.progress = Progress { detours, detours_in_a_row: in_a_row, troubled: at, ..progress };
         let text = format!("{what} at step {at}: back to step {}, with other crops", self.progress.step);
         let classes: Vec<String> = self.pipeline.classes.classes().iter().map(|class| class.name.clone()).collect();
-        self.log = MetricsLog::open(&self.request.out, &classes, Some(self.progress.step))?;
+        self.log = MetricsLog::open(&self.request.out, &classes, Some(self.progress.reached()))?;
         let note = MetricsRecord::Note(NoteRecord { step: self.progress.step, text });
         self.log.append(&note)?;
         self.bars.show(&note);

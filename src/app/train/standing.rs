@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::Error;
 use crate::atomic;
-use crate::report::MetricsLog;
+use crate::report::{MetricsLog, Reached};
 use crate::train::Counters;
 use crate::weights;
 
@@ -72,6 +72,12 @@ pub(super) struct Progress {
     /// Seconds of training.
     pub(super) seconds: f64,
     pub(super) counters: Counters,
+}
+
+impl Progress {
+    pub(super) fn reached(&self) -> Reached {
+        Reached { step: self.step, validated: self.validated == Some(self.step) }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -20,6 +20,18 @@ pub struct MetricsLog {
     classes: Vec<String>,
 }
 
+/// How far a training has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Reached {
+    /// Steps that are done.
+    pub step: u64,
+    /// Whether they were validated, too.
+    pub validated: bool,
+}
+
+/// The kind of a record of that.
+const VALIDATION: &str = "validation";
+
 /// What a line has beside its record.
 #[derive(Serialize)]
 struct Line<'a> {
@@ -37,20 +49,20 @@ impl MetricsLog {
     /// The folder of event files in a run directory.
     pub const EVENTS: &'static str = "tensorboard";
 
-    /// Opens the log of a training that goes on after `up_to_step`, or begins: what was recorded of later steps is no more, in
+    /// Opens the log of a training that goes on after `up_to`, or begins: what was recorded of later steps is no more, in
     /// `metrics.jsonl` and for TensorBoard. `classes` are the names of the class table, which the latter shows.
     ///
     /// A training that goes back to an earlier step while it runs opens its log again.
     ///
     /// # Errors
     /// When files cannot be read or written, or `metrics.jsonl` has a line that is no record.
-    pub fn open(run: &Path, classes: &[String], up_to_step: Option<u64>) -> Result<Self, WriteError> {
+    pub fn open(run: &Path, classes: &[String], up_to: Option<Reached>) -> Result<Self, WriteError> {
         let path = run.join(Self::FILE);
         let old = lines(&path)?;
         atomic::write_with(&path, |file| {
             for (number, line) in old.enumerate() {
                 let line = line?;
-                if Some(step_of(&line, number)?) <= up_to_step {
+                if Some(place_of(&line, number)?) <= up_to {
                     file.write_all(&line)?;
                 }
             }
@@ -58,7 +70,7 @@ impl MetricsLog {
         })?;
         let file = OpenOptions::new().append(true).open(&path);
         let file = file.map_err(|source| WriteError { operation: "open", path: path.clone(), source })?;
-        let events = EventFile::begin(&run.join(Self::EVENTS), up_to_step.map_or(0, |step| step + 1))?;
+        let events = EventFile::begin(&run.join(Self::EVENTS), up_to.map_or(0, |reached| reached.step + 1))?;
         Ok(Self { path, file, events, classes: classes.to_vec() })
     }
 
@@ -120,12 +132,14 @@ pub(super) fn records(path: &Path) -> Result<impl Iterator<Item = io::Result<Met
     Ok(lines(path)?.enumerate().map(record))
 }
 
-fn step_of(line: &[u8], number: usize) -> io::Result<u64> {
+fn place_of(line: &[u8], number: usize) -> io::Result<Reached> {
     #[derive(Deserialize)]
-    struct Step {
+    struct Place {
         step: u64,
+        kind: String,
     }
-    serde_json::from_slice(line).map(|own: Step| own.step).map_err(|e| not_a_record(&e, number))
+    let place: Place = serde_json::from_slice(line).map_err(|e| not_a_record(&e, number))?;
+    Ok(Reached { step: place.step, validated: place.kind == VALIDATION })
 }
 
 fn not_a_record(e: &serde_json::Error, number: usize) -> io::Error {

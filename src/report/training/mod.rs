@@ -18,6 +18,6 @@ mod tensorboard;
 mod tests;
 
 pub(super) use curves::{Curve, Curves};
-pub use log::MetricsLog;
+pub use log::{MetricsLog, Reached};
 pub use records::{MetricsRecord, NoteRecord, StepRecord, StepTime, ValidationRecord, ValidationTime};
 pub use summary::{BestMetric, TrainingSummary, training_summary};

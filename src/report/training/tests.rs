@@ -154,8 +154,8 @@ fn a_log_that_goes_on_equals_one_that_was_not_interrupted() {
     text += r#"{"kind":"step","step":4,"ep"#;
     crate::atomic::write(&path, text.as_bytes()).unwrap();
     // Twice, as by two interruptions within a second.
-    MetricsLog::open(parts.path(), &classes(), Some(5)).unwrap();
-    let mut log = MetricsLog::open(parts.path(), &classes(), Some(4)).unwrap();
+    MetricsLog::open(parts.path(), &classes(), Some(Reached { step: 5, validated: true })).unwrap();
+    let mut log = MetricsLog::open(parts.path(), &classes(), Some(Reached { step: 4, validated: true })).unwrap();
     all[5..].iter().for_each(|record| log.append(record).unwrap());
     assert_eq!(lines(whole.path()), lines(parts.path()));
     let [of_whole, of_parts] = [&whole, &parts].map(|run| points(&run.path().join(MetricsLog::EVENTS)));
@@ -193,7 +193,7 @@ fn a_foreign_file_is_not_cut() {
     let run = tempfile::tempdir().unwrap();
     let path = run.path().join(MetricsLog::FILE);
     crate::atomic::write(&path, b"{\"step\":1}\n{\"a\":1}\n").unwrap();
-    let error = MetricsLog::open(run.path(), &classes(), Some(1)).unwrap_err();
+    let error = MetricsLog::open(run.path(), &classes(), Some(Reached { step: 1, validated: true })).unwrap_err();
     let told = format!("{error}: {}", error.source);
     assert!(told.contains("metrics.jsonl") && told.contains("line 2 is no record of a training"), "{told}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"step\":1}\n{\"a\":1}\n");
