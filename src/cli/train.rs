@@ -49,9 +49,9 @@ pub(super) struct TrainArgs {
     #[arg(long, value_name = "LIST")]
     exclude: Option<PathBuf>,
 
-    /// The device: cpu or cuda:0. Default: the first GPU, or else the CPU.
-    #[arg(long, value_name = "DEVICE")]
-    device: Option<DeviceId>,
+    /// Devices, each with a part of every batch: cuda:0,cuda:1, or cpu. Default: the first GPU, or else the CPU.
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    devices: Option<Vec<DeviceId>>,
 
     /// Threads of the CPU that work on a step. Another number may round in another way. Default: as many as there are cores.
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..))]
@@ -128,7 +128,7 @@ fn request(args: TrainArgs, arguments: Vec<String>, supervisor: SupervisorLink) 
         out: args.out,
         fresh: args.fresh,
         break_lock: args.break_lock,
-        device: args.device,
+        devices: args.devices,
         threads: args.threads.map(usize::from),
         readers: args.readers.map(usize::from),
         memory: args.memory,

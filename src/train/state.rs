@@ -136,7 +136,6 @@ fn stored(name: String, tensor: &Tensor) -> Result<Content, WeightsError> {
 mod tests {
     use super::*;
     use crate::config::train::{Augment, Averaging, Optimiser, Rule, Schedule, Term, Train};
-    use crate::config::{Band, InputSpec};
     use crate::train::{Moment, StepReport};
     use crate::zoo::spec::{NetworkSpec, SpecTable};
 
@@ -148,7 +147,7 @@ mod tests {
             batch: 2,
             average: Averaging::Ema(0.9),
             clip: Some(1.0),
-            augment: Augment { flips: true, noise: 0.1, ..Augment::default() },
+            augment: Augment { flips: true, brightness: 0.1, ..Augment::default() },
             optimiser: Optimiser {
                 rule: Rule::AdamW { betas: [0.9, 0.999], eps: 1e-8 },
                 rate: 1e-3,
@@ -164,18 +163,10 @@ mod tests {
     }
 
     fn trainer(recipe: &Train) -> Trainer {
-        let spec = spec();
-        let input = InputSpec {
-            bands: [1, 2, 3].map(Band::Number).to_vec(),
-            divide: BTreeMap::new(),
-            mean: vec![0.5; 3],
-            std: vec![0.25; 3],
-        };
-        Trainer::new(&spec, &input, recipe, &[100, 50, 10], None).unwrap()
+        Trainer::seeded(&spec(), recipe, 1, Kind::Float, recipe.seed)
     }
 
     fn spec() -> NetworkSpec {
-        // It has dropout, whose numbers must be the same again.
         SpecTable::named("smp/deeplabv3plus/resnet18").unwrap().resolve(3, Some(3)).unwrap()
     }
 
@@ -232,8 +223,7 @@ mod tests {
         assert!(bits(&other) == bits(&source) || other.average.is_some());
         assert!(source.variables.iter().all(|(name, own)| own.equal(&other.variables[name])));
         let spec = NetworkSpec { classes: 7, ..spec() };
-        let input = InputSpec { bands: vec![], divide: BTreeMap::new(), mean: vec![0.0; 3], std: vec![1.0; 3] };
-        let mut seven = Trainer::new(&spec, &input, &recipe, &[1; 7], None).unwrap();
+        let mut seven = Trainer::seeded(&spec, &recipe, 1, Kind::Float, 1);
         let (_, fresh) = seven.start_from(&path).unwrap();
         assert_eq!(fresh, ["segmentation_head.0.bias", "segmentation_head.0.weight"]);
     }

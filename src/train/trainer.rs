@@ -14,9 +14,10 @@ use super::scale::LossScale;
 use crate::config::InputSpec;
 use crate::config::train::{Arithmetic, Train};
 use crate::random::SplitMix64;
+use crate::zoo::layers::joint::{Work, together};
 use crate::zoo::layers::scope::Purpose;
-use crate::zoo::registry::{self, Built};
-use crate::zoo::segmenter::{Segmenter, caught};
+use crate::zoo::registry::{self, Built, UnknownNetwork};
+use crate::zoo::segmenter::{Segmented, Segmenter, caught};
 use crate::zoo::spec::NetworkSpec;
 
 /// A network with all that training knows of it.
@@ -30,7 +31,9 @@ pub struct Trainer {
     objective: Objective,
     normaliser: Normaliser,
     recipe: Train,
-    device: Device,
+    purpose: Purpose,
+    /// The first one holds the values; each has a replica of the network and the same share of every batch.
+    devices: Vec<Device>,
 }
 
 /// Where in training a step is.
@@ -60,8 +63,8 @@ pub struct StepReport {
 }
 
 impl Trainer {
-    /// A network with the values that training from scratch starts with, drawn from the recipe's seed, on a GPU or the CPU. `pixels`: of
-    /// each class, in all that is trained on.
+    /// A network with the values that training from scratch starts with, drawn from the recipe's seed. `gpus`: where, a share of each
+    /// batch on each; `None` is the CPU. `pixels`: of each class, in all that is trained on.
     ///
     /// # Errors
     /// When it cannot be built, or the recipe names tensors that are not there.
@@ -70,25 +73,33 @@ impl Trainer {
         input: &InputSpec,
         recipe: &Train,
         pixels: &[u64],
-        gpu: Option<usize>,
+        gpus: &[Option<usize>],
     ) -> Result<Self, String> {
-        let device = gpu.map_or(Device::Cpu, Device::Cuda);
+        let mut devices: Vec<Device> = gpus.iter().map(|gpu| gpu.map_or(Device::Cpu, Device::Cuda)).collect();
+        if devices.is_empty() {
+            devices.push(Device::Cpu);
+        }
+        let share = recipe.batch / recipe.parts;
+        if !(share as usize).is_multiple_of(devices.len()) {
+            return Err(format!("{share} crops cannot be shared out among {} devices in equal parts", devices.len()));
+        }
         let built = caught(|| {
             tch::manual_seed(of_step(recipe.seed, u64::MAX));
-            registry::build(spec, Purpose::Training, device)
+            registry::build(spec, Purpose::Training, devices[0])
         });
         let built = built?.map_err(|e| e.to_string())?;
-        Self::around(built, spec, input, recipe, pixels)
+        Self::around(built, (spec, Purpose::Training), input, recipe, pixels, devices)
     }
 
     fn around(
         built: Built<dyn Segmenter>,
-        spec: &NetworkSpec,
+        (spec, purpose): (&NetworkSpec, Purpose),
         input: &InputSpec,
         recipe: &Train,
         pixels: &[u64],
+        devices: Vec<Device>,
     ) -> Result<Self, String> {
-        let device = built.store.device();
+        let device = devices[0];
         let variables: BTreeMap<String, Tensor> = built.store.variables().into_iter().collect();
         let groups = groups(&recipe.optimiser, &built.layout, &variables)?;
         let is_half = match recipe.precision {
@@ -109,7 +120,8 @@ impl Trainer {
             built,
             variables,
             groups,
-            device,
+            purpose,
+            devices,
         })
     }
 
@@ -135,7 +147,7 @@ impl Trainer {
             if self.variables.values().next().is_some_and(|own| own.kind() == Kind::Double) {
                 input = input.to_kind(Kind::Double);
             }
-            let out = tch::autocast(self.scale.is_some(), || self.built.network.forward(&input, true));
+            let out = self.forward(&input);
             let value = self.objective.value(&out, &crops.labels, at.epoch);
             let share = 1.0 / f64::from(parts);
             (&value.total * (scale * share)).backward();
@@ -167,6 +179,30 @@ impl Trainer {
         StepReport { loss, terms, gradient_norm: norm, rate, is_taken }
     }
 
+    /// What the network makes of a batch, shared out among the devices.
+    fn forward(&self, input: &Tensor) -> Segmented {
+        let is_half = self.scale.is_some();
+        if self.devices.len() == 1 {
+            return tch::autocast(is_half, || self.built.network.forward(input, true));
+        }
+        let n_threads = tch::get_num_threads();
+        let share = input.size()[0] / self.devices.len() as i64;
+        let replica = |(at, device): (i64, &Device)| {
+            let device = *device;
+            // Copies are followed back to the values that they are of.
+            let variables = self.variables.iter().map(|(name, own)| (name.clone(), own.to_device(device))).collect();
+            let network = registry::replica(&self.spec, self.purpose, &variables);
+            let part = input.narrow(0, at * share, share).to_device(device);
+            let work = move || {
+                tch::set_num_threads(n_threads);
+                network.map(|network| tch::autocast(is_half, || network.forward(&part, true)))
+            };
+            Box::new(work) as Work<'_, Result<Segmented, UnknownNetwork>>
+        };
+        let outs = together((0..).zip(&self.devices).map(replica).collect());
+        gathered(outs.into_iter().flatten().collect(), self.devices[0])
+    }
+
     /// An epoch has ended; counted from 0.
     pub fn end_epoch(&mut self, epoch: u32) {
         if let Some(average) = &mut self.average {
@@ -189,13 +225,28 @@ impl Trainer {
     /// Puts windows on its device: `n` of `side` x `side` pixels, one after the other in each slice. Panics where a slice has another
     /// length.
     pub fn batch(&self, n: usize, side: u32, image: &[f32], valid: &[u8], labels: &[u8]) -> Batch {
-        Batch::new(n, side, image, valid, labels, self.device)
+        Batch::new(n, side, image, valid, labels, self.devices[0])
     }
 
     /// The values to be run with, by name: the average, where there is one.
     pub fn best_guess(&self) -> &BTreeMap<String, Tensor> {
         self.average.as_ref().and_then(Average::values).unwrap_or(&self.variables)
     }
+}
+
+/// The answers to parts of a batch as one.
+fn gathered(mut outs: Vec<Segmented>, device: Device) -> Segmented {
+    let joined =
+        |parts: Vec<Tensor>| Tensor::cat(&parts.iter().map(|part| part.to_device(device)).collect::<Vec<_>>(), 0);
+    let values = joined(outs.iter().map(|out| out.values.shallow_clone()).collect());
+    let n_sides = outs.first().map_or(0, |out| out.side.len());
+    let side =
+        |at: usize| joined(outs.iter().filter_map(|out| Some(out.side.get(at)?.values.shallow_clone())).collect());
+    let sides: Vec<Tensor> = (0..n_sides).map(side).collect();
+    let mut first = outs.swap_remove(0);
+    first.values = values;
+    first.side.iter_mut().zip(sides).for_each(|(side, values)| side.values = values);
+    first
 }
 
 /// How many threads of a CPU work on an operation that this thread asks for.
@@ -208,4 +259,90 @@ fn of_step(seed: u64, step: u64) -> i64 {
     /// What tells these numbers from others of the same seed and step.
     const PURPOSE: u64 = 3;
     i64::from_ne_bytes(SplitMix64::keyed(&[seed, step, PURPOSE]).next_u64().to_ne_bytes())
+}
+
+#[cfg(test)]
+impl Trainer {
+    /// With values that follow from a seed, and without dropout: other tests draw from libtorch's own sequence meanwhile.
+    pub(super) fn seeded(spec: &NetworkSpec, recipe: &Train, n_devices: usize, kind: Kind, seed: u64) -> Self {
+        let mut built = registry::build(spec, Purpose::Comparison, Device::Cpu).unwrap();
+        crate::zoo::store::seeded(&built.store, &built.layout, seed).unwrap();
+        if kind == Kind::Double {
+            built.store.double();
+        }
+        let bands = spec.bands as usize;
+        let input =
+            InputSpec { bands: vec![], divide: BTreeMap::new(), mean: vec![0.5; bands], std: vec![0.25; bands] };
+        let devices = vec![Device::Cpu; n_devices];
+        Self::around(built, (spec, Purpose::Comparison), &input, recipe, &[1; 3], devices).unwrap()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::train::{Optimiser, Rule, Term};
+    use crate::train::loss::Loss;
+    use crate::zoo::spec::SpecTable;
+
+    const CROP: u32 = 32;
+
+    /// In f64, so that nothing but the order of sums may differ.
+    fn trainer(devices: usize, name: &str) -> Trainer {
+        let spec = SpecTable::named(name).unwrap().resolve(3, Some(3)).unwrap();
+        let overlap = Loss::Tversky { costs: [0.5; 2], smooth: 1.0, log: false };
+        let recipe = Train {
+            crop: CROP,
+            batch: 4,
+            optimiser: Optimiser {
+                rule: Rule::Sgd { momentum: 0.9, nesterov: true },
+                rate: 1e-2,
+                weight_decay: 1e-4,
+                decay_all: true,
+                backbone: 1.0,
+                freeze: vec![],
+            },
+            losses: vec![Term::usual(), Term { loss: overlap, ..Term::usual() }],
+            ..Train::default()
+        };
+        Trainer::seeded(&spec, &recipe, devices, Kind::Double, 5)
+    }
+
+    fn step(trainer: &mut Trainer, step: u64) -> StepReport {
+        let n = 4 * (CROP * CROP) as usize;
+        let image: Vec<f32> = (0..3 * n).map(|at| ((at * 37 + at / 1000) % 101) as f32 / 100.0).collect();
+        // The parts of a batch have different numbers of labels.
+        let labels: Vec<u8> =
+            (0..n).map(|at| if at % 17 == 0 || at < n / 8 { 255 } else { [0, 1, 2][at / 96 % 3] }).collect();
+        let batch = trainer.batch(4, CROP, &image, &vec![1; n], &labels);
+        trainer.step(&batch, Moment { step, epoch: 0.0, seed: 4 }).unwrap()
+    }
+
+    #[test]
+    fn several_devices_take_the_step_of_one_with_the_joint_batch() {
+        // A second step magnifies rounding; in the other network, whose side outputs count, too much.
+        for (name, n_steps) in [("smp/unet/resnet18", 2), ("naic/pspnet/resnet50", 1)] {
+            let mut one = trainer(1, name);
+            let mut all: Vec<Trainer> = [2, 4].map(|n| trainer(n, name)).into();
+            for at in 0..n_steps {
+                let expected = step(&mut one, at);
+                for trainer in &mut all {
+                    let found = step(trainer, at);
+                    assert!((found.loss - expected.loss).abs() < 1e-9, "{name}: {found:?} {expected:?}");
+                    for (a, b) in one.groups.iter().zip(&trainer.groups) {
+                        let scale = a.gradients().abs().max().double_value(&[]);
+                        let off = (a.gradients() - b.gradients()).abs().max().double_value(&[]);
+                        assert!(
+                            off <= 1e-9 * scale.max(1.0),
+                            "{name}, step {at}: gradients differ by {off} of {scale}"
+                        );
+                    }
+                    for (name, own) in &one.variables {
+                        let off = (own - &trainer.variables[name]).abs().max().double_value(&[]);
+                        assert!(off < 1e-9, "{name} differs by {off}");
+                    }
+                }
+            }
+        }
+    }
 }

@@ -160,6 +160,21 @@ pub fn build(spec: &NetworkSpec, purpose: Purpose, device: Device) -> Result<Bui
     construct(spec, purpose, device, |scope| segmenter(scope, spec))
 }
 
+/// Another network that `spec` describes, around the variables of one that was built for training: a replica that learns with it where they
+/// are the same tensors, or made of them by operations that can be followed back.
+///
+/// # Errors
+/// As [`build`].
+pub fn replica(
+    spec: &NetworkSpec,
+    purpose: Purpose,
+    variables: &BTreeMap<String, Tensor>,
+) -> Result<Box<dyn Segmenter>, UnknownNetwork> {
+    let (store, layout) = (VarStore::new(Device::Cpu), RefCell::default());
+    let root = Scope::root(&store, &layout, purpose).around(variables, Prepared::default(), None);
+    segmenter(&root, spec).map_err(|reason| UnknownNetwork { network: spec.to_string(), reason })
+}
+
 /// Builds the backbone that `spec` describes, with its ImageNet classifier unless the spec asks for features.
 ///
 /// # Errors

@@ -119,7 +119,7 @@ def run(command: list, **options) -> str:
 
 
 def score(swath, masks: pathlib.Path, data: pathlib.Path, pipeline: pathlib.Path) -> float:
-    command = [swath, "eval", masks, data / "test/masks", "--pipeline", pipeline, "--ignore", "255", "--json"]
+    command = [swath, "eval", masks, "--truth", data / "test/masks", "--pipeline", pipeline, "--ignore", "255", "--no-boundary", "--json"]
     return json.loads(run(command))["scores"]["miou"]
 
 

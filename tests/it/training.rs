@@ -277,6 +277,19 @@ fn folds_validate_in_turn_and_a_loss_that_is_no_number_goes_back() {
     ran.says(1, &["back to step", "with other crops", "after going back 3 times", "a lower train.optimiser.rate"]);
     let notes = records(&work).iter().filter(|record| record["kind"] == "note").count();
     assert!(notes >= 1);
+    // Two devices take the steps of one, but for rounding; another number than divides a batch is refused.
+    let losses = |out: &str, devices: &str| -> Vec<f64> {
+        let ran =
+            work.swath(&[&["train", "p.toml", "-i", "data", "-o", out, "--devices", devices], &short[..]].concat());
+        ran.expect(0);
+        let text = std::fs::read_to_string(work.path(&format!("{out}/metrics.jsonl"))).unwrap();
+        let loss = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["loss"].as_f64();
+        text.lines().filter_map(loss).collect()
+    };
+    let (one, two) = (losses("one", "cpu"), losses("two", "cpu,cpu"));
+    assert!(one.len() == 2 && one.iter().zip(&two).all(|(a, b)| (a - b).abs() < 1e-3), "{one:?} {two:?}");
+    let three = work.swath(&["train", "p.toml", "-i", "data", "-o", "three", "--devices", "cpu,cpu,cpu"]);
+    three.says(2, &["2 crops cannot be shared out among 3 devices"]);
     // Weights of the same network are where it starts from.
     let start = "train.start=fold0/best.safetensors";
     let ran = work.swath(&[&["train", "p.toml", "-i", "data", "-o", "fine", "--set", start], &short[..]].concat());

@@ -27,7 +27,7 @@ use crate::report::{
     TrainingSummary, ValidationRecord, ValidationTime,
 };
 use crate::train::{Batch, Moment, StepReport, Trainer, set_threads};
-use crate::words::count;
+use crate::words::{count, plural};
 
 /// Time between two generations where an epoch takes longer.
 const KEEP_AFTER: Duration = Duration::from_secs(300);
@@ -120,18 +120,19 @@ impl<'a> Training<'a> {
         let data = look(request, &pipeline, &stop)?.ok_or_else(stopped)?;
         let threads = request.threads.unwrap_or_else(machine::cores).max(1);
         set_threads(threads);
-        let gpu = gpu(request.device)?;
+        let gpus = gpus(request.devices.as_deref())?;
         let member = pipeline.members.first().ok_or_else(|| Error::Internal("there is no member".to_owned()))?;
         let pixels = data.train.classes();
-        let mut trainer = Trainer::new(&member.spec, &member.input, &recipe, &pixels, gpu).map_err(Error::Usage)?;
+        let mut trainer = Trainer::new(&member.spec, &member.input, &recipe, &pixels, &gpus).map_err(Error::Usage)?;
         let identity = identity(&pipeline, &recipe, &data)?;
-        let device = gpu.map_or_else(|| "the CPU".to_owned(), |gpu| format!("cuda:{gpu}"));
+        let name = |gpu: &Option<usize>| gpu.map_or_else(|| "the CPU".to_owned(), |gpu| format!("cuda:{gpu}"));
+        let device = gpus.iter().map(name).collect::<Vec<_>>().join(" and ");
         let place = Place { swath: env!("CARGO_PKG_VERSION").to_owned(), device, threads };
         let fresh = request.fresh && !supervisor.attempt().begun;
         let (standing, told) = Standing::open(&request.out, identity.clone(), place, fresh)?;
         tell_all(request, &data, told.as_deref(), &pixels, &pipeline);
         let progress = resume(&standing, &mut trainer, start_of(&recipe, &member.weights))?;
-        let validator = Validator::new(request, gpu, &pipeline, &data, &stop)?;
+        let validator = Validator::new(request, &gpus, &pipeline, &data, &stop)?;
         let classes: Vec<String> = pipeline.classes.classes().iter().map(|class| class.name.clone()).collect();
         let log = MetricsLog::open(&request.out, &classes, standing.has_begun().then(|| progress.reached()))?;
         let area = u64::from(recipe.crop).pow(2) * u64::from(recipe.batch);
@@ -515,17 +516,15 @@ impl<'a> Training<'a> {
     }
 }
 
-/// The GPU that trains; none for the CPU.
-fn gpu(asked: Option<DeviceId>) -> Result<Option<usize>, Error> {
+/// The devices that train, by GPU; none is the CPU.
+fn gpus(asked: Option<&[DeviceId]>) -> Result<Vec<Option<usize>>, Error> {
     let n = infer::cuda_devices();
-    match asked {
-        None => Ok((n > 0).then_some(0)),
-        Some(DeviceId::Cpu) => Ok(None),
-        Some(DeviceId::Cuda(gpu)) if gpu < n => Ok(Some(gpu)),
-        Some(device) => Err(Error::Usage(format!(
-            "--device {device}: it is no device that trains here; there are cpu and {n} GPUs"
-        ))),
+    let Some(asked) = asked else { return Ok(vec![(n > 0).then_some(0)]) };
+    if let Some(device) = asked.iter().find(|device| device.gpu().is_some_and(|gpu| gpu >= n)) {
+        let text = format!("--devices: {device} is not here; there are {}", plural(n as u64, "GPU", "GPUs"));
+        return Err(Error::Usage(text));
     }
+    Ok(asked.iter().map(|device| device.gpu()).collect())
 }
 
 /// What libtorch said, and what may help.

@@ -52,8 +52,8 @@ pub struct TrainRequest {
     pub fresh: bool,
     /// Whether the lock of another host is broken.
     pub break_lock: bool,
-    /// Where; none for the first GPU, or else the CPU.
-    pub device: Option<DeviceId>,
+    /// Where, a share of each batch on each; none for the first GPU, or else the CPU.
+    pub devices: Option<Vec<DeviceId>>,
     /// Threads of a CPU; none for all.
     pub threads: Option<usize>,
     /// Threads that read crops; none for a few.

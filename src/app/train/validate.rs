@@ -44,7 +44,7 @@ impl Validator {
     /// Lays the scenes out where runs find them by the names of their pairs.
     pub(super) fn new(
         request: &TrainRequest,
-        gpu: Option<usize>,
+        gpus: &[Option<usize>],
         pipeline: &Pipeline,
         data: &Data,
         stop: &Stop,
@@ -68,7 +68,8 @@ impl Validator {
         let job = JobRequest {
             what: What::Plan(PathBuf::new()),
             backend: BackendKind::Torch,
-            devices: gpu.map(|gpu| vec![DeviceId::Cuda(gpu)]),
+            // On the CPU a worker for each core.
+            devices: gpus.iter().map(|gpu| gpu.map(DeviceId::Cuda)).collect(),
             assign: Assign::default(),
             readers: None,
             memory: request.memory,

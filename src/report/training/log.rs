@@ -136,6 +136,7 @@ fn place_of(line: &[u8], number: usize) -> io::Result<Reached> {
     #[derive(Deserialize)]
     struct Place {
         step: u64,
+        #[serde(default)]
         kind: String,
     }
     let place: Place = serde_json::from_slice(line).map_err(|e| not_a_record(&e, number))?;

@@ -5,6 +5,7 @@ use std::cell::OnceCell;
 use tch::nn::Init;
 use tch::{Device, Kind, Tensor};
 
+use super::joint::{self, Statistics};
 use super::kernels::{Kernels, MemoryFormat, Prepared, arranged, from_phases, phases};
 use super::onednn::OneDnn;
 use super::resize::size_of;
@@ -236,9 +237,29 @@ impl BatchNorm {
     fn forward(&self, xs: &Tensor, train: bool) -> Tensor {
         let (scale, shift) = (Some(&self.scale), Some(&self.shift));
         let (mean, variance) = (Some(&self.mean), Some(&self.variance));
-        let out = xs.batch_norm(scale, shift, mean, variance, train, Self::MOMENTUM, self.eps, true);
+        let out = match if train { joint::statistics(xs) } else { None } {
+            Some(joint) => self.jointly(xs, &joint),
+            None => xs.batch_norm(scale, shift, mean, variance, train, Self::MOMENTUM, self.eps, true),
+        };
         trace::see(self.name.trim_end_matches('.'), &out, 0);
         out
+    }
+
+    /// By the statistics of a batch of which others have parts.
+    fn jointly(&self, xs: &Tensor, joint: &Statistics) -> Tensor {
+        let Statistics { mean, variance, n, is_first } = joint;
+        if *is_first {
+            let _no_grad = tch::no_grad_guard();
+            let follow = |running: &Tensor, own: &Tensor| {
+                let own = own.detach().view([-1]).to_kind(running.kind());
+                drop(running.shallow_clone().lerp_(&own, Self::MOMENTUM));
+            };
+            follow(&self.mean, mean);
+            follow(&self.variance, &(variance * (*n as f64 / (*n as f64 - 1.0).max(1.0))));
+        }
+        let by_channel = |of: &Tensor| of.view([1, -1, 1, 1]);
+        let factor = (variance + self.eps).rsqrt() * by_channel(&self.scale);
+        ((xs - mean) * factor + by_channel(&self.shift)).to_kind(xs.kind())
     }
 }
 

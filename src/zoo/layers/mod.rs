@@ -5,6 +5,7 @@ pub mod conv;
 pub mod double_conv;
 pub mod dropout;
 pub mod dual_attention;
+pub mod joint;
 pub mod kernels;
 pub mod linear;
 pub mod object_context;
