@@ -1,5 +1,6 @@
 //! `swath eval --ablate`: a run over labelled scenes again, without one part of its pipeline after the other.
 
+use std::path::Path;
 use std::time::Instant;
 
 use super::interrupt::interruptible;
@@ -80,25 +81,37 @@ fn measured(
     stop: &Stop,
 ) -> Result<(AblationRun, bool), Error> {
     let what = What::Checked { pipeline: Box::new(pipeline.clone()), scan: scan.clone() };
-    let job = prepare(&JobRequest { what, ..request.job.clone() })?;
+    let job = JobRequest { what, ..request.job.clone() };
+    scored(&job, &request.truth, &request.out.path.join(folder), stop)
+}
+
+/// What comes of a job in a folder, held against the truth, and whether all its members work in f32.
+pub(super) fn scored(
+    job: &JobRequest,
+    truth: &Truth,
+    folder: &Path,
+    stop: &Stop,
+) -> Result<(AblationRun, bool), Error> {
+    let job = prepare(job)?;
+    let remap = job.planned.plan.pipeline.remapped_values();
     let is_exact = job.planned.plan.members.iter().all(|member| member.resolved_precision == Precision::F32);
     let options = RunOptions {
         reuse: Reuse::Nothing,
         until: Some(StageName::Encode),
         overwrite: true,
         origin: Origin { part_of: Some(stop.clone()), ..Origin::default() },
-        ..RunOptions::into(request.out.path.join(folder))
+        ..RunOptions::into(folder)
     };
     let begun = Instant::now();
     let ended = execute(job, &options)?;
     let seconds = begun.elapsed().as_secs_f64();
     let masks = Masks::open(&ended.out, None, &[])?;
-    let paired = masks.paired(&request.truth)?;
+    let paired = masks.paired(truth)?;
     let how = Measures {
         classes: masks.classes(),
         rule: paired.rule.as_ref(),
         ignore: &paired.ignore,
-        remap: &pipeline.remapped_values(),
+        remap: &remap,
         boundary: None,
     };
     let scores = evaluate(paired.pairs, &how)?.scores;

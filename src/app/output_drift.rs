@@ -4,15 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::ablate::scored;
+use super::interrupt::interruptible;
+use super::masks::Truth;
 use super::replace::Output;
+use super::run::{JobRequest, What};
 use super::weights::{Amount, check_outputs, row, threads};
 use super::{DriftRequest, Error, Job, prepare, wire_tiles};
-use crate::config::Weights;
+use crate::config::{Member, Outputs, Pipeline, Weights};
 use crate::flow::Stop;
 use crate::infer::{Logits, OutputDrift, Probe, RawBatch};
 use crate::journal::Checkpoints;
 use crate::lifecycle::machine;
-use crate::plan::{Concessions, DeviceId, Plan, Planned};
+use crate::plan::{Concessions, DeviceId, Plan, Planned, ScanOptions};
 use crate::raster::OpenSource;
 use crate::report::{self, CompressedFile, CompressedFiles, Event};
 use crate::stages::{Board, PriorResults, Scenes};
@@ -54,21 +58,81 @@ pub fn compress_measured(
         };
         compressed.into_iter().enumerate().map(measured).collect()
     };
+    let scoring = data.truth.as_ref().map(|truth| Scoring::new(data, truth, files, &out.path)).transpose()?;
+    let before = scoring.as_ref().map(|scoring| scoring.of(None)).transpose()?;
     let mut power = 0.0;
     let mut known = Vec::new();
     if matches!(amount, Amount::Budget(_)) {
         known = (0..files.len()).map(|file| trial.sensitivities(file)).collect::<Result<Vec<_>, Error>>()?;
         let mut least = f64::INFINITY;
         for tried in POWERS {
-            let errors = attempt(&known, tried)?.into_iter().filter_map(|file| file.answers_error);
+            let made = attempt(&known, tried)?;
+            let errors = made.iter().filter_map(|file| file.answers_error);
             let error = errors.map(|error| error * error).sum::<f64>().sqrt();
-            note(&format!("sensitivity to the power of {tried}: answers {:.2} % off", error * 100.0));
-            if error < least {
-                (least, power) = (error, tried);
+            let miou = scoring.as_ref().map(|scoring| scoring.of(Some(&made))).transpose()?;
+            let scored = miou.map(|miou| format!(", mean IoU {miou:.4}")).unwrap_or_default();
+            note(&format!("sensitivity to the power of {tried}: answers {:.2} % off{scored}", error * 100.0));
+            // Where truth is known it decides, and not how much changes.
+            let cost = miou.map_or(error, |miou| -miou);
+            if cost < least {
+                (least, power) = (cost, tried);
             }
         }
     }
-    Ok(CompressedFiles { files: attempt(&known, power)? })
+    let files = attempt(&known, power)?;
+    let after = scoring.as_ref().map(|scoring| scoring.of(Some(&files))).transpose()?;
+    Ok(CompressedFiles { files, miou: before.zip(after).map(|(before, after)| [before, after]) })
+}
+
+/// Runs the job's scenes with other weights, and holds the masks against the truth.
+struct Scoring<'a> {
+    job: &'a JobRequest,
+    truth: &'a Truth,
+    pipeline: Pipeline,
+    scan: ScanOptions,
+    /// For each file the position of its member.
+    members: Vec<usize>,
+    folder: tempfile::TempDir,
+}
+
+impl<'a> Scoring<'a> {
+    fn new(data: &'a DriftRequest, truth: &'a Truth, files: &[PathBuf], out: &Path) -> Result<Self, Error> {
+        let What::Pipeline { file, settings, scan } = &data.job.what else {
+            return Err(Error::Internal("a job without a pipeline".to_owned()));
+        };
+        let mut pipeline = Pipeline::load(file, settings)?;
+        // Masks are all that is looked at.
+        pipeline.outputs = Outputs { mask_depth: pipeline.outputs.mask_depth, ..Outputs::default() };
+        pipeline.checkpoints.clear();
+        let own = |member: &Member| match &member.weights {
+            Weights::File(path) => path.canonicalize().ok(),
+            Weights::Seed(_) => None,
+        };
+        let of = |file: &PathBuf| {
+            let file = file.canonicalize().ok();
+            pipeline.members.iter().position(|member| file.is_some() && own(member) == file)
+        };
+        let members = files.iter().map(of).collect::<Option<Vec<usize>>>();
+        let members = members.ok_or_else(|| Error::Internal("a file is no member's".to_owned()))?;
+        let failed = |e| Error::Usage(format!("cannot make a folder in `{}`: {e}", out.display()));
+        let folder =
+            std::fs::create_dir_all(out).and_then(|()| tempfile::Builder::new().prefix(".scored").tempdir_in(out));
+        let scan = scan.clone();
+        Ok(Self { job: &data.job, truth, pipeline, scan, members, folder: folder.map_err(failed)? })
+    }
+
+    /// The mean IoU with these files in the places of their originals.
+    fn of(&self, files: Option<&[CompressedFile]>) -> Result<f64, Error> {
+        let mut pipeline = self.pipeline.clone();
+        for (member, file) in self.members.iter().zip(files.into_iter().flatten()) {
+            pipeline.members[*member].weights = Weights::File(PathBuf::from(&file.path));
+            pipeline.members[*member].sha256 = None;
+        }
+        let what = What::Checked { pipeline: Box::new(pipeline), scan: self.scan.clone() };
+        let job = JobRequest { what, devices: self.job.devices.clone(), readers: None, ..self.job.clone() };
+        let (run, _) = interruptible(|stop| scored(&job, self.truth, &self.folder.path().join("run"), stop))?;
+        run.miou.ok_or_else(|| Error::Usage("--truth: no pixel of the scenes has a class there".to_owned()))
+    }
 }
 
 /// The members that belong to the files, and the tiles they run on.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use super::masks::Truth;
 use super::replace::Output;
 use super::{Error, JobRequest};
 use crate::config::{self, Member, Pipeline, Weights, bundle};
@@ -18,6 +19,8 @@ pub struct DriftRequest {
     pub job: JobRequest,
     /// Tiles that are run, taken from all over the job.
     pub tiles: usize,
+    /// What the masks of the job's scenes are held against, if it is to be known what compression costs in mean IoU.
+    pub truth: Option<Truth>,
 }
 
 /// How a network's weights are written.
@@ -131,7 +134,7 @@ pub fn convert_weights(
 pub fn compress_weights(files: &[PathBuf], amount: Amount, out: &Output) -> Result<CompressedFiles, Error> {
     check_outputs(files, out)?;
     let compressed = weights::compress(files, amount, &out.path, threads(), |_, _| 1.0)?;
-    Ok(CompressedFiles { files: compressed.into_iter().map(row).collect() })
+    Ok(CompressedFiles { files: compressed.into_iter().map(row).collect(), miou: None })
 }
 
 /// Refuses to replace what may not be replaced by compressed `files`.

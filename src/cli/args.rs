@@ -257,6 +257,14 @@ pub(super) enum WeightsCommand {
         #[arg(long, value_name = "FILE", requires = "data")]
         pipeline: Option<PathBuf>,
 
+        /// With --data: true masks of its scenes, a folder or labelled scenes. The mean IoU before and after is shown, and decides how
+        /// --budget is spent.
+        #[arg(long, value_name = "DIR", requires = "data")]
+        truth: Option<PathBuf>,
+
+        #[command(flatten)]
+        of_truth: TruthArgs,
+
         /// With --data: number of calibration tiles, spread over the scenes.
         #[arg(long, value_name = "N", requires = "data", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         tiles: u32,

@@ -296,17 +296,20 @@ fn weights(command: WeightsCommand) -> Result<ExitCode, app::Error> {
             lossless: _,
             data,
             pipeline,
+            truth,
+            of_truth,
             tiles,
             device,
             json,
         } => {
             let out = Output { path: out, overwrite };
+            let truth = truth.map(|truth| resolve::truth(truth, of_truth));
             let amount = match (budget, bits) {
                 (Some(budget), _) => Amount::Budget(budget.0),
                 (None, Some(bits)) => Amount::Bits(bits),
                 (None, None) => Amount::Lossless,
             };
-            let compressed = match pipeline.map(|pipeline| resolve::drift(pipeline, data, tiles, device)) {
+            let compressed = match pipeline.map(|pipeline| resolve::drift(pipeline, data, truth, tiles, device)) {
                 Some(data) => networks::compress_measured(&files, amount, &out, &data)?,
                 None => app::compress_weights(&files, amount, &out)?,
             };

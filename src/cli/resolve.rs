@@ -187,7 +187,13 @@ pub(super) fn viz(args: VizArgs) -> VizRequest {
 }
 
 /// Where it is measured how far compression moves the outputs.
-pub(super) fn drift(pipeline: PathBuf, inputs: Vec<PathBuf>, tiles: u32, device: Option<DeviceId>) -> DriftRequest {
+pub(super) fn drift(
+    pipeline: PathBuf,
+    inputs: Vec<PathBuf>,
+    truth: Option<Truth>,
+    tiles: u32,
+    device: Option<DeviceId>,
+) -> DriftRequest {
     let scan = ScanOptions { inputs, ..ScanOptions::default() };
     // Tile by tile: what a tile is measured with must not depend on which others are chosen.
     let settings = vec!["inference.batch=1".to_owned()];
@@ -202,7 +208,7 @@ pub(super) fn drift(pipeline: PathBuf, inputs: Vec<PathBuf>, tiles: u32, device:
         machine: None,
         retune: false,
     };
-    DriftRequest { job, tiles: tiles as usize }
+    DriftRequest { job, tiles: tiles as usize, truth }
 }
 
 /// Which tensors of a checkpoint are meant.

@@ -22,7 +22,17 @@ use crate::report::{self, Detail, Page, ProgressForm};
 #[derive(Debug, Args)]
 pub(super) struct TrainArgs {
     /// The pipeline file with the table [train]; its one member is the network that is trained, from its weights where it names a file.
-    pipeline: PathBuf,
+    #[arg(required_unless_present = "auto")]
+    pipeline: Option<PathBuf>,
+
+    /// Write a pipeline file that follows from the data and the device, DIR/pipeline.toml, and train by it: bands and their statistics,
+    /// the classes that masks hold, crops, batch and network, and as many steps as fit into --budget.
+    #[arg(long, conflicts_with = "pipeline")]
+    auto: bool,
+
+    /// With --auto: how long training shall take.
+    #[arg(long, value_name = "DURATION", default_value = "20m", requires = "auto", value_parser = deadline)]
+    budget: Span,
 
     /// Labelled scenes: a folder with train/ and val/, each with images/ and masks/; or a list with image, mask and part on each line, as
     /// `swath data split` writes it.
@@ -120,6 +130,7 @@ fn request(args: TrainArgs, arguments: Vec<String>, supervisor: SupervisorLink) 
     let restarted = supervisor.attempt().begun;
     TrainRequest {
         pipeline: args.pipeline,
+        budget: args.auto.then_some(args.budget.0),
         settings: args.settings,
         member: args.member,
         input: args.input,

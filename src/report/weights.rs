@@ -68,6 +68,9 @@ pub struct WeightsDiff {
 pub struct CompressedFiles {
     /// The files in the order in which they were named.
     pub files: Vec<CompressedFile>,
+    /// The mean IoU of the pipeline's masks with the originals and with these, where truth was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub miou: Option<[f64; 2]>,
 }
 
 /// A compressed file.
@@ -121,6 +124,9 @@ impl CompressedFiles {
             let sum = |of: fn(&CompressedFile) -> u64| self.files.iter().map(of).sum();
             text += &line("together", sum(|f| f.bytes), sum(|f| f.values));
             text.push('\n');
+        }
+        if let Some([before, after]) = self.miou {
+            text += &format!("mean IoU: {before:.4} before, {after:.4} after\n");
         }
         text
     }

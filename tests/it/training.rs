@@ -302,3 +302,32 @@ fn folds_validate_in_turn_and_a_loss_that_is_no_number_goes_back() {
     let ran = work.swath(&[&["train", "third.toml", "-i", "data", "-o", "third", "--set", start], &short[..]].concat());
     ran.says(0, &["; fresh: segmentation_head.0.bias, segmentation_head.0.weight"]);
 }
+
+#[test]
+fn without_a_pipeline_file_one_is_written_that_follows_from_the_data() {
+    let work = prepared();
+    let train = ["train", "--auto", "-i", "data", "-o", "out", "--threads", "1", "--budget", "3s"];
+    let ran = work.swath(&train);
+    ran.says(0, &["decided by the data and the device: 2 classes, crops of 32, 32 a step", "training on 4 scenes"]);
+    let text = std::fs::read_to_string(work.path("out/pipeline.toml")).unwrap();
+    for line in ["bands = [1, 2, 3]", "value = 10", "value = 20", "name = \"class 20\"", "divide = { u8 = 255 }"] {
+        assert!(text.contains(line), "{line} is not in:\n{text}");
+    }
+    // It is a pipeline file like any other; the same command goes on with it.
+    work.swath(&["data", "check", "out/pipeline.toml", "-i", "data"]).says(0, &["6 pairs"]);
+    work.swath(&train).says(0, &["all steps are done"]);
+    work.swath(&["run", "out/best.safetensors", "-i", "data/val/images", "-o", "masks", "--include", "*.png"])
+        .expect(0);
+    // Pairs without parts are shared out.
+    std::fs::rename(work.path("data/train"), work.path("pairs")).unwrap();
+    let ran = work.swath(&["train", "--auto", "-i", "pairs", "-o", "all", "--threads", "1", "--budget", "1s"]);
+    ran.says(0, &["training on 3 scenes, validating with 1"]);
+    // Masks in colours say nothing of classes by themselves.
+    save(&work.path("photo/images/a.png"), &[9; 3072], [32, 32], image::ColorType::Rgb8);
+    save(&work.path("photo/masks/a.png"), &[9; 3072], [32, 32], image::ColorType::Rgb8);
+    save(&work.path("photo/images/b.png"), &[9; 3072], [32, 32], image::ColorType::Rgb8);
+    save(&work.path("photo/masks/b.png"), &[9; 3072], [32, 32], image::ColorType::Rgb8);
+    let ran = work.swath(&["train", "--auto", "-i", "photo", "-o", "none"]);
+    ran.says(2, &["--auto reads masks of one band of 8 bits and finds 0 values in them", "pipelines/train.toml"]);
+    work.swath(&["train", "-i", "data", "-o", "x"]).says(2, &["PIPELINE"]);
+}

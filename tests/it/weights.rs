@@ -262,6 +262,23 @@ fn a_budget_is_spent_where_given_scenes_need_it_and_the_masks_are_compared() {
     let (_, error, agree) = figures(&[&data[..], &["--lossless"]].concat());
     assert!(error == 0.0 && agree == 1.0, "{error} {agree}");
 
+    // Held against the masks of the originals: the figures are those of `eval`.
+    work.swath(&["run", "p.toml", "-i", "in", "-o", "whole"]).expect(0);
+    let scored = |more: &[&str]| -> [f64; 2] {
+        let ran = compress(&[&data[..], &["--truth", "whole/masks"], more].concat());
+        ran.expect(0);
+        let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        [0, 1].map(|at| json["miou"][at].as_f64().unwrap())
+    };
+    assert_eq!(scored(&["--lossless"]), [1.0, 1.0]);
+    let [before, after] = scored(&["--bits", "3"]);
+    work.swath(&["run", "p.toml", "-i", "in", "-o", "less", "--set", "members.0.weights=z/w.swz"]).expect(0);
+    let eval = work.swath(&["eval", "less", "--truth", "whole/masks", "--json"]);
+    let eval: serde_json::Value = serde_json::from_str(&eval.expect(0)).unwrap();
+    assert_eq!(before.to_bits(), 1.0_f64.to_bits());
+    assert_eq!(eval["scores"]["miou"].as_f64(), Some(after));
+    compress(&["--lossless", "--truth", "whole/masks"]).says(2, &["--data"]);
+
     let elsewhere = work.write(
         "other.toml",
         pipeline(

@@ -18,16 +18,14 @@ use crate::config::{Pipeline, Weights};
 use crate::dataset::{Crop, Drawer, Feed, LoadError, Loader};
 use crate::eval::{Evaluation, Scores};
 use crate::flow::{Stall, Stop, watch_over};
-use crate::infer;
 use crate::lifecycle::{Clock, Ending, SignalWatcher, machine};
-use crate::plan::DeviceId;
 use crate::process::raise_file_limit;
 use crate::report::{
     self, BestMetric, Event, MetricsLog, MetricsRecord, NoteRecord, StepRecord, StepTime, TrainingBars,
     TrainingSummary, ValidationRecord, ValidationTime,
 };
 use crate::train::{Batch, Moment, StepReport, Trainer, set_threads};
-use crate::words::{count, plural};
+use crate::words::count;
 
 /// Time between two generations where an epoch takes longer.
 const KEEP_AFTER: Duration = Duration::from_secs(300);
@@ -108,7 +106,12 @@ enum Stepped {
 
 impl<'a> Training<'a> {
     /// Looks through the data, and goes on from the newest generation of the run directory or begins.
-    pub(super) fn begin(request: &'a TrainRequest, pipeline: Pipeline, clock: &Clock) -> Result<Self, Error> {
+    pub(super) fn begin(
+        request: &'a TrainRequest,
+        pipeline: Pipeline,
+        gpus: &[Option<usize>],
+        clock: &Clock,
+    ) -> Result<Self, Error> {
         // Some hundred are enough, and what cannot be raised may be.
         raise_file_limit().unwrap_or_default();
         let stop = Stop::new();
@@ -120,10 +123,9 @@ impl<'a> Training<'a> {
         let data = look(request, &pipeline, &stop)?.ok_or_else(stopped)?;
         let threads = request.threads.unwrap_or_else(machine::cores).max(1);
         set_threads(threads);
-        let gpus = gpus(request.devices.as_deref())?;
         let member = pipeline.members.first().ok_or_else(|| Error::Internal("there is no member".to_owned()))?;
         let pixels = data.train.classes();
-        let mut trainer = Trainer::new(&member.spec, &member.input, &recipe, &pixels, &gpus).map_err(Error::Usage)?;
+        let mut trainer = Trainer::new(&member.spec, &member.input, &recipe, &pixels, gpus).map_err(Error::Usage)?;
         let identity = identity(&pipeline, &recipe, &data)?;
         let name = |gpu: &Option<usize>| gpu.map_or_else(|| "the CPU".to_owned(), |gpu| format!("cuda:{gpu}"));
         let device = gpus.iter().map(name).collect::<Vec<_>>().join(" and ");
@@ -132,7 +134,7 @@ impl<'a> Training<'a> {
         let (standing, told) = Standing::open(&request.out, identity.clone(), place, fresh)?;
         tell_all(request, &data, told.as_deref(), &pixels, &pipeline);
         let progress = resume(&standing, &mut trainer, start_of(&recipe, &member.weights))?;
-        let validator = Validator::new(request, &gpus, &pipeline, &data, &stop)?;
+        let validator = Validator::new(request, gpus, &pipeline, &data, &stop)?;
         let classes: Vec<String> = pipeline.classes.classes().iter().map(|class| class.name.clone()).collect();
         let log = MetricsLog::open(&request.out, &classes, standing.has_begun().then(|| progress.reached()))?;
         let area = u64::from(recipe.crop).pow(2) * u64::from(recipe.batch);
@@ -514,17 +516,6 @@ impl<'a> Training<'a> {
         self.request.origin.supervisor.recorded();
         Ok(())
     }
-}
-
-/// The devices that train, by GPU; none is the CPU.
-fn gpus(asked: Option<&[DeviceId]>) -> Result<Vec<Option<usize>>, Error> {
-    let n = infer::cuda_devices();
-    let Some(asked) = asked else { return Ok(vec![(n > 0).then_some(0)]) };
-    if let Some(device) = asked.iter().find(|device| device.gpu().is_some_and(|gpu| gpu >= n)) {
-        let text = format!("--devices: {device} is not here; there are {}", plural(n as u64, "GPU", "GPUs"));
-        return Err(Error::Usage(text));
-    }
-    Ok(asked.iter().map(|device| device.gpu()).collect())
 }
 
 /// What libtorch said, and what may help.

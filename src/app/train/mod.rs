@@ -9,6 +9,8 @@
 //! at any moment.
 
 #[cfg(feature = "torch")]
+mod auto;
+#[cfg(feature = "torch")]
 mod data;
 #[cfg(feature = "torch")]
 mod follow;
@@ -22,6 +24,7 @@ mod start;
 mod validate;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::run::{Origin, TimeLimits};
 use crate::config::ByteSize;
@@ -34,8 +37,10 @@ pub use start::train;
 /// What `swath train` is asked.
 #[derive(Clone, Debug)]
 pub struct TrainRequest {
-    /// The pipeline file.
-    pub pipeline: PathBuf,
+    /// The pipeline file; none to have one written that follows from the data.
+    pub pipeline: Option<PathBuf>,
+    /// How long steps may take that it is written for; none for twenty minutes.
+    pub budget: Option<Duration>,
     /// Values of it that are changed.
     pub settings: Vec<String>,
     /// The member that is trained, by name; none for the only one.

@@ -1,10 +1,18 @@
 //! The command.
 
+use std::time::Duration;
+
 use super::follow::Training;
-use super::{TrainRequest, Trained};
+use super::{TrainRequest, Trained, auto};
 use crate::app::Error;
 use crate::config::Pipeline;
+use crate::infer;
 use crate::lifecycle::{Clock, Lock};
+use crate::plan::DeviceId;
+use crate::words::plural;
+
+/// Time that steps have of which nobody says how many there shall be.
+const BUDGET: Duration = Duration::from_secs(20 * 60);
 
 /// Trains, or goes on.
 ///
@@ -13,13 +21,18 @@ use crate::lifecycle::{Clock, Lock};
 /// again and again no number, or somebody stops it.
 pub fn train(request: &TrainRequest) -> Result<Trained, Error> {
     let clock = Clock::start(request.limits.begun, request.limits.deadline);
-    let pipeline = Pipeline::load(&request.pipeline, &request.settings)?;
-    let pipeline = alone(pipeline, request.member.as_deref())?;
     if request.out.exists() && !request.out.is_dir() {
         return Err(Error::Usage(format!("-o `{}` is a file; name a folder", request.out.display())));
     }
     let _lock = Lock::take(&request.out, request.break_lock)?;
-    let trained = Training::begin(request, pipeline, &clock).and_then(Training::follow);
+    let gpus = gpus(request.devices.as_deref())?;
+    let (file, input) = match &request.pipeline {
+        Some(file) => (file.clone(), request.input.clone()),
+        None => auto::pipeline(request, request.budget.unwrap_or(BUDGET), &gpus)?,
+    };
+    let pipeline = alone(Pipeline::load(&file, &request.settings)?, request.member.as_deref())?;
+    let request = &TrainRequest { input, ..request.clone() };
+    let trained = Training::begin(request, pipeline, &gpus, &clock).and_then(Training::follow);
     clock.stop();
     trained
 }
@@ -44,4 +57,15 @@ fn alone(mut pipeline: Pipeline, name: Option<&str>) -> Result<Pipeline, Error> 
         return Err(Error::Usage(text.to_owned()));
     }
     Ok(pipeline)
+}
+
+/// The devices that train, by GPU; none is the CPU.
+fn gpus(asked: Option<&[DeviceId]>) -> Result<Vec<Option<usize>>, Error> {
+    let n = infer::cuda_devices();
+    let Some(asked) = asked else { return Ok(vec![(n > 0).then_some(0)]) };
+    if let Some(device) = asked.iter().find(|device| device.gpu().is_some_and(|gpu| gpu >= n)) {
+        let text = format!("--devices: {device} is not here; there are {}", plural(n as u64, "GPU", "GPUs"));
+        return Err(Error::Usage(text));
+    }
+    Ok(asked.iter().map(|device| device.gpu()).collect())
 }
