@@ -19,7 +19,7 @@ use crate::plan::DeviceId;
 use crate::raster::{Fitting, PixelType};
 use crate::report::{self, DataReport, Event};
 use crate::train::{Moment, Trainer};
-use crate::words::{count, time};
+use crate::words::{count, plural, time};
 
 /// What it leaves in the run directory, and goes on with.
 const PIPELINE: &str = "pipeline.toml";
@@ -149,7 +149,7 @@ fn decided(request: &TrainRequest, input: &Path, budget: Duration, gpus: &[Optio
     report::tell(&Event::Note {
         text: &format!(
             "decided by the data and the device: {}, crops of {crop}, {batch} a step, {backbone}, {} in {}",
-            count(classes.len() as u64, "class"),
+            plural(classes.len() as u64, "class", "classes"),
             count(n / epochs * epochs, "step"),
             time(budget.as_secs_f64())
         ),
