@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use super::run::record::failed_scene;
 use super::run::resume::is_whole;
+use super::train::TRAINING_FILE;
 use super::{Error, JobRequest, prepare};
 use crate::atomic::WriteError;
 use crate::config::name_fault;
@@ -20,8 +21,17 @@ use crate::words::{count, format_bytes};
 /// Looks at a run directory: nothing is written, so that it may be a folder without the right to write.
 pub(super) fn look(dir: &Path) -> Result<(Journal, State), Error> {
     let journal = Journal::open_read_only(dir)?;
-    let journal =
-        journal.ok_or_else(|| Error::Usage(format!("`{}` is no run directory: it has no run.db", dir.display())))?;
+    let is_training = dir.join(TRAINING_FILE).exists();
+    let journal = journal.ok_or_else(|| {
+        let dir = dir.display();
+        Error::Usage(match is_training {
+            true => format!(
+                "`{dir}` is the directory of a training: its report.html tells how it stands, the same `swath train` goes on with it, and \
+                 `{dir}/validation/run` is a run directory"
+            ),
+            false => format!("`{dir}` is no run directory: it has no run.db"),
+        })
+    })?;
     let state = journal.state()?;
     Ok((journal, state))
 }

@@ -137,6 +137,10 @@ fn a_bundle_runs_alone_and_scores_what_validation_found() {
     let first = bundles(&work);
     trained(&work, &["--fresh", "--readers", "3"]).expect(0);
     assert!(bundles(&work) == first, "another number of readers has changed the weights");
+    for command in ["status", "report"] {
+        work.swath(&[command, "out"]).says(2, &["`out` is the directory of a training", "out/validation/run"]);
+        work.swath(&[command, "out/validation/run"]).expect(0);
+    }
     // What is done is not done again, and a training that has ended says so.
     trained(&work, &[]).says(0, &["all steps are done", "12 steps"]);
     assert!(bundles(&work) == first);

@@ -84,7 +84,9 @@ fn pairs(request: &TrainRequest, list: &Path) -> Result<PathBuf, Error> {
         exclude: request.exclude.clone(),
     };
     let to = Output { path: list.to_owned(), overwrite: true };
-    let split = split_data(&data, Grouping::Scene, Shares::Parts { val: 0.2, test: 0.0 }, 0, &to)?;
+    // One at least, where there are few.
+    let val = (1.0 / pairs.len() as f64).clamp(0.2, 0.5);
+    let split = split_data(&data, Grouping::Scene, Shares::Parts { val, test: 0.0 }, 0, &to)?;
     drop(std::fs::remove_file(&data.pipeline));
     report::tell(&Event::Note { text: split.text().trim_end() });
     Ok(list.to_owned())

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::TRAINING_FILE;
 use crate::app::Error;
 use crate::atomic;
 use crate::report::{MetricsLog, Reached};
@@ -17,8 +18,6 @@ pub(super) const LAST: &str = "last.safetensors";
 /// What else lies in the directory.
 const LEFT: [&str; 5] = [BEST, LAST, MetricsLog::FILE, "report.html", "report.json"];
 
-/// The file.
-const FILE: &str = "training.json";
 /// The folder of generations.
 const FOLDER: &str = "checkpoints";
 /// The format, which a later version may change.
@@ -123,7 +122,7 @@ impl Standing {
         place: Place,
         fresh: bool,
     ) -> Result<(Self, Option<String>), Error> {
-        let path = dir.join(FILE);
+        let path = dir.join(TRAINING_FILE);
         let new = Record { format: FORMAT, identity, place, generations: Vec::new() };
         let text = match std::fs::read(&path) {
             Ok(text) if !fresh => text,
@@ -228,7 +227,7 @@ impl Standing {
             }
         }
         let text = serde_json::to_vec_pretty(&self.record).map_err(|e| Error::Internal(e.to_string()))?;
-        atomic::write(&self.dir.join(FILE), &text)?;
+        atomic::write(&self.dir.join(TRAINING_FILE), &text)?;
         let is_kept = |name: &str| self.record.generations.iter().any(|generation| generation.file == name);
         // What cannot be removed is no harm.
         for entry in std::fs::read_dir(self.dir.join(FOLDER)).into_iter().flatten().flatten() {
@@ -243,10 +242,11 @@ impl Standing {
 /// Forgets a training.
 fn forget(dir: &Path) -> Result<(), Error> {
     // The record first: without it nothing else is anybody's.
-    let removed = std::fs::remove_file(dir.join(FILE)).and_then(|()| match std::fs::remove_dir_all(dir.join(FOLDER)) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
-        Ok(()) | Err(_) => Ok(()),
-    });
+    let removed =
+        std::fs::remove_file(dir.join(TRAINING_FILE)).and_then(|()| match std::fs::remove_dir_all(dir.join(FOLDER)) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
+            Ok(()) | Err(_) => Ok(()),
+        });
     let removed = removed.and_then(|()| {
         LEFT.iter().try_for_each(|name| match std::fs::remove_file(dir.join(name)) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
