@@ -94,7 +94,9 @@ fn every_command_with_a_pipeline_takes_a_bundle() {
     work.swath(&["run", "--plan", "plan.jsonl", "-o", "out"]).expect(0);
     assert!(masks["masks/s0.png"] == std::fs::read(work.path("out/masks/s0.png")).unwrap());
     work.swath(&["resume", "out"]).says(0, &["2 scenes"]);
-    work.swath(&["eval", "out/masks", "--truth", "out/masks", "--pipeline", bundle]).says(0, &["road"]);
+    // Which of the classes masks have depends on the weights.
+    let told = work.swath(&["eval", "out/masks", "--truth", "out/masks", "--pipeline", bundle]).expect(0);
+    assert!(told.contains("road") || told.contains("water"), "{told}");
     let size = swath::geom::Size::new(40, 30);
     geotiff(&work.path("data/images/a.tif"), size, &values(size, 7, 1));
     let truth = image::GrayImage::from_pixel(40, 30, image::Luma([5]));
