@@ -6,12 +6,13 @@ use std::time::Instant;
 use super::interrupt::interruptible;
 use super::masks::{Masks, Truth};
 use super::replace::exist;
-use super::run::{JobRequest, Origin, Reuse, RunOptions, StageName, What, execute, prepare};
+use super::run::{JobRequest, RunOptions, What, execute, prepare};
 use super::{Error, Output};
-use crate::config::{Combine, Outputs, Pipeline, Precision};
+use crate::config::{Combine, Pipeline, Precision};
 use crate::eval::{Measures, evaluate};
 use crate::flow::Stop;
 use crate::geom::View;
+use crate::lifecycle::SupervisorLink;
 use crate::plan::ScanOptions;
 use crate::report::{self, Ablation, AblationRow, AblationRun, Event};
 use crate::tiler::{Dilation, Rule, Strategy};
@@ -49,10 +50,7 @@ pub fn ablate(request: &AblateRequest) -> Result<Ablation, Error> {
     if !out.overwrite && std::fs::read_dir(&out.path).is_ok_and(|mut files| files.next().is_some()) {
         return Err(exist(&[&out.path]));
     }
-    let mut whole = Pipeline::load(file, settings)?;
-    // Masks are all that is looked at, and all that is to cost.
-    whole.outputs = Outputs { mask_depth: whole.outputs.mask_depth, ..Outputs::default() };
-    whole.checkpoints.clear();
+    let whole = Pipeline::load(file, settings)?.masks_alone();
     interruptible(|stop| {
         let (first, is_exact) = measured(request, scan, &whole, "whole", stop)?;
         // What is read for the first time takes longer.
@@ -95,13 +93,7 @@ pub(super) fn scored(
     let job = prepare(job)?;
     let remap = job.planned.plan.pipeline.remapped_values();
     let is_exact = job.planned.plan.members.iter().all(|member| member.resolved_precision == Precision::F32);
-    let options = RunOptions {
-        reuse: Reuse::Nothing,
-        until: Some(StageName::Encode),
-        overwrite: true,
-        origin: Origin { part_of: Some(stop.clone()), ..Origin::default() },
-        ..RunOptions::into(folder)
-    };
+    let options = RunOptions::masks_into(folder, &SupervisorLink::default(), stop);
     let begun = Instant::now();
     let ended = execute(job, &options)?;
     let seconds = begun.elapsed().as_secs_f64();

@@ -11,7 +11,7 @@ use super::replace::Output;
 use super::run::{JobRequest, What};
 use super::weights::{Amount, check_outputs, row, threads};
 use super::{DriftRequest, Error, Job, prepare, wire_tiles};
-use crate::config::{Member, Outputs, Pipeline, Weights};
+use crate::config::{Pipeline, Weights};
 use crate::flow::Stop;
 use crate::infer::{Logits, OutputDrift, Probe, RawBatch};
 use crate::journal::Checkpoints;
@@ -58,7 +58,7 @@ pub fn compress_measured(
         };
         compressed.into_iter().enumerate().map(measured).collect()
     };
-    let scoring = data.truth.as_ref().map(|truth| Scoring::new(data, truth, files, &out.path)).transpose()?;
+    let scoring = data.truth.as_ref().map(|truth| Scoring::new(data, truth, &trial.members, &out.path)).transpose()?;
     let before = scoring.as_ref().map(|scoring| scoring.of(None)).transpose()?;
     let mut power = 0.0;
     let mut known = Vec::new();
@@ -96,29 +96,16 @@ struct Scoring<'a> {
 }
 
 impl<'a> Scoring<'a> {
-    fn new(data: &'a DriftRequest, truth: &'a Truth, files: &[PathBuf], out: &Path) -> Result<Self, Error> {
+    fn new(data: &'a DriftRequest, truth: &'a Truth, members: &[usize], out: &Path) -> Result<Self, Error> {
         let What::Pipeline { file, settings, scan } = &data.job.what else {
             return Err(Error::Internal("a job without a pipeline".to_owned()));
         };
-        let mut pipeline = Pipeline::load(file, settings)?;
-        // Masks are all that is looked at.
-        pipeline.outputs = Outputs { mask_depth: pipeline.outputs.mask_depth, ..Outputs::default() };
-        pipeline.checkpoints.clear();
-        let own = |member: &Member| match &member.weights {
-            Weights::File(path) => path.canonicalize().ok(),
-            Weights::Seed(_) => None,
-        };
-        let of = |file: &PathBuf| {
-            let file = file.canonicalize().ok();
-            pipeline.members.iter().position(|member| file.is_some() && own(member) == file)
-        };
-        let members = files.iter().map(of).collect::<Option<Vec<usize>>>();
-        let members = members.ok_or_else(|| Error::Internal("a file is no member's".to_owned()))?;
+        let pipeline = Pipeline::load(file, settings)?.masks_alone();
         let failed = |e| Error::Usage(format!("cannot make a folder in `{}`: {e}", out.display()));
         let folder =
             std::fs::create_dir_all(out).and_then(|()| tempfile::Builder::new().prefix(".scored").tempdir_in(out));
-        let scan = scan.clone();
-        Ok(Self { job: &data.job, truth, pipeline, scan, members, folder: folder.map_err(failed)? })
+        let (job, scan, members) = (&data.job, scan.clone(), members.to_vec());
+        Ok(Self { job, truth, pipeline, scan, members, folder: folder.map_err(failed)? })
     }
 
     /// The mean IoU with these files in the places of their originals.
@@ -129,7 +116,7 @@ impl<'a> Scoring<'a> {
             pipeline.members[*member].sha256 = None;
         }
         let what = What::Checked { pipeline: Box::new(pipeline), scan: self.scan.clone() };
-        let job = JobRequest { what, devices: self.job.devices.clone(), readers: None, ..self.job.clone() };
+        let job = JobRequest { what, readers: None, ..self.job.clone() };
         let (run, _) = interruptible(|stop| scored(&job, self.truth, &self.folder.path().join("run"), stop))?;
         run.miou.ok_or_else(|| Error::Usage("--truth: no pixel of the scenes has a class there".to_owned()))
     }

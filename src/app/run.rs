@@ -22,7 +22,7 @@ pub use assign::Assign;
 pub use execute::{Ended, execute};
 pub use options::{Origin, PartialArchive, RunOptions, TimeLimits};
 pub use prepare::{Job, JobRequest, OtherMachine, What, prepare, schedule};
-pub(super) use prepare::{default_devices, device_class, members};
+pub(super) use prepare::{default_devices, device_class, members, usual_memory};
 pub use resume::{Reuse, StageName};
 pub use wire::{Goal, Parts, Running, wire, wire_tiles};
 

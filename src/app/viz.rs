@@ -8,30 +8,23 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::interrupt::interruptible;
 use super::masks::{Masks, Truth};
 use super::{Error, Output};
 use crate::config::Pipeline;
 use crate::config::classes::{ClassId, ClassTable, Color};
-use crate::dataset::IGNORED;
+use crate::dataset::{IGNORED, IMAGES};
 use crate::eval::{Labels, Opener, Row, listing};
 use crate::flow::Stop;
 use crate::geom::{PixelRect, Size};
 use crate::outputs::overlay::WHOLE;
 use crate::outputs::{OutputError, RowWriter, color, errors, overlay};
-use crate::plan::{numbers, seen};
+use crate::plan::{Decode, numbers, seen};
 use crate::raster::Fitting;
 use crate::report::{Undrawn, VizReport};
 use crate::stages::Picture;
 use crate::words::explain;
-
-/// How long a decoder may take for an answer.
-const TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Extensions of images.
-const IMAGES: [&str; 6] = ["tif", "tiff", "png", "jpg", "jpeg", "vrt"];
 
 /// Folders of the kinds of pictures.
 const COLOR: &str = "color";
@@ -160,7 +153,7 @@ impl<'a> Painter<'a> {
             truth.extend(paired.pairs.pairs.into_iter().map(|pair| (pair.mask, pair.truth)));
             report.without_mask = paired.pairs.missing;
         }
-        let (labels, opener, decoder) = (labels(&pipeline.classes), Opener::of_values(), Fitting::new(TIMEOUT));
+        let (labels, opener, decoder) = (labels(&pipeline.classes), Opener::of_values(), Fitting::new(Decode::TIMEOUT));
         Ok(Self { request, masks, pipeline, labels, opener, truth, true_opener, ignore, decoder })
     }
 

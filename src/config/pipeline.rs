@@ -314,6 +314,12 @@ impl Pipeline {
         self.post.remap.iter().filter_map(|(from, to)| Some((value(from)?, value(to)?))).collect()
     }
 
+    /// The same where masks are all that is looked at, and all that is to cost.
+    pub fn masks_alone(self) -> Self {
+        let outputs = Outputs { mask_depth: self.outputs.mask_depth, ..Outputs::default() };
+        Self { outputs, checkpoints: Vec::new(), ..self }
+    }
+
     /// Number of classes, which is every member's number of output channels.
     pub fn n_classes(&self) -> usize {
         self.classes.classes().len()

@@ -136,7 +136,7 @@ impl Scene {
         }
         reader.refuse(&opened, &unknown)?;
         let cells = (0..n_classes).map(|class| cells(counts.iter().skip(class).step_by(n_classes))).collect();
-        Ok(Some(Self { name: name_of(pair), opened, blocks, pixels, cells }))
+        Ok(Some(Self { name: pair.full_name(), opened, blocks, pixels, cells }))
     }
 
     /// Pixels that have a class.
@@ -175,10 +175,6 @@ fn cells<'a>(counts: impl Iterator<Item = &'a u64>) -> Vec<Cell> {
     cells
 }
 
-fn name_of(pair: &Pair) -> String {
-    format!("{}/{}", pair.part, pair.name)
-}
-
 impl Index {
     /// Reads the masks of all pairs, some at a time; `None` when it is stopped. `progress` is told whenever one is done.
     ///
@@ -204,7 +200,7 @@ impl Index {
             });
             match usable {
                 Ok(scene) => scenes.push(scene),
-                Err(cause) => refused.push(Refused { name: name_of(pair), cause }),
+                Err(cause) => refused.push(Refused { name: pair.full_name(), cause }),
             }
         }
         let digest = digest(&scenes);

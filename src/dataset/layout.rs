@@ -10,7 +10,7 @@ use walkdir::WalkDir;
 use crate::config::data::Data;
 
 /// Extensions of images, and of masks.
-const IMAGES: [&str; 6] = ["tif", "tiff", "png", "jpg", "jpeg", "vrt"];
+pub(crate) const IMAGES: [&str; 6] = ["tif", "tiff", "png", "jpg", "jpeg", "vrt"];
 const MASKS: [&str; 3] = ["png", "tif", "tiff"];
 
 /// What stands for the name of a pair in a path.
@@ -31,6 +31,13 @@ pub struct Pair {
     pub mask: PathBuf,
     /// What it is for.
     pub part: Part,
+}
+
+impl Pair {
+    /// What messages and `--exclude` call it: `train/a`.
+    pub fn full_name(&self) -> String {
+        format!("{}/{}", self.part, self.name)
+    }
 }
 
 /// What a pair is for.
@@ -168,7 +175,7 @@ pub fn exclude(found: &mut Found, list: &Path) -> Result<(), DatasetError> {
         // Where a path is relative, to the list or to where one is.
         let beside = list.parent().unwrap_or(Path::new("")).join(line);
         let files: Vec<PathBuf> = [Path::new(line), &beside].into_iter().filter_map(canonical).collect();
-        let is_named = |pair: &Pair| pair.name == line || format!("{}/{}", pair.part, pair.name) == line;
+        let is_named = |pair: &Pair| pair.name == line || pair.full_name() == line;
         let is_file = |file: &PathBuf| canonical(file).is_some_and(|file| files.contains(&file));
         let before = found.pairs.len();
         found.pairs.retain(|pair| {

@@ -36,6 +36,13 @@ pub struct Feed {
     pub memory: u64,
 }
 
+impl Feed {
+    /// Threads where nobody says how many, on so many cores.
+    pub fn usual_readers(cores: usize) -> usize {
+        cores.clamp(1, 4)
+    }
+}
+
 /// Why there are no more crops.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {

@@ -3,16 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::labels::{IGNORED, LabelRule};
 use crate::config::classes::ClassId;
 use crate::geom::PixelRect;
+use crate::plan::Decode;
 use crate::raster::{Fitting, Palette, PixelBuf, PixelType, RasterError, ReadRequest, SceneHeader, whole, with_held};
 use crate::words::{count, listed};
-
-/// How long a decoder may take for an answer.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Values that are no class are counted apart up to so many; a photograph has more.
 const DISTINCT: usize = 256;
@@ -78,7 +75,7 @@ impl MaskFile {
 
 impl Masks {
     pub(crate) fn new(rule: &Arc<LabelRule>) -> Self {
-        Self::through(rule, Fitting::new(TIMEOUT))
+        Self::through(rule, Fitting::new(Decode::TIMEOUT))
     }
 
     /// The same over a decoder that is there.

@@ -29,6 +29,7 @@ pub use crop::Crop;
 pub use draw::{Drawer, Place};
 pub use index::{Index, Refused};
 pub use labels::{IGNORED, LabelRule};
+pub(crate) use layout::IMAGES;
 pub use layout::{DatasetError, Found, Pair, Part, Stray, exclude, find};
 pub use loader::{Feed, LoadError, Loader};
 pub(crate) use mask::{MaskFile, Masks, Unknown};

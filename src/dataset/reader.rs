@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Pair;
 use super::labels::LabelRule;
-use super::mask::{MaskFile, Masks, TIMEOUT, Unknown, inspect, read};
+use super::mask::{MaskFile, Masks, Unknown, inspect, read};
 use crate::config::Pipeline;
 use crate::flow::Stop;
 use crate::geom::{PixelRect, Size, Span};
-use crate::plan::{at_resolution, numbers, seen, validity};
+use crate::plan::{Decode, at_resolution, numbers, seen, validity};
 use crate::raster::{
     Fitting, Mask, Order, Palette, PixelBuf, PixelType, ReadRequest, Resampled, Resampling, SceneHeader,
 };
@@ -32,7 +32,7 @@ impl Setup {
     /// # Errors
     /// As [`LabelRule::of`].
     pub fn of(pipeline: &Pipeline) -> Result<Arc<Self>, String> {
-        Self::through(pipeline, Box::new(|| Fitting::new(TIMEOUT)))
+        Self::through(pipeline, Box::new(|| Fitting::new(Decode::TIMEOUT)))
     }
 
     pub(super) fn through(

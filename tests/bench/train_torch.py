@@ -2,7 +2,7 @@
 
 For each seed, one after the other: a plain PyTorch script (segmentation_models_pytorch) trains, then `swath train`; both segment whole test
 scenes, and `swath eval` scores both. Prints for each training the mean IoU over all test pixels, samples per second of the steps alone,
-and the most memory its process had.
+and the most memory that one of its processes had (swath's with the validation at the end).
 
     python train_torch.py --swath SWATH --data landcover/dubai --pipeline PIPELINE.toml --out FOLDER [--seeds 0 1 2] [--steps 900]
 
@@ -18,6 +18,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 
@@ -111,16 +112,21 @@ def train(arguments: argparse.Namespace) -> None:
     print(json.dumps({"samples_per_second": arguments.steps * batch / busy, "peak_mib": peak}))
 
 
-def run(command: list, **options) -> str:
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, **options)
-    if done.returncode not in (0, 3):
-        sys.exit(f"{' '.join(map(str, command))}\n{done.stdout}\n{done.stderr}")
-    return done.stdout
+def run(command: list) -> tuple[str, float]:
+    """What a command prints, and the most memory in MiB that it or a process which it waited for had."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = subprocess.Popen([str(part) for part in command], stdout=out, stderr=err)
+        _, status, usage = os.wait4(process.pid, 0)
+        out.seek(0), err.seek(0)
+        printed = out.read()
+        if os.waitstatus_to_exitcode(status) not in (0, 3):
+            sys.exit(f"{' '.join(map(str, command))}\n{printed}\n{err.read()}")
+    return printed, usage.ru_maxrss / 1024
 
 
 def score(swath, masks: pathlib.Path, data: pathlib.Path, pipeline: pathlib.Path) -> float:
     command = [swath, "eval", masks, "--truth", data / "test/masks", "--pipeline", pipeline, "--ignore", "255", "--no-boundary", "--json"]
-    return json.loads(run(command))["scores"]["miou"]
+    return json.loads(run(command)[0])["scores"]["miou"]
 
 
 def ours(arguments: argparse.Namespace, seed: int, steps: int) -> dict:
@@ -132,10 +138,8 @@ def ours(arguments: argparse.Namespace, seed: int, steps: int) -> dict:
         settings.append(f"train.validate_every={steps}")
     options = [part for setting in settings for part in ("--set", setting)]
     command = [arguments.swath, "train", arguments.pipeline, "-i", arguments.data, "-o", out, "--fresh", "--json", "--threads", arguments.threads]
-    began = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    summary = json.loads(run([*command, *options]))
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    result = {"samples_per_second": summary["samples_per_second"], "peak_mib": max(peak, began) / 1024}
+    printed, peak = run([*command, *options])
+    result = {"samples_per_second": json.loads(printed)["samples_per_second"], "peak_mib": peak}
     if not arguments.speed:
         run([arguments.swath, "run", out / "last.safetensors", "-i", arguments.data / "test/images", "-o", out / "test", "--fresh", "--quiet"])
         result["miou"] = score(arguments.swath, out / "test/masks", arguments.data, arguments.pipeline)
@@ -146,7 +150,7 @@ def theirs(arguments: argparse.Namespace, seed: int, steps: int) -> dict:
     out = arguments.out / f"torch-{seed}"
     command = [sys.executable, __file__, "--child", "--data", arguments.data, "--pipeline", arguments.pipeline, "--out", out]
     command += ["--seed", seed, "--steps", steps, "--threads", arguments.threads] + (["--speed"] if arguments.speed else [])
-    result = json.loads(run(command).splitlines()[-1])
+    result = json.loads(run(command)[0].splitlines()[-1])
     if not arguments.speed:
         result["miou"] = score(arguments.swath, out / "masks", arguments.data, arguments.pipeline)
     return result

@@ -257,6 +257,8 @@ fn what_cannot_be_trained_on_is_told_before_it_starts() {
     work.write("r.toml", PIPELINE);
     let plain = work.swath(&["train", "r.toml", "-i", "data", "-o", "other"]);
     plain.says(2, &["no [train] table", "pipelines/train.toml"]);
+    of("p.toml", &["--set", "train.epochs=9", "--set", "train.losses=[{ kind = \"dice\", until = 3 }]"])
+        .says(2, &["none of them counts at epoch 3"]);
     of("p.toml", &["--set", "train.losses=[{ kind = \"cross-entropy\", gamma = 2.0 }]"])
         .says(2, &["it has keys that the kind `cross-entropy` does not take"]);
     pair(&work, "val", 0);
@@ -322,6 +324,13 @@ fn without_a_pipeline_file_one_is_written_that_follows_from_the_data() {
     work.swath(&train).says(0, &["all steps are done"]);
     work.swath(&["run", "out/best.safetensors", "-i", "data/val/images", "-o", "masks", "--include", "*.png"])
         .expect(0);
+    // A file of somebody else is neither taken for it nor replaced.
+    let theirs = work.write("theirs/pipeline.toml", PIPELINE);
+    for more in [&[][..], &["--fresh"]] {
+        let ran = work.swath(&[&["train", "--auto", "-i", "data", "-o", "theirs"], more].concat());
+        ran.says(2, &["`theirs/pipeline.toml` was not written by --auto"]);
+    }
+    assert_eq!(std::fs::read_to_string(theirs).unwrap(), PIPELINE);
     // Pairs without parts are shared out.
     std::fs::rename(work.path("data/train"), work.path("pairs")).unwrap();
     let ran = work.swath(&["train", "--auto", "-i", "pairs", "-o", "all", "--threads", "1", "--budget", "1s"]);

@@ -33,9 +33,6 @@ pub struct SamplesRequest {
     pub seed: u64,
 }
 
-/// Most threads unless somebody says.
-const READERS: usize = 4;
-
 /// Loads the same steps with nothing kept and with scenes kept, and then as many more with what is kept by then.
 ///
 /// # Errors
@@ -43,7 +40,7 @@ const READERS: usize = 4;
 pub fn samples(request: &SamplesRequest) -> Result<BenchReport<SamplesFigures>, Error> {
     let scenes = data::scenes(&request.data)?;
     let setup = Setup::of(&scenes.pipeline).map_err(Error::Usage)?;
-    let readers = request.readers.unwrap_or_else(|| machine::cores().clamp(1, READERS));
+    let readers = request.readers.unwrap_or_else(|| Feed::usual_readers(machine::cores()));
     let figures = interruptible(|stop| {
         let began = Instant::now();
         let built = Index::build(&setup, &scenes.found.pairs, data::threads(), stop, &|| {});

@@ -112,6 +112,15 @@ impl RunOptions {
     }
 }
 
+impl RunOptions {
+    /// Into a directory that belongs to something larger, whose stop ends it: masks, made anew.
+    pub(in crate::app) fn masks_into(out: impl Into<PathBuf>, supervisor: &SupervisorLink, stop: &Stop) -> Self {
+        let origin = Origin { supervisor: supervisor.clone(), part_of: Some(stop.clone()), ..Origin::default() };
+        let (reuse, until) = (Reuse::Nothing, Some(StageName::Encode));
+        Self { reuse, until, overwrite: true, origin, ..Self::into(out) }
+    }
+}
+
 impl TimeLimits {
     /// Batch systems kill 30 seconds after they ask.
     pub const GRACE: Duration = Duration::from_secs(20);

@@ -8,7 +8,7 @@ use super::Assign;
 use crate::app::{Error, profiles};
 use crate::config::{Band, ByteSize, Member, Pipeline, Precision, Weights};
 use crate::infer::{self, DeviceError};
-use crate::lifecycle::machine;
+use crate::lifecycle::machine::{self, Memory};
 use crate::plan::{
     BackendKind, Decode, DeviceId, MemberPlan, Plan, Planned, Planner, Profile, Promise, ScanOptions, Schedule,
     check_memory, doubts, scan,
@@ -101,6 +101,12 @@ const READERS_DEFAULT: usize = 4;
 /// And so many more for each further GPU, which at the 45 Mpx/s that one is to reach would else wait for them, up to half of the cores:
 /// the others tile, stitch and encode.
 const READERS_PER_GPU: usize = 2;
+
+/// Bytes for pixels in flight, where nobody says how many.
+pub(in crate::app) fn usual_memory(memory: Option<Memory>) -> u64 {
+    let free = memory.map_or(u64::MAX, |memory| memory.available);
+    (free / 4).clamp(*MEMORY_DEFAULT.start(), *MEMORY_DEFAULT.end())
+}
 
 /// Makes the plan and the schedule of a request.
 ///
@@ -250,8 +256,7 @@ pub fn schedule(request: &JobRequest, backend: BackendKind, pipeline: &Pipeline)
         return Err(Error::Usage("--readers is 0; at least one is needed".into()));
     }
     // Whoever has several GPUs has memory for the most that is taken without being asked.
-    let free = machine::memory().filter(|_| request.machine.is_none()).map_or(u64::MAX, |m| m.available);
-    let share = (free / 4).clamp(*MEMORY_DEFAULT.start(), *MEMORY_DEFAULT.end());
+    let share = usual_memory(machine::memory().filter(|_| request.machine.is_none()));
     Ok(Schedule {
         assignment: request.assign.assignment(devices.len(), pipeline)?,
         devices,

@@ -15,11 +15,14 @@ use crate::config::Pipeline;
 use crate::config::data::Data;
 use crate::dataset::{Found, Grouping, IGNORED, Pair, Part, Shares, find};
 use crate::infer;
-use crate::plan::DeviceId;
+use crate::plan::{Decode, DeviceId};
 use crate::raster::{Fitting, PixelType};
 use crate::report::{self, DataReport, Event};
 use crate::train::{Moment, Trainer};
 use crate::words::{count, plural, time};
+
+/// How it begins.
+const HEAD: &str = "# Written by `swath train --auto`";
 
 /// What it leaves in the run directory, and goes on with.
 const PIPELINE: &str = "pipeline.toml";
@@ -30,9 +33,6 @@ const PROBE: &str = ".probe.toml";
 /// Sides of crops, and steps between them.
 const CROPS: std::ops::RangeInclusive<u32> = 32..=256;
 const CROP_STEP: u32 = 32;
-
-/// How long a decoder may take for an answer.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Crops of a step, of the largest size and of smaller ones.
 const BATCH: [u64; 2] = [8, 32];
@@ -57,6 +57,13 @@ pub(super) fn pipeline(
 ) -> Result<(PathBuf, PathBuf), Error> {
     let file = request.out.join(PIPELINE);
     let list = request.out.join(PAIRS);
+    let is_own = |file: &Path| std::fs::read_to_string(file).is_ok_and(|text| text.starts_with(HEAD));
+    if file.exists() && !is_own(&file) {
+        let file = file.display();
+        return Err(Error::Usage(format!(
+            "`{file}` was not written by --auto: name it in place of --auto, or another -o"
+        )));
+    }
     if !file.exists() || request.fresh {
         let input = pairs(request, &list)?;
         let text = decided(request, &input, budget, gpus)?;
@@ -96,7 +103,7 @@ fn pairs(request: &TrainRequest, list: &Path) -> Result<PathBuf, Error> {
 fn probe(request: &TrainRequest, input: &Path, pairs: &[Pair]) -> Result<PathBuf, Error> {
     let first = pairs.first().ok_or_else(|| Error::Usage(format!("`{}` has no pairs", input.display())))?;
     let image = first.images.first().ok_or_else(|| Error::Usage(format!("the pair `{}` has no image", first.name)))?;
-    let header = Fitting::new(PATIENCE).inspect(image);
+    let header = Fitting::new(Decode::TIMEOUT).inspect(image);
     let header = header.map_err(|e| Error::Usage(format!("cannot read `{}`: {e}", image.display())))?;
     let n_bands = if first.images.len() > 1 { first.images.len() } else { header.n_bands as usize };
     let classes: Vec<(u8, String)> = (0..IGNORED).map(|value| (value, format!("class {value}"))).collect();
@@ -251,7 +258,7 @@ fn recipe(epochs: u64, steps: u64, batch: u64, crop: u32) -> String {
 
 fn text(input: &str, backbone: &str, classes: &[(u8, String)], recipe: &str) -> String {
     let mut text = format!(
-        "# Written by `swath train --auto`. It can be changed; pipelines/train.toml has every key.\n\n{input}\n[[members]]\nnetwork = \
+        "{HEAD}. It can be changed; pipelines/train.toml has every key.\n\n{input}\n[[members]]\nnetwork = \
          \"deeplabv3plus\"\nvariant = \"smp\"\nbackbone = \"{backbone}\"\nseed = 0\n\n{recipe}\n"
     );
     for (id, (value, name)) in classes.iter().enumerate() {

@@ -5,13 +5,10 @@ use std::sync::Arc;
 
 use super::{Parts, TrainRequest};
 use crate::app::Error;
+use crate::app::data::threads;
 use crate::config::{Band, Pipeline};
 use crate::dataset::{Found, Index, Pair, Part, Refused, Setup, exclude, find};
 use crate::flow::Stop;
-use crate::lifecycle::machine;
-
-/// Most pairs that are looked through at a time: each has a decoder of its own.
-const READERS: usize = 8;
 
 /// Labelled scenes, looked through.
 pub(super) struct Data {
@@ -50,16 +47,14 @@ pub(super) fn look(request: &TrainRequest, pipeline: &Pipeline, stop: &Stop) -> 
     }
     by_file(&val, pipeline)?;
     let setup = Setup::of(pipeline).map_err(Error::Usage)?;
-    let threads = machine::cores().clamp(1, READERS);
     let mut index = |pairs: &[Pair]| {
-        let (index, own) = Index::build(&setup, pairs, threads, stop, &|| ())?;
+        let (index, own) = Index::build(&setup, pairs, threads(), stop, &|| ())?;
         refused.extend(own);
         Some(index)
     };
     let (Some(train), Some(val_index)) = (index(&train), index(&val)) else { return Ok(None) };
     let unusable: BTreeSet<&str> = refused.iter().map(|pair| pair.name.as_str()).collect();
-    let val: Vec<Pair> =
-        val.into_iter().filter(|pair| !unusable.contains(format!("{}/{}", pair.part, pair.name).as_str())).collect();
+    let val: Vec<Pair> = val.into_iter().filter(|pair| !unusable.contains(pair.full_name().as_str())).collect();
     if train.is_empty() || val.is_empty() {
         let first = refused.first().map(|pair| format!("; `{}`: {}", pair.name, pair.cause)).unwrap_or_default();
         let part = pairs_in(&request.parts, train.is_empty());

@@ -13,6 +13,7 @@ use super::standing::{BEST, Best, Identity, Kept, LAST, Place, Progress, Standin
 use super::validate::{Validator, Verdict, by_class, metadata, value};
 use super::{TrainEnd, TrainRequest, Trained};
 use crate::app::Error;
+use crate::app::run::usual_memory;
 use crate::config::train::Train;
 use crate::config::{Pipeline, Weights};
 use crate::dataset::{Crop, Drawer, Feed, LoadError, Loader};
@@ -35,12 +36,6 @@ const MOST_DETOURS: u32 = 3;
 
 /// Records of steps in a log: of longer trainings, every so many steps have one.
 const RECORDS: u64 = 20_000;
-
-/// Threads that read crops, where there are cores for them.
-const READERS: usize = 4;
-
-/// Without `--memory`: a quarter of what is free, within these bounds.
-const MEMORY: std::ops::RangeInclusive<u64> = 256 << 20..=8 << 30;
 
 /// What a bundle says of its training. Nothing that two equal trainings have different.
 #[derive(Serialize)]
@@ -70,6 +65,7 @@ pub(super) struct Training<'a> {
     stop: Stop,
     signals: SignalWatcher<Ending>,
     epoch_steps: u64,
+    threads: usize,
     /// When this process began to train, and what was trained before.
     began: Instant,
     before: f64,
@@ -134,9 +130,8 @@ impl<'a> Training<'a> {
         let (standing, told) = Standing::open(&request.out, identity.clone(), place, fresh)?;
         tell_all(request, &data, told.as_deref(), &pixels, &pipeline);
         let progress = resume(&standing, &mut trainer, start_of(&recipe, &member.weights))?;
-        let validator = Validator::new(request, gpus, &pipeline, &data, &stop)?;
-        let classes: Vec<String> = pipeline.classes.classes().iter().map(|class| class.name.clone()).collect();
-        let log = MetricsLog::open(&request.out, &classes, standing.has_begun().then(|| progress.reached()))?;
+        let validator = Validator::new(request, gpus, &pipeline, &data)?;
+        let log = MetricsLog::open(&request.out, &names(&pipeline), standing.has_begun().then(|| progress.reached()))?;
         let area = u64::from(recipe.crop).pow(2) * u64::from(recipe.batch);
         let filled = pixels.iter().sum::<u64>().div_ceil(area).max(1);
         let epoch_steps = recipe.steps_per_epoch.map_or(filled, u64::from);
@@ -160,6 +155,7 @@ impl<'a> Training<'a> {
             stop,
             signals,
             epoch_steps,
+            threads,
             began: now,
             before,
             kept: now,
@@ -330,9 +326,8 @@ impl<'a> Training<'a> {
 
     /// Crops from the next step on. What is drawn follows from the seed, and from how often it went back.
     fn loader(&self) -> Result<Loader, Error> {
-        let free = machine::memory().map_or(u64::MAX, |memory| memory.available);
-        let memory = self.request.memory.map_or((free / 4).clamp(*MEMORY.start(), *MEMORY.end()), |memory| memory.0);
-        let readers = self.request.readers.unwrap_or_else(|| machine::cores().clamp(1, READERS));
+        let memory = self.request.memory.map_or_else(|| usual_memory(machine::memory()), |memory| memory.0);
+        let readers = self.request.readers.unwrap_or_else(|| Feed::usual_readers(machine::cores()));
         let side = self.recipe.augment.window(self.recipe.crop);
         let drawer = Drawer::new(self.data.train.clone(), self.recipe.sampling, side, self.seed());
         let feed = Feed { from_step: self.progress.step, batch: self.recipe.batch, readers, memory };
@@ -434,8 +429,7 @@ impl<'a> Training<'a> {
         self.trainer.restore(&file, &progress.counters).map_err(Error::Usage)?;
         self.progress = Progress { detours, detours_in_a_row: in_a_row, troubled: at, ..progress };
         let text = format!("{what} at step {at}: back to step {}, with other crops", self.progress.step);
-        let classes: Vec<String> = self.pipeline.classes.classes().iter().map(|class| class.name.clone()).collect();
-        self.log = MetricsLog::open(&self.request.out, &classes, Some(self.progress.reached()))?;
+        self.log = MetricsLog::open(&self.request.out, &names(&self.pipeline), Some(self.progress.reached()))?;
         let note = MetricsRecord::Note(NoteRecord { step: self.progress.step, text });
         self.log.append(&note)?;
         self.bars.show(&note);
@@ -448,7 +442,8 @@ impl<'a> Training<'a> {
         let began = Instant::now();
         self.bars.validating(0, self.data.val.len());
         let verdict = self.validator.validate(&self.trainer, &self.stop);
-        set_threads(self.request.threads.unwrap_or_else(machine::cores).max(1));
+        // What ran the scenes may have chosen another number.
+        set_threads(self.threads);
         let found = match verdict? {
             Verdict::Found(found) => found,
             Verdict::Lost(cause) => return Ok(Some(cause)),
@@ -516,6 +511,11 @@ impl<'a> Training<'a> {
         self.request.origin.supervisor.recorded();
         Ok(())
     }
+}
+
+/// What classes are called.
+fn names(pipeline: &Pipeline) -> Vec<String> {
+    pipeline.classes.classes().iter().map(|class| class.name.clone()).collect()
 }
 
 /// What libtorch said, and what may help.

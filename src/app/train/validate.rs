@@ -7,13 +7,14 @@ use super::TrainRequest;
 use super::data::Data;
 use super::page::Judgement;
 use crate::app::Error;
-use crate::app::run::{Origin, Reuse, RunOptions, StageName, execute, prepare};
+use crate::app::run::{RunOptions, execute, prepare};
 use crate::app::{Assign, JobRequest, What};
 use crate::config::train::Metric;
 use crate::config::{Pipeline, bundle};
 use crate::dataset::{LabelRule, Pair};
 use crate::eval::{Evaluation, Measures, PairFiles, Pairs, Scores, evaluate};
 use crate::flow::Stop;
+use crate::lifecycle::SupervisorLink;
 use crate::plan::{BackendKind, Decode, DeviceId, ScanOptions};
 use crate::train::Trainer;
 
@@ -27,7 +28,7 @@ pub(super) struct Validator {
     rule: Arc<LabelRule>,
     pipeline: Pipeline,
     job: JobRequest,
-    origin: Origin,
+    supervisor: SupervisorLink,
 }
 
 /// What a validation came to.
@@ -47,7 +48,6 @@ impl Validator {
         gpus: &[Option<usize>],
         pipeline: &Pipeline,
         data: &Data,
-        stop: &Stop,
     ) -> Result<Self, Error> {
         let dir = request.out.join("validation");
         let mut lines = String::new();
@@ -78,8 +78,8 @@ impl Validator {
             machine: None,
         };
         let rule = Arc::new(LabelRule::of(pipeline).map_err(Error::Usage)?);
-        let origin = Origin { part_of: Some(stop.clone()), ..request.origin.clone() };
-        Ok(Self { run: dir.join("run"), dir, scenes, list, rule, pipeline: pipeline.clone(), job, origin })
+        let supervisor = request.origin.supervisor.clone();
+        Ok(Self { run: dir.join("run"), dir, scenes, list, rule, pipeline: pipeline.clone(), job, supervisor })
     }
 
     /// Runs the weights as they are, and compares.
@@ -94,13 +94,7 @@ impl Validator {
         let scan = ScanOptions { inputs: vec![self.list.clone()], ..ScanOptions::default() };
         let what = What::Pipeline { file: bundle.to_owned(), settings: Vec::new(), scan };
         let job = prepare(&JobRequest { what, ..self.job.clone() })?;
-        let options = RunOptions {
-            reuse: Reuse::Nothing,
-            until: Some(StageName::Encode),
-            overwrite: true,
-            origin: self.origin.clone(),
-            ..RunOptions::into(&self.run)
-        };
+        let options = RunOptions::masks_into(&self.run, &self.supervisor, stop);
         let ended = execute(job, &options)?;
         if stop.is_cut() {
             return Ok(Verdict::Stopped);

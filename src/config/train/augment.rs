@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::fault::Fault;
+use super::within;
 
 /// `[train.augment]`. Everything is drawn anew for each crop; 0 and `false` leave crops as they are. Values of pixels are those that are
 /// normalised next: value by divisor.
@@ -63,10 +64,10 @@ impl Augment {
             ("band_drop", self.band_drop, 0.9),
             ("cutmix", self.cutmix, 1.0),
         ];
-        match ranges.into_iter().find(|(_, value, most)| !(*value >= 0.0 && value <= most)) {
-            Some((name, value, most)) => Err(Fault::value(key(name), value, format!("0 to {most}"))),
-            None => Ok(self),
+        for (name, value, most) in ranges {
+            within(&key(name), value, 0.0..=most)?;
         }
+        Ok(self)
     }
 
     /// Side of the window that a crop of this side is made from: small scales and turned squares need more.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::fault::Fault;
+use super::within;
 
 /// A loss.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -301,8 +302,7 @@ impl LossTable {
 
 /// A number from 0 to `most`.
 fn number(key: &str, name: &str, value: f64, most: f64) -> Result<f64, Fault> {
-    let is_in = value >= 0.0 && value <= most;
-    if is_in { Ok(value) } else { Err(Fault::value(format!("{key}.{name}"), value, format!("0 to {most}"))) }
+    within(&format!("{key}.{name}"), value, 0.0..=most)
 }
 
 impl LossTable {

@@ -5,6 +5,7 @@ mod loss;
 mod optimiser;
 mod schedule;
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -173,6 +174,14 @@ impl Default for TrainTable {
     }
 }
 
+/// A number within its bounds; what is no number is in none.
+fn within(key: &str, value: f64, range: RangeInclusive<f64>) -> Result<f64, Fault> {
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    Err(Fault::value(key, value, format!("{} to {}", range.start(), range.end())))
+}
+
 /// Crops up to here.
 const LARGEST_CROP: u32 = 8192;
 
@@ -223,8 +232,10 @@ impl TrainTable {
         if losses.is_empty() {
             losses.push(Term::usual());
         }
-        if !losses.iter().any(|term| term.from <= 0.0) {
-            return Err(Fault::about("train.losses", "none of them holds from epoch 0 on; leave out one's `from`"));
+        let ends = losses.iter().filter_map(|term| term.until).filter(|until| *until < f64::from(self.epochs));
+        if let Some(gap) = ends.chain([0.0]).find(|epoch| !losses.iter().any(|term| term.is_on(*epoch))) {
+            let text = format!("none of them counts at epoch {gap}; look at their `from` and `until`");
+            return Err(Fault::about("train.losses", text));
         }
         Ok(Train {
             start: self.start.map(|start| folder.join(start)),

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::fault::Fault;
+use super::within;
 
 /// How values follow gradients.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -68,9 +69,7 @@ impl OptimiserTable {
     pub(super) fn checked(self) -> Result<Optimiser, Fault> {
         let key = |key: &str| format!("train.optimiser.{key}");
         let number = |name: &str, value: Option<f64>, usual: f64, most: f64| {
-            let value = value.unwrap_or(usual);
-            let is_in = value >= 0.0 && value <= most;
-            if is_in { Ok(value) } else { Err(Fault::value(key(name), value, format!("0 to {most}"))) }
+            within(&key(name), value.unwrap_or(usual), 0.0..=most)
         };
         let stray = |names: [(&str, bool); 2], other: &str| {
             let stray = names.into_iter().find(|(_, is_there)| *is_there);

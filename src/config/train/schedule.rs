@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::fault::Fault;
+use super::within;
 
 /// How the rate goes, as a share of the rate that training starts from. Time is in epochs; within an epoch it is a fraction.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -88,9 +89,7 @@ impl ScheduleTable {
         let epochs = f64::from(epochs);
         let key = |key: &str| format!("train.schedule.{key}");
         let number = |name: &str, value: &mut Option<f64>, usual: f64, range: std::ops::RangeInclusive<f64>| {
-            let value = value.take().unwrap_or(usual);
-            let wanted = || format!("{} to {}", range.start(), range.end());
-            if range.contains(&value) { Ok(value) } else { Err(Fault::value(key(name), value, wanted())) }
+            within(&key(name), value.take().unwrap_or(usual), range)
         };
         let schedule = match self.kind {
             Kind::Constant => Schedule::Constant,

@@ -91,7 +91,11 @@ impl Chart {
 }
 
 fn path(places: impl Iterator<Item = [f64; 2]>) -> String {
-    let places: Vec<String> = places.map(|[x, y]| format!("{x} {y}")).collect();
+    let mut places: Vec<String> = places.map(|[x, y]| format!("{x} {y}")).collect();
+    if let [only] = &places[..] {
+        // To itself: with round ends that is a dot.
+        places.push(only.clone());
+    }
     format!("M{}", places.join("L"))
 }
 

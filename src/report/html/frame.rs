@@ -17,7 +17,8 @@ pub(super) struct Frame {
     pub(super) subject: &'static str,
     pub(super) title: String,
     pub(super) dir: String,
-    pub(super) state: State,
+    /// None where it is about nothing that ends.
+    pub(super) state: Option<State>,
     pub(super) lead: String,
     pub(super) swath: String,
     pub(super) sections: Vec<(&'static str, &'static str)>,
@@ -34,8 +35,14 @@ pub(super) struct State {
 }
 
 impl Frame {
-    /// The frame of a page about a run directory, by whose name it goes.
-    pub(super) fn new(kicker: &'static str, subject: &'static str, dir: &Path, state: State, lead: String) -> Self {
+    /// The frame of a page about a folder, by whose name it goes.
+    pub(super) fn new(
+        kicker: &'static str,
+        subject: &'static str,
+        dir: &Path,
+        state: Option<State>,
+        lead: String,
+    ) -> Self {
         let title =
             dir.file_name().map_or_else(|| dir.display().to_string(), |name| name.to_string_lossy().into_owned());
         Self {
@@ -49,14 +56,10 @@ impl Frame {
             sections: Vec::new(),
             style: STYLE,
             script: SCRIPT,
-            script_digest: script_digest(SCRIPT),
+            // The policy lets no other script run.
+            script_digest: STANDARD.encode(Sha256::digest(SCRIPT)),
         }
     }
-}
-
-/// What a page's policy calls its script: it lets no other run.
-pub(super) fn script_digest(script: &str) -> String {
-    STANDARD.encode(Sha256::digest(script))
 }
 
 /// Identifier and name of those sections that a page has.

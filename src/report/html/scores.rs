@@ -1,13 +1,12 @@
 //! Scores of masks as a page of one file, which asks for nothing else: what `swath eval --html` writes.
 
+use std::path::Path;
+
 use askama::Template;
 
-use super::frame::script_digest;
+use super::frame::{Frame, hex, sections, width};
 use crate::eval::{Calibration, Evaluation, SceneScores, Scores, ValueScore};
 use crate::words::count;
-
-const STYLE: &str = concat!(include_str!("style.css"), include_str!("scores.css"));
-const SCRIPT: &str = include_str!("scores.js");
 
 /// Scenes, names of a list, and classes of the matrix that a page shows at most.
 const SCENES: usize = 5000;
@@ -32,13 +31,7 @@ pub struct ValueClass {
 #[derive(Template)]
 #[template(path = "scores.html", config = "src/report/html/askama.toml")]
 struct ScoresPage<'a> {
-    script_digest: String,
-    style: &'static str,
-    script: &'static str,
-    swath: &'static str,
-    masks: &'a str,
-    truth: &'a str,
-    extent: String,
+    frame: Frame,
     totals: Vec<(&'static str, String)>,
     remarks: Vec<&'a str>,
     classes: Vec<ClassLine>,
@@ -104,19 +97,14 @@ pub(crate) fn scores_page(
         more => format!("Not in this table: {}; --json has all.", count(more as u64, what)),
     };
     let boundary = evaluation.boundary.as_ref().filter(|_| scores.boundary_iou.is_some());
-    let page = ScoresPage {
-        script_digest: script_digest(SCRIPT),
-        style: STYLE,
-        script: SCRIPT,
-        swath: env!("CARGO_PKG_VERSION"),
-        masks: &masks,
-        truth: &truth,
-        extent: format!(
-            "{}, {} counted, {} ignored",
-            count(evaluation.pairs, "pair"),
-            count(scores.counted, "pixel"),
-            scores.ignored
-        ),
+    let lead = format!(
+        "{masks} held against {truth}: {}, {} counted, {} ignored.",
+        count(evaluation.pairs, "pair"),
+        count(scores.counted, "pixel"),
+        scores.ignored
+    );
+    let mut page = ScoresPage {
+        frame: Frame::new("Masks against truth", "scores", Path::new(&masks), None, lead),
         totals: scores.totals(),
         remarks: evaluation.hints.iter().map(String::as_str).collect(),
         classes: scores.values.iter().map(|score| class_line(score, classes)).collect(),
@@ -137,6 +125,14 @@ pub(crate) fn scores_page(
         scenes_cut: cut(evaluation.scenes.len(), SCENES, "scene"),
         lists: lists(evaluation),
     };
+    page.frame.sections = sections(&[
+        ("overview", "Overview", true),
+        ("classes", "Classes", true),
+        ("confusion", "Confusion", true),
+        ("calibration", "Calibration", page.reliability.is_some()),
+        ("scenes", "Scenes", true),
+        ("left-out", "Left out", !page.lists.is_empty()),
+    ]);
     page.render()
 }
 
@@ -159,8 +155,8 @@ pub(super) fn class_line(score: &ValueScore, classes: &[ValueClass]) -> ClassLin
     figures.push(Some(score.share));
     ClassLine {
         name: name_of(score.value, classes),
-        color: own.map_or(String::new(), |class| format!("#{}", crate::hex(&class.color))),
-        width: (score.iou * 1000.0).round() / 10.0,
+        color: own.map_or(String::new(), |class| hex(class.color)),
+        width: width(score.iou),
         figures: figures.into_iter().map(percent).collect(),
     }
 }

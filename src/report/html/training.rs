@@ -127,7 +127,7 @@ impl<'a> View<'a> {
         let (columns, rows) = scores.map_or_else(Default::default, |scores| matrix(scores, &page.classes));
         let all = scores.map_or(0, |scores| scores.matrix.values.len());
         let mut view = Self {
-            frame: Frame::new("Training report", "training", dir, state(&page.summary), lead(page)),
+            frame: Frame::new("Training report", "training", dir, Some(state(&page.summary)), lead(page)),
             figures: figures(&page.summary, curves.best.as_ref()),
             facts: &page.facts,
             charts: charts(page, curves),

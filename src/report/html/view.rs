@@ -133,7 +133,7 @@ impl<'a> Page<'a> {
         let (unplaced, unplaced_more) = unplaced(facts, &linked);
         let groups = by_cause(&report.failed);
         let mut page = Self {
-            frame: Frame::new("Land cover report", "land cover", facts.dir, state(report), lead(report)),
+            frame: Frame::new("Land cover report", "land cover", facts.dir, Some(state(report)), lead(report)),
             is_fake: report.run.backend == "fake",
             figures: figures(report, facts, &done),
             remarks: remarks(report),
