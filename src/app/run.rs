@@ -21,8 +21,10 @@ mod wire;
 pub use assign::Assign;
 pub use execute::{Ended, execute};
 pub use options::{Origin, PartialArchive, RunOptions, TimeLimits};
+#[cfg(feature = "torch")]
+pub(super) use prepare::usual_memory;
 pub use prepare::{Job, JobRequest, OtherMachine, What, prepare, schedule};
-pub(super) use prepare::{default_devices, device_class, members, usual_memory};
+pub(super) use prepare::{default_devices, device_class, members};
 pub use resume::{Reuse, StageName};
 pub use wire::{Goal, Parts, Running, wire, wire_tiles};
 

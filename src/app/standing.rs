@@ -6,11 +6,10 @@ use std::time::SystemTime;
 
 use super::run::record::failed_scene;
 use super::run::resume::is_whole;
-use super::train::TRAINING_FILE;
 use super::{Error, JobRequest, prepare};
 use crate::atomic::WriteError;
 use crate::config::name_fault;
-use crate::journal::{Checkpoints, FileRecord, Journal, JournalError, SceneRecord, State};
+use crate::journal::{Checkpoints, FileRecord, Journal, JournalError, SceneRecord, State, TRAINING_FILE};
 use crate::lifecycle::Lock;
 use crate::outputs::OutputLayout;
 use crate::plan::{Concessions, Keys, Plan};

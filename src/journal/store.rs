@@ -21,6 +21,9 @@ use look::View;
 /// Name of the journal in a run directory.
 pub const JOURNAL_FILE: &str = "run.db";
 
+/// What the directory of a training has in its place.
+pub const TRAINING_FILE: &str = "training.json";
+
 /// Version of the tables. Another one is refused; the content of the records is versioned by their keys.
 const FORMAT: u32 = 3;
 

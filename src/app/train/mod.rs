@@ -34,9 +34,6 @@ use crate::report::{Show, TrainingSummary};
 #[cfg(feature = "torch")]
 pub use start::train;
 
-/// What the directory of a training knows of it.
-pub(in crate::app) const TRAINING_FILE: &str = "training.json";
-
 /// What `swath train` is asked.
 #[derive(Clone, Debug)]
 pub struct TrainRequest {

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::TRAINING_FILE;
 use crate::app::Error;
 use crate::atomic;
+use crate::journal::TRAINING_FILE;
 use crate::report::{MetricsLog, Reached};
 use crate::train::Counters;
 use crate::weights;
