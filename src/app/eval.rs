@@ -55,7 +55,8 @@ pub fn eval(request: &EvalRequest) -> Result<(Evaluation, Option<ClassTable>), E
     Ok((evaluation, masks.classes().cloned()))
 }
 
-fn absolute(path: &Path) -> String {
+/// A path that says where it is from anywhere.
+pub(super) fn absolute(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 

@@ -119,10 +119,12 @@ impl Masks {
                 pair.images.iter().find_map(|image| scenes.by_image.get(&std::fs::canonicalize(image).ok()?))
             });
             let name = by_image.unwrap_or(&pair.name);
-            match masks.files.remove(Path::new(name)) {
-                Some((_, mask)) => {
-                    let (name, truth) = (pair.name.clone(), pair.mask.clone());
-                    pairs.pairs.push(PairFiles { name, mask, truth, scores: None });
+            // Where parts were joined, masks are called by both.
+            let full = pair.full_name();
+            let own = masks.files.remove(Path::new(name)).map(|own| (own, pair.name.clone()));
+            match own.or_else(|| masks.files.remove(Path::new(&full)).map(|own| (own, full))) {
+                Some(((_, mask), name)) => {
+                    pairs.pairs.push(PairFiles { name, mask, truth: pair.mask.clone(), scores: None });
                 }
                 None if scenes.as_ref().is_some_and(|scenes| !scenes.names.contains(name)) => pairs.elsewhere += 1,
                 None => pairs.missing.push(pair.name.clone()),

@@ -60,9 +60,9 @@ pub use run::{
 };
 pub use standing::{Standing, Verified, collect_garbage, collect_old_outputs, recorded_command, status, verify};
 pub use synth::{SynthRequest, synth};
+pub use train::{FoldsTrained, Parts as TrainParts, TrainRequest, Trained};
 #[cfg(feature = "torch")]
-pub use train::train;
-pub use train::{Parts as TrainParts, TrainEnd, TrainRequest, Trained};
+pub use train::{train, train_folds};
 pub use tune::{TuneRequest, add_profile, list_profiles, save_profile, tune};
 pub use viz::{Shown, VizRequest, viz};
 pub use weights::{

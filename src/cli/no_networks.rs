@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::app::{Amount, DriftRequest, Error, ExportForm, Output, TrainRequest, Trained};
+use crate::app::{Amount, DriftRequest, Error, ExportForm, FoldsTrained, Output, TrainRequest, Trained};
 use crate::report::{CheckRow, CompressedFiles, ModelSheet, StartedModel};
 use crate::zoo::spec::{NetworkSpec, SpecTable};
 
@@ -38,5 +38,9 @@ pub(super) fn compress_measured(
 }
 
 pub(super) fn train(_: &TrainRequest) -> Result<Trained, Error> {
+    refused(None)
+}
+
+pub(super) fn train_folds(_: &TrainRequest, _: u32) -> Result<FoldsTrained, Error> {
     refused(None)
 }

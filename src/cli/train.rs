@@ -12,7 +12,7 @@ use super::values::{deadline, up_to_a_day};
 use super::{show, talk};
 #[cfg(feature = "torch")]
 use crate::app as networks;
-use crate::app::{Error, Origin, TimeLimits, TrainEnd, TrainParts, TrainRequest, Trained};
+use crate::app::{Error, FoldsTrained, Origin, TimeLimits, TrainParts, TrainRequest, Trained};
 use crate::config::{ByteSize, Span};
 use crate::exit::ExitCode;
 use crate::lifecycle::SupervisorLink;
@@ -54,6 +54,12 @@ pub(super) struct TrainArgs {
     /// Validate with this fold of a list of folds, and train on the others.
     #[arg(long, value_name = "N")]
     fold: Option<u32>,
+
+    /// Train so many networks, each on all folds but one, which it validates with: DIR/fold0, DIR/fold1, ... Then DIR has masks of all scenes
+    /// by the network that had not seen them, and ensemble.toml: all networks with the post-processing that makes those masks better. With
+    /// --fold only that one is trained.
+    #[arg(long, value_name = "K", value_parser = value_parser!(u32).range(2..=100))]
+    folds: Option<u32>,
 
     /// Leave out the pairs that this file names, one a line.
     #[arg(long, value_name = "LIST")]
@@ -113,28 +119,38 @@ pub(super) struct TrainArgs {
 
 pub(super) fn train(args: TrainArgs, arguments: Vec<String>, supervisor: SupervisorLink) -> Result<ExitCode, Error> {
     let (json, told) = (args.json, args.talk);
-    let Trained { summary, end, n_refused } = networks::train(&request(args, arguments, supervisor))?;
-    let text = report::training_summary(&summary, Page::of_stdout());
-    if json || (told.progress != ProgressForm::Json && talk::show(told).detail > Detail::Quiet) {
-        show(&summary, json, text)?;
+    let is_shown = json || (told.progress != ProgressForm::Json && talk::show(told).detail > Detail::Quiet);
+    let folds = args.folds.filter(|_| args.fold.is_none());
+    let request = request(args, arguments, supervisor);
+    let Some(n) = folds else {
+        let Trained { summary, end, n_refused } = networks::train(&request)?;
+        if is_shown {
+            show(&summary, json, report::training_summary(&summary, Page::of_stdout()))?;
+        }
+        return Ok(end.exit(n_refused));
+    };
+    let FoldsTrained { summary, end, n_refused } = networks::train_folds(&request, n)?;
+    if is_shown {
+        show(&summary, json, report::folds_summary(&summary, Page::of_stdout()))?;
     }
-    Ok(match end {
-        TrainEnd::OutOfTime => ExitCode::Degraded,
-        TrainEnd::Done | TrainEnd::NoBetter(_) if n_refused > 0 => ExitCode::ScenesFailed,
-        TrainEnd::Done | TrainEnd::NoBetter(_) => ExitCode::Done,
-    })
+    Ok(end.exit(n_refused))
 }
 
 fn request(args: TrainArgs, arguments: Vec<String>, supervisor: SupervisorLink) -> TrainRequest {
     let limits = limits(&supervisor, args.deadline, args.grace, args.stall_timeout);
     let restarted = supervisor.attempt().begun;
+    let parts = match (args.fold, args.folds) {
+        (None, _) => TrainParts::Named,
+        (Some(fold), None) => TrainParts::Fold(fold),
+        (Some(fold), Some(n)) => TrainParts::FoldOf(fold, n),
+    };
     TrainRequest {
         pipeline: args.pipeline,
         budget: args.auto.then_some(args.budget.0),
         settings: args.settings,
         member: args.member,
         input: args.input,
-        parts: args.fold.map_or(TrainParts::Named, TrainParts::Fold),
+        parts,
         exclude: args.exclude,
         out: args.out,
         fresh: args.fresh,

@@ -9,6 +9,7 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use super::classes::ClassTable;
+use super::data::Data;
 use super::pipeline::{InputSpec, Member, Pipeline};
 use super::post::Post;
 use crate::weights::{FORM_KEY, Metadata};
@@ -77,10 +78,11 @@ fn text(pipeline: &Pipeline, member: &Member) -> Result<String, toml::ser::Error
         tiling,
         reading,
         members: _,
-        combine,
-        views,
-        batch,
-        unit_max,
+        // In its table.
+        combine: _,
+        views: _,
+        batch: _,
+        unit_max: _,
         classes,
         post,
         outputs,
@@ -98,31 +100,61 @@ fn text(pipeline: &Pipeline, member: &Member) -> Result<String, toml::ser::Error
         ("std", Value::try_from(std)?),
     ]);
     input.extend(Table::try_from(reading)?);
-    let inference = keys([
-        ("combine", Value::try_from(combine)?),
-        ("views", Value::try_from(views)?),
-        ("batch", Value::try_from(batch)?),
-        ("unit_max", if unit_max % MIB == 0 { format!("{}MiB", unit_max / MIB) } else { unit_max.to_string() }.into()),
-    ]);
-    let mut labels = keys([("labels", Value::try_from(data.labels)?), ("remap", Value::try_from(&data.remap)?)]);
-    if data.remap.is_empty() {
-        labels.remove("remap");
-    }
     let mut sections = vec![
         ("input", Value::Table(input)),
         ("tiler", Value::try_from(tiling)?),
-        ("inference", Value::Table(inference)),
+        ("inference", Value::Table(inference_table(pipeline)?)),
         ("members", Value::Array(vec![Value::Table(member_table(member)?)])),
         ("post", Value::Table(post_table(post, classes)?)),
         ("outputs", Value::try_from(outputs)?),
-        ("data", Value::Table(labels)),
+        ("data", Value::Table(data_table(data)?)),
         ("classes", Value::try_from(classes.classes())?),
     ];
     if let Some(nodata) = classes.nodata() {
         sections.push(("nodata", Value::try_from(nodata)?));
     }
+    written(sections)
+}
+
+/// The pipeline file of bundles together, each by name and by its path from the folder of that file. What they say themselves is left to
+/// them.
+///
+/// # Errors
+/// When a number is none that TOML can hold.
+pub fn ensemble(pipeline: &Pipeline, files: &[(String, String)]) -> Result<String, toml::ser::Error> {
+    let member = |(name, file): &(String, String)| {
+        Value::Table(keys([("name", name.as_str().into()), ("weights", file.as_str().into())]))
+    };
+    written([
+        ("members", Value::Array(files.iter().map(member).collect())),
+        ("inference", Value::Table(inference_table(pipeline)?)),
+        ("post", Value::Table(post_table(&pipeline.post, &pipeline.classes)?)),
+        ("outputs", Value::try_from(&pipeline.outputs)?),
+        ("data", Value::Table(data_table(&pipeline.data)?)),
+    ])
+}
+
+fn written<'a>(sections: impl IntoIterator<Item = (&'a str, Value)>) -> Result<String, toml::ser::Error> {
     let sections = sections.into_iter().map(|section| toml::to_string(&keys([section])));
     Ok(sections.collect::<Result<Vec<_>, _>>()?.join("\n"))
+}
+
+fn inference_table(pipeline: &Pipeline) -> Result<Table, toml::ser::Error> {
+    let Pipeline { combine, views, batch, unit_max, .. } = pipeline;
+    Ok(keys([
+        ("combine", Value::try_from(combine)?),
+        ("views", Value::try_from(views)?),
+        ("batch", Value::try_from(batch)?),
+        ("unit_max", if unit_max % MIB == 0 { format!("{}MiB", unit_max / MIB) } else { unit_max.to_string() }.into()),
+    ]))
+}
+
+fn data_table(data: &Data) -> Result<Table, toml::ser::Error> {
+    let mut table = keys([("labels", Value::try_from(data.labels)?), ("remap", Value::try_from(&data.remap)?)]);
+    if data.remap.is_empty() {
+        table.remove("remap");
+    }
+    Ok(table)
 }
 
 fn keys<const N: usize>(keys: [(&str, Value); N]) -> Table {

@@ -35,5 +35,5 @@ pub use loader::{Feed, LoadError, Loader};
 pub(crate) use mask::{MaskFile, Masks, Unknown};
 pub use moments::Moments;
 pub use reader::{Reader, Setup, with_readers};
-pub use split::{Grouping, Shares, split};
+pub use split::{Grouping, Shares, share_out, split};
 pub use survey::Survey;

@@ -1,12 +1,13 @@
 //! Parts to train on, to choose by and to look at once: the same for the same names, whatever their order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
 use super::{Pair, Part};
 use crate::raster::SceneHeader;
+use crate::words::count;
 
 /// What goes into one part together.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -102,6 +103,33 @@ pub fn split(groups: &[String], shares: Shares, seed: u64) -> Vec<Part> {
     groups.iter().map(|group| parts.get(group.as_str()).copied().unwrap_or(Part::All)).collect()
 }
 
+/// Shares pairs out into folds `0..n`, one by one, unless a list has done so. Those to be looked at once stay apart. Where pairs of several
+/// parts are joined, their names say of which they are.
+///
+/// # Errors
+/// When there are fewer than folds, or a list has other folds.
+pub fn share_out(pairs: &mut [Pair], n: u32) -> Result<(), String> {
+    let parts: BTreeSet<Part> = pairs.iter().map(|pair| pair.part).filter(|part| *part != Part::Test).collect();
+    let listed: Vec<Part> = parts.iter().copied().filter(|part| matches!(part, Part::Fold(_))).collect();
+    if !listed.is_empty() {
+        let wanted: Vec<Part> = (0..n).map(Part::Fold).collect();
+        let there: Vec<String> = listed.iter().map(ToString::to_string).collect();
+        return (listed == wanted).then_some(()).ok_or_else(|| {
+            format!("it has the folds {}, and --folds {n} needs all of fold0 to fold{}", there.join(", "), n - 1)
+        });
+    }
+    let mut shared: Vec<&mut Pair> = pairs.iter_mut().filter(|pair| pair.part != Part::Test).collect();
+    if shared.len() < n as usize {
+        return Err(format!("{} cannot be shared out into {n} folds", count(shared.len() as u64, "pair")));
+    }
+    if parts.len() > 1 {
+        shared.iter_mut().for_each(|pair| pair.name = pair.full_name());
+    }
+    let names: Vec<String> = shared.iter().map(|pair| pair.name.clone()).collect();
+    shared.iter_mut().zip(split(&names, Shares::Folds(n), 0)).for_each(|(pair, part)| pair.part = part);
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,5 +172,28 @@ mod tests {
         for fold in 0..5 {
             assert_eq!(parts.iter().filter(|part| **part == Part::Fold(fold)).count(), 10);
         }
+    }
+    #[test]
+    fn pairs_are_shared_out_and_a_list_of_folds_is_taken_as_it_is() {
+        let pair = |name: &str, part| Pair { name: name.into(), images: Vec::new(), mask: name.into(), part };
+        let parts = |pairs: &[Pair]| pairs.iter().map(|pair| pair.part).collect::<Vec<_>>();
+        let mut pairs =
+            vec![pair("a", Part::Train), pair("b", Part::Train), pair("a", Part::Val), pair("c", Part::Test)];
+        share_out(&mut pairs, 3).unwrap();
+        let names: Vec<&str> = pairs.iter().map(|pair| pair.name.as_str()).collect();
+        assert_eq!(names, ["train/a", "train/b", "val/a", "c"]);
+        let mut folds = parts(&pairs[..3]);
+        folds.sort_unstable();
+        assert_eq!((folds, pairs[3].part), (vec![Part::Fold(0), Part::Fold(1), Part::Fold(2)], Part::Test));
+        let before = pairs.clone();
+        share_out(&mut pairs, 3).unwrap();
+        assert_eq!(pairs, before);
+        let error = share_out(&mut pairs, 2).unwrap_err();
+        assert!(
+            error.contains("it has the folds fold0, fold1, fold2, and --folds 2 needs all of fold0 to fold1"),
+            "{error}"
+        );
+        let mut few = vec![pair("a", Part::All)];
+        assert_eq!(share_out(&mut few, 2).unwrap_err(), "1 pair cannot be shared out into 2 folds");
     }
 }

@@ -52,8 +52,8 @@ pub use show::{Detail, Page, ProgressForm, Show};
 pub use standing::{Standing, Verified};
 pub use summary::{FAKE, stage_table, summary};
 pub use training::{
-    BestMetric, MetricsLog, MetricsRecord, NoteRecord, Reached, StepRecord, StepTime, TrainingSummary,
-    ValidationRecord, ValidationTime, training_summary,
+    BestMetric, FoldsSummary, MetricsLog, MetricsRecord, NoteRecord, PostChoice, Reached, StepRecord, StepTime,
+    TrainingSummary, ValidationRecord, ValidationTime, folds_summary, training_summary,
 };
 pub use training_bars::TrainingBars;
 pub use tune::{ProfileFigures, ProfileList, ProfileRow, TuneFigures, TuneRow};

@@ -310,6 +310,45 @@ fn folds_validate_in_turn_and_a_loss_that_is_no_number_goes_back() {
 }
 
 #[test]
+fn folds_in_one_command_leave_an_ensemble_and_masks_of_unseen_scenes() {
+    let work = prepared();
+    let short = ["--threads", "1", "--set", "train.epochs=1", "--set", "train.steps_per_epoch=6"];
+    let folds = |out: &str, more: &[&str]| {
+        work.swath(&[&["train", "p.toml", "-i", "data", "-o", out, "--folds", "2"], &short[..], more].concat())
+    };
+    let late = folds("out", &["--deadline", "1s"]);
+    assert!(matches!(late.code, Some(0 | 4 | 5)), "{late:?}");
+    assert_eq!(late.code == Some(4), late.stdout.contains("time is up; the same command goes on"), "{late:?}");
+    let ran = folds("out", &["--json"]);
+    ran.says(0, &["fold1: 2 of 2 folds", "training on 3 scenes, validating with 3", "without"]);
+    let summary: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    let post = &summary["post"];
+    let [without, with] = ["without", "with"].map(|key| post[key].as_f64().unwrap());
+    assert!(with >= without && summary["folds"].as_array().unwrap().len() == 2, "{summary}");
+    // The masks are those of the post-processing that was chosen, of every scene.
+    let scored = work.swath(&["eval", "out/out-of-fold/masks", "--truth", "data", "--pipeline", "p.toml", "--json"]);
+    let scored: serde_json::Value = serde_json::from_str(&scored.expect(0)).unwrap();
+    assert_eq!((scored["pairs"].as_u64(), scored["scores"]["miou"].as_f64()), (Some(6), Some(with)), "{scored}");
+    let text = std::fs::read_to_string(work.path("out/ensemble.toml")).unwrap();
+    let is_chosen = post["words"].as_array().is_some_and(|words| !words.is_empty());
+    assert_eq!(is_chosen, with > without, "{summary}");
+    assert_eq!(is_chosen, !text.contains("fill_holes = 0\nmajority = 0\n[") && text.contains("[post]"), "{text}");
+    work.swath(&["run", "out/ensemble.toml", "-i", "data/val/images", "-o", "masks", "--include", "*.png"]).expect(0);
+    // One fold alone is what it is among the others.
+    let best = |of: &str| std::fs::read(work.path(&format!("{of}/best.safetensors"))).unwrap();
+    let alone = folds("alone", &["--fold", "1", "--quiet"]);
+    assert_eq!((alone.code, alone.stderr.as_str()), (Some(0), ""), "{alone:?}");
+    assert!(best("alone") == best("out/fold1"));
+    // What cannot be.
+    folds("out", &["--fold", "2"]).says(2, &["no pairs in fold2"]);
+    folds("alone", &[]).says(2, &["`alone` holds the training of one network"]);
+    work.write("theirs/ensemble.toml", "");
+    folds("theirs", &[]).says(2, &["`theirs/ensemble.toml` was not written by --folds"]);
+    work.swath(&["train", "p.toml", "-i", "data", "-o", "many", "--folds", "7"])
+        .says(2, &["`data`: 6 pairs cannot be shared out into 7 folds"]);
+}
+
+#[test]
 fn without_a_pipeline_file_one_is_written_that_follows_from_the_data() {
     let work = prepared();
     let train = ["train", "--auto", "-i", "data", "-o", "out", "--threads", "1", "--budget", "3s"];

@@ -4,10 +4,11 @@
 //! runs in useful time, and there are as many steps as fit into the time that is given, by a measurement of a few.
 
 use std::fmt::Write as _;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::TrainRequest;
+use super::{Parts, TrainRequest};
 use crate::app::data::{DataRequest, split_data, survey_data};
 use crate::app::{Error, Output};
 use crate::atomic;
@@ -65,7 +66,11 @@ pub(super) fn pipeline(
         )));
     }
     if !file.exists() || request.fresh {
-        let input = pairs(request, &list)?;
+        let input = match request.parts {
+            Parts::Named => pairs(request, &list)?,
+            // They share out what there is.
+            Parts::Fold(_) | Parts::FoldOf(..) => request.input.clone(),
+        };
         let text = decided(request, &input, budget, gpus)?;
         atomic::write(&file, text.as_bytes())?;
     }
@@ -118,19 +123,21 @@ fn probe(request: &TrainRequest, input: &Path, pairs: &[Pair]) -> Result<PathBuf
 fn decided(request: &TrainRequest, input: &Path, budget: Duration, gpus: &[Option<usize>]) -> Result<String, Error> {
     let Found { pairs, .. } = find(input, &Data::default())?;
     let probe = probe(request, input, &pairs)?;
-    let survey = |part: Part| {
+    let survey = |part: Option<Part>| {
         survey_data(&DataRequest {
             pipeline: probe.clone(),
             settings: Vec::new(),
             input: input.to_owned(),
-            part: Some(part),
+            part,
             exclude: request.exclude.clone(),
         })
     };
-    let (train, val) = (survey(Part::Train)?, survey(Part::Val)?);
+    let named = |part: Part| pairs.iter().any(|pair| pair.part == part).then_some(part);
+    let train = survey(named(Part::Train))?;
+    let val = named(Part::Train).and(named(Part::Val)).map(|part| survey(Some(part))).transpose()?;
     let loaded = Pipeline::load(&probe, &[])?;
     drop(std::fs::remove_file(&probe));
-    let classes = classes(request, &[&train, &val])?;
+    let classes = classes(request, iter::once(&train).chain(&val))?;
     let rows: Option<(Vec<f64>, Vec<f64>)> = train.bands.iter().map(|band| Some((band.mean?, band.std?))).collect();
     let (means, stds) = rows.ok_or_else(|| Error::Usage("there is a band without a pixel of data".to_owned()))?;
     let flat = |std: &f64| *std <= 0.0;
@@ -167,15 +174,18 @@ fn decided(request: &TrainRequest, input: &Path, budget: Duration, gpus: &[Optio
 }
 
 /// The values that masks hold, and their names.
-fn classes(request: &TrainRequest, surveys: &[&DataReport]) -> Result<Vec<(u8, String)>, Error> {
+fn classes<'a>(
+    request: &TrainRequest,
+    surveys: impl Iterator<Item = &'a DataReport> + Clone,
+) -> Result<Vec<(u8, String)>, Error> {
     let mut values: Vec<u8> = surveys
-        .iter()
+        .clone()
         .flat_map(|survey| survey.classes.iter().filter(|class| class.pixels > 0).map(|class| class.id))
         .collect();
     values.sort_unstable();
     values.dedup();
     if values.len() < 2 {
-        let first = surveys.iter().flat_map(|survey| &survey.refused).next();
+        let first = surveys.flat_map(|survey| &survey.refused).next();
         let why = first.map(|pair| format!("; `{}`: {}", pair.name, pair.cause)).unwrap_or_default();
         return Err(Error::Usage(format!(
             "--auto reads masks of one band of 8 bits and finds {} in them{why}; for others copy pipelines/train.toml, which says in [data] \

@@ -7,7 +7,7 @@ use super::{Parts, TrainRequest};
 use crate::app::Error;
 use crate::app::data::threads;
 use crate::config::{Band, Pipeline};
-use crate::dataset::{Found, Index, Pair, Part, Refused, Setup, exclude, find};
+use crate::dataset::{Found, Index, Pair, Part, Refused, Setup, exclude, find, share_out};
 use crate::flow::Stop;
 
 /// Labelled scenes, looked through.
@@ -31,7 +31,10 @@ pub(super) fn look(request: &TrainRequest, pipeline: &Pipeline, stop: &Stop) -> 
     if let Some(list) = &request.exclude {
         exclude(&mut found, list)?;
     }
-    let Found { pairs, strays } = found;
+    let Found { mut pairs, strays } = found;
+    if let Parts::FoldOf(_, n) = request.parts {
+        share_out(&mut pairs, n).map_err(|reason| Error::Usage(format!("`{}`: {reason}", request.input.display())))?;
+    }
     let mut refused: Vec<Refused> = strays
         .into_iter()
         .map(|stray| Refused { name: stray.path.display().to_string(), cause: stray.cause })
@@ -69,9 +72,9 @@ impl Parts {
         match (self, part) {
             (Self::Named, Part::Train) => Some(true),
             (Self::Named, Part::Val) => Some(false),
-            (Self::Fold(own), Part::Fold(fold)) => Some(own != fold),
+            (Self::Fold(own) | Self::FoldOf(own, _), Part::Fold(fold)) => Some(own != fold),
             (Self::Named, Part::All | Part::Test | Part::Fold(_))
-            | (Self::Fold(_), Part::All | Part::Train | Part::Val | Part::Test) => None,
+            | (Self::Fold(_) | Self::FoldOf(..), Part::All | Part::Train | Part::Val | Part::Test) => None,
         }
     }
 }
@@ -80,15 +83,15 @@ fn pairs_in(parts: &Parts, trains: bool) -> String {
     match (parts, trains) {
         (Parts::Named, true) => "the part train".to_owned(),
         (Parts::Named, false) => "the part val".to_owned(),
-        (Parts::Fold(fold), true) => format!("the folds other than fold{fold}"),
-        (Parts::Fold(fold), false) => format!("fold{fold}"),
+        (Parts::Fold(fold) | Parts::FoldOf(fold, _), true) => format!("the folds other than fold{fold}"),
+        (Parts::Fold(fold) | Parts::FoldOf(fold, _), false) => format!("fold{fold}"),
     }
 }
 
 fn nothing(request: &TrainRequest, part: &str) -> Error {
     let split = match request.parts {
         Parts::Named => "--val 0.1",
-        Parts::Fold(_) => "--folds 5",
+        Parts::Fold(_) | Parts::FoldOf(..) => "--folds 5",
     };
     Error::Usage(format!(
         "`{0}` has no pairs in {part}; share them out with `swath data split PIPELINE -i {0} -o pairs.tsv {split}` and name the list that it \

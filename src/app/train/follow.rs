@@ -8,6 +8,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::data::{Data, look};
+use super::interrupts::Interrupts;
 use super::page::write_page;
 use super::standing::{BEST, Best, Identity, Kept, LAST, Place, Progress, Standing};
 use super::validate::{Validator, Verdict, by_class, metadata, value};
@@ -18,8 +19,8 @@ use crate::config::train::Train;
 use crate::config::{Pipeline, Weights};
 use crate::dataset::{Crop, Drawer, Feed, LoadError, Loader};
 use crate::eval::{Evaluation, Scores};
-use crate::flow::{Stall, Stop, watch_over};
-use crate::lifecycle::{Clock, Ending, SignalWatcher, machine};
+use crate::flow::{Stall, watch_over};
+use crate::lifecycle::{Clock, machine};
 use crate::process::raise_file_limit;
 use crate::report::{
     self, BestMetric, Event, MetricsLog, MetricsRecord, NoteRecord, StepRecord, StepTime, TrainingBars,
@@ -62,8 +63,7 @@ pub(super) struct Training<'a> {
     validator: Validator,
     log: MetricsLog,
     bars: TrainingBars,
-    stop: Stop,
-    signals: SignalWatcher<Ending>,
+    interrupts: &'a Interrupts,
     epoch_steps: u64,
     threads: usize,
     /// When this process began to train, and what was trained before.
@@ -106,17 +106,14 @@ impl<'a> Training<'a> {
         request: &'a TrainRequest,
         pipeline: Pipeline,
         gpus: &[Option<usize>],
+        interrupts: &'a Interrupts,
         clock: &Clock,
     ) -> Result<Self, Error> {
         // Some hundred are enough, and what cannot be raised may be.
         raise_file_limit().unwrap_or_default();
-        let stop = Stop::new();
         let supervisor = &request.origin.supervisor;
-        let signals = SignalWatcher::of_worker(stop.clone(), request.limits.grace, supervisor)?;
-        let stopped =
-            || signals.caught().map_or_else(|| Error::Internal("it was stopped by nobody".into()), Error::Stopped);
         let recipe = pipeline.train.clone().ok_or_else(|| Error::Internal("there is no recipe".to_owned()))?;
-        let data = look(request, &pipeline, &stop)?.ok_or_else(stopped)?;
+        let data = look(request, &pipeline, &interrupts.stop)?.ok_or_else(|| interrupts.error())?;
         let threads = request.threads.unwrap_or_else(machine::cores).max(1);
         set_threads(threads);
         let member = pipeline.members.first().ok_or_else(|| Error::Internal("there is no member".to_owned()))?;
@@ -152,8 +149,7 @@ impl<'a> Training<'a> {
             validator,
             log,
             bars,
-            stop,
-            signals,
+            interrupts,
             epoch_steps,
             threads,
             began: now,
@@ -170,7 +166,7 @@ impl<'a> Training<'a> {
     }
 
     /// Trains to the end.
-    pub(super) fn follow(mut self) -> Result<Trained, Error> {
+    pub(super) fn follow(mut self) -> Result<(Trained, Validator), Error> {
         let ended = self.steps();
         self.bars.finish();
         let end = ended?;
@@ -204,7 +200,7 @@ impl<'a> Training<'a> {
             }
         }
         self.bars.tell(&Event::Trained { summary: &summary });
-        Ok(Trained { summary, end, n_refused: self.data.refused.len() })
+        Ok((Trained { summary, end, n_refused: self.data.refused.len() }, self.validator))
     }
 
     /// Writes report.html and report.json, with the masks of the best weights.
@@ -214,7 +210,7 @@ impl<'a> Training<'a> {
             (Some((_, found)), _) => Some(found),
             // Those of later weights lie there, or nothing: time for one more look, if there is any.
             (None, Some(_)) if end != TrainEnd::OutOfTime => {
-                match self.validator.judge(&self.request.out.join(BEST), &self.stop)? {
+                match self.validator.judge(&self.request.out.join(BEST), &self.interrupts.stop)? {
                     Verdict::Found(found) => Some(found),
                     Verdict::Lost(_) | Verdict::Stopped => None,
                 }
@@ -331,7 +327,7 @@ impl<'a> Training<'a> {
         let side = self.recipe.augment.window(self.recipe.crop);
         let drawer = Drawer::new(self.data.train.clone(), self.recipe.sampling, side, self.seed());
         let feed = Feed { from_step: self.progress.step, batch: self.recipe.batch, readers, memory };
-        Loader::start(&drawer, &feed, self.stop.clone()).map_err(|e| self.not_loaded(e))
+        Loader::start(&drawer, &feed, self.interrupts.stop.clone()).map_err(|e| self.not_loaded(e))
     }
 
     fn seed(&self) -> u64 {
@@ -339,9 +335,9 @@ impl<'a> Training<'a> {
     }
 
     fn not_loaded(&self, error: LoadError) -> Error {
-        match (error, self.signals.caught()) {
-            (LoadError::Stopped, Some(signal)) => Error::Stopped(signal),
-            (error, _) => error.into(),
+        match error {
+            LoadError::Stopped => self.interrupts.error(),
+            error => error.into(),
         }
     }
 
@@ -441,7 +437,7 @@ impl<'a> Training<'a> {
     fn validate(&mut self) -> Result<Option<String>, Error> {
         let began = Instant::now();
         self.bars.validating(0, self.data.val.len());
-        let verdict = self.validator.validate(&self.trainer, &self.stop);
+        let verdict = self.validator.validate(&self.trainer, &self.interrupts.stop);
         // What ran the scenes may have chosen another number.
         set_threads(self.threads);
         let found = match verdict? {

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! `data` finds what is trained on, `follow` goes on from what a run directory knows (`standing`) to the last step, `validate` is `swath run`
-//! itself on the validation scenes. What is written can be made again from the last generation, bit for bit on a CPU; so a process may die
+//! itself on the validation scenes, and `folds` does all of it once for each of several parts. What is written can be made again from the last generation, bit for bit on a CPU; so a process may die
 //! at any moment.
 
 #[cfg(feature = "torch")]
@@ -13,7 +13,11 @@ mod auto;
 #[cfg(feature = "torch")]
 mod data;
 #[cfg(feature = "torch")]
+mod folds;
+#[cfg(feature = "torch")]
 mod follow;
+#[cfg(feature = "torch")]
+mod interrupts;
 #[cfg_attr(not(feature = "torch"), expect(dead_code, reason = "without networks nothing is trained"))]
 mod page;
 #[cfg(feature = "torch")]
@@ -28,9 +32,12 @@ use std::time::Duration;
 
 use super::run::{Origin, TimeLimits};
 use crate::config::ByteSize;
+use crate::exit::ExitCode;
 use crate::plan::DeviceId;
-use crate::report::{Show, TrainingSummary};
+use crate::report::{FoldsSummary, Show, TrainingSummary};
 
+#[cfg(feature = "torch")]
+pub use folds::train_folds;
 #[cfg(feature = "torch")]
 pub use start::train;
 
@@ -82,6 +89,8 @@ pub enum Parts {
     Named,
     /// All but this fold, and this fold.
     Fold(u32),
+    /// The same, of so many that the pairs are shared out into, unless the list does it.
+    FoldOf(u32, u32),
 }
 
 /// How a training ended.
@@ -89,6 +98,17 @@ pub enum Parts {
 pub struct Trained {
     /// In numbers.
     pub summary: TrainingSummary,
+    /// Why.
+    pub end: TrainEnd,
+    /// Pairs that were left out because of what is wrong with them.
+    pub n_refused: usize,
+}
+
+/// How trainings ended that leave out one fold after the other.
+#[derive(Clone, Debug)]
+pub struct FoldsTrained {
+    /// In numbers.
+    pub summary: FoldsSummary,
     /// Why.
     pub end: TrainEnd,
     /// Pairs that were left out because of what is wrong with them.
@@ -104,6 +124,17 @@ pub enum TrainEnd {
     NoBetter(u32),
     /// Time is up.
     OutOfTime,
+}
+
+impl TrainEnd {
+    /// How it ends for the shell, where so many pairs were left out.
+    pub fn exit(self, n_refused: usize) -> ExitCode {
+        match self {
+            Self::OutOfTime => ExitCode::Degraded,
+            Self::Done | Self::NoBetter(_) if n_refused > 0 => ExitCode::ScenesFailed,
+            Self::Done | Self::NoBetter(_) => ExitCode::Done,
+        }
+    }
 }
 
 impl std::fmt::Display for TrainEnd {

@@ -240,7 +240,10 @@ impl Standing {
 }
 
 /// Forgets a training.
-fn forget(dir: &Path) -> Result<(), Error> {
+///
+/// # Errors
+/// When something cannot be removed.
+pub(super) fn forget(dir: &Path) -> Result<(), Error> {
     // The record first: without it nothing else is anybody's.
     let removed =
         std::fs::remove_file(dir.join(TRAINING_FILE)).and_then(|()| match std::fs::remove_dir_all(dir.join(FOLDER)) {

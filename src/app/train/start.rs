@@ -1,8 +1,10 @@
 //! The command.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::follow::Training;
+use super::interrupts::Interrupts;
 use super::{TrainRequest, Trained, auto};
 use crate::app::Error;
 use crate::config::Pipeline;
@@ -21,20 +23,43 @@ const BUDGET: Duration = Duration::from_secs(20 * 60);
 /// again and again no number, or somebody stops it.
 pub fn train(request: &TrainRequest) -> Result<Trained, Error> {
     let clock = Clock::start(request.limits.begun, request.limits.deadline);
-    if request.out.exists() && !request.out.is_dir() {
-        return Err(Error::Usage(format!("-o `{}` is a file; name a folder", request.out.display())));
-    }
-    let _lock = Lock::take(&request.out, request.break_lock)?;
-    let gpus = gpus(request.devices.as_deref())?;
-    let (file, input) = match &request.pipeline {
-        Some(file) => (file.clone(), request.input.clone()),
-        None => auto::pipeline(request, request.budget.unwrap_or(BUDGET), &gpus)?,
-    };
-    let pipeline = alone(Pipeline::load(&file, &request.settings)?, request.member.as_deref())?;
-    let request = &TrainRequest { input, ..request.clone() };
-    let trained = Training::begin(request, pipeline, &gpus, &clock).and_then(Training::follow);
+    let begun = Begun::at(request)?;
+    let interrupts = Interrupts::begin(request)?;
+    let request = TrainRequest { input: begun.input, ..request.clone() };
+    let training = Training::begin(&request, begun.pipeline, &begun.gpus, &interrupts, &clock);
+    let trained = training.and_then(Training::follow).map(|(trained, _)| trained);
     clock.stop();
     trained
+}
+
+/// What a training, or several of them, begins with.
+pub(super) struct Begun {
+    pub(super) pipeline: Pipeline,
+    /// Labelled scenes.
+    pub(super) input: PathBuf,
+    /// The devices, by GPU; none is the CPU.
+    pub(super) gpus: Vec<Option<usize>>,
+    _lock: Lock,
+}
+
+impl Begun {
+    /// Takes the run directory, and finds or makes the pipeline.
+    ///
+    /// # Errors
+    /// When the pipeline or the data cannot be used, or the run directory is in use.
+    pub(super) fn at(request: &TrainRequest) -> Result<Self, Error> {
+        if request.out.exists() && !request.out.is_dir() {
+            return Err(Error::Usage(format!("-o `{}` is a file; name a folder", request.out.display())));
+        }
+        let lock = Lock::take(&request.out, request.break_lock)?;
+        let gpus = gpus(request.devices.as_deref())?;
+        let (file, input) = match &request.pipeline {
+            Some(file) => (file.clone(), request.input.clone()),
+            None => auto::pipeline(request, request.budget.unwrap_or(BUDGET), &gpus)?,
+        };
+        let pipeline = alone(Pipeline::load(&file, &request.settings)?, request.member.as_deref())?;
+        Ok(Self { pipeline, input, gpus, _lock: lock })
+    }
 }
 
 /// The pipeline with the one member that is trained.

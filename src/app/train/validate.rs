@@ -7,15 +7,16 @@ use super::TrainRequest;
 use super::data::Data;
 use super::page::Judgement;
 use crate::app::Error;
-use crate::app::run::{RunOptions, execute, prepare};
+use crate::app::run::{Reuse, RunOptions, execute, prepare};
 use crate::app::{Assign, JobRequest, What};
 use crate::config::train::Metric;
-use crate::config::{Pipeline, bundle};
+use crate::config::{Checkpoint, Pipeline, Post, bundle};
 use crate::dataset::{LabelRule, Pair};
 use crate::eval::{Evaluation, Measures, PairFiles, Pairs, Scores, evaluate};
 use crate::flow::Stop;
 use crate::lifecycle::SupervisorLink;
 use crate::plan::{BackendKind, Decode, DeviceId, ScanOptions};
+use crate::report::FailedScene;
 use crate::train::Trainer;
 
 /// Validates one training.
@@ -58,7 +59,7 @@ impl Validator {
             }
             scenes.push(PairFiles {
                 name: pair.name.clone(),
-                mask: dir.join("run/masks/scenes").join(format!("{}.png", pair.name)),
+                mask: mask(&dir.join("run"), &pair.name),
                 truth: pair.mask.clone(),
                 scores: None,
             });
@@ -91,26 +92,53 @@ impl Validator {
 
     /// Runs a bundle, and compares.
     pub(super) fn judge(&self, bundle: &Path, stop: &Stop) -> Result<Verdict, Error> {
-        let scan = ScanOptions { inputs: vec![self.list.clone()], ..ScanOptions::default() };
-        let what = What::Pipeline { file: bundle.to_owned(), settings: Vec::new(), scan };
-        let job = prepare(&JobRequest { what, ..self.job.clone() })?;
+        let pipeline = Pipeline::load(bundle, &[])?;
         let options = RunOptions::masks_into(&self.run, &self.supervisor, stop);
-        let ended = execute(job, &options)?;
+        let failed = self.run(pipeline, &options)?;
         if stop.is_cut() {
             return Ok(Verdict::Stopped);
         }
-        if let Some(failed) = ended.report.failed.first() {
-            if failed.stage == "infer" {
-                return Ok(Verdict::Lost(failed.cause.clone()));
-            }
-            return Err(Error::Usage(format!(
-                "the validation scene `{}` of `{}` has no mask: {}; mend it, or leave its pair out (--exclude)",
-                failed.scene,
-                self.list.display(),
-                failed.cause
-            )));
+        match failed {
+            Some(failed) if failed.stage == "infer" => Ok(Verdict::Lost(failed.cause)),
+            Some(failed) => Err(self.without_mask(&failed)),
+            None => self.compare(self.scenes.clone()).map(|found| Verdict::Found(Box::new(found))),
         }
-        let pairs = Pairs { pairs: self.scenes.clone(), ..Pairs::default() };
+    }
+
+    /// Runs a bundle with another post-processing into a directory of its own, which keeps the labels: they are made once. When it is stopped,
+    /// that is for the caller to see.
+    pub(super) fn predict(&self, bundle: &Path, post: &Post, run: &Path, stop: &Stop) -> Result<(), Error> {
+        let pipeline = Pipeline::load(bundle, &[])?.masks_alone();
+        let pipeline = Pipeline { post: post.clone(), checkpoints: vec![Checkpoint::Labels], ..pipeline };
+        let again = RunOptions::masks_into(run, &self.supervisor, stop);
+        let failed = self.run(pipeline, &RunOptions { reuse: Reuse::Everything, ..again })?;
+        failed.map_or(Ok(()), |failed| Err(self.without_mask(&failed)))
+    }
+
+    /// The scenes with their truth, and with the masks of a run directory.
+    pub(super) fn scenes_in<'a>(&'a self, run: &'a Path) -> impl Iterator<Item = PairFiles> + 'a {
+        self.scenes.iter().map(|scene| PairFiles { mask: mask(run, &scene.name), ..scene.clone() })
+    }
+
+    /// The first scene that has no mask in the end.
+    fn run(&self, pipeline: Pipeline, options: &RunOptions) -> Result<Option<FailedScene>, Error> {
+        let scan = ScanOptions { inputs: vec![self.list.clone()], ..ScanOptions::default() };
+        let what = What::Checked { pipeline: Box::new(pipeline), scan };
+        let job = prepare(&JobRequest { what, ..self.job.clone() })?;
+        Ok(execute(job, options)?.report.failed.into_iter().next())
+    }
+
+    fn without_mask(&self, failed: &FailedScene) -> Error {
+        Error::Usage(format!(
+            "the validation scene `{}` of `{}` has no mask: {}; mend it, or leave its pair out (--exclude)",
+            failed.scene,
+            self.list.display(),
+            failed.cause
+        ))
+    }
+
+    /// Holds masks against their truth.
+    pub(super) fn compare(&self, pairs: Vec<PairFiles>) -> Result<Evaluation, Error> {
         let remap = self.pipeline.remapped_values();
         let how = Measures {
             classes: Some(&self.pipeline.classes),
@@ -119,17 +147,22 @@ impl Validator {
             remap: &remap,
             boundary: None,
         };
-        let found = evaluate(pairs, &how)?;
-        if let Some(pair) = found.mismatched.first() {
-            return Err(Error::Usage(format!("the pair `{}` cannot be compared: {}", pair.name, pair.cause)));
+        let found = evaluate(Pairs { pairs, ..Pairs::default() }, &how)?;
+        match found.mismatched.first() {
+            None => Ok(found),
+            Some(pair) => Err(Error::Usage(format!("the pair `{}` cannot be compared: {}", pair.name, pair.cause))),
         }
-        Ok(Verdict::Found(Box::new(found)))
     }
 
     /// What the page of a training shows of a validation.
     pub(super) fn judgement<'a>(&'a self, found: &'a Evaluation, value: &'a dyn Fn(&Scores) -> f64) -> Judgement<'a> {
         Judgement { run: &self.run, scenes: &self.scenes, rule: &self.rule, found, value }
     }
+}
+
+/// Where a run directory has the mask of a scene.
+fn mask(run: &Path, name: &str) -> PathBuf {
+    run.join("masks/scenes").join(format!("{name}.png"))
 }
 
 /// Intersections over unions by class of the table.

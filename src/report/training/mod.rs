@@ -10,6 +10,7 @@
 //! (`html/training.rs`) reads it, line by line: nothing of it grows with the number of steps.
 
 mod curves;
+mod folds;
 mod log;
 mod records;
 mod summary;
@@ -18,6 +19,7 @@ mod tensorboard;
 mod tests;
 
 pub(super) use curves::{Curve, Curves};
+pub use folds::{FoldsSummary, PostChoice, folds_summary};
 pub use log::{MetricsLog, Reached};
 pub use records::{MetricsRecord, NoteRecord, StepRecord, StepTime, ValidationRecord, ValidationTime};
 pub use summary::{BestMetric, TrainingSummary, training_summary};
