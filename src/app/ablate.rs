@@ -1,12 +1,13 @@
 //! `swath eval --ablate`: a run over labelled scenes again, without one part of its pipeline after the other.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
 use super::interrupt::interruptible;
 use super::masks::{Masks, Truth};
 use super::replace::exist;
-use super::run::{JobRequest, RunOptions, What, execute, prepare};
+use super::run::{Ended, JobRequest, RunOptions, What, execute, prepare};
 use super::{Error, Output};
 use crate::config::{Combine, Pipeline, Precision};
 use crate::eval::{Measures, evaluate};
@@ -97,17 +98,22 @@ pub(super) fn scored(
     let begun = Instant::now();
     let ended = execute(job, &options)?;
     let seconds = begun.elapsed().as_secs_f64();
+    let miou = score(&ended, truth, &remap)?;
+    Ok((AblationRun { miou, seconds, failed: ended.report.failed.len() as u64 }, is_exact))
+}
+
+/// The mean IoU of the masks that a run has left, where values count as others.
+pub(super) fn score(ended: &Ended, truth: &Truth, remap: &BTreeMap<u16, u16>) -> Result<Option<f64>, Error> {
     let masks = Masks::open(&ended.out, None, &[])?;
     let paired = masks.paired(truth)?;
     let how = Measures {
         classes: masks.classes(),
         rule: paired.rule.as_ref(),
         ignore: &paired.ignore,
-        remap: &remap,
+        remap,
         boundary: None,
     };
-    let scores = evaluate(paired.pairs, &how)?.scores;
-    Ok((AblationRun { miou: scores.miou, seconds, failed: ended.report.failed.len() as u64 }, is_exact))
+    Ok(evaluate(paired.pairs, &how)?.scores.miou)
 }
 
 /// A pipeline without each of the parts that it has.

@@ -9,6 +9,7 @@
 
 mod ablate;
 pub mod bench;
+mod clean;
 mod data;
 mod decoder;
 mod doctor;
@@ -29,6 +30,7 @@ mod profiles;
 mod replace;
 mod report;
 mod run;
+mod select;
 mod standing;
 mod synth;
 mod train;
@@ -37,6 +39,7 @@ mod viz;
 mod weights;
 
 pub use ablate::{AblateRequest, ablate};
+pub use clean::{CleanRequest, Suspicion, clean_data};
 pub use data::{DataRequest, split_data, survey_data, write_statistics};
 pub use decoder::decoder;
 pub use doctor::doctor;
@@ -58,6 +61,7 @@ pub use run::{
     Assign, Ended, Goal, Job, JobRequest, Origin, OtherMachine, PartialArchive, Parts, Reuse, RunOptions, Running,
     StageName, TimeLimits, What, execute, prepare, run, schedule, wire, wire_tiles,
 };
+pub use select::{SelectRequest, select};
 pub use standing::{Standing, Verified, collect_garbage, collect_old_outputs, recorded_command, status, verify};
 pub use synth::{SynthRequest, synth};
 pub use train::{FoldsTrained, Parts as TrainParts, TrainRequest, Trained};

@@ -17,7 +17,7 @@ use crate::raster::{OpenSource, RasterSource};
 use crate::report::{self, HEAT, NO_DATA, PICTURE_BYTES, PageFacts, PageScene, Pictures, RunReport};
 use crate::words::explain;
 
-pub(super) use beside::{Judged, beside_truth};
+pub(super) use beside::{Judged, beside_truth, best_and_worst};
 pub(super) use pictures::Limit;
 
 /// So few have large pictures.

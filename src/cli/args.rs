@@ -606,7 +606,12 @@ pub(super) struct EvalArgs {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["html", "pipeline"])]
     pub(super) ablate: Option<PathBuf>,
 
-    /// Replace the page, or what --ablate left in its folder.
+    /// Run the directory's last command again in a sub-folder of DIR, and select members: the best one, then whichever helps most, as long as
+    /// one does. Tells what each selection's mIoU is and what it costs in time, and writes the pipeline file of the last, DIR/selected.toml.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["html", "pipeline", "ablate"])]
+    pub(super) select: Option<PathBuf>,
+
+    /// Replace the page, or what --ablate or --select left in its folder.
     #[arg(long)]
     pub(super) overwrite: bool,
 

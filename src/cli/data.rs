@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, value_parser};
 
 use super::show;
-use crate::app::{self, DataRequest, Error, Output};
+use crate::app::{self, CleanRequest, DataRequest, Error, Output, Suspicion};
 use crate::dataset::{Grouping, Part, Shares};
 use crate::exit::ExitCode;
 
@@ -36,6 +36,55 @@ pub(super) enum DataCommand {
     /// Share the pairs out and write them as a list, which every command takes in place of the folder. The same names and seed give the
     /// same parts.
     Split(SplitArgs),
+    /// List the labelled scenes whose masks agree least with their labels, for somebody to look at: `swath train --exclude` takes the list.
+    /// Masks of networks that have not seen the labels tell most, as `swath train --folds` leaves them.
+    Clean(CleanArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CleanArgs {
+    /// What `swath train --folds` left, a run directory, or a folder of masks with --pipeline.
+    masks: PathBuf,
+
+    /// Labelled scenes: a folder or a list, as `swath data check` takes them.
+    #[arg(short, long)]
+    input: PathBuf,
+
+    /// The list to write.
+    #[arg(short, long, value_name = "FILE")]
+    out: PathBuf,
+
+    /// The share of the scenes that is listed, the worst.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1, conflicts_with = "below", value_parser = share)]
+    worst: f64,
+
+    /// List the scenes with less mean IoU instead.
+    #[arg(long, value_name = "MIOU", value_parser = share)]
+    below: Option<f64>,
+
+    /// Write a contact sheet, a page of the 60 worst with image, mask and labels, as FILE.
+    #[arg(long, value_name = "FILE")]
+    sheet: Option<PathBuf>,
+
+    /// Only this part of the labelled scenes.
+    #[arg(long)]
+    part: Option<Part>,
+
+    /// The pipeline file that says what masks and labels hold, where the masks are no run's.
+    #[arg(long)]
+    pipeline: Option<PathBuf>,
+
+    /// Change a value of the pipeline file, e.g. data.labels=id.
+    #[arg(long = "set", value_name = "KEY=VALUE", requires = "pipeline")]
+    settings: Vec<String>,
+
+    /// Replace the list and the contact sheet if they exist.
+    #[arg(long)]
+    overwrite: bool,
+
+    /// Print JSON instead of text.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -110,6 +159,16 @@ impl From<ScenesArgs> for DataRequest {
     }
 }
 
+fn clean(args: CleanArgs) -> Result<ExitCode, Error> {
+    let CleanArgs { masks, input, out, worst, below, sheet, part, pipeline, settings, overwrite, json } = args;
+    let to = |path| Output { path, overwrite };
+    let suspicion = below.map_or(Suspicion::Worst(worst), Suspicion::Below);
+    let (list, sheet) = (to(out), sheet.map(to));
+    let report = app::clean_data(&CleanRequest { masks, input, part, pipeline, settings, suspicion, list, sheet })?;
+    show(&report, json, report.text())?;
+    Ok(if report.mismatched.is_empty() { ExitCode::Done } else { ExitCode::ScenesFailed })
+}
+
 pub(super) fn data(command: DataCommand) -> Result<ExitCode, Error> {
     match command {
         DataCommand::Check { scenes, json } => {
@@ -136,5 +195,6 @@ pub(super) fn data(command: DataCommand) -> Result<ExitCode, Error> {
             show(&report, json, report.text())?;
             Ok(ExitCode::Done)
         }
+        DataCommand::Clean(args) => clean(args),
     }
 }

@@ -22,7 +22,7 @@ use serde::Serialize;
 
 #[cfg(feature = "torch")]
 use crate::app as networks;
-use crate::app::{self, AblateRequest, Amount, Ended, ExportForm, MosaicRequest, Output, Reported};
+use crate::app::{self, AblateRequest, Amount, Ended, ExportForm, MosaicRequest, Output, Reported, SelectRequest};
 use crate::exit::ExitCode;
 use crate::flow::panic_message;
 use crate::lifecycle::{self, SupervisorLink};
@@ -170,14 +170,21 @@ fn command(asked: Command, arguments: &[OsString], supervisor: SupervisorLink) -
 
 fn eval(mut args: EvalArgs) -> Result<ExitCode, app::Error> {
     let json = args.json;
-    if let Some(dir) = args.ablate.take() {
+    let again = args.ablate.take().map(|dir| (dir, true)).or_else(|| args.select.take().map(|dir| (dir, false)));
+    if let Some((dir, ablates)) = again {
         // Looking up the command changes the folder that relative paths are relative to.
         let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
         let (out, truth) = (Output { path: absolute(dir), overwrite: args.overwrite }, absolute(args.truth));
         let last = recorded(&absolute(args.masks))?;
-        let job = resolve::job(&last.job, last.devices.clone(), None)?;
-        let found = app::ablate(&AblateRequest { job, truth: resolve::truth(truth, args.truth_args), out })?;
-        show(&found, json, found.text())?;
+        let (job, truth) =
+            (resolve::job(&last.job, last.devices.clone(), None)?, resolve::truth(truth, args.truth_args));
+        if ablates {
+            let found = app::ablate(&AblateRequest { job, truth, out })?;
+            show(&found, json, found.text())?;
+        } else {
+            let found = app::select(&SelectRequest { job, truth, out })?;
+            show(&found, json, found.text())?;
+        }
         return Ok(ExitCode::Done);
     }
     let (evaluation, classes) = app::eval(&resolve::eval(args))?;

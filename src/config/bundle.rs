@@ -129,7 +129,7 @@ pub fn ensemble(pipeline: &Pipeline, files: &[(String, String)]) -> Result<Strin
         ("members", Value::Array(files.iter().map(member).collect())),
         ("inference", Value::Table(inference_table(pipeline)?)),
         ("post", Value::Table(post_table(&pipeline.post, &pipeline.classes)?)),
-        ("outputs", Value::try_from(&pipeline.outputs)?),
+        ("outputs", Value::try_from(pipeline.outputs)?),
         ("data", Value::Table(data_table(&pipeline.data)?)),
     ])
 }

@@ -31,6 +31,67 @@ pub struct DataReport {
     pub resolutions: Vec<(String, u64)>,
 }
 
+/// Labelled scenes whose masks networks do not believe.
+#[derive(Clone, Debug, Serialize)]
+pub struct CleanReport {
+    /// Scenes that were held against their labels.
+    pub scenes: u64,
+    /// Labelled scenes without a mask.
+    pub missing: u64,
+    /// What could not be compared, and why.
+    pub mismatched: Vec<String>,
+    /// Mean IoU over all of them.
+    pub miou: Option<f64>,
+    /// The suspects, the worst first.
+    pub suspects: Vec<Suspect>,
+    /// The list of them.
+    pub list: String,
+    /// The contact sheet.
+    pub sheet: Option<String>,
+}
+
+/// A labelled scene that somebody should look at.
+#[derive(Clone, Debug, Serialize)]
+pub struct Suspect {
+    /// What `--exclude` finds it by.
+    pub name: String,
+    /// Its own mean IoU.
+    pub miou: f64,
+}
+
+impl CleanReport {
+    /// What was found, in a sentence.
+    pub fn lead(&self) -> String {
+        let all = self.miou.map_or(String::new(), |miou| format!(", which have {miou:.4} together"));
+        let of = count(self.scenes, "scene");
+        match self.suspects.as_slice() {
+            [] => format!("No suspects among {of}{all}."),
+            [only] => format!("1 suspect among {of}{all}: mean IoU {:.4}.", only.miou),
+            [first, .., last] => {
+                let n = self.suspects.len();
+                format!("{n} suspects among {of}{all}: mean IoU {:.4} to {:.4}.", first.miou, last.miou)
+            }
+        }
+    }
+
+    /// As text.
+    pub fn text(&self) -> String {
+        let mut text = format!("{}\n", self.lead());
+        for Suspect { name, miou } in self.suspects.iter().take(LISTED) {
+            text += &format!("  {miou:.4}  {name}\n");
+        }
+        if self.suspects.len() > LISTED {
+            text += &format!("  ... and {} more\n", self.suspects.len() - LISTED);
+        }
+        if self.missing > 0 {
+            text += &format!("without a mask: {}\n", count(self.missing, "labelled scene"));
+        }
+        text += &self.mismatched.iter().map(|pair| format!("not compared: {pair}\n")).collect::<String>();
+        text += &format!("list: {}\n", self.list);
+        text + &self.sheet.iter().map(|sheet| format!("contact sheet: {sheet}\n")).collect::<String>()
+    }
+}
+
 /// A part.
 #[derive(Clone, Debug, Serialize)]
 pub struct PartRow {

@@ -16,6 +16,7 @@ mod models;
 mod plan;
 mod print;
 mod resolution;
+mod selection;
 mod show;
 mod standing;
 mod summary;
@@ -32,14 +33,16 @@ pub use bench::{
     MatmulRate, PassFigures, RunFigures, SampleRow, SamplesFigures, ScalingFigures, ScalingRow, StageFigures, StartUp,
     ThreadLimit,
 };
-pub use data::{BandRow, ClassRow, DataReport, DataStray, PartRow, RefusedPair, SplitReport};
+pub use data::{BandRow, ClassRow, CleanReport, DataReport, DataStray, PartRow, RefusedPair, SplitReport, Suspect};
 pub use diagnosis::Diagnosis;
 pub use document::{
     BudgetReport, DeadlineReport, DeadlineStep, FailedScene, OutputFile, PackageReport, REPORT_FORMAT, ReducedScene,
     RunInfo, RunReport, RunState, SceneReport, StageLine, Totals,
 };
 pub use events::{Event, Restart, TimeStep};
-pub(crate) use html::{HEAT, NO_DATA, PICTURE_BYTES, PageFacts, PageScene, Pictures, PlaneSystem, page, scores_page};
+pub(crate) use html::{
+    HEAT, NO_DATA, PICTURE_BYTES, PageFacts, PageScene, Pictures, PlaneSystem, page, scores_page, suspects_page,
+};
 pub use html::{MAX_BYTES as MAX_PAGE_BYTES, TrainingExample, TrainingPage, ValueClass, write_training_page};
 pub use models::{CheckRow, LayerRow, ModelList, ModelRow, ModelSheet, PresetRow, StartedModel};
 pub use plan::{
@@ -48,6 +51,7 @@ pub use plan::{
 };
 pub use print::{PrintError, print, print_json, speak_json, tell, tell_error, unless_closed};
 pub use resolution::SceneResolution;
+pub use selection::{Selection, SelectionMember, SelectionStep};
 pub use show::{Detail, Page, ProgressForm, Show};
 pub use standing::{Standing, Verified};
 pub use summary::{FAKE, stage_table, summary};

@@ -104,3 +104,43 @@ fn each_part_of_a_pipeline_has_a_row_that_a_run_without_it_confirms() {
     assert_eq!(ran.stdout.lines().count(), 2, "{}", ran.stdout);
     work.swath(&["eval", "data/masks", "--truth", "data", "--ablate", "x"]).says(2, &["is no run directory"]);
 }
+
+#[test]
+fn members_are_selected_by_what_each_adds_and_the_selection_runs() {
+    let work = prepared();
+    let alone = [miou(&work, &[], Some(1)), miou(&work, &[], Some(0))];
+    let select = ["eval", "out", "--truth", "data", "--select", "parts"];
+    let found = json(&work, &select);
+    let members = found["members"].as_array().unwrap();
+    let (names, of): (Vec<&str>, Vec<f64>) =
+        members.iter().map(|own| (own["name"].as_str().unwrap(), own["miou"].as_f64().unwrap())).unzip();
+    assert_eq!(of, alone, "{found}");
+    assert_eq!(found["all"]["miou"].as_f64(), Some(miou(&work, &["members.0.weight=1", "members.1.weight=1"], None)));
+    let steps: Vec<f64> =
+        found["steps"].as_array().unwrap().iter().map(|step| step["miou"].as_f64().unwrap()).collect();
+    // It begins with the best one, and every step helps.
+    assert_eq!(steps[0], alone[0].max(alone[1]));
+    assert!(steps.windows(2).all(|pair| pair[1] > pair[0]), "{found}");
+    let best = names[usize::from(alone[1] > alone[0])];
+    assert_eq!(found["steps"][0]["added"].as_str(), Some(best));
+    // The file is the selection.
+    let file = work.path("parts/selected.toml");
+    work.swath(&[
+        "run",
+        file.to_str().unwrap(),
+        "-i",
+        "data/images",
+        "--backend=fake",
+        "--devices=cpu",
+        "-o",
+        "selected",
+    ])
+    .expect(0);
+    let again = json(&work, &["eval", "selected", "--truth", "data"]);
+    assert_eq!(again["scores"]["miou"].as_f64(), steps.last().copied());
+    work.swath(&select).says(2, &["parts` exists; add --overwrite"]);
+    work.swath(&["eval", "selected", "--truth", "data", "--select", "other"]).says(
+        if steps.len() == 1 { 2 } else { 0 },
+        &[if steps.len() == 1 { "nothing to select from" } else { "alone" }],
+    );
+}

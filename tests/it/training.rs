@@ -334,7 +334,19 @@ fn folds_in_one_command_leave_an_ensemble_and_masks_of_unseen_scenes() {
     assert_eq!(is_chosen, with > without, "{summary}");
     assert_eq!(is_chosen, !text.contains("fill_holes = 0\nmajority = 0\n[") && text.contains("[post]"), "{text}");
     work.swath(&["run", "out/ensemble.toml", "-i", "data/val/images", "-o", "masks", "--include", "*.png"]).expect(0);
+    // Labels that it does not believe: those of the scene that were spoilt after the training.
+    let labels = work.path("data/train/masks/s2.png");
+    let (good, size) = (image::open(&labels).unwrap().to_luma8(), [56, 56]);
+    save(&labels, &good.iter().map(|value| 30 - value).collect::<Vec<u8>>(), size, image::ColorType::L8);
+    let clean = ["data", "clean", "out", "-i", "data", "-o", "suspects.txt", "--sheet", "suspects.html"];
+    work.swath(&clean).says(0, &["1 suspect among 6 scenes", "  s2\n", "list: suspects.txt"]);
+    let sheet = std::fs::read_to_string(work.path("suspects.html")).unwrap();
+    assert!(sheet.matches("<img ").count() == 3 && sheet.contains("s2 <small>1"));
+    work.swath(&clean).says(2, &["`suspects.txt` exists; add --overwrite"]);
+    let short_of = [&["train", "p.toml", "-i", "data", "-o", "less", "--exclude", "suspects.txt"], &short[..]].concat();
+    work.swath(&short_of).says(0, &["training on 3 scenes"]);
     // One fold alone is what it is among the others.
+    save(&labels, &good, size, image::ColorType::L8);
     let best = |of: &str| std::fs::read(work.path(&format!("{of}/best.safetensors"))).unwrap();
     let alone = folds("alone", &["--fold", "1", "--quiet"]);
     assert_eq!((alone.code, alone.stderr.as_str()), (Some(0), ""), "{alone:?}");

@@ -36,14 +36,14 @@ pub(in crate::app) struct Judged {
     pub(in crate::app) truth: PathBuf,
 }
 
-/// Pictures of the best, the median and the worst of the scenes of a run directory. What cannot be read has no picture.
+/// Pictures of scenes of a run directory, each under a label. What cannot be read has no picture.
 ///
 /// # Errors
 /// When the plan of the run cannot be read.
 pub(in crate::app) fn beside_truth(
     run: &Path,
     rule: &Arc<LabelRule>,
-    scenes: Vec<Judged>,
+    scenes: Vec<(String, Judged)>,
 ) -> Result<Vec<TrainingExample>, Error> {
     let plan = Planned::load(&OutputLayout { dir: run.to_owned() }.plan())?.plan;
     let files = Isolated::new(plan.decoder_limits(1, Decode::TIMEOUT));
@@ -52,25 +52,25 @@ pub(in crate::app) fn beside_truth(
     let mut colors: Vec<[u8; 3]> = plan.pipeline.classes.classes().iter().map(|class| class.color.0).collect();
     colors.push(LEFT_OUT);
     let (mut source, mut masks) = (files.open(), Masks::new(rule));
-    let mut example = |(label, Judged { name, value, mask, truth }): (&str, Judged)| {
+    let mut example = |(label, Judged { name, value, mask, truth }): (String, Judged)| {
         let is_own =
             |scene: &Scene| OutputLayout::files(&scene.name, &plan.pipeline).any(|file| run.join(file) == mask);
         let planned = plan.scenes.iter().position(is_own);
         let Pictures { image, mask: prediction, .. } =
             planned.map_or_else(Pictures::default, |scene| camera.take(scene, source.as_mut()));
         let truth = self::truth(&truth, &mut masks, &colors).ok();
-        TrainingExample { label: label.to_owned(), scene: name, value, image, prediction, truth }
+        TrainingExample { label, scene: name, value, image, prediction, truth }
     };
-    Ok(chosen(scenes).into_iter().map(&mut example).collect())
+    Ok(scenes.into_iter().map(&mut example).collect())
 }
 
 /// The best, the median and the worst, as far as there are different ones. Of equal ones the first by name.
-fn chosen(mut scenes: Vec<Judged>) -> Vec<(&'static str, Judged)> {
+pub(in crate::app) fn best_and_worst(mut scenes: Vec<Judged>) -> Vec<(String, Judged)> {
     scenes.sort_by(|a, b| b.value.total_cmp(&a.value).then_with(|| a.name.cmp(&b.name)));
     let n = scenes.len();
     let mut places = vec![("best", 0), ("median", n.saturating_sub(1) / 2), ("worst", n.saturating_sub(1))];
     places.dedup_by_key(|(_, place)| *place);
-    places.into_iter().filter_map(|(label, place)| Some((label, scenes.get(place)?.clone()))).collect()
+    places.into_iter().filter_map(|(label, place)| Some((label.to_owned(), scenes.get(place)?.clone()))).collect()
 }
 
 /// A picture of truth in the colours of the classes, the last one for what has none.
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn the_best_the_median_and_the_worst_are_shown_each_once() {
         let named = |values: &[f64]| {
-            let chosen = chosen(judged(values));
+            let chosen = best_and_worst(judged(values));
             chosen.into_iter().map(|(label, scene)| format!("{label} {}", scene.name)).collect::<Vec<_>>()
         };
         assert_eq!(named(&[0.1, 0.9, 0.5, 0.6, 0.4]), ["best s1", "median s2", "worst s0"]);

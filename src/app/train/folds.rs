@@ -15,7 +15,7 @@ use super::interrupts::Interrupts;
 use super::standing::forget;
 use super::start::Begun;
 use super::validate::{Validator, value};
-use super::{FoldsTrained, Parts, TrainEnd, TrainRequest};
+use super::{FoldsLayout, FoldsTrained, Parts, TrainEnd, TrainRequest};
 use crate::app::Error;
 use crate::app::eval::{absolute, named};
 use crate::atomic;
@@ -28,12 +28,6 @@ use crate::lifecycle::Clock;
 use crate::outputs::OutputLayout;
 use crate::report::{self, Detail, Event, FoldsSummary, PostChoice};
 use crate::words::count;
-
-/// The pipeline file of all networks together.
-const ENSEMBLE: &str = "ensemble.toml";
-
-/// The folder of what networks made of scenes that they had not seen.
-const UNSEEN: &str = "out-of-fold";
 
 /// What post-processing is tried, kind after kind in the order in which they are done, each on top of what was found good before.
 const MAJORITIES: [u32; 3] = [3, 5, 7];
@@ -57,6 +51,7 @@ pub fn train_folds(request: &TrainRequest, n: u32) -> Result<FoldsTrained, Error
 /// Networks that are trained one after the other.
 struct Folds {
     request: TrainRequest,
+    layout: FoldsLayout,
     n: u32,
     begun: Begun,
     interrupts: Interrupts,
@@ -64,7 +59,7 @@ struct Folds {
 
 /// What was made of one fold: its best weights, and the scenes that these have not seen.
 struct Fold {
-    name: String,
+    number: u32,
     bundle: PathBuf,
     validator: Validator,
 }
@@ -80,14 +75,15 @@ impl Folds {
             forget_all(&request.out)?;
         }
         let request = TrainRequest { input: begun.input.clone(), fresh: false, ..request };
-        Ok(Self { request, n, begun, interrupts })
+        let layout = FoldsLayout { dir: request.out.clone() };
+        Ok(Self { request, layout, n, begun, interrupts })
     }
 
     fn follow(self, clock: &Clock) -> Result<FoldsTrained, Error> {
         let (mut folds, mut summaries) = (Vec::new(), Vec::new());
         let (mut end, mut n_refused) = (TrainEnd::Done, 0);
         for number in 0..self.n {
-            let name = format!("fold{number}");
+            let name = FoldsLayout::name(number);
             self.tell(&format!("{name}: {} of {}", number + 1, count(self.n.into(), "fold")));
             let request = TrainRequest {
                 out: self.request.out.join(&name),
@@ -104,7 +100,7 @@ impl Folds {
                 end = trained.end;
                 break;
             }
-            folds.extend(bundle.map(|bundle| Fold { name, bundle, validator }));
+            folds.extend(bundle.map(|bundle| Fold { number, bundle, validator }));
         }
         let metric = self.metric();
         let mut summary = FoldsSummary::of(summaries, self.n, metric.name(), end.to_string());
@@ -128,15 +124,15 @@ impl Folds {
     fn join(&self, folds: &[Fold], summary: &mut FoldsSummary) -> Result<(), Error> {
         let out = &self.request.out;
         let (post, found) = self.chosen(folds, summary)?;
-        let masks = out.join(UNSEEN).join("masks");
+        let masks = self.layout.masks();
         for fold in folds {
-            for scene in fold.validator.scenes_in(&self.run_of(fold)) {
+            for scene in fold.validator.scenes_in(&self.layout.run(fold.number)) {
                 let bytes = std::fs::read(&scene.mask).map_err(|e| unreadable(&scene.mask, &e))?;
                 atomic::write(&masks.join(format!("{}.png", scene.name)), &bytes)?;
             }
         }
         let pipeline = Pipeline { post, ..self.begun.pipeline.clone() };
-        let ensemble = out.join(ENSEMBLE);
+        let ensemble = self.layout.ensemble();
         atomic::write(&ensemble, self.ensemble(folds, &pipeline, summary)?.as_bytes())?;
         // What is told to be a pipeline file has been read as one.
         Pipeline::load(&ensemble, &[])?;
@@ -193,7 +189,7 @@ impl Folds {
     fn unseen(&self, folds: &[Fold], post: &Post) -> Result<Box<Evaluation>, Error> {
         let mut pairs: Vec<PairFiles> = Vec::new();
         for fold in folds {
-            let run = self.run_of(fold);
+            let run = self.layout.run(fold.number);
             fold.validator.predict(&fold.bundle, post, &run, &self.interrupts.stop)?;
             if self.interrupts.stop.is_cut() {
                 return Err(self.interrupts.error());
@@ -204,15 +200,11 @@ impl Folds {
         first.validator.compare(pairs).map(Box::new)
     }
 
-    fn run_of(&self, fold: &Fold) -> PathBuf {
-        self.request.out.join(UNSEEN).join(&fold.name)
-    }
-
     /// The pipeline file of all networks: their mean, with the post-processing that was chosen.
     fn ensemble(&self, folds: &[Fold], pipeline: &Pipeline, summary: &FoldsSummary) -> Result<String, Error> {
         let relative = |fold: &Fold| {
             let file = fold.bundle.strip_prefix(&self.request.out).unwrap_or(&fold.bundle);
-            (fold.name.clone(), file.display().to_string())
+            (FoldsLayout::name(fold.number), file.display().to_string())
         };
         let files: Vec<(String, String)> = folds.iter().map(relative).collect();
         let text = bundle::ensemble(pipeline, &files).map_err(|e| Error::Internal(e.to_string()))?;
@@ -250,8 +242,9 @@ fn own(dir: &Path) -> Result<(), Error> {
         return Err(Error::Usage(format!("`{}` holds the training of one network; name another -o", dir.display())));
     }
     let layout = OutputLayout { dir: dir.to_owned() };
-    let left = [dir.join(ENSEMBLE), layout.page(), layout.report()];
-    match left.iter().find(|file| file.exists()).filter(|_| !dir.join("fold0").join(TRAINING_FILE).exists()) {
+    let left = [FoldsLayout { dir: dir.to_owned() }.ensemble(), layout.page(), layout.report()];
+    let first = dir.join(FoldsLayout::name(0)).join(TRAINING_FILE);
+    match left.iter().find(|file| file.exists()).filter(|_| !first.exists()) {
         None => Ok(()),
         Some(file) => {
             let file = file.display();
@@ -262,21 +255,18 @@ fn own(dir: &Path) -> Result<(), Error> {
 
 /// Forgets the trainings of all folds, and what came of them.
 fn forget_all(dir: &Path) -> Result<(), Error> {
-    let failed = |path: &Path, e: &std::io::Error| Error::Usage(format!("cannot remove `{}`: {e}", path.display()));
     for number in 0.. {
-        let fold = dir.join(format!("fold{number}"));
+        let fold = dir.join(FoldsLayout::name(number));
         if !fold.join(TRAINING_FILE).exists() {
             break;
         }
         forget(&fold)?;
     }
-    let unseen = dir.join(UNSEEN);
-    if unseen.exists() {
-        std::fs::remove_dir_all(&unseen).map_err(|e| failed(&unseen, &e))?;
-    }
-    let ensemble = dir.join(ENSEMBLE);
-    if ensemble.exists() {
-        std::fs::remove_file(&ensemble).map_err(|e| failed(&ensemble, &e))?;
+    let layout = FoldsLayout { dir: dir.to_owned() };
+    let removed = [(layout.unseen(), true), (layout.ensemble(), false)].into_iter().filter(|(path, _)| path.exists());
+    for (path, is_folder) in removed {
+        let done = if is_folder { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+        done.map_err(|e| Error::Usage(format!("cannot remove `{}`: {e}", path.display())))?;
     }
     Ok(())
 }

@@ -335,10 +335,7 @@ impl<'a> Training<'a> {
     }
 
     fn not_loaded(&self, error: LoadError) -> Error {
-        match error {
-            LoadError::Stopped => self.interrupts.error(),
-            error => error.into(),
-        }
+        if matches!(error, LoadError::Stopped) { self.interrupts.error() } else { error.into() }
     }
 
     /// The crops of a step on the device.

@@ -104,6 +104,39 @@ pub struct Trained {
     pub n_refused: usize,
 }
 
+/// What a directory of trainings holds that leave out one fold after the other.
+pub(super) struct FoldsLayout {
+    /// The directory.
+    pub(super) dir: PathBuf,
+}
+
+impl FoldsLayout {
+    /// The pipeline file of all networks together.
+    pub(super) fn ensemble(&self) -> PathBuf {
+        self.dir.join("ensemble.toml")
+    }
+
+    /// What networks made of scenes that they had not seen.
+    pub(super) fn unseen(&self) -> PathBuf {
+        self.dir.join("out-of-fold")
+    }
+
+    /// Those masks.
+    pub(super) fn masks(&self) -> PathBuf {
+        self.unseen().join("masks")
+    }
+
+    /// The run directory that those of a fold are from.
+    pub(super) fn run(&self, fold: u32) -> PathBuf {
+        self.unseen().join(Self::name(fold))
+    }
+
+    /// What a fold is called.
+    pub(super) fn name(fold: u32) -> String {
+        format!("fold{fold}")
+    }
+}
+
 /// How trainings ended that leave out one fold after the other.
 #[derive(Clone, Debug)]
 pub struct FoldsTrained {

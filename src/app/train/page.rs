@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::app::Error;
 use crate::app::eval::named;
-use crate::app::page::{Judged, beside_truth};
+use crate::app::page::{Judged, beside_truth, best_and_worst};
 use crate::config::Pipeline;
 use crate::dataset::LabelRule;
 use crate::eval::{Evaluation, PairFiles, Scores};
@@ -50,7 +50,10 @@ pub(super) fn write_page(
     summary: TrainingSummary,
     judgement: Option<&Judgement<'_>>,
 ) -> Result<PathBuf, Error> {
-    let examples = judgement.map(|own| beside_truth(own.run, own.rule, own.judged())).transpose()?.unwrap_or_default();
+    let examples = judgement
+        .map(|own| beside_truth(own.run, own.rule, best_and_worst(own.judged())))
+        .transpose()?
+        .unwrap_or_default();
     let text = |of: Result<String, toml::ser::Error>| of.map_err(|e| Error::Internal(e.to_string()));
     let recipe = BTreeMap::from([("train", &pipeline.train)]);
     let recipe = format!("{}\n{}", text(toml::to_string_pretty(&recipe))?, text(toml::to_string_pretty(pipeline))?);

@@ -7,6 +7,7 @@
 //! A page has at most [`MAX_BYTES`], however many scenes there are: pictures have a budget, tables and lists are cut and say so.
 
 mod chart;
+mod examples;
 mod frame;
 mod map;
 mod scores;
@@ -18,9 +19,11 @@ use std::path::Path;
 use askama::Template;
 
 use super::RunReport;
+pub use examples::TrainingExample;
+pub(crate) use examples::suspects_page;
 pub use scores::ValueClass;
 pub(crate) use scores::scores_page;
-pub use training::{TrainingExample, TrainingPage, write_training_page};
+pub use training::{TrainingPage, write_training_page};
 use view::Page;
 
 /// What the legend calls pixels without data.

@@ -6,8 +6,8 @@ use std::path::Path;
 use askama::Template;
 use serde::{Serialize, Serializer};
 
-use super::PICTURE_BYTES;
 use super::chart::{Chart, Named};
+use super::examples::{Example, TrainingExample, examples};
 use super::frame::{Frame, State, TEXT, hex, sections, shortened};
 use super::scores::{Cell, ClassLine, ValueClass, class_line, matrix};
 use crate::atomic::{self, WriteError};
@@ -33,26 +33,6 @@ pub struct TrainingPage {
     pub examples: Vec<TrainingExample>,
     /// The pipeline that it was trained by, as TOML.
     pub recipe: String,
-}
-
-/// A scene with what was predicted and what is true.
-#[derive(Debug, Serialize)]
-pub struct TrainingExample {
-    /// "best", "median", "worst".
-    pub label: String,
-    /// Its name.
-    pub scene: String,
-    /// Its own value of the metric.
-    pub value: f64,
-    /// The scene as a data URI; here and below of a size to look at, and none where it cannot be had.
-    #[serde(skip)]
-    pub image: Option<String>,
-    /// Predicted classes.
-    #[serde(skip)]
-    pub prediction: Option<String>,
-    /// True classes.
-    #[serde(skip)]
-    pub truth: Option<String>,
 }
 
 /// The format of `report.json`.
@@ -112,14 +92,6 @@ struct View<'a> {
     recipe: String,
 }
 
-struct Example<'a> {
-    label: &'a str,
-    scene: &'a str,
-    value: String,
-    /// What each shows.
-    pictures: Vec<(&'static str, &'a str)>,
-}
-
 impl<'a> View<'a> {
     fn new(dir: &Path, page: &'a TrainingPage, curves: &'a Curves) -> Self {
         let cut = |n: usize, what| if n == 0 { String::new() } else { format!("Not shown: {n} more {what}.") };
@@ -139,7 +111,7 @@ impl<'a> View<'a> {
             matrix_cut: cut(all - columns.len(), "classes"),
             columns,
             rows,
-            examples: examples(page),
+            examples: examples(&page.examples),
             metric: curves.best.as_ref().map_or("", |best| &best.metric),
             recipe: shortened(&page.recipe, TEXT),
         };
@@ -216,22 +188,4 @@ fn charts(page: &TrainingPage, curves: &Curves) -> Vec<Chart> {
 fn colored(curves: Vec<(String, &Curve)>) -> Vec<Named<'_>> {
     let colors = COLORS.iter().cycle();
     curves.into_iter().zip(colors).map(|((name, curve), color)| (name, (*color).to_owned(), curve)).collect()
-}
-
-/// Pictures go as far as the page may have some.
-fn examples(page: &TrainingPage) -> Vec<Example<'_>> {
-    let mut left = PICTURE_BYTES;
-    let mut all = Vec::new();
-    for TrainingExample { label, scene, value, image, prediction, truth } in &page.examples {
-        let pictures = [("Image", image), ("Predicted", prediction), ("True", truth)];
-        let mut pictures: Vec<(&str, &str)> =
-            pictures.into_iter().filter_map(|(what, uri)| Some((what, uri.as_deref()?))).collect();
-        let bytes = pictures.iter().map(|(_, uri)| uri.len()).sum();
-        if bytes > left {
-            pictures.clear();
-        }
-        left = left.saturating_sub(bytes);
-        all.push(Example { label, scene, value: format!("{value:.4}"), pictures });
-    }
-    all
 }
