@@ -1,16 +1,15 @@
 //! `swath data`: labelled scenes looked at, counted and split.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::interrupt::interruptible;
 use super::{Error, Output};
 use crate::atomic;
 use crate::config::Pipeline;
 use crate::dataset::{
-    DatasetError, Found, Grouping, IGNORED, Moments, Part, Reader, Setup, Shares, Survey, exclude, find, split,
-    with_readers,
+    DatasetError, Found, Grouping, IGNORED, Moments, Pair, Part, Reader, Setup, Shares, Survey, exclude, find, listed,
+    split, with_readers,
 };
 use crate::lifecycle::machine;
 use crate::report::{BandRow, ClassRow, DataReport, DataStray, PartRow, RefusedPair, SplitReport};
@@ -113,16 +112,9 @@ pub fn split_data(
     });
     let groups: Vec<String> = groups.collect::<Result<_, _>>()?;
     let parts = split(&groups, shares, seed);
-    let mut text = "image\tmask\tpart\n".to_owned();
-    for (pair, part) in found.pairs.iter().zip(&parts) {
-        let [image] = pair.images.as_slice() else {
-            return Err(Error::Usage(format!("`{}` has a file for each channel, which no list can name", pair.name)));
-        };
-        let absolute =
-            |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
-        // Writing to a text cannot fail.
-        writeln!(text, "{}\t{}\t{part}", absolute(image), absolute(&pair.mask)).unwrap_or_default();
-    }
+    let pairs: Vec<Pair> =
+        found.pairs.into_iter().zip(&parts).map(|(pair, part)| Pair { part: *part, ..pair }).collect();
+    let text = listed(&pairs).map_err(Error::Usage)?;
     atomic::write(&to.path, text.as_bytes())?;
     Ok(SplitReport { path: to.path.display().to_string(), groups: distinct(&groups), parts: counted(&parts) })
 }

@@ -94,7 +94,7 @@ impl Masks {
         if let Some(run) = self.run.as_ref().filter(|run| run.planned.plan.pipeline.outputs.scores) {
             for pair in &mut pairs.pairs {
                 let inside = pair.mask.strip_prefix(&self.path).unwrap_or(&pair.mask);
-                let file = run.dir.join(SCORES).join(inside).with_extension("tif");
+                let file = run.scores_of(&inside.with_extension(""));
                 pair.scores = file.is_file().then_some(file);
             }
         }
@@ -151,6 +151,14 @@ struct Scenes {
 }
 
 impl MaskedRun {
+    /// Where it has the scores of a mask, whose path has no extension.
+    pub(super) fn scores_of(&self, stem: &Path) -> PathBuf {
+        let mut file = self.dir.join(SCORES).join(stem).into_os_string();
+        // Behind all of a name with dots in it.
+        file.push(".tif");
+        file.into()
+    }
+
     fn scenes(&self) -> Scenes {
         let Planned { plan, .. } = &self.planned;
         let files = (0..plan.scenes.len()).flat_map(|scene| {

@@ -27,6 +27,7 @@ mod output_drift;
 mod page;
 mod plan;
 mod profiles;
+mod pseudo;
 mod replace;
 mod report;
 mod run;
@@ -55,6 +56,7 @@ pub use networks::{check_models, export_model, show_model, start_model};
 pub use output_drift::compress_measured;
 pub use page::no_page;
 pub use plan::{PlanOptions, plan};
+pub use pseudo::{PseudoRequest, Sure, pseudo_label};
 pub use replace::Output;
 pub use report::{Reported, report};
 pub use run::{

@@ -25,6 +25,8 @@ pub struct Crop {
     pub labels: Vec<ClassId>,
     /// Where it lies.
     pub place: Place,
+    /// How much its labels count.
+    pub weight: f64,
 }
 
 impl Crop {
@@ -70,7 +72,7 @@ impl Cropper {
         let mut labels = labels.labels(&columns, &rows);
         labels.iter_mut().zip(&valid).filter(|(_, ok)| **ok == 0).for_each(|(label, _)| *label = IGNORED);
         let image = image.image(&columns, &rows, scene.opened.bands.len(), scene.opened.divisor, &valid);
-        Ok(Crop { image, valid, labels, place })
+        Ok(Crop { image, valid, labels, place, weight: scene.weight })
     }
 
     /// A layer over at least a window of a scene.

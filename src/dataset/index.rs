@@ -39,6 +39,8 @@ pub(super) struct Scene {
     /// Part and name, as messages and `--exclude` have it.
     pub(super) name: String,
     pub(super) opened: Opened,
+    /// How much its labels count.
+    pub(super) weight: f64,
     blocks: Blocks,
     /// By class id, those that take no part at [`IGNORED`].
     pub(super) pixels: Vec<u64>,
@@ -136,7 +138,7 @@ impl Scene {
         }
         reader.refuse(&opened, &unknown)?;
         let cells = (0..n_classes).map(|class| cells(counts.iter().skip(class).step_by(n_classes))).collect();
-        Ok(Some(Self { name: pair.full_name(), opened, blocks, pixels, cells }))
+        Ok(Some(Self { name: pair.full_name(), weight: pair.weight, opened, blocks, pixels, cells }))
     }
 
     /// Pixels that have a class.
@@ -242,6 +244,10 @@ fn digest(scenes: &[Scene]) -> String {
         digest.update(&scene.name);
         let head = [u64::from(width), u64::from(height), scene.blocks.side.into()];
         head.iter().chain(&scene.pixels).for_each(|n| digest.update(number(*n)));
+        // As labels usually count needs no word.
+        if scene.weight.to_bits() != 1.0_f64.to_bits() {
+            digest.update(scene.weight.to_le_bytes());
+        }
         for Cell { block, until } in scene.cells.iter().flatten() {
             digest.update(number((*block).into()));
             digest.update(number(*until));

@@ -21,7 +21,7 @@ const PARTS: [(&str, Part); 4] =
     [("train", Part::Train), ("val", Part::Val), ("valid", Part::Val), ("test", Part::Test)];
 
 /// An image with its mask.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Pair {
     /// Relative path without extension, with `/`; unique within a part.
     pub name: String,
@@ -31,6 +31,8 @@ pub struct Pair {
     pub mask: PathBuf,
     /// What it is for.
     pub part: Part,
+    /// How much its labels count in training, against 1 of others.
+    pub weight: f64,
 }
 
 impl Pair {
@@ -198,7 +200,7 @@ fn folders(root: &Path, data: &Data, part: Part, found: &mut Found) -> Result<()
     let mut masks = named(root, &data.masks, &MASKS, &mut found.strays)?;
     for (name, image) in images {
         match masks.remove(&name) {
-            Some(mask) => found.pairs.push(Pair { name, images: vec![image], mask, part }),
+            Some(mask) => found.pairs.push(Pair { name, images: vec![image], mask, part, weight: 1.0 }),
             None => found.strays.push(Stray { path: image, cause: "an image without a mask".into() }),
         }
     }
@@ -262,7 +264,7 @@ fn unreadable(path: &Path, source: std::io::Error) -> DatasetError {
     DatasetError::Read { path: path.to_owned(), source }
 }
 
-/// A list: image, mask and perhaps the part on each line, a tab or comma between them; relative paths are relative to the list.
+/// A list: image, mask and perhaps the part and a weight on each line, a tab or comma between them; relative paths are relative to the list.
 fn list(file: &Path, found: &mut Found) -> Result<(), DatasetError> {
     let text = std::fs::read_to_string(file).map_err(|e| unreadable(file, e))?;
     let folder = file.parent().unwrap_or(Path::new("."));
@@ -275,18 +277,44 @@ fn list(file: &Path, found: &mut Found) -> Result<(), DatasetError> {
         let form =
             |reason: String| DatasetError::Form { path: file.to_owned(), reason: format!("line {number}: {reason}") };
         let cells: Vec<&str> = line.split(if line.contains('\t') { '\t' } else { ',' }).map(str::trim).collect();
-        let (image, mask, part) = match cells[..] {
-            [image, mask] => (image, mask, Part::All),
-            [image, mask, part] => (image, mask, part.parse().map_err(form)?),
-            _ => return Err(form("write image, mask and perhaps the part, with tabs or commas between them".into())),
+        let (image, mask, part, weight) = match cells[..] {
+            [image, mask] => (image, mask, Part::All, 1.0),
+            [image, mask, part] => (image, mask, part.parse().map_err(form)?, 1.0),
+            [image, mask, part, weight] => (image, mask, part.parse().map_err(form)?, weight_of(weight).map_err(form)?),
+            _ => {
+                let text =
+                    "write image, mask and perhaps the part and its labels' weight, with tabs or commas between them";
+                return Err(form(text.into()));
+            }
         };
         let name = slashed(&Path::new(image).with_extension("")).trim_start_matches('/').to_owned();
         if !names.insert((part, name.clone())) {
             return Err(form(format!("`{image}` is there twice")));
         }
-        found.pairs.push(Pair { name, images: vec![folder.join(image)], mask: folder.join(mask), part });
+        found.pairs.push(Pair { name, images: vec![folder.join(image)], mask: folder.join(mask), part, weight });
     }
     Ok(())
+}
+
+fn weight_of(text: &str) -> Result<f64, String> {
+    let weight = text.parse().ok().filter(|weight: &f64| weight.is_finite() && *weight > 0.0);
+    weight.ok_or_else(|| format!("`{text}` is no weight; write a number above 0, 1 for labels that count in full"))
+}
+
+/// A list that [`find`] takes, with paths that hold from anywhere.
+///
+/// # Errors
+/// When a pair has a file for each channel.
+pub(crate) fn listed<'a>(pairs: impl IntoIterator<Item = &'a Pair>) -> Result<String, String> {
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
+    let mut text = "image\tmask\tpart\tweight\n".to_owned();
+    for pair in pairs {
+        let [image] = pair.images.as_slice() else {
+            return Err(format!("`{}` has a file for each channel, which no list can name", pair.name));
+        };
+        text += &format!("{}\t{}\t{}\t{}\n", absolute(image), absolute(&pair.mask), pair.part, pair.weight);
+    }
+    Ok(text)
 }
 
 /// nnU-Net's raw layout: a file for each channel, `NAME_0000`, and one mask.
@@ -309,7 +337,7 @@ fn nn_unet(root: &Path, found: &mut Found) -> Result<(), DatasetError> {
         }
         for (name, images) in cases {
             match masks.remove(&name) {
-                Some(mask) => found.pairs.push(Pair { name, images, mask, part }),
+                Some(mask) => found.pairs.push(Pair { name, images, mask, part, weight: 1.0 }),
                 None if part == Part::Test => {}
                 None => {
                     let cause = "an image without a mask".to_owned();

@@ -175,7 +175,8 @@ mod tests {
     }
     #[test]
     fn pairs_are_shared_out_and_a_list_of_folds_is_taken_as_it_is() {
-        let pair = |name: &str, part| Pair { name: name.into(), images: Vec::new(), mask: name.into(), part };
+        let pair =
+            |name: &str, part| Pair { name: name.into(), images: Vec::new(), mask: name.into(), part, weight: 1.0 };
         let parts = |pairs: &[Pair]| pairs.iter().map(|pair| pair.part).collect::<Vec<_>>();
         let mut pairs =
             vec![pair("a", Part::Train), pair("b", Part::Train), pair("a", Part::Val), pair("c", Part::Test)];

@@ -81,7 +81,7 @@ fn scenes() -> Vec<Scene> {
 
 fn pair(idx: usize) -> Pair {
     let file = |what: &str| PathBuf::from(format!("{what}{idx}"));
-    Pair { name: format!("s{idx}"), images: vec![file("image")], mask: file("mask"), part: Part::Train }
+    Pair { name: format!("s{idx}"), images: vec![file("image")], mask: file("mask"), part: Part::Train, weight: 1.0 }
 }
 
 fn built(pipeline: &Pipeline, scenes: &[Scene]) -> (Arc<Index>, Vec<Refused>) {
@@ -121,8 +121,13 @@ fn expected(scene: &Scene, crop: &Crop, side: u32) -> Crop {
     let Size { width, height } = scene.image.header.size;
     let area = (width * height) as usize;
     let (image, mask) = (scene.image.pixels.bytes(), scene.mask.pixels.bytes());
-    let mut made =
-        Crop { image: vec![0.0; (2 * side * side) as usize], valid: vec![], labels: vec![], place: crop.place };
+    let mut made = Crop {
+        image: vec![0.0; (2 * side * side) as usize],
+        valid: vec![],
+        labels: vec![],
+        place: crop.place,
+        weight: 1.0,
+    };
     for at in 0..side * side {
         let (x, y) = (crop.place.x + i64::from(at % side), crop.place.y + i64::from(at / side));
         let [column, row] = [(x, width), (y, height)].map(|(at, n)| Border::Reflect.resolve(at, n).unwrap());

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::Undrawn;
 use super::models::{table, thousands};
 use crate::words::{count, percent};
 
@@ -89,6 +90,60 @@ impl CleanReport {
         text += &self.mismatched.iter().map(|pair| format!("not compared: {pair}\n")).collect::<String>();
         text += &format!("list: {}\n", self.list);
         text + &self.sheet.iter().map(|sheet| format!("contact sheet: {sheet}\n")).collect::<String>()
+    }
+}
+
+/// What networks were sure of.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct PseudoReport {
+    /// Scenes that have a mask of it.
+    pub scenes: u64,
+    /// Scenes that could not be read.
+    pub failed: Vec<Undrawn>,
+    /// By class of the masks.
+    pub classes: Vec<PseudoClass>,
+    /// The list.
+    pub list: String,
+    /// Pairs that it has, those that it was joined with included.
+    pub pairs: u64,
+}
+
+/// How much of a class is kept.
+#[derive(Clone, Debug, Serialize)]
+pub struct PseudoClass {
+    /// Its name.
+    pub name: String,
+    /// Pixels that have it in the run's masks.
+    pub pixels: u64,
+    /// Those that keep it.
+    pub kept: u64,
+    /// The probability that these have at least.
+    pub probability: f64,
+}
+
+impl PseudoReport {
+    /// Why scenes could not be used.
+    pub fn causes(&self) -> String {
+        let listed = self.failed.iter().take(3).map(|own| format!("{}: {}", own.name, own.cause));
+        listed.collect::<Vec<_>>().join("; ")
+    }
+
+    /// As text.
+    pub fn text(&self) -> String {
+        let mut lines = vec![["class", "pixels", "kept", "probability from"].map(str::to_owned)];
+        lines.extend(self.classes.iter().map(|class| {
+            let share =
+                if class.pixels == 0 { "-".to_owned() } else { percent(class.kept as f64 / class.pixels as f64) };
+            [class.name.clone(), thousands(class.pixels), share, format!("{:.3}", class.probability)]
+        }));
+        let mut text = table(&lines);
+        text += &self.failed.iter().map(|own| format!("left out: {}: {}\n", own.name, own.cause)).collect::<String>();
+        text + &format!(
+            "{} with labels of networks, {} in {}\n",
+            count(self.scenes, "scene"),
+            count(self.pairs, "pair"),
+            self.list
+        )
     }
 }
 

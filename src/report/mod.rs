@@ -33,7 +33,10 @@ pub use bench::{
     MatmulRate, PassFigures, RunFigures, SampleRow, SamplesFigures, ScalingFigures, ScalingRow, StageFigures, StartUp,
     ThreadLimit,
 };
-pub use data::{BandRow, ClassRow, CleanReport, DataReport, DataStray, PartRow, RefusedPair, SplitReport, Suspect};
+pub use data::{
+    BandRow, ClassRow, CleanReport, DataReport, DataStray, PartRow, PseudoClass, PseudoReport, RefusedPair,
+    SplitReport, Suspect,
+};
 pub use diagnosis::Diagnosis;
 pub use document::{
     BudgetReport, DeadlineReport, DeadlineStep, FailedScene, OutputFile, PackageReport, REPORT_FORMAT, ReducedScene,

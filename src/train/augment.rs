@@ -90,7 +90,7 @@ fn place(windows: &Batch, recipe: &Augment, crop: u32, draws: &mut [Draws]) -> B
         }
     }
     let [image, valid, labels] = crops.map(|crops| Tensor::cat(&crops, 0).contiguous());
-    Batch { image, valid, labels: labels.squeeze_dim(1) }
+    Batch { image, valid, labels: labels.squeeze_dim(1), weights: windows.weights.clone() }
 }
 
 /// Image, validity and labels of one window, scaled and turned around its middle: values of pixels between pixels are interpolated, labels
@@ -206,6 +206,7 @@ fn mix(batch: Batch, likely: f64, draws: &mut [Draws]) -> Batch {
         image: mixed(&batch.image, &inside),
         valid: mixed(&batch.valid, &inside),
         labels: mixed(&batch.labels, &inside.squeeze_dim(1)),
+        weights: batch.weights,
     }
 }
 
@@ -222,7 +223,8 @@ mod tests {
         let (x, y) = (axis.view([1, -1]).expand([side, side], false), axis.view([-1, 1]).expand([side, side], false));
         let image = Tensor::stack(&[&x, &y], 0).unsqueeze(0).repeat([n, 1, 1, 1]);
         let labels = ((&x + &y) * side as f64 / 4.0).to_kind(Kind::Int64).unsqueeze(0).repeat([n, 1, 1]);
-        Batch { valid: Tensor::ones([n, 1, side, side], (Kind::Float, Device::Cpu)), image, labels }
+        let valid = Tensor::ones([n, 1, side, side], (Kind::Float, Device::Cpu));
+        Batch { valid, image, labels, weights: vec![1.0; n as usize] }
     }
 
     fn labels_of(image: &Tensor, side: i64) -> Tensor {

@@ -11,6 +11,8 @@ pub struct Batch {
     pub valid: Tensor,
     /// `[N, H, W]`, i64: class ids, or [`super::loss::IGNORED`].
     pub labels: Tensor,
+    /// `[N]`: how much the labels of each crop count. A rectangle that is mixed into another crop counts as that does.
+    pub weights: Vec<f64>,
 }
 
 /// What is normalised with: a mean and a standard deviation for each band.
@@ -44,13 +46,21 @@ impl Batch {
             image: up(Tensor::from_slice(image)).view([n, -1, side, side]),
             valid: up(Tensor::from_slice(valid)).view([n, 1, side, side]).ne(0).to_kind(Kind::Float),
             labels: up(Tensor::from_slice(labels)).view([n, side, side]).to_kind(Kind::Int64),
+            weights: vec![1.0; usize::try_from(n).unwrap_or_default()],
         }
+    }
+
+    /// The same with labels that count as much as these say, crop by crop.
+    pub fn weighted(self, weights: Vec<f64>) -> Self {
+        Self { weights, ..self }
     }
 
     /// The part `at` of `parts` of equal size.
     pub(super) fn part(&self, at: u32, parts: u32) -> Self {
         let n = self.image.size()[0] / i64::from(parts);
         let cut = |of: &Tensor| of.narrow(0, n * i64::from(at), n);
-        Self { image: cut(&self.image), valid: cut(&self.valid), labels: cut(&self.labels) }
+        let first = usize::try_from(n * i64::from(at)).unwrap_or_default();
+        let weights = self.weights.iter().copied().skip(first).take(usize::try_from(n).unwrap_or_default()).collect();
+        Self { image: cut(&self.image), valid: cut(&self.valid), labels: cut(&self.labels), weights }
     }
 }

@@ -1,8 +1,10 @@
 //! What is minimised: a mix of losses of the network's output, and of its side outputs.
 
+use std::collections::BTreeMap;
+
 use tch::{Kind, Tensor};
 
-use super::loss::Loss;
+use super::loss::{IGNORED, Loss};
 use crate::config::train::Term;
 use crate::zoo::segmenter::{Segmented, Side};
 use crate::zoo::spec::{Network, NetworkSpec, Upsample, Variant};
@@ -40,8 +42,39 @@ impl Objective {
         Self { terms: terms.iter().map(resolved).collect(), side_weight }
     }
 
+    /// What an answer costs against labels, `[N, H, W]`, of which those of each crop count as `weights` says: crops of one weight together, and
+    /// of these the mean by weight and number of labels. So a pixel's cross-entropy counts as its crop does, and what is counted over regions
+    /// is counted over regions of one kind. Panics as tch does when libtorch refuses.
+    pub(super) fn weighted(&self, out: &Segmented, labels: &Tensor, weights: &[f64], epoch: f64) -> Value {
+        let mut kinds: BTreeMap<u64, Vec<i64>> = BTreeMap::new();
+        (0..).zip(weights).for_each(|(at, weight)| kinds.entry(weight.to_bits()).or_default().push(at));
+        let labelled = |labels: &Tensor| labels.ne(IGNORED).sum(Kind::Int64).int64_value(&[]) as f64;
+        let of_kind = |(weight, crops): (&u64, &Vec<i64>)| {
+            let crops = Tensor::from_slice(crops).to_device(labels.device());
+            let labels = labels.index_select(0, &crops);
+            (f64::from_bits(*weight) * labelled(&labels), crops, labels)
+        };
+        let kinds: Vec<(f64, Tensor, Tensor)> = match kinds.len() {
+            0 | 1 => Vec::new(),
+            _ => kinds.iter().map(of_kind).filter(|(counts, ..)| *counts > 0.0).collect(),
+        };
+        let all: f64 = kinds.iter().map(|(counts, ..)| counts).sum();
+        let values = kinds
+            .iter()
+            .map(|(counts, crops, labels)| (counts / all, self.value(&selected(out, crops), labels, epoch)));
+        let joined = values.map(|(share, value)| Value {
+            total: value.total * share,
+            terms: value.terms.into_iter().map(|(name, term)| (name, term * share)).collect(),
+        });
+        let sum = joined.reduce(|a, b| Value {
+            total: a.total + b.total,
+            terms: a.terms.into_iter().zip(b.terms).map(|((name, a), (_, b))| (name, a + b)).collect(),
+        });
+        sum.unwrap_or_else(|| self.value(out, labels, epoch))
+    }
+
     /// What an answer costs against `labels`, `[N, H, W]`, at a time in epochs. Panics as tch does when libtorch refuses.
-    pub(super) fn value(&self, out: &Segmented, labels: &Tensor, epoch: f64) -> Value {
+    fn value(&self, out: &Segmented, labels: &Tensor, epoch: f64) -> Value {
         let on: Vec<&Term> = self.terms.iter().filter(|term| term.is_on(epoch)).collect();
         // Sums are f32 whatever the network's arithmetic is.
         let sum_of = |logits: &Tensor, labels: &Tensor| -> Vec<Tensor> {
@@ -60,6 +93,21 @@ impl Objective {
         let total = total.unwrap_or_else(|| out.values.sum(out.values.kind()) * 0.0);
         Value { total, terms: on.iter().map(|term| term.name.clone()).zip(main).collect() }
     }
+}
+
+#[cfg(test)]
+impl Objective {
+    /// Without the terms that follow the first.
+    pub(super) fn only_the_first(&mut self) {
+        self.terms.truncate(1);
+    }
+}
+
+/// The answers to some crops of a batch.
+fn selected(out: &Segmented, crops: &Tensor) -> Segmented {
+    let of = |values: &Tensor| values.index_select(0, crops);
+    let side = |side: &Side| Side { values: of(&side.values), ..*side };
+    Segmented { values: of(&out.values), side: out.side.iter().map(side).collect(), ..*out }
 }
 
 /// As their authors have it.

@@ -148,7 +148,7 @@ impl Trainer {
                 input = input.to_kind(Kind::Double);
             }
             let out = self.forward(&input);
-            let value = self.objective.value(&out, &crops.labels, at.epoch);
+            let value = self.objective.weighted(&out, &crops.labels, &crops.weights, at.epoch);
             let share = 1.0 / f64::from(parts);
             (&value.total * (scale * share)).backward();
             loss += value.total.double_value(&[]) * share;
@@ -344,5 +344,30 @@ mod tests {
                 }
             }
         }
+    }
+    #[test]
+    fn labels_count_as_their_crops_do() {
+        // Of pixels' cross-entropy the weighted mean is what each crop adds by its weight.
+        let n = (CROP * CROP) as usize;
+        let image: Vec<f32> = (0..3 * 4 * n).map(|at| ((at * 37 + at / 1000) % 101) as f32 / 100.0).collect();
+        let labels: Vec<u8> = (0..4 * n).map(|at| if at < n / 2 { 255 } else { [0, 1, 2][at / 96 % 3] }).collect();
+        let fresh = || {
+            let mut trainer = trainer(1, "smp/unet/resnet18");
+            trainer.objective.only_the_first();
+            trainer
+        };
+        let loss = |trainer: &mut Trainer, weights: &[f64]| {
+            let batch = trainer.batch(4, CROP, &image, &vec![1; 4 * n], &labels).weighted(weights.to_vec());
+            trainer.step(&batch, Moment { step: 0, epoch: 0.0, seed: 4 }).unwrap().loss
+        };
+        let equal = loss(&mut fresh(), &[1.0; 4]);
+        assert_eq!(loss(&mut fresh(), &[0.3; 4]).to_bits(), equal.to_bits(), "one weight for all is none");
+        // The first crop has half of the labels of each other one.
+        let [first, others] = [[1.0, 1e-9], [1e-9, 1.0]].map(|[a, b]| loss(&mut fresh(), &[a, b, b, b]));
+        let mixed = loss(&mut fresh(), &[0.2, 1.0, 1.0, 1.0]);
+        let expected = (0.2 * 0.5 * first + 3.0 * others) / (0.1 + 3.0);
+        assert!((mixed - expected).abs() < 1e-6, "{mixed} is not {expected}");
+        let all = (0.5 * first + 3.0 * others) / 3.5;
+        assert!((equal - all).abs() < 1e-6 && (mixed - equal).abs() > 1e-6, "{equal} {all} {mixed}");
     }
 }

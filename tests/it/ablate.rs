@@ -139,7 +139,7 @@ fn members_are_selected_by_what_each_adds_and_the_selection_runs() {
     let again = json(&work, &["eval", "selected", "--truth", "data"]);
     assert_eq!(again["scores"]["miou"].as_f64(), steps.last().copied());
     work.swath(&select).says(2, &["parts` exists; add --overwrite"]);
-    work.swath(&["eval", "selected", "--truth", "data", "--select", "other"]).says(
+    work.swath(&["eval", "selected", "--truth", "data", "--select", "again"]).says(
         if steps.len() == 1 { 2 } else { 0 },
         &[if steps.len() == 1 { "nothing to select from" } else { "alone" }],
     );

@@ -299,3 +299,56 @@ fn broken_scenes_cost_themselves_with_all_of_it_on() {
     assert!(matches!(ran.code, Some(0 | 3)), "{ran:?}");
     assert!(work.path("out/overlay/a.png").exists() && work.path("out/scores/b/c.tif").exists());
 }
+
+#[test]
+fn pseudo_labels_are_the_masks_where_networks_are_sure() {
+    let work = prepared("scores = true", 5);
+    work.swath(&[&RUN[..], &NODATA].concat()).expect(0);
+    let made = |more: &[&str]| work.swath(&[&["pseudo-label", "out", "-o", "pseudo", "--overwrite"], more].concat());
+    let labels = |name: &str| {
+        let data = Dataset::open(work.path(&format!("pseudo/masks/{name}.png"))).unwrap();
+        data.rasterband(1).unwrap().read_band_as::<u8>().unwrap().data().to_vec()
+    };
+    let scenes: Vec<(&str, Vec<u8>, Vec<u8>)> = ["a", "b/c"]
+        .map(|name| (name, band(&work, &format!("masks/{name}.png")), band(&work, &format!("scores/{name}.tif"))))
+        .into();
+    // By a probability: what has less has the value of no data.
+    made(&["--confidence", "0.4", "--weight", "0.5"]).says(0, &["2 scenes with labels of networks, 2 pairs in"]);
+    let least = 1 + (254.0_f64 * 0.4).round() as u8;
+    let mut n_kept = 0;
+    for (name, mask, scores) in &scenes {
+        let expected: Vec<u8> =
+            mask.iter().zip(scores).map(|(value, score)| if *score >= least { *value } else { 9 }).collect();
+        n_kept += expected.iter().filter(|value| **value != 9).count();
+        assert!(labels(name) == expected, "{name}");
+    }
+    assert!(n_kept > 1000, "{n_kept}");
+    let list = std::fs::read_to_string(work.path("pseudo/pairs.tsv")).unwrap();
+    let rows: Vec<Vec<&str>> = list.lines().skip(1).map(|line| line.split('\t').collect()).collect();
+    assert!(rows.iter().all(|row| row[0].ends_with(".tif") && row[2..] == ["train", "0.5"]), "{list}");
+    // By a share of each class, over all scenes: at least that, and no pixel less sure than one that is left out.
+    let report: serde_json::Value = serde_json::from_str(&made(&["--keep", "0.3", "--json"]).expect(0)).unwrap();
+    for (class, row) in (0_u8..).zip(report["classes"].as_array().unwrap()) {
+        let of_class = |(name, mask, scores): &(&str, Vec<u8>, Vec<u8>)| -> Vec<(u8, bool)> {
+            let pixels = mask.iter().zip(scores).zip(labels(name));
+            pixels
+                .filter(|((value, _), _)| **value == class)
+                .map(|((_, score), kept)| (*score, kept == class))
+                .collect()
+        };
+        let pixels: Vec<(u8, bool)> = scenes.iter().flat_map(of_class).collect();
+        let kept = pixels.iter().filter(|(_, is_kept)| *is_kept).count();
+        assert!(kept as f64 >= 0.3 * pixels.len() as f64, "class {class}");
+        assert_eq!(row["kept"].as_u64(), Some(kept as u64), "class {class}");
+        let least = pixels.iter().filter(|(_, is_kept)| *is_kept).map(|(score, _)| *score).min();
+        assert!(pixels.iter().all(|(score, is_kept)| *is_kept || Some(*score) < least), "class {class}");
+    }
+    // What cannot be.
+    work.swath(&["pseudo-label", "out", "-o", "pseudo"]).says(2, &["masks/a.png", "add --overwrite"]);
+    work.swath(&["pseudo-label", "out/masks", "-o", "x"]).says(2, &["`out/masks` is no run directory"]);
+    std::fs::remove_file(work.path("out/scores/b/c.tif")).unwrap();
+    made(&[]).says(3, &["left out: b/c", "1 scene with labels of networks"]);
+    let bare = prepared("mask_bits = 8", 5);
+    bare.swath(&[&RUN[..], &NODATA].concat()).expect(0);
+    bare.swath(&["pseudo-label", "out", "-o", "x"]).says(2, &["`out` has no scores", "--set outputs.scores=true"]);
+}

@@ -184,7 +184,9 @@ fn the_table_of_commands_is_complete_and_right() {
     let mut seen = BTreeSet::new();
     for (first, rest) in rows(table).filter(|(first, _)| first.starts_with("`swath ")) {
         let words: Vec<&str> = first.trim_matches('`').split_whitespace().skip(1).collect();
-        let is_name = |word: &&&str| word.chars().all(|c| c.is_ascii_lowercase());
+        let is_name = |word: &&&str| {
+            word.starts_with(char::is_lowercase) && word.chars().all(|c| c.is_ascii_lowercase() || c == '-')
+        };
         let name: Vec<&str> = words.iter().take_while(is_name).copied().collect();
         let help = work.swath(&[&name[..], &["--help"]].concat()).expect(0);
         let missing: Vec<_> = named(&format!("{first}{rest}")).difference(&options(&help)).cloned().collect();

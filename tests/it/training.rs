@@ -333,7 +333,14 @@ fn folds_in_one_command_leave_an_ensemble_and_masks_of_unseen_scenes() {
     let is_chosen = post["words"].as_array().is_some_and(|words| !words.is_empty());
     assert_eq!(is_chosen, with > without, "{summary}");
     assert_eq!(is_chosen, !text.contains("fill_holes = 0\nmajority = 0\n[") && text.contains("[post]"), "{text}");
-    work.swath(&["run", "out/ensemble.toml", "-i", "data/val/images", "-o", "masks", "--include", "*.png"]).expect(0);
+    let scored = ["--include", "*.png", "--set", "outputs.scores=true"];
+    work.swath(&[&["run", "out/ensemble.toml", "-i", "data/val/images", "-o", "masks"], &scored[..]].concat())
+        .expect(0);
+    // What the ensemble is sure of of other scenes is trained on with what is known.
+    let pseudo = ["pseudo-label", "masks", "-o", "pseudo", "--keep", "0.5", "--weight", "0.25", "--with", "data"];
+    work.swath(&pseudo).says(0, &["2 scenes with labels of networks, 8 pairs"]);
+    let union = [&["train", "p.toml", "-i", "pseudo/pairs.tsv", "-o", "union"], &short[..]].concat();
+    work.swath(&union).says(0, &["training on 6 scenes, validating with 2"]);
     // Labels that it does not believe: those of the scene that were spoilt after the training.
     let labels = work.path("data/train/masks/s2.png");
     let (good, size) = (image::open(&labels).unwrap().to_luma8(), [56, 56]);

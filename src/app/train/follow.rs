@@ -344,7 +344,8 @@ impl<'a> Training<'a> {
         let image: Vec<f32> = crops.iter().flat_map(|crop| crop.image.iter().copied()).collect();
         let valid: Vec<u8> = crops.iter().flat_map(|crop| crop.valid.iter().copied()).collect();
         let labels: Vec<u8> = crops.iter().flat_map(|crop| crop.labels.iter().copied()).collect();
-        self.trainer.batch(crops.len(), side, &image, &valid, &labels)
+        let weights = crops.iter().map(|crop| crop.weight).collect();
+        self.trainer.batch(crops.len(), side, &image, &valid, &labels).weighted(weights)
     }
 
     /// Takes one step.
