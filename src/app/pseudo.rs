@@ -257,9 +257,7 @@ mod tests {
     fn the_least_score_is_a_probability_or_keeps_a_share() {
         let mut counts = [0; SCORES];
         counts[0] = 1000;
-        for score in 1..=100 {
-            counts[score] = 10;
-        }
+        counts[1..=100].fill(10);
         assert_eq!(Sure::Probability(0.0).least(&counts), 1);
         assert_eq!(Sure::Probability(0.5).least(&counts), 128);
         assert_eq!(Sure::Probability(1.0).least(&counts), 255);

@@ -224,7 +224,7 @@ mod tests {
         let image = Tensor::stack(&[&x, &y], 0).unsqueeze(0).repeat([n, 1, 1, 1]);
         let labels = ((&x + &y) * side as f64 / 4.0).to_kind(Kind::Int64).unsqueeze(0).repeat([n, 1, 1]);
         let valid = Tensor::ones([n, 1, side, side], (Kind::Float, Device::Cpu));
-        Batch { valid, image, labels, weights: vec![1.0; n as usize] }
+        Batch { valid, image, labels, weights: vec![1.0; usize::try_from(n).unwrap()] }
     }
 
     fn labels_of(image: &Tensor, side: i64) -> Tensor {

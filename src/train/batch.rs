@@ -32,7 +32,12 @@ impl Normaliser {
 
     /// What the network sees: 0 where there is no data.
     pub(super) fn apply(&self, batch: &Batch) -> Tensor {
-        (&batch.image - &self.mean) / &self.std * &batch.valid
+        self.apply_to(&batch.image, &batch.valid)
+    }
+
+    /// The same of these bands.
+    pub(super) fn apply_to(&self, image: &Tensor, valid: &Tensor) -> Tensor {
+        (image - &self.mean) / &self.std * valid
     }
 }
 

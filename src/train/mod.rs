@@ -24,9 +24,11 @@ mod scale;
 pub mod schedule;
 pub mod smoothing;
 mod state;
+mod teacher;
 mod trainer;
 
 pub use batch::Batch;
 pub use scale::LossScale;
 pub use state::Counters;
+pub use teacher::Teacher;
 pub use trainer::{Moment, StepReport, Trainer, set_threads};

@@ -11,6 +11,7 @@ use super::groups::groups;
 use super::objective::Objective;
 use super::optimiser::Group;
 use super::scale::LossScale;
+use super::teacher::Teacher;
 use crate::config::InputSpec;
 use crate::config::train::{Arithmetic, Train};
 use crate::random::SplitMix64;
@@ -29,6 +30,7 @@ pub struct Trainer {
     pub(super) scale: Option<LossScale>,
     pub(super) spec: NetworkSpec,
     objective: Objective,
+    teacher: Option<Teacher>,
     normaliser: Normaliser,
     recipe: Train,
     purpose: Purpose,
@@ -114,6 +116,7 @@ impl Trainer {
             average: Average::new(recipe.average, &variables),
             scale: is_half.then(LossScale::default),
             objective: Objective::new(&recipe.losses, recipe.side_weight, spec, pixels),
+            teacher: None,
             normaliser: Normaliser::new(&input.mean, &input.std, device),
             spec: spec.clone(),
             recipe: recipe.clone(),
@@ -123,6 +126,11 @@ impl Trainer {
             purpose,
             devices,
         })
+    }
+
+    /// Learns from others as well from here on.
+    pub fn learn_from(&mut self, teacher: Teacher) {
+        self.teacher = Some(teacher);
     }
 
     /// Takes one step on these windows ([`crate::config::train::Augment::window`]).
@@ -148,7 +156,12 @@ impl Trainer {
                 input = input.to_kind(Kind::Double);
             }
             let out = self.forward(&input);
-            let value = self.objective.weighted(&out, &crops.labels, &crops.weights, at.epoch);
+            let mut value = self.objective.weighted(&out, &crops.labels, &crops.weights, at.epoch);
+            if let Some(teacher) = &self.teacher {
+                let taught = tch::autocast(self.scale.is_some(), || teacher.value(&out, &crops));
+                value.total = value.total * (1.0 - teacher.weight) + &taught * teacher.weight;
+                value.terms.push(("distillation".to_owned(), taught));
+            }
             let share = 1.0 / f64::from(parts);
             (&value.total * (scale * share)).backward();
             loss += value.total.double_value(&[]) * share;

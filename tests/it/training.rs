@@ -309,12 +309,65 @@ fn folds_validate_in_turn_and_a_loss_that_is_no_number_goes_back() {
     ran.says(0, &["; fresh: segmentation_head.0.bias, segmentation_head.0.weight"]);
 }
 
+const SHORT: [&str; 6] = ["--threads", "1", "--set", "train.epochs=1", "--set", "train.steps_per_epoch=6"];
+
+/// What the ensemble is sure of is trained on.
+fn sure_of(work: &Workdir) {
+    // What the ensemble is sure of of other scenes is trained on with what is known.
+    let pseudo = ["pseudo-label", "masks", "-o", "pseudo", "--keep", "0.5", "--weight", "0.25", "--with", "data"];
+    work.swath(&pseudo).says(0, &["2 scenes with labels of networks, 8 pairs"]);
+    let union = [&["train", "p.toml", "-i", "pseudo/pairs.tsv", "-o", "union"], &SHORT[..]].concat();
+    work.swath(&union).says(0, &["training on 6 scenes, validating with 2"]);
+}
+
+/// A network learns from the ensemble.
+fn taught(work: &Workdir) {
+    // A network of another kind learns from the ensemble.
+    let student = std::fs::read_to_string(work.path("p.toml"))
+        .unwrap()
+        .replace("variant = \"smp\"", "variant = \"smp\"\nattention = \"scse\"");
+    work.write("student.toml", &student);
+    let learn = |out: &str, teacher: &str| {
+        let teacher = format!("train.distill={{ teacher = \"{teacher}\", weight = 0.7 }}");
+        let train = ["train", "student.toml", "-i", "data", "-o", out, "--set", &teacher];
+        work.swath(&[&train[..], &SHORT[..]].concat())
+    };
+    learn("student", "out/ensemble.toml").expect(0);
+    let text = std::fs::read_to_string(work.path("student/metrics.jsonl")).unwrap();
+    let steps: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for step in steps.iter().filter(|step| step["kind"] == "step") {
+        let [loss, hard, soft] = [&step["loss"], &step["parts"]["cross-entropy"], &step["parts"]["distillation"]]
+            .map(|of| of.as_f64().unwrap());
+        assert!(soft > 0.0 && (loss - 0.3 * hard - 0.7 * soft).abs() < 1e-5, "{step}");
+    }
+    learn("student", "out/fold0/best.safetensors").says(2, &["the table [train]", "not what they were"]);
+    work.write("random.toml", PIPELINE);
+    learn("x", "random.toml").says(2, &["random.toml", "nothing can be learnt from random numbers"]);
+    work.write("ice.toml", PIPELINE.replace("\"land\"", "\"ice\""));
+    learn("x", "ice.toml").says(2, &["knows the classes sea, ice, and the network in training sea, land"]);
+}
+
+/// Labels that were spoilt are found.
+fn doubted(work: &Workdir) {
+    // Labels that it does not believe: those of the scene that were spoilt after the training.
+    let labels = work.path("data/train/masks/s2.png");
+    let (good, size) = (image::open(&labels).unwrap().to_luma8(), [56, 56]);
+    save(&labels, &good.iter().map(|value| 30 - value).collect::<Vec<u8>>(), size, image::ColorType::L8);
+    let clean = ["data", "clean", "out", "-i", "data", "-o", "suspects.txt", "--sheet", "suspects.html"];
+    work.swath(&clean).says(0, &["1 suspect among 6 scenes", "  s2\n", "list: suspects.txt"]);
+    let sheet = std::fs::read_to_string(work.path("suspects.html")).unwrap();
+    assert!(sheet.matches("<img ").count() == 3 && sheet.contains("s2 <small>1"));
+    work.swath(&clean).says(2, &["`suspects.txt` exists; add --overwrite"]);
+    let short_of = [&["train", "p.toml", "-i", "data", "-o", "less", "--exclude", "suspects.txt"], &SHORT[..]].concat();
+    work.swath(&short_of).says(0, &["training on 3 scenes"]);
+    save(&labels, &good, size, image::ColorType::L8);
+}
+
 #[test]
 fn folds_in_one_command_leave_an_ensemble_and_masks_of_unseen_scenes() {
     let work = prepared();
-    let short = ["--threads", "1", "--set", "train.epochs=1", "--set", "train.steps_per_epoch=6"];
     let folds = |out: &str, more: &[&str]| {
-        work.swath(&[&["train", "p.toml", "-i", "data", "-o", out, "--folds", "2"], &short[..], more].concat())
+        work.swath(&[&["train", "p.toml", "-i", "data", "-o", out, "--folds", "2"], &SHORT[..], more].concat())
     };
     let late = folds("out", &["--deadline", "1s"]);
     assert!(matches!(late.code, Some(0 | 4 | 5)), "{late:?}");
@@ -336,24 +389,10 @@ fn folds_in_one_command_leave_an_ensemble_and_masks_of_unseen_scenes() {
     let scored = ["--include", "*.png", "--set", "outputs.scores=true"];
     work.swath(&[&["run", "out/ensemble.toml", "-i", "data/val/images", "-o", "masks"], &scored[..]].concat())
         .expect(0);
-    // What the ensemble is sure of of other scenes is trained on with what is known.
-    let pseudo = ["pseudo-label", "masks", "-o", "pseudo", "--keep", "0.5", "--weight", "0.25", "--with", "data"];
-    work.swath(&pseudo).says(0, &["2 scenes with labels of networks, 8 pairs"]);
-    let union = [&["train", "p.toml", "-i", "pseudo/pairs.tsv", "-o", "union"], &short[..]].concat();
-    work.swath(&union).says(0, &["training on 6 scenes, validating with 2"]);
-    // Labels that it does not believe: those of the scene that were spoilt after the training.
-    let labels = work.path("data/train/masks/s2.png");
-    let (good, size) = (image::open(&labels).unwrap().to_luma8(), [56, 56]);
-    save(&labels, &good.iter().map(|value| 30 - value).collect::<Vec<u8>>(), size, image::ColorType::L8);
-    let clean = ["data", "clean", "out", "-i", "data", "-o", "suspects.txt", "--sheet", "suspects.html"];
-    work.swath(&clean).says(0, &["1 suspect among 6 scenes", "  s2\n", "list: suspects.txt"]);
-    let sheet = std::fs::read_to_string(work.path("suspects.html")).unwrap();
-    assert!(sheet.matches("<img ").count() == 3 && sheet.contains("s2 <small>1"));
-    work.swath(&clean).says(2, &["`suspects.txt` exists; add --overwrite"]);
-    let short_of = [&["train", "p.toml", "-i", "data", "-o", "less", "--exclude", "suspects.txt"], &short[..]].concat();
-    work.swath(&short_of).says(0, &["training on 3 scenes"]);
+    sure_of(&work);
+    taught(&work);
+    doubted(&work);
     // One fold alone is what it is among the others.
-    save(&labels, &good, size, image::ColorType::L8);
     let best = |of: &str| std::fs::read(work.path(&format!("{of}/best.safetensors"))).unwrap();
     let alone = folds("alone", &["--fold", "1", "--quiet"]);
     assert_eq!((alone.code, alone.stderr.as_str()), (Some(0), ""), "{alone:?}");

@@ -11,6 +11,7 @@ use super::data::{Data, look};
 use super::interrupts::Interrupts;
 use super::page::write_page;
 use super::standing::{BEST, Best, Identity, Kept, LAST, Place, Progress, Standing};
+use super::teacher::teachers;
 use super::validate::{Validator, Verdict, by_class, metadata, value};
 use super::{TrainEnd, TrainRequest, Trained};
 use crate::app::Error;
@@ -26,7 +27,7 @@ use crate::report::{
     self, BestMetric, Event, MetricsLog, MetricsRecord, NoteRecord, StepRecord, StepTime, TrainingBars,
     TrainingSummary, ValidationRecord, ValidationTime,
 };
-use crate::train::{Batch, Moment, StepReport, Trainer, set_threads};
+use crate::train::{Batch, Moment, StepReport, Teacher, Trainer, set_threads};
 use crate::words::count;
 
 /// Time between two generations where an epoch takes longer.
@@ -119,7 +120,13 @@ impl<'a> Training<'a> {
         let member = pipeline.members.first().ok_or_else(|| Error::Internal("there is no member".to_owned()))?;
         let pixels = data.train.classes();
         let mut trainer = Trainer::new(&member.spec, &member.input, &recipe, &pixels, gpus).map_err(Error::Usage)?;
-        let identity = identity(&pipeline, &recipe, &data)?;
+        let taught = teachers(&recipe, &pipeline)?;
+        if let (Some((teachers, _)), Some(distill)) = (&taught, &recipe.distill) {
+            let gpu = gpus.first().copied().flatten();
+            let teacher = Teacher::load(teachers, &member.input.bands, distill, gpu);
+            trainer.learn_from(teacher.map_err(|e| Error::Usage(format!("train.distill.teacher: {e}")))?);
+        }
+        let identity = identity(&pipeline, &recipe, taught.map(|(_, digest)| digest), &data)?;
         let name = |gpu: &Option<usize>| gpu.map_or_else(|| "the CPU".to_owned(), |gpu| format!("cuda:{gpu}"));
         let device = gpus.iter().map(name).collect::<Vec<_>>().join(" and ");
         let place = Place { swath: env!("CARGO_PKG_VERSION").to_owned(), device, threads };
@@ -582,7 +589,7 @@ fn tell_all(request: &TrainRequest, data: &Data, told: Option<&str>, pixels: &[u
 }
 
 /// What the directory goes on with and with nothing else.
-fn identity(pipeline: &Pipeline, recipe: &Train, data: &Data) -> Result<Identity, Error> {
+fn identity(pipeline: &Pipeline, recipe: &Train, taught: Option<String>, data: &Data) -> Result<Identity, Error> {
     fn digest(of: &impl Serialize) -> Result<String, Error> {
         let text = serde_json::to_vec(of).map_err(|e| Error::Internal(e.to_string()))?;
         Ok(crate::hex(&Sha256::digest(text)))
@@ -593,10 +600,14 @@ fn identity(pipeline: &Pipeline, recipe: &Train, data: &Data) -> Result<Identity
     let network =
         (&member.spec, &member.input, weights, &pipeline.classes, &pipeline.reading, pipeline.data.labels, remap);
     let validation = (&data.val_digest, &pipeline.tiling, pipeline.combine, &pipeline.views, &pipeline.post);
+    let recipe = Train { start: None, ..recipe.clone() };
     Ok(Identity {
         network: digest(&network)?,
         // Where it starts from is known by its contents.
-        recipe: digest(&Train { start: None, ..recipe.clone() })?,
+        recipe: match taught {
+            None => digest(&recipe)?,
+            Some(taught) => digest(&(&recipe, taught))?,
+        },
         train: data.train.digest().to_owned(),
         val: digest(&validation)?,
     })

@@ -25,6 +25,8 @@ mod standing;
 #[cfg(feature = "torch")]
 mod start;
 #[cfg(feature = "torch")]
+mod teacher;
+#[cfg(feature = "torch")]
 mod validate;
 
 use std::path::PathBuf;

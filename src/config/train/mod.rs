@@ -1,6 +1,7 @@
 //! `[train]`: how a network is trained. The network itself, its bands and its normalisation are the member's.
 
 mod augment;
+mod distill;
 mod loss;
 mod optimiser;
 mod schedule;
@@ -11,6 +12,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use augment::Augment;
+pub use distill::Distill;
+use distill::DistillTable;
 pub use loss::{Balance, Loss, Term};
 pub use optimiser::{Optimiser, Rule};
 pub use schedule::Schedule;
@@ -113,6 +116,9 @@ pub struct Train {
     pub schedule: Schedule,
     /// What is done to crops.
     pub augment: Augment,
+    /// Who else is learnt from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distill: Option<Distill>,
 }
 
 #[cfg(test)]
@@ -146,6 +152,7 @@ pub(super) struct TrainTable {
     optimiser: OptimiserTable,
     schedule: ScheduleTable,
     augment: Augment,
+    distill: Option<DistillTable>,
 }
 
 impl Default for TrainTable {
@@ -170,6 +177,7 @@ impl Default for TrainTable {
             optimiser: OptimiserTable::default(),
             schedule: ScheduleTable::default(),
             augment: Augment::default(),
+            distill: None,
         }
     }
 }
@@ -257,6 +265,7 @@ impl TrainTable {
             optimiser: self.optimiser.checked()?,
             schedule: self.schedule.checked(self.epochs)?,
             augment: self.augment.checked()?,
+            distill: self.distill.map(|table| table.checked(folder)).transpose()?,
         })
     }
 }
