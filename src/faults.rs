@@ -13,7 +13,7 @@
 //!
 //! Places are the stages by name (`pack` is one), and `device`, where a forward pass is called `cuda:0 member1 n2 s1 y24 x0`: device,
 //! member, tiles in its batch, and the batch's first tile or its scenes. At `clock` a run with a deadline looks at the time; what is at
-//! hand is called `3 passes`, after the forward passes that have begun.
+//! hand is called `3 passes`, after the forward passes that have begun. At `confine` a decoder of mosaics gives up what it does not need.
 //!
 //! A `!` at the end makes it strike once over all processes that share the file `SWATH_FAULTS_LOG`. Each strike adds a line to that
 //! file, so that a test can tell a fault that was survived from one that never came.

@@ -29,6 +29,7 @@
 //! Three kinds of processes, all this program. The one that a person starts only watches ([`lifecycle::supervise()`]): it starts the run
 //! again when that dies. The run holds the models and the dataflow. Whatever parses a raster or a vector file sits in children of the run, one
 //! per reader ([`raster::Isolated`]) and where an output shows scenes one per encoder, which answer over a socket and pass pixels through shared memory.
+//! A mosaic names other files: such are read by children that the kernel confines to the input folder.
 //!
 //! # Code map, in reading order
 //!
@@ -93,12 +94,13 @@
 //! - A file has its final name only when it is complete and synced. `commit` alone gives final names to scenes' files.
 //! - A non-finite logit is never argmaxed, weights fit exactly or are refused, and a mask holds the class table's values only.
 //! - Files are data. A TorchScript program alone runs, and only under the digest that the pipeline names for it; an ONNX model is made of
-//!   operators that ONNX Runtime brings along, and no library with others is loaded.
+//!   operators that ONNX Runtime brings along, and no library with others is loaded. A file opens no other, but a mosaic that the pipeline
+//!   allows: in a process that can open its sources and nothing else.
 //! - Nothing outside `report` prints, but the launcher, which runs before this library can be loaded.
-//! - `unsafe` code is in seven files: `tensor/cuda.rs` opens libtorch's CUDA library, sets its switch for TF32 and asks the driver about GPUs,
+//! - `unsafe` code is in eight files: `tensor/cuda.rs` opens libtorch's CUDA library, sets its switch for TF32 and asks the driver about GPUs,
 //!   `tensor/timeline.rs` calls the CUDA runtime for events, `tensor/staging.rs` writes into page-locked tensors, `zoo/layers/onednn.rs`
 //!   calls a function of libtorch that tch lacks, `raster/gdal/color.rs` asks GDAL for a colour that its crate may not
-//!   know, `gis/disk.rs` hands GDAL the files that it writes, and `process/leave.rs` ends a process whose threads do not come back.
+//!   know, `raster/gdal/fence.rs` closes GDAL's virtual file systems, `gis/disk.rs` hands GDAL the files that it writes, and `process/leave.rs` ends a process whose threads do not come back.
 
 pub mod app;
 pub mod atomic;

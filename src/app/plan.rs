@@ -16,8 +16,8 @@ use crate::journal::{FailureRecord, State};
 use crate::lifecycle::Lock;
 use crate::plan::{Concessions, Plan, PlanTotals, Profile, Roomier, Scene, Schedule};
 use crate::report::{
-    EarlierWork, GpuFit, PlanDocument, PlannedArea, PlannedBatch, PlannedMember, PlannedRule, PlannedScene,
-    RefusedScene,
+    EarlierWork, GpuFit, PlanDocument, PlannedArea, PlannedBatch, PlannedMember, PlannedMosaics, PlannedRule,
+    PlannedScene, RefusedScene,
 };
 use crate::tiler::Rule;
 
@@ -162,6 +162,7 @@ fn document(job: &Job, there: There) -> Result<PlanDocument, Error> {
         scenes: plan.scenes.iter().map(|s| scene(plan, s)).collect(),
         refused: refused.map(|FailureRecord { file, cause, .. }| RefusedScene { file, cause }).collect(),
         ignored: job.planned.ignored,
+        mosaics: mosaics(plan),
         area: plan.area.as_ref().map(|area| PlannedArea {
             area: area.label(),
             outside: job.planned.outside,
@@ -191,6 +192,13 @@ fn document(job: &Job, there: There) -> Result<PlanDocument, Error> {
         earlier: there.earlier,
         warnings: job.warnings.iter().cloned().chain(there.warnings).collect(),
     })
+}
+
+/// How many scenes are mosaics, and of how many files.
+fn mosaics(plan: &Plan) -> Option<PlannedMosaics> {
+    let all = || plan.scenes.iter().filter(|scene| scene.header.mosaic.is_some());
+    let files = all().map(|scene| scene.parts.len() as u64).sum();
+    (all().count() > 0).then(|| PlannedMosaics { scenes: all().count() as u64, files })
 }
 
 fn scene(plan: &Plan, scene: &Scene) -> PlannedScene {

@@ -35,9 +35,9 @@ const READERS: usize = 2;
 /// When the folder is no run directory, its journal or its plan cannot be read, or no run has begun with that plan.
 pub fn report(dir: &Path) -> Result<Reported, Error> {
     let (planned, report) = remembered(dir)?;
-    let limits = planned.plan.decoder_limits(READERS, Decode::TIMEOUT);
+    let files = Isolated::allowing(planned.plan.decoder_limits(READERS, Decode::TIMEOUT), planned.plan.allowed());
     let limit = Limit { until: None, is_stopped: &|| false };
-    let page = write_page(dir, &planned.plan, &report, &Isolated::new(limits), READERS, &limit);
+    let page = write_page(dir, &planned.plan, &report, &files, READERS, &limit);
     Ok(Reported { report, page })
 }
 

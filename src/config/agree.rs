@@ -7,6 +7,7 @@ use super::classes::ClassTable;
 use super::fault::Fault;
 use super::file::{InputTable, MemberInputTable, MemberTable};
 use super::pipeline::{InputSpec, Pipeline, Reading};
+use crate::raster::Drivers;
 use crate::tiler::Tiling;
 use crate::zoo::spec::{Channels, NetworkSpec};
 
@@ -111,6 +112,8 @@ impl Bundles<'_> {
     /// When some weights say otherwise.
     pub(super) fn reading(&self, declared: &InputTable) -> Result<Reading, Fault> {
         let InputTable { nodata, nodata_value, apply_scale, resolution, assume_resolution, .. } = *declared;
+        // What may be opened is a matter of where scenes come from, and never of the weights.
+        let drivers = declared.drivers.clone().map(Drivers::from).unwrap_or_default();
         let usual = self.first().map(|pipeline| pipeline.reading).unwrap_or_default();
         let reading = Reading {
             nodata: nodata.unwrap_or(usual.nodata),
@@ -118,6 +121,7 @@ impl Bundles<'_> {
             apply_scale: apply_scale.unwrap_or(usual.apply_scale),
             resolution: resolution.or(usual.resolution),
             assume_resolution: assume_resolution.or(usual.assume_resolution),
+            drivers,
         };
         for bundle in self.0.iter().flatten() {
             let (ours, theirs) = (&reading, &bundle.pipeline.reading);

@@ -10,8 +10,9 @@ use toml::{Table, Value};
 
 use super::classes::ClassTable;
 use super::data::Data;
-use super::pipeline::{InputSpec, Member, Pipeline};
+use super::pipeline::{InputSpec, Member, Pipeline, Reading};
 use super::post::Post;
+use crate::raster::Drivers;
 use crate::weights::{FORM_KEY, Metadata};
 use crate::zoo::spec::Choice;
 
@@ -99,7 +100,8 @@ fn text(pipeline: &Pipeline, member: &Member) -> Result<String, toml::ser::Error
         ("mean", Value::try_from(mean)?),
         ("std", Value::try_from(std)?),
     ]);
-    input.extend(Table::try_from(reading)?);
+    // What may be opened is for who has the scenes to say.
+    input.extend(Table::try_from(Reading { drivers: Drivers::default(), ..*reading })?);
     let mut sections = vec![
         ("input", Value::Table(input)),
         ("tiler", Value::try_from(tiling)?),

@@ -63,7 +63,11 @@ pub(super) fn check(file: PipelineFile, folder: &Path, bundles: &[Option<Bundle>
 }
 
 fn checked(reading: Reading) -> Result<Reading, Fault> {
-    let Reading { nodata_value, resolution, assume_resolution, .. } = reading;
+    let Reading { nodata_value, resolution, assume_resolution, drivers, .. } = reading;
+    if drivers.names().iter().all(|name| *name == "VRT") {
+        let wanted = "formats of files, and VRT beside them for mosaics of such, e.g. [\"GTiff\", \"VRT\"]";
+        return Err(Fault::value("input.drivers", format!("{:?}", drivers.names()), wanted));
+    }
     for (key, metres) in [("input.resolution", resolution), ("input.assume_resolution", assume_resolution)] {
         if let Some(metres) = metres.filter(|metres| !metres.is_normal() || *metres < 0.0) {
             return Err(Fault::value(key, metres, "a length in metres, e.g. 0.5"));

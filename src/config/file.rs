@@ -15,7 +15,7 @@ use super::pipeline::{Checkpoint, Combine, NodataRule, Outputs, Package, Precisi
 use super::post::PostTable;
 use super::train::TrainTable;
 use crate::geom::View;
-use crate::raster::PixelType;
+use crate::raster::{Driver, PixelType};
 use crate::tiler::{Border, Dilation, Rule};
 use crate::zoo::spec::{Attention, Backbone, Channels, KernelSet, Network, SpecTable, Variant};
 
@@ -60,6 +60,7 @@ pub(super) struct InputTable {
     pub(super) apply_scale: Option<bool>,
     pub(super) resolution: Option<f64>,
     pub(super) assume_resolution: Option<f64>,
+    pub(super) drivers: Option<Vec<Driver>>,
 }
 
 /// A member's own `input` table: what it leaves out is as in `[input]`.

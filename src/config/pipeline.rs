@@ -13,7 +13,7 @@ use super::data::Data;
 use super::post::Post;
 use super::train::Train;
 use crate::geom::View;
-use crate::raster::PixelType;
+use crate::raster::{Drivers, PixelType};
 use crate::tiler::Tiling;
 use crate::zoo::spec::{KernelSet, NetworkSpec};
 
@@ -122,6 +122,9 @@ pub struct Reading {
     /// Metres that a pixel of a scene is long whose file does not tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub assume_resolution: Option<f64>,
+    /// Formats that may be opened.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub drivers: Drivers,
 }
 
 /// How pixels become a network's input: `(pixel / divide - mean) / std` for each band.
@@ -282,8 +285,8 @@ fn is_auto(kernels: &KernelSet) -> bool {
     *kernels == KernelSet::Auto
 }
 
-fn is_usual(reading: &Reading) -> bool {
-    *reading == Reading::default()
+fn is_usual<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn plain() -> Vec<View> {

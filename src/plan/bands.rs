@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{Band, Reading};
 use crate::geom::Size;
-use crate::raster::{Mask, Palette, RasterError, Scale, SceneHeader};
+use crate::raster::{Mask, Mosaic, Palette, RasterError, Scale, SceneHeader};
 use crate::words::count;
 
 /// Names of the bands that a palette becomes.
@@ -105,6 +105,7 @@ pub(super) fn in_file(path: &Path, error: RasterError) -> RasterError {
 /// The header of a scene whose bands are these files.
 pub(super) fn merged(paths: &[PathBuf], headers: Vec<SceneHeader>) -> Result<SceneHeader, String> {
     let name = |at: usize| paths[at].file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mosaic = mosaic_of(&headers);
     let mut all = headers.into_iter().enumerate();
     let Some((_, mut whole)) = all.next() else { return Err("it has no file".into()) };
     let is_alone = |header: &SceneHeader| header.n_bands == 1 || (header.n_bands == 2 && header.mask == Mask::Dataset);
@@ -155,5 +156,13 @@ pub(super) fn merged(paths: &[PathBuf], headers: Vec<SceneHeader>) -> Result<Sce
     }
     whole.n_bands = u32::try_from(paths.len()).unwrap_or(u32::MAX);
     whole.interleaved = false;
+    whole.mosaic = mosaic;
     Ok(whole)
+}
+
+/// What the files of a scene's bands take together, where some are mosaics.
+fn mosaic_of(headers: &[SceneHeader]) -> Option<Mosaic> {
+    let beside = headers.iter().filter_map(|header| header.mosaic).map(|mosaic| mosaic.beside).sum();
+    let block_row = headers.iter().map(|header| header.block_row_bytes(header.size, 1)).sum();
+    headers.iter().any(|header| header.mosaic.is_some()).then_some(Mosaic { block_row, beside })
 }

@@ -125,7 +125,7 @@ impl Planned {
         if plan.digest().ok().as_ref() != Some(&digest) {
             return Err(wrong(path, "it is not as it was written"));
         }
-        Ok(Self { plan, refused, ignored, outside })
+        Ok(Self { plan, refused, ignored, outside, parts: 0 })
     }
 }
 

@@ -21,6 +21,7 @@ mod forecast;
 mod gpu_memory;
 mod keys;
 mod model;
+mod mosaics;
 mod passes;
 mod patterns;
 mod planes;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::mosaics::base;
 use super::profile::{Prepared, batch_of};
 use super::scan::label;
 use super::unit::{Part, Unit};
@@ -16,7 +17,7 @@ use crate::config::{Band, Checkpoint, Member, Pipeline, Precision};
 use crate::geom::{PixelRect, Size};
 use crate::outputs::{Subject, kinds_of};
 use crate::post::Steps;
-use crate::raster::{DecoderLimits, Identity, Mask, Palette, ReadRequest, Resampling, SceneHeader};
+use crate::raster::{Allowed, DecoderLimits, Identity, Mask, Palette, ReadRequest, Resampling, SceneHeader};
 use crate::tiler::Grid;
 use crate::zoo::spec::KernelSet;
 
@@ -36,6 +37,9 @@ pub struct Scene {
     /// Where each of its bands has a file of its own: all of them, in the order of the plan's bands.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<PathBuf>,
+    /// The files that it is made of beside these, where it is a mosaic: relative to the plan's root, or else to its own folder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PathBuf>,
     /// Which of its bands the plan's bands are, counted from 1, where they are not numbers anyway.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub chosen: Vec<u32>,
@@ -233,6 +237,32 @@ impl Plan {
         }
     }
 
+    /// All files whose pixels a scene shows.
+    pub fn sources_of(&self, scene: usize) -> Vec<PathBuf> {
+        let Scene { file, parts, .. } = &self.scenes[scene];
+        let base = base(&self.root, file);
+        self.paths_of(scene).into_iter().chain(parts.iter().map(|part| base.join(part))).collect()
+    }
+
+    /// What may be opened to read the scenes.
+    pub fn allowed(&self) -> Allowed {
+        let files = self.scenes.iter().flat_map(|scene| scene.files.iter().chain([&scene.file]));
+        Allowed::below(self.pipeline.reading.drivers, &self.root, files.map(PathBuf::as_path))
+    }
+
+    /// Processes that a reader may need: one is for mosaics alone.
+    pub fn decoders_each(&self) -> u64 {
+        let is_mosaic = |scene: &Scene| scene.header.mosaic.is_some();
+        let n_mosaics = self.scenes.iter().filter(|scene| is_mosaic(scene)).count();
+        let has_both = n_mosaics > 0 && (n_mosaics < self.scenes.len() || self.area.is_some());
+        if has_both { 2 } else { 1 }
+    }
+
+    /// Bytes that a decoder holds of the sources of a mosaic beside their blocks.
+    pub fn mosaic_bytes(&self) -> u64 {
+        self.scenes.iter().filter_map(|scene| scene.header.mosaic).map(|mosaic| mosaic.beside).max().unwrap_or(0)
+    }
+
     /// The bands that are read from a scene, counted from 1, in the order of the plan's bands.
     pub fn bands_of(&self, scene: &Scene) -> Vec<u32> {
         let number = |band: &Band| match band {
@@ -347,7 +377,8 @@ impl Plan {
     /// What each of the decoders may take when they are processes of their own.
     pub fn decoder_limits(&self, readers: usize, timeout: Duration) -> DecoderLimits {
         let cache = self.decoder_cache(readers).div_ceil(readers.max(1) as u64);
-        DecoderLimits::reading(cache, self.maxima.row, self.maxima.block_row, timeout).and_vectors(self.area.is_some())
+        let limits = DecoderLimits::reading(cache, self.maxima.row, self.maxima.block_row, timeout);
+        limits.and_vectors(self.area.is_some()).and_mosaics(self.mosaic_bytes())
     }
 
     /// Bytes that a reader holds of the plan's area.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::area::{Selected, Unmet, bounds};
 use super::bands::{choose, in_file, merged, seen};
 use super::model::batch_bytes;
+use super::mosaics::{Mosaics, base};
 use super::passes::{dispensable, passes};
 use super::resolution::at_resolution;
 use super::scan::label;
@@ -115,6 +116,8 @@ pub struct Planned {
     pub ignored: u64,
     /// Scenes that the area does not meet: they are left out.
     pub outside: u64,
+    /// Files that are scenes by their names, and parts of mosaics among the scenes: they are left out as well.
+    pub parts: u64,
 }
 
 impl Planned {
@@ -150,13 +153,16 @@ impl Planner<'_> {
     ///
     /// # Errors
     /// When the memory does not suffice although each scene alone would fit, or no decoder can be started.
-    pub fn plan(self, scanned: Scanned, schedule: &Schedule) -> Result<Planned, PlanError> {
+    pub fn plan(self, mut scanned: Scanned, schedule: &Schedule) -> Result<Planned, PlanError> {
         let mut reader = self.source.open();
+        let mosaics = Mosaics::find(&scanned, self.pipeline.reading.drivers, reader.as_mut());
+        let mosaics = mosaics.map_err(PlanError::NoDecoder)?;
+        let parts = if scanned.is_walked { mosaics.set_aside(&mut scanned) } else { 0 };
         let (mut scenes, mut refused, mut area) = (Vec::new(), scanned.refused, scanned.area);
         let (mut outside, mut n_outside) = (Vec::new(), 0);
         area.iter().try_for_each(|area| area.check(&self.pipeline.classes))?;
         for found in scanned.scenes {
-            match self.scene(&found, &scanned.root, reader.as_mut(), area.as_mut()) {
+            match self.scene(&found, &scanned.root, &mosaics, reader.as_mut(), area.as_mut()) {
                 Ok(scene) => scenes.push(scene),
                 Err(Unplanned::Outside(place)) => {
                     n_outside += 1;
@@ -206,7 +212,7 @@ impl Planner<'_> {
         refuse_too_large(&mut plan, schedule, &mut refused);
         check_memory(&plan, schedule)?;
         refused.sort_by(|a, b| a.failure.name.cmp(&b.failure.name));
-        Ok(Planned { plan, refused, ignored: scanned.ignored, outside: n_outside })
+        Ok(Planned { plan, refused, ignored: scanned.ignored, outside: n_outside, parts })
     }
 
     /// Looks at one scene.
@@ -214,19 +220,25 @@ impl Planner<'_> {
         &self,
         found: &ScannedScene,
         root: &Path,
+        mosaics: &Mosaics,
         reader: &mut dyn RasterSource,
         area: Option<&mut Area>,
     ) -> Result<Scene, Unplanned> {
-        let paths: Vec<PathBuf> = match found.files.as_slice() {
-            [] => vec![root.join(&found.file)],
-            files => files.iter().map(|file| root.join(file)).collect(),
+        let paths: Vec<PathBuf> = found.all_files().map(|file| root.join(file)).collect();
+        let parts = mosaics.of(found, root);
+        let base = base(root, &found.file);
+        let all: Vec<PathBuf> = paths.iter().cloned().chain(parts.iter().map(|part| base.join(part))).collect();
+        // Which part is missing, the decoder tells.
+        let identity = match parts.is_empty() {
+            true => Ok(self.source.identify_all(&all)?),
+            false => self.source.identify_all(&all),
         };
-        let identity = self.source.identify_all(&paths)?;
         let mut headers = Vec::new();
         for path in &paths {
             let of_band = |error| if found.files.is_empty() { error } else { in_file(path, error) };
             headers.push(reader.inspect(path, found.page).map_err(of_band)?);
         }
+        let identity = identity?;
         let wanted = self.pipeline.bands();
         let header = match found.files.is_empty() {
             true => headers.remove(0),
@@ -263,6 +275,7 @@ impl Planner<'_> {
             name,
             file,
             files,
+            parts,
             chosen,
             page,
             header: SceneHeader { names: Vec::new(), ..header },

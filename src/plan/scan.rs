@@ -10,7 +10,7 @@ use walkdir::WalkDir;
 use super::patterns::Patterns;
 use super::{Area, Refusal};
 use crate::config::name_fault;
-use crate::raster::{RasterError, Shapes};
+use crate::raster::{Driver, Drivers, RasterError, Shapes};
 use crate::words::count;
 
 /// What to look at.
@@ -28,6 +28,8 @@ pub struct ScanOptions {
     pub bands: Vec<String>,
     /// Where on the ground work is done; `None` for everywhere.
     pub area: Option<Shapes>,
+    /// Formats that may be opened.
+    pub drivers: Drivers,
 }
 
 /// A file that is a scene.
@@ -43,11 +45,21 @@ pub struct ScannedScene {
     pub page: Option<u32>,
 }
 
+impl ScannedScene {
+    /// The file, or those of its bands.
+    pub(super) fn all_files(&self) -> impl Iterator<Item = &PathBuf> {
+        let own = self.files.is_empty().then_some(&self.file);
+        own.into_iter().chain(&self.files)
+    }
+}
+
 /// What the walk found.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scanned {
     /// What scene files are relative to; empty when they are as given.
     pub root: PathBuf,
+    /// Whether the scenes were found there; otherwise each was named.
+    pub is_walked: bool,
     /// The scenes by name.
     pub scenes: Vec<ScannedScene>,
     /// Files whose names no output can have, and folders that cannot be listed.
@@ -155,7 +167,7 @@ fn walk(folder: &Path, options: &ScanOptions) -> Result<Scanned, ScanError> {
     let include = Patterns::new("--include", &options.include)?;
     let exclude = Patterns::new("--exclude", &options.exclude)?;
     let run_dir = options.run_dir.as_ref().and_then(|d| d.canonicalize().ok());
-    let mut scanned = Scanned { root: folder.to_owned(), ..Scanned::default() };
+    let mut scanned = Scanned { root: folder.to_owned(), is_walked: true, ..Scanned::default() };
     let hidden = |e: &walkdir::DirEntry| e.depth() > 0 && e.file_name().to_string_lossy().starts_with('.');
     let is_run_dir = |e: &walkdir::DirEntry| {
         e.depth() > 0 && e.file_type().is_dir() && run_dir.is_some() && e.path().canonicalize().ok() == run_dir
@@ -164,7 +176,8 @@ fn walk(folder: &Path, options: &ScanOptions) -> Result<Scanned, ScanError> {
         let inside = e.path().strip_prefix(folder).unwrap_or(e.path());
         e.depth() > 0 && e.file_type().is_dir() && exclude.is_folder_match(inside)
     };
-    let mut pictures = Vec::new();
+    let (mut pictures, mut mosaics) = (Vec::new(), 0);
+    let known = Known::of(options.drivers);
     let walk = WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter();
     let is_skipped = |e: &walkdir::DirEntry| is_run_dir(e) || (hidden(e) && e.file_type().is_dir()) || is_left_out(e);
     for entry in walk.filter_entry(|e| !is_skipped(e)) {
@@ -186,12 +199,12 @@ fn walk(folder: &Path, options: &ScanOptions) -> Result<Scanned, ScanError> {
         let is_band = options.bands.iter().any(|pattern| star_of(&file, pattern).is_some());
         let is_scene = !is_hidden && !exclude.is_match(&file);
         let by_name = include.is_empty() && options.bands.is_empty();
-        if by_name && is_scene && has_extension(&file, &PICTURES) {
+        if by_name && is_scene && known.is_picture(&file) {
             pictures.push(file);
             continue;
         }
         let wanted = match (include.is_empty(), options.bands.is_empty()) {
-            (true, true) => has_extension(&file, &TIFFS),
+            (true, true) => known.is_scene(&file),
             (true, false) => is_band,
             (false, of_one_file) => include.is_match(&file) && (of_one_file || is_band),
         };
@@ -199,9 +212,15 @@ fn walk(folder: &Path, options: &ScanOptions) -> Result<Scanned, ScanError> {
             scanned.scenes.push(scene_of(file));
         } else {
             scanned.ignored += 1;
+            mosaics += u64::from(by_name && is_scene && has_extension(&file, &[MOSAIC]));
         }
     }
     scanned.warnings = [include.unmatched(), exclude.unmatched()].concat();
+    Ok(or_pictures(scanned, pictures, mosaics))
+}
+
+/// Takes pictures for scenes where there is nothing else; tells of mosaics that would be, too.
+fn or_pictures(mut scanned: Scanned, pictures: Vec<PathBuf>, mosaics: u64) -> Scanned {
     if scanned.scenes.is_empty() && !pictures.is_empty() {
         let n = count(pictures.len() as u64, "file");
         scanned.warnings.push(format!("there is no *.tif or *.tiff: the scenes are *.png, *.jpg and *.jpeg ({n})"));
@@ -209,7 +228,11 @@ fn walk(folder: &Path, options: &ScanOptions) -> Result<Scanned, ScanError> {
     } else {
         scanned.ignored += pictures.len() as u64;
     }
-    Ok(scanned)
+    if scanned.scenes.is_empty() && mosaics > 0 {
+        let n = count(mosaics, "mosaic");
+        scanned.warnings.push(format!("{n} (*.vrt): input.drivers = [\"GTiff\", \"VRT\"] makes scenes of them"));
+    }
+    scanned
 }
 
 /// A folder (or what cannot be told from one) whose scenes nobody knows.
@@ -228,6 +251,33 @@ fn cause(error: &walkdir::Error) -> String {
 /// How scenes end where nothing else is said, and those that are scenes where there is none of the former.
 const TIFFS: [&str; 2] = ["tif", "tiff"];
 const PICTURES: [&str; 3] = ["png", "jpg", "jpeg"];
+const MOSAIC: &str = "vrt";
+
+/// How scenes end, by the formats that may be opened.
+struct Known {
+    scenes: Vec<&'static str>,
+    pictures: Vec<&'static str>,
+}
+
+impl Known {
+    fn of(drivers: Drivers) -> Self {
+        let of =
+            |driver, extensions: &[&'static str]| if drivers.allow(driver) { extensions.to_vec() } else { Vec::new() };
+        let (png, jpeg) = PICTURES.split_at(1);
+        Self {
+            scenes: [of(Driver::GTiff, &TIFFS), of(Driver::Vrt, &[MOSAIC])].concat(),
+            pictures: [of(Driver::Png, png), of(Driver::Jpeg, jpeg)].concat(),
+        }
+    }
+
+    fn is_scene(&self, file: &Path) -> bool {
+        has_extension(file, &self.scenes)
+    }
+
+    fn is_picture(&self, file: &Path) -> bool {
+        has_extension(file, &self.pictures)
+    }
+}
 
 fn has_extension(file: &Path, known: &[&str]) -> bool {
     file.extension().is_some_and(|e| known.iter().any(|known| e.eq_ignore_ascii_case(known)))

@@ -287,6 +287,9 @@ const BASE_PARENT: u64 = if cfg!(feature = "torch") { 64 << 20 } else { 8 << 20 
 /// Plan, names, verdict of a scene, and what the report says of it: with fifteen classes some 2 KiB of this.
 const PER_SCENE: u64 = 6 << 10;
 
+/// Name of a file that a mosaic is made of, and the same with its folder while it is looked at.
+const PER_PART: u64 = 512;
+
 /// Key and place of a checkpoint, twice while a run looks for what still holds: two texts of 64 and some 40 bytes, and their slots.
 const PER_CHECKPOINT: u64 = 512;
 
@@ -299,8 +302,10 @@ impl Promise {
             Decode::InProcess => (plan.decoder_cache(decoders), plan.area_bytes() * decoders as u64),
             Decode::Isolated { timeout } => {
                 let limits = plan.decoder_limits(decoders, timeout);
-                let each = BASE_DECODER + limits.strips() + plan.area_bytes();
-                (limits.cache * decoders as u64, each * decoders as u64)
+                let passed = if plan.mosaic_bytes() == 0 { 0 } else { limits.strip * 12 };
+                let each = BASE_DECODER + limits.strips() + plan.area_bytes() + plan.mosaic_bytes() + passed;
+                let n = decoders as u64 * plan.decoders_each();
+                (limits.cache * n, each * n)
             }
         };
         let activations = |device: &DeviceId| match device {
@@ -329,6 +334,7 @@ impl Promise {
             base: if torch { BASE_TORCH } else { BASE_FAKE }
                 + BASE_PARENT
                 + PER_SCENE * plan.scenes.len() as u64
+                + PER_PART * plan.scenes.iter().map(|scene| scene.parts.len() as u64).sum::<u64>()
                 + PER_CHECKPOINT * plan.n_checkpoints(),
             gpu: plan.gpu_bytes(schedule),
         }

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::{
-    GdalError, GdalReport, GeoTiff, OpenSource, RasterError, RasterSource, ReadReply, ReadRequest, SceneHeader,
+    Drivers, GdalError, GdalReport, GeoTiff, OpenSource, RasterError, RasterSource, ReadReply, ReadRequest,
+    SceneHeader, Terms,
 };
 
 /// The decoder of a build without GDAL: it refuses every scene.
@@ -17,6 +18,16 @@ impl Gdal {
     /// Always.
     pub fn set_up() -> Result<Self, GdalError> {
         Err(GdalError::NotBuilt)
+    }
+
+    /// The same.
+    pub fn allowing(self, _drivers: Drivers) -> Self {
+        self
+    }
+
+    /// The same.
+    pub fn under(self, _terms: &Terms) -> Self {
+        self
     }
 
     /// Nothing to limit.

@@ -79,6 +79,15 @@ impl Scale {
     }
 }
 
+/// What it takes to decode a mosaic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Mosaic {
+    /// Bytes of the blocks of its sources that a few rows of it are made of, at most.
+    pub block_row: u64,
+    /// Bytes that the decoder holds of its sources beside these.
+    pub beside: u64,
+}
+
 /// The header of a scene that passed the preflight.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SceneHeader {
@@ -124,6 +133,9 @@ pub struct SceneHeader {
     /// What else the file says of its place on the ground.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ties: Option<Box<Ties>>,
+    /// What it takes to decode it, where it is a mosaic of other files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mosaic: Option<Mosaic>,
 }
 
 impl SceneHeader {
@@ -183,10 +195,19 @@ impl SceneHeader {
         self.mask == Mask::Dataset || self.dtype.held() == Held::F32 || self.nodata.iter().any(Option::is_some)
     }
 
+    /// Bytes of a block, all bands that are decoded together.
+    pub fn block_bytes(&self) -> u64 {
+        let bands = if self.interleaved { u64::from(self.n_bands) } else { 1 };
+        self.block.area().saturating_mul(bands * self.stored_bytes() as u64)
+    }
+
     /// Bytes of one row of blocks over the columns of a window, all bands that are decoded together: what the decoder's cache
     /// must hold so that no block is decoded twice. Where rows can be had from the top alone, it must hold the window: the next one
     /// begins with its last rows. Of an image that is decoded at once its coefficients are there as well.
     pub fn block_row_bytes(&self, window: Size, n_bands: usize) -> u64 {
+        if let Some(mosaic) = self.mosaic {
+            return mosaic.block_row;
+        }
         let bands = if self.interleaved { self.n_bands as usize } else { n_bands };
         // What a header claims may be beyond any memory.
         let of_area = |area: u64| area.saturating_mul((bands * self.stored_bytes()) as u64);

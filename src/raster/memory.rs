@@ -60,6 +60,7 @@ impl MemoryRaster {
             crs: None,
             pixel_metres: None,
             ties: None,
+            mosaic: None,
         };
         Self { header, pixels, mask: Vec::new(), fault: None }
     }

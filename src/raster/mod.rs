@@ -11,6 +11,7 @@
 //! A source belongs to one thread. Each reader asks the [`OpenSource`] for its own.
 
 mod burn;
+mod drivers;
 mod error;
 mod fitting;
 mod georef;
@@ -38,13 +39,14 @@ pub(crate) use decoder::pixel_area;
 pub use decoder::{Gdal, gdal_report, write_geotiff};
 #[cfg(feature = "gdal")]
 pub(crate) use decoder::{PixelArea, errors as gdal_errors};
+pub use drivers::{Allowed, Driver, Drivers, is_mosaic};
 pub use error::RasterError;
 pub use fitting::Fitting;
 pub use georef::{GroundPoint, Ties};
 pub use geotiff::{GdalError, GdalReport, GeoTiff, TiffLayout};
-pub use header::{Mask, Order, Palette, Scale, SceneHeader};
+pub use header::{Mask, Mosaic, Order, Palette, Scale, SceneHeader};
 pub use identity::{Identity, check_regular_file};
-pub use isolated::{DecoderLimits, Isolated, STRIP_BYTES, serve};
+pub use isolated::{DecoderLimits, Isolated, STRIP_BYTES, Terms, serve};
 pub use memory::{MemoryRaster, MemorySource, ReadFault};
 pub use pixel_type::{Held, PixelType};
 pub(crate) use pixel_type::{whole, with_held};

@@ -84,6 +84,15 @@ pub trait RasterSource: Send {
     /// When the file cannot be opened or the preflight refuses it.
     fn inspect(&mut self, path: &Path, page: Option<u32>) -> Result<SceneHeader, RasterError>;
 
+    /// The files that a mosaic is made of, those of mosaics inside it included, as far as its text tells; none of another file. What is
+    /// wrong with it, [`Self::inspect`] tells.
+    ///
+    /// # Errors
+    /// When it cannot be looked at.
+    fn parts(&mut self, _path: &Path) -> Result<Vec<PathBuf>, RasterError> {
+        Ok(Vec::new())
+    }
+
     /// Fills `into`, of [`ReadRequest::buffer_bytes`], and decodes each block of the window once.
     ///
     /// # Errors

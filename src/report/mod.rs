@@ -49,8 +49,8 @@ pub(crate) use html::{
 pub use html::{MAX_BYTES as MAX_PAGE_BYTES, TrainingExample, TrainingPage, ValueClass, write_training_page};
 pub use models::{CheckRow, LayerRow, ModelList, ModelRow, ModelSheet, PresetRow, StartedModel};
 pub use plan::{
-    EarlierWork, GpuFit, PlanDocument, PlanForecast, PlannedArea, PlannedBatch, PlannedMember, PlannedRule,
-    PlannedScene, RefusedScene,
+    EarlierWork, GpuFit, PlanDocument, PlanForecast, PlannedArea, PlannedBatch, PlannedMember, PlannedMosaics,
+    PlannedRule, PlannedScene, RefusedScene,
 };
 pub use print::{PrintError, print, print_json, speak_json, tell, tell_error, unless_closed};
 pub use resolution::SceneResolution;

@@ -31,6 +31,9 @@ pub struct PlanDocument {
     pub refused: Vec<RefusedScene>,
     /// Files that are no scenes.
     pub ignored: u64,
+    /// Scenes that are mosaics, where there are some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mosaics: Option<PlannedMosaics>,
     /// The area that work is limited to, and what that leaves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub area: Option<PlannedArea>,
@@ -183,6 +186,15 @@ pub struct RefusedScene {
     pub cause: String,
 }
 
+/// Scenes that are mosaics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct PlannedMosaics {
+    /// How many they are.
+    pub scenes: u64,
+    /// The files that they are made of.
+    pub files: u64,
+}
+
 /// An area that work is limited to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PlannedArea {
@@ -255,9 +267,12 @@ impl PlanDocument {
         text + &by.unwrap_or_default()
     }
 
-    /// What was done about resolutions, how scenes are cut, and how other rules would cut them.
+    /// Which scenes are mosaics, what was done about resolutions, how scenes are cut, and how other rules would cut them.
     fn tiling(&self) -> Vec<String> {
         let mut lines = Vec::new();
+        if let Some(PlannedMosaics { scenes, files }) = self.mosaics {
+            lines.push(format!("mosaics     {} of {}", count(scenes, "scene"), count(files, "file")));
+        }
         if let Some(PlannedArea { area, outside, of_tiles }) = &self.area {
             let left = format!("{} of the {} of scenes that it meets", self.tiles, count(*of_tiles, "tile"));
             lines.push(format!("area        {area}: {left}; {} outside, left out", count(*outside, "scene")));

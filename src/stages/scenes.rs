@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::message::Ticket;
 use crate::journal::{FailureRecord, SceneRecord};
 use crate::plan::{Concessions, Plan};
-use crate::raster::{OpenSource, RasterError, Warnings};
+use crate::raster::{Identity, OpenSource, RasterError, Warnings};
 
 /// Where a scene stands in a pass over the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +48,8 @@ struct Fate {
     /// When the first of its units began.
     began: Option<Instant>,
     warnings: Warnings,
+    /// What its files looked like when they were found to be those that were planned, where it is a mosaic of many.
+    glance: Option<u64>,
 }
 
 impl Scenes {
@@ -63,7 +65,7 @@ impl Scenes {
         let fate = |record: &mut Option<SceneRecord>| {
             let done = record.take_if(|record| record.complete);
             let state = done.map_or(SceneState::Open, |_| SceneState::DoneBefore);
-            Fate { state, began: None, warnings: Warnings::default() }
+            Fate { state, began: None, warnings: Warnings::default(), glance: None }
         };
         let fates = Fates { scenes: earlier.iter_mut().map(fate).collect(), put_off: vec![false; plan.units.len()] };
         Self { plan, source, attempt, suspects, kept: earlier, fates: Mutex::new(fates) }
@@ -219,7 +221,15 @@ impl Scenes {
 
     /// Whether a scene's file is still the one that was planned.
     pub(super) fn is_unchanged(&self, scene: u32) -> bool {
-        let planned = &self.plan.scenes[scene as usize].identity;
-        self.source.identify_all(&self.plan.paths_of(scene as usize)).as_ref() == Ok::<_, &RasterError>(planned)
+        let planned = &self.plan.scenes[scene as usize];
+        let files = self.plan.sources_of(scene as usize);
+        // A mosaic may have thousands of files, and each unit of it is asked about: they are read once and then looked at.
+        let glance = if planned.parts.is_empty() { None } else { Identity::glance(&files) };
+        if glance.is_some() && self.fates().scenes[scene as usize].glance == glance {
+            return true;
+        }
+        let is_unchanged = self.source.identify_all(&files).as_ref() == Ok::<_, &RasterError>(&planned.identity);
+        self.fates().scenes[scene as usize].glance = glance.filter(|_| is_unchanged);
+        is_unchanged
     }
 }

@@ -35,6 +35,7 @@ mod launcher;
 mod layouts;
 mod loading;
 mod member;
+mod mosaics;
 mod named;
 mod onnx;
 mod outputs;

@@ -46,7 +46,7 @@ pub(in crate::app) fn beside_truth(
     scenes: Vec<(String, Judged)>,
 ) -> Result<Vec<TrainingExample>, Error> {
     let plan = Planned::load(&OutputLayout { dir: run.to_owned() }.plan())?.plan;
-    let files = Isolated::new(plan.decoder_limits(1, Decode::TIMEOUT));
+    let files = Isolated::allowing(plan.decoder_limits(1, Decode::TIMEOUT), plan.allowed());
     let limit = Limit { until: None, is_stopped: &|| false };
     let camera = Camera::new(run, &plan, &files, LONGEST, &limit);
     let mut colors: Vec<[u8; 3]> = plan.pipeline.classes.classes().iter().map(|class| class.color.0).collect();

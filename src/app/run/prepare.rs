@@ -13,10 +13,10 @@ use crate::plan::{
     BackendKind, Decode, DeviceId, MemberPlan, Plan, Planned, Planner, Profile, Promise, ScanOptions, Schedule,
     check_memory, doubts, scan,
 };
-use crate::raster::{DecoderLimits, Gdal, Isolated, OpenSource, gdal_report};
+use crate::raster::{Allowed, DecoderLimits, Gdal, Isolated, OpenSource, gdal_report};
 use crate::tensor::Gpu;
 use crate::weights;
-use crate::words::format_bytes;
+use crate::words::{count, format_bytes};
 use crate::zoo::spec::Network;
 
 /// What `swath run` and `swath plan` are asked.
@@ -150,13 +150,19 @@ fn plan(
         Band::Number(_) | Band::Name(_) => None,
     };
     let bands = pipeline.bands().into_iter().filter_map(of_file).collect();
-    let scanned = scan(&ScanOptions { bands, ..options.clone() })?;
-    let warnings = scanned.warnings.iter().cloned().chain(of_profile).collect();
+    let drivers = pipeline.reading.drivers;
+    let scanned = scan(&ScanOptions { bands, drivers, ..options.clone() })?;
+    let mut warnings: Vec<String> = scanned.warnings.iter().cloned().chain(of_profile).collect();
     let versions = versions(&pipeline, request.backend)?;
-    let source = planning_source(request.decode)?;
+    let allowed = Allowed::below(drivers, &scanned.root, scanned.scenes.iter().map(|scene| scene.file.as_path()));
+    let source = planning_source(request.decode, allowed)?;
     let backend = request.backend;
     let planner = Planner { pipeline, members, backend, device_class, profile, versions, source: source.as_ref() };
     let planned = planner.plan(scanned, &schedule)?;
+    if planned.parts > 0 {
+        let n = count(planned.parts, "file");
+        warnings.push(format!("{n} of the inputs are parts of mosaics among them (*.vrt) and no scenes of their own; name files to have them as well"));
+    }
     Ok((planned, schedule, warnings))
 }
 
@@ -209,10 +215,10 @@ fn saved_plan(request: &JobRequest, file: &Path) -> Result<(Planned, Schedule, V
 }
 
 /// What looks at headers.
-fn planning_source(decode: Decode) -> Result<Box<dyn OpenSource>, Error> {
+fn planning_source(decode: Decode, allowed: Allowed) -> Result<Box<dyn OpenSource>, Error> {
     Ok(match decode {
-        Decode::InProcess => Box::new(Gdal::set_up()?),
-        Decode::Isolated { timeout } => Box::new(Isolated::new(DecoderLimits::planning(timeout))),
+        Decode::InProcess => Box::new(Gdal::set_up()?.allowing(allowed.drivers)),
+        Decode::Isolated { timeout } => Box::new(Isolated::allowing(DecoderLimits::planning(timeout), allowed)),
     })
 }
 
@@ -221,7 +227,7 @@ fn reading_source(plan: &Plan, schedule: &Schedule) -> Result<Arc<dyn OpenSource
     let written = plan.output_cache(schedule).unwrap_or(0);
     Ok(match schedule.decode {
         Decode::InProcess => {
-            let gdal = Gdal::set_up()?;
+            let gdal = Gdal::set_up()?.allowing(plan.pipeline.reading.drivers);
             gdal.limit_cache(plan.decoder_cache(schedule.decoders(plan)) + written)?;
             Arc::new(gdal)
         }
@@ -229,7 +235,7 @@ fn reading_source(plan: &Plan, schedule: &Schedule) -> Result<Arc<dyn OpenSource
             if plan.output_cache(schedule).is_some() {
                 Gdal::set_up()?.limit_cache(written)?;
             }
-            Arc::new(Isolated::new(plan.decoder_limits(schedule.decoders(plan), timeout)))
+            Arc::new(Isolated::allowing(plan.decoder_limits(schedule.decoders(plan), timeout), plan.allowed()))
         }
     })
 }

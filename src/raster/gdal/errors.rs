@@ -145,6 +145,8 @@ fn with_remedy(cause: &str) -> String {
         "this GDAL lacks the compression (swath doctor lists what it has): write the file with another one"
     } else if says(&["Unsupported", "not supported", "only supported", "can not handle"]) {
         "write the file in another form (gdal_translate)"
+    } else if says(&["Permission denied"]) {
+        "make it readable; what belongs to a mosaic is opened below the input folder alone"
     } else if says(&["memory", "allocate"]) {
         return cause.to_owned();
     } else {

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use crate::raster::RasterError;
+use super::{Gdal, Mosaics};
+use crate::raster::{Driver, RasterError, is_mosaic};
 
 /// Bytes that are looked at.
 const START: u64 = 512;
@@ -26,11 +27,68 @@ const FORMATS: [(usize, &[u8], &str); 12] = [
 ];
 
 /// What is wrong with a file that GDAL's drivers do not open because it is none of theirs; `None` where it is one, or cannot be read.
-pub(super) fn explain(path: &Path) -> Option<RasterError> {
+pub(super) fn explain(gdal: &Gdal, path: &Path) -> Option<RasterError> {
+    let start = start_of(path)?;
+    let allowed = gdal.drivers.names();
+    let reason = match begins_as(&start).filter(|driver| !gdal.drivers.allow(*driver)) {
+        Some(Driver::Vrt) => Some(format!(
+            "it is a VRT, a mosaic of other files; input.drivers = [\"GTiff\", \"VRT\"] lets it be read, {ELSE}"
+        )),
+        Some(driver) => Some(format!(
+            "it is a {}, and input.drivers allows {} alone; add that to it, or leave the file out (--exclude)",
+            driver.name(),
+            allowed.join(", ")
+        )),
+        None if is_vrt(path) => Some(of_mosaic(gdal, path)),
+        None => reason(&start),
+    };
+    Some(RasterError::Refused { reason: reason? })
+}
+
+/// What else can be done with a mosaic.
+const ELSE: &str = "or write it to a file: gdal_translate -of GTiff FILE NEW.tif";
+
+/// Why a mosaic that may be read is not.
+fn of_mosaic(gdal: &Gdal, path: &Path) -> String {
+    match &gdal.mosaics {
+        Mosaics::Unfenced(why) => format!(
+            "it is a VRT, which may name any file, and the kernel does not confine its decoder to the input folder ({why}); run where Landlock \
+             is switched on (Linux 5.13, lsm=landlock), {ELSE}"
+        ),
+        Mosaics::InProcess => format!(
+            "it is a VRT, which may name any file: only a decoder that is a process of its own and can open no other is given such; leave \
+             --decode in-process out, {ELSE}"
+        ),
+        Mosaics::ByName if !is_mosaic(path) => format!("it is a VRT and not called so: rename it to *.vrt, {ELSE}"),
+        Mosaics::ByName | Mosaics::Below(_) => format!("it is a VRT that cannot be read here; {ELSE}"),
+    }
+}
+
+fn start_of(path: &Path) -> Option<Vec<u8>> {
     let mut start = Vec::new();
-    File::open(path).ok()?.take(START).read_to_end(&mut start).ok()?;
-    let reason = reason(&start)?;
-    Some(RasterError::Refused { reason })
+    // To open a pipe is to wait for whoever writes into it.
+    let file = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).and_then(|_| File::open(path).ok());
+    file?.take(START).read_to_end(&mut start).ok()?;
+    Some(start)
+}
+
+/// Whether a file is a VRT, as GDAL tells: by what it begins with.
+pub(super) fn is_vrt(path: &Path) -> bool {
+    start_of(path).is_some_and(|start| begins_as(&start) == Some(Driver::Vrt))
+}
+
+/// The format of a file that begins so, where it is one that swath reads.
+fn begins_as(start: &[u8]) -> Option<Driver> {
+    const TIFF: [&[u8]; 4] = [b"II*\0", b"II+\0", b"MM\0*", b"MM\0+"];
+    let begins = |with: &[u8]| start.starts_with(with);
+    let is_text = |text: &[u8]| start.windows(text.len()).any(|part| part.eq_ignore_ascii_case(text));
+    match () {
+        () if TIFF.into_iter().any(begins) => Some(Driver::GTiff),
+        () if begins(b"\x89PNG") => Some(Driver::Png),
+        () if begins(b"\xff\xd8\xff") => Some(Driver::Jpeg),
+        () if is_text(b"<VRTDataset") => Some(Driver::Vrt),
+        () => None,
+    }
 }
 
 fn reason(start: &[u8]) -> Option<String> {
@@ -44,11 +102,8 @@ fn reason(start: &[u8]) -> Option<String> {
         return Some(raster(what));
     }
     let text = String::from_utf8_lossy(start).trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']).to_lowercase();
-    let known: [&[u8]; 6] = [b"II*\0", b"II+\0", b"MM\0*", b"MM\0+", b"\x89PNG", b"\xff\xd8\xff"];
-    let is_known = known.iter().any(|with| begins(0, with));
     match text.as_str() {
-        _ if is_known => None,
-        text if text.starts_with("<vrtdataset") => Some(raster("a VRT")),
+        _ if begins_as(start).is_some() => None,
         text if text.starts_with("<!doctype html") || text.starts_with("<html") => {
             Some("it is a web page and no raster: fetch the file again".into())
         }
@@ -78,7 +133,6 @@ mod tests {
     fn files_are_told_by_their_content() {
         for (start, words) in [
             (&b"GIF89a"[..], "it is a GIF, and swath reads GeoTIFF, PNG and JPEG; convert it"),
-            (b"  <VRTDataset rasterXSize=\"1\"", "it is a VRT, "),
             (b"\n<!DOCTYPE html><html>", "a web page"),
             (b"IM*\0", "it is neither TIFF"),
             (b"II\x2c\0", "begins like a TIFF and is none"),

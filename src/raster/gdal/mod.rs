@@ -7,38 +7,55 @@ mod area;
 mod color;
 mod directory;
 pub(crate) mod errors;
+mod fence;
 mod foreign;
 mod georef;
+mod mosaic;
 mod pages;
 mod picture;
 mod preflight;
 mod rasterise;
 mod read;
 mod values;
+mod vrt;
 mod write;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use gdal::Dataset;
 
 use directory::Directory;
 use rasterise::Loaded;
+use vrt::Vrt;
 
 use super::{
-    BurnRequest, Burned, GdalError, GdalReport, OpenSource, RasterError, RasterSource, ReadReply, ReadRequest,
-    SceneHeader,
+    BurnRequest, Burned, Drivers, GdalError, GdalReport, OpenSource, RasterError, RasterSource, ReadReply, ReadRequest,
+    SceneHeader, Terms,
 };
 
 pub(crate) use area::{PixelArea, pixel_area};
 pub use write::write_geotiff;
 
-/// Formats that may be opened, whatever a file is called.
-const DRIVERS: [&str; 3] = ["GTiff", "PNG", "JPEG"];
-
 /// Sets GDAL up and opens sources.
 #[derive(Clone, Debug)]
 pub struct Gdal {
-    _set_up: (),
+    /// Formats that may be opened, whatever a file is called.
+    drivers: Drivers,
+    mosaics: Mosaics,
+}
+
+/// What becomes of mosaics, which name other files.
+#[derive(Clone, Debug)]
+enum Mosaics {
+    /// This process can do more than read scenes.
+    InProcess,
+    /// This process is for files that are not called so.
+    ByName,
+    /// This process is for them, and cannot be confined.
+    Unfenced(Arc<str>),
+    /// This process can open nothing outside of these folders.
+    Below(Arc<[PathBuf]>),
 }
 
 impl Gdal {
@@ -50,7 +67,44 @@ impl Gdal {
         errors::install();
         // A folder of 10 000 scenes would be listed at each open; with TRUE the few possible sidecars are asked for by name.
         set_option("GDAL_DISABLE_READDIR_ON_OPEN", "TRUE")?;
-        Ok(Self { _set_up: () })
+        Ok(Self { drivers: Drivers::default(), mosaics: Mosaics::InProcess })
+    }
+
+    /// The same for these formats.
+    pub fn allowing(self, drivers: Drivers) -> Self {
+        Self { drivers, ..self }
+    }
+
+    /// The same in a process that serves another one under these terms. One for mosaics can open nothing else from here on.
+    pub fn under(self, terms: &Terms) -> Self {
+        let mosaics = match terms.mosaics.then(|| fence::close(&terms.allowed)) {
+            None => Mosaics::ByName,
+            Some(Ok(())) => Mosaics::Below(terms.allowed.roots.as_slice().into()),
+            Some(Err(why)) => Mosaics::Unfenced(why.into()),
+        };
+        Self { drivers: terms.allowed.drivers, mosaics }
+    }
+
+    /// The folders below which parts of mosaics lie, where this process can open nothing else.
+    fn roots(&self) -> Option<&[PathBuf]> {
+        match &self.mosaics {
+            Mosaics::Below(roots) => Some(roots),
+            Mosaics::InProcess | Mosaics::ByName | Mosaics::Unfenced(_) => None,
+        }
+    }
+
+    /// What GDAL calls the formats that are opened here.
+    fn names(&self) -> Vec<&'static str> {
+        if self.roots().is_some() { self.drivers } else { self.drivers.of_files() }.names()
+    }
+
+    /// What a file says as a mosaic, where it is one that is read here.
+    fn vrt(&self, path: &Path) -> Result<Option<Vrt>, RasterError> {
+        let vrt = if self.roots().is_some() { Vrt::read(path)? } else { None };
+        match vrt.as_ref().and_then(|vrt| vrt.fault.clone()) {
+            Some(reason) => Err(RasterError::Refused { reason }),
+            None => Ok(vrt),
+        }
     }
 
     /// Holds the block cache of all threads together to `bytes`. GDAL looks once: at the first block it decodes.
@@ -74,12 +128,13 @@ fn cache_megabytes(bytes: u64) -> String {
 
 impl OpenSource for Gdal {
     fn open(&self) -> Box<dyn RasterSource> {
-        Box::new(GdalSource { open: Vec::new(), most: 1, shapes: None })
+        Box::new(GdalSource { gdal: self.clone(), open: Vec::new(), most: 1, shapes: None })
     }
 }
 
 /// One thread's reader.
 struct GdalSource {
+    gdal: Gdal,
     /// What it read last, at the end.
     open: Vec<Opened>,
     /// How many it keeps open: the files of one scene.
@@ -99,18 +154,29 @@ struct Opened {
     directory: Option<Directory>,
     /// The colours of the first band's palette, with their opacity; empty where it has none.
     palette: Vec<[u8; 4]>,
+    /// What it says, where it is a mosaic.
+    vrt: Option<Vrt>,
 }
 
 impl Opened {
-    fn new(path: &Path, page: Option<u32>) -> Result<Self, RasterError> {
-        let (dataset, name) = preflight::open(path, page)?;
+    fn new(gdal: &Gdal, path: &Path, page: Option<u32>) -> Result<Self, RasterError> {
+        if let Some(roots) = gdal.roots() {
+            vrt::inside(path, "it", roots).map_err(|reason| RasterError::Refused { reason })?;
+        }
+        let vrt = gdal.vrt(path)?;
+        let names = gdal.names();
+        let opened = preflight::open(&names, path, page);
+        let (dataset, name) = opened.map_err(|error| foreign::explain(gdal, path).unwrap_or(error))?;
+        if vrt.is_some() != (dataset.driver().short_name() == "VRT") {
+            return Err(RasterError::Refused { reason: "it is a VRT and something else at once".into() });
+        }
         let directory = pages::offset_of(&dataset).and_then(|offset| Directory::read(path, offset));
         let (width, height) = dataset.raster_size();
         let is_it = |d: &Directory| (d.size.width as usize, d.size.height as usize) == (width, height);
         let lacks_its_strip = directory.as_ref().is_some_and(|d| d.is_one_strip() && !d.is_all_stored());
-        let dataset = if lacks_its_strip { preflight::open_whole(&name)? } else { dataset };
+        let dataset = if lacks_its_strip { preflight::open_whole(&names, &name)? } else { dataset };
         let palette = preflight::palette(&dataset);
-        Ok(Self { path: path.to_owned(), name, page, dataset, directory: directory.filter(is_it), palette })
+        Ok(Self { path: path.to_owned(), name, page, dataset, directory: directory.filter(is_it), palette, vrt })
     }
 }
 
@@ -122,7 +188,7 @@ impl GdalSource {
             None => {
                 let surplus = (self.open.len() + 1).saturating_sub(self.most);
                 self.open.drain(..surplus);
-                Opened::new(path, page)?
+                Opened::new(&self.gdal, path, page)?
             }
         };
         self.open.push(opened);
@@ -169,9 +235,16 @@ impl GdalSource {
 impl RasterSource for GdalSource {
     fn inspect(&mut self, path: &Path, page: Option<u32>) -> Result<SceneHeader, RasterError> {
         let bytes = super::check_regular_file(path)?;
-        let header = self.opened(path, page).and_then(|opened| preflight::header(opened, bytes));
+        let gdal = self.gdal.clone();
+        let header = self.opened(path, page).and_then(|opened| {
+            preflight::header(opened, bytes).and_then(|header| mosaic::completed(&gdal, opened, header))
+        });
         self.open.clear();
         header
+    }
+
+    fn parts(&mut self, path: &Path) -> Result<Vec<PathBuf>, RasterError> {
+        Ok(vrt::files_of(path))
     }
 
     fn read(&mut self, request: &ReadRequest, into: &mut [u8]) -> Result<ReadReply, RasterError> {
@@ -216,7 +289,7 @@ pub fn gdal_report() -> Result<GdalReport, GdalError> {
         // One inside the program decodes JPEG with a library of its own: it is another one than the system's of the same version.
         version: gdal::version::version_info("--version")
             + if cfg!(feature = "static-gdal") { ", built in" } else { "" },
-        drivers: DRIVERS.map(str::to_owned).to_vec(),
+        drivers: Drivers::default().names().into_iter().map(str::to_owned).collect(),
         tiff_codecs: compressions(&options),
     })
 }

@@ -63,7 +63,7 @@ const MOST_BEHIND: usize = 64;
 
 /// Whether a mask follows the page that GDAL opens by this name.
 fn has_mask(path: &Path, name: &str) -> bool {
-    let offset = super::preflight::open_named(name).ok().and_then(|page| offset_of(&page));
+    let offset = super::preflight::open_named(&["GTiff"], name).ok().and_then(|page| offset_of(&page));
     let own = offset.and_then(|offset| Directory::read(path, offset));
     let behind = std::iter::successors(own, |directory| Directory::read(path, directory.next));
     behind.skip(1).take(MOST_BEHIND).take_while(|directory| !directory.is_page()).any(|directory| directory.is_mask())

@@ -8,7 +8,7 @@ use gdal::{Dataset, DatasetOptions, GdalOpenFlags, Metadata};
 use super::color::color;
 use super::directory::Directory;
 use super::pages::{self, Page};
-use super::{DRIVERS, Opened, errors, foreign, georef, picture};
+use super::{Opened, errors, georef, picture};
 use crate::geom::{GeoTransform, Size};
 use crate::raster::{Mask, Palette, PixelType, RasterError, Scale, SceneHeader};
 
@@ -21,36 +21,36 @@ const SEPARATED: u64 = 5;
 /// GDAL reads no block of more bytes than this.
 const MOST_BLOCK_BYTES: u64 = i32::MAX as u64;
 
-/// Opens the only page of a file, or the one of this number, with the allowed drivers only; also returns what GDAL calls it.
-pub(super) fn open(path: &Path, page: Option<u32>) -> Result<(Dataset, String), RasterError> {
+/// Opens the only page of a file, or the one of this number, with these drivers only; also returns what GDAL calls it.
+pub(super) fn open(drivers: &[&str], path: &Path, page: Option<u32>) -> Result<(Dataset, String), RasterError> {
     let Some(name) = path.to_str() else {
         return refuse("its path is not UTF-8, which GDAL cannot open; rename it");
     };
-    let whole = open_named(name).map_err(|error| foreign::explain(path).unwrap_or(error))?;
+    let whole = open_named(drivers, name)?;
     match pages::select(&whole, path, page)? {
         Page::First => Ok((whole, name.to_owned())),
-        Page::Other(name) => Ok((open_named(&name)?, name)),
+        Page::Other(name) => Ok((open_named(drivers, &name)?, name)),
     }
 }
 
 /// Opens a file whose only strip is not stored: GDAL would hand that out row by row, and fail to.
-pub(super) fn open_whole(name: &str) -> Result<Dataset, RasterError> {
+pub(super) fn open_whole(drivers: &[&str], name: &str) -> Result<Dataset, RasterError> {
     const OPTION: &str = "GDAL_ENABLE_TIFF_SPLIT";
     let failed = |e: gdal::errors::GdalError| RasterError::Open { detail: e.to_string() };
     gdal::config::set_thread_local_config_option(OPTION, "NO").map_err(failed)?;
-    let dataset = open_named(name);
+    let dataset = open_named(drivers, name);
     gdal::config::clear_thread_local_config_option(OPTION).map_err(failed)?;
     dataset
 }
 
 /// Opens what GDAL calls so.
-pub(super) fn open_named(name: &str) -> Result<Dataset, RasterError> {
+pub(super) fn open_named(drivers: &[&str], name: &str) -> Result<Dataset, RasterError> {
     errors::begin(name);
     let options = DatasetOptions {
         open_flags: GdalOpenFlags::GDAL_OF_READONLY
             | GdalOpenFlags::GDAL_OF_RASTER
             | GdalOpenFlags::GDAL_OF_VERBOSE_ERROR,
-        allowed_drivers: Some(&DRIVERS),
+        allowed_drivers: Some(drivers),
         ..DatasetOptions::default()
     };
     let dataset = Dataset::open_ex(name, options);
@@ -91,6 +91,7 @@ pub(super) fn header(opened: &Opened, file_bytes: u64) -> Result<SceneHeader, Ra
         crs: georef::crs(dataset),
         pixel_metres: transform.and_then(|transform| georef::pixel_metres(dataset, transform, size)),
         ties: georef::ties(dataset),
+        mosaic: None,
     };
     if let Some(directory) = &opened.directory {
         check_claims(directory, file_bytes)?;

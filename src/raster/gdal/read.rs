@@ -4,8 +4,9 @@ use gdal::Metadata;
 use gdal::raster::RasterBand;
 
 use super::values::{self, Plane};
+use super::vrt::Vrt;
 use super::{Opened, errors, preflight};
-use crate::geom::{PixelRect, Span};
+use crate::geom::{PixelRect, Size, Span};
 use crate::raster::{Palette, RasterError, ReadReply, ReadRequest};
 
 /// Fills the caller's buffers with the window: the planes of the bands, and the mask where it is wanted.
@@ -25,13 +26,19 @@ pub(super) fn window(
     let planes = request.bands.iter().zip(&request.nodata);
     let planes: Vec<Plane<'_>> =
         planes.map(|(idx, nodata)| Plane::new(opened, request, *idx, *nodata)).collect::<Result<_, _>>()?;
+    let size = Size::new(u32::try_from(width).unwrap_or(u32::MAX), u32::try_from(height).unwrap_or(u32::MAX));
+    let is_hole = |vrt: &Vrt, probe: PixelRect| {
+        let meet = |a: Span, b: Span| a.start.max(b.start) < a.end.min(b.end);
+        let mut places = vrt.pieces.iter().map(|piece| piece.place(size));
+        !vrt.hides_nodata && !places.any(|place| meet(place.xs(), probe.xs()) && meet(place.ys(), probe.ys()))
+    };
     let is_blank = |probe: &PixelRect| match &opened.directory {
         Some(directory) if directory.is_one_strip() => {
             planes.iter().all(|plane| !directory.is_stored(plane.idx as usize - 1))
         }
         Some(_) => is_blank(&planes, *probe),
         // It may be of one strip.
-        None => false,
+        None => opened.vrt.as_ref().is_some_and(|vrt| is_hole(vrt, *probe)),
     };
     let blank = request.probes.iter().map(is_blank).collect();
     let mut reply = ReadReply { blank, ..ReadReply::default() };

@@ -8,6 +8,9 @@
 //! The child limits itself before it touches a file: address space, processor time per answer, size of what it writes. The parent
 //! limits the time it waits for an answer. A child that dies is replaced for the next strip; when a second one dies over the same
 //! request, the file is at fault.
+//!
+//! A mosaic names other files. Where such are allowed a source has a second child for them, which before it opens anything gives up all
+//! that it does not need: the formats that are not allowed, and every folder but those of the inputs.
 
 mod protocol;
 mod serve;
@@ -21,9 +24,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{OpenSource, RasterSource};
+use super::{Allowed, OpenSource, RasterSource};
 use source::IsolatedSource;
 
+pub use protocol::Terms;
 pub use serve::serve;
 
 /// Bytes of a strip, unless a single row has more. Small enough to stay in a core's cache between the copies: strips of 4 MiB took a
@@ -72,6 +76,13 @@ impl DecoderLimits {
         Self { memory: if are_read { self.memory.saturating_add(PLANNING_MEMORY) } else { self.memory }, ..self }
     }
 
+    /// The same, where mosaics are read of whose sources GDAL holds so many bytes beside blocks. It passes their pixels through numbers of
+    /// 8 bytes and a mask.
+    pub fn and_mosaics(self, beside: u64) -> Self {
+        let passed = if beside == 0 { 0 } else { self.strip.saturating_mul(12) };
+        Self { memory: self.memory.saturating_add(beside).saturating_add(passed), ..self }
+    }
+
     /// Bytes that strips take: one in the child's hands and the two halves of what is shared.
     pub fn strips(&self) -> u64 {
         self.strip.saturating_mul(3)
@@ -88,6 +99,7 @@ pub struct Isolated {
 #[derive(Debug)]
 struct Settings {
     limits: DecoderLimits,
+    allowed: Allowed,
     /// Another program than this one.
     program: Option<PathBuf>,
     /// Bytes that the children of sources which are gone have held at most, summed up.
@@ -97,12 +109,21 @@ struct Settings {
 impl Isolated {
     /// Decoders under these limits.
     pub fn new(limits: DecoderLimits) -> Self {
-        Self { settings: Arc::new(Settings { limits, program: None, peaks: AtomicU64::new(0) }) }
+        Self::of(limits, Allowed::default(), None)
     }
 
     /// Decoders that are started as `program decoder`: for programs that are not swath themselves.
     pub fn by(limits: DecoderLimits, program: PathBuf) -> Self {
-        Self { settings: Arc::new(Settings { limits, program: Some(program), peaks: AtomicU64::new(0) }) }
+        Self::of(limits, Allowed::default(), Some(program))
+    }
+
+    /// Decoders under these limits that open what is allowed.
+    pub fn allowing(limits: DecoderLimits, allowed: Allowed) -> Self {
+        Self::of(limits, allowed, None)
+    }
+
+    fn of(limits: DecoderLimits, allowed: Allowed, program: Option<PathBuf>) -> Self {
+        Self { settings: Arc::new(Settings { limits, allowed, program, peaks: AtomicU64::new(0) }) }
     }
 }
 

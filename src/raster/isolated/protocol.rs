@@ -4,8 +4,20 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::DecoderLimits;
 use crate::geom::GeoTransform;
-use crate::raster::{BurnRequest, Burned, RasterError, ReadReply, ReadRequest, SceneHeader};
+use crate::raster::{Allowed, BurnRequest, Burned, RasterError, ReadReply, ReadRequest, SceneHeader};
+
+/// What a decoder is told first.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Terms {
+    /// What it may take.
+    pub limits: DecoderLimits,
+    /// What it may open.
+    pub allowed: Allowed,
+    /// Whether it is for mosaics: then it is confined to the folders that are allowed.
+    pub mosaics: bool,
+}
 
 /// The child's first word, after it was told its limits: its limit of address space in bytes, or why it cannot serve.
 pub(super) type Ready = Result<u64, String>;
@@ -22,6 +34,8 @@ pub(super) struct Question {
 pub(super) enum Ask {
     /// Looks at a header.
     Inspect { path: PathBuf, page: Option<u32> },
+    /// Finds the files that a mosaic is made of.
+    Parts { path: PathBuf },
     /// Reads a strip into the shared memory, from this byte on.
     Read { strip: ReadRequest, at: u64 },
     /// Burns shapes into the shared memory.
@@ -38,6 +52,7 @@ pub(super) struct Answer {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Said {
     Header(Box<ExactHeader>),
+    Parts(Vec<PathBuf>),
     Pixels(ReadReply),
     Burned(Burned),
 }

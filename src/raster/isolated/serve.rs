@@ -5,25 +5,28 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::DecoderLimits;
-use super::protocol::{Answer, Ask, ExactHeader, Question, Ready, Said};
+use super::protocol::{Answer, Ask, ExactHeader, Question, Ready, Said, Terms};
 use crate::faults::{Fault, Faults};
 use crate::process::{FrameError, Frames, limit_files, limit_memory, limit_processor};
-use crate::raster::{BurnRequest, RasterError, RasterSource, ReadRequest, Shapes};
+use crate::raster::{BurnRequest, Gdal, OpenSource, RasterError, RasterSource, ReadRequest, Shapes};
 
-/// Decodes for the process that started this one until that has no more questions. `open` makes the source with a cache of so many
-/// bytes.
+/// Decodes for the process that started this one until that has no more questions.
 ///
 /// # Errors
 /// When no other process has started this one, or it sends nonsense.
-pub fn serve(open: impl FnOnce(u64) -> Result<Box<dyn RasterSource>, String>) -> Result<(), FrameError> {
+pub fn serve() -> Result<(), FrameError> {
     let frames = Frames::of_parent()?;
-    let (limits, memory) = frames.recv_file::<DecoderLimits>()?;
+    let (terms, memory) = frames.recv_file::<Terms>()?;
+    let limits = terms.limits;
     let memory = memory.ok_or_else(|| FrameError::Nonsense("limits without a file".into()))?;
-    let opened = open(limits.cache).and_then(|source| match confine(&limits) {
-        Ok(limit) => Ok((source, limit)),
-        Err(e) => Err(format!("cannot limit itself: {e}")),
-    });
-    let source = match opened {
+    let set_up = || {
+        let gdal = Gdal::set_up().map_err(|e| e.to_string())?;
+        gdal.limit_cache(limits.cache).map_err(|e| e.to_string())?;
+        let limit = confine(&limits).map_err(|e| format!("cannot limit itself: {e}"))?;
+        // Last: what it takes up to here it may have to read where it may not any more.
+        Ok((gdal.under(&terms).open(), limit))
+    };
+    let source = match set_up() {
         Ok((source, limit)) => {
             frames.send(&Ready::Ok(limit))?;
             source
@@ -61,6 +64,7 @@ impl Decoder {
             limit_processor(self.limits.timeout)?;
             let said = match ask {
                 Ask::Inspect { path, page } => self.inspect(&path, page),
+                Ask::Parts { path } => self.source.parts(&path).map(Said::Parts),
                 Ask::Read { strip, at } => self.read(&strip, at),
                 Ask::Rasterise(request) => self.rasterise(&request),
             };

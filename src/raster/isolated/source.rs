@@ -5,14 +5,14 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Settings;
-use super::protocol::{Answer, Ask, Question, Ready, Said};
+use super::protocol::{Answer, Ask, Question, Ready, Said, Terms};
 use super::strips::Strips;
 use crate::process::{Child, FrameError, Start, ending, own_peak, shared_memory};
 use crate::raster::{BurnRequest, Burned, RasterError, RasterSource, ReadReply, ReadRequest, SceneHeader};
@@ -26,9 +26,17 @@ const SIGXCPU: i32 = 24;
 /// One thread's source.
 pub(super) struct IsolatedSource {
     settings: Arc<Settings>,
-    decoder: Option<Decoder>,
-    /// The most bytes that one of its decoders has held.
-    peak: u64,
+    /// By what they decode.
+    decoders: [Option<Decoder>; 2],
+    /// The most bytes that one of each has held.
+    peaks: [u64; 2],
+}
+
+/// What a decoder is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Files,
+    Mosaics,
 }
 
 /// Why there is no answer.
@@ -47,26 +55,33 @@ impl From<FrameError> for Trouble {
 
 impl IsolatedSource {
     pub(super) fn new(settings: Arc<Settings>) -> Self {
-        Self { settings, decoder: None, peak: 0 }
+        Self { settings, decoders: [None, None], peaks: [0; 2] }
+    }
+
+    /// The decoder that these files are for.
+    fn kind<'a>(&self, files: impl IntoIterator<Item = &'a PathBuf>) -> Kind {
+        if self.settings.allowed.are_mosaics(files) { Kind::Mosaics } else { Kind::Files }
     }
 
     /// Asks until there is an answer: a decoder that dies may have been killed by somebody, so a second one has a try.
     fn ask<T>(
         &mut self,
+        kind: Kind,
         doing: &str,
         mut attempt: impl FnMut(&mut Decoder) -> Result<T, Trouble>,
     ) -> Result<T, RasterError> {
         let mut has_died = false;
         loop {
-            let decoder = match self.decoder.take() {
+            let slot = &mut self.decoders[kind as usize];
+            let decoder = match slot.take() {
                 Some(decoder) => decoder,
-                None => Decoder::start_at_last(&self.settings)?,
+                None => Decoder::start_at_last(&self.settings, kind)?,
             };
-            match attempt(self.decoder.insert(decoder)) {
+            match attempt(slot.insert(decoder)) {
                 Ok(answer) => return Ok(answer),
                 Err(Trouble::File(error)) => return Err(error),
                 Err(Trouble::Decoder(error)) => {
-                    let death = self.bury(error, doing);
+                    let death = self.bury(kind, error, doing);
                     if death.is_final || has_died {
                         return Err(RasterError::Crashed { detail: death.detail });
                     }
@@ -77,9 +92,10 @@ impl IsolatedSource {
     }
 
     /// Ends the decoder and finds out how it died.
-    fn bury(&mut self, error: FrameError, doing: &str) -> Death {
-        let Some(mut decoder) = self.decoder.take() else { return Death::unknown("is gone") };
-        self.peak = self.peak.max(decoder.held());
+    fn bury(&mut self, kind: Kind, error: FrameError, doing: &str) -> Death {
+        let Some(mut decoder) = self.decoders[kind as usize].take() else { return Death::unknown("is gone") };
+        let peak = &mut self.peaks[kind as usize];
+        *peak = (*peak).max(decoder.held());
         let status = decoder.child.kill();
         let timeout = self.settings.limits.timeout.as_secs();
         match (error, status) {
@@ -99,11 +115,24 @@ impl IsolatedSource {
 impl RasterSource for IsolatedSource {
     fn inspect(&mut self, path: &Path, page: Option<u32>) -> Result<SceneHeader, RasterError> {
         let timeout = self.settings.limits.timeout;
-        self.ask("opened", |decoder| {
-            let number = decoder.send(Ask::Inspect { path: path.into(), page })?;
+        let path = path.to_owned();
+        self.ask(self.kind([&path]), "opened", |decoder| {
+            let number = decoder.send(Ask::Inspect { path: path.clone(), page })?;
             match decoder.answer(number, timeout)? {
                 Said::Header(header) => header.into_header().ok_or_else(|| nonsense("an impossible header")),
-                Said::Pixels(_) | Said::Burned(_) => Err(nonsense("pixels instead of a header")),
+                Said::Parts(_) | Said::Pixels(_) | Said::Burned(_) => Err(nonsense("no header")),
+            }
+        })
+    }
+
+    fn parts(&mut self, path: &Path) -> Result<Vec<PathBuf>, RasterError> {
+        let timeout = self.settings.limits.timeout;
+        let path = path.to_owned();
+        self.ask(self.kind([&path]), "looked through", |decoder| {
+            let number = decoder.send(Ask::Parts { path: path.clone() })?;
+            match decoder.answer(number, timeout)? {
+                Said::Parts(parts) => Ok(parts),
+                Said::Header(_) | Said::Pixels(_) | Said::Burned(_) => Err(nonsense("no list of files")),
             }
         })
     }
@@ -116,7 +145,8 @@ impl RasterSource for IsolatedSource {
         let strips = Strips::new(request, limits.strip);
         // Survives the decoder: what was copied need not be read again.
         let (mut n_copied, mut reply) = (0, ReadReply::default());
-        self.ask("read", |decoder| {
+        let kind = self.kind(request.files.iter().chain([&request.path]));
+        self.ask(kind, "read", |decoder| {
             let mut numbers = Vec::new();
             let first = n_copied;
             while n_copied < strips.len() {
@@ -135,7 +165,7 @@ impl RasterSource for IsolatedSource {
                             break;
                         }
                     }
-                    Said::Header(_) | Said::Burned(_) => return Err(nonsense("no pixels")),
+                    Said::Header(_) | Said::Parts(_) | Said::Burned(_) => return Err(nonsense("no pixels")),
                 }
                 strips.copy(n_copied, &decoder.memory, into).map_err(FrameError::System)?;
                 n_copied += 1;
@@ -154,14 +184,16 @@ impl RasterSource for IsolatedSource {
         let n_rows = u32::try_from(limits.strip / u64::from(size.width).max(1)).unwrap_or(u32::MAX).max(1);
         let mut burned = Burned::default();
         for (idx, rows) in (0..).zip(into.chunks_mut((size.width as usize * n_rows as usize).max(1))) {
-            burned = self.ask("rasterised", |decoder| {
+            burned = self.ask(Kind::Files, "rasterised", |decoder| {
                 let number = decoder.send(Ask::Rasterise(Box::new(request.rows(idx * n_rows, n_rows))))?;
                 match decoder.answer(number, limits.timeout)? {
                     Said::Burned(burned) => {
                         decoder.memory.read_exact_at(rows, 0).map_err(FrameError::System)?;
                         Ok(burned)
                     }
-                    Said::Header(_) | Said::Pixels(_) => Err(nonsense("something else than what was burned")),
+                    Said::Header(_) | Said::Parts(_) | Said::Pixels(_) => {
+                        Err(nonsense("something else than what was burned"))
+                    }
                 }
             })?;
         }
@@ -171,8 +203,9 @@ impl RasterSource for IsolatedSource {
 
 impl Drop for IsolatedSource {
     fn drop(&mut self) {
-        let last = self.decoder.as_ref().map_or(0, Decoder::held);
-        self.settings.peaks.fetch_add(self.peak.max(last), Ordering::Relaxed);
+        let last = self.decoders.each_ref().map(|decoder| decoder.as_ref().map_or(0, Decoder::held));
+        let peak: u64 = self.peaks.iter().zip(last).map(|(peak, last)| last.max(*peak)).sum();
+        self.settings.peaks.fetch_add(peak, Ordering::Relaxed);
     }
 }
 
@@ -213,16 +246,16 @@ const START_AGAIN_AFTER: [Duration; 4] =
 impl Decoder {
     /// Starts one. One that dies before it is ready may have been killed by somebody, and a system that is out of processes, files or
     /// memory may have some again in a moment: that is no reason to lose a scene.
-    fn start_at_last(settings: &Settings) -> Result<Self, RasterError> {
-        START_AGAIN_AFTER.iter().fold(Self::start(settings), |started, wait| {
+    fn start_at_last(settings: &Settings, kind: Kind) -> Result<Self, RasterError> {
+        START_AGAIN_AFTER.iter().fold(Self::start(settings, kind), |started, wait| {
             started.or_else(|_| {
                 std::thread::sleep(*wait);
-                Self::start(settings)
+                Self::start(settings, kind)
             })
         })
     }
 
-    fn start(settings: &Settings) -> Result<Self, RasterError> {
+    fn start(settings: &Settings, kind: Kind) -> Result<Self, RasterError> {
         let fail = |detail: String| RasterError::NoDecoder { detail };
         let system = |e: std::io::Error| fail(e.to_string());
         let memory = shared_memory("swath-strips").map_err(system)?;
@@ -235,7 +268,9 @@ impl Decoder {
             errors: Some(errors.try_clone().map_err(system)?),
         };
         let mut child = Child::start_as(start).map_err(system)?;
-        let told = child.frames().send_file(&settings.limits, memory.as_fd());
+        let mosaics = kind == Kind::Mosaics;
+        let terms = Terms { limits: settings.limits, allowed: settings.allowed.clone(), mosaics };
+        let told = child.frames().send_file(&terms, memory.as_fd());
         match told.and_then(|()| child.frames().recv::<Ready>(Some(START_PATIENCE))) {
             Ok(Ok(limit)) => Ok(Self { child, memory, errors, limit, asked: 0 }),
             Ok(Err(why)) => Err(fail(why)),
