@@ -26,7 +26,8 @@ pub fn presets() -> Vec<Preset> {
     presets
 }
 
-/// The small networks: two CPU cores train each at about ten crops of 256 x 256 a second.
+/// The small networks, each of which two CPU cores train in minutes: at nine to thirteen crops of 256 x 256 a second, DANet at ten of 192 x 192
+/// (`tests/bench/README.md`).
 fn small() -> [Preset; 4] {
     let small = |network, variant, backbone, channels: Option<u32>| SpecTable {
         variant: Some(variant),
