@@ -26,7 +26,7 @@ pub fn presets() -> Vec<Preset> {
     presets
 }
 
-/// The small networks, each of which two CPU cores train in minutes: at nine to thirteen crops of 256 x 256 a second, DANet at ten of 192 x 192
+/// The small networks, each of which a CPU core trains with four to seven crops of 256 x 256 a second, DANet with five of 192 x 192
 /// (`tests/bench/README.md`).
 fn small() -> [Preset; 4] {
     let small = |network, variant, backbone, channels: Option<u32>| SpecTable {
