@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
+use swath::weights::WeightsFile;
 use swath::weights::layout::{Layout, Role};
 use swath::zoo::census::census;
+use swath::zoo::identify::identify;
 use swath::zoo::layers::kernels::{Kernels, MemoryFormat};
 use swath::zoo::layers::scope::Purpose;
 use swath::zoo::registry::{self, Built};
@@ -193,6 +195,19 @@ fn saved_and_folded_weights_compute_the_same() {
         let out = run(&*folded.network, &input).unwrap().values;
         let is_uncertain = matches!(spec.network, Network::RendDaNet | Network::RendUnet);
         assert!(share_off(&out, &expected, 1e-4) <= if is_uncertain { 0.005 } else { 0.0 }, "{spec}");
+    }
+}
+
+#[test]
+fn weights_of_small_presets_are_known_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("w.safetensors");
+    for table in small() {
+        let spec = table.resolve(4, Some(CLASSES)).unwrap();
+        let net = built(&spec, Purpose::Training);
+        store::save(&net.store, &net.layout, &path).unwrap();
+        let found = identify(WeightsFile::open(&path).unwrap().tensors());
+        assert!(found.contains(&spec), "{spec}: {found:?}");
     }
 }
 
