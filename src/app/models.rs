@@ -12,12 +12,17 @@ const CLASSES: u32 = 15;
 pub fn list_models() -> ModelList {
     let real = ARCHITECTURES.iter().filter(|a| a.is_known());
     let networks = real.flat_map(specs).map(|spec| row(&spec)).collect();
-    let describe = |p: crate::zoo::spec::Preset| PresetRow {
-        name: p.name.to_owned(),
-        network: sized(&p.table).map(|s| s.to_string()).unwrap_or_default(),
-        about: p.about.to_owned(),
+    let describe = |p: crate::zoo::spec::Preset| {
+        let network = row(&sized(&p.table).ok()?);
+        Some(PresetRow {
+            name: p.name.to_owned(),
+            network: network.name,
+            parameters: network.parameters,
+            macs_512: network.macs_512,
+            about: p.about.to_owned(),
+        })
     };
-    ModelList { networks, presets: presets().into_iter().map(describe).collect() }
+    ModelList { networks, presets: presets().into_iter().filter_map(describe).collect() }
 }
 
 /// The networks of an architecture at its default stride.

@@ -42,6 +42,10 @@ pub struct PresetRow {
     pub name: String,
     /// The network.
     pub network: String,
+    /// Trained values, with 3 bands and 15 classes.
+    pub parameters: u64,
+    /// Multiply-accumulate operations on 512 x 512 pixels.
+    pub macs_512: u64,
     /// What it is.
     pub about: String,
 }
@@ -112,15 +116,16 @@ impl ModelList {
         rows.extend(self.networks.iter().map(ModelRow::cells));
         let mut text = table(&rows);
         text.push_str("\nparameters with 3 bands and 15 classes (backbones: 1000); stride of the deepest map, of the logits; size: multiples of\n\npresets\n");
-        let presets: Vec<_> =
-            self.presets.iter().map(|p| [format!("  {}", p.name), p.network.clone(), p.about.clone()]).collect();
+        let cells = |p: &PresetRow| {
+            [format!("  {}", p.name), thousands(p.parameters), giga(p.macs_512), p.network.clone(), p.about.clone()]
+        };
+        let presets: Vec<_> = self.presets.iter().map(cells).collect();
         text + &table(&presets)
     }
 }
 
 impl ModelRow {
     fn cells(&self) -> [String; 8] {
-        let giga = |n: u64| format!("{:.1}", n as f64 / 1e9);
         [
             self.name.clone(),
             thousands(self.parameters),
@@ -208,6 +213,11 @@ impl CheckRow {
     pub fn header() -> String {
         format!("{:<8} {:<34} {:>8} {:>8}  {}\n", "", "worst error / tolerance", "plain", "folded", "where, or why")
     }
+}
+
+/// Billions.
+fn giga(n: u64) -> String {
+    format!("{:.1}", n as f64 / 1e9)
 }
 
 /// Digits in groups of three.

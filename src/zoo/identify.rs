@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::registry;
-use super::spec::{ARCHITECTURES, Architecture, Attention, Backbone, Choice, NetworkSpec, SpecTable};
+use super::spec::{ARCHITECTURES, Architecture, Attention, Backbone, Choice, NetworkSpec, SpecTable, presets};
 use crate::weights::layout::{Layout, Plane};
 use crate::weights::{FileTensor, Mismatch, WeightsFile, compare};
 
@@ -12,7 +12,9 @@ use crate::weights::{FileTensor, Mismatch, WeightsFile, compare};
 /// Definitions that have the same weights are all returned: the file cannot tell them apart.
 pub fn identify(tensors: &[FileTensor]) -> Vec<NetworkSpec> {
     let candidates = ARCHITECTURES.iter().filter(|a| a.is_known()).flat_map(candidates);
-    candidates.filter_map(|table| fit(&table, tensors)).collect()
+    // Of heads as wide as somebody wishes only those are tried that have a name.
+    let named = presets().into_iter().map(|p| p.table).filter(|table| table.decoder_channels.is_some());
+    candidates.chain(named).filter_map(|table| fit(&table, tensors)).collect()
 }
 
 /// What to say of a weights file that was refused: the networks that it does fit.

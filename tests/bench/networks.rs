@@ -15,7 +15,7 @@ use rustix::time::{ClockId, clock_gettime};
 use swath::zoo::census::census;
 use swath::zoo::layers::kernels::{Kernels, MemoryFormat};
 use swath::zoo::layers::scope::Purpose;
-use swath::zoo::spec::{ARCHITECTURES, Architecture, Backbone, KernelSet, Network, NetworkSpec, SpecTable};
+use swath::zoo::spec::{ARCHITECTURES, Architecture, Backbone, KernelSet, Network, NetworkSpec, SpecTable, presets};
 use swath::zoo::{registry, seed, segmenter, store};
 use tch::{Device, Kind, Tensor};
 
@@ -48,9 +48,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Every architecture on every backbone at every stride.
+/// Every architecture on every backbone at every stride, then the presets with heads of their own.
 fn rows() -> Vec<NetworkSpec> {
-    ARCHITECTURES.iter().filter(|a| a.is_known()).flat_map(variants).collect()
+    let narrow = presets().into_iter().filter(|p| p.table.decoder_channels.is_some());
+    let named = narrow.filter_map(|p| p.table.resolve(3, Some(15)).ok());
+    ARCHITECTURES.iter().filter(|a| a.is_known()).flat_map(variants).chain(named).collect()
 }
 
 fn variants(a: &'static Architecture) -> Vec<NetworkSpec> {
@@ -155,10 +157,8 @@ fn status(field: &str) -> Result<u64, Box<dyn Error>> {
 }
 
 fn print(idx: usize, spec: &NetworkSpec, side: i64) -> Result<(), Box<dyn Error>> {
-    let a = spec.architecture();
     let count = |bands, classes| -> Result<u64, Box<dyn Error>> {
-        let spec = self::spec(a, spec.backbone, spec.output_stride, bands, classes).ok_or("no such network")?;
-        Ok(registry::outline(&spec)?.n_parameters())
+        Ok(registry::outline(&NetworkSpec { bands, classes, ..spec.clone() })?.n_parameters())
     };
     let (base, band, class) = (count(3, 15)?, count(4, 15)?, count(3, 16)?);
     let taken = census(spec)?;

@@ -6,14 +6,16 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
+use swath::weights::WeightsFile;
 use swath::weights::layout::{Layout, Role};
 use swath::zoo::census::census;
+use swath::zoo::identify::identify;
 use swath::zoo::layers::kernels::{Kernels, MemoryFormat};
 use swath::zoo::layers::scope::Purpose;
 use swath::zoo::registry::{self, Built};
 use swath::zoo::segmenter::{Segmented, Segmenter, run};
 use swath::zoo::spec::{
-    ARCHITECTURES, Architecture, Attention, Backbone, Choice, KernelSet, Network, NetworkSpec, SpecTable,
+    ARCHITECTURES, Architecture, Attention, Backbone, Choice, KernelSet, Network, NetworkSpec, SpecTable, presets,
 };
 use swath::zoo::{seed, store};
 use tch::nn::VarStore;
@@ -22,14 +24,18 @@ use tch::{Device, Kind, Tensor};
 const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
 const CLASSES: u32 = 5;
 
-/// Every definition on its smallest backbone, at every stride, and once with all that can be chosen.
+/// Every definition on its smallest backbone, at every stride, and once with all that can be chosen; and the small presets.
 fn specs() -> Vec<NetworkSpec> {
     let real = ARCHITECTURES.iter().filter(|a| a.is_known());
-    real.flat_map(|a| {
+    let all = real.flat_map(|a| {
         let plain = a.output_strides.iter().map(move |&stride| table(a, stride));
-        plain.chain(chosen(a)).map(|table| table.resolve(4, Some(CLASSES)).unwrap())
-    })
-    .collect()
+        plain.chain(chosen(a))
+    });
+    all.chain(small()).map(|table| table.resolve(4, Some(CLASSES)).unwrap()).collect()
+}
+
+fn small() -> impl Iterator<Item = SpecTable> {
+    presets().into_iter().filter(|p| p.name.starts_with("small/")).map(|p| p.table)
 }
 
 fn segmenters() -> impl Iterator<Item = NetworkSpec> {
@@ -193,6 +199,19 @@ fn saved_and_folded_weights_compute_the_same() {
 }
 
 #[test]
+fn weights_of_small_presets_are_known_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("w.safetensors");
+    for table in small() {
+        let spec = table.resolve(4, Some(CLASSES)).unwrap();
+        let net = built(&spec, Purpose::Training);
+        store::save(&net.store, &net.layout, &path).unwrap();
+        let found = identify(WeightsFile::open(&path).unwrap().tensors());
+        assert!(found.contains(&spec), "{spec}: {found:?}");
+    }
+}
+
+#[test]
 fn prepared_networks_compute_the_same_whatever_is_beside_an_image() {
     let fused = Kernels::named(KernelSet::Fused, Device::Cpu);
     let scaled = Kernels::named(KernelSet::FusedSdpa, Device::Cpu);
@@ -259,7 +278,8 @@ fn the_tables_figures_are_those_of_the_networks() {
             output_stride: Some(spec.output_stride),
             ..SpecTable::new(spec.network)
         };
-        if defaults.resolve(3, Some(15)).unwrap() != spec {
+        let is_small = small().any(|table| table.resolve(3, Some(15)).unwrap() == spec);
+        if !is_small && defaults.resolve(3, Some(15)).unwrap() != spec {
             continue;
         }
         assert_eq!(registry::outline(&spec).unwrap().n_parameters(), spec.parameters(), "{spec}");

@@ -13,10 +13,6 @@ use crate::zoo::spec::Backbone;
 
 /// Channels of the stem, which ends at stride 4.
 const STEM_CHANNELS: i64 = 64;
-/// Blocks of the first stage and of each branch.
-const BLOCKS: usize = 4;
-/// Modules of stages 2 to 4.
-const MODULES: [usize; 3] = [1, 4, 3];
 /// Channels inside the bottlenecks in front of timm's classifier.
 const HEAD_WIDTHS: [i64; 4] = [32, 64, 128, 256];
 /// Channels in front of timm's classifier.
@@ -31,10 +27,31 @@ pub enum FuseUpsampling {
     Nearest,
 }
 
-/// Channels of the finest branch; `None` for backbones of another family.
-pub fn width(backbone: Backbone) -> Option<i64> {
-    let widths = [(Backbone::HrNetW18, 18), (Backbone::HrNetW32, 32), (Backbone::HrNetW48, 48)];
-    widths.into_iter().find(|(b, _)| *b == backbone).map(|(_, width)| width)
+/// One member of the family, as data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HrNetTable {
+    /// Channels of the finest branch; each coarser one has twice as many.
+    pub width: i64,
+    /// Blocks of stage 1, and channels inside them.
+    pub first: (usize, i64),
+    /// Modules of stages 2 to 4.
+    pub modules: [usize; 3],
+    /// Blocks of a branch in each module.
+    pub blocks: usize,
+}
+
+impl HrNetTable {
+    /// The row of a backbone; `None` for backbones of another family.
+    pub fn of(backbone: Backbone) -> Option<Self> {
+        let usual = |width| Self { width, first: (4, 64), modules: [1, 4, 3], blocks: 4 };
+        let rows = [
+            (Backbone::HrNetW18Small, Self { width: 16, first: (1, 32), modules: [1, 1, 1], blocks: 2 }),
+            (Backbone::HrNetW18, usual(18)),
+            (Backbone::HrNetW32, usual(32)),
+            (Backbone::HrNetW48, usual(48)),
+        ];
+        rows.into_iter().find(|(b, _)| *b == backbone).map(|(_, row)| row)
+    }
 }
 
 /// The network up to its four branches. Its feature maps are the first convolution's (stride 2) and the branches (4 to 32).
@@ -57,27 +74,29 @@ struct Stage {
 }
 
 impl HrNet {
-    /// The network whose finest branch has `width` channels.
-    pub fn new(scope: &Scope, width: i64, upsampling: FuseUpsampling, bands: u32) -> Self {
+    /// The network for images of `bands` channels.
+    pub fn new(scope: &Scope, table: HrNetTable, upsampling: FuseUpsampling, bands: u32) -> Self {
         let start = start();
         let stem = |idx: usize, input: i64| {
             let (conv, norm) = (scope / format!("conv{idx}"), scope / format!("bn{idx}"));
             ConvBn::new(&conv, &norm, input, STEM_CHANNELS, ConvShape { kernel: 3, stride: 2, ..start })
         };
         let bottleneck = ResNetTable::plain(BlockKind::Bottleneck);
-        let place = Place { width: STEM_CHANNELS, pace: Pace::EVEN, start };
-        let wide = STEM_CHANNELS * BlockKind::Bottleneck.expansion();
+        let (n_first, width) = table.first;
+        let place = Place { width, pace: Pace::EVEN, start };
+        let wide = width * BlockKind::Bottleneck.expansion();
         let layer1 = |idx: usize| {
             Block::new(&(scope / "layer1" / idx), bottleneck, if idx == 0 { STEM_CHANNELS } else { wide }, place, idx)
         };
-        let branch_channels: [i64; 4] = std::array::from_fn(|idx| width << idx);
+        let branch_channels: [i64; 4] = std::array::from_fn(|idx| table.width << idx);
         let mut stages = Vec::new();
         let mut before = vec![wide];
-        for (idx, n_modules) in MODULES.into_iter().enumerate() {
+        for (idx, n_modules) in table.modules.into_iter().enumerate() {
             let channels = &branch_channels[..idx + 2];
             let transition = transition(&(scope / format!("transition{}", idx + 1)), &before, channels);
             let modules = scope / format!("stage{}", idx + 2);
-            let modules = (0..n_modules).map(|m| Module::new(&(&modules / m), channels, upsampling)).collect();
+            let modules = (0..n_modules).map(|m| Module::new(&(&modules / m), channels, table.blocks, upsampling));
+            let modules = modules.collect();
             stages.push(Stage { transition, modules });
             before = channels.to_vec();
         }
@@ -85,7 +104,7 @@ impl HrNet {
         Self {
             conv1: stem(1, i64::from(bands)),
             conv2: stem(2, STEM_CHANNELS),
-            layer1: (0..BLOCKS).map(layer1).collect(),
+            layer1: (0..n_first).map(layer1).collect(),
             stages,
             channels: [STEM_CHANNELS, b0, b1, b2, b3],
             head: None,
@@ -150,12 +169,12 @@ enum Path {
 }
 
 impl Module {
-    fn new(scope: &Scope, channels: &[i64], upsampling: FuseUpsampling) -> Self {
+    fn new(scope: &Scope, channels: &[i64], n_blocks: usize, upsampling: FuseUpsampling) -> Self {
         let basic = ResNetTable::plain(BlockKind::Basic);
         let branch = |(idx, &width): (usize, &i64)| {
             let place = Place { width, pace: Pace::EVEN, start: start() };
             let block = |at: usize| Block::new(&(scope / "branches" / idx / at), basic, width, place, at);
-            (0..BLOCKS).map(block).collect()
+            (0..n_blocks).map(block).collect()
         };
         let path = |to: usize, from: usize| {
             let place = scope / "fuse_layers" / to / from;

@@ -9,7 +9,7 @@ use std::fmt;
 
 use tch::Tensor;
 
-use self::hrnet::{FuseUpsampling, HrNet};
+use self::hrnet::{FuseUpsampling, HrNet, HrNetTable};
 use self::resnest::{DilatedPooling, ResNeSt, ResNeStTable};
 use self::resnet::{Parts, ResNet, ResNetTable};
 use self::xception::{AlignedXception, NaicXception, Naming};
@@ -177,8 +177,8 @@ pub fn alone(scope: &Scope, spec: &NetworkSpec) -> Option<Box<dyn Extractor>> {
         let net = ResNeSt::new(scope, table, dilation, pooling, spec.bands, spec.depth);
         return Some(boxed(net, classes, |net, n| net.with_classifier(scope, n)));
     }
-    if let Some(width) = hrnet::width(backbone) {
-        let net = HrNet::new(scope, width, FuseUpsampling::Nearest, spec.bands);
+    if let Some(table) = HrNetTable::of(backbone) {
+        let net = HrNet::new(scope, table, FuseUpsampling::Nearest, spec.bands);
         return Some(boxed(net, classes, |net, n| net.with_classifier(scope, n)));
     }
     if let Some(middle) = xception::middle_blocks(backbone) {

@@ -23,17 +23,23 @@ pub struct ResNeStTable {
     pub depths: [usize; 4],
     /// Channels of the stem's first convolutions; its last has twice as many.
     pub stem: i64,
+    /// Channels of stage 1 inside its blocks: 64 in all that are published.
+    pub width: i64,
 }
 
 impl ResNeStTable {
     /// The row of a backbone; `None` for backbones of another family.
     pub fn of(backbone: Backbone) -> Option<Self> {
-        let (depths, stem) = match backbone {
-            Backbone::ResNeSt50 => ([3, 4, 6, 3], 32),
-            Backbone::ResNeSt101 => ([3, 4, 23, 3], 64),
-            Backbone::ResNeSt200 => ([3, 24, 36, 3], 64),
-            Backbone::ResNeSt269 => ([3, 30, 48, 8], 64),
+        let (depths, stem, width) = match backbone {
+            Backbone::ResNeSt14 => ([1, 1, 1, 1], 32, 64),
+            Backbone::ResNeSt14W32 => ([1, 1, 1, 1], 16, 32),
+            Backbone::ResNeSt26 => ([2, 2, 2, 2], 32, 64),
+            Backbone::ResNeSt50 => ([3, 4, 6, 3], 32, 64),
+            Backbone::ResNeSt101 => ([3, 4, 23, 3], 64, 64),
+            Backbone::ResNeSt200 => ([3, 24, 36, 3], 64, 64),
+            Backbone::ResNeSt269 => ([3, 30, 48, 8], 64, 64),
             Backbone::ResNet18
+            | Backbone::ResNet18W32
             | Backbone::ResNet34
             | Backbone::ResNet50
             | Backbone::ResNet101
@@ -43,20 +49,22 @@ impl ResNeStTable {
             | Backbone::Xception
             | Backbone::Xception41
             | Backbone::Xception65
+            | Backbone::HrNetW18Small
             | Backbone::HrNetW18
             | Backbone::HrNetW32
             | Backbone::HrNetW48 => return None,
         };
-        Some(Self { depths, stem })
+        Some(Self { depths, stem, width })
     }
 }
 
-/// Whether a stage that keeps its resolution keeps the pooling that would have halved it, at stride 1.
+/// What becomes of the poolings that would have halved a stage which keeps its resolution: the one behind the attention, and the one in front
+/// of the shortcut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DilatedPooling {
-    /// The authors do.
+    /// The authors keep the first, at stride 1, and have no second.
     Keep,
-    /// timm does not, in any stage, once the output stride is less than 32.
+    /// timm has no first; the second averages each pixel with those to the right and below, and zeros beyond the border.
     Drop,
 }
 
@@ -88,12 +96,18 @@ impl ResNeSt {
             ConvBn::sequential(&first, 3, width, width, spatial),
             ConvBn::new(&(&first / 6), &(scope / "bn1"), width, stem, spatial),
         ];
-        let drops = pooling == DilatedPooling::Drop && dilation.output_stride < 32;
+        let keeps = pooling == DilatedPooling::Keep;
         let mut channels = vec![stem];
         let mut stages = Vec::new();
         for (idx, n_blocks) in table.depths.into_iter().enumerate() {
-            let place = Place { width: 64 << idx, pace: dilation.pace(idx), pools: idx > 0 && !drops };
-            let input = if idx == 0 { stem } else { (64 << (idx - 1)) * EXPANSION };
+            let pace = dilation.pace(idx);
+            let place = Place {
+                width: table.width << idx,
+                pace,
+                pools: idx > 0 && (keeps || pace.stride > 1),
+                averages: !keeps && pace.dilation > 1,
+            };
+            let input = if idx == 0 { stem } else { (table.width << (idx - 1)) * EXPANSION };
             let build = |scope: &Scope| build_stage(scope, n_blocks, input, place);
             let stage = scope / format!("layer{}", idx + 1);
             if idx + 1 < depth as usize {
@@ -138,6 +152,8 @@ struct Place {
     pace: Pace,
     /// The stage's first block pools behind its split attention, which takes over the stride.
     pools: bool,
+    /// Its shortcut averages at stride 1.
+    averages: bool,
 }
 
 fn build_stage(scope: &Scope, n_blocks: usize, input: i64, place: Place) -> Vec<Block> {
@@ -153,7 +169,17 @@ struct Block {
     /// Stride of the average pooling behind the attention.
     pool: Option<i64>,
     expand: ConvBn,
-    shortcut: Option<(i64, ConvBn)>,
+    shortcut: Option<(ShortcutPool, ConvBn)>,
+}
+
+/// What stands in front of the convolution of a shortcut.
+#[derive(Clone, Copy, Debug)]
+enum ShortcutPool {
+    None,
+    /// The mean of squares of this side.
+    Stride(i64),
+    /// The mean of each pixel and those to the right and below.
+    Same,
 }
 
 impl Block {
@@ -164,7 +190,13 @@ impl Block {
         let pool = (place.pools && idx == 0).then_some(stride);
         let attention_stride = if pool.is_some() { 1 } else { stride };
         let changes = stride != 1 || input != output;
-        let shortcut = changes.then(|| (stride, ConvBn::sequential(&(scope / "downsample"), 1, input, output, point)));
+        let shortcut_pool = match stride {
+            1 if place.averages => ShortcutPool::Same,
+            1 => ShortcutPool::None,
+            _ => ShortcutPool::Stride(stride),
+        };
+        let shortcut =
+            changes.then(|| (shortcut_pool, ConvBn::sequential(&(scope / "downsample"), 1, input, output, point)));
         let spatial = ConvShape::new(3).backbone_init().stride(attention_stride).dilation(dilation);
         Self {
             reduce: ConvBn::new(&(scope / "conv1"), &(scope / "bn1"), input, width, point),
@@ -183,14 +215,20 @@ impl Block {
         }
         let shortcut = match &self.shortcut {
             None => xs.shallow_clone(),
-            Some((1, conv)) => conv.forward(xs, train),
-            Some((stride, conv)) => {
-                // Windows that reach over the border average the real pixels only.
-                let pooled = xs.avg_pool2d([*stride; 2], [*stride; 2], [0, 0], true, false, None::<i64>);
-                conv.forward(&pooled, train)
-            }
+            Some((pool, conv)) => conv.forward(&pool.apply(xs), train),
         };
         self.expand.forward_add_relu(&out, &shortcut, train)
+    }
+}
+
+impl ShortcutPool {
+    fn apply(self, xs: &Tensor) -> Tensor {
+        match self {
+            Self::None => xs.shallow_clone(),
+            // Windows that reach over the border average the real pixels only.
+            Self::Stride(n) => xs.avg_pool2d([n; 2], [n; 2], [0, 0], true, false, None::<i64>),
+            Self::Same => xs.constant_pad_nd([0, 1, 0, 1]).avg_pool2d([2, 2], [1, 1], [0, 0], false, true, None::<i64>),
+        }
     }
 }
 

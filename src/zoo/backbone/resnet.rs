@@ -10,8 +10,8 @@ use crate::zoo::layers::linear::Linear;
 use crate::zoo::layers::scope::Scope;
 use crate::zoo::spec::Backbone;
 
-/// Channels of the stem.
-const STEM_CHANNELS: i64 = 64;
+/// Channels of the stem, and of the first stage inside its blocks.
+const WIDTH: i64 = 64;
 
 /// What blocks are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,42 +43,49 @@ pub struct ResNetTable {
     pub groups: i64,
     /// Channels per group at stage 1, 64 in a plain ResNet.
     pub group_width: i64,
+    /// Channels of the stem, and of stage 1 inside its blocks: 64 in all that are published.
+    pub width: i64,
 }
 
 impl ResNetTable {
     /// The row of a backbone; `None` for backbones of another family.
     pub fn of(backbone: Backbone) -> Option<Self> {
         let (block, depths, groups, group_width) = match backbone {
-            Backbone::ResNet18 => (BlockKind::Basic, [2, 2, 2, 2], 1, 64),
+            Backbone::ResNet18 | Backbone::ResNet18W32 => (BlockKind::Basic, [2, 2, 2, 2], 1, 64),
             Backbone::ResNet34 => (BlockKind::Basic, [3, 4, 6, 3], 1, 64),
             Backbone::ResNet50 => (BlockKind::Bottleneck, [3, 4, 6, 3], 1, 64),
             Backbone::ResNet101 => (BlockKind::Bottleneck, [3, 4, 23, 3], 1, 64),
             Backbone::ResNet152 => (BlockKind::Bottleneck, [3, 8, 36, 3], 1, 64),
             Backbone::ResNeXt50 => (BlockKind::Bottleneck, [3, 4, 6, 3], 32, 4),
             Backbone::ResNeXt101 => (BlockKind::Bottleneck, [3, 4, 23, 3], 32, 8),
-            Backbone::ResNeSt50
+            Backbone::ResNeSt14
+            | Backbone::ResNeSt14W32
+            | Backbone::ResNeSt26
+            | Backbone::ResNeSt50
             | Backbone::ResNeSt101
             | Backbone::ResNeSt200
             | Backbone::ResNeSt269
             | Backbone::Xception
             | Backbone::Xception41
             | Backbone::Xception65
+            | Backbone::HrNetW18Small
             | Backbone::HrNetW18
             | Backbone::HrNetW32
             | Backbone::HrNetW48 => return None,
         };
-        Some(Self { block, depths, groups, group_width })
+        let width = if backbone == Backbone::ResNet18W32 { WIDTH / 2 } else { WIDTH };
+        Some(Self { block, depths, groups, group_width, width })
     }
 
     /// Plain blocks of one kind.
     pub(super) const fn plain(block: BlockKind) -> Self {
-        Self { block, depths: [0; 4], groups: 1, group_width: 64 }
+        Self { block, depths: [0; 4], groups: 1, group_width: 64, width: WIDTH }
     }
 
     /// Output channels of the four stages.
     pub const fn channels(self) -> [i64; 4] {
-        let e = self.block.expansion();
-        [64 * e, 128 * e, 256 * e, 512 * e]
+        let first = self.width * self.block.expansion();
+        [first, 2 * first, 4 * first, 8 * first]
     }
 }
 
@@ -115,8 +122,8 @@ impl ResNet {
     /// names only.
     pub fn new(parts: &Parts, table: ResNetTable, dilation: Dilation, bands: u32, depth: u32) -> Self {
         let stem_shape = ConvShape::new(7).stride(2).backbone_init();
-        let stem = ConvBn::new(&parts.conv1, &parts.bn1, i64::from(bands), STEM_CHANNELS, stem_shape);
-        let channels: Vec<i64> = [STEM_CHANNELS].into_iter().chain(table.channels()).collect();
+        let stem = ConvBn::new(&parts.conv1, &parts.bn1, i64::from(bands), table.width, stem_shape);
+        let channels: Vec<i64> = [table.width].into_iter().chain(table.channels()).collect();
         let mut stages = Vec::new();
         for (idx, scope) in parts.stages.iter().enumerate() {
             let build = |scope: &Scope| Stage::new(scope, table, dilation, idx);
@@ -170,8 +177,9 @@ pub struct Stage(Vec<Block>);
 impl Stage {
     /// Stage `idx` of a network, counted from 0 for the one at stride 4.
     pub fn new(scope: &Scope, table: ResNetTable, dilation: Dilation, idx: usize) -> Self {
-        let place = Place { width: 64 << idx, pace: dilation.pace(idx), start: ConvShape::new(1).backbone_init() };
-        let input = if idx == 0 { STEM_CHANNELS } else { table.channels()[idx - 1] };
+        let place =
+            Place { width: table.width << idx, pace: dilation.pace(idx), start: ConvShape::new(1).backbone_init() };
+        let input = if idx == 0 { table.width } else { table.channels()[idx - 1] };
         let output = table.channels()[idx];
         let block = |at: usize| Block::new(&(scope / at), table, if at == 0 { input } else { output }, place, at);
         Self((0..table.depths[idx]).map(block).collect())
@@ -213,7 +221,9 @@ impl Block {
         let paced = spatial.stride(stride).dilation(dilation);
         let (convs, last) = match table.block {
             BlockKind::Basic => {
-                (vec![conv(1, input, output, paced)], conv(2, output, output, spatial.dilation(dilation)))
+                // The second convolution is the stage's own whatever the first does: DANet's authors and timm.
+                let second = spatial.dilation(place.pace.dilation);
+                (vec![conv(1, input, output, paced)], conv(2, output, output, second))
             }
             BlockKind::Bottleneck => (
                 vec![conv(1, input, inner, point), conv(2, inner, inner, paced.groups(table.groups))],

@@ -6,7 +6,7 @@
 use tch::Tensor;
 
 use crate::zoo::backbone::Extractor;
-use crate::zoo::backbone::hrnet::{self, FuseUpsampling, HrNet as Trunk};
+use crate::zoo::backbone::hrnet::{FuseUpsampling, HrNet as Trunk, HrNetTable};
 use crate::zoo::layers::conv::{Conv, ConvBn, ConvShape};
 use crate::zoo::layers::object_context::{ObjectContext, gather};
 use crate::zoo::layers::resize::{bilinear, size_of};
@@ -14,10 +14,8 @@ use crate::zoo::layers::scope::{Purpose, Scope};
 use crate::zoo::segmenter::{Segmented, Segmenter, Side};
 use crate::zoo::spec::{NetworkSpec, Upsample};
 
-/// Channels of the features that the object context works on.
+/// Channels of the features that the object context works on, if nothing else is chosen.
 const CONTEXT_CHANNELS: i64 = 512;
-/// Channels of its queries and keys.
-const KEY_CHANNELS: i64 = 256;
 
 /// The network without OCR.
 #[derive(Debug)]
@@ -64,8 +62,8 @@ impl PointHead {
 
 /// The trunk of `spec` and the channels of its four branches together.
 fn trunk(scope: &Scope, spec: &NetworkSpec) -> Option<(Trunk, i64)> {
-    let width = hrnet::width(spec.backbone?)?;
-    let trunk = Trunk::new(scope, width, FuseUpsampling::Bilinear, spec.bands);
+    let table = HrNetTable::of(spec.backbone?)?;
+    let trunk = Trunk::new(scope, table, FuseUpsampling::Bilinear, spec.bands);
     let channels = trunk.channels()[1..].iter().sum();
     Some((trunk, channels))
 }
@@ -98,17 +96,19 @@ impl Segmenter for HrNet {
 }
 
 impl HrNetOcr {
-    /// The network that `spec` describes; `None` for a spec without an HRNet backbone.
+    /// The network that `spec` describes; `None` for a spec without an HRNet backbone. Queries and keys have half of the context's channels,
+    /// as in all that the authors publish.
     pub fn new(scope: &Scope, spec: &NetworkSpec) -> Option<Self> {
         let (trunk, channels) = trunk(scope, spec)?;
+        let inner = spec.decoder_channels.first().map_or(CONTEXT_CHANNELS, |&n| i64::from(n));
         let spatial = ConvShape::new(3).biased();
         let classes = i64::from(spec.classes);
         Some(Self {
             trunk,
             coarse: PointHead::new(&(scope / "aux_head"), channels, spec.classes),
-            narrow: ConvBn::sequential(&(scope / "conv3x3_ocr"), 0, channels, CONTEXT_CHANNELS, spatial),
-            context: ObjectContext::new(&(scope / "ocr_distri_head"), CONTEXT_CHANNELS, KEY_CHANNELS),
-            head: Conv::new(&(scope / "cls_head"), CONTEXT_CHANNELS, classes, ConvShape::new(1).biased()),
+            narrow: ConvBn::sequential(&(scope / "conv3x3_ocr"), 0, channels, inner, spatial),
+            context: ObjectContext::new(&(scope / "ocr_distri_head"), inner, (inner / 2).max(1)),
+            head: Conv::new(&(scope / "cls_head"), inner, classes, ConvShape::new(1).biased()),
             is_training: scope.purpose() != Purpose::Inference,
             upsample: spec.upsample(),
         })

@@ -46,6 +46,8 @@ pub enum Choice {
     Rates,
     /// Channels of the decoder's stages, with the default; one number where there is one stage.
     DecoderChannels(&'static [u32]),
+    /// Channels of the head, chosen by the same key. With the definition's own, which are these, a spec says nothing of them.
+    HeadChannels(&'static [u32]),
     /// Attention in the decoder.
     Attention,
     /// A classifier at every depth.
@@ -66,21 +68,35 @@ impl Architecture {
 }
 
 impl Choice {
-    /// The channels of the decoder's stages if nothing else is chosen.
+    /// The channels of the decoder's stages, or of the head, if nothing else is chosen.
     pub(super) fn default_channels(&self) -> Option<&'static [u32]> {
-        if let Self::DecoderChannels(default) = self { Some(default) } else { None }
+        if let Self::DecoderChannels(default) | Self::HeadChannels(default) = self { Some(default) } else { None }
     }
 }
 
 const RESNETS: &[Backbone] = &[ResNet101, ResNet50, ResNet152];
 const WITH_RESNEXT: &[Backbone] = &[ResNet50, ResNet18, ResNet34, ResNet101, ResNet152, ResNeXt50, ResNeXt101];
 const SMP: &[Backbone] = &[
-    ResNet34, ResNet18, ResNet50, ResNet101, ResNet152, ResNeXt50, ResNeXt101, ResNeSt50, ResNeSt101, ResNeSt200,
-    ResNeSt269,
+    ResNet34, ResNet18, ResNet50, ResNet101, ResNet152, ResNeXt50, ResNeXt101, ResNeSt14, ResNeSt26, ResNeSt50,
+    ResNeSt101, ResNeSt200, ResNeSt269,
 ];
-const SMP_RESNETS: &[Backbone] = &[ResNet34, ResNet18, ResNet50, ResNet101, ResNet152, ResNeXt50, ResNeXt101];
+const SMP_DILATED: &[Backbone] = &[
+    ResNet34,
+    ResNet18,
+    ResNet18W32,
+    ResNet50,
+    ResNet101,
+    ResNet152,
+    ResNeXt50,
+    ResNeXt101,
+    ResNeSt14,
+    ResNeSt14W32,
+    ResNeSt26,
+];
 const RESNESTS: &[Backbone] = &[ResNeSt101, ResNeSt50, ResNeSt200, ResNeSt269];
-const HRNETS: &[Backbone] = &[HrNetW48, HrNetW18, HrNetW32];
+const HRNETS: &[Backbone] = &[HrNetW48, HrNetW18Small, HrNetW18, HrNetW32];
+/// Of the context of the authors' OCR (`MODEL.OCR.MID_CHANNELS` in their configuration).
+const OCR_CHANNELS: Choice = Choice::HeadChannels(&[512]);
 
 /// Of the decoders of segmentation_models_pytorch's U-Nets.
 const UNET_CHANNELS: &[u32] = &[256, 128, 64, 32, 16];
@@ -152,7 +168,7 @@ pub static ARCHITECTURES: &[Architecture] = &[
     Architecture {
         network: Network::DeepLabV3Plus,
         variant: Variant::Smp,
-        backbones: SMP_RESNETS,
+        backbones: SMP_DILATED,
         output_strides: &[16, 8],
         depths: &[5, 4],
         multiple: Pixels::OutputStride,
@@ -208,6 +224,7 @@ pub static ARCHITECTURES: &[Architecture] = &[
         backbones: HRNETS,
         logit_stride: Pixels::Fixed(4),
         upsample: ALIGNED,
+        options: &[OCR_CHANNELS],
         source: "HRNet-Semantic-Segmentation, branch HRNet-OCR, seg_hrnet_ocr.py",
         ..PLAIN
     },
@@ -217,13 +234,14 @@ pub static ARCHITECTURES: &[Architecture] = &[
         backbones: HRNETS,
         logit_stride: Pixels::Fixed(4),
         upsample: ALIGNED,
+        options: &[OCR_CHANNELS],
         source: "NAIC_AI-RS models/HRNetOCR (the official arithmetic)",
         ..PLAIN
     },
     Architecture {
         network: Network::DaNet,
         variant: Variant::Official,
-        backbones: RESNETS,
+        backbones: &[ResNet101, ResNet50, ResNet152, ResNet18, ResNet18W32, ResNet34],
         output_strides: &[8],
         logit_stride: Pixels::Fixed(8),
         upsample: ALIGNED,
@@ -323,7 +341,18 @@ pub static ARCHITECTURES: &[Architecture] = &[
         network: Network::Backbone,
         variant: Variant::Timm,
         backbones: &[
-            ResNeSt50, ResNeSt101, ResNeSt200, ResNeSt269, Xception41, Xception65, HrNetW18, HrNetW32, HrNetW48,
+            ResNeSt50,
+            ResNeSt14,
+            ResNeSt26,
+            ResNeSt101,
+            ResNeSt200,
+            ResNeSt269,
+            Xception41,
+            Xception65,
+            HrNetW18Small,
+            HrNetW18,
+            HrNetW32,
+            HrNetW48,
         ],
         output_strides: &[32, 16, 8],
         logit_stride: Pixels::OutputStride,

@@ -16,12 +16,16 @@ const FIXED_MIB: u64 = 192;
 /// band and per class, millions of multiply-accumulate operations at 512 x 512 and at 1024 x 1024, bytes of activations per pixel.
 type Row = (Network, Variant, Option<Backbone>, u32, u64, u64, u64, u64, u64, u64);
 
+/// A network with a head of so many channels.
+type NarrowRow = (u32, Row);
+
 impl NetworkSpec {
-    /// The row of this network, options aside.
+    /// The row of this network, options aside but for a head's channels where they have been counted.
     fn row(&self) -> Option<&'static Row> {
         let is_this =
             |r: &&Row| (r.0, r.1, r.2, r.3) == (self.network, self.variant, self.backbone, self.output_stride);
-        ROWS.iter().find(is_this)
+        let narrow = NARROW.iter().filter(|(channels, _)| self.decoder_channels == [*channels]).map(|(_, row)| row);
+        narrow.chain(ROWS).find(is_this)
     }
 
     /// Number of trained values; running statistics are not among them. That of the default options where others are chosen.
@@ -83,24 +87,33 @@ const ROWS: &[Row] = &[
     (Backbone, Timm, Some(HrNetW18), 16, 19280739, 576, 2049, 22369, 89474, 402),
     (Backbone, Timm, Some(HrNetW18), 32, 19280739, 576, 2049, 22369, 89474, 402),
     (Backbone, Timm, Some(HrNetW18), 8, 19280739, 576, 2049, 22369, 89474, 402),
+    (Backbone, Timm, Some(HrNetW18Small), 16, 11169199, 576, 2049, 8356, 33425, 275),
+    (Backbone, Timm, Some(HrNetW18Small), 32, 11169199, 576, 2049, 8356, 33425, 275),
+    (Backbone, Timm, Some(HrNetW18Small), 8, 11169199, 576, 2049, 8356, 33425, 275),
     (Backbone, Timm, Some(HrNetW32), 16, 39214415, 576, 2049, 46598, 186391, 402),
     (Backbone, Timm, Some(HrNetW32), 32, 39214415, 576, 2049, 46598, 186391, 401),
     (Backbone, Timm, Some(HrNetW32), 8, 39214415, 576, 2049, 46598, 186391, 402),
     (Backbone, Timm, Some(HrNetW48), 16, 75451599, 576, 2049, 90258, 361032, 401),
     (Backbone, Timm, Some(HrNetW48), 32, 75451599, 576, 2049, 90258, 361032, 402),
     (Backbone, Timm, Some(HrNetW48), 8, 75451599, 576, 2049, 90258, 361032, 402),
-    (Backbone, Timm, Some(ResNeSt101), 16, 46256751, 576, 2049, 58904, 235606, 572),
+    (Backbone, Timm, Some(ResNeSt101), 16, 46256751, 576, 2049, 62528, 250102, 605),
     (Backbone, Timm, Some(ResNeSt101), 32, 46256751, 576, 2049, 53267, 213057, 538),
-    (Backbone, Timm, Some(ResNeSt101), 8, 46256751, 576, 2049, 184331, 737312, 1196),
-    (Backbone, Timm, Some(ResNeSt200), 16, 68183279, 576, 2049, 96554, 386200, 512),
+    (Backbone, Timm, Some(ResNeSt101), 8, 46256751, 576, 2049, 186143, 744560, 1231),
+    (Backbone, Timm, Some(ResNeSt14), 16, 8593423, 288, 2049, 16767, 67067, 478),
+    (Backbone, Timm, Some(ResNeSt14), 32, 8593423, 288, 2049, 14351, 57404, 444),
+    (Backbone, Timm, Some(ResNeSt14), 8, 8593423, 288, 2049, 37705, 150819, 994),
+    (Backbone, Timm, Some(ResNeSt200), 16, 68183279, 576, 2049, 100178, 400696, 526),
     (Backbone, Timm, Some(ResNeSt200), 32, 68183279, 576, 2049, 90917, 363652, 540),
-    (Backbone, Timm, Some(ResNeSt200), 8, 68183279, 576, 2049, 266474, 1065879, 1052),
-    (Backbone, Timm, Some(ResNeSt269), 16, 108911215, 576, 2049, 139910, 559613, 636),
+    (Backbone, Timm, Some(ResNeSt200), 8, 68183279, 576, 2049, 268286, 1073126, 1087),
+    (Backbone, Timm, Some(ResNeSt26), 16, 15051183, 288, 2049, 24754, 99012, 461),
+    (Backbone, Timm, Some(ResNeSt26), 32, 15051183, 288, 2049, 18915, 75658, 459),
+    (Backbone, Timm, Some(ResNeSt26), 8, 15051183, 288, 2049, 62804, 251215, 975),
+    (Backbone, Timm, Some(ResNeSt269), 16, 108911215, 576, 2049, 143534, 574108, 525),
     (Backbone, Timm, Some(ResNeSt269), 32, 108911215, 576, 2049, 117160, 468613, 541),
-    (Backbone, Timm, Some(ResNeSt269), 8, 108911215, 576, 2049, 419351, 1677378, 1340),
-    (Backbone, Timm, Some(ResNeSt50), 16, 25464975, 288, 2049, 33680, 134715, 461),
+    (Backbone, Timm, Some(ResNeSt269), 8, 108911215, 576, 2049, 421163, 1684626, 1087),
+    (Backbone, Timm, Some(ResNeSt50), 16, 25464975, 288, 2049, 37304, 149210, 459),
     (Backbone, Timm, Some(ResNeSt50), 32, 25464975, 288, 2049, 28043, 112166, 461),
-    (Backbone, Timm, Some(ResNeSt50), 8, 25464975, 288, 2049, 100923, 403687, 972),
+    (Backbone, Timm, Some(ResNeSt50), 8, 25464975, 288, 2049, 102735, 410935, 991),
     (Backbone, Timm, Some(Xception41), 16, 24951295, 288, 2049, 32837, 131350, 653),
     (Backbone, Timm, Some(Xception41), 32, 24951295, 288, 2049, 25988, 103954, 653),
     (Backbone, Timm, Some(Xception41), 8, 24951295, 288, 2049, 105971, 423882, 1160),
@@ -139,6 +152,9 @@ const ROWS: &[Row] = &[
     (DaNet, Naic, Some(ResNet50), 8, 49490105, 3136, 513, 209491, 953927, 916),
     (DaNet, Official, Some(ResNet101), 8, 66448623, 3136, 1539, 287132, 1264490, 930),
     (DaNet, Official, Some(ResNet152), 8, 82092271, 3136, 1539, 351019, 1520041, 862),
+    (DaNet, Official, Some(ResNet18), 8, 12678543, 3136, 387, 56827, 256299, 665),
+    (DaNet, Official, Some(ResNet18W32), 8, 3176159, 1568, 195, 14971, 74379, 664),
+    (DaNet, Official, Some(ResNet34), 8, 22786703, 3136, 387, 99106, 425414, 576),
     (DaNet, Official, Some(ResNet50), 8, 47456495, 3136, 1539, 209554, 954179, 1140),
     (DeepLabV3Plus, Naic, Some(ResNeSt101), 16, 65117623, 576, 257, 99300, 397188, 537),
     (DeepLabV3Plus, Naic, Some(ResNeSt101), 8, 65117623, 576, 257, 269018, 1076061, 1050),
@@ -150,6 +166,12 @@ const ROWS: &[Row] = &[
     (DeepLabV3Plus, Naic, Some(ResNet152), 8, 74986415, 3136, 257, 324011, 1296040, 722),
     (DeepLabV3Plus, Naic, Some(ResNet50), 16, 40350639, 3136, 257, 69198, 276791, 578),
     (DeepLabV3Plus, Naic, Some(ResNet50), 8, 40350639, 3136, 257, 182545, 730179, 878),
+    (DeepLabV3Plus, Smp, Some(ResNeSt14), 16, 11735839, 288, 257, 20961, 83841, 619),
+    (DeepLabV3Plus, Smp, Some(ResNeSt14), 8, 11735839, 288, 257, 49726, 198902, 1160),
+    (DeepLabV3Plus, Smp, Some(ResNeSt14W32), 16, 3977295, 144, 257, 7197, 28786, 392),
+    (DeepLabV3Plus, Smp, Some(ResNeSt14W32), 8, 3977295, 144, 257, 16952, 67809, 576),
+    (DeepLabV3Plus, Smp, Some(ResNeSt26), 16, 18193599, 288, 257, 28948, 115785, 519),
+    (DeepLabV3Plus, Smp, Some(ResNeSt26), 8, 18193599, 288, 257, 74826, 299298, 1132),
     (DeepLabV3Plus, Smp, Some(ResNeXt101), 16, 89915487, 3136, 257, 110373, 441489, 589),
     (DeepLabV3Plus, Smp, Some(ResNeXt101), 8, 89915487, 3136, 257, 373784, 1495135, 911),
     (DeepLabV3Plus, Smp, Some(ResNeXt50), 16, 26153055, 3136, 257, 36628, 146512, 544),
@@ -160,24 +182,31 @@ const ROWS: &[Row] = &[
     (DeepLabV3Plus, Smp, Some(ResNet152), 8, 61316959, 3136, 257, 253156, 1012622, 894),
     (DeepLabV3Plus, Smp, Some(ResNet18), 16, 12332895, 3136, 257, 18307, 73226, 447),
     (DeepLabV3Plus, Smp, Some(ResNet18), 8, 12332895, 3136, 257, 53387, 213548, 561),
+    (DeepLabV3Plus, Smp, Some(ResNet18W32), 16, 3619135, 1568, 257, 6222, 24888, 293),
+    (DeepLabV3Plus, Smp, Some(ResNet18W32), 8, 3619135, 1568, 257, 16317, 65267, 443),
     (DeepLabV3Plus, Smp, Some(ResNet34), 16, 22441055, 3136, 257, 31594, 126377, 371),
     (DeepLabV3Plus, Smp, Some(ResNet34), 8, 22441055, 3136, 257, 95666, 382662, 477),
     (DeepLabV3Plus, Smp, Some(ResNet50), 16, 26681183, 3136, 257, 36620, 146478, 510),
     (DeepLabV3Plus, Smp, Some(ResNet50), 8, 26681183, 3136, 257, 111690, 446760, 883),
     (HrNet, Official, Some(HrNetW18), 32, 9640035, 576, 271, 18407, 73630, 402),
+    (HrNet, Official, Some(HrNetW18Small), 32, 1539855, 576, 241, 4158, 16633, 213),
     (HrNet, Official, Some(HrNetW32), 32, 29544591, 576, 481, 45122, 180487, 433),
     (HrNet, Official, Some(HrNetW48), 32, 65856495, 576, 721, 93392, 373568, 592),
     (HrnetOcr, Naic, Some(HrNetW18), 32, 12077682, 576, 784, 53133, 212516, 1131),
+    (HrnetOcr, Naic, Some(HrNetW18Small), 32, 3839262, 576, 754, 36619, 146460, 928),
     (HrnetOcr, Naic, Some(HrNetW32), 32, 32949918, 576, 994, 95702, 382791, 1143),
     (HrnetOcr, Naic, Some(HrNetW48), 32, 70367742, 576, 1234, 162092, 648349, 1284),
     (HrnetOcr, Official, Some(HrNetW18), 32, 12077682, 576, 784, 53133, 212516, 1132),
+    (HrnetOcr, Official, Some(HrNetW18Small), 32, 3839262, 576, 754, 36619, 146460, 980),
     (HrnetOcr, Official, Some(HrNetW32), 32, 32949918, 576, 994, 95702, 382791, 1144),
     (HrnetOcr, Official, Some(HrNetW48), 32, 70367742, 576, 1234, 162092, 648349, 1285),
     (PspNet, Naic, Some(ResNet101), 32, 56408926, 3136, 770, 47427, 189627, 429),
     (PspNet, Naic, Some(ResNet152), 32, 72052574, 3136, 770, 66821, 267205, 461),
     (PspNet, Naic, Some(ResNet50), 32, 37416798, 3136, 770, 28032, 112050, 444),
     (PspNet, Smp, Some(ResNeSt101), 32, 47083503, 576, 4609, 20801, 83193, 633),
+    (PspNet, Smp, Some(ResNeSt14), 32, 9420175, 288, 4609, 9269, 37064, 288),
     (PspNet, Smp, Some(ResNeSt200), 32, 69010031, 576, 4609, 43618, 174462, 505),
+    (PspNet, Smp, Some(ResNeSt26), 32, 15877935, 288, 4609, 11550, 46191, 319),
     (PspNet, Smp, Some(ResNeSt269), 32, 109737967, 576, 4609, 50464, 201842, 505),
     (PspNet, Smp, Some(ResNeSt50), 32, 26291727, 288, 4609, 14973, 59881, 457),
     (PspNet, Smp, Some(ResNeXt101), 32, 87599823, 3136, 4609, 21270, 85072, 715),
@@ -205,7 +234,9 @@ const ROWS: &[Row] = &[
     (ScseUnet, Naic, None, 32, 33104923, 3136, 65, 30028, 120112, 369),
     (Unet, Naic, None, 16, 34527951, 576, 65, 261624, 1046496, 2385),
     (Unet, Smp, Some(ResNeSt101), 32, 55259551, 576, 145, 76181, 304711, 1186),
+    (Unet, Smp, Some(ResNeSt14), 32, 17577791, 288, 145, 36057, 144226, 607),
     (Unet, Smp, Some(ResNeSt200), 32, 77186079, 576, 145, 113830, 455305, 866),
+    (Unet, Smp, Some(ResNeSt26), 32, 24035551, 288, 145, 40621, 162480, 590),
     (Unet, Smp, Some(ResNeSt269), 32, 117914015, 576, 145, 140073, 560267, 802),
     (Unet, Smp, Some(ResNeSt50), 32, 34449343, 288, 145, 49748, 198988, 815),
     (Unet, Smp, Some(ResNeXt101), 32, 95757439, 3136, 145, 107450, 429799, 652),
@@ -217,7 +248,9 @@ const ROWS: &[Row] = &[
     (Unet, Smp, Some(ResNet50), 32, 32523135, 3136, 145, 43059, 172235, 645),
     (UnetPP, Naic, None, 16, 36630543, 576, 65, 551534, 2206137, 5937),
     (UnetPP, Smp, Some(ResNeSt101), 32, 73217951, 576, 145, 361259, 1445025, 2724),
+    (UnetPP, Smp, Some(ResNeSt14), 32, 34042431, 288, 145, 223291, 893161, 1712),
     (UnetPP, Smp, Some(ResNeSt200), 32, 95144479, 576, 145, 398909, 1595619, 2792),
+    (UnetPP, Smp, Some(ResNeSt26), 32, 40500191, 288, 145, 227855, 911415, 1745),
     (UnetPP, Smp, Some(ResNeSt269), 32, 135872415, 576, 145, 425152, 1700581, 2760),
     (UnetPP, Smp, Some(ResNeSt50), 32, 50913983, 288, 145, 236982, 947923, 2020),
     (UnetPP, Smp, Some(ResNeXt101), 32, 112222079, 3136, 145, 294683, 1178734, 1947),
@@ -227,6 +260,14 @@ const ROWS: &[Row] = &[
     (UnetPP, Smp, Some(ResNet18), 32, 15972479, 3136, 145, 64399, 257597, 1764),
     (UnetPP, Smp, Some(ResNet34), 32, 26080639, 3136, 145, 74063, 296252, 1679),
     (UnetPP, Smp, Some(ResNet50), 32, 48987775, 3136, 145, 230292, 921170, 1898),
+];
+
+/// Of presets whose heads are narrower than the definition's; by the same program.
+#[rustfmt::skip]
+const NARROW: &[NarrowRow] = &[
+    (128, (DeepLabV3Plus, Smp, Some(ResNet18W32), 16, 3098815, 1568, 129, 4828, 19313, 173)),
+    (64, (DeepLabV3Plus, Smp, Some(ResNeSt14W32), 16, 2545551, 144, 65, 4779, 19115, 255)),
+    (64, (HrnetOcr, Official, Some(HrNetW18Small), 32, 1698270, 576, 306, 6688, 26753, 214)),
 ];
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ pub struct NetworkSpec {
     pub depth: u32,
     /// Dilation rates of the atrous pyramid; of no account to networks without one.
     pub rates: [u32; 3],
-    /// Channels of the decoder's stages, coarse to fine; empty where the architecture fixes them.
+    /// Channels of the decoder's stages, coarse to fine, or of the head; empty where the architecture fixes them, or has its own.
     pub decoder_channels: Vec<u32>,
     /// Attention in the decoder.
     pub attention: Option<Attention>,

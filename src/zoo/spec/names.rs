@@ -80,6 +80,9 @@ pub enum Backbone {
     /// ResNet-18 (He et al. 2016, arXiv:1512.03385), basic blocks.
     #[serde(rename = "resnet18")]
     ResNet18,
+    /// ResNet-18 with half of the channels throughout, stem included: 32 at its first stage. Nobody publishes weights of it.
+    #[serde(rename = "resnet18_w32")]
+    ResNet18W32,
     /// ResNet-34, basic blocks.
     #[serde(rename = "resnet34")]
     ResNet34,
@@ -98,6 +101,15 @@ pub enum Backbone {
     /// ResNeXt-101, 32 groups of 8.
     #[serde(rename = "resnext101_32x8d")]
     ResNeXt101,
+    /// ResNeSt with one block a stage, which GluonCV and timm train (`resnest14d` to timm).
+    #[serde(rename = "resnest14", alias = "resnest14d")]
+    ResNeSt14,
+    /// The same with half of the channels throughout: 32 at its first stage. Nobody publishes weights of it.
+    #[serde(rename = "resnest14_w32")]
+    ResNeSt14W32,
+    /// ResNeSt with two blocks a stage; `resnest26d` to timm.
+    #[serde(rename = "resnest26", alias = "resnest26d")]
+    ResNeSt26,
     /// ResNeSt-50 (Zhang et al. 2020, arXiv:2004.08955); `resnest50d` to timm.
     #[serde(rename = "resnest50", alias = "resnest50d")]
     ResNeSt50,
@@ -116,6 +128,10 @@ pub enum Backbone {
     Xception41,
     /// The same with 16 middle blocks.
     Xception65,
+    /// HRNet-W18-Small, version 1, of the authors: in spite of its name 16 channels at the finest resolution, one module a stage, two blocks
+    /// a branch.
+    #[serde(rename = "hrnet_w18_small")]
+    HrNetW18Small,
     /// HRNet, 18 channels at the finest resolution.
     #[serde(rename = "hrnet_w18")]
     HrNetW18,
@@ -130,7 +146,16 @@ pub enum Backbone {
 impl Backbone {
     /// Whether it is one of the ResNeSts.
     pub const fn is_resnest(self) -> bool {
-        matches!(self, Self::ResNeSt50 | Self::ResNeSt101 | Self::ResNeSt200 | Self::ResNeSt269)
+        matches!(
+            self,
+            Self::ResNeSt14
+                | Self::ResNeSt14W32
+                | Self::ResNeSt26
+                | Self::ResNeSt50
+                | Self::ResNeSt101
+                | Self::ResNeSt200
+                | Self::ResNeSt269
+        )
     }
 }
 

@@ -5,7 +5,7 @@ use serde::de::value::{Error as ValueError, StrDeserializer};
 
 use super::names::{Backbone, Network, Variant};
 use super::nearest;
-use super::table::{SpecError, SpecTable};
+use super::table::{Channels, SpecError, SpecTable};
 
 /// A network with a name of its own.
 #[derive(Clone, Debug)]
@@ -18,8 +18,53 @@ pub struct Preset {
     pub table: SpecTable,
 }
 
-/// The members that the 2020 entry submitted to the semi-final, in its order, and what one of them was meant to be.
+/// The members that the 2020 entry submitted to the semi-final, in its order, and what one of them was meant to be; then small networks of the
+/// same four architectures.
 pub fn presets() -> Vec<Preset> {
+    let mut presets = submitted();
+    presets.extend(small());
+    presets
+}
+
+/// The small networks, each of which a CPU core trains with four to seven crops of 256 x 256 a second, DANet with five of 192 x 192
+/// (`tests/bench/README.md`).
+fn small() -> [Preset; 4] {
+    let small = |network, variant, backbone, channels: Option<u32>| SpecTable {
+        variant: Some(variant),
+        backbone: Some(backbone),
+        decoder_channels: channels.map(Channels::One),
+        ..SpecTable::new(network)
+    };
+    let deeplab = |backbone, channels| SpecTable {
+        output_stride: Some(16),
+        rates: Some([6, 12, 18]),
+        ..small(Network::DeepLabV3Plus, Variant::Smp, backbone, Some(channels))
+    };
+    [
+        Preset {
+            name: "small/deeplab-resnet18",
+            about: "half as wide, output stride 16, a decoder of 128 channels",
+            table: deeplab(Backbone::ResNet18W32, 128),
+        },
+        Preset {
+            name: "small/danet-resnet18",
+            about: "half as wide, output stride 8",
+            table: small(Network::DaNet, Variant::Official, Backbone::ResNet18W32, None),
+        },
+        Preset {
+            name: "small/deeplab-resnest14",
+            about: "half as wide, output stride 16, a decoder of 64 channels",
+            table: deeplab(Backbone::ResNeSt14W32, 64),
+        },
+        Preset {
+            name: "small/hrnet-ocr-w18-small",
+            about: "a context of 64 channels",
+            table: small(Network::HrnetOcr, Variant::Official, Backbone::HrNetW18Small, Some(64)),
+        },
+    ]
+}
+
+fn submitted() -> Vec<Preset> {
     let naic = |network, backbone, output_stride| SpecTable {
         variant: Some(Variant::Naic),
         backbone: Some(backbone),
@@ -106,6 +151,12 @@ mod tests {
         for preset in presets() {
             preset.table.resolve(3, Some(15)).unwrap();
         }
+        let small = presets().into_iter().filter(|p| p.name.starts_with("small/"));
+        let sizes: Vec<u64> = small.map(|p| p.table.resolve(3, Some(15)).unwrap().parameters()).collect();
+        assert!(
+            sizes.len() == 4 && sizes.iter().all(|&n| n > 0) && sizes.iter().sum::<u64>() < 20_000_000,
+            "{sizes:?}"
+        );
     }
 
     #[test]

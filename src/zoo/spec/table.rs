@@ -221,7 +221,9 @@ impl SpecTable {
                 format!("decoder_channels is {chosen:?}; this network takes {wanted}"),
             ));
         }
-        Ok(chosen)
+        // What says nothing has the digest that it always had.
+        let is_own = architecture.options.contains(&Choice::HeadChannels(default)) && chosen == default;
+        Ok(if is_own { vec![] } else { chosen })
     }
 
     fn check(&self, spec: &NetworkSpec) -> Result<(), SpecError> {
@@ -306,6 +308,11 @@ mod tests {
         assert_eq!(naic.resolve(3, None).unwrap().rates, [6, 12, 18]);
         let stride_8 = SpecTable { output_stride: Some(8), ..naic };
         assert_eq!(stride_8.resolve(3, None).unwrap().rates, [12, 24, 36]);
+        let ocr = |channels| SpecTable { decoder_channels: channels, ..SpecTable::new(Network::HrnetOcr) };
+        let plain = ocr(None).resolve(3, None).unwrap();
+        assert!(plain.decoder_channels.is_empty());
+        assert_eq!(ocr(Some(Channels::One(512))).resolve(3, None).unwrap(), plain);
+        assert_eq!(ocr(Some(Channels::One(64))).resolve(3, None).unwrap().decoder_channels, [64]);
     }
 
     #[test]
