@@ -32,7 +32,8 @@ pub(super) fn job(
             let (file, inputs) = pipeline_and_inputs(args)?;
             let (include, exclude) = (args.include.clone(), args.exclude.clone());
             let (run_dir, area) = (out.map(Path::to_owned), area(args));
-            let scan = ScanOptions { inputs, include, exclude, run_dir, area, ..ScanOptions::default() };
+            let hash_inputs = args.hash_inputs;
+            let scan = ScanOptions { inputs, include, exclude, run_dir, area, hash_inputs, ..ScanOptions::default() };
             What::Pipeline { file, settings: args.settings.clone(), scan }
         }
     };

@@ -1,5 +1,6 @@
 //! The plan itself.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::profile::{Prepared, batch_of};
-use super::scan::label;
+use super::scan::{label, paths_of};
 use super::unit::{Part, Unit};
 use super::{
     Area, BackendKind, CropBatch, Footprint, LINK_CAPACITY, Pass, Plane, Profile, REMEMBERED, Schedule, Within,
@@ -16,6 +17,7 @@ use crate::config::{Band, Checkpoint, Member, Pipeline, Precision};
 use crate::geom::{PixelRect, Size};
 use crate::outputs::{Subject, kinds_of};
 use crate::post::Steps;
+use crate::raster;
 use crate::raster::{DecoderLimits, Identity, Mask, Palette, ReadRequest, Resampling, SceneHeader};
 use crate::tiler::Grid;
 use crate::zoo::spec::KernelSet;
@@ -43,6 +45,9 @@ pub struct Scene {
     pub header: SceneHeader,
     /// Which file that was.
     pub identity: Identity,
+    /// Where scenes are known by all bytes of their files: SHA-256 of these. Then the identity is no part of the plan's digest, nor of keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
     /// Its tiles.
     pub grid: Grid,
     /// Islands by class: components of fewer pixels. Empty where it has none.
@@ -72,6 +77,14 @@ impl Scene {
     /// The part of its own grid that a window of the networks' is made of.
     pub fn source(&self, window: PixelRect) -> PixelRect {
         self.resampling().map_or(window, |resampling| resampling.source(window))
+    }
+
+    /// The same without what changes no byte: when its file was written.
+    fn essence(&self) -> Cow<'_, Self> {
+        match self.content {
+            None => Cow::Borrowed(self),
+            Some(_) => Cow::Owned(Self { identity: Identity::default(), ..self.clone() }),
+        }
     }
 
     /// Bytes of a window between its read and its crops.
@@ -186,6 +199,12 @@ pub struct Plan {
     /// Where on the ground work is done, where that is not everywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub area: Option<Area>,
+    /// Whether scenes are known by all bytes of their files.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hash_inputs: bool,
+    /// Whether this process has made it, and so has seen all bytes itself.
+    #[serde(skip)]
+    pub is_fresh: bool,
     /// The folder that scene files are relative to; empty when they are as given. No part of the digest.
     pub root: PathBuf,
     /// What the largest of its parts takes.
@@ -227,10 +246,13 @@ impl Plan {
 
     /// Where all of a scene's files are.
     pub fn paths_of(&self, scene: usize) -> Vec<PathBuf> {
-        match self.scenes[scene].files.as_slice() {
-            [] => vec![self.path_of(scene)],
-            files => files.iter().map(|file| self.root.join(file)).collect(),
-        }
+        paths_of(&self.root, &self.scenes[scene].file, &self.scenes[scene].files)
+    }
+
+    /// Whether a scene that is known by all bytes of its files has them still, wherever these come from. They are read to the end.
+    pub(crate) fn has_content(&self, scene: usize) -> bool {
+        let planned = self.scenes[scene].content.as_ref();
+        planned.is_some_and(|planned| raster::content(self.paths_of(scene)).as_ref() == Ok(planned))
     }
 
     /// The bands that are read from a scene, counted from 1, in the order of the plan's bands.
@@ -289,6 +311,8 @@ impl Plan {
             planes: self.planes.clone(),
             bands: self.bands.clone(),
             area: self.area.clone(),
+            hash_inputs: self.hash_inputs,
+            is_fresh: self.is_fresh,
             root: self.root.clone(),
             maxima: self.maxima,
             scenes: Vec::new(),
@@ -307,7 +331,9 @@ impl Plan {
         head.area = head.area.as_ref().map(Area::essence);
         let mut sha256 = Sha256::new();
         sha256.update(serde_json::to_vec(&head)?);
-        self.scenes.iter().try_for_each(|scene| serde_json::to_vec(scene).map(|text| sha256.update(text)))?;
+        self.scenes
+            .iter()
+            .try_for_each(|scene| serde_json::to_vec(&scene.essence()).map(|text| sha256.update(text)))?;
         self.units.iter().try_for_each(|unit| serde_json::to_vec(unit).map(|text| sha256.update(text)))?;
         Ok(crate::hex(&sha256.finalize()))
     }

@@ -1,6 +1,6 @@
 //! Looks at every header and computes the plan.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,7 @@ use crate::config::{ByteSize, Pipeline};
 use crate::geom::Size;
 use crate::journal::FailureRecord;
 use crate::outputs::planes_of;
-use crate::raster::{OpenSource, Order, RasterError, RasterSource, SceneHeader, pixel_area};
+use crate::raster::{Identity, OpenSource, Order, RasterError, RasterSource, SceneHeader, contents, pixel_area};
 
 /// A scene that was left out in planning.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +86,9 @@ pub enum PlanError {
     #[error(transparent)]
     NoDecoder(RasterError),
 }
+
+/// What a scene is known by: its identity, and where its bytes were hashed their digest.
+type Marks = (Identity, Option<String>);
 
 /// Why one scene has no place in the plan.
 enum Unplanned {
@@ -155,8 +158,10 @@ impl Planner<'_> {
         let (mut scenes, mut refused, mut area) = (Vec::new(), scanned.refused, scanned.area);
         let (mut outside, mut n_outside) = (Vec::new(), 0);
         area.iter().try_for_each(|area| area.check(&self.pipeline.classes))?;
-        for found in scanned.scenes {
-            match self.scene(&found, &scanned.root, reader.as_mut(), area.as_mut()) {
+        let files: Vec<_> = scanned.scenes.iter().map(|found| found.paths(&scanned.root)).collect();
+        let marks = self.marks(&files, scanned.hash_inputs);
+        for ((found, paths), marks) in scanned.scenes.into_iter().zip(&files).zip(marks) {
+            match self.scene(&found, paths, marks, reader.as_mut(), area.as_mut()) {
                 Ok(scene) => scenes.push(scene),
                 Err(Unplanned::Outside(place)) => {
                     n_outside += 1;
@@ -197,6 +202,8 @@ impl Planner<'_> {
             passes,
             bands,
             area,
+            hash_inputs: scanned.hash_inputs,
+            is_fresh: true,
             root: scanned.root,
             maxima: Maxima::default(),
             scenes,
@@ -209,28 +216,39 @@ impl Planner<'_> {
         Ok(Planned { plan, refused, ignored: scanned.ignored, outside: n_outside })
     }
 
+    /// What each scene is known by. Its identity is taken before its files are hashed, so that what is written meanwhile is noticed later.
+    fn marks<'a>(
+        &'a self,
+        files: &'a [Vec<PathBuf>],
+        by_content: bool,
+    ) -> Box<dyn Iterator<Item = Result<Marks, RasterError>> + 'a> {
+        let identities = files.iter().map(|paths| self.source.identify_all(paths));
+        if !by_content {
+            return Box::new(identities.map(|identity| Ok((identity?, None))));
+        }
+        let identities: Vec<_> = identities.collect();
+        Box::new(identities.into_iter().zip(contents(files)).map(|(identity, content)| Ok((identity?, Some(content?)))))
+    }
+
     /// Looks at one scene.
     fn scene(
         &self,
         found: &ScannedScene,
-        root: &Path,
+        paths: &[PathBuf],
+        marks: Result<Marks, RasterError>,
         reader: &mut dyn RasterSource,
         area: Option<&mut Area>,
     ) -> Result<Scene, Unplanned> {
-        let paths: Vec<PathBuf> = match found.files.as_slice() {
-            [] => vec![root.join(&found.file)],
-            files => files.iter().map(|file| root.join(file)).collect(),
-        };
-        let identity = self.source.identify_all(&paths)?;
+        let (identity, content) = marks?;
         let mut headers = Vec::new();
-        for path in &paths {
+        for path in paths {
             let of_band = |error| if found.files.is_empty() { error } else { in_file(path, error) };
             headers.push(reader.inspect(path, found.page).map_err(of_band)?);
         }
         let wanted = self.pipeline.bands();
         let header = match found.files.is_empty() {
             true => headers.remove(0),
-            false => merged(&paths, headers).map_err(|cause| Unplanned::Scene(None, cause))?,
+            false => merged(paths, headers).map_err(|cause| Unplanned::Scene(None, cause))?,
         };
         let header = seen(header, &self.pipeline.reading, &wanted);
         let size = header.size;
@@ -267,6 +285,7 @@ impl Planner<'_> {
             page,
             header: SceneHeader { names: Vec::new(), ..header },
             identity,
+            content,
             grid,
             islands,
             within,

@@ -28,6 +28,8 @@ pub struct ScanOptions {
     pub bands: Vec<String>,
     /// Where on the ground work is done; `None` for everywhere.
     pub area: Option<Shapes>,
+    /// Whether scenes are known by all bytes of their files.
+    pub hash_inputs: bool,
 }
 
 /// A file that is a scene.
@@ -41,6 +43,18 @@ pub struct ScannedScene {
     pub files: Vec<PathBuf>,
     /// The page of it, counted from 1; `None` for the only one.
     pub page: Option<u32>,
+}
+
+impl ScannedScene {
+    /// All its files, in the order of the plan's bands.
+    pub(super) fn paths(&self, root: &Path) -> Vec<PathBuf> {
+        paths_of(root, &self.file, &self.files)
+    }
+}
+
+/// Where all files of a scene are: `files`, or else the only one.
+pub(super) fn paths_of(root: &Path, file: &Path, files: &[PathBuf]) -> Vec<PathBuf> {
+    if files.is_empty() { vec![root.join(file)] } else { files.iter().map(|file| root.join(file)).collect() }
 }
 
 /// What the walk found.
@@ -58,6 +72,8 @@ pub struct Scanned {
     pub warnings: Vec<String>,
     /// Where on the ground work is done.
     pub area: Option<Area>,
+    /// Whether scenes are known by all bytes of their files.
+    pub hash_inputs: bool,
 }
 
 /// Why the inputs cannot be planned.
@@ -129,6 +145,7 @@ pub fn scan(options: &ScanOptions) -> Result<Scanned, ScanError> {
         let inputs = [&[inputs], scanned.warnings.as_slice()].concat().join("; ");
         return Err(ScanError::Nothing { inputs, ignored: scanned.ignored });
     }
+    scanned.hash_inputs = options.hash_inputs;
     scanned.scenes.sort_by(|a, b| a.name.cmp(&b.name).then(a.file.cmp(&b.file)));
     check_pairs(&scanned.scenes)?;
     if let Some(shapes) = &options.area {

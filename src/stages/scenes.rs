@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::message::Ticket;
 use crate::journal::{FailureRecord, SceneRecord};
 use crate::plan::{Concessions, Plan};
-use crate::raster::{OpenSource, RasterError, Warnings};
+use crate::raster::{Identity, OpenSource, Warnings};
 
 /// Where a scene stands in a pass over the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +48,8 @@ struct Fate {
     /// When the first of its units began.
     began: Option<Instant>,
     warnings: Warnings,
+    /// Which files were hashed in this run and had the planned bytes, of a plan that was made elsewhere or where they were touched since.
+    hashed: Option<Identity>,
 }
 
 impl Scenes {
@@ -63,7 +65,7 @@ impl Scenes {
         let fate = |record: &mut Option<SceneRecord>| {
             let done = record.take_if(|record| record.complete);
             let state = done.map_or(SceneState::Open, |_| SceneState::DoneBefore);
-            Fate { state, began: None, warnings: Warnings::default() }
+            Fate { state, began: None, warnings: Warnings::default(), hashed: None }
         };
         let fates = Fates { scenes: earlier.iter_mut().map(fate).collect(), put_off: vec![false; plan.units.len()] };
         Self { plan, source, attempt, suspects, kept: earlier, fates: Mutex::new(fates) }
@@ -219,7 +221,15 @@ impl Scenes {
 
     /// Whether a scene's file is still the one that was planned.
     pub(super) fn is_unchanged(&self, scene: u32) -> bool {
-        let planned = &self.plan.scenes[scene as usize].identity;
-        self.source.identify_all(&self.plan.paths_of(scene as usize)).as_ref() == Ok::<_, &RasterError>(planned)
+        let idx = scene as usize;
+        let planned = &self.plan.scenes[idx];
+        let Ok(now) = self.source.identify_all(&self.plan.paths_of(idx)) else { return false };
+        let is_planned = now == planned.identity && (planned.content.is_none() || self.plan.is_fresh);
+        if is_planned || self.fates().scenes[idx].hashed.as_ref() == Some(&now) {
+            return true;
+        }
+        let is_same = self.plan.has_content(idx);
+        self.fates().scenes[idx].hashed = Some(now).filter(|_| is_same);
+        is_same
     }
 }

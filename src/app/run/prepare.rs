@@ -9,6 +9,7 @@ use crate::app::{Error, profiles};
 use crate::config::{Band, ByteSize, Member, Pipeline, Precision, Weights};
 use crate::infer::{self, DeviceError};
 use crate::lifecycle::machine::{self, Memory};
+use crate::outputs::OutputLayout;
 use crate::plan::{
     BackendKind, Decode, DeviceId, MemberPlan, Plan, Planned, Planner, Profile, Promise, ScanOptions, Schedule,
     check_memory, doubts, scan,
@@ -142,22 +143,39 @@ fn plan(
         Some(machine) => machine.class.clone(),
         None => device_class(&schedule.devices, request.backend)?,
     };
+    let began = began(options.run_dir.as_deref());
     let (profile, of_profile) =
-        profiles::of_plan(request.backend, &device_class, options.run_dir.as_deref(), request.retune)?;
+        profiles::of_plan(request.backend, &device_class, began.as_ref().filter(|_| !request.retune))?;
     let members = members(&pipeline, request.backend, &device_class, profile.as_ref())?;
     let of_file = |band: Band| match band {
         Band::File(pattern) => Some(pattern),
         Band::Number(_) | Band::Name(_) => None,
     };
     let bands = pipeline.bands().into_iter().filter_map(of_file).collect();
-    let scanned = scan(&ScanOptions { bands, ..options.clone() })?;
-    let warnings = scanned.warnings.iter().cloned().chain(of_profile).collect();
+    let (hash_inputs, of_hashes) = hash_inputs(options, began.as_ref());
+    let scanned = scan(&ScanOptions { bands, hash_inputs, ..options.clone() })?;
+    let warnings = scanned.warnings.iter().cloned().chain(of_profile).chain(of_hashes).collect();
     let versions = versions(&pipeline, request.backend)?;
     let source = planning_source(request.decode)?;
     let backend = request.backend;
     let planner = Planner { pipeline, members, backend, device_class, profile, versions, source: source.as_ref() };
     let planned = planner.plan(scanned, &schedule)?;
     Ok((planned, schedule, warnings))
+}
+
+/// The plan that a run directory was last used with, without scenes. What cannot be read keeps nothing: a run says itself what is wrong with
+/// its directory.
+fn began(run_dir: Option<&Path>) -> Option<Plan> {
+    let layout = OutputLayout { dir: run_dir?.to_owned() };
+    Plan::head_of(&layout.plan()).ok()
+}
+
+/// Whether scenes are known by all bytes of their files, and what a person should know of that: a run directory that was begun so goes on
+/// so, since all that it holds is found by them.
+fn hash_inputs(options: &ScanOptions, began: Option<&Plan>) -> (bool, Option<String>) {
+    let anew = options.hash_inputs && began.is_some_and(|began| !began.hash_inputs);
+    let text = "the run directory was begun without --hash-inputs: its scenes are known by other marks, and all are done again";
+    (options.hash_inputs || began.is_some_and(|began| began.hash_inputs), anew.then(|| text.to_owned()))
 }
 
 /// A plan that was saved, if this machine can carry it out to the byte.

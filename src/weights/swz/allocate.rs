@@ -10,9 +10,9 @@ use std::num::NonZeroUsize;
 use super::encode::measure;
 use super::header::{DIGEST_BYTES, Layout, PREFIX_BYTES};
 use super::learned::Cost;
-use super::parallel;
 use super::plan::{Coding, Plan, is_kept_exact};
 use super::source::SourceTensor;
+use crate::parallel;
 use crate::weights::WeightsError;
 
 /// Finest step of the ladder, as a power of 2: about 8 bits per weight.
