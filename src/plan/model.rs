@@ -23,7 +23,7 @@ use crate::tiler::Grid;
 use crate::zoo::spec::KernelSet;
 
 /// Version of the plan's serialised form.
-pub const PLAN_FORMAT: u32 = 3;
+pub const PLAN_FORMAT: u32 = 4;
 
 /// A scene that will be segmented.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,7 +48,7 @@ pub struct Scene {
     /// Where scenes are known by all bytes of their files: SHA-256 of these. Then the identity is no part of the plan's digest, nor of keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
-    /// Its tiles.
+    /// How it is cut into tiles, on the networks' grid.
     pub grid: Grid,
     /// Islands by class: components of fewer pixels. Empty where it has none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -218,7 +218,7 @@ pub struct Plan {
 /// Sums over a plan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanTotals {
-    /// Tiles.
+    /// Tiles that are planned.
     pub tiles: u64,
     /// Pixels of all scenes, in their tiles that are planned.
     pub pixels: u64,
