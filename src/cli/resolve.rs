@@ -140,7 +140,6 @@ pub(super) fn run(args: &RunArgs, arguments: Vec<String>, supervisor: Supervisor
     }
 }
 
-/// What `synth` draws.
 pub(super) fn synth(args: SynthArgs) -> SynthRequest {
     SynthRequest { seed: args.seed, out: Output { path: args.out, overwrite: args.overwrite } }
 }
@@ -150,7 +149,6 @@ pub(super) fn output(file: OutFile) -> Output {
     Output { path: file.out, overwrite: file.overwrite }
 }
 
-/// What `eval` scores.
 pub(super) fn eval(args: EvalArgs) -> EvalRequest {
     let EvalArgs {
         masks,
@@ -173,7 +171,6 @@ pub(super) fn truth(path: PathBuf, TruthArgs { part, ignore }: TruthArgs) -> Tru
     Truth { path, part, ignore }
 }
 
-/// What `viz` draws.
 pub(super) fn viz(args: VizArgs) -> VizRequest {
     let VizArgs { masks, out: path, overwrite, classes: ClassesArgs { pipeline, settings }, alpha, images, .. } = args;
     VizRequest {

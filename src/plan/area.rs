@@ -25,7 +25,7 @@ use crate::tiler::Grid;
 /// Where on the ground work is done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Area {
-    /// Its shape.
+    /// A rectangle, or a file of polygons.
     pub shapes: Shapes,
     /// Of the file that it comes from: SHA-256 of all that belongs to it.
     pub sha256: Option<String>,

@@ -184,9 +184,9 @@ pub struct Plan {
     pub profile: Option<Profile>,
     /// Tiles per pass where the pipeline leaves that open, ascending by area.
     pub batches: Vec<CropBatch>,
-    /// The pipeline.
+    /// The pipeline, with the run's own settings.
     pub pipeline: Pipeline,
-    /// The members.
+    /// The members, in the pipeline's order.
     pub members: Vec<MemberPlan>,
     /// The forward passes, in the order of summation.
     pub passes: Vec<Pass>,

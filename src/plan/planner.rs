@@ -23,7 +23,7 @@ use crate::raster::{Identity, OpenSource, Order, RasterError, RasterSource, Scen
 /// A scene that was left out in planning.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// Its failure.
+    /// Why it has no place in the plan.
     pub failure: FailureRecord,
     /// Its size, where the header could be read.
     pub size: Option<Size>,
@@ -142,7 +142,7 @@ pub struct Planner<'a> {
     pub profile: Option<Profile>,
     /// Versions of the libraries that can change bytes.
     pub versions: Vec<(String, String)>,
-    /// Opens the scenes.
+    /// Opens the scenes for a look at their headers.
     pub source: &'a dyn OpenSource,
 }
 

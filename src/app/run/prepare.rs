@@ -48,7 +48,7 @@ pub struct JobRequest {
 pub struct OtherMachine {
     /// The class of its devices.
     pub class: String,
-    /// Its cores.
+    /// Cores of its processors.
     pub cores: usize,
 }
 
@@ -132,7 +132,6 @@ pub fn prepare(request: &JobRequest) -> Result<Job, Error> {
     Ok(Job { planned, schedule, promise, source, warnings, is_elsewhere })
 }
 
-/// Plans.
 fn plan(
     request: &JobRequest,
     pipeline: Pipeline,

@@ -25,7 +25,7 @@ const OCTAVES: u8 = 8;
 /// A plan and what is expected of it.
 #[derive(Clone, Debug)]
 pub struct Allocated {
-    /// The plan.
+    /// How each tensor is coded.
     pub plan: Plan,
     /// The file's size: an estimate.
     pub bytes: u64,
