@@ -67,6 +67,15 @@ impl Area {
         }
     }
 
+    /// Whether its file, which may have been copied or touched, has the bytes that it was planned with: then it is known as it is now.
+    pub(crate) fn is_found_again(&mut self) -> bool {
+        if self.is_unchanged() {
+            return true;
+        }
+        let now = Self::new(self.shapes.clone()).ok().filter(|now| now.sha256 == self.sha256);
+        now.map(|now| self.identity = now.identity).is_some()
+    }
+
     /// What it is called where a person reads it.
     pub fn label(&self) -> String {
         match &self.shapes {

@@ -179,7 +179,7 @@ fn hash_inputs(options: &ScanOptions, began: Option<&Plan>) -> (bool, Option<Str
 
 /// A plan that was saved, if this machine can carry it out to the byte.
 fn saved_plan(request: &JobRequest, file: &Path) -> Result<(Planned, Schedule, Vec<String>), Error> {
-    let planned = Planned::load(file)?;
+    let mut planned = Planned::load(file)?;
     let made = &planned.plan;
     let schedule = schedule(request, made.backend, &made.pipeline)?;
     let class = match &request.machine {
@@ -215,14 +215,14 @@ fn saved_plan(request: &JobRequest, file: &Path) -> Result<(Planned, Schedule, V
             file.display()
         )));
     }
-    if let Some(area) = made.area.as_ref().filter(|area| !area.is_unchanged()) {
-        let (area, file) = (area.label(), file.display());
-        return Err(Error::Usage(format!(
-            "the file of the area `{area}` is not that of the plan `{file}`: plan again"
-        )));
-    }
     check_memory(made, &schedule)?;
-    Ok((planned, schedule, Vec::new()))
+    match planned.plan.area.as_mut().map(|area| (area.is_found_again(), area.label())) {
+        Some((false, area)) => Err(Error::Usage(format!(
+            "the file of the area `{area}` is not that of the plan `{}`: plan again",
+            file.display()
+        ))),
+        Some((true, _)) | None => Ok((planned, schedule, Vec::new())),
+    }
 }
 
 /// What looks at headers.
