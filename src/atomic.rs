@@ -5,6 +5,7 @@
 //! The rename itself is on disk only after [`sync_dir`] of the folder; whoever needs that calls it, once for many files.
 
 mod hashed;
+mod known;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, Write};
@@ -15,6 +16,7 @@ use tempfile::NamedTempFile;
 
 pub(crate) use hashed::Hashed;
 pub use hashed::WrittenFile;
+pub(crate) use known::KnownDigests;
 
 /// Prefix of every temporary file, so that leftovers of a killed run can be told apart and removed.
 pub const TEMP_PREFIX: &str = ".swath-tmp-";

@@ -59,8 +59,9 @@
 //! | [`lifecycle`] | a long command, whatever it works on: lock, signals, supervisor, deadline, the machine |
 //! | [`app`] | the commands: request in, outcome out; wiring, run state |
 //! | [`cli`] | arguments to requests, outcomes to exit codes |
-//! | [`atomic`] | the one way to write a file |
+//! | [`atomic`] | the one way to write a file; digests of files that have not changed since they were hashed |
 //! | [`words`] | numbers, sizes, times and lists as people say them |
+//! | `parallel` | the same work on many items |
 //! | `random` | numbers that look random and follow from a key |
 //! | [`exit`] | exit codes |
 //! | [`process`] | this program again as a child, and messages between the two |
@@ -118,6 +119,7 @@ pub mod journal;
 pub mod lifecycle;
 pub mod outputs;
 pub mod package;
+mod parallel;
 pub mod plan;
 pub mod post;
 pub mod process;

@@ -19,10 +19,10 @@ use crate::report::{self, Ablation, AblationRow, AblationRun, Event};
 use crate::tiler::{Dilation, Rule, Strategy};
 use crate::words::explain;
 
-/// What is asked.
+/// What `swath ablate` is asked.
 #[derive(Clone, Debug)]
 pub struct AblateRequest {
-    /// The run.
+    /// What is run: once as it is, and once without each part.
     pub job: JobRequest,
     /// What its masks are held against.
     pub truth: Truth,

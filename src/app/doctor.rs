@@ -13,7 +13,7 @@ const LITTLE_MEMORY: u64 = 2 << 30;
 /// Compressions that scenes from common sources have.
 const COMMON_CODECS: [&str; 4] = ["LZW", "DEFLATE", "JPEG", "ZSTD"];
 
-/// Looks around.
+/// Looks at libraries, devices, memory and the cache of this machine.
 pub fn doctor() -> Diagnosis {
     let mut diagnosis = Diagnosis::default();
     diagnosis.fact("swath", env!("CARGO_PKG_VERSION"));

@@ -14,7 +14,7 @@ use crate::report::{BenchMachine, BenchReport, ForwardFigures, PassFigures, Plan
 /// Devices by what they are sold as.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hardware {
-    /// How many.
+    /// Number of devices.
     pub n: usize,
     /// A part of the name, whatever the case of its letters.
     pub name: String,

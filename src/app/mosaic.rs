@@ -13,7 +13,7 @@ use crate::plan::{Planned, Scene};
 use crate::raster::{Gdal, SceneHeader};
 use crate::words::count;
 
-/// What to make.
+/// What `swath mosaic` is asked.
 #[derive(Clone, Debug)]
 pub struct MosaicRequest {
     /// The run directory.

@@ -149,7 +149,10 @@ impl<'a> Camera<'a> {
         let heat =
             plane.and_then(|path| pictures::heat(&path, size, source, longest, &self.shades, limit).ok().flatten());
         // A file that has changed since is another scene.
-        let is_same = self.files.identify_all(&plan.sources_of(scene)).is_ok_and(|found| found == planned.identity);
+        let is_same = self
+            .files
+            .identify_all(&plan.sources_of(scene))
+            .is_ok_and(|now| now == planned.identity || plan.has_content(scene));
         let image = is_same && !limit.is_over();
         let image = image.then(|| pictures::image(plan, scene, source, longest, limit).ok().flatten()).flatten();
         Pictures { image, mask, heat }

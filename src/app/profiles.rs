@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use super::Error;
 use crate::atomic;
 use crate::infer;
-use crate::outputs::OutputLayout;
 use crate::plan::{BackendKind, Plan, Profile};
 
 /// The folder in the cache directory.
@@ -80,27 +79,23 @@ pub(super) fn stored(backend: BackendKind, device_class: &str) -> Result<(Option
     Ok((None, Some(text)))
 }
 
-/// The profile for a plan, and what a person should know of the choice: a run directory keeps the one that it began with, even if that is
-/// none, unless it is to `retune`.
+/// The profile for a plan, and what a person should know of the choice: a run directory keeps the one of the plan that it `began` with, even
+/// if that is none.
 ///
 /// # Errors
 /// When the stored one is damaged.
 pub(super) fn of_plan(
     backend: BackendKind,
     device_class: &str,
-    run_dir: Option<&Path>,
-    retune: bool,
+    began: Option<&Plan>,
 ) -> Result<(Option<Profile>, Option<String>), Error> {
     let (stored, warning) = stored(backend, device_class)?;
     let here = infer::libtorch_version();
-    let is_of_here = |head: &Plan| {
+    let is_of_here = |head: &&Plan| {
         let of = head.profile.as_ref().is_none_or(|kept| kept.is_of(backend, device_class, here.as_deref()));
         of && (head.backend, head.device_class.as_str()) == (backend, device_class)
     };
-    let layout = run_dir.filter(|_| !retune).map(|dir| OutputLayout { dir: dir.to_owned() });
-    // What cannot be read keeps nothing: a run says itself what is wrong with its directory.
-    let kept = layout.and_then(|layout| Plan::head_of(&layout.plan()).ok()).filter(is_of_here).map(|head| head.profile);
-    let Some(kept) = kept else { return Ok((stored, warning)) };
+    let Some(kept) = began.filter(is_of_here).map(|head| head.profile.clone()) else { return Ok((stored, warning)) };
     if kept == stored || stored.is_none() {
         return Ok((kept, None));
     }

@@ -12,7 +12,7 @@ const LISTED: usize = 5;
 /// A file to be written, or a folder for files.
 #[derive(Clone, Debug)]
 pub struct Output {
-    /// Where.
+    /// Where it is written.
     pub path: PathBuf,
     /// Whether files that are there may be replaced.
     pub overwrite: bool,

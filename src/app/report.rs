@@ -19,7 +19,7 @@ use crate::report::{RunReport, RunState, Totals};
 /// What is known of the last run into a directory.
 #[derive(Debug)]
 pub struct Reported {
-    /// Its report.
+    /// What its last run did.
     pub report: RunReport,
     /// Where its page is, or why there is none.
     pub page: Result<PathBuf, Error>,

@@ -22,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// What `swath synth` is asked.
 #[derive(Clone, Debug)]
 pub struct SynthRequest {
-    /// Decides every pixel.
+    /// Equal seeds give equal pixels.
     pub seed: u64,
     /// Where `images` and `masks` go.
     pub out: Output,

@@ -130,7 +130,6 @@ struct Painter<'a> {
     /// By value of masks.
     labels: Vec<Option<ClassId>>,
     opener: Opener,
-    /// Truth by mask.
     truth: BTreeMap<PathBuf, PathBuf>,
     true_opener: Opener,
     ignore: Vec<u16>,

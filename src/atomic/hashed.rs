@@ -74,7 +74,7 @@ impl Hashed<AtomicFile> {
 /// A file that is complete, synced and read back, still under its temporary name. Dropped, it leaves nothing behind.
 #[derive(Debug)]
 pub struct WrittenFile {
-    /// The file.
+    /// The file, which has no final name yet.
     pub file: FinishedFile,
     /// SHA-256 of its content, hexadecimal.
     pub sha256: String,

@@ -494,6 +494,11 @@ pub(super) struct JobArgs {
     #[arg(long, value_name = "SIZE")]
     pub(super) memory: Option<ByteSize>,
 
+    /// Know scenes by all bytes of their files, not by size, time and both ends: then a copy elsewhere, or a file that was touched, is the same
+    /// scene. Reads every file once more. A run directory that was begun so goes on so.
+    #[arg(long, conflicts_with = "plan")]
+    pub(super) hash_inputs: bool,
+
     /// Go by what `swath tune` measured last, instead of what it had measured when the run directory was begun: what that changes is
     /// computed again.
     #[arg(long, conflicts_with = "plan")]

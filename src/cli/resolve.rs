@@ -32,7 +32,8 @@ pub(super) fn job(
             let (file, inputs) = pipeline_and_inputs(args)?;
             let (include, exclude) = (args.include.clone(), args.exclude.clone());
             let (run_dir, area) = (out.map(Path::to_owned), area(args));
-            let scan = ScanOptions { inputs, include, exclude, run_dir, area, ..ScanOptions::default() };
+            let hash_inputs = args.hash_inputs;
+            let scan = ScanOptions { inputs, include, exclude, run_dir, area, hash_inputs, ..ScanOptions::default() };
             What::Pipeline { file, settings: args.settings.clone(), scan }
         }
     };
@@ -139,7 +140,6 @@ pub(super) fn run(args: &RunArgs, arguments: Vec<String>, supervisor: Supervisor
     }
 }
 
-/// What `synth` draws.
 pub(super) fn synth(args: SynthArgs) -> SynthRequest {
     SynthRequest { seed: args.seed, out: Output { path: args.out, overwrite: args.overwrite } }
 }
@@ -149,7 +149,6 @@ pub(super) fn output(file: OutFile) -> Output {
     Output { path: file.out, overwrite: file.overwrite }
 }
 
-/// What `eval` scores.
 pub(super) fn eval(args: EvalArgs) -> EvalRequest {
     let EvalArgs {
         masks,
@@ -172,7 +171,6 @@ pub(super) fn truth(path: PathBuf, TruthArgs { part, ignore }: TruthArgs) -> Tru
     Truth { path, part, ignore }
 }
 
-/// What `viz` draws.
 pub(super) fn viz(args: VizArgs) -> VizRequest {
     let VizArgs { masks, out: path, overwrite, classes: ClassesArgs { pipeline, settings }, alpha, images, .. } = args;
     VizRequest {

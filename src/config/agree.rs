@@ -14,7 +14,6 @@ use crate::zoo::spec::{Channels, NetworkSpec};
 /// What a weights file says of itself.
 #[derive(Debug)]
 pub(super) struct Bundle {
-    /// The file.
     pub(super) file: PathBuf,
     /// Its pipeline, with one member.
     pub(super) pipeline: Pipeline,

@@ -36,11 +36,11 @@ impl From<Color> for String {
 pub struct Class {
     /// The network's output channel; the table lists them 0, 1, 2 ...
     pub id: ClassId,
-    /// Name for people.
+    /// What people call it; no output depends on it but tables and legends.
     pub name: String,
     /// What the mask holds for this class.
     pub value: u16,
-    /// Colour in previews.
+    /// Colour in pictures and legends.
     pub color: Color,
 }
 
@@ -48,7 +48,7 @@ pub struct Class {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Nodata {
-    /// The mask's value.
+    /// What masks hold where there is no data.
     pub value: u16,
     /// Colour in previews; black when absent.
     #[serde(default = "black")]

@@ -8,7 +8,7 @@ use std::time::Duration;
 pub struct Span(pub Duration);
 
 impl Span {
-    /// Of whole seconds.
+    /// A duration of whole seconds.
     pub const fn of_seconds(seconds: u64) -> Self {
         Self(Duration::from_secs(seconds))
     }

@@ -19,7 +19,6 @@ use crate::raster::{Driver, PixelType};
 use crate::tiler::{Border, Dilation, Rule};
 use crate::zoo::spec::{Attention, Backbone, Channels, KernelSet, Network, SpecTable, Variant};
 
-/// A whole file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PipelineFile {
@@ -111,7 +110,6 @@ impl Default for TilerTable {
     }
 }
 
-/// `[inference]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct InferenceTable {

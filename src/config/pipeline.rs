@@ -134,9 +134,9 @@ pub struct InputSpec {
     pub bands: Vec<Band>,
     /// Divisor by pixel type; types that are not listed are refused.
     pub divide: BTreeMap<PixelType, f64>,
-    /// Per band.
+    /// By band, of pixels that were divided.
     pub mean: Vec<f64>,
-    /// Per band.
+    /// By band, likewise.
     pub std: Vec<f64>,
 }
 
@@ -155,7 +155,7 @@ pub enum Weights {
 pub struct Member {
     /// Name in messages and reports; unique.
     pub name: String,
-    /// The network.
+    /// The network, all choices made.
     pub spec: NetworkSpec,
     /// Its weights; of a TorchScript or ONNX network the program.
     pub weights: Weights,
@@ -171,7 +171,7 @@ pub struct Member {
     /// Which kernels its network is prepared for.
     #[serde(default, skip_serializing_if = "is_auto")]
     pub kernels: KernelSet,
-    /// Its normalisation.
+    /// How pixels become its input.
     pub input: InputSpec,
 }
 
@@ -233,7 +233,7 @@ pub enum Checkpoint {
     MemberLogits,
 }
 
-/// submit.zip.
+/// What submit.zip holds beside masks, and under which names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Package {
@@ -243,7 +243,7 @@ pub struct Package {
     pub manifest: bool,
 }
 
-/// A checked pipeline.
+/// A pipeline whose values are known to fit together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pipeline {
     /// How scenes are cut.
@@ -262,13 +262,13 @@ pub struct Pipeline {
     pub batch: Batch,
     /// A band of a tiled scene that needs more bytes than this is cut into spans of columns.
     pub unit_max: u64,
-    /// The classes.
+    /// The classes that it tells apart, and what masks hold for them.
     pub classes: ClassTable,
     /// What is done to label maps.
     pub post: Post,
-    /// Files per scene.
+    /// Which files are written of each scene.
     pub outputs: Outputs,
-    /// The archive.
+    /// What submit.zip holds.
     pub package: Package,
     /// What is kept beside the outputs. It changes no byte of them, so it is no part of a plan's digest.
     pub checkpoints: Vec<Checkpoint>,

@@ -23,7 +23,7 @@ pub struct Crop {
     pub valid: Vec<u8>,
     /// `[side, side]`: class ids, and [`IGNORED`] where nobody knows, where the image has no data, and beyond the scene's edge.
     pub labels: Vec<ClassId>,
-    /// Where it lies.
+    /// Which scene it is cut from, and where.
     pub place: Place,
     /// How much its labels count.
     pub weight: f64,

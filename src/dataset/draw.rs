@@ -30,9 +30,9 @@ pub struct Drawer {
 pub struct Place {
     /// Index of the scene.
     pub scene: usize,
-    /// Its first column.
+    /// Its first column: negative where it hangs over.
     pub x: i64,
-    /// Its first row.
+    /// Its first row: negative where it hangs over.
     pub y: i64,
 }
 

@@ -68,14 +68,13 @@ struct Blocks {
 pub struct Refused {
     /// Part and name, as messages and `--exclude` have it.
     pub name: String,
-    /// Why.
+    /// Why it is no use.
     pub cause: String,
 }
 
 /// A labelled pixel, as far as the index knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Spot {
-    /// Where it lies.
     pub(super) block: PixelRect,
     /// How many of its class lie before it in the block, row by row.
     pub(super) rank: u64,

@@ -27,7 +27,7 @@ pub struct Pair {
     pub name: String,
     /// The image; several files where each band has its own.
     pub images: Vec<PathBuf>,
-    /// The mask.
+    /// The file with the true classes.
     pub mask: PathBuf,
     /// What it is for.
     pub part: Part,
@@ -89,7 +89,7 @@ impl std::str::FromStr for Part {
 pub struct Stray {
     /// The file.
     pub path: PathBuf,
-    /// Why.
+    /// Why it is in no pair.
     pub cause: String,
 }
 

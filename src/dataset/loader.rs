@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// What is to be loaded, and with what.
 #[derive(Clone, Debug)]
 pub struct Feed {
-    /// The first step.
+    /// The step that its first crops are for.
     pub from_step: u64,
     /// Crops of a step, at least 1.
     pub batch: u32,
@@ -186,7 +186,6 @@ impl Loader {
     }
 }
 
-/// One reader.
 struct Load {
     batch: u64,
     cropper: Cropper,

@@ -50,7 +50,6 @@ impl Unknown {
 }
 
 impl MaskFile {
-    /// Its grid.
     pub(crate) fn header(&self) -> &SceneHeader {
         &self.header
     }
@@ -172,7 +171,6 @@ pub(super) fn inspect(source: &mut Fitting, path: &Path) -> Result<SceneHeader, 
     source.inspect(path).map_err(|e| format!("`{}`: {e}", path.display()))
 }
 
-/// Reads a window.
 pub(super) fn read(source: &mut Fitting, header: &SceneHeader, request: &ReadRequest) -> Result<PixelBuf, String> {
     let mut buffer = PixelBuf::of_bytes(request.dtype, request.buffer_bytes());
     let failed = |e: RasterError| format!("`{}`: {e}", request.path.display());

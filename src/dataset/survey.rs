@@ -10,7 +10,7 @@ use crate::raster::{SceneHeader, with_held};
 /// What a pair holds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Survey {
-    /// Its grid.
+    /// What the image's header says.
     pub header: SceneHeader,
     /// Pixels by class id, those that take no part at [`super::IGNORED`].
     pub pixels: Vec<u64>,

@@ -102,7 +102,6 @@ impl InnerCounts {
 /// One side of a pair.
 #[derive(Debug)]
 struct Side {
-    /// The last row.
     values: Vec<u32>,
     /// In how many rows up to it the row around a pixel was of this value.
     rows: Vec<u32>,
@@ -196,7 +195,7 @@ impl BoundaryRows {
 /// Which distance was taken, and where none could be.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Boundaries {
-    /// The distance.
+    /// How far from a border pixels count, in words.
     pub distance: String,
     /// Pairs that are too large for it, by name: they are not in the boundary IoU.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -17,7 +17,7 @@ pub(super) struct Reliability(Box<[[u64; 2]; 256]>);
 /// How far probabilities can be believed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Calibration {
-    /// Expected calibration error.
+    /// Expected calibration error, 0 to 1.
     pub ece: f64,
     /// Pixels with a probability.
     pub pixels: u64,
@@ -30,13 +30,13 @@ pub struct Calibration {
 /// Pixels whose probability lies above one bound and not above the other.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ReliabilityBin {
-    /// The lower bound.
+    /// The probability that all of its pixels exceed.
     pub from: f64,
-    /// The upper one.
+    /// The probability that none exceeds.
     pub to: f64,
-    /// Pixels.
+    /// Number of its pixels.
     pub pixels: u64,
-    /// Their mean probability.
+    /// Their mean probability; `None` without pixels.
     pub confidence: Option<f64>,
     /// The share of them that is right.
     pub accuracy: Option<f64>,

@@ -57,7 +57,6 @@ pub(crate) enum Labels<'a> {
 /// A row of a class mask.
 #[derive(Default)]
 pub(crate) struct Row {
-    /// Its values.
     pub(crate) values: Vec<u16>,
     /// Which of them hold no data by the file's own word; empty where the format has no word for it.
     pub(crate) is_nodata: Vec<bool>,

@@ -35,7 +35,7 @@ pub struct Pairs {
 pub struct PairFiles {
     /// What the pair is called.
     pub name: String,
-    /// Class values.
+    /// The file whose values are scored.
     pub mask: PathBuf,
     /// Class values, or whatever a rule makes them of.
     pub truth: PathBuf,
@@ -102,7 +102,7 @@ fn is_none(n: &u64) -> bool {
 /// Scores of one pair.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SceneScores {
-    /// Its name.
+    /// Name that mask and truth have in common.
     pub name: String,
     /// Over its pixels.
     #[serde(flatten)]
@@ -114,16 +114,16 @@ pub struct SceneScores {
 pub struct Mismatch {
     /// Relative path.
     pub name: String,
-    /// Why.
+    /// Why it cannot be compared.
     pub cause: String,
 }
 
 /// Compared files whose values are indices of a palette.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Palettes {
-    /// Among the masks.
+    /// Number of such masks.
     pub masks: u64,
-    /// Among the truth.
+    /// Number of such files of the truth.
     pub truth: u64,
 }
 
@@ -193,7 +193,6 @@ impl Counts {
     }
 }
 
-/// Reads pairs.
 struct Reader<'a> {
     how: &'a Measures<'a>,
     masks: Opener,

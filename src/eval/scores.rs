@@ -27,13 +27,13 @@ pub struct Scores {
     pub accuracy: Option<f64>,
     /// Share of all pixels, ignored ones included, where both files hold the same value.
     pub agreement: Option<f64>,
-    /// Pixels that count.
+    /// Pixels that have a value on both sides which counts.
     pub counted: u64,
     /// Pixels that are left out: their truth is ignored or no data.
     pub ignored: u64,
     /// By value, ascending; ignored ones left out.
     pub values: Vec<ValueScore>,
-    /// The counts.
+    /// What all scores follow from.
     pub matrix: Matrix,
 }
 
@@ -57,7 +57,7 @@ pub struct ValueScore {
     pub share: f64,
 }
 
-/// The confusion matrix.
+/// Pixels by true class and class in the mask.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Matrix {
     /// The values of its rows and columns, ascending.

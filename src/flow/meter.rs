@@ -18,9 +18,9 @@ pub struct StageMeter {
 pub struct StageReport {
     /// Name of the stage.
     pub name: String,
-    /// Its workers.
+    /// Threads that ran it.
     pub workers: usize,
-    /// Items taken in.
+    /// Items that it took in, all workers together.
     pub items: u64,
     /// Time at work, all workers together.
     pub busy: Duration,
@@ -50,7 +50,6 @@ impl StageMeter {
         add(&self.cpu_ns, time);
     }
 
-    /// Reads the counters.
     pub(super) fn report(&self, name: &str, workers: usize) -> StageReport {
         let time = |counter: &AtomicU64| Duration::from_nanos(counter.load(Ordering::Relaxed));
         StageReport {

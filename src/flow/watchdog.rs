@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use super::Graph;
 use super::pulse::Pulse;
 
-/// Nothing moves.
+/// Nothing has moved for longer than it may.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stall {
     /// The stage whose worker does not come back; `None` when all of them wait.
     pub stage: Option<String>,
-    /// For how long.
+    /// Time since something moved last.
     pub quiet: Duration,
 }
 

@@ -54,7 +54,7 @@ impl std::fmt::Display for Size {
 /// A half-open range of columns or rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Span {
-    /// First position.
+    /// First position of it.
     pub start: u32,
     /// One past the last position.
     pub end: u32,

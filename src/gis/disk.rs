@@ -44,7 +44,6 @@ fn note(error: io::Error) {
     });
 }
 
-/// An open file.
 struct Open {
     file: File,
     at: u64,

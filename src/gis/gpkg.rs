@@ -152,7 +152,6 @@ impl GpkgWriter {
         Ok(())
     }
 
-    /// Ends the file.
     pub(crate) fn close(self) -> Result<(), Failure> {
         begin(&self.path);
         let Self { path, mut dataset, layer, same, .. } = self;

@@ -8,7 +8,6 @@ use super::tiff::{Said, begin, heard};
 use crate::geom::{GeoTransform, Size};
 use crate::raster::PixelArea;
 
-/// A reference system.
 pub(crate) struct Ground {
     crs: SpatialRef,
 }

@@ -73,9 +73,7 @@ pub(crate) struct ShareRaster<'a> {
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(not(feature = "gdal"), expect(dead_code, reason = "polygons are written through GDAL"))]
 pub(crate) struct Layer<'a> {
-    /// Its name.
     pub(crate) name: &'a str,
-    /// Where it lies.
     pub(crate) transform: GeoTransform,
     /// In how many steps scores go from 0 to 1, where polygons have some.
     pub(crate) score_steps: Option<f64>,
@@ -90,6 +88,5 @@ pub(crate) struct ClassRaster<'a> {
     pub(crate) header: &'a SceneHeader,
     /// What the values mean.
     pub(crate) classes: &'a ClassTable,
-    /// Their type.
     pub(crate) depth: MaskDepth,
 }

@@ -11,11 +11,8 @@ use crate::geom::{GeoTransform, Size};
 /// A raster of a mosaic, north up.
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
-    /// The file.
     pub(crate) path: PathBuf,
-    /// Its extent.
     pub(crate) size: Size,
-    /// Where it lies.
     pub(crate) transform: GeoTransform,
 }
 

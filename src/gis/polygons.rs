@@ -2,10 +2,8 @@
 
 use super::simplify::{self, Kept, Tolerance};
 
-/// A polygon.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Polygon {
-    /// Its pixels' label.
     pub(crate) label: u8,
     /// How many these are.
     pub(crate) pixels: u64,
@@ -36,7 +34,6 @@ pub(crate) struct Borders {
 /// Rows of pixels that polygons are made of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pixels<'a> {
-    /// Their labels.
     pub(crate) labels: &'a [u8],
     /// Their scores, 0 where there is none; empty where nobody wants them.
     pub(crate) scores: &'a [u8],

@@ -57,7 +57,6 @@ impl Pyramid {
         Self { levels: sizes(size).map(level).collect(), halving }
     }
 
-    /// Overviews.
     pub(crate) fn n_overviews(&self) -> usize {
         self.levels.len() - 1
     }

@@ -79,7 +79,6 @@ impl TiffWriter {
         heard(written, path)
     }
 
-    /// Ends the file.
     pub(crate) fn close(self) -> Result<(), Failure> {
         begin(Path::new(""));
         heard(self.dataset.close(), &self.path)
@@ -216,7 +215,6 @@ fn add_overviews(dataset: &mut Dataset, n_overviews: usize) -> Said<()> {
     dataset.build_overviews("NONE", &factors, &[])
 }
 
-/// Where it lies.
 fn place(dataset: &mut Dataset, header: &SceneHeader) -> Said<()> {
     let ties = header.ties.as_deref().cloned().unwrap_or_default();
     if ties.pixel_is_point {

@@ -13,7 +13,7 @@ pub struct RawBatch {
     pub crop: Size,
     /// Bands per crop: those of the plan, ascending.
     pub n_bands: usize,
-    /// The crops.
+    /// The crops one behind the other, each band by band.
     pub pixels: PixelBuf,
     /// Which pixels hold data, `[tile][row][column]`, 0 or 1; `None` when all do.
     pub valid: Option<Vec<u8>>,

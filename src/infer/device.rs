@@ -9,7 +9,7 @@ use super::logits::Logits;
 
 /// A batch, and what is to be made of it.
 pub struct Work {
-    /// The crops.
+    /// Raw crops, as they are cut from scenes.
     pub batch: Arc<RawBatch>,
     /// The passes, in the order of summation.
     pub passes: Vec<PassWork>,
@@ -23,7 +23,7 @@ pub struct Work {
 
 /// One of the plan's passes over a batch.
 pub struct PassWork {
-    /// Its index.
+    /// Index of the pass in the plan.
     pub pass: usize,
     /// What need not be run.
     pub known: Known,
@@ -67,7 +67,7 @@ impl Wanted {
         self != Self::Logits
     }
 
-    /// Whether logits are.
+    /// Whether the logits of every pass are wanted.
     pub fn logits(self) -> bool {
         self != Self::Planes
     }

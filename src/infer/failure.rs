@@ -30,7 +30,6 @@ const LOST: [&str; 10] = [
     "Xid",
 ];
 
-/// Classes of failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
     OutOfMemory,

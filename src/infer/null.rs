@@ -17,7 +17,6 @@ const SIDE: usize = 1024;
 /// Side of the cells of that square, each with one patch of some class around a point in it.
 const CELL: usize = 64;
 
-/// The device.
 pub(super) struct NullDevice {
     planes: Vec<Plane>,
     labels: Vec<ClassId>,

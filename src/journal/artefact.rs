@@ -33,9 +33,9 @@ pub struct Checkpoints {
 /// An artefact file that is complete and synced, under its temporary name, and the record that makes it count.
 #[derive(Debug)]
 pub struct Artefact {
-    /// The file.
+    /// Complete and synced, under its temporary name.
     pub file: FinishedFile,
-    /// What it holds.
+    /// What is recorded of it once it has its name.
     pub record: ArtefactRecord,
 }
 
@@ -120,7 +120,6 @@ impl ArtefactWriter {
     }
 }
 
-/// Writes one frame.
 fn compress(into: &mut Hashed<AtomicFile>, pieces: &[&[u8]]) -> io::Result<()> {
     let mut encoder = zstd::stream::write::Encoder::new(into, LEVEL)?;
     encoder.include_checksum(true)?;

@@ -45,7 +45,7 @@ pub struct SceneRecord {
     pub complete: bool,
     /// The run that made the last of them.
     pub attempt: u64,
-    /// Its outputs.
+    /// One of each kind that is there.
     pub outputs: Vec<OutputRecord>,
     /// What was found out on the way.
     pub facts: SceneFacts,
@@ -58,7 +58,7 @@ pub struct OutputRecord {
     pub kind: String,
     /// Key of the encoded result.
     pub key: StageKey,
-    /// Its files.
+    /// Beside rasters there may be sidecars.
     pub files: Vec<FileRecord>,
 }
 
@@ -95,7 +95,7 @@ pub struct FailureRecord {
     /// The run that it failed in; 0 where it was left out of a plan that no run has begun with.
     #[serde(default)]
     pub attempt: u64,
-    /// Why.
+    /// Why, and where something can be done what.
     pub cause: String,
 }
 
@@ -111,7 +111,7 @@ pub struct ArtefactRecord {
 /// One result in an artefact file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntryRecord {
-    /// Its key.
+    /// What it is found by.
     pub key: StageKey,
     /// First byte of its frame.
     pub offset: u64,
@@ -130,14 +130,14 @@ pub struct Location {
     pub bytes: u64,
 }
 
-/// submit.zip.
+/// submit.zip as it was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArchiveRecord {
     /// Key of its content.
     pub key: StageKey,
-    /// The file.
+    /// Where it is, and its digest.
     pub file: FileRecord,
-    /// Number of entries.
+    /// Masks in it, and the manifest where there is one.
     pub entries: u64,
     /// The value of the masks that stand for scenes without one, where these are not left out.
     pub blank: Option<u16>,
@@ -173,12 +173,12 @@ pub struct RunRecord {
 pub struct ConcessionRecord {
     /// SHA-256 of the plan: the numbers of units are its.
     pub plan: String,
-    /// What.
+    /// What is given up.
     #[serde(flatten)]
     pub what: Conceded,
 }
 
-/// Something given up.
+/// What a run may give up against its plan, by the numbers of units and passes there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "conceded", rename_all = "kebab-case")]
 pub enum Conceded {
@@ -213,6 +213,6 @@ impl Conceded {
 pub struct DeviceFaultRecord {
     /// Name of the device.
     pub device: String,
-    /// What it said.
+    /// What the device's library said of it.
     pub detail: String,
 }

@@ -9,7 +9,6 @@ use crate::config::Outputs;
 use crate::gis::copy_as_cog;
 use crate::journal::KeyHasher;
 
-/// The kind.
 #[derive(Debug)]
 pub(super) struct Cog;
 

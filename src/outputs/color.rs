@@ -9,7 +9,7 @@ use crate::config::classes::{ClassTable, NODATA_LABEL};
 use crate::geom::Size;
 use crate::journal::KeyHasher;
 
-/// The kind.
+/// Pictures in the classes' colours.
 #[derive(Debug)]
 pub struct ColorPicture;
 

@@ -8,7 +8,6 @@ use crate::atomic::WrittenFile;
 use crate::config::Outputs;
 use crate::journal::KeyHasher;
 
-/// The kind.
 #[derive(Debug)]
 pub(super) struct GeoTiff;
 

@@ -13,7 +13,7 @@ pub struct OutputLayout {
 }
 
 impl OutputLayout {
-    /// The archive.
+    /// Where submit.zip is, once all masks are.
     pub fn archive(&self) -> PathBuf {
         self.dir.join("submit.zip")
     }
@@ -28,7 +28,7 @@ impl OutputLayout {
         self.dir.join("legend.png")
     }
 
-    /// The report.
+    /// Where the report for programs is.
     pub fn report(&self) -> PathBuf {
         self.dir.join("report.json")
     }

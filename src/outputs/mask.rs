@@ -9,7 +9,7 @@ use crate::config::{MaskDepth, Outputs};
 use crate::geom::Size;
 use crate::journal::KeyHasher;
 
-/// The kind.
+/// Masks of the class table's values.
 #[derive(Debug)]
 pub struct Mask;
 

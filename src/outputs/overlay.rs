@@ -14,7 +14,6 @@ use crate::geom::Size;
 use crate::journal::KeyHasher;
 use crate::raster::{STRIP_BYTES, SceneHeader};
 
-/// The kind.
 #[derive(Debug)]
 pub(super) struct Overlay;
 

@@ -12,7 +12,6 @@ use crate::geom::Size;
 use crate::gis::{Pyramid, ShareRaster, TiffWriter, share_style};
 use crate::journal::KeyHasher;
 
-/// The kinds.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Shares {
     /// The probability of the class that was chosen.

@@ -10,7 +10,6 @@ use crate::config::{Outputs, Pipeline};
 use crate::gis::{attributes, esri_wkt, style, world_file};
 use crate::journal::KeyHasher;
 
-/// The kind.
 #[derive(Debug)]
 pub(super) struct Sidecars;
 

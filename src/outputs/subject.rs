@@ -12,7 +12,7 @@ pub struct Subject<'a> {
     pub name: &'a str,
     /// Its extent, and where it lies.
     pub header: &'a SceneHeader,
-    /// What is wanted.
+    /// The pipeline, which says what is written and how.
     pub pipeline: &'a Pipeline,
 }
 

@@ -38,7 +38,6 @@ impl TiffRows {
         Ok(Self { tiff, file, size: raster.header.size, rows: 0, known })
     }
 
-    /// Appends a row.
     pub(super) fn push(&mut self, labels: &[ClassId]) -> Result<(), OutputError> {
         let Size { width, height } = self.size;
         let path = || self.file.target().to_owned();

@@ -10,7 +10,6 @@ use crate::geom::Size;
 use crate::gis::{GpkgWriter, Layer, bytes_per_pixel};
 use crate::journal::KeyHasher;
 
-/// The kind.
 #[derive(Debug)]
 pub(super) struct Vectors;
 

@@ -5,24 +5,19 @@ use serde::Serialize;
 /// Its name below the prefix. It stands behind the masks, whose digests it holds.
 pub(super) const MANIFEST: &str = "manifest.json";
 
-/// The document.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Manifest {
     /// The masks in the archive's order.
     pub(super) masks: Vec<ManifestMask>,
 }
 
-/// One mask.
 #[derive(Debug, Serialize)]
 pub(super) struct ManifestMask {
     /// Name in the archive, prefix included.
     pub(super) name: String,
-    /// Columns.
     pub(super) width: u32,
-    /// Rows.
     pub(super) height: u32,
     /// Length of the file.
     pub(super) bytes: u64,
-    /// SHA-256, hexadecimal.
     pub(super) sha256: String,
 }

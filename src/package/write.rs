@@ -190,7 +190,6 @@ mod tests {
         Entry { name: name.into(), size: SIZE, content: Content::Blank(value) }
     }
 
-    /// Names, contents.
     fn unpack(path: &Path) -> Vec<(String, Vec<u8>)> {
         let mut zip = zip::ZipArchive::new(File::open(path).unwrap()).unwrap();
         let mut read = |i| {

@@ -25,7 +25,7 @@ use crate::tiler::Grid;
 /// Where on the ground work is done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Area {
-    /// Its shape.
+    /// A rectangle, or a file of polygons.
     pub shapes: Shapes,
     /// Of the file that it comes from: SHA-256 of all that belongs to it.
     pub sha256: Option<String>,
@@ -65,6 +65,15 @@ impl Area {
             Shapes::File { path, .. } => identity_of(path).ok() == self.identity,
             Shapes::Bounds { .. } => true,
         }
+    }
+
+    /// Whether its file, which may have been copied or touched, has the bytes that it was planned with: then it is known as it is now.
+    pub(crate) fn is_found_again(&mut self) -> bool {
+        if self.is_unchanged() {
+            return true;
+        }
+        let now = Self::new(self.shapes.clone()).ok().filter(|now| now.sha256 == self.sha256);
+        now.map(|now| self.identity = now.identity).is_some()
     }
 
     /// What it is called where a person reads it.

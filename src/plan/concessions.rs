@@ -34,7 +34,7 @@ impl Concessions {
         concessions
     }
 
-    /// Adds one.
+    /// Adds what a run has given up.
     pub fn add(&mut self, conceded: &Conceded) {
         match conceded {
             Conceded::SingleTiles { unit } => {

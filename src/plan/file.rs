@@ -1,17 +1,27 @@
-//! A plan as a file, and back: lines of JSON, first all but scenes and units, then one of each per line, so that nobody needs to hold more
-//! of a large plan than the part that is theirs.
+//! A plan as a file, and back: lines of JSON, written from the first to the last, and read where they are wanted.
+//!
+//! ```text
+//! head          all of the plan but what follows: it does not grow with the number of scenes
+//! scenes, units, refused scenes, one a line
+//! index         where the head and each block of lines lie, with their digests
+//! end           where the index lies, with its digest
+//! ```
+//!
+//! Whoever opens a file reads its end, the index and the head; then only the blocks that hold what is asked for. Each part is held against
+//! its digest when it is read, so that a part of a plan can be trusted as the whole can.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-use super::{PLAN_FORMAT, Plan, Planned, Refusal};
+use super::{PLAN_FORMAT, Plan, Planned, Scene, Unit};
 use crate::atomic::{self, AtomicFile, WriteError};
 
-/// The first line.
 #[derive(Debug, Serialize, Deserialize)]
 struct Head {
     /// [`PLAN_FORMAT`], before anything that depends on it.
@@ -20,7 +30,7 @@ struct Head {
     digest: String,
     n_scenes: usize,
     n_units: usize,
-    refused: Vec<Refusal>,
+    n_refused: usize,
     ignored: u64,
     #[serde(default)]
     outside: u64,
@@ -32,6 +42,33 @@ struct Head {
 struct Version {
     swath_plan: u32,
 }
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Block {
+    offset: u64,
+    bytes: u64,
+    sha256: String,
+}
+
+/// The line before the last.
+#[derive(Debug, Serialize, Deserialize)]
+struct Index {
+    head: Block,
+    scenes: Vec<Block>,
+    units: Vec<Block>,
+    refused: Vec<Block>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct End {
+    index: Block,
+}
+
+/// Lines in a block: of scenes, half a megabyte. An index of 10^6 scenes has 170 kB.
+const BLOCK: usize = 1024;
+
+/// The last line is shorter.
+const END_BYTES: u64 = 256;
 
 /// Why a file is no plan.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +90,138 @@ pub enum PlanFileError {
         /// What is wrong.
         reason: String,
     },
+    /// It is shorter than was asked for.
+    #[error("the plan `{}` has {n} {what}, and not those from {} to {}", path.display(), asked.start, asked.end)]
+    Range {
+        /// The file.
+        path: PathBuf,
+        /// "scenes" or "units".
+        what: &'static str,
+        /// How many it has.
+        n: usize,
+        /// Those that were asked for, counted from 0.
+        asked: Range<usize>,
+    },
+}
+
+/// A saved plan of which parts can be read.
+#[derive(Debug)]
+pub struct PlanFile {
+    path: PathBuf,
+    file: File,
+    head: Head,
+    index: Index,
+}
+
+impl PlanFile {
+    /// Reads what does not grow with the plan, and where the rest is.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is not what was written.
+    pub fn open(path: &Path) -> Result<Self, PlanFileError> {
+        let read = read_error(path);
+        let mut file = BufReader::new(File::open(path).map_err(read)?);
+        let mut first = Vec::new();
+        file.read_until(b'\n', &mut first).map_err(read)?;
+        if first.is_empty() {
+            return Err(wrong(path, "it is empty"));
+        }
+        let Version { swath_plan } = parse(&first, path)?;
+        if swath_plan != PLAN_FORMAT {
+            let reason = format!("it has format {swath_plan}, this version reads {PLAN_FORMAT}");
+            return Err(wrong(path, reason));
+        }
+        let mut file = file.into_inner();
+        let End { index } =
+            parse(&last_line(&mut file).map_err(read)?, path).map_err(|_| wrong(path, "its end is missing"))?;
+        let index: Index = parse(&index.read(&mut file, path)?, path)?;
+        let head = parse(&index.head.read(&mut file, path)?, path)?;
+        Ok(Self { path: path.to_owned(), file, head, index })
+    }
+
+    /// The plan without scenes and units.
+    pub fn head(&self) -> &Plan {
+        &self.head.plan
+    }
+
+    /// Number of scenes.
+    pub fn n_scenes(&self) -> usize {
+        self.head.n_scenes
+    }
+
+    /// Number of units.
+    pub fn n_units(&self) -> usize {
+        self.head.n_units
+    }
+
+    /// Some of the scenes. Those that a [`Unit`] names are counted from the first of the plan.
+    ///
+    /// # Errors
+    /// When the plan has no such scenes, the file cannot be read, or is not what was written.
+    pub fn scenes(&mut self, range: Range<usize>) -> Result<Vec<Scene>, PlanFileError> {
+        self.check("scenes", self.head.n_scenes, &range)?;
+        lines(&mut self.file, &self.path, &self.index.scenes, range)
+    }
+
+    /// Some of the units.
+    ///
+    /// # Errors
+    /// As [`Self::scenes`].
+    pub fn units(&mut self, range: Range<usize>) -> Result<Vec<Unit>, PlanFileError> {
+        self.check("units", self.head.n_units, &range)?;
+        lines(&mut self.file, &self.path, &self.index.units, range)
+    }
+
+    fn check(&self, what: &'static str, n: usize, asked: &Range<usize>) -> Result<(), PlanFileError> {
+        let (path, asked) = (self.path.clone(), asked.clone());
+        if asked.start <= asked.end && asked.end <= n {
+            Ok(())
+        } else {
+            Err(PlanFileError::Range { path, what, n, asked })
+        }
+    }
+}
+
+impl Block {
+    /// Its bytes, if they are those that were written.
+    fn read(&self, file: &mut File, path: &Path) -> Result<Vec<u8>, PlanFileError> {
+        let read = read_error(path);
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(self.offset)).map_err(read)?;
+        file.take(self.bytes).read_to_end(&mut bytes).map_err(read)?;
+        let is_whole = crate::hex(&Sha256::digest(&bytes)) == self.sha256;
+        if is_whole { Ok(bytes) } else { Err(wrong(path, "it is not as it was written")) }
+    }
+}
+
+/// The values of some lines of a section.
+fn lines<T: DeserializeOwned>(
+    file: &mut File,
+    path: &Path,
+    blocks: &[Block],
+    range: Range<usize>,
+) -> Result<Vec<T>, PlanFileError> {
+    let mut found = Vec::with_capacity(range.len());
+    let own = blocks.iter().enumerate().take(range.end.div_ceil(BLOCK)).skip(range.start / BLOCK);
+    for (number, block) in own {
+        let bytes = block.read(file, path)?;
+        let numbered = (number * BLOCK..).zip(bytes.split_inclusive(|byte| *byte == b'\n'));
+        for (_, line) in numbered.filter(|(at, _)| range.contains(at)) {
+            found.push(parse(line, path)?);
+        }
+    }
+    if found.len() == range.len() { Ok(found) } else { Err(wrong(path, "its index does not hold all of it")) }
+}
+
+/// The last line of a file, as far as it may have to do with a plan.
+fn last_line(file: &mut File) -> io::Result<Vec<u8>> {
+    let bytes = file.metadata()?.len();
+    let mut tail = Vec::new();
+    file.seek(SeekFrom::Start(bytes.saturating_sub(END_BYTES)))?;
+    file.read_to_end(&mut tail)?;
+    let is_whole = tail.pop() == Some(b'\n');
+    let start = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    Ok(if is_whole { tail.split_off(start) } else { Vec::new() })
 }
 
 impl Plan {
@@ -61,31 +230,8 @@ impl Plan {
     /// # Errors
     /// When the file cannot be read, or is not what was written.
     pub fn head_of(path: &Path) -> Result<Self, PlanFileError> {
-        Ok(head(&mut lines(path)?, path)?.plan)
+        Ok(PlanFile::open(path)?.head.plan)
     }
-}
-
-/// The lines of a file.
-type Lines = io::Lines<BufReader<File>>;
-
-fn lines(path: &Path) -> Result<Lines, PlanFileError> {
-    let file = File::open(path).map_err(|source| PlanFileError::Read { path: path.to_owned(), source })?;
-    Ok(BufReader::new(file).lines())
-}
-
-fn next(lines: &mut Lines, path: &Path) -> Result<Option<String>, PlanFileError> {
-    lines.next().transpose().map_err(|source| PlanFileError::Read { path: path.to_owned(), source })
-}
-
-/// The first line, if this version understands it.
-fn head(lines: &mut Lines, path: &Path) -> Result<Head, PlanFileError> {
-    let first = next(lines, path)?.ok_or_else(|| wrong(path, "it is empty"))?;
-    let version: Version = parse(&first, path)?;
-    if version.swath_plan != PLAN_FORMAT {
-        let reason = format!("it has format {}, this version reads {PLAN_FORMAT}", version.swath_plan);
-        return Err(wrong(path, reason));
-    }
-    parse(&first, path)
 }
 
 impl Planned {
@@ -94,21 +240,25 @@ impl Planned {
     /// # Errors
     /// When the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), WriteError> {
+        let Self { plan, refused, ignored, outside, parts: _ } = self;
         let failed = |source: io::Error| WriteError { operation: "write the plan", path: path.to_owned(), source };
         let head = Head {
             swath_plan: PLAN_FORMAT,
-            digest: self.plan.digest().map_err(|e| failed(e.into()))?,
-            n_scenes: self.plan.scenes.len(),
-            n_units: self.plan.units.len(),
-            refused: self.refused.clone(),
-            ignored: self.ignored,
-            outside: self.outside,
-            plan: self.plan.head(),
+            digest: plan.digest().map_err(|e| failed(e.into()))?,
+            n_scenes: plan.scenes.len(),
+            n_units: plan.units.len(),
+            n_refused: refused.len(),
+            ignored: *ignored,
+            outside: *outside,
+            plan: plan.head(),
         };
         atomic::write_with(path, |file| {
-            line(file, &head)?;
-            self.plan.scenes.iter().try_for_each(|scene| line(file, scene))?;
-            self.plan.units.iter().try_for_each(|unit| line(file, unit))
+            let mut sink = Sink { file, offset: 0 };
+            let head = sink.block(&[head])?;
+            let (scenes, units, refused) =
+                (sink.blocks(&plan.scenes)?, sink.blocks(&plan.units)?, sink.blocks(refused)?);
+            let index = sink.block(&[Index { head, scenes, units, refused }])?;
+            sink.block(&[End { index }]).map(drop)
         })
     }
 
@@ -117,11 +267,12 @@ impl Planned {
     /// # Errors
     /// When the file cannot be read, or is not what was written.
     pub fn load(path: &Path) -> Result<Self, PlanFileError> {
-        let mut lines = lines(path)?;
-        let Head { digest, n_scenes, n_units, refused, ignored, outside, mut plan, .. } = head(&mut lines, path)?;
-        let mut value = || next(&mut lines, path)?.ok_or_else(|| wrong(path, "its end is missing"));
-        plan.scenes = (0..n_scenes).map(|_| parse(&value()?, path)).collect::<Result<_, _>>()?;
-        plan.units = (0..n_units).map(|_| parse(&value()?, path)).collect::<Result<_, _>>()?;
+        let mut saved = PlanFile::open(path)?;
+        let (scenes, units) = (saved.scenes(0..saved.n_scenes())?, saved.units(0..saved.n_units())?);
+        let PlanFile { mut file, head, index, .. } = saved;
+        let refused = lines(&mut file, path, &index.refused, 0..head.n_refused)?;
+        let Head { digest, ignored, outside, plan, .. } = head;
+        let plan = Plan { scenes, units, ..plan };
         if plan.digest().ok().as_ref() != Some(&digest) {
             return Err(wrong(path, "it is not as it was written"));
         }
@@ -129,13 +280,36 @@ impl Planned {
     }
 }
 
-fn line(file: &mut AtomicFile, value: &impl Serialize) -> io::Result<()> {
-    serde_json::to_writer(&mut *file, value)?;
-    file.write_all(b"\n")
+/// Writes blocks one behind the other.
+struct Sink<'a> {
+    file: &'a mut AtomicFile,
+    offset: u64,
 }
 
-fn parse<T: DeserializeOwned>(line: &str, path: &Path) -> Result<T, PlanFileError> {
-    serde_json::from_str(line).map_err(|e| wrong(path, e.to_string()))
+impl Sink<'_> {
+    fn block<T: Serialize>(&mut self, values: &[T]) -> io::Result<Block> {
+        let mut text = Vec::new();
+        for value in values {
+            serde_json::to_writer(&mut text, value)?;
+            text.push(b'\n');
+        }
+        self.file.write_all(&text)?;
+        let (offset, bytes) = (self.offset, text.len() as u64);
+        self.offset += bytes;
+        Ok(Block { offset, bytes, sha256: crate::hex(&Sha256::digest(&text)) })
+    }
+
+    fn blocks<T: Serialize>(&mut self, values: &[T]) -> io::Result<Vec<Block>> {
+        values.chunks(BLOCK).map(|values| self.block(values)).collect()
+    }
+}
+
+fn parse<T: DeserializeOwned>(line: &[u8], path: &Path) -> Result<T, PlanFileError> {
+    serde_json::from_slice(line).map_err(|e| wrong(path, e.to_string()))
+}
+
+fn read_error(path: &Path) -> impl Fn(io::Error) -> PlanFileError + Copy + '_ {
+    |source| PlanFileError::Read { path: path.to_owned(), source }
 }
 
 fn wrong(path: &Path, reason: impl Into<String>) -> PlanFileError {

@@ -32,7 +32,7 @@ impl Footprint {
         Self { planes: centres.into_iter().map(Size::area).sum::<u64>() * n_planes as u64, ..Self::default() }
     }
 
-    /// All of it.
+    /// Bytes in all.
     pub const fn total(self) -> u64 {
         self.pixels + self.source + self.planes
     }

@@ -15,7 +15,7 @@ use super::{LINK_CAPACITY, Part, Plan, Scene, Schedule, Unit};
 pub struct Rates<'a> {
     /// Seconds that a pass, by its number in the plan, takes over a batch with so many pixels.
     pub pass: &'a dyn Fn(usize, u64) -> f64,
-    /// The rest.
+    /// What is not spent in passes.
     pub host: HostRates,
 }
 
@@ -34,7 +34,7 @@ pub struct HostRates {
     pub infer: f64,
     /// The averager, per pixel of a scene.
     pub average: f64,
-    /// The stitcher, likewise.
+    /// The stitcher, per pixel of a scene.
     pub stitch: f64,
     /// An encoder, and what is done to labels before, likewise.
     pub encode: f64,
@@ -143,7 +143,6 @@ fn times(plan: &Plan, unit: &Unit, encoders: usize, passes: &[Vec<usize>], rates
     }
 }
 
-/// Who works.
 #[derive(Clone, Debug)]
 struct Line {
     before: Duration,

@@ -50,7 +50,12 @@ impl Keys {
         let reading = reading.finish();
         let scene = |s: &Scene| {
             let lacking = (&s.header.nodata, s.header.mask);
-            let key = KeyHasher::new("scene").value(&s.identity).value(&lacking).key(&reading);
+            let key = KeyHasher::new("scene");
+            let key = match &s.content {
+                None => key.value(&s.identity),
+                Some(content) => key.text(content),
+            };
+            let key = key.value(&lacking).key(&reading);
             let made = (&s.chosen, s.header.palette, s.header.scale);
             let is_plain = s.chosen.is_empty() && !matches!(made.1, Palette::Colors { .. }) && !s.header.is_scaled();
             let key = if is_plain { key } else { key.value(&made) };

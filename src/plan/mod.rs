@@ -38,7 +38,7 @@ pub use backend::BackendKind;
 pub(crate) use bands::{numbers, seen};
 pub use concessions::Concessions;
 pub use doubts::{declared_nodata, doubts};
-pub use file::PlanFileError;
+pub use file::{PlanFile, PlanFileError};
 pub use footprint::Footprint;
 pub use forecast::{Forecast, HostRates, Rates, forecast};
 pub use gpu_memory::Roomier;

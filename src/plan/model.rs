@@ -1,5 +1,6 @@
 //! The plan itself.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::mosaics::base;
 use super::profile::{Prepared, batch_of};
-use super::scan::label;
+use super::scan::{label, paths_of};
 use super::unit::{Part, Unit};
 use super::{
     Area, BackendKind, CropBatch, Footprint, LINK_CAPACITY, Pass, Plane, Profile, REMEMBERED, Schedule, Within,
@@ -17,12 +18,13 @@ use crate::config::{Band, Checkpoint, Member, Pipeline, Precision};
 use crate::geom::{PixelRect, Size};
 use crate::outputs::{Subject, kinds_of};
 use crate::post::Steps;
+use crate::raster;
 use crate::raster::{Allowed, DecoderLimits, Identity, Mask, Palette, ReadRequest, Resampling, SceneHeader};
 use crate::tiler::Grid;
 use crate::zoo::spec::KernelSet;
 
 /// Version of the plan's serialised form.
-pub const PLAN_FORMAT: u32 = 3;
+pub const PLAN_FORMAT: u32 = 4;
 
 /// A scene that will be segmented.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,7 +49,10 @@ pub struct Scene {
     pub header: SceneHeader,
     /// Which file that was.
     pub identity: Identity,
-    /// Its tiles.
+    /// Where scenes are known by all bytes of their files: SHA-256 of these. Then the identity is no part of the plan's digest, nor of keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+    /// How it is cut into tiles, on the networks' grid.
     pub grid: Grid,
     /// Islands by class: components of fewer pixels. Empty where it has none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -76,6 +81,14 @@ impl Scene {
     /// The part of its own grid that a window of the networks' is made of.
     pub fn source(&self, window: PixelRect) -> PixelRect {
         self.resampling().map_or(window, |resampling| resampling.source(window))
+    }
+
+    /// The same without what changes no byte: when its file was written.
+    fn essence(&self) -> Cow<'_, Self> {
+        match self.content {
+            None => Cow::Borrowed(self),
+            Some(_) => Cow::Owned(Self { identity: Identity::default(), ..self.clone() }),
+        }
     }
 
     /// Bytes of a window between its read and its crops.
@@ -175,9 +188,9 @@ pub struct Plan {
     pub profile: Option<Profile>,
     /// Tiles per pass where the pipeline leaves that open, ascending by area.
     pub batches: Vec<CropBatch>,
-    /// The pipeline.
+    /// The pipeline, with the run's own settings.
     pub pipeline: Pipeline,
-    /// The members.
+    /// The members, in the pipeline's order.
     pub members: Vec<MemberPlan>,
     /// The forward passes, in the order of summation.
     pub passes: Vec<Pass>,
@@ -190,6 +203,12 @@ pub struct Plan {
     /// Where on the ground work is done, where that is not everywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub area: Option<Area>,
+    /// Whether scenes are known by all bytes of their files.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hash_inputs: bool,
+    /// Whether this process has made it, and so has seen all bytes itself.
+    #[serde(skip)]
+    pub is_fresh: bool,
     /// The folder that scene files are relative to; empty when they are as given. No part of the digest.
     pub root: PathBuf,
     /// What the largest of its parts takes.
@@ -203,7 +222,7 @@ pub struct Plan {
 /// Sums over a plan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanTotals {
-    /// Tiles.
+    /// Tiles that are planned.
     pub tiles: u64,
     /// Pixels of all scenes, in their tiles that are planned.
     pub pixels: u64,
@@ -231,10 +250,13 @@ impl Plan {
 
     /// Where all of a scene's files are.
     pub fn paths_of(&self, scene: usize) -> Vec<PathBuf> {
-        match self.scenes[scene].files.as_slice() {
-            [] => vec![self.path_of(scene)],
-            files => files.iter().map(|file| self.root.join(file)).collect(),
-        }
+        paths_of(&self.root, &self.scenes[scene].file, &self.scenes[scene].files)
+    }
+
+    /// Whether a scene that is known by all bytes of its files has them still, wherever these come from. They are read to the end.
+    pub(crate) fn has_content(&self, scene: usize) -> bool {
+        let planned = self.scenes[scene].content.as_ref();
+        planned.is_some_and(|planned| raster::content(self.sources_of(scene)).as_ref() == Ok(planned))
     }
 
     /// All files whose pixels a scene shows.
@@ -319,6 +341,8 @@ impl Plan {
             planes: self.planes.clone(),
             bands: self.bands.clone(),
             area: self.area.clone(),
+            hash_inputs: self.hash_inputs,
+            is_fresh: self.is_fresh,
             root: self.root.clone(),
             maxima: self.maxima,
             scenes: Vec::new(),
@@ -337,7 +361,9 @@ impl Plan {
         head.area = head.area.as_ref().map(Area::essence);
         let mut sha256 = Sha256::new();
         sha256.update(serde_json::to_vec(&head)?);
-        self.scenes.iter().try_for_each(|scene| serde_json::to_vec(scene).map(|text| sha256.update(text)))?;
+        self.scenes
+            .iter()
+            .try_for_each(|scene| serde_json::to_vec(&scene.essence()).map(|text| sha256.update(text)))?;
         self.units.iter().try_for_each(|unit| serde_json::to_vec(unit).map(|text| sha256.update(text)))?;
         Ok(crate::hex(&sha256.finalize()))
     }

@@ -10,7 +10,7 @@ use crate::geom::View;
 pub struct Pass {
     /// Index of the member.
     pub member: usize,
-    /// The view.
+    /// How the member sees a tile.
     pub view: View,
 }
 

@@ -1,6 +1,6 @@
 //! Looks at every header and computes the plan.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,12 +19,12 @@ use crate::config::{ByteSize, Pipeline};
 use crate::geom::Size;
 use crate::journal::FailureRecord;
 use crate::outputs::planes_of;
-use crate::raster::{OpenSource, Order, RasterError, RasterSource, SceneHeader, pixel_area};
+use crate::raster::{Identity, OpenSource, Order, RasterError, RasterSource, SceneHeader, contents, pixel_area};
 
 /// A scene that was left out in planning.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// Its failure.
+    /// Why it has no place in the plan.
     pub failure: FailureRecord,
     /// Its size, where the header could be read.
     pub size: Option<Size>,
@@ -88,6 +88,9 @@ pub enum PlanError {
     NoDecoder(RasterError),
 }
 
+/// What a scene is known by: its identity, and where its bytes were hashed their digest.
+type Marks = (Identity, Option<String>);
+
 /// Why one scene has no place in the plan.
 enum Unplanned {
     /// It is at fault: its size, where that much is known, and the cause.
@@ -142,7 +145,7 @@ pub struct Planner<'a> {
     pub profile: Option<Profile>,
     /// Versions of the libraries that can change bytes.
     pub versions: Vec<(String, String)>,
-    /// Opens the scenes.
+    /// Opens the scenes for a look at their headers.
     pub source: &'a dyn OpenSource,
 }
 
@@ -157,12 +160,23 @@ impl Planner<'_> {
         let mut reader = self.source.open();
         let mosaics = Mosaics::find(&scanned, self.pipeline.reading.drivers, reader.as_mut());
         let mosaics = mosaics.map_err(PlanError::NoDecoder)?;
-        let parts = if scanned.is_walked { mosaics.set_aside(&mut scanned) } else { 0 };
+        let n_parts = if scanned.is_walked { mosaics.set_aside(&mut scanned) } else { 0 };
         let (mut scenes, mut refused, mut area) = (Vec::new(), scanned.refused, scanned.area);
         let (mut outside, mut n_outside) = (Vec::new(), 0);
         area.iter().try_for_each(|area| area.check(&self.pipeline.classes))?;
-        for found in scanned.scenes {
-            match self.scene(&found, &scanned.root, &mosaics, reader.as_mut(), area.as_mut()) {
+        let of_mosaic: Vec<_> = scanned.scenes.iter().map(|found| mosaics.of(found, &scanned.root)).collect();
+        let files: Vec<Vec<PathBuf>> = scanned
+            .scenes
+            .iter()
+            .zip(&of_mosaic)
+            .map(|(found, parts)| {
+                let base = base(&scanned.root, &found.file);
+                found.paths(&scanned.root).into_iter().chain(parts.iter().map(|part| base.join(part))).collect()
+            })
+            .collect();
+        let marks = self.marks(&files, scanned.hash_inputs);
+        for (((found, parts), files), marks) in scanned.scenes.into_iter().zip(of_mosaic).zip(&files).zip(marks) {
+            match self.scene(&found, files, parts, marks, reader.as_mut(), area.as_mut()) {
                 Ok(scene) => scenes.push(scene),
                 Err(Unplanned::Outside(place)) => {
                     n_outside += 1;
@@ -203,6 +217,8 @@ impl Planner<'_> {
             passes,
             bands,
             area,
+            hash_inputs: scanned.hash_inputs,
+            is_fresh: true,
             root: scanned.root,
             maxima: Maxima::default(),
             scenes,
@@ -212,37 +228,48 @@ impl Planner<'_> {
         refuse_too_large(&mut plan, schedule, &mut refused);
         check_memory(&plan, schedule)?;
         refused.sort_by(|a, b| a.failure.name.cmp(&b.failure.name));
-        Ok(Planned { plan, refused, ignored: scanned.ignored, outside: n_outside, parts })
+        Ok(Planned { plan, refused, ignored: scanned.ignored, outside: n_outside, parts: n_parts })
+    }
+
+    /// What each scene is known by. Its identity is taken before its files are hashed, so that what is written meanwhile is noticed later.
+    fn marks<'a>(
+        &'a self,
+        files: &'a [Vec<PathBuf>],
+        by_content: bool,
+    ) -> Box<dyn Iterator<Item = Result<Marks, RasterError>> + 'a> {
+        let identities = files.iter().map(|paths| self.source.identify_all(paths));
+        if !by_content {
+            return Box::new(identities.map(|identity| Ok((identity?, None))));
+        }
+        let identities: Vec<_> = identities.collect();
+        Box::new(identities.into_iter().zip(contents(files)).map(|(identity, content)| Ok((identity?, Some(content?)))))
     }
 
     /// Looks at one scene.
     fn scene(
         &self,
         found: &ScannedScene,
-        root: &Path,
-        mosaics: &Mosaics,
+        files: &[PathBuf],
+        parts: Vec<PathBuf>,
+        mut marks: Result<Marks, RasterError>,
         reader: &mut dyn RasterSource,
         area: Option<&mut Area>,
     ) -> Result<Scene, Unplanned> {
-        let paths: Vec<PathBuf> = found.all_files().map(|file| root.join(file)).collect();
-        let parts = mosaics.of(found, root);
-        let base = base(root, &found.file);
-        let all: Vec<PathBuf> = paths.iter().cloned().chain(parts.iter().map(|part| base.join(part))).collect();
+        let paths = &files[..files.len() - parts.len()];
         // Which part is missing, the decoder tells.
-        let identity = match parts.is_empty() {
-            true => Ok(self.source.identify_all(&all)?),
-            false => self.source.identify_all(&all),
-        };
+        if parts.is_empty() {
+            marks = Ok(marks?);
+        }
         let mut headers = Vec::new();
-        for path in &paths {
+        for path in paths {
             let of_band = |error| if found.files.is_empty() { error } else { in_file(path, error) };
             headers.push(reader.inspect(path, found.page).map_err(of_band)?);
         }
-        let identity = identity?;
+        let (identity, content) = marks?;
         let wanted = self.pipeline.bands();
         let header = match found.files.is_empty() {
             true => headers.remove(0),
-            false => merged(&paths, headers).map_err(|cause| Unplanned::Scene(None, cause))?,
+            false => merged(paths, headers).map_err(|cause| Unplanned::Scene(None, cause))?,
         };
         let header = seen(header, &self.pipeline.reading, &wanted);
         let size = header.size;
@@ -280,6 +307,7 @@ impl Planner<'_> {
             page,
             header: SceneHeader { names: Vec::new(), ..header },
             identity,
+            content,
             grid,
             islands,
             within,

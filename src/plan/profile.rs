@@ -22,7 +22,7 @@ const WORTH: f64 = 1.02;
 pub struct Profile {
     /// Version of this form.
     swath_profile: u32,
-    /// What ran them.
+    /// The engine: another has other kernels.
     pub backend: BackendKind,
     /// The class of the devices.
     pub device_class: String,
@@ -32,20 +32,20 @@ pub struct Profile {
     pub timings: Vec<Timing>,
 }
 
-/// A measurement.
+/// How long a network takes over a crop in one way to run it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Timing {
-    /// The network.
+    /// Its layers are all that matters: times do not depend on the weights.
     pub network: NetworkSpec,
-    /// Its arithmetic.
+    /// As it ran: never `auto`.
     pub precision: Precision,
-    /// Its kernels.
+    /// As it ran: never `auto`.
     pub kernels: KernelSet,
     /// What it was given, before padding.
     pub crop: Size,
     /// Crops per pass.
     pub batch: u32,
-    /// Milliseconds per crop.
+    /// Milliseconds per crop: a pass takes `batch` times as long.
     pub ms: f64,
 }
 
@@ -55,7 +55,7 @@ pub(crate) type Prepared<'a> = (&'a NetworkSpec, Precision, KernelSet);
 /// The batch for crops of one size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CropBatch {
-    /// The size.
+    /// Size of the crops, before padding.
     pub crop: Size,
     /// Crops per pass.
     pub batch: u32,

@@ -30,6 +30,8 @@ pub struct ScanOptions {
     pub area: Option<Shapes>,
     /// Formats that may be opened.
     pub drivers: Drivers,
+    /// Whether scenes are known by all bytes of their files.
+    pub hash_inputs: bool,
 }
 
 /// A file that is a scene.
@@ -51,6 +53,16 @@ impl ScannedScene {
         let own = self.files.is_empty().then_some(&self.file);
         own.into_iter().chain(&self.files)
     }
+
+    /// Where they are.
+    pub(super) fn paths(&self, root: &Path) -> Vec<PathBuf> {
+        paths_of(root, &self.file, &self.files)
+    }
+}
+
+/// Where all files of a scene are: `files`, or else the only one.
+pub(super) fn paths_of(root: &Path, file: &Path, files: &[PathBuf]) -> Vec<PathBuf> {
+    if files.is_empty() { vec![root.join(file)] } else { files.iter().map(|file| root.join(file)).collect() }
 }
 
 /// What the walk found.
@@ -70,6 +82,8 @@ pub struct Scanned {
     pub warnings: Vec<String>,
     /// Where on the ground work is done.
     pub area: Option<Area>,
+    /// Whether scenes are known by all bytes of their files.
+    pub hash_inputs: bool,
 }
 
 /// Why the inputs cannot be planned.
@@ -141,6 +155,7 @@ pub fn scan(options: &ScanOptions) -> Result<Scanned, ScanError> {
         let inputs = [&[inputs], scanned.warnings.as_slice()].concat().join("; ");
         return Err(ScanError::Nothing { inputs, ignored: scanned.ignored });
     }
+    scanned.hash_inputs = options.hash_inputs;
     scanned.scenes.sort_by(|a, b| a.name.cmp(&b.name).then(a.file.cmp(&b.file)));
     check_pairs(&scanned.scenes)?;
     if let Some(shapes) = &options.area {

@@ -177,7 +177,7 @@ impl Decode {
 pub struct Schedule {
     /// The devices; `cpu` may occur several times, once per worker.
     pub devices: Vec<DeviceId>,
-    /// Who holds what.
+    /// Which device holds which members.
     pub assignment: Assignment,
     /// Reader threads.
     pub readers: usize,
@@ -340,7 +340,7 @@ impl Promise {
         }
     }
 
-    /// The sum.
+    /// Bytes of the host's memory in all; those of GPUs are told beside.
     pub fn total(&self) -> u64 {
         let all = [
             self.decoder_cache,

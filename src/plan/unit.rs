@@ -53,7 +53,7 @@ pub struct Tile {
 /// A unit spelled out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnitGeometry {
-    /// What is read.
+    /// Windows that are read, one of each scene.
     pub parts: Vec<Part>,
     /// What is run, in the order of the batches.
     pub tiles: Vec<Tile>,

@@ -17,7 +17,6 @@ pub(super) struct Components {
 pub(super) struct Component {
     /// One of its pixels, in its first row.
     pub(super) x: u32,
-    /// Its first row.
     pub(super) top: u32,
     /// How many pixels it has so far.
     pub(super) pixels: u32,

@@ -61,7 +61,7 @@ impl Child {
         Ok(Self { process: command.spawn()?, frames })
     }
 
-    /// The frames.
+    /// What messages to and from it go through.
     pub fn frames(&self) -> &Frames {
         &self.frames
     }

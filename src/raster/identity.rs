@@ -10,13 +10,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::RasterError;
+use crate::atomic::{KnownDigests, sha256_of};
 
 /// Bytes digested at each end of the file.
 const ENDS: u64 = 64 << 10;
 
 /// Size, modification time and digest of the first and last 64 KiB of a file, and of what lies beside it and says which of its
 /// pixels are data.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Identity {
     /// Length in bytes.
     pub bytes: u64,
@@ -46,10 +47,8 @@ impl Identity {
             file.take(ENDS).read_to_end(&mut buffer).map_err(fail)?;
             hasher.update(&buffer);
         }
-        for suffix in SIDECARS {
-            let mut name = path.as_os_str().to_owned();
-            name.push(suffix);
-            hash_sidecar(Path::new(&name), &mut hasher).map_err(fail)?;
+        for sidecar in sidecars(path) {
+            hash_sidecar(&sidecar, &mut hasher).map_err(fail)?;
         }
         let modified_ns = modified.duration_since(UNIX_EPOCH).map(|d| d.as_nanos()).unwrap_or_default();
         Ok(Self { bytes, modified_ns, ends_sha256: crate::hex(&hasher.finalize()) })
@@ -86,6 +85,55 @@ impl Identity {
 
 /// Files beside a scene that decide which of its pixels are data.
 const SIDECARS: [&str; 2] = [".msk", ".aux.xml"];
+
+fn sidecars(path: &Path) -> impl Iterator<Item = PathBuf> {
+    SIDECARS.into_iter().map(|suffix| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        name.into()
+    })
+}
+
+/// What scenes are known by whose files may be copied and touched: SHA-256 of the file, or where a scene has several, or sidecars, that of
+/// the list of their digests and suffixes. Those of files that have not changed since they were hashed are known.
+pub(crate) fn contents(scenes: &[Vec<PathBuf>]) -> Vec<Result<String, RasterError>> {
+    contents_by(&KnownDigests::named("inputs.json"), scenes)
+}
+
+/// The same of one scene, whose files are hashed in any case.
+pub(crate) fn content(scene: Vec<PathBuf>) -> Result<String, RasterError> {
+    contents_by(&KnownDigests::default(), &[scene]).remove(0)
+}
+
+fn contents_by(known: &KnownDigests, scenes: &[Vec<PathBuf>]) -> Vec<Result<String, RasterError>> {
+    let with_sidecars = |path: &PathBuf| {
+        let beside = SIDECARS.into_iter().zip(sidecars(path)).filter(|(_, sidecar)| sidecar.is_file());
+        std::iter::once(("", path.clone())).chain(beside).collect::<Vec<_>>()
+    };
+    let files: Vec<Vec<(&str, PathBuf)>> =
+        scenes.iter().map(|paths| paths.iter().flat_map(with_sidecars).collect()).collect();
+    let all: Vec<(&Path, Option<&str>)> = files.iter().flatten().map(|(_, path)| (path.as_path(), None)).collect();
+    let fail = |e: std::io::Error| RasterError::Open { detail: in_words(&e) };
+    // A pipe has no end.
+    let hash = |path: &Path| match path.is_file() {
+        true => Ok((sha256_of(path).map_err(fail)?, true)),
+        false => Err(check_regular_file(path).err().unwrap_or(RasterError::Changed)),
+    };
+    let mut found = known.of(&all, hash).into_iter();
+    let content = |files: &Vec<(&str, PathBuf)>| {
+        // All of them are taken, also behind one that cannot be read.
+        let own: Vec<_> = found.by_ref().take(files.len()).collect();
+        let own: Vec<String> = own.into_iter().collect::<Result<_, _>>()?;
+        match own.as_slice() {
+            [only] => Ok(only.clone()),
+            several => {
+                let lines = several.iter().zip(files).map(|(sha256, (suffix, _))| format!("{sha256}  {suffix}\n"));
+                Ok(crate::hex(&Sha256::digest(lines.collect::<String>())))
+            }
+        }
+    };
+    files.iter().map(content).collect()
+}
 
 /// Adds a sidecar's size, modification time and first 64 KiB, if there is one.
 fn hash_sidecar(path: &Path, hasher: &mut Sha256) -> std::io::Result<()> {

@@ -46,6 +46,7 @@ pub use georef::{GroundPoint, Ties};
 pub use geotiff::{GdalError, GdalReport, GeoTiff, TiffLayout};
 pub use header::{Mask, Mosaic, Order, Palette, Scale, SceneHeader};
 pub use identity::{Identity, check_regular_file};
+pub(crate) use identity::{content, contents};
 pub use isolated::{DecoderLimits, Isolated, STRIP_BYTES, Terms, serve};
 pub use memory::{MemoryRaster, MemorySource, ReadFault};
 pub use pixel_type::{Held, PixelType};

@@ -8,7 +8,7 @@ use crate::words::time;
 /// A pipeline as it is, and without each of its parts.
 #[derive(Clone, Debug, Serialize)]
 pub struct Ablation {
-    /// As it is.
+    /// What the pipeline does as it is.
     pub whole: AblationRun,
     /// Without one part each.
     pub rows: Vec<AblationRow>,
@@ -17,7 +17,7 @@ pub struct Ablation {
 /// What came of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct AblationRun {
-    /// Its mean IoU.
+    /// Mean IoU over the classes that occur; `None` where no pixel was compared.
     pub miou: Option<f64>,
     /// From the plan to the last mask.
     pub seconds: f64,
@@ -28,7 +28,7 @@ pub struct AblationRun {
 /// A part of a pipeline.
 #[derive(Clone, Debug, Serialize)]
 pub struct AblationRow {
-    /// Which.
+    /// In words: "view hflip", "dilation 64".
     pub part: String,
     /// What took its place.
     pub instead: String,

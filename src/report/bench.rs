@@ -15,7 +15,7 @@ pub struct BenchReport<R> {
     pub bench: String,
     /// Where it was taken, and by which versions.
     pub machine: BenchMachine,
-    /// The figures.
+    /// What was measured.
     #[serde(flatten)]
     pub result: R,
 }
@@ -32,7 +32,7 @@ pub struct BenchMachine {
     /// Bytes of memory that each of them has.
     #[serde(default)]
     pub gpu_memory: Vec<u64>,
-    /// Version.
+    /// Version of swath.
     pub swath: String,
     /// The commit that it was built from, where the build knew it.
     pub commit: Option<String>,
@@ -91,7 +91,7 @@ pub(super) fn tabled<const N: usize>(names: [&str; N], rows: impl Iterator<Item 
     table(&std::iter::once(names.map(str::to_owned)).chain(rows).collect::<Vec<_>>())
 }
 
-/// Forward passes.
+/// How fast forward passes are.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ForwardFigures {
     /// What runs the networks: "torch", or "fake" for the stand-in, whose figures say nothing about networks.
@@ -208,7 +208,7 @@ impl Figures for ForwardFigures {
     }
 }
 
-/// A whole run.
+/// How fast a whole run is, and where its time goes.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct RunFigures {
     /// What ran the networks: "torch", "fake" for a stand-in, "null" for nothing at all.
@@ -252,7 +252,7 @@ pub struct RunFigures {
     pub bytes_per_pixel: BTreeMap<String, f64>,
     /// The most that this process and its decoders had resident.
     pub peak_bytes: u64,
-    /// What was promised.
+    /// Bytes that the plan promised to stay within.
     pub reserved_bytes: u64,
     /// Processor time of this process, in seconds.
     pub cpu_seconds: f64,
@@ -428,7 +428,7 @@ impl Figures for ScalingFigures {
     }
 }
 
-/// Decoding alone.
+/// How fast files are decoded.
 #[derive(Debug, Serialize)]
 pub struct DecodeFigures {
     /// Times that each file was read; the fastest counts.
@@ -444,7 +444,7 @@ pub struct DecodeRow {
     pub file: String,
     /// Where it is decoded: "in-process", or "isolated".
     pub decode: &'static str,
-    /// Pixels.
+    /// Pixels of the file.
     pub pixels: u64,
     /// Bytes of the file.
     pub file_bytes: u64,
@@ -535,7 +535,7 @@ pub struct SamplesFigures {
     pub side: u32,
     /// Crops of a step.
     pub batch: u32,
-    /// Threads.
+    /// Threads that read.
     pub readers: usize,
     /// Whether the first two rows had the same crops, value by value.
     pub same_crops: bool,
@@ -548,9 +548,9 @@ pub struct SamplesFigures {
 pub struct SampleRow {
     /// What is kept of scenes.
     pub kept: &'static str,
-    /// Crops.
+    /// Crops that were taken.
     pub samples: u64,
-    /// What they took.
+    /// Seconds until the last of them was there.
     pub seconds: f64,
     /// Crops per second.
     pub samples_per_second: f64,

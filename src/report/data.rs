@@ -9,7 +9,7 @@ use crate::words::{count, percent};
 /// Strays and refused pairs that the text lists; JSON has all.
 const LISTED: usize = 50;
 
-/// Labelled scenes.
+/// What labelled scenes hold, and what of them is no use.
 #[derive(Clone, Debug, Serialize)]
 pub struct DataReport {
     /// How many pairs there are for what.
@@ -147,12 +147,12 @@ impl PseudoReport {
     }
 }
 
-/// A part.
+/// A part of the split: what training, validation or a test is made on.
 #[derive(Clone, Debug, Serialize)]
 pub struct PartRow {
     /// Its name.
     pub part: String,
-    /// Its pairs.
+    /// Images with masks in it.
     pub pairs: u64,
 }
 
@@ -176,14 +176,14 @@ pub struct DataStray {
     pub cause: String,
 }
 
-/// A class.
+/// A class, and how much of it there is.
 #[derive(Clone, Debug, Serialize)]
 pub struct ClassRow {
     /// Its id.
     pub id: u8,
     /// Its name.
     pub name: String,
-    /// Its pixels.
+    /// Labelled pixels that have it.
     pub pixels: u64,
     /// Their share of all that have a class.
     pub share: f64,
@@ -196,9 +196,9 @@ pub struct ClassRow {
 pub struct BandRow {
     /// The band.
     pub band: String,
-    /// Mean.
+    /// Mean; `None` where no pixel has data.
     pub mean: Option<f64>,
-    /// Standard deviation.
+    /// Standard deviation, likewise.
     pub std: Option<f64>,
 }
 

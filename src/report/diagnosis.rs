@@ -25,7 +25,7 @@ impl Diagnosis {
         &self.problems
     }
 
-    /// For people.
+    /// A line for each fact, and behind them what is wrong.
     pub fn text(&self) -> String {
         let mut text = String::new();
         for (name, value) in &self.facts {

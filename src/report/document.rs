@@ -119,7 +119,7 @@ pub struct DeadlineReport {
     pub missed_by: Option<f64>,
 }
 
-/// One step.
+/// Work that was given up so that the rest is done in time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeadlineStep {
     /// Seconds since the start of the command that took it.
@@ -139,10 +139,10 @@ pub struct OutputFile {
     pub sha256: String,
 }
 
-/// The archive.
+/// submit.zip as it was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackageReport {
-    /// Where it is.
+    /// Path of the archive, its run directory included.
     pub path: String,
     /// Number of entries.
     pub entries: u64,
@@ -155,9 +155,9 @@ pub struct PackageReport {
 /// What a stage did with its time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StageLine {
-    /// Name.
+    /// Name of the stage.
     pub name: String,
-    /// Workers.
+    /// Threads that it has.
     pub workers: usize,
     /// Items taken in.
     pub items: u64,
@@ -182,9 +182,9 @@ pub struct BudgetReport {
     /// Processes that decode, without their cache.
     #[serde(default)]
     pub decoders: u64,
-    /// Weights.
+    /// The members' weights in the host's memory, all workers together.
     pub weights: u64,
-    /// Activations.
+    /// What forward passes hold beside weights: inputs, maps between layers, logits.
     pub activations: u64,
     /// Batches on their way to and from devices that work beside the host.
     #[serde(default)]
@@ -245,7 +245,7 @@ pub struct Totals {
     /// Scenes that lie outside the area, and are left out.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub outside: u64,
-    /// Tiles classified.
+    /// Tiles whose labels are there, without those of earlier runs.
     pub tiles: u64,
     /// Those among them without any data: no network saw them.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -253,7 +253,7 @@ pub struct Totals {
     /// Those of which the file stores nothing and that have the result of another such tile.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub repeated_tiles: u64,
-    /// Forward passes.
+    /// Passes: of each batch, one for each member and view.
     pub forwards: u64,
     /// Parts of units that were decoded.
     pub decoded: u64,
@@ -280,7 +280,7 @@ impl Totals {
     }
 }
 
-/// The whole document.
+/// report.json.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunReport {
     /// [`REPORT_FORMAT`].
@@ -293,7 +293,7 @@ pub struct RunReport {
     pub plan: String,
     /// How it was made.
     pub run: RunInfo,
-    /// Sums.
+    /// Sums over all scenes.
     pub totals: Totals,
     /// Why the run was started again, once for each time.
     #[serde(default)]
@@ -320,11 +320,11 @@ pub struct RunReport {
     pub earlier: Vec<String>,
     /// The archive, if there is one.
     pub package: Option<PackageReport>,
-    /// The stages.
+    /// The stages in the order of the dataflow.
     pub stages: Vec<StageLine>,
     /// The stage that set the pace.
     pub bottleneck: Option<String>,
-    /// Memory.
+    /// The memory that was promised, and the most that was taken.
     pub memory: BudgetReport,
 }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 /// Names of tensors without stored values that are listed.
 const FRESH: usize = 20;
 
-/// Every network.
+/// Every network that can be built by name.
 #[derive(Debug, Serialize)]
 pub struct ModelList {
     /// One row per network on each of its backbones.
@@ -50,7 +50,7 @@ pub struct PresetRow {
     pub about: String,
 }
 
-/// One network.
+/// One network, layer by layer.
 #[derive(Debug, Serialize)]
 pub struct ModelSheet {
     /// The network in a row.

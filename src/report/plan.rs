@@ -37,7 +37,7 @@ pub struct PlanDocument {
     /// The area that work is limited to, and what that leaves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub area: Option<PlannedArea>,
-    /// Units of work.
+    /// Units: rows of tiles, or groups of small scenes.
     pub units: u64,
     /// Tiles.
     pub tiles: u64,
@@ -53,7 +53,7 @@ pub struct PlanDocument {
     pub post: Vec<String>,
     /// What each rule of the tiler would make of the scenes that are cut.
     pub rules: Vec<PlannedRule>,
-    /// The ensemble.
+    /// The members, in the order of the pipeline.
     pub members: Vec<PlannedMember>,
     /// SHA-256 of the measurements that it goes by.
     pub profile: Option<String>,
@@ -90,7 +90,7 @@ pub struct PlanDocument {
 pub struct GpuFit {
     /// Bytes that each has.
     pub memory: u64,
-    /// Whether it does.
+    /// Whether the plan fits into that memory.
     pub fits: bool,
     /// If not: the least change that does, as options; `None` where none of them would do.
     pub change: Option<String>,
@@ -101,7 +101,7 @@ pub struct GpuFit {
 /// How a run would go, by figures of `swath bench`.
 #[derive(Clone, Debug, Serialize)]
 pub struct PlanForecast {
-    /// The devices.
+    /// The devices that it is foretold for.
     pub hardware: String,
     /// The files of figures.
     pub files: Vec<String>,
@@ -162,7 +162,7 @@ pub struct PlannedScene {
     pub page: Option<u32>,
     /// Name of its outputs.
     pub name: String,
-    /// Width and height.
+    /// Columns and rows.
     pub size: [u32; 2],
     /// What was done about the size of its pixels, where the pipeline wants one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -235,13 +235,13 @@ pub struct PlannedMember {
     pub name: String,
     /// Its network.
     pub network: String,
-    /// Arithmetic.
+    /// The arithmetic that `auto` came to.
     pub precision: &'static str,
     /// The kernels that its network is prepared for.
     pub kernels: &'static str,
     /// Share in the mean.
     pub share: f32,
-    /// Trained values.
+    /// Number of trained values.
     pub parameters: u64,
     /// SHA-256 of its weights, or the seed.
     pub digest: String,

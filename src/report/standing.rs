@@ -23,7 +23,7 @@ pub struct Standing {
     pub outstanding: u64,
     /// Stage results that are kept.
     pub checkpoints: u64,
-    /// Their bytes.
+    /// Bytes that the stage results take on disk.
     pub checkpoint_bytes: u64,
     /// Whether the archive is recorded.
     pub archive: bool,

@@ -19,7 +19,7 @@ pub struct TuneFigures {
     pub chosen: Vec<ProfileRow>,
 }
 
-/// A measurement.
+/// One way to run a member, and how fast it is.
 #[derive(Debug, Serialize)]
 pub struct TuneRow {
     /// The member.
@@ -66,7 +66,7 @@ pub struct ProfileList {
     pub profiles: Vec<ProfileFigures>,
 }
 
-/// A profile.
+/// A stored profile, without its times.
 #[derive(Debug, Serialize)]
 pub struct ProfileFigures {
     /// The class of devices.
@@ -77,7 +77,7 @@ pub struct ProfileFigures {
     pub libtorch: Option<String>,
     /// Number of measurements.
     pub timings: usize,
-    /// SHA-256 of it.
+    /// SHA-256 that plans name it by.
     pub digest: String,
     /// Where it lies.
     pub file: String,

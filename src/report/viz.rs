@@ -7,7 +7,7 @@ use crate::words::count;
 /// Masks that the text lists; JSON has all.
 const LISTED: usize = 20;
 
-/// Pictures of masks.
+/// What `swath viz` drew, and what it could not.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct VizReport {
     /// The folder that they are in.
@@ -27,7 +27,7 @@ pub struct VizReport {
 pub struct Undrawn {
     /// Its name.
     pub name: String,
-    /// Why.
+    /// Why it was not drawn.
     pub cause: String,
 }
 

@@ -12,7 +12,7 @@ use super::show::Show;
 pub struct Snapshot {
     /// Scenes with a verdict.
     pub scenes: u64,
-    /// Tiles classified.
+    /// Tiles whose labels are there.
     pub tiles: u64,
     /// Pixels that the networks have seen.
     pub network_pixels: u64,

@@ -43,7 +43,7 @@ pub struct WeightsSheet {
     pub tensors: Vec<TensorRow>,
 }
 
-/// A tensor.
+/// A tensor of a file, without its values.
 #[derive(Debug, Serialize)]
 pub struct TensorRow {
     /// Its name.
@@ -63,7 +63,7 @@ pub struct WeightsDiff {
     pub differences: Vec<(String, Vec<String>)>,
 }
 
-/// What was compressed.
+/// Weights files that were compressed, and what that cost.
 #[derive(Debug, Serialize)]
 pub struct CompressedFiles {
     /// The files in the order in which they were named.

@@ -18,7 +18,7 @@ pub struct Board {
     pub scenes: Arc<Scenes>,
     /// How units are done, and which have begun.
     pub terms: Arc<Terms>,
-    /// What is stored.
+    /// Results of earlier runs that still hold.
     pub prior: Arc<PriorResults>,
     /// How far the run is.
     pub progress: Arc<Progress>,

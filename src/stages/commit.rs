@@ -53,7 +53,7 @@ const GROUP_TIME: Duration = Duration::from_secs(1);
 const GROUP_RECORDS: usize = 1024;
 
 impl Commit {
-    /// A writer.
+    /// The one writer of a run.
     pub fn new(board: Board, layout: OutputLayout, journal: Arc<Mutex<Journal>>) -> Self {
         Self { board, layout, journal, group: Group::default() }
     }

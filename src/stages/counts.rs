@@ -2,7 +2,7 @@
 
 use crate::config::classes::ClassId;
 
-/// Pixels by label.
+/// Pixels of a scene by label; 255 is nodata.
 #[derive(Clone, Debug)]
 pub struct LabelCounts(Box<[u64; 256]>);
 

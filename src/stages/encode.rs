@@ -40,7 +40,7 @@ struct OpenScene {
 }
 
 impl Encode {
-    /// An encoder.
+    /// A worker with a source of its own: pictures show the scene's pixels.
     pub fn new(scenes: Arc<Scenes>, layout: OutputLayout, source: Box<dyn RasterSource>) -> Self {
         Self { scenes, layout, open: BTreeMap::new(), planes: Vec::new(), source }
     }

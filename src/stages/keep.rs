@@ -16,7 +16,7 @@ pub struct Keep {
 }
 
 impl Keep {
-    /// A keeper.
+    /// A writer of checkpoints.
     pub fn new(scenes: Arc<Scenes>, prior: Arc<PriorResults>) -> Self {
         Self { scenes, prior }
     }

@@ -137,10 +137,10 @@ pub enum Outcome {
     },
 }
 
-/// infer -> average.
+/// infer -> average: a batch that has been through a device.
 #[derive(Debug)]
 pub struct Inferred {
-    /// The batch.
+    /// The batch that it comes of.
     pub batch: Arc<TileBatch>,
     /// The result, or part of it.
     pub outcome: Outcome,
@@ -224,7 +224,7 @@ pub enum Rows {
 /// One tile's share of [`SceneRows`].
 #[derive(Debug)]
 pub struct RowTile {
-    /// Its columns.
+    /// Columns of the scene that it covers.
     pub xs: Span,
     /// What its planes came with, and where they are among its tiles; `None` where no tile is planned.
     pub planes: Option<(Arc<Classified>, usize)>,
@@ -333,9 +333,9 @@ pub struct Encoded {
 /// One kind of output of a scene.
 #[derive(Debug)]
 pub struct EncodedOutput {
-    /// The kind.
+    /// What the files are.
     pub kind: &'static dyn OutputKind,
-    /// Its files.
+    /// Complete and synced, under temporary names.
     pub files: Vec<WrittenFile>,
 }
 

@@ -25,7 +25,7 @@ struct Open {
 }
 
 impl Post {
-    /// A worker.
+    /// A worker that no scene has reached yet.
     pub fn new(scenes: Arc<Scenes>) -> Self {
         Self { scenes, open: BTreeMap::new() }
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::message::Ticket;
 use crate::journal::{FailureRecord, SceneRecord};
 use crate::plan::{Concessions, Plan};
-use crate::raster::{Identity, OpenSource, RasterError, Warnings};
+use crate::raster::{Identity, OpenSource, Warnings};
 
 /// Where a scene stands in a pass over the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +50,8 @@ struct Fate {
     warnings: Warnings,
     /// What its files looked like when they were found to be those that were planned, where it is a mosaic of many.
     glance: Option<u64>,
+    /// Which files were hashed in this run and had the planned bytes, of a plan that was made elsewhere or where they were touched since.
+    hashed: Option<Identity>,
 }
 
 impl Scenes {
@@ -65,7 +67,7 @@ impl Scenes {
         let fate = |record: &mut Option<SceneRecord>| {
             let done = record.take_if(|record| record.complete);
             let state = done.map_or(SceneState::Open, |_| SceneState::DoneBefore);
-            Fate { state, began: None, warnings: Warnings::default(), glance: None }
+            Fate { state, began: None, warnings: Warnings::default(), glance: None, hashed: None }
         };
         let fates = Fates { scenes: earlier.iter_mut().map(fate).collect(), put_off: vec![false; plan.units.len()] };
         Self { plan, source, attempt, suspects, kept: earlier, fates: Mutex::new(fates) }
@@ -221,15 +223,21 @@ impl Scenes {
 
     /// Whether a scene's file is still the one that was planned.
     pub(super) fn is_unchanged(&self, scene: u32) -> bool {
-        let planned = &self.plan.scenes[scene as usize];
-        let files = self.plan.sources_of(scene as usize);
+        let idx = scene as usize;
+        let planned = &self.plan.scenes[idx];
+        let files = self.plan.sources_of(idx);
         // A mosaic may have thousands of files, and each unit of it is asked about: they are read once and then looked at.
         let glance = if planned.parts.is_empty() { None } else { Identity::glance(&files) };
-        if glance.is_some() && self.fates().scenes[scene as usize].glance == glance {
+        if glance.is_some() && self.fates().scenes[idx].glance == glance {
             return true;
         }
-        let is_unchanged = self.source.identify_all(&files).as_ref() == Ok::<_, &RasterError>(&planned.identity);
-        self.fates().scenes[scene as usize].glance = glance.filter(|_| is_unchanged);
-        is_unchanged
+        let Ok(now) = self.source.identify_all(&files) else { return false };
+        let is_planned = now == planned.identity && (planned.content.is_none() || self.plan.is_fresh);
+        let is_hashed = self.fates().scenes[idx].hashed.as_ref() == Some(&now);
+        let is_same = is_planned || is_hashed || self.plan.has_content(idx);
+        let fate = &mut self.fates().scenes[idx];
+        fate.glance = glance.filter(|_| is_same);
+        fate.hashed = Some(now).filter(|_| is_same && !is_planned);
+        is_same
     }
 }

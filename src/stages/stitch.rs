@@ -30,7 +30,7 @@ struct TileRow {
 }
 
 impl Stitch {
-    /// A stitcher.
+    /// The one stitcher: a row of tiles may arrive in several units.
     pub fn new(scenes: Arc<Scenes>) -> Self {
         Self { scenes, open: BTreeMap::new() }
     }

@@ -20,7 +20,7 @@ pub struct TileStage {
 }
 
 impl TileStage {
-    /// A tiler.
+    /// The one tiler.
     pub fn new(scenes: Arc<Scenes>, prior: Arc<PriorResults>) -> Self {
         Self { scenes, prior }
     }

@@ -81,7 +81,6 @@ pub(super) fn soil_color(tone: f32) -> Rgb {
     blend(MOIST, DRY, tone.clamp(0.0, 1.0))
 }
 
-/// Paints fields.
 pub(super) struct Fields {
     grain: Noise,
     tuft: Noise,

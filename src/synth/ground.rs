@@ -75,7 +75,6 @@ impl Ground {
         q - self.shift(p)
     }
 
-    /// Paints every pixel.
     pub(super) fn paint(&self, canvas: &mut Canvas) {
         let mut index = 0;
         for y in 0..canvas.size.height {

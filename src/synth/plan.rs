@@ -42,7 +42,6 @@ enum Node {
 
 /// A piece of land with one use.
 pub(super) struct Parcel {
-    /// What grows there.
     pub(super) ground: Cover,
     /// Whether houses stand on it.
     pub(super) built: bool,

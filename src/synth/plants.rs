@@ -56,7 +56,6 @@ fn own(crown: &Crown, part: u32) -> f32 {
     2.0 * fraction(bits, part) - 1.0
 }
 
-/// Paints what grows.
 pub(super) struct Plants {
     seed: u64,
     leaf: Noise,

@@ -29,7 +29,6 @@ pub(super) fn floor(v: f32) -> i32 {
     if (towards_zero as f32) > v { towards_zero - 1 } else { towards_zero }
 }
 
-/// An endless sequence.
 pub(super) struct Rng(SplitMix64);
 
 impl Rng {

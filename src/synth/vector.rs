@@ -29,7 +29,6 @@ impl Vector {
         if length > 0.0 { self * (1.0 / length) } else { Self::new(1.0, 0.0) }
     }
 
-    /// A quarter turn.
     pub(super) fn turned(self) -> Self {
         Self::new(-self.y, self.x)
     }

@@ -9,7 +9,7 @@ use crate::tiler::Border;
 /// `value * scale + offset`, both rounded to f32.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Affine {
-    /// The factor.
+    /// What a stored value is multiplied with.
     pub scale: f32,
     /// What is added to the product.
     pub offset: f32,

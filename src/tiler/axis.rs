@@ -63,9 +63,9 @@ impl Axis {
 /// The tiles of a scene: columns by rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Grid {
-    /// Along the width.
+    /// Columns of tiles.
     pub x: Axis,
-    /// Along the height.
+    /// Rows of tiles.
     pub y: Axis,
 }
 

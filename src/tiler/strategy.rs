@@ -41,7 +41,7 @@ pub enum Rule {
 }
 
 impl Rule {
-    /// Every rule.
+    /// Every rule, as plans list them.
     pub const ALL: [Self; 3] = [Self::MaxLast, Self::LeastWaste, Self::Even];
 
     /// Its name in pipeline files.

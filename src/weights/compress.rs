@@ -24,7 +24,7 @@ pub enum Amount {
 /// A file that was written.
 #[derive(Clone, Debug)]
 pub struct Compressed {
-    /// The file.
+    /// The file that was written.
     pub path: PathBuf,
     /// Its size in bytes.
     pub bytes: u64,

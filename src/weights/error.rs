@@ -132,7 +132,7 @@ impl WeightsError {
 
 /// Where a digest was taken from that was wrong.
 fn known_by() -> String {
-    super::digest::cache().map_or_else(
+    super::digest::known().path().map_or_else(
         || "it was when the run was planned".to_owned(),
         |cache| format!("`{}` or the plan has for it", cache.display()),
     )

@@ -102,7 +102,7 @@ impl fmt::Display for Mismatch {
 /// The message has several lines: the counts, then the mismatches, at most 20 of a kind, then what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unfit {
-    /// The file.
+    /// The weights file that does not fit.
     pub path: PathBuf,
     /// The mismatches, of which there is at least one.
     pub mismatches: Vec<Mismatch>,

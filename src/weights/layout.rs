@@ -70,7 +70,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Adds a tensor.
+    /// Adds a tensor, or notes that its name was taken.
     pub fn declare(&mut self, name: String, shape: Vec<usize>, role: Role) {
         if self.tensors.insert(name.clone(), Declared { shape, role, follows: None }).is_some() {
             self.duplicates.push(name);

@@ -28,7 +28,7 @@ pub const FLOAT16: u64 = 10;
 pub struct OnnxFile {
     /// What the graph takes, without the inputs that the file itself gives a value.
     pub inputs: Vec<Port>,
-    /// What it returns.
+    /// What it returns, in its own order.
     pub outputs: Vec<Port>,
     /// The files of its tensors, as it names them: relative to it, ascending.
     pub data: BTreeSet<String>,
@@ -39,7 +39,7 @@ pub struct OnnxFile {
 /// A tensor that goes in or out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Port {
-    /// Its name.
+    /// Name that the model gives it.
     pub name: String,
     /// `TensorProto.DataType`; 0 where it is no tensor.
     pub element: u64,
@@ -49,7 +49,7 @@ pub struct Port {
 
 /// A model as it is loaded: what was hashed, and nothing that a disk may change later.
 pub struct OnnxBytes {
-    /// The model.
+    /// The bytes of the model's own file.
     pub model: Vec<u8>,
     /// The files of its tensors by the names that it has for them.
     pub data: Vec<(String, Arc<[u8]>)>,

@@ -6,7 +6,7 @@ use safetensors::Dtype;
 /// An entry of a file's table of contents.
 #[derive(Clone, Debug)]
 pub struct FileTensor {
-    /// Name.
+    /// Name in the file.
     pub name: String,
     /// Type of the values.
     pub dtype: Dtype,

@@ -366,6 +366,9 @@ fn another_area_makes_anew_what_it_changes_and_nothing_else() {
     let saved = ["run", "--plan", "plan.jsonl", "-o", "out"];
     work.swath(&saved).says(0, &["done"]);
     assert_eq!(stamps(&work.path("out/masks"))["held.png"], cut["held.png"]);
+    // When it was written is no matter.
+    work.write("a.geojson", std::fs::read_to_string(work.path("a.geojson")).unwrap());
+    work.swath(&saved).says(0, &["all were done before"]);
     work.write("a.geojson", std::fs::read_to_string(work.path("b.geojson")).unwrap());
     work.swath(&saved).says(2, &["the file of the area `a.geojson` is not that of the plan"]);
 }

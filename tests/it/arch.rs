@@ -5,19 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What each folder (or file) of `src` may use of the others.
-const ARROWS: [(&str, &[&str]); 30] = [
+const ARROWS: [(&str, &[&str]); 31] = [
     ("geom", &[]),
     ("tiler", &["geom"]),
     ("faults", &[]),
     ("exit", &[]),
     ("process", &[]),
     ("flow", &["faults", "process"]),
-    ("atomic", &[]),
+    ("parallel", &[]),
+    ("atomic", &["parallel"]),
     ("words", &[]),
     ("random", &[]),
     ("raster", &["atomic", "faults", "geom", "process"]),
     ("tensor", &["geom", "raster", "tiler"]),
-    ("weights", &["atomic"]),
+    ("weights", &["atomic", "parallel"]),
     ("zoo", &["atomic", "geom", "random", "weights"]),
     ("config", &["geom", "raster", "tiler", "weights", "words", "zoo"]),
     ("journal", &["atomic"]),

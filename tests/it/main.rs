@@ -14,6 +14,7 @@ mod bundle;
 mod bundle_files;
 mod checkpoints;
 mod cli;
+mod content;
 mod data;
 mod dataflow;
 mod deadline;

@@ -1,7 +1,8 @@
 //! A plan that was saved: it comes back equal, and a run of it gives the same bytes, or says why it does not.
 #![cfg(feature = "gdal")]
 
-use swath::plan::Planned;
+use swath::geom::Span;
+use swath::plan::{Plan, PlanFile, Planned, Scene, Unit};
 
 use crate::support::command::{Workdir, with_scenes};
 use crate::support::outputs;
@@ -53,7 +54,7 @@ fn what_would_give_other_bytes_is_refused() {
         work.write("plan.jsonl", text);
         work.swath(&RUN).says(2, words);
     };
-    says(text.replacen("\"swath_plan\":3", "\"swath_plan\":1", 1), &["plan.jsonl", "format 1", "swath plan --save"]);
+    says(text.replacen("\"swath_plan\":4", "\"swath_plan\":1", 1), &["plan.jsonl", "format 1", "swath plan --save"]);
     says(text.replacen("\"batch\":", "\"batch\": 1", 1), &["not as it was written"]);
     says(text.lines().take(3).map(|line| format!("{line}\n")).collect(), &["its end is missing"]);
     says(String::new(), &["it is empty"]);
@@ -72,4 +73,45 @@ fn a_plan_stands_in_place_of_a_pipeline_and_is_not_written_over_by_mistake() {
     let file = std::fs::File::options().write(true).open(work.path("in/s1.tif")).unwrap();
     file.set_modified(std::time::SystemTime::now() + std::time::Duration::from_secs(60)).unwrap();
     work.swath(&RUN).says(3, &["s1.tif", "changed"]);
+}
+
+#[test]
+fn a_plan_is_read_by_ranges_and_what_is_damaged_is_refused() {
+    let work = saved();
+    let mut planned = Planned::load(&work.path("plan.jsonl")).unwrap();
+    // Several blocks of lines.
+    let last = planned.plan.scenes[3].clone();
+    planned.plan.scenes.extend((0..3000).map(|i| Scene { name: format!("more{i}"), ..last.clone() }));
+    planned.plan.units.extend((4..3004).map(|scene| Unit::Group { scenes: Span::new(scene, scene + 1) }));
+    planned.save(&work.path("many.jsonl")).unwrap();
+    let open = || PlanFile::open(&work.path("many.jsonl"));
+    let (mut file, plan) = (open().unwrap(), &planned.plan);
+    assert_eq!((file.n_scenes(), file.n_units()), (plan.scenes.len(), plan.units.len()));
+    assert_eq!(*file.head(), Plan { scenes: Vec::new(), units: Vec::new(), ..plan.clone() });
+    for range in [0..0, 0..1, 1023..1025, 500..2600, 3003..3004, 0..3004] {
+        assert!(file.scenes(range.clone()).unwrap() == plan.scenes[range.clone()], "{range:?}");
+        assert!(file.units(range.clone()).unwrap() == plan.units[range.clone()], "{range:?}");
+    }
+    let error = file.scenes(3000..3005).unwrap_err().to_string();
+    assert!(error.contains("3004 scenes") && error.contains("3000 to 3005"), "{error}");
+
+    let text = std::fs::read_to_string(work.path("many.jsonl")).unwrap();
+    let damaged = |from: &str, to: &str| {
+        assert_eq!((text.matches(from).count(), from.len()), (1, to.len()), "{from}");
+        work.write("many.jsonl", text.replace(from, to));
+        assert!(Planned::load(&work.path("many.jsonl")).is_err());
+        open()
+    };
+    // A block that is not asked for is not looked at.
+    let mut file = damaged("\"more2000\"", "\"more9000\"").unwrap();
+    assert!(file.scenes(0..1024).is_ok() && file.units(0..3004).is_ok());
+    assert!(file.scenes(2000..2001).unwrap_err().to_string().contains("many.jsonl"));
+    for (from, to) in
+        [("\"scenes\":[{\"offset\"", "\"scenes\":[{\"0ffset\""), ("\"n_scenes\":3004", "\"n_scenes\":3003")]
+    {
+        assert!(damaged(from, to).unwrap_err().to_string().contains("not as it was written"), "{from}");
+    }
+    let lines: Vec<&str> = text.lines().collect();
+    work.write("many.jsonl", lines[..lines.len() - 1].join("\n") + "\n");
+    assert!(open().unwrap_err().to_string().contains("its end is missing"));
 }

@@ -29,11 +29,11 @@ use crate::zoo::spec::{KernelSet, Network, NetworkSpec, SpecTable};
 pub struct ForwardRequest {
     /// A pipeline file, or the name of a network.
     pub what: PathBuf,
-    /// What runs them.
+    /// The engine that runs them.
     pub backend: BackendKind,
     /// One after the other; none for the first GPU, or else a core.
     pub devices: Option<Vec<DeviceId>>,
-    /// Crops per pass.
+    /// Crops per pass, one row each.
     pub batches: Vec<u32>,
     /// Arithmetic; none for f32 on a core, f16 and f32 on a GPU.
     pub precisions: Option<Vec<Precision>>,

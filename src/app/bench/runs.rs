@@ -46,7 +46,7 @@ pub struct RunRequest {
     pub settings: Vec<String>,
     /// What runs the networks.
     pub backend: BackendKind,
-    /// The scenes.
+    /// Scenes that are drawn, or files.
     pub pixels: Pixels,
     /// Devices; as for a run.
     pub devices: Option<Vec<DeviceId>>,

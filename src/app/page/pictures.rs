@@ -55,7 +55,6 @@ struct Shrink {
     size: Size,
     /// Pixels a side of the squares.
     side: u32,
-    /// Squares.
     squares: Size,
     /// What is wanted in the end: not larger than the raster.
     target: Size,

@@ -101,7 +101,6 @@ impl Deadline {
         }
     }
 
-    /// Begins a pass.
     pub(super) fn begin_pass(&mut self, ahead: &Ahead) {
         (self.unit, self.batch) = (ahead.next, ahead.batch);
         self.short_since = None;

@@ -20,7 +20,6 @@ const RECORDS: u64 = 4 << 10;
 /// How much of what is wanted of a scene is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::app) enum Done {
-    /// Nothing.
     Nothing,
     /// Its files: the archive is not made yet.
     Files,

@@ -32,7 +32,7 @@ use crate::stages::{Board, DeviceTimes, Graph, PassTotals, Scenes};
 /// A run that came to its end.
 #[derive(Clone, Debug)]
 pub struct Ended {
-    /// What it did.
+    /// What it did, as report.json has it.
     pub report: RunReport,
     /// The run directory.
     pub out: PathBuf,

@@ -58,7 +58,7 @@ pub struct RunOptions {
     pub limits: TimeLimits,
     /// What it is started by.
     pub origin: Origin,
-    /// Faults on purpose.
+    /// Faults on purpose; none outside tests.
     pub faults: FaultPlan,
 }
 

@@ -9,6 +9,7 @@ use crate::app::{Error, profiles};
 use crate::config::{Band, ByteSize, Member, Pipeline, Precision, Weights};
 use crate::infer::{self, DeviceError};
 use crate::lifecycle::machine::{self, Memory};
+use crate::outputs::OutputLayout;
 use crate::plan::{
     BackendKind, Decode, DeviceId, MemberPlan, Plan, Planned, Planner, Profile, Promise, ScanOptions, Schedule,
     check_memory, doubts, scan,
@@ -47,7 +48,7 @@ pub struct JobRequest {
 pub struct OtherMachine {
     /// The class of its devices.
     pub class: String,
-    /// Its cores.
+    /// Cores of its processors.
     pub cores: usize,
 }
 
@@ -131,7 +132,6 @@ pub fn prepare(request: &JobRequest) -> Result<Job, Error> {
     Ok(Job { planned, schedule, promise, source, warnings, is_elsewhere })
 }
 
-/// Plans.
 fn plan(
     request: &JobRequest,
     pipeline: Pipeline,
@@ -142,8 +142,9 @@ fn plan(
         Some(machine) => machine.class.clone(),
         None => device_class(&schedule.devices, request.backend)?,
     };
+    let began = began(options.run_dir.as_deref());
     let (profile, of_profile) =
-        profiles::of_plan(request.backend, &device_class, options.run_dir.as_deref(), request.retune)?;
+        profiles::of_plan(request.backend, &device_class, began.as_ref().filter(|_| !request.retune))?;
     let members = members(&pipeline, request.backend, &device_class, profile.as_ref())?;
     let of_file = |band: Band| match band {
         Band::File(pattern) => Some(pattern),
@@ -151,8 +152,9 @@ fn plan(
     };
     let bands = pipeline.bands().into_iter().filter_map(of_file).collect();
     let drivers = pipeline.reading.drivers;
-    let scanned = scan(&ScanOptions { bands, drivers, ..options.clone() })?;
-    let mut warnings: Vec<String> = scanned.warnings.iter().cloned().chain(of_profile).collect();
+    let (hash_inputs, of_hashes) = hash_inputs(options, began.as_ref());
+    let scanned = scan(&ScanOptions { bands, drivers, hash_inputs, ..options.clone() })?;
+    let mut warnings: Vec<String> = scanned.warnings.iter().cloned().chain(of_profile).chain(of_hashes).collect();
     let versions = versions(&pipeline, request.backend)?;
     let allowed = Allowed::below(drivers, &scanned.root, scanned.scenes.iter().map(|scene| scene.file.as_path()));
     let source = planning_source(request.decode, allowed)?;
@@ -166,9 +168,24 @@ fn plan(
     Ok((planned, schedule, warnings))
 }
 
+/// The plan that a run directory was last used with, without scenes. What cannot be read keeps nothing: a run says itself what is wrong with
+/// its directory.
+fn began(run_dir: Option<&Path>) -> Option<Plan> {
+    let layout = OutputLayout { dir: run_dir?.to_owned() };
+    Plan::head_of(&layout.plan()).ok()
+}
+
+/// Whether scenes are known by all bytes of their files, and what a person should know of that: a run directory that was begun so goes on
+/// so, since all that it holds is found by them.
+fn hash_inputs(options: &ScanOptions, began: Option<&Plan>) -> (bool, Option<String>) {
+    let anew = options.hash_inputs && began.is_some_and(|began| !began.hash_inputs);
+    let text = "the run directory was begun without --hash-inputs: its scenes are known by other marks, and all are done again";
+    (options.hash_inputs || began.is_some_and(|began| began.hash_inputs), anew.then(|| text.to_owned()))
+}
+
 /// A plan that was saved, if this machine can carry it out to the byte.
 fn saved_plan(request: &JobRequest, file: &Path) -> Result<(Planned, Schedule, Vec<String>), Error> {
-    let planned = Planned::load(file)?;
+    let mut planned = Planned::load(file)?;
     let made = &planned.plan;
     let schedule = schedule(request, made.backend, &made.pipeline)?;
     let class = match &request.machine {
@@ -204,14 +221,14 @@ fn saved_plan(request: &JobRequest, file: &Path) -> Result<(Planned, Schedule, V
             file.display()
         )));
     }
-    if let Some(area) = made.area.as_ref().filter(|area| !area.is_unchanged()) {
-        let (area, file) = (area.label(), file.display());
-        return Err(Error::Usage(format!(
-            "the file of the area `{area}` is not that of the plan `{file}`: plan again"
-        )));
-    }
     check_memory(made, &schedule)?;
-    Ok((planned, schedule, Vec::new()))
+    match planned.plan.area.as_mut().map(|area| (area.is_found_again(), area.label())) {
+        Some((false, area)) => Err(Error::Usage(format!(
+            "the file of the area `{area}` is not that of the plan `{}`: plan again",
+            file.display()
+        ))),
+        Some((true, _)) | None => Ok((planned, schedule, Vec::new())),
+    }
 }
 
 /// What looks at headers.

@@ -123,7 +123,6 @@ impl ReportBuilder {
         self.report.scenes.insert(name, scene_report(plan, scene, facts, done_before));
     }
 
-    /// What was found.
     pub(in crate::app) fn earlier(&self, plan: &Plan) -> Event<'static> {
         let FoundSummary { damaged, usable: Usable { checkpoints, .. }, temporaries } = self.found;
         Event::Earlier {

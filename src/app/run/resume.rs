@@ -53,9 +53,7 @@ pub enum Reuse {
     Nothing,
 }
 
-/// What was found.
 pub(in crate::app) struct Found {
-    /// Results of stages.
     pub(in crate::app) prior: PriorResults,
     /// What holds of each scene by index: all of it where the scene is done, otherwise outputs that need not be made again.
     pub(in crate::app) scenes: Vec<Option<SceneRecord>>,

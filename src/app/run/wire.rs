@@ -22,7 +22,7 @@ use crate::stages::{
 
 /// A dataflow at work.
 pub struct Running {
-    /// Its workers.
+    /// The stages, their workers and the links between them.
     pub graph: Graph,
     /// The end of each scene, in any order; closes when all have ended.
     pub verdicts: Inlet<Verdict>,
@@ -47,7 +47,7 @@ pub struct Parts<'a> {
     pub source: &'a dyn OpenSource,
     /// The run directory.
     pub layout: &'a OutputLayout,
-    /// What is recorded.
+    /// Where what is done is recorded; shared with the keeper of checkpoints.
     pub journal: Arc<Mutex<Journal>>,
     /// How far it goes.
     pub goal: Goal,
@@ -55,7 +55,7 @@ pub struct Parts<'a> {
     pub strict: bool,
     /// The process that watches over this one.
     pub supervisor: SupervisorLink,
-    /// Faults on purpose.
+    /// Faults on purpose; none outside tests.
     pub faults: FaultPlan,
 }
 

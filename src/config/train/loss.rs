@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::super::fault::Fault;
 use super::within;
 
-/// A loss.
+/// What a network in training is held to; smaller is better.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum Loss {
     /// Cross-entropy, mean over the pixels by the weight of their class.
@@ -121,13 +121,13 @@ impl Balance {
 pub struct Term {
     /// Its name in reports.
     pub name: String,
-    /// What it counts.
+    /// What it counts against the other losses.
     pub weight: f64,
     /// The epoch from which on it counts.
     pub from: f64,
     /// The epoch from which on it counts no more.
     pub until: Option<f64>,
-    /// The loss.
+    /// What is minimised.
     pub loss: Loss,
     /// Its weights of classes, where they follow from the data.
     pub balance: Option<Balance>,

@@ -80,7 +80,7 @@ pub struct Train {
     /// The weights that training starts from: of the same network, with other classes perhaps, or of its backbone. None: the member's.
     #[serde(skip)]
     pub start: Option<PathBuf>,
-    /// Epochs in all.
+    /// Epochs in all, those before a resumption included.
     pub epochs: u32,
     /// Steps of an epoch; `None` for as many as the labelled pixels fill crops.
     pub steps_per_epoch: Option<u32>,
@@ -96,11 +96,11 @@ pub struct Train {
     pub seed: u64,
     /// What the norm of all gradients is cut to; `None` for no bound.
     pub clip: Option<f64>,
-    /// Arithmetic.
+    /// Arithmetic of the passes; weights and sums are f32 always.
     pub precision: Arithmetic,
     /// Epochs between two validations.
     pub validate_every: u32,
-    /// What is compared.
+    /// What validations are compared by.
     pub metric: Metric,
     /// Validations without a better one after which training ends; `None` for never.
     pub patience: Option<u32>,
@@ -108,7 +108,7 @@ pub struct Train {
     pub average: Averaging,
     /// What the loss of a side output counts against that of the output; `None` as the network's authors have it.
     pub side_weight: Option<f64>,
-    /// What is minimised.
+    /// Their weighted sum is minimised.
     pub losses: Vec<Term>,
     /// Who follows the gradients, and how fast.
     pub optimiser: Optimiser,

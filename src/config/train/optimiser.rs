@@ -27,7 +27,7 @@ pub enum Rule {
 /// A checked `[train.optimiser]`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Optimiser {
-    /// The rule.
+    /// How a step follows from gradients.
     pub rule: Rule,
     /// The rate that training starts from.
     pub rate: f64,

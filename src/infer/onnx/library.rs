@@ -19,7 +19,6 @@ const LIBRARY: &str = "libonnxruntime.so";
 /// Where it may lie, from the folder of this program.
 const NEAR: [&str; 3] = [".", "lib", "../lib/swath"];
 
-/// The library, loaded.
 struct Loaded {
     environment: Environment,
     file: PathBuf,

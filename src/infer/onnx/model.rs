@@ -37,7 +37,6 @@ pub(super) struct Model {
     first: Mutex<Option<(DeviceId, Running)>>,
 }
 
-/// A session.
 pub(super) struct Running(Session);
 
 impl Models {

@@ -27,7 +27,6 @@ use crate::plan::{DeviceId, MemberPlan, Pass, Plan, TilePlanes};
 use crate::tensor::{Mark, Normaliser, Raw, Staging, Timeline, turn};
 use crate::zoo::spec::NetworkSpec;
 
-/// The device.
 struct TensorDevice {
     id: DeviceId,
     target: TchDevice,

@@ -44,13 +44,11 @@ const ROWS: usize = 2000;
 /// What a page shows beside what report.json has.
 #[derive(Debug)]
 pub(crate) struct PageFacts<'a> {
-    /// The run directory.
     pub(crate) dir: &'a Path,
     /// Name and colour of each class, in order, and of what has no data.
     pub(crate) legend: Vec<(String, [u8; 3])>,
     /// The reference systems that scenes lie in.
     pub(crate) systems: Vec<PlaneSystem>,
-    /// The planned scenes.
     pub(crate) scenes: Vec<PageScene>,
     /// The pipeline as TOML.
     pub(crate) pipeline: String,
@@ -69,7 +67,6 @@ pub(crate) struct PlaneSystem {
     pub(crate) is_degrees: bool,
 }
 
-/// A planned scene.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PageScene {
     /// The name of its outputs, under which reports have it.

@@ -63,7 +63,6 @@ pub(super) struct Cell {
     pub(super) text: String,
 }
 
-/// A reliability diagram.
 struct Reliability {
     width: f64,
     bins: Vec<DrawnBin>,

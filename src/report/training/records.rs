@@ -23,7 +23,7 @@ pub struct StepRecord {
     pub step: u64,
     /// Passes over the training data that these are.
     pub epoch: f64,
-    /// What is minimised.
+    /// The weighted sum of all losses, as it is minimised.
     #[serde(deserialize_with = "number")]
     pub loss: f64,
     /// The terms of the loss by name, where it has several.
@@ -81,7 +81,7 @@ pub struct ValidationRecord {
 /// How long it took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ValidationTime {
-    /// Seconds.
+    /// Seconds that it took.
     pub seconds: f64,
 }
 
@@ -90,7 +90,7 @@ pub struct ValidationTime {
 pub struct NoteRecord {
     /// The step from which the training goes on.
     pub step: u64,
-    /// In words.
+    /// What a person should know, in words.
     pub text: String,
 }
 

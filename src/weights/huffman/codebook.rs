@@ -7,7 +7,6 @@
 /// What a leaf takes, in bits.
 const LEAF_BITS: usize = 33;
 
-/// A Huffman tree.
 #[derive(Debug)]
 pub(super) struct Codebook {
     /// The root first.

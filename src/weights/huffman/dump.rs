@@ -20,7 +20,6 @@ const TYPES: [(&str, Dtype); 9] = [
     ("b1", Dtype::BOOL),
 ];
 
-/// An array.
 #[derive(Debug)]
 pub(super) struct Dump {
     pub(super) dtype: Dtype,

@@ -34,7 +34,6 @@ const CODEBOOK: &str = "_codebook.bin";
 /// The arrays of a sparse matrix.
 const PARTS: [&str; 3] = ["data", "indices", "indptr"];
 
-/// An open directory.
 #[derive(Debug)]
 pub(super) struct HuffmanDir {
     path: PathBuf,

@@ -47,7 +47,6 @@ impl Assembler {
         self.global("torch._utils", "_rebuild_tensor_v2").then(&arguments).op(b"R")
     }
 
-    /// A dictionary.
     pub(in super::super) fn dict(self, entries: &[(&str, Self)]) -> Self {
         entries.iter().fold(self.op(b"}("), |asm, (key, value)| asm.text(key).then(value)).op(b"u")
     }

@@ -15,7 +15,6 @@ use super::globals::{Global, StorageType};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in super::super) struct NodeId(u32);
 
-/// A Python value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in super::super) enum Value {
     None,
@@ -26,7 +25,6 @@ pub(in super::super) enum Value {
     Node(NodeId),
 }
 
-/// A Python object.
 #[derive(Debug)]
 pub(in super::super) enum Node {
     Text(Box<str>),
@@ -45,9 +43,7 @@ pub(in super::super) enum Node {
     Instance(NodeId),
     Storage(Arc<Storage>),
     Tensor(Box<StoredTensor>),
-    /// A numpy type.
     ArrayType(Box<ArrayType>),
-    /// A numpy array.
     Array(Box<Array>),
 }
 
@@ -98,7 +94,6 @@ pub(in super::super) struct Heap {
 }
 
 impl Heap {
-    /// Adds a node.
     pub(super) fn add(&mut self, node: Node) -> Value {
         // The machine stops long before 2^32 instructions.
         let id = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);

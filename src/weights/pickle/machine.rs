@@ -15,7 +15,6 @@ const MAX_INSTRUCTIONS: usize = 2_000_000;
 const MAX_COPIED: usize = 2_000_000;
 /// Longest integer, in bytes; the longest that torch writes has 10.
 const MAX_INTEGER_BYTES: u64 = 64;
-/// Newest protocol.
 const NEWEST: u8 = 5;
 
 /// A pickle being executed.

@@ -12,7 +12,6 @@ const MAX_NESTING: usize = 1000;
 #[derive(Debug, Default)]
 pub(super) struct Stack {
     values: Vec<Value>,
-    /// Heights.
     marks: Vec<usize>,
 }
 

@@ -11,12 +11,10 @@ use super::super::reader::WeightsReader;
 
 /// The first pickle, an integer: 0x1950a86a20f9469cfc6c.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
-/// The second pickle.
 const PROTOCOL: i64 = 1001;
 /// Bytes of a storage's number of values.
 const COUNT_BYTES: u64 = 8;
 
-/// An open stream.
 #[derive(Debug)]
 pub(super) struct Legacy {
     file: BufReader<WeightsReader>,
@@ -27,7 +25,6 @@ pub(super) struct Legacy {
 /// A storage as the pickle has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Declared {
-    /// Number of values.
     pub(super) n_elements: u64,
     /// Bytes of a value, 0 where its type is not read.
     pub(super) element_bytes: u64,

@@ -25,7 +25,6 @@ use super::{FileTensor, Format, Selection, WeightsError, names};
 use legacy::{Declared, Legacy, Opened};
 use zipped::Zipped;
 
-/// An open checkpoint.
 #[derive(Debug)]
 pub(super) struct PthFile {
     path: PathBuf,

@@ -16,7 +16,6 @@ const DEFLATE_LIMIT: u64 = 1100;
 /// Longest content of the entry `byteorder`.
 const BYTE_ORDER_BYTES: u64 = 16;
 
-/// An open archive.
 #[derive(Debug)]
 pub(super) struct Zipped {
     archive: ZipArchive<BufReader<WeightsReader>>,

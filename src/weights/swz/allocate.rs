@@ -10,9 +10,9 @@ use std::num::NonZeroUsize;
 use super::encode::measure;
 use super::header::{DIGEST_BYTES, Layout, PREFIX_BYTES};
 use super::learned::Cost;
-use super::parallel;
 use super::plan::{Coding, Plan, is_kept_exact};
 use super::source::SourceTensor;
+use crate::parallel;
 use crate::weights::WeightsError;
 
 /// Finest step of the ladder, as a power of 2: about 8 bits per weight.
@@ -25,7 +25,7 @@ const OCTAVES: u8 = 8;
 /// A plan and what is expected of it.
 #[derive(Clone, Debug)]
 pub struct Allocated {
-    /// The plan.
+    /// How each tensor is coded.
     pub plan: Plan,
     /// The file's size: an estimate.
     pub bytes: u64,

@@ -4,13 +4,14 @@ use std::num::NonZeroUsize;
 
 use sha2::{Digest, Sha256};
 
+use super::exact;
 use super::fields::{Broken, of_tensor};
 use super::header::{self, Layout};
 use super::histogram::Binned;
 use super::learned::{Cost, Learned};
 use super::plan::{Coding, Plan};
 use super::source::SourceTensor;
-use super::{exact, parallel};
+use crate::parallel;
 use crate::weights::{Metadata, WeightsError};
 
 /// The bytes of a file that holds `tensors` as `plan` says, and `metadata`. They depend on nothing else, in particular not on `threads`.

@@ -89,7 +89,6 @@ fn split(bytes: &[u8], width: usize) -> Vec<Vec<u8>> {
     planes
 }
 
-/// Undoes [`split`].
 fn join(planes: &[Vec<u8>], n: usize) -> Vec<u8> {
     let mut bytes = vec![0; n * planes.len()];
     for (idx, value) in bytes.chunks_exact_mut(planes.len()).enumerate() {

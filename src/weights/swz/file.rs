@@ -8,7 +8,8 @@ use sha2::{Digest, Sha256};
 
 use super::fields::{Broken, Fields};
 use super::header::{self, DIGEST_BYTES, Entry, Layout, MAX_HEADER_BYTES, PREFIX_BYTES};
-use super::{exact, parallel, source, trellis};
+use super::{exact, source, trellis};
+use crate::parallel;
 use crate::weights::reader::WeightsReader;
 use crate::weights::tensor::{FileTensor, widen};
 use crate::weights::{Metadata, WeightsError};

@@ -21,7 +21,6 @@ pub(super) const MAX_HEADER_BYTES: usize = 16 << 20;
 pub(in crate::weights) const MAX_METADATA_BYTES: usize = MAX_HEADER_BYTES / 2;
 /// Longest name, in bytes.
 const MAX_NAME_BYTES: usize = 1024;
-/// Most dimensions.
 const MAX_DIMENSIONS: usize = 8;
 /// Types of values; the position is the byte in the file.
 const DTYPES: [Dtype; 3] = [Dtype::F32, Dtype::F16, Dtype::BF16];
@@ -31,7 +30,6 @@ const DTYPES: [Dtype; 3] = [Dtype::F32, Dtype::F16, Dtype::BF16];
 pub(super) enum Layout {
     /// `exact`, in the tensor's own type.
     Exact = 0,
-    /// `trellis`.
     Trellis = 2,
 }
 
@@ -44,7 +42,6 @@ pub(super) struct Entry {
     pub(super) layout: Layout,
     /// Length of its bytes, which follow those of the tensor before.
     pub(super) n_bytes: usize,
-    /// Their CRC-32.
     pub(super) crc: u32,
 }
 
@@ -70,7 +67,6 @@ pub(super) fn width(dtype: Dtype) -> Option<usize> {
 }
 
 impl Entry {
-    /// Number of values.
     pub(super) fn n_values(&self) -> usize {
         // Checked when the entry was made.
         self.shape.iter().product()
@@ -165,7 +161,6 @@ pub(super) struct Prefix {
     version: u32,
     /// Length of the header.
     pub(super) n_bytes: usize,
-    /// Its CRC-32.
     crc: u32,
 }
 

@@ -47,7 +47,6 @@ mod header;
 mod histogram;
 mod huffman;
 mod learned;
-pub(super) mod parallel;
 mod plan;
 mod scales;
 mod source;

@@ -56,7 +56,6 @@ impl Scales {
         }
     }
 
-    /// Appends them.
     pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<(), Broken> {
         out.push(if self.below.is_some() { MANY } else { ONE });
         out.extend(self.base.to_le_bytes());

@@ -18,7 +18,6 @@ use super::huffman::{self, MAX_SYMBOLS, Table};
 use super::scales::Scales;
 use super::streams::{self, Decoder};
 
-/// Number of states.
 pub(super) const N_STATES: usize = 8;
 
 /// The kind of a state: 0 for D0 and D2, 1 for D1 and D3.

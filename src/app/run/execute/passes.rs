@@ -176,7 +176,6 @@ impl Run<'_> {
     }
 }
 
-/// Writes concessions down.
 fn concede(journal: &mut Journal, plan: &str, conceded: &[Conceded]) -> Result<(), JournalError> {
     let record = |what: &Conceded| Record::Concession(ConcessionRecord { plan: plan.to_owned(), what: what.clone() });
     journal.append(&conceded.iter().map(record).collect::<Vec<_>>())

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// `work` of every item, in the order of the items, begun in the order of falling `size`. A panic passes on.
-pub(in crate::weights) fn map<I: Sync, T: Send>(
+pub(crate) fn map<I: Sync, T: Send>(
     threads: NonZeroUsize,
     items: &[I],
     size: impl Fn(&I) -> usize,
