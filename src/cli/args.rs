@@ -55,7 +55,7 @@ pub(super) enum Command {
     /// Exit code 3 if some cannot be drawn.
     Viz(VizArgs),
     /// Make labels of what a run's networks are sure of, and a list of them to train on.
-    PseudoLabel(PseudoArgs),
+    PseudoLabel(super::pseudo::PseudoArgs),
     /// Look at labelled scenes, count what is in them, split them into parts, list those to doubt.
     #[command(subcommand)]
     Data(DataCommand),
@@ -636,45 +636,6 @@ pub(super) struct TruthArgs {
     /// Ground-truth values that are left out, such as 255 for unlabelled pixels. Give it again, or 0,255, for several.
     #[arg(long, value_name = "VALUE", value_delimiter = ',', requires = "truth")]
     pub(super) ignore: Vec<u16>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct PseudoArgs {
-    /// A run directory with scores (outputs.scores = true).
-    pub(super) run: PathBuf,
-
-    /// The folder for masks/ and the list pairs.tsv, which `swath train -i` takes.
-    #[arg(short, long, value_name = "DIR")]
-    pub(super) out: PathBuf,
-
-    /// Keep pixels whose class has at least this probability.
-    #[arg(long, value_name = "P", default_value_t = 0.9, conflicts_with = "keep", value_parser = probability)]
-    pub(super) confidence: f64,
-
-    /// Keep this share of the pixels of each class instead, the most probable ones: a class that networks are never sure of stays.
-    #[arg(long, value_name = "SHARE", value_parser = probability)]
-    pub(super) keep: Option<f64>,
-
-    /// How much these labels count in training, against 1 of others.
-    #[arg(long, value_name = "W", default_value_t = 1.0, value_parser = probability)]
-    pub(super) weight: f64,
-
-    /// Labelled scenes with parts, which the list shall have as well.
-    #[arg(long, value_name = "DATA")]
-    pub(super) with: Option<PathBuf>,
-
-    /// Replace masks and the list if they exist.
-    #[arg(long)]
-    pub(super) overwrite: bool,
-
-    /// Print JSON instead of text.
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-fn probability(text: &str) -> Result<f64, String> {
-    let value = text.parse().ok().filter(|value: &f64| *value > 0.0 && *value <= 1.0);
-    value.ok_or_else(|| format!("`{text}` is neither a share nor a probability; write a number above 0, up to 1"))
 }
 
 #[derive(Debug, Args)]

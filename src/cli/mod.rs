@@ -7,6 +7,7 @@ mod data;
 mod exit;
 #[cfg(not(feature = "torch"))]
 mod no_networks;
+mod pseudo;
 mod resolve;
 mod talk;
 mod train;
@@ -22,16 +23,14 @@ use serde::Serialize;
 
 #[cfg(feature = "torch")]
 use crate::app as networks;
-use crate::app::{
-    self, AblateRequest, Amount, Ended, ExportForm, MosaicRequest, Output, PseudoRequest, Reported, SelectRequest, Sure,
-};
+use crate::app::{self, AblateRequest, Amount, Ended, ExportForm, MosaicRequest, Output, Reported, SelectRequest};
 use crate::exit::ExitCode;
 use crate::flow::panic_message;
 use crate::lifecycle::{self, SupervisorLink};
 use crate::report::{self, CheckRow, Detail, Event, Page, PrintError, ProgressForm, RunReport, Show};
 use args::{
-    Arguments, Command, DirArgs, EvalArgs, GcArgs, JobArgs, ModelsCommand, MosaicArgs, PseudoArgs, ResumeArgs, RunArgs,
-    VizArgs, WeightsCommand,
+    Arguments, Command, DirArgs, EvalArgs, GcArgs, JobArgs, ModelsCommand, MosaicArgs, ResumeArgs, RunArgs, VizArgs,
+    WeightsCommand,
 };
 #[cfg(not(feature = "torch"))]
 use no_networks as networks;
@@ -146,7 +145,7 @@ fn command(asked: Command, arguments: &[OsString], supervisor: SupervisorLink) -
         }
         Command::Eval(args) => eval(args),
         Command::Viz(args) => viz(args),
-        Command::PseudoLabel(args) => pseudo_label(args),
+        Command::PseudoLabel(args) => pseudo::pseudo_label(args),
         Command::Data(command) => data::data(command),
         Command::Train(args) => train::train(*args, texts(arguments), supervisor),
         Command::Status(args) => {
@@ -202,14 +201,6 @@ fn eval(mut args: EvalArgs) -> Result<ExitCode, app::Error> {
 fn viz(args: VizArgs) -> Result<ExitCode, app::Error> {
     let json = args.json;
     let report = app::viz(&resolve::viz(args))?;
-    show(&report, json, report.text())?;
-    Ok(if report.failed.is_empty() { ExitCode::Done } else { ExitCode::ScenesFailed })
-}
-
-fn pseudo_label(args: PseudoArgs) -> Result<ExitCode, app::Error> {
-    let PseudoArgs { run, out, confidence, keep, weight, with, overwrite, json } = args;
-    let sure = keep.map_or(Sure::Probability(confidence), Sure::Share);
-    let report = app::pseudo_label(&PseudoRequest { run, out: Output { path: out, overwrite }, sure, weight, with })?;
     show(&report, json, report.text())?;
     Ok(if report.failed.is_empty() { ExitCode::Done } else { ExitCode::ScenesFailed })
 }

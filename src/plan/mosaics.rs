@@ -57,8 +57,18 @@ impl Mosaics {
         (n_before - scanned.scenes.len()) as u64
     }
 
+    /// Of each scene the files of its mosaic, from its folder, and where all of its files are.
+    pub(super) fn files(&self, scenes: &[ScannedScene], root: &Path) -> (Vec<Vec<PathBuf>>, Vec<Vec<PathBuf>>) {
+        let of_scene = |scene: &ScannedScene| {
+            let (parts, base) = (self.of(scene, root), base(root, &scene.file));
+            let all = scene.paths(root).into_iter().chain(parts.iter().map(|part| base.join(part))).collect();
+            (parts, all)
+        };
+        scenes.iter().map(of_scene).unzip()
+    }
+
     /// The parts of a scene, relative to [`base`] where they lie below it.
-    pub(super) fn of(&self, scene: &ScannedScene, root: &Path) -> Vec<PathBuf> {
+    fn of(&self, scene: &ScannedScene, root: &Path) -> Vec<PathBuf> {
         let base = base(root, &scene.file).canonicalize().unwrap_or_default();
         let relative = |part: &PathBuf| match part.strip_prefix(&base) {
             Ok(inside) if !base.as_os_str().is_empty() => inside.to_owned(),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::area::{Selected, Unmet, bounds};
 use super::bands::{choose, in_file, merged, seen};
 use super::model::batch_bytes;
-use super::mosaics::{Mosaics, base};
+use super::mosaics::Mosaics;
 use super::passes::{dispensable, passes};
 use super::resolution::at_resolution;
 use super::scan::label;
@@ -131,6 +131,12 @@ impl Planned {
     }
 }
 
+/// The order of scenes: so the last units are small and no worker waits long at the end; equal shapes side by side, to batch.
+fn largest_first(a: &Scene, b: &Scene) -> std::cmp::Ordering {
+    let key = |s: &Scene| (std::cmp::Reverse(s.network_size().area()), s.network_size(), s.header.dtype);
+    key(a).cmp(&key(b)).then_with(|| a.name.cmp(&b.name))
+}
+
 /// Everything that a plan needs beside the scenes.
 pub struct Planner<'a> {
     /// The pipeline.
@@ -164,16 +170,7 @@ impl Planner<'_> {
         let (mut scenes, mut refused, mut area) = (Vec::new(), scanned.refused, scanned.area);
         let (mut outside, mut n_outside) = (Vec::new(), 0);
         area.iter().try_for_each(|area| area.check(&self.pipeline.classes))?;
-        let of_mosaic: Vec<_> = scanned.scenes.iter().map(|found| mosaics.of(found, &scanned.root)).collect();
-        let files: Vec<Vec<PathBuf>> = scanned
-            .scenes
-            .iter()
-            .zip(&of_mosaic)
-            .map(|(found, parts)| {
-                let base = base(&scanned.root, &found.file);
-                found.paths(&scanned.root).into_iter().chain(parts.iter().map(|part| base.join(part))).collect()
-            })
-            .collect();
+        let (of_mosaic, files) = mosaics.files(&scanned.scenes, &scanned.root);
         let marks = self.marks(&files, scanned.hash_inputs);
         for (((found, parts), files), marks) in scanned.scenes.into_iter().zip(of_mosaic).zip(&files).zip(marks) {
             match self.scene(&found, files, parts, marks, reader.as_mut(), area.as_mut()) {
@@ -194,11 +191,7 @@ impl Planner<'_> {
         if let Some(area) = area.as_ref().filter(|_| scenes.is_empty() && n_outside > 0) {
             return Err(PlanError::Outside { area: area.label(), scenes: outside });
         }
-        // Largest first, so that the last units are small and no worker waits long at the end; equal shapes side by side, to batch.
-        scenes.sort_by(|a, b| {
-            let key = |s: &Scene| (std::cmp::Reverse(s.network_size().area()), s.network_size(), s.header.dtype);
-            key(a).cmp(&key(b)).then_with(|| a.name.cmp(&b.name))
-        });
+        scenes.sort_by(largest_first);
         let bands = self.pipeline.bands();
         let passes = passes(self.members.len(), &self.pipeline.views);
         let prepared: Vec<_> = self.members.iter().map(MemberPlan::prepared).collect();
