@@ -149,6 +149,13 @@ impl<'a> Library<'a> {
         let owners: Vec<usize> = job.planned.plan.passes.iter().map(|pass| pass.member).collect();
         let again = RunOptions::masks_into(&self.run, &SupervisorLink::default(), stop);
         let ended = execute(job, &RunOptions { reuse, ..again })?;
+        // Selections are compared on the same scenes, or not at all.
+        if let Some(failed) = ended.report.failed.first().filter(|_| !stop.is_cut()) {
+            return Err(Error::Usage(format!(
+                "the scene `{}` has no mask: {}; mend it, or run without it (--exclude), and select from that run",
+                failed.scene, failed.cause
+            )));
+        }
         let mut seconds = vec![0.0; self.whole.members.len()];
         for (pass, totals) in &ended.passes {
             seconds[owners[*pass]] += totals.time.as_secs_f64();

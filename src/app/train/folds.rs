@@ -253,22 +253,20 @@ fn own(dir: &Path) -> Result<(), Error> {
     }
 }
 
-/// Forgets the trainings of all folds, and what came of them.
+/// Forgets the trainings of all folds, and before that what came of them: a directory without its first fold is somebody else's.
 fn forget_all(dir: &Path) -> Result<(), Error> {
-    for number in 0.. {
-        let fold = dir.join(FoldsLayout::name(number));
-        if !fold.join(TRAINING_FILE).exists() {
-            break;
+    let (layout, output) = (FoldsLayout { dir: dir.to_owned() }, OutputLayout { dir: dir.to_owned() });
+    for path in [layout.unseen(), layout.ensemble(), output.page(), output.report()] {
+        let done = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+        match done {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::Usage(format!("cannot remove `{}`: {e}", path.display())));
+            }
+            Ok(()) | Err(_) => {}
         }
-        forget(&fold)?;
     }
-    let layout = FoldsLayout { dir: dir.to_owned() };
-    let removed = [(layout.unseen(), true), (layout.ensemble(), false)].into_iter().filter(|(path, _)| path.exists());
-    for (path, is_folder) in removed {
-        let done = if is_folder { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
-        done.map_err(|e| Error::Usage(format!("cannot remove `{}`: {e}", path.display())))?;
-    }
-    Ok(())
+    let folds = (0..).map(|fold| dir.join(FoldsLayout::name(fold)));
+    folds.take_while(|fold| fold.join(TRAINING_FILE).exists()).try_for_each(|fold| forget(&fold))
 }
 
 fn unreadable(file: &Path, e: &std::io::Error) -> Error {
