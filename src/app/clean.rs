@@ -91,7 +91,6 @@ pub fn clean_data(request: &CleanRequest) -> Result<CleanReport, Error> {
         list: request.list.path.display().to_string(),
         sheet: None,
     };
-    atomic::write(&request.list.path, text(&report, request).as_bytes())?;
     if let Some(sheet) = &request.sheet {
         let examples = predicted.pictures(&report.suspects, &files, paired.rule.as_ref())?;
         let lead = report.lead();
@@ -100,6 +99,7 @@ pub fn clean_data(request: &CleanRequest) -> Result<CleanReport, Error> {
         atomic::write(&sheet.path, page.as_bytes())?;
         report.sheet = Some(sheet.path.display().to_string());
     }
+    atomic::write(&request.list.path, text(&report, request).as_bytes())?;
     Ok(report)
 }
 

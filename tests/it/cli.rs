@@ -144,7 +144,7 @@ fn bad_scenes_are_named_and_cost_only_themselves() {
     for (name, words) in [
         ("empty.tif", "the file is empty"),
         ("html.tif", "it is a web page and no raster"),
-        ("vrt.tif", "it is a VRT, and swath reads GeoTIFF, PNG and JPEG; convert it"),
+        ("vrt.tif", "it is a VRT, a mosaic of other files; input.drivers"),
         ("cut.tif", "cannot"),
         ("flipped.tif", "cannot read band 1, rows"),
         ("dangling.tif", "a link to nothing"),
