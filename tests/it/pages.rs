@@ -183,7 +183,7 @@ fn files_of_another_kind_and_damaged_ones_are_called_so() {
         &[
             "png.tif (plan): cannot open: ",
             "gif.tif (plan): refused: it is a GIF, and swath reads GeoTIFF, PNG and JPEG; convert it: gdal_translate",
-            "vrt.tif (plan): refused: it is a VRT, and swath reads GeoTIFF, PNG and JPEG; convert it: gdal_translate",
+            "vrt.tif (plan): refused: it is a VRT, a mosaic of other files; input.drivers = [\"GTiff\", \"VRT\"] lets it be read",
             "the file is damaged or cut short: fetch or write it again",
             "gone.tif (plan): ",
         ],
