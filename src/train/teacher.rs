@@ -41,7 +41,7 @@ impl Teacher {
         let device = gpu.map_or(Device::Cpu, Device::Cuda);
         let all: f64 = pipeline.members.iter().map(|member| member.weight).sum();
         let member = |member: &crate::config::Member| {
-            let failed = |what: String| format!("the teacher `{}`: {what}", member.name);
+            let failed = |what: String| format!("`{}`: {what}", member.name);
             let Weights::File(path) = &member.weights else {
                 return Err(failed(
                     "it has a seed in place of weights: nothing can be learnt from random numbers".into(),

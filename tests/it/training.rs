@@ -320,9 +320,8 @@ fn sure_of(work: &Workdir) {
     work.swath(&union).says(0, &["training on 6 scenes, validating with 2"]);
 }
 
-/// A network learns from the ensemble.
+/// A network of another kind learns from the ensemble.
 fn taught(work: &Workdir) {
-    // A network of another kind learns from the ensemble.
     let student = std::fs::read_to_string(work.path("p.toml"))
         .unwrap()
         .replace("variant = \"smp\"", "variant = \"smp\"\nattention = \"scse\"");

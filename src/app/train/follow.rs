@@ -124,7 +124,8 @@ impl<'a> Training<'a> {
         if let (Some((teachers, _)), Some(distill)) = (&taught, &recipe.distill) {
             let gpu = gpus.first().copied().flatten();
             let teacher = Teacher::load(teachers, &member.input.bands, distill, gpu);
-            trainer.learn_from(teacher.map_err(|e| Error::Usage(format!("train.distill.teacher: {e}")))?);
+            let file = distill.teacher.display();
+            trainer.learn_from(teacher.map_err(|e| Error::Usage(format!("train.distill.teacher: `{file}`: {e}")))?);
         }
         let identity = identity(&pipeline, &recipe, taught.map(|(_, digest)| digest), &data)?;
         let name = |gpu: &Option<usize>| gpu.map_or_else(|| "the CPU".to_owned(), |gpu| format!("cuda:{gpu}"));
