@@ -1,6 +1,5 @@
 //! `swath eval --ablate`: a run over labelled scenes again, without one part of its pipeline after the other.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
@@ -10,7 +9,6 @@ use super::replace::exist;
 use super::run::{Ended, JobRequest, RunOptions, What, execute, prepare};
 use super::{Error, Output};
 use crate::config::{Combine, Pipeline, Precision};
-use crate::eval::{Measures, evaluate};
 use crate::flow::Stop;
 use crate::geom::View;
 use crate::lifecycle::SupervisorLink;
@@ -92,28 +90,19 @@ pub(super) fn scored(
     stop: &Stop,
 ) -> Result<(AblationRun, bool), Error> {
     let job = prepare(job)?;
-    let remap = job.planned.plan.pipeline.remapped_values();
     let is_exact = job.planned.plan.members.iter().all(|member| member.resolved_precision == Precision::F32);
     let options = RunOptions::masks_into(folder, &SupervisorLink::default(), stop);
     let begun = Instant::now();
     let ended = execute(job, &options)?;
     let seconds = begun.elapsed().as_secs_f64();
-    let miou = score(&ended, truth, &remap)?;
+    let miou = score(&ended, truth)?;
     Ok((AblationRun { miou, seconds, failed: ended.report.failed.len() as u64 }, is_exact))
 }
 
-/// The mean IoU of the masks that a run has left, where values count as others.
-pub(super) fn score(ended: &Ended, truth: &Truth, remap: &BTreeMap<u16, u16>) -> Result<Option<f64>, Error> {
+/// The mean IoU of the masks that a run has left.
+pub(super) fn score(ended: &Ended, truth: &Truth) -> Result<Option<f64>, Error> {
     let masks = Masks::open(&ended.out, None, &[])?;
-    let paired = masks.paired(truth)?;
-    let how = Measures {
-        classes: masks.classes(),
-        rule: paired.rule.as_ref(),
-        ignore: &paired.ignore,
-        remap,
-        boundary: None,
-    };
-    Ok(evaluate(paired.pairs, &how)?.scores.miou)
+    Ok(masks.scored(masks.paired(truth)?, None)?.scores.miou)
 }
 
 /// A pipeline without each of the parts that it has.

@@ -13,7 +13,7 @@ use super::{Error, Output};
 use crate::atomic;
 use crate::config::data::Data;
 use crate::dataset::{LabelRule, Pair, Part, find};
-use crate::eval::{Measures, PairFiles, evaluate};
+use crate::eval::PairFiles;
 use crate::journal::JOURNAL_FILE;
 use crate::outputs::OutputKind;
 use crate::outputs::mask::Mask;
@@ -71,15 +71,8 @@ pub fn clean_data(request: &CleanRequest) -> Result<CleanReport, Error> {
     }
     let files: BTreeMap<String, PairFiles> =
         paired.pairs.pairs.iter().map(|pair| (pair.name.clone(), pair.clone())).collect();
-    let remap = predicted.masks.pipeline.as_ref().map(|own| own.remapped_values()).unwrap_or_default();
-    let how = Measures {
-        classes: predicted.masks.classes(),
-        rule: paired.rule.as_ref(),
-        ignore: &paired.ignore,
-        remap: &remap,
-        boundary: None,
-    };
-    let found = evaluate(paired.pairs, &how)?;
+    let rule = paired.rule.clone();
+    let found = predicted.masks.scored(paired, None)?;
     let scored = found.scenes.iter().filter_map(|scene| Some((scene.name.clone(), scene.scores.miou?)));
     let suspects = suspects(scored.collect(), request.suspicion);
     let mut report = CleanReport {
@@ -92,7 +85,7 @@ pub fn clean_data(request: &CleanRequest) -> Result<CleanReport, Error> {
         sheet: None,
     };
     if let Some(sheet) = &request.sheet {
-        let examples = predicted.pictures(&report.suspects, &files, paired.rule.as_ref())?;
+        let examples = predicted.pictures(&report.suspects, &files, rule.as_ref())?;
         let lead = report.lead();
         let page = report::suspects_page(&request.masks, lead, &named(predicted.masks.classes()), &examples);
         let page = page.map_err(|e| Error::Internal(e.to_string()))?;

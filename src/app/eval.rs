@@ -6,7 +6,7 @@ use super::masks::{Masks, Truth};
 use super::{Error, Output};
 use crate::atomic;
 use crate::config::classes::ClassTable;
-use crate::eval::{Distance, Evaluation, Measures, evaluate};
+use crate::eval::{Distance, Evaluation};
 use crate::report::{self, ValueClass};
 
 /// What `swath eval` is asked.
@@ -37,15 +37,7 @@ pub fn eval(request: &EvalRequest) -> Result<(Evaluation, Option<ClassTable>), E
     }
     let masks = Masks::open(&request.masks, request.pipeline.as_deref(), &request.settings)?;
     let paired = masks.paired(&request.truth)?;
-    let remap = masks.pipeline.as_ref().map(|pipeline| pipeline.remapped_values()).unwrap_or_default();
-    let how = Measures {
-        classes: masks.classes(),
-        rule: paired.rule.as_ref(),
-        ignore: &paired.ignore,
-        remap: &remap,
-        boundary: request.boundary,
-    };
-    let evaluation = evaluate(paired.pairs, &how)?;
+    let evaluation = masks.scored(paired, request.boundary)?;
     if let Some(html) = &request.html {
         let title = [&request.masks, &request.truth.path].map(|path| absolute(path));
         let page = report::scores_page(&evaluation, &named(masks.classes()), title);

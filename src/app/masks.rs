@@ -10,7 +10,7 @@ use crate::config::Pipeline;
 use crate::config::classes::ClassTable;
 use crate::config::data::Data;
 use crate::dataset::{DatasetError, Found, LabelRule, Part, find};
-use crate::eval::{PairFiles, Pairs, listing, pairs_of};
+use crate::eval::{Distance, Evaluation, Measures, PairFiles, Pairs, evaluate, listing, pairs_of};
 use crate::journal::JOURNAL_FILE;
 use crate::outputs::color::ColorPicture;
 use crate::outputs::mask::Mask;
@@ -104,6 +104,19 @@ impl Masks {
         };
         let rule = LabelRule::of(pipeline).map_err(Error::Usage)?.ignoring(&truth.ignore);
         Ok(Paired { pairs, rule: Some(Arc::new(rule)), ignore: Vec::new() })
+    }
+
+    /// Holds them against the truth that was found of each.
+    pub(super) fn scored(&self, paired: Paired, boundary: Option<Distance>) -> Result<Evaluation, Error> {
+        let remap = self.pipeline.as_ref().map(|pipeline| pipeline.remapped_values()).unwrap_or_default();
+        let how = Measures {
+            classes: self.classes(),
+            rule: paired.rule.as_ref(),
+            ignore: &paired.ignore,
+            remap: &remap,
+            boundary,
+        };
+        Ok(evaluate(paired.pairs, &how)?)
     }
 
     /// Pairs labelled scenes with masks: by the image that a run has read, or by name.

@@ -143,7 +143,6 @@ impl<'a> Library<'a> {
         let members = self.whole.members.iter().zip(weights).filter(|(_, weight)| **weight > 0);
         let members = members.map(|(member, weight)| Member { weight: f64::from(*weight), ..member.clone() });
         let pipeline = Pipeline { members: members.collect(), ..self.whole.clone() };
-        let remap = pipeline.remapped_values();
         let what = What::Checked { pipeline: Box::new(pipeline), scan: self.scan.clone() };
         let job = prepare(&JobRequest { what, ..self.request.job.clone() })?;
         let owners: Vec<usize> = job.planned.plan.passes.iter().map(|pass| pass.member).collect();
@@ -160,7 +159,7 @@ impl<'a> Library<'a> {
         for (pass, totals) in &ended.passes {
             seconds[owners[*pass]] += totals.time.as_secs_f64();
         }
-        Ok((score(&ended, &self.request.truth, &remap)?, seconds))
+        Ok((score(&ended, &self.request.truth)?, seconds))
     }
 
     fn named(&self, weights: &Weights) -> Vec<(String, u32)> {
