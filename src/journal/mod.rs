@@ -3,6 +3,7 @@
 //! ```text
 //! DIR/run.db            SQLite: the only source of truth for "done"
 //! DIR/checkpoints/      artefact files: stage results, many entries in one file, each a zstd frame with a checksum
+//! DIR/records/          where several hosts share DIR: what each has recorded ([`ledger`])
 //! ```
 //!
 //! The commit point. A file is written under a temporary name, synced, read back and compared with its digest, renamed, its folder
@@ -17,6 +18,7 @@
 
 mod artefact;
 mod key;
+pub mod ledger;
 mod record;
 mod store;
 
