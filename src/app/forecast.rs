@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::run::{JobRequest, OtherMachine};
 use super::{Error, profiles};
+use crate::geom::Size;
 use crate::lifecycle::machine;
 use crate::plan::{DeviceId, HostRates, Plan, Profile, Rates, Schedule, Timing, forecast};
 use crate::report::{BenchMachine, BenchReport, ForwardFigures, PassFigures, PlanForecast, RunFigures};
@@ -64,6 +65,8 @@ pub(super) struct Throughput {
     host: Option<HostRates>,
     /// Seconds that it took to open the devices.
     opened: f64,
+    /// Seconds from the start of a process that has its plan to its first pass; none where no run tells.
+    start_up: Option<f64>,
 }
 
 impl Throughput {
@@ -133,6 +136,28 @@ impl Throughput {
         self.devices.push(Measured { backend, kind, name, class, memory: None, cores, rates });
     }
 
+    /// What a profile tells of its class of devices.
+    pub(super) fn of_profile(profile: &Profile) -> Self {
+        let mut all = Self::default();
+        all.add_profile(profile);
+        all
+    }
+
+    /// How long a process takes to start, where that was measured.
+    pub(super) fn start_up(&self) -> Option<f64> {
+        self.start_up
+    }
+
+    /// Of what a tile costs, what one device of the plan's class does in a second, where that is known of every pass.
+    pub(super) fn cost_per_second(&self, plan: &Plan, crop: Size) -> Option<f64> {
+        let fits = |known: &&Measured| known.backend == plan.backend.name() && known.class == plan.device_class;
+        let devices: Vec<&Measured> = self.devices.iter().filter(fits).take(1).collect();
+        let pixels = crop.area() * u64::from(plan.batch(crop));
+        let of_pass = |pass: usize| nearest(&of_pass(&devices, plan, pass), pixels).map(|rate| rate.seconds);
+        let per_pixel: f64 = (0..plan.passes.len()).map(of_pass).sum::<Option<f64>>()?;
+        (per_pixel > 0.0).then(|| plan.tile_cost(crop) as f64 / (per_pixel * crop.area() as f64))
+    }
+
     /// What a run tells of those that are like it.
     pub(super) fn of_run(machine: &BenchMachine, run: &RunFigures) -> Self {
         let mut all = Self::default();
@@ -152,7 +177,11 @@ impl Throughput {
             self.host = Some(host_rates(result));
         }
         let start = result.start_up;
-        self.opened = self.opened.max(start.opened.map_or(0.0, |opened| opened - start.planned));
+        let opened = start.opened.map(|opened| opened - start.planned);
+        self.opened = self.opened.max(opened.unwrap_or(0.0));
+        if let Some(opened) = opened {
+            self.start_up = Some(self.start_up.unwrap_or(0.0).max(start.loaded + opened));
+        }
         if let Some(device) = result.devices.first().filter(|_| !rates.is_empty()) {
             self.device(&result.backend, device, machine).rates.extend(rates);
         }
@@ -218,10 +247,8 @@ impl Throughput {
                 plan.backend.name()
             )));
         }
-        let nearest = |pass: usize, pixels: u64| {
-            let far = |rate: &&&Rate| rate.pixels.map_or(MEAN_IS_AS_FAR_AS, |of| (pixels as f64 / of).ln().abs());
-            known[pass].iter().min_by(|a, b| far(a).total_cmp(&far(b))).map_or((0.0, 0.0), |r| (r.seconds, r.beside))
-        };
+        let nearest =
+            |pass: usize, pixels: u64| nearest(&known[pass], pixels).map_or((0.0, 0.0), |r| (r.seconds, r.beside));
         let seconds = |pass: usize, pixels: u64| nearest(pass, pixels).0 * pixels as f64;
         let mut host = self.host.unwrap_or_default();
         if host.infer == 0.0 {
@@ -248,6 +275,12 @@ const MEASURE: &str = "on such a machine, `swath bench forward PIPELINE --json F
 
 /// A mean over the batches of a run is worth as much as a figure of a batch that is so many times larger or smaller, as a logarithm.
 const MEAN_IS_AS_FAR_AS: f64 = std::f64::consts::LN_2;
+
+/// The figure of the batch that is most like one with so many pixels.
+fn nearest<'a>(rates: &[&'a Rate], pixels: u64) -> Option<&'a Rate> {
+    let far = |rate: &&Rate| rate.pixels.map_or(MEAN_IS_AS_FAR_AS, |of| (pixels as f64 / of).ln().abs());
+    rates.iter().copied().min_by(|a, b| far(a).total_cmp(&far(b)))
+}
 
 fn of_pass<'a>(devices: &[&'a Measured], plan: &Plan, pass: usize) -> Vec<&'a Rate> {
     let (member, view) = (&plan.members[plan.passes[pass].member], plan.passes[pass].view.name());

@@ -41,6 +41,10 @@ pub(super) enum Command {
     /// nothing.
     #[command(override_usage = "swath plan <PIPELINE> --input <INPUT>... [--out <DIR>] [OPTIONS]")]
     Plan(PlanArgs),
+    /// Show how a saved plan is cut into shards, for as many processes on as many hosts.
+    ///
+    /// A batch engine starts one process per shard. Which units a shard has follows from the plan, the number of shards and the slots alone.
+    Shard(super::shard::ShardArgs),
     /// Show versions, formats, codecs and memory, and what is wrong.
     Doctor,
     /// Generate six synthetic georeferenced scenes with ground-truth masks of 15 classes.

@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use super::file::BLOCK;
-use super::{Plan, PlanFile, PlanFileError, PlanPart, Planned, Unit};
+use super::{Plan, PlanFile, PlanFileError, PlanPart, Planned, Scene, Unit};
 
 /// A plan is not cut into more.
 pub const MOST_SHARDS: u32 = 1_000_000;
@@ -164,6 +164,19 @@ impl PlanFile {
             }
         }
         Ok(below.map(|(_, unit)| unit))
+    }
+
+    /// The scene in which half of all has been spent; none where there is no unit.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is not what was written.
+    pub fn middle(&mut self) -> Result<Option<Scene>, PlanFileError> {
+        let (unit, _) = self.unit_at(self.cost() / 2)?;
+        if unit >= self.n_units() {
+            return Ok(None);
+        }
+        let scene = self.unit_with_cost(unit)?.0.scenes().start;
+        Ok(self.scenes(scene..scene + 1)?.pop())
     }
 
     /// Whether no scene has units on both sides.
