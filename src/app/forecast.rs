@@ -349,9 +349,18 @@ pub(super) fn on(
     hardware: &Hardware,
     throughput: Option<&Throughput>,
     memory: Option<u64>,
+    class: Option<&str>,
     request: &JobRequest,
 ) -> Result<(JobRequest, Option<u64>), Error> {
-    let (class, cores, device, known_memory): (String, _, fn(usize) -> DeviceId, _) = match throughput {
+    let (known_class, cores, device, known_memory): (String, _, fn(usize) -> DeviceId, _) = match throughput {
+        None if class.is_some() => {
+            let device: fn(usize) -> DeviceId = match class.map(device_of).transpose()? {
+                Some(DeviceId::Cuda(_)) => DeviceId::Cuda,
+                Some(DeviceId::CpuTensors) => |_| DeviceId::CpuTensors,
+                Some(DeviceId::Cpu) | None => |_| DeviceId::Cpu,
+            };
+            (String::new(), machine::cores(), device, None)
+        }
         Some(throughput) => {
             let known = throughput.of(hardware)?;
             let on_gpu = known.kind == DeviceId::Cuda(0).kind();
@@ -368,6 +377,30 @@ pub(super) fn on(
         }
     };
     let devices = Some((0..hardware.n).map(device).collect());
+    let class = class.map_or(known_class, str::to_owned);
     let request = JobRequest { devices, machine: Some(OtherMachine { class, cores }), ..request.clone() };
     Ok((request, memory.or(known_memory)))
+}
+
+/// Plans for a device of a class that is not here.
+///
+/// # Errors
+/// When there are no such classes.
+pub(super) fn on_class(class: &str, request: &JobRequest) -> Result<JobRequest, Error> {
+    let devices = request.devices.clone().map_or_else(|| device_of(class).map(|device| vec![device]), Ok)?;
+    let machine = Some(OtherMachine { class: class.to_owned(), cores: machine::cores() });
+    Ok(JobRequest { devices: Some(devices), machine, ..request.clone() })
+}
+
+/// A device of a class.
+fn device_of(class: &str) -> Result<DeviceId, Error> {
+    let kinds = [DeviceId::Cuda(0), DeviceId::CpuTensors, DeviceId::Cpu];
+    let is_of = |device: &DeviceId| match device {
+        DeviceId::Cuda(_) => class.split_whitespace().next() == Some(device.kind()),
+        DeviceId::Cpu | DeviceId::CpuTensors => class == device.kind(),
+    };
+    kinds.into_iter().find(is_of).ok_or_else(|| {
+        let text = "there is no such class; `swath doctor` names that of each GPU, as `cuda sm_90, 132 SMs, cuDNN 91002`, and processors are cpu";
+        Error::Usage(format!("--device-class `{class}`: {text}"))
+    })
 }
