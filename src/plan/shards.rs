@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use super::file::BLOCK;
-use super::{Plan, PlanFile, PlanFileError, PlanPart, Planned, Unit};
+use super::{Plan, PlanFile, PlanFileError, PlanPart, Planned, Scene, Unit};
 
 /// A plan is not cut into more.
 pub const MOST_SHARDS: u32 = 1_000_000;
@@ -166,6 +166,19 @@ impl PlanFile {
         Ok(below.map(|(_, unit)| unit))
     }
 
+    /// The scene in which half of all has been spent; none where there is no unit.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is not what was written.
+    pub fn middle(&mut self) -> Result<Option<Scene>, PlanFileError> {
+        let (unit, _) = self.unit_at(self.cost() / 2)?;
+        if unit >= self.n_units() {
+            return Ok(None);
+        }
+        let scene = self.unit_with_cost(unit)?.0.scenes().start;
+        Ok(self.scenes(scene..scene + 1)?.pop())
+    }
+
     /// Whether no scene has units on both sides.
     fn is_scene_border(&mut self, unit: usize) -> Result<bool, PlanFileError> {
         if unit == 0 || unit >= self.n_units() {
@@ -234,5 +247,62 @@ impl PlanFile {
         let scenes = self.scenes(scenes)?;
         let plan = Plan { part: Some(part), scenes, units: own_units, ..self.head().clone() };
         Ok(Planned { plan, refused, ignored, outside, parts: 0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sizes(slots: Option<u32>, count: u32, total: u64) -> Vec<u64> {
+        let cut = ShardCut { slots, count };
+        (0..count).map(|index| cut.before(index + 1, total) - cut.before(index, total)).collect()
+    }
+
+    #[test]
+    fn rounds_of_one_per_slot_take_half_of_what_is_left_and_the_last_takes_the_rest() {
+        assert_eq!(sizes(Some(2), 8, 1600), [400, 400, 200, 200, 100, 100, 100, 100]);
+        // What does not make a round goes into the last one.
+        assert_eq!(sizes(Some(2), 7, 1200), [300, 300, 150, 150, 100, 100, 100]);
+        assert_eq!(sizes(Some(4), 7, 700), [100; 7]);
+        assert_eq!(sizes(None, 5, 1000), [200; 5]);
+        assert_eq!(sizes(Some(1), 1, 7), [7]);
+        // Very many rounds begin alike.
+        let many = sizes(Some(1), 20, (8 + 2) << 20);
+        assert_eq!(many[..9], [1 << 20; 9]);
+        assert_eq!((many[9], many[18], many[19]), (1 << 19, 1 << 10, 1 << 10));
+    }
+
+    #[test]
+    fn there_are_as_many_as_take_three_start_ups_each() {
+        let count = |total, start_up, slots| ShardCut::usual(total, start_up, slots).count;
+        assert_eq!(ShardCut::usual(1600, 33, 2), ShardCut { slots: Some(2), count: 8 });
+        assert_eq!([count(1600, 34, 2), count(1600, 100, 2), count(1600, 134, 2)], [6, 4, 2]);
+        // Little work does not need every slot, and none needs one.
+        assert_eq!([count(1600, 100, 16), count(200, 100, 16), count(0, 100, 16)], [5, 1, 1]);
+        assert_eq!(count(u64::MAX, 0, 4), 48);
+        assert_eq!(count(u64::MAX, 0, u32::MAX), MOST_SHARDS);
+    }
+
+    proptest! {
+        #[test]
+        fn sizes_add_up_and_never_grow(slots in 1u32..400, count in 1u32..4000, total in 0u64..1 << 60) {
+            let falling = sizes(Some(slots), count, total);
+            prop_assert_eq!(falling.iter().sum::<u64>(), total);
+            // To the nearest whole.
+            prop_assert!(falling.windows(2).all(|pair| pair[1] <= pair[0].saturating_add(1)));
+            let alike = sizes(None, count, total);
+            prop_assert_eq!(alike.iter().sum::<u64>(), total);
+            prop_assert!(alike.iter().all(|size| size.abs_diff(total / u64::from(count)) <= 1));
+        }
+
+        #[test]
+        fn the_usual_shards_take_three_start_ups(slots in 1u32..400, start_up in 1u64..1 << 30, total in 0u64..1 << 50) {
+            let cut = ShardCut::usual(total, start_up, slots);
+            let least = sizes(cut.slots, cut.count, total).into_iter().min().unwrap_or(0);
+            prop_assert!(cut.count == 1 || least + 1 >= 3 * start_up, "{cut:?} {least}");
+        }
     }
 }
