@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::bench::BenchCommand;
 use super::data::DataCommand;
+use super::part::{MergeArgs, PartArgs};
 use super::talk::{TalkArgs, Watching};
 use super::train::TrainArgs;
 use super::tune::{ProfilesCommand, TuneArgs};
@@ -46,6 +47,10 @@ pub(super) enum Command {
     ///
     /// A batch engine starts one process per shard. Which units a shard has follows from the plan, the number of shards and the slots alone.
     Shard(super::shard::ShardArgs),
+    /// Put together what runs of shards have left in a folder: finish scenes that lie in several, check, and pack submit.zip.
+    ///
+    /// No network runs. Exit code 5 if something is missing: it prints which shards are to run again, and how.
+    Merge(Box<MergeArgs>),
     /// Show versions, formats, codecs and memory, and what is wrong.
     Doctor,
     /// Generate six synthetic georeferenced scenes with ground-truth masks of 15 classes.
@@ -376,6 +381,9 @@ pub(super) struct RunArgs {
     /// The run directory: masks, other layers, submit.zip, report.json and report.html go here.
     #[arg(short, long, value_name = "DIR")]
     pub(super) out: PathBuf,
+
+    #[command(flatten)]
+    pub(super) part: PartArgs,
 
     /// Forget what earlier runs into this folder recorded, and do everything anew.
     #[arg(long, conflicts_with = "from")]

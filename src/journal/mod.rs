@@ -19,11 +19,13 @@
 mod artefact;
 mod key;
 pub mod ledger;
+mod publishing;
 mod record;
 mod store;
 
 pub use artefact::{Artefact, ArtefactError, ArtefactWriter, Checkpoints};
 pub use key::{KeyHasher, StageKey};
+pub use publishing::Publishing;
 pub use record::{
     ArchiveRecord, ArtefactRecord, Conceded, ConcessionRecord, DeviceFaultRecord, EntryRecord, FailureRecord,
     FileRecord, Location, OutputRecord, Record, RunRecord, SceneFacts, SceneRecord,

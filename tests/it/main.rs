@@ -42,6 +42,7 @@ mod onnx;
 mod outputs;
 mod pages;
 mod parity;
+mod parts;
 mod pipelines;
 mod planes;
 mod post;

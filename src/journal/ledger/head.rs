@@ -19,6 +19,9 @@ pub struct AttemptHead {
     pub attempt: String,
     /// SHA-256 of the whole plan.
     pub plan: String,
+    /// Its file as that host has it, for whoever puts the parts together.
+    #[serde(default)]
+    pub plan_file: String,
     /// Its units of the whole plan: the first and the one behind the last.
     pub units: Range<u32>,
     /// What this part of the plan is called, if it is a shard of a cut.
