@@ -17,6 +17,7 @@ mod error;
 mod eval;
 mod forecast;
 mod interrupt;
+mod launch;
 mod masks;
 mod models;
 mod mosaic;
@@ -47,6 +48,9 @@ pub use doctor::doctor;
 pub use error::Error;
 pub use eval::{EvalRequest, eval};
 pub use forecast::Hardware;
+pub use launch::{
+    AwsBatch, EachJob, Engine, Kubernetes, LaunchRequest, Pace, ShardList, Shards, Slurm, Submit, Volume, launch,
+};
 pub use masks::Truth;
 pub use models::list_models;
 pub use mosaic::{MosaicRequest, mosaic};

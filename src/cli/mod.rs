@@ -5,6 +5,7 @@ mod args;
 mod bench;
 mod data;
 mod exit;
+mod launch;
 #[cfg(not(feature = "torch"))]
 mod no_networks;
 mod pseudo;
@@ -162,6 +163,7 @@ fn command(asked: Command, arguments: &[OsString], supervisor: SupervisorLink) -
         Command::Models(command) => models(command),
         Command::Weights(command) => weights(command),
         Command::Bench(command) => bench::bench(command),
+        Command::Launch(command) => launch::launch(*command),
         Command::Tune(args) => tune::tune(args),
         Command::Profiles(command) => tune::profiles(command),
         Command::Resume(args) => again(&args.dir, args.talk, supervisor),

@@ -32,6 +32,7 @@ mod inputs;
 mod isolated;
 mod kill;
 mod kinds;
+mod launch;
 mod launcher;
 mod layouts;
 mod loading;
