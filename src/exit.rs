@@ -25,6 +25,8 @@ pub enum ExitCode {
     Output = 13,
     /// A device that was asked for is not there, or was lost.
     NoDevice = 14,
+    /// The devices are of another class than those that the saved plan is made for: it will be so the next time.
+    WrongClass = 15,
     /// The run directory cannot be read, by this version or at all.
     Unreadable = 20,
     /// A worker asks to be started again. No person sees this one and the next.

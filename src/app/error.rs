@@ -66,6 +66,22 @@ pub enum Error {
     /// A device or a member's weights.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// Devices that would give other bytes than a saved plan's.
+    #[error(
+        "{device} is of the class {class}, and the plan `{}` is made for {made}, which does not give the same bytes; name --devices of \
+         that class, or plan again",
+        file.display()
+    )]
+    WrongClass {
+        /// The device.
+        device: String,
+        /// Its class.
+        class: String,
+        /// The plan.
+        file: PathBuf,
+        /// The class that it is made for.
+        made: String,
+    },
     /// A device was lost in the middle of the work.
     #[error("the device {device} is lost: {detail}; {GOES_ON}")]
     DeviceLost {
@@ -193,6 +209,7 @@ impl Error {
             | Self::Eval(_) => ExitCode::Usage,
             Self::Load(LoadError::Pair { .. } | LoadError::NoLabels { .. }) => ExitCode::ScenesFailed,
             Self::Load(LoadError::Empty) => ExitCode::Usage,
+            Self::WrongClass { .. } => ExitCode::WrongClass,
             Self::Device(e) => of_device(e),
             Self::DeviceLost { .. } | Self::NoDevice { .. } => ExitCode::NoDevice,
             Self::Stopped(signal) | Self::Interrupted(signal) => signal.exit_code(),

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::run::{JobRequest, OtherMachine};
 use super::{Error, profiles};
+use crate::geom::Size;
 use crate::lifecycle::machine;
 use crate::plan::{DeviceId, HostRates, Plan, Profile, Rates, Schedule, Timing, forecast};
 use crate::report::{BenchMachine, BenchReport, ForwardFigures, PassFigures, PlanForecast, RunFigures};
@@ -64,6 +65,8 @@ pub(super) struct Throughput {
     host: Option<HostRates>,
     /// Seconds that it took to open the devices.
     opened: f64,
+    /// Seconds from the start of a process that has its plan to its first pass; none where no run tells.
+    start_up: Option<f64>,
 }
 
 impl Throughput {
@@ -133,6 +136,28 @@ impl Throughput {
         self.devices.push(Measured { backend, kind, name, class, memory: None, cores, rates });
     }
 
+    /// What a profile tells of its class of devices.
+    pub(super) fn of_profile(profile: &Profile) -> Self {
+        let mut all = Self::default();
+        all.add_profile(profile);
+        all
+    }
+
+    /// How long a process takes to start, where that was measured.
+    pub(super) fn start_up(&self) -> Option<f64> {
+        self.start_up
+    }
+
+    /// Of what a tile costs, what one device of the plan's class does in a second, where that is known of every pass.
+    pub(super) fn cost_per_second(&self, plan: &Plan, crop: Size) -> Option<f64> {
+        let fits = |known: &&Measured| known.backend == plan.backend.name() && known.class == plan.device_class;
+        let devices: Vec<&Measured> = self.devices.iter().filter(fits).take(1).collect();
+        let pixels = crop.area() * u64::from(plan.batch(crop));
+        let of_pass = |pass: usize| nearest(&of_pass(&devices, plan, pass), pixels).map(|rate| rate.seconds);
+        let per_pixel: f64 = (0..plan.passes.len()).map(of_pass).sum::<Option<f64>>()?;
+        (per_pixel > 0.0).then(|| plan.tile_cost(crop) as f64 / (per_pixel * crop.area() as f64))
+    }
+
     /// What a run tells of those that are like it.
     pub(super) fn of_run(machine: &BenchMachine, run: &RunFigures) -> Self {
         let mut all = Self::default();
@@ -152,7 +177,11 @@ impl Throughput {
             self.host = Some(host_rates(result));
         }
         let start = result.start_up;
-        self.opened = self.opened.max(start.opened.map_or(0.0, |opened| opened - start.planned));
+        let opened = start.opened.map(|opened| opened - start.planned);
+        self.opened = self.opened.max(opened.unwrap_or(0.0));
+        if let Some(opened) = opened {
+            self.start_up = Some(self.start_up.unwrap_or(0.0).max(start.loaded + opened));
+        }
         if let Some(device) = result.devices.first().filter(|_| !rates.is_empty()) {
             self.device(&result.backend, device, machine).rates.extend(rates);
         }
@@ -218,10 +247,8 @@ impl Throughput {
                 plan.backend.name()
             )));
         }
-        let nearest = |pass: usize, pixels: u64| {
-            let far = |rate: &&&Rate| rate.pixels.map_or(MEAN_IS_AS_FAR_AS, |of| (pixels as f64 / of).ln().abs());
-            known[pass].iter().min_by(|a, b| far(a).total_cmp(&far(b))).map_or((0.0, 0.0), |r| (r.seconds, r.beside))
-        };
+        let nearest =
+            |pass: usize, pixels: u64| nearest(&known[pass], pixels).map_or((0.0, 0.0), |r| (r.seconds, r.beside));
         let seconds = |pass: usize, pixels: u64| nearest(pass, pixels).0 * pixels as f64;
         let mut host = self.host.unwrap_or_default();
         if host.infer == 0.0 {
@@ -248,6 +275,12 @@ const MEASURE: &str = "on such a machine, `swath bench forward PIPELINE --json F
 
 /// A mean over the batches of a run is worth as much as a figure of a batch that is so many times larger or smaller, as a logarithm.
 const MEAN_IS_AS_FAR_AS: f64 = std::f64::consts::LN_2;
+
+/// The figure of the batch that is most like one with so many pixels.
+fn nearest<'a>(rates: &[&'a Rate], pixels: u64) -> Option<&'a Rate> {
+    let far = |rate: &&Rate| rate.pixels.map_or(MEAN_IS_AS_FAR_AS, |of| (pixels as f64 / of).ln().abs());
+    rates.iter().copied().min_by(|a, b| far(a).total_cmp(&far(b)))
+}
 
 fn of_pass<'a>(devices: &[&'a Measured], plan: &Plan, pass: usize) -> Vec<&'a Rate> {
     let (member, view) = (&plan.members[plan.passes[pass].member], plan.passes[pass].view.name());
@@ -316,9 +349,18 @@ pub(super) fn on(
     hardware: &Hardware,
     throughput: Option<&Throughput>,
     memory: Option<u64>,
+    class: Option<&str>,
     request: &JobRequest,
 ) -> Result<(JobRequest, Option<u64>), Error> {
-    let (class, cores, device, known_memory): (String, _, fn(usize) -> DeviceId, _) = match throughput {
+    let (known_class, cores, device, known_memory): (String, _, fn(usize) -> DeviceId, _) = match throughput {
+        None if class.is_some() => {
+            let device: fn(usize) -> DeviceId = match class.map(device_of).transpose()? {
+                Some(DeviceId::Cuda(_)) => DeviceId::Cuda,
+                Some(DeviceId::CpuTensors) => |_| DeviceId::CpuTensors,
+                Some(DeviceId::Cpu) | None => |_| DeviceId::Cpu,
+            };
+            (String::new(), machine::cores(), device, None)
+        }
         Some(throughput) => {
             let known = throughput.of(hardware)?;
             let on_gpu = known.kind == DeviceId::Cuda(0).kind();
@@ -335,6 +377,30 @@ pub(super) fn on(
         }
     };
     let devices = Some((0..hardware.n).map(device).collect());
+    let class = class.map_or(known_class, str::to_owned);
     let request = JobRequest { devices, machine: Some(OtherMachine { class, cores }), ..request.clone() };
     Ok((request, memory.or(known_memory)))
+}
+
+/// Plans for a device of a class that is not here.
+///
+/// # Errors
+/// When there are no such classes.
+pub(super) fn on_class(class: &str, request: &JobRequest) -> Result<JobRequest, Error> {
+    let devices = request.devices.clone().map_or_else(|| device_of(class).map(|device| vec![device]), Ok)?;
+    let machine = Some(OtherMachine { class: class.to_owned(), cores: machine::cores() });
+    Ok(JobRequest { devices: Some(devices), machine, ..request.clone() })
+}
+
+/// A device of a class.
+fn device_of(class: &str) -> Result<DeviceId, Error> {
+    let kinds = [DeviceId::Cuda(0), DeviceId::CpuTensors, DeviceId::Cpu];
+    let is_of = |device: &DeviceId| match device {
+        DeviceId::Cuda(_) => class.split_whitespace().next() == Some(device.kind()),
+        DeviceId::Cpu | DeviceId::CpuTensors => class == device.kind(),
+    };
+    kinds.into_iter().find(is_of).ok_or_else(|| {
+        let text = "there is no such class; `swath doctor` names that of each GPU, as `cuda sm_90, 132 SMs, cuDNN 91002`, and processors are cpu";
+        Error::Usage(format!("--device-class `{class}`: {text}"))
+    })
 }

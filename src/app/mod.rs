@@ -33,6 +33,7 @@ mod replace;
 mod report;
 mod run;
 mod select;
+mod shard;
 mod standing;
 mod synth;
 mod train;
@@ -68,6 +69,7 @@ pub use run::{
     StageName, TimeLimits, What, execute, prepare, run, schedule, wire, wire_tiles,
 };
 pub use select::{SelectRequest, select};
+pub use shard::{ShardAmount, ShardRequest, shard};
 pub use standing::{Standing, Verified, collect_garbage, collect_old_outputs, recorded_command, status, verify};
 pub use synth::{SynthRequest, synth};
 pub use train::{FoldsTrained, Parts as TrainParts, TrainRequest, Trained};

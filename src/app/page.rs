@@ -152,7 +152,7 @@ impl<'a> Camera<'a> {
         let is_same = self
             .files
             .identify_all(&plan.sources_of(scene))
-            .is_ok_and(|now| now == planned.identity || plan.has_content(scene));
+            .is_ok_and(|now| now.is_like(&planned.identity) || plan.has_content(scene));
         let image = is_same && !limit.is_over();
         let image = image.then(|| pictures::image(plan, scene, source, longest, limit).ok().flatten()).flatten();
         Pictures { image, mask, heat }

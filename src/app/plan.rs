@@ -8,7 +8,7 @@ use super::replace::Output;
 use super::run::disk::{self, Done};
 use super::run::outputs::Outputs;
 use super::run::resume::{Found, Reuse, holds, is_done, look_back};
-use super::run::{preconditions, record, throughput};
+use super::run::{OtherMachine, is_bare, preconditions, record, throughput};
 use super::{Error, Job, JobRequest, PartialArchive, RunOptions, prepare};
 use crate::geom::Size;
 use crate::infer;
@@ -34,6 +34,8 @@ pub struct PlanOptions {
     pub partial: PartialArchive,
     /// Devices that are not here.
     pub hardware: Option<Hardware>,
+    /// The class of devices that it is for, where these are not here.
+    pub device_class: Option<String>,
     /// Files of `swath bench` that say how fast the devices are.
     pub throughput: Vec<PathBuf>,
     /// Memory of each GPU in bytes; none for what the files say.
@@ -46,11 +48,13 @@ pub struct PlanOptions {
 /// As [`prepare`], when a precondition of a run does not hold, and when weights do not fit.
 pub fn plan(request: &JobRequest, options: &PlanOptions) -> Result<PlanDocument, Error> {
     let figures = Some(Throughput::read(&options.throughput)?).filter(|_| !options.throughput.is_empty());
-    let elsewhere = |hardware| forecast::on(hardware, figures.as_ref(), options.gpu_memory, request);
-    let (request, memory) = match options.hardware.as_ref().map(elsewhere).transpose()? {
-        Some((request, memory)) => (request, memory),
-        None => (request.clone(), options.gpu_memory),
+    let class = options.device_class.as_deref();
+    let (request, memory) = match (&options.hardware, class) {
+        (Some(hardware), _) => forecast::on(hardware, figures.as_ref(), options.gpu_memory, class, request)?,
+        (None, Some(class)) => (forecast::on_class(class, request)?, options.gpu_memory),
+        (None, None) => (request.clone(), options.gpu_memory),
     };
+    check_class(&request, options)?;
     let job = prepare(&request)?;
     let PlanOptions { overwrite, partial, .. } = *options;
     let as_run = RunOptions { overwrite, partial, ..RunOptions::into(options.out.clone().unwrap_or_default()) };
@@ -77,6 +81,17 @@ pub fn plan(request: &JobRequest, options: &PlanOptions) -> Result<PlanDocument,
         gpu_fit: memory.and_then(|memory| fit(plan, schedule, memory)),
         ..document(&job, there)?
     })
+}
+
+/// A plan that is saved for devices that are not here says which they are: those of other classes do not take it.
+fn check_class(request: &JobRequest, options: &PlanOptions) -> Result<(), Error> {
+    let is_bare = |machine: &OtherMachine| is_bare(&machine.class, request.backend);
+    if options.save.is_none() || !request.machine.as_ref().is_some_and(is_bare) {
+        return Ok(());
+    }
+    let text = "--save: of those devices only the kind is known, and a plan is made for a class; add --device-class, as `swath doctor` \
+                names it where they are, or --throughput with figures of them";
+    Err(Error::Usage(text.into()))
 }
 
 /// Whether the plan fits into GPUs of so much memory, and else what would.

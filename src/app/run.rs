@@ -24,7 +24,7 @@ pub use options::{Origin, PartialArchive, RunOptions, TimeLimits};
 #[cfg(feature = "torch")]
 pub(super) use prepare::usual_memory;
 pub use prepare::{Job, JobRequest, OtherMachine, What, prepare, schedule};
-pub(super) use prepare::{default_devices, device_class, members};
+pub(super) use prepare::{default_devices, device_class, is_bare, members};
 pub use resume::{Reuse, StageName};
 pub use wire::{Goal, Parts, Running, wire, wire_tiles};
 

@@ -24,7 +24,8 @@ use crate::plan::{BackendKind, Decode, DeviceId};
 ///
 /// Exit codes: 0 done; 1 internal error; 2 usage, pipeline or plan; 3 done, some scenes failed; 4 done, but some scenes with fewer
 /// members or later than --deadline; 5 the deadline left scenes over, the same command goes on; 11 the run directory is in use; 12 weights
-/// refused; 13 output could not be written; 14 no device; 20 a run directory that cannot be read; 129, 130, 143 stopped by a
+/// refused; 13 output could not be written; 14 no device; 15 a device of another class than
+/// the plan's; 20 a run directory that cannot be read; 129, 130, 143 stopped by a
 /// signal.
 #[derive(Debug, Parser)]
 #[command(name = "swath", version, max_term_width = 110)]
@@ -42,6 +43,10 @@ pub(super) enum Command {
     /// nothing.
     #[command(override_usage = "swath plan <PIPELINE> --input <INPUT>... [--out <DIR>] [OPTIONS]")]
     Plan(PlanArgs),
+    /// Show how a saved plan is cut into shards, for as many processes on as many hosts.
+    ///
+    /// A batch engine starts one process per shard. Which units a shard has follows from the plan, the number of shards and the slots alone.
+    Shard(super::shard::ShardArgs),
     /// Show versions, formats, codecs and memory, and what is wrong.
     Doctor,
     /// Generate six synthetic georeferenced scenes with ground-truth masks of 15 classes.
@@ -440,6 +445,10 @@ pub(super) struct PlanArgs {
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     pub(super) devices: Option<Vec<DeviceArg>>,
 
+    /// Plan for devices of this class, as `swath doctor` names it where they are: here need not be any.
+    #[arg(long, value_name = "CLASS")]
+    pub(super) device_class: Option<String>,
+
     /// Predict time and idle devices from figures of the machine that is to run the plan: files that `swath bench forward --json` wrote
     /// there (how fast each member is on a device), or `bench pipeline` (that and the host's part), or `bench feed` (the host's part), or a
     /// profile of `tune`.
@@ -450,7 +459,7 @@ pub(super) struct PlanArgs {
     #[arg(long, value_name = "SIZE")]
     pub(super) gpu_memory: Option<ByteSize>,
 
-    /// Write the plan to this file, for `swath run --plan`.
+    /// Write the plan to this file, for `swath run --plan` here or, in shards, on several hosts.
     #[arg(long, value_name = "FILE")]
     pub(super) save: Option<PathBuf>,
 
@@ -477,6 +486,11 @@ pub(super) struct JobArgs {
     /// A plan that `swath plan --save` wrote, in place of a pipeline and inputs: the same bytes, or a refusal that says why not.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["pipeline", "input", "settings", "backend", "include", "exclude", "bbox", "aoi"])]
     pub(super) plan: Option<PathBuf>,
+
+    /// Tell scene files from this folder, which holds them all, so that a plan can be saved for hosts that have it elsewhere. With --plan: where
+    /// it is here.
+    #[arg(long, value_name = "DIR")]
+    pub(super) input_root: Option<PathBuf>,
 
     /// Change a value of the pipeline file, e.g. tiler.dilation=64 or members.0.weight=2.
     #[arg(long = "set", value_name = "KEY=VALUE")]

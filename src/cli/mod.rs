@@ -4,12 +4,14 @@
 mod args;
 mod bench;
 mod data;
+mod engine;
 mod exit;
 mod launch;
 #[cfg(not(feature = "torch"))]
 mod no_networks;
 mod pseudo;
 mod resolve;
+mod shard;
 mod talk;
 mod train;
 mod tune;
@@ -129,6 +131,7 @@ fn command(asked: Command, arguments: &[OsString], supervisor: SupervisorLink) -
             show(&document, args.json, document.text())?;
             Ok(if document.refused.is_empty() { ExitCode::Done } else { ExitCode::ScenesFailed })
         }
+        Command::Shard(args) => shard::shard(args),
         Command::Decoder => {
             app::decoder()?;
             Ok(ExitCode::Done)

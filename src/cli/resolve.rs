@@ -27,13 +27,15 @@ pub(super) fn job(
         return Err(app::Error::Usage(format!("-o `{}` is a file; name a folder", file.display())));
     }
     let what = match &args.plan {
-        Some(plan) => What::Plan(plan.clone()),
+        Some(plan) => What::Plan { file: plan.clone(), root: args.input_root.clone() },
         None => {
             let (file, inputs) = pipeline_and_inputs(args)?;
             let (include, exclude) = (args.include.clone(), args.exclude.clone());
             let (run_dir, area) = (out.map(Path::to_owned), area(args));
             let hash_inputs = args.hash_inputs;
-            let scan = ScanOptions { inputs, include, exclude, run_dir, area, hash_inputs, ..ScanOptions::default() };
+            let root = args.input_root.clone();
+            let scan =
+                ScanOptions { inputs, include, exclude, run_dir, area, hash_inputs, root, ..ScanOptions::default() };
             What::Pipeline { file, settings: args.settings.clone(), scan }
         }
     };
@@ -92,6 +94,7 @@ pub(super) fn plan(args: &PlanArgs) -> Result<(JobRequest, PlanOptions), app::Er
         save,
         partial,
         hardware,
+        device_class: args.device_class.clone(),
         throughput: args.throughput.clone(),
         gpu_memory: args.gpu_memory.map(|size| size.0),
     };

@@ -79,6 +79,23 @@ impl std::str::FromStr for DeviceArg {
     }
 }
 
+/// A shard: by its index, or the one that a batch engine started this process for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ShardArg {
+    Auto,
+    Index(u32),
+}
+
+impl std::str::FromStr for ShardArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let index = |text: &str| text.parse().ok().map(Self::Index);
+        let found = if text == "auto" { Some(Self::Auto) } else { index(text) };
+        found.ok_or_else(|| "it is a shard's index, counted from 0, or auto for that of the batch engine".to_owned())
+    }
+}
+
 /// A number of times, at least one.
 pub(super) fn repeats(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|n| (1..=100_000).contains(n)).ok_or_else(|| "it is a number from 1 to 100000".to_owned())
@@ -105,6 +122,15 @@ mod tests {
         assert!(["1,2,3", "1,2,3,4,5", "1,2,3,x", "1,2,3,inf", ""].iter().all(|text| bounds(text).is_err()));
         assert!(bounds("3,2,1,4").unwrap_err().contains("least"));
         assert!(repeats("0").is_err() && repeats("12") == Ok(12));
+    }
+
+    #[test]
+    fn a_shard_has_an_index_or_its_engine_does() {
+        assert_eq!(
+            ["auto", "0", "17"].map(|text| text.parse().unwrap()),
+            [ShardArg::Auto, ShardArg::Index(0), ShardArg::Index(17)]
+        );
+        assert!(["-1", "Auto", "1/4", ""].iter().all(|text| text.parse::<ShardArg>().is_err()));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! head          all of the plan but what follows: it does not grow with the number of scenes
-//! scenes, units, refused scenes, one a line
+//! scenes, units with their costs, refused scenes, one a line
 //! index         where the head and each block of lines lie, with their digests
 //! end           where the index lies, with its digest
 //! ```
@@ -19,7 +19,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{PLAN_FORMAT, Plan, Planned, Scene, Unit};
+use super::cost::Costs;
+use super::{PLAN_FORMAT, Plan, Planned, Refusal, Scene, Unit};
 use crate::atomic::{self, AtomicFile, WriteError};
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -56,6 +57,8 @@ struct Index {
     head: Block,
     scenes: Vec<Block>,
     units: Vec<Block>,
+    /// What all units cost up to the end of each block of them.
+    costs: Vec<u64>,
     refused: Vec<Block>,
 }
 
@@ -65,7 +68,7 @@ struct End {
 }
 
 /// Lines in a block: of scenes, half a megabyte. An index of 10^6 scenes has 170 kB.
-const BLOCK: usize = 1024;
+pub(super) const BLOCK: usize = 1024;
 
 /// The last line is shorter.
 const END_BYTES: u64 = 256;
@@ -102,6 +105,21 @@ pub enum PlanFileError {
         /// Those that were asked for, counted from 0.
         asked: Range<usize>,
     },
+    /// It is cut into fewer shards.
+    #[error(
+        "there is no shard {index} of the plan `{}`: it is cut into {count}, counted from 0 to {}; name one of these, and --shards as \
+         `swath shard` says",
+        path.display(),
+        count.saturating_sub(1)
+    )]
+    Shard {
+        /// The file.
+        path: PathBuf,
+        /// The one that was asked for.
+        index: u32,
+        /// How many there are.
+        count: u32,
+    },
 }
 
 /// A saved plan of which parts can be read.
@@ -111,7 +129,15 @@ pub struct PlanFile {
     file: File,
     head: Head,
     index: Index,
+    /// The blocks of units that were read last.
+    recent: Vec<(usize, Vec<Costed>)>,
 }
+
+/// A unit and its cost.
+pub(super) type Costed = (Unit, u64);
+
+/// Around a border lie two.
+const RECENT: usize = 2;
 
 impl PlanFile {
     /// Reads what does not grow with the plan, and where the rest is.
@@ -136,12 +162,17 @@ impl PlanFile {
             parse(&last_line(&mut file).map_err(read)?, path).map_err(|_| wrong(path, "its end is missing"))?;
         let index: Index = parse(&index.read(&mut file, path)?, path)?;
         let head = parse(&index.head.read(&mut file, path)?, path)?;
-        Ok(Self { path: path.to_owned(), file, head, index })
+        Ok(Self { path: path.to_owned(), file, head, index, recent: Vec::new() })
     }
 
     /// The plan without scenes and units.
     pub fn head(&self) -> &Plan {
         &self.head.plan
+    }
+
+    /// SHA-256 of the plan.
+    pub fn digest(&self) -> &str {
+        &self.head.digest
     }
 
     /// Number of scenes.
@@ -169,10 +200,50 @@ impl PlanFile {
     /// As [`Self::scenes`].
     pub fn units(&mut self, range: Range<usize>) -> Result<Vec<Unit>, PlanFileError> {
         self.check("units", self.head.n_units, &range)?;
-        lines(&mut self.file, &self.path, &self.index.units, range)
+        let costed: Vec<Costed> = lines(&mut self.file, &self.path, &self.index.units, range)?;
+        Ok(costed.into_iter().map(|(unit, _)| unit).collect())
     }
 
-    fn check(&self, what: &'static str, n: usize, asked: &Range<usize>) -> Result<(), PlanFileError> {
+    /// Scenes that were refused in planning, and how many files were left out for other reasons.
+    pub(super) fn left_out(&mut self) -> Result<(Vec<Refusal>, [u64; 2]), PlanFileError> {
+        let refused = lines(&mut self.file, &self.path, &self.index.refused, 0..self.head.n_refused)?;
+        Ok((refused, [self.head.ignored, self.head.outside]))
+    }
+
+    /// What all of its units cost together, in millions of floating-point operations.
+    pub fn cost(&self) -> u64 {
+        self.index.costs.last().copied().unwrap_or(0)
+    }
+
+    /// What the units before those of a block cost.
+    pub(super) fn cost_before(&self, block: usize) -> u64 {
+        block.checked_sub(1).and_then(|before| self.index.costs.get(before)).copied().unwrap_or(0)
+    }
+
+    /// The block of units in which so much has been spent.
+    pub(super) fn block_at(&self, cost: u64) -> usize {
+        self.index.costs.partition_point(|behind| *behind <= cost)
+    }
+
+    /// The units of a block with their costs.
+    pub(super) fn block(&mut self, number: usize) -> Result<&[Costed], PlanFileError> {
+        if let Some(at) = self.recent.iter().position(|(known, _)| *known == number) {
+            return Ok(&self.recent[at].1);
+        }
+        let range = number * BLOCK..((number + 1) * BLOCK).min(self.head.n_units);
+        let units = lines(&mut self.file, &self.path, &self.index.units, range)?;
+        if self.recent.len() == RECENT {
+            self.recent.remove(0);
+        }
+        self.recent.push((number, units));
+        Ok(self.recent.last().map_or(&[], |(_, units)| units))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn check(&self, what: &'static str, n: usize, asked: &Range<usize>) -> Result<(), PlanFileError> {
         let (path, asked) = (self.path.clone(), asked.clone());
         if asked.start <= asked.end && asked.end <= n {
             Ok(())
@@ -255,9 +326,14 @@ impl Planned {
         atomic::write_with(path, |file| {
             let mut sink = Sink { file, offset: 0 };
             let head = sink.block(&[head])?;
-            let (scenes, units, refused) =
-                (sink.blocks(&plan.scenes)?, sink.blocks(&plan.units)?, sink.blocks(refused)?);
-            let index = sink.block(&[Index { head, scenes, units, refused }])?;
+            let mut costs = Costs::of(plan);
+            let costed: Vec<Costed> = plan.units.iter().map(|unit| (*unit, costs.unit(unit))).collect();
+            let (scenes, units, refused) = (sink.blocks(&plan.scenes)?, sink.blocks(&costed)?, sink.blocks(refused)?);
+            let costs = costed.chunks(BLOCK).scan(0, |sum: &mut u64, units| {
+                *sum += units.iter().map(|(_, cost)| cost).sum::<u64>();
+                Some(*sum)
+            });
+            let index = sink.block(&[Index { head, scenes, units, costs: costs.collect(), refused }])?;
             sink.block(&[End { index }]).map(drop)
         })
     }
@@ -269,9 +345,8 @@ impl Planned {
     pub fn load(path: &Path) -> Result<Self, PlanFileError> {
         let mut saved = PlanFile::open(path)?;
         let (scenes, units) = (saved.scenes(0..saved.n_scenes())?, saved.units(0..saved.n_units())?);
-        let PlanFile { mut file, head, index, .. } = saved;
-        let refused = lines(&mut file, path, &index.refused, 0..head.n_refused)?;
-        let Head { digest, ignored, outside, plan, .. } = head;
+        let (refused, [ignored, outside]) = saved.left_out()?;
+        let Head { digest, plan, .. } = saved.head;
         let plan = Plan { scenes, units, ..plan };
         if plan.digest().ok().as_ref() != Some(&digest) {
             return Err(wrong(path, "it is not as it was written"));

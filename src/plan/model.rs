@@ -1,6 +1,7 @@
 //! The plan itself.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use crate::tiler::Grid;
 use crate::zoo::spec::KernelSet;
 
 /// Version of the plan's serialised form.
-pub const PLAN_FORMAT: u32 = 4;
+pub const PLAN_FORMAT: u32 = 5;
 
 /// A scene that will be segmented.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -171,6 +172,21 @@ pub struct Maxima {
     pub row: u64,
 }
 
+/// Which part of a whole plan a plan is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanPart {
+    /// The digest of the whole plan.
+    pub whole: String,
+    /// How many units that has.
+    pub n_units: usize,
+    /// Which of them are here.
+    pub units: Range<usize>,
+    /// Which of its scenes is the first one here.
+    pub first_scene: usize,
+    /// Scenes, as they are counted here, of which not all units are here: at most the first and the last.
+    pub cut: Vec<usize>,
+}
+
 /// Everything that can change a byte of output.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
@@ -209,6 +225,9 @@ pub struct Plan {
     /// Whether this process has made it, and so has seen all bytes itself.
     #[serde(skip)]
     pub is_fresh: bool,
+    /// Where it is not all of what was planned: what it is a part of.
+    #[serde(skip)]
+    pub part: Option<PlanPart>,
     /// The folder that scene files are relative to; empty when they are as given. No part of the digest.
     pub root: PathBuf,
     /// What the largest of its parts takes.
@@ -343,6 +362,7 @@ impl Plan {
             area: self.area.clone(),
             hash_inputs: self.hash_inputs,
             is_fresh: self.is_fresh,
+            part: self.part.clone(),
             root: self.root.clone(),
             maxima: self.maxima,
             scenes: Vec::new(),

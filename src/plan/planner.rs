@@ -212,6 +212,7 @@ impl Planner<'_> {
             area,
             hash_inputs: scanned.hash_inputs,
             is_fresh: true,
+            part: None,
             root: scanned.root,
             maxima: Maxima::default(),
             scenes,

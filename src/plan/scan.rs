@@ -11,7 +11,7 @@ use super::patterns::Patterns;
 use super::{Area, Refusal};
 use crate::config::name_fault;
 use crate::raster::{Driver, Drivers, RasterError, Shapes};
-use crate::words::count;
+use crate::words::{count, listed};
 
 /// What to look at.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +32,8 @@ pub struct ScanOptions {
     pub drivers: Drivers,
     /// Whether scenes are known by all bytes of their files.
     pub hash_inputs: bool,
+    /// What scene files are told from, where that is not the folder of the inputs: other hosts may have it elsewhere.
+    pub root: Option<PathBuf>,
 }
 
 /// A file that is a scene.
@@ -130,6 +132,18 @@ pub enum ScanError {
         /// Files that were ignored.
         ignored: u64,
     },
+    /// Scenes that another host would not find.
+    #[error(
+        "--input-root `{}`: {} outside of it; name a folder that holds all scenes",
+        root.display(),
+        lie(files)
+    )]
+    OutsideRoot {
+        /// The folder.
+        root: PathBuf,
+        /// Files that lie elsewhere.
+        files: Vec<PathBuf>,
+    },
     /// Scenes that would be written to one file.
     #[error("output names that more than one input has:\n  {}", .0.join("\n  "))]
     Names(Vec<String>),
@@ -146,6 +160,9 @@ pub fn scan(options: &ScanOptions) -> Result<Scanned, ScanError> {
         [list] if is_list(list) => without_patterns(read_list(list)?, options),
         files => without_patterns(files_as_given(files)?, options),
     };
+    if let Some(root) = &options.root {
+        tell_from(&mut scanned, root)?;
+    }
     if !options.bands.is_empty() {
         gather(&mut scanned, &options.bands);
     }
@@ -167,6 +184,48 @@ pub fn scan(options: &ScanOptions) -> Result<Scanned, ScanError> {
     }
     Ok(scanned)
 }
+
+/// Tells where scene files are from this folder, whatever they were found by.
+fn tell_from(scanned: &mut Scanned, root: &Path) -> Result<(), ScanError> {
+    let fail = |detail: String| ScanError::Input { path: root.to_owned(), detail };
+    let real = root.canonicalize().map_err(|e| fail(e.to_string()))?;
+    if !real.is_dir() {
+        return Err(fail("--input-root is a folder".into()));
+    }
+    let root = std::path::absolute(root).map_err(|e| fail(e.to_string()))?;
+    let mut outside = Vec::new();
+    for scene in &mut scanned.scenes {
+        let file = scanned.root.join(&scene.file);
+        match below(&root, &real, &file) {
+            Some(inside) => scene.file = inside,
+            None => outside.push(file),
+        }
+    }
+    scanned.root.clone_from(&root);
+    if outside.is_empty() { Ok(()) } else { Err(ScanError::OutsideRoot { root, files: outside }) }
+}
+
+/// The way from a folder, which has a real name without links, to a file below it. Links on the way are kept where they can be.
+fn below(root: &Path, real: &Path, file: &Path) -> Option<PathBuf> {
+    let path = std::path::absolute(file).ok()?;
+    let is_plain = |path: &Path| path.components().all(|c| c != Component::ParentDir);
+    if let Ok(inside) = path.strip_prefix(root).or_else(|_| path.strip_prefix(real)).map(Path::to_owned)
+        && is_plain(&inside)
+    {
+        return Some(inside);
+    }
+    let folder = path.parent()?.canonicalize().ok()?;
+    Some(folder.strip_prefix(real).ok()?.join(path.file_name()?))
+}
+
+/// Files as the subject of a sentence.
+fn lie(files: &[PathBuf]) -> String {
+    let names: Vec<String> = files.iter().map(|file| format!("`{}`", escaped(file))).collect();
+    format!("{} {}", listed(&names, LISTED), if files.len() == 1 { "lies" } else { "lie" })
+}
+
+/// Files that an error names.
+const LISTED: usize = 3;
 
 /// Says that patterns select nothing where every file is named.
 fn without_patterns(mut scanned: Scanned, options: &ScanOptions) -> Scanned {

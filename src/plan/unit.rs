@@ -98,6 +98,15 @@ impl Unit {
         }
     }
 
+    /// The same among the scenes from this one on.
+    pub(super) fn counted_from(self, scene: usize) -> Self {
+        let less = |index: u32| index - u32::try_from(scene).unwrap_or(index);
+        match self {
+            Self::Band { scene, row, cols } => Self::Band { scene: less(scene), row, cols },
+            Self::Group { scenes } => Self::Group { scenes: Span::new(less(scenes.start), less(scenes.end)) },
+        }
+    }
+
     /// Its reads and tiles as planned. How it is really done, [`Concessions::geometry`](super::Concessions::geometry) says.
     pub fn geometry(&self, plan: &Plan) -> UnitGeometry {
         let passes = (0..plan.passes.len()).collect();

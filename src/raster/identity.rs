@@ -4,7 +4,7 @@ use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -16,12 +16,12 @@ use crate::atomic::{KnownDigests, sha256_of};
 const ENDS: u64 = 64 << 10;
 
 /// Size, modification time and digest of the first and last 64 KiB of a file, and of what lies beside it and says which of its
-/// pixels are data.
+/// pixels are data. Times are told apart from all else: copies on two hosts have their own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Identity {
     /// Length in bytes.
     pub bytes: u64,
-    /// Modification time in nanoseconds since 1970.
+    /// Modification time in nanoseconds since 1970; of several files the sum of theirs, which changes with each.
     pub modified_ns: u128,
     /// SHA-256 over the first and last 64 KiB, hexadecimal.
     pub ends_sha256: String,
@@ -47,15 +47,24 @@ impl Identity {
             file.take(ENDS).read_to_end(&mut buffer).map_err(fail)?;
             hasher.update(&buffer);
         }
+        let mut modified_ns = since_1970(modified);
         for sidecar in sidecars(path) {
-            hash_sidecar(&sidecar, &mut hasher).map_err(fail)?;
+            modified_ns = modified_ns.wrapping_add(hash_sidecar(&sidecar, &mut hasher).map_err(fail)?);
         }
-        let modified_ns = modified.duration_since(UNIX_EPOCH).map(|d| d.as_nanos()).unwrap_or_default();
         Ok(Self { bytes, modified_ns, ends_sha256: crate::hex(&hasher.finalize()) })
     }
 }
 
+fn since_1970(time: SystemTime) -> u128 {
+    time.duration_since(UNIX_EPOCH).map(|d| d.as_nanos()).unwrap_or_default()
+}
+
 impl Identity {
+    /// Whether it is the same but for when it was written: a copy, or a file that was touched.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        (self.bytes, &self.ends_sha256) == (other.bytes, &other.ends_sha256)
+    }
+
     /// What tells at a glance that files changed whose identity this process knows: a number of their sizes and modification times.
     pub(crate) fn glance(paths: &[PathBuf]) -> Option<u64> {
         let mut hasher = DefaultHasher::new();
@@ -72,12 +81,12 @@ impl Identity {
             return all.remove(0);
         }
         let mut hasher = Sha256::new();
-        for Self { bytes, modified_ns, ends_sha256 } in &all {
-            hasher.update(format!("{bytes} {modified_ns} {ends_sha256}\n"));
+        for Self { bytes, ends_sha256, .. } in &all {
+            hasher.update(format!("{bytes} {ends_sha256}\n"));
         }
         Self {
             bytes: all.iter().map(|one| one.bytes).sum(),
-            modified_ns: all.iter().map(|one| one.modified_ns).max().unwrap_or(0),
+            modified_ns: all.iter().map(|one| one.modified_ns).fold(0, u128::wrapping_add),
             ends_sha256: crate::hex(&hasher.finalize()),
         }
     }
@@ -135,17 +144,15 @@ fn contents_by(known: &KnownDigests, scenes: &[Vec<PathBuf>]) -> Vec<Result<Stri
     files.iter().map(content).collect()
 }
 
-/// Adds a sidecar's size, modification time and first 64 KiB, if there is one.
-fn hash_sidecar(path: &Path, hasher: &mut Sha256) -> std::io::Result<()> {
-    let Ok(file) = File::open(path) else { return Ok(()) };
+/// Adds a sidecar's size and first 64 KiB, if there is one; returns when it was written.
+fn hash_sidecar(path: &Path, hasher: &mut Sha256) -> std::io::Result<u128> {
+    let Ok(file) = File::open(path) else { return Ok(0) };
     let meta = file.metadata()?;
-    let modified_ns = meta.modified()?.duration_since(UNIX_EPOCH).map(|d| d.as_nanos()).unwrap_or_default();
     hasher.update(meta.len().to_le_bytes());
-    hasher.update(modified_ns.to_le_bytes());
     let mut start = Vec::new();
     file.take(ENDS).read_to_end(&mut start)?;
     hasher.update(&start);
-    Ok(())
+    Ok(since_1970(meta.modified()?))
 }
 
 /// The file's length, when it is a regular file: no folder, pipe, device or dangling link.

@@ -17,6 +17,7 @@ mod plan;
 mod print;
 mod resolution;
 mod selection;
+mod shards;
 mod show;
 mod standing;
 mod summary;
@@ -55,6 +56,7 @@ pub use plan::{
 pub use print::{PrintError, print, print_json, speak_json, tell, tell_error, unless_closed};
 pub use resolution::SceneResolution;
 pub use selection::{Selection, SelectionMember, SelectionStep};
+pub use shards::{ShardDocument, ShardFigure, ShardRow};
 pub use show::{Detail, Page, ProgressForm, Show};
 pub use standing::{Standing, Verified};
 pub use summary::{FAKE, stage_table, summary};

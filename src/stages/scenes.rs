@@ -50,8 +50,10 @@ struct Fate {
     warnings: Warnings,
     /// What its files looked like when they were found to be those that were planned, where it is a mosaic of many.
     glance: Option<u64>,
-    /// Which files were hashed in this run and had the planned bytes, of a plan that was made elsewhere or where they were touched since.
-    hashed: Option<Identity>,
+    /// Whether its files were looked at and found to be those that were planned.
+    looked: bool,
+    /// What they were then, where the plan says otherwise: they are copies, or were touched since.
+    seen: Option<Identity>,
 }
 
 impl Scenes {
@@ -67,7 +69,7 @@ impl Scenes {
         let fate = |record: &mut Option<SceneRecord>| {
             let done = record.take_if(|record| record.complete);
             let state = done.map_or(SceneState::Open, |_| SceneState::DoneBefore);
-            Fate { state, began: None, warnings: Warnings::default(), glance: None, hashed: None }
+            Fate { state, began: None, warnings: Warnings::default(), glance: None, looked: false, seen: None }
         };
         let fates = Fates { scenes: earlier.iter_mut().map(fate).collect(), put_off: vec![false; plan.units.len()] };
         Self { plan, source, attempt, suspects, kept: earlier, fates: Mutex::new(fates) }
@@ -221,7 +223,8 @@ impl Scenes {
         self.kept[scene as usize].as_ref()
     }
 
-    /// Whether a scene's file is still the one that was planned.
+    /// Whether a scene's file is still the one that was planned: with the planned bytes, as far as it is known by them, and from the first
+    /// look on, or where this process has planned it, written at the same time.
     pub(super) fn is_unchanged(&self, scene: u32) -> bool {
         let idx = scene as usize;
         let planned = &self.plan.scenes[idx];
@@ -232,12 +235,18 @@ impl Scenes {
             return true;
         }
         let Ok(now) = self.source.identify_all(&files) else { return false };
-        let is_planned = now == planned.identity && (planned.content.is_none() || self.plan.is_fresh);
-        let is_hashed = self.fates().scenes[idx].hashed.as_ref() == Some(&now);
-        let is_same = is_planned || is_hashed || self.plan.has_content(idx);
+        let Fate { looked, seen, .. } = self.fates().scenes[idx].clone();
+        let is_known = match looked || self.plan.is_fresh {
+            true => now == seen.unwrap_or_else(|| planned.identity.clone()),
+            false => now.is_like(&planned.identity) && planned.content.is_none(),
+        };
+        let is_same = is_known || self.plan.has_content(idx);
         let fate = &mut self.fates().scenes[idx];
         fate.glance = glance.filter(|_| is_same);
-        fate.hashed = Some(now).filter(|_| is_same && !is_planned);
+        if is_same {
+            fate.looked = true;
+            fate.seen = Some(now).filter(|now| *now != planned.identity);
+        }
         is_same
     }
 }

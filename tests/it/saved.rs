@@ -54,7 +54,7 @@ fn what_would_give_other_bytes_is_refused() {
         work.write("plan.jsonl", text);
         work.swath(&RUN).says(2, words);
     };
-    says(text.replacen("\"swath_plan\":4", "\"swath_plan\":1", 1), &["plan.jsonl", "format 1", "swath plan --save"]);
+    says(text.replacen("\"swath_plan\":5", "\"swath_plan\":1", 1), &["plan.jsonl", "format 1", "swath plan --save"]);
     says(text.replacen("\"batch\":", "\"batch\": 1", 1), &["not as it was written"]);
     says(text.lines().take(3).map(|line| format!("{line}\n")).collect(), &["its end is missing"]);
     says(String::new(), &["it is empty"]);

@@ -72,7 +72,12 @@ pub enum What {
         scan: ScanOptions,
     },
     /// What was planned before.
-    Plan(PathBuf),
+    Plan {
+        /// The file.
+        file: PathBuf,
+        /// The folder that holds the scenes here, where that is another than there.
+        root: Option<PathBuf>,
+    },
 }
 
 /// A plan with all that is needed to carry it out.
@@ -118,7 +123,7 @@ pub fn prepare(request: &JobRequest) -> Result<Job, Error> {
     let (planned, mut schedule, of_scan) = match &request.what {
         What::Pipeline { file, settings, scan } => plan(request, Pipeline::load(file, settings)?, scan)?,
         What::Checked { pipeline, scan } => plan(request, (**pipeline).clone(), scan)?,
-        What::Plan(file) => saved_plan(request, file)?,
+        What::Plan { file, root } => saved_plan(request, file, root.as_deref())?,
     };
     if request.devices.is_none() && !matches!(request.assign, Assign::File(_)) {
         fit_workers(&mut schedule, &planned, &request.assign)?;
@@ -138,10 +143,7 @@ fn plan(
     options: &ScanOptions,
 ) -> Result<(Planned, Schedule, Vec<String>), Error> {
     let schedule = schedule(request, request.backend, &pipeline)?;
-    let device_class = match &request.machine {
-        Some(machine) => machine.class.clone(),
-        None => device_class(&schedule.devices, request.backend)?,
-    };
+    let device_class = class_of(request, &schedule, request.backend)?;
     let began = began(options.run_dir.as_deref());
     let (profile, of_profile) =
         profiles::of_plan(request.backend, &device_class, began.as_ref().filter(|_| !request.retune))?;
@@ -184,25 +186,18 @@ fn hash_inputs(options: &ScanOptions, began: Option<&Plan>) -> (bool, Option<Str
 }
 
 /// A plan that was saved, if this machine can carry it out to the byte.
-fn saved_plan(request: &JobRequest, file: &Path) -> Result<(Planned, Schedule, Vec<String>), Error> {
+fn saved_plan(
+    request: &JobRequest,
+    file: &Path,
+    root: Option<&Path>,
+) -> Result<(Planned, Schedule, Vec<String>), Error> {
     let mut planned = Planned::load(file)?;
+    if let Some(root) = root {
+        planned.plan.root = root_here(&planned.plan, file, root)?;
+    }
     let made = &planned.plan;
     let schedule = schedule(request, made.backend, &made.pipeline)?;
-    let class = match &request.machine {
-        // Which of a kind it is, nobody says who has no figures of it.
-        Some(machine) if made.device_class.starts_with(&machine.class) => made.device_class.clone(),
-        Some(machine) => machine.class.clone(),
-        None => device_class(&schedule.devices, made.backend)?,
-    };
-    if let Some(device) = schedule.devices.first().filter(|_| class != made.device_class) {
-        let detail = format!(
-            "it is of the class {class}, and the plan `{}` is made for {}, which does not give the same bytes; name --devices of that \
-             class, or plan again",
-            file.display(),
-            made.device_class
-        );
-        return Err(DeviceError::Missing { device: *device, detail }.into());
-    }
+    let class = class_here(request, &schedule, made, file)?;
     let here = versions(&made.pipeline, made.backend)?;
     if here != made.versions {
         let text = |versions: &[(String, String)]| {
@@ -229,6 +224,51 @@ fn saved_plan(request: &JobRequest, file: &Path) -> Result<(Planned, Schedule, V
         ))),
         Some((true, _)) | None => Ok((planned, schedule, Vec::new())),
     }
+}
+
+/// The class of the devices, if it is that of a saved plan.
+fn class_here(request: &JobRequest, schedule: &Schedule, made: &Plan, file: &Path) -> Result<String, Error> {
+    let class = match class_of(request, schedule, made.backend)? {
+        // Which of a kind it is, nobody says who has no figures of it.
+        class if request.machine.is_some() && made.device_class.starts_with(&class) => made.device_class.clone(),
+        class => class,
+    };
+    let Some(device) = schedule.devices.first().filter(|_| class != made.device_class) else { return Ok(class) };
+    // What does not answer has no class that one could go by.
+    if let Some(number) = device.gpu().filter(|_| is_bare(&class, made.backend))
+        && let Err(detail) = infer::gpu(number)
+    {
+        return Err(DeviceError::Missing { device: *device, detail }.into());
+    }
+    let (file, made) = (file.to_owned(), made.device_class.clone());
+    Err(Error::WrongClass { device: device.to_string(), class, file, made })
+}
+
+/// The class of the devices, here or elsewhere. Which of its kind one is matters to networks alone.
+fn class_of(request: &JobRequest, schedule: &Schedule, backend: BackendKind) -> Result<String, Error> {
+    match request.machine.as_ref().filter(|_| backend == BackendKind::Torch) {
+        Some(machine) => Ok(machine.class.clone()),
+        None => device_class(&schedule.devices, backend),
+    }
+}
+
+/// Where the scenes of a saved plan are here.
+fn root_here(plan: &Plan, file: &Path, root: &Path) -> Result<PathBuf, Error> {
+    let usage = |what: String| Err(Error::Usage(format!("--input-root `{}`: {what}", root.display())));
+    let is_named = plan.scenes.iter().any(|scene| scene.file.is_absolute());
+    if plan.root.as_os_str().is_empty() || is_named {
+        let file = file.display();
+        return usage(format!("the plan `{file}` has files as they were named; save it with --input-root as well"));
+    }
+    if !root.is_dir() {
+        return usage("there is no such folder".to_owned());
+    }
+    Ok(std::path::absolute(root).unwrap_or_else(|_| root.to_owned()))
+}
+
+/// Whether a class says no more than that it is a GPU, where there is more to say.
+pub(in crate::app) fn is_bare(class: &str, backend: BackendKind) -> bool {
+    backend == BackendKind::Torch && class == DeviceId::Cuda(0).kind()
 }
 
 /// What looks at headers.

@@ -67,7 +67,7 @@ impl Validator {
         let list = dir.join("scenes.txt");
         crate::atomic::write(&list, lines.as_bytes())?;
         let job = JobRequest {
-            what: What::Plan(PathBuf::new()),
+            what: What::Plan { file: PathBuf::new(), root: None },
             backend: BackendKind::Torch,
             // On the CPU a worker for each core.
             devices: gpus.iter().map(|gpu| gpu.map(DeviceId::Cuda)).collect(),
