@@ -49,9 +49,7 @@ pub use doctor::doctor;
 pub use error::Error;
 pub use eval::{EvalRequest, eval};
 pub use forecast::Hardware;
-pub use launch::{
-    AwsBatch, EachJob, Engine, Kubernetes, LaunchRequest, Pace, ShardList, Shards, Slurm, Submit, Volume, launch,
-};
+pub use launch::{AwsBatch, EachJob, Engine, Kubernetes, LaunchRequest, Pace, Shards, Slurm, Submit, Volume, launch};
 pub use masks::Truth;
 pub use models::list_models;
 pub use mosaic::{MosaicRequest, mosaic};

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, value_parser};
 
+use super::engine::ShardList;
 use crate::app::{
-    self, AwsBatch, EachJob, Engine, Error, Kubernetes, LaunchRequest, Output, Pace, ShardList, Shards, Slurm, Submit,
-    Volume,
+    self, AwsBatch, EachJob, Engine, Error, Kubernetes, LaunchRequest, Output, Pace, Shards, Slurm, Submit, Volume,
 };
 use crate::config::{ByteSize, Span};
 use crate::exit::ExitCode;
+use crate::plan::MOST_SHARDS;
 use crate::report;
 
 #[derive(Debug, Subcommand)]
@@ -105,10 +106,10 @@ pub(super) struct ShardsArgs {
     plan: PathBuf,
 
     /// How many shards the plan is cut into (`swath shard` tells what comes of it).
-    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=i64::from(MOST_SHARDS)))]
     shards: u32,
 
-    /// How many of them run at a time.
+    /// How many of them run at a time; then their sizes fall. Without it they are of equal cost.
     #[arg(long, value_name = "H", value_parser = value_parser!(u32).range(1..))]
     slots: Option<u32>,
 
@@ -136,11 +137,11 @@ pub(super) struct ShardsArgs {
     #[arg(long = "merge-arg", value_name = "ARG", allow_hyphen_values = true)]
     merge_args: Vec<String>,
 
-    /// How long one shard takes to start. With --work, it is told when that is more than a tenth of all time.
-    #[arg(long, value_name = "DURATION", requires = "work")]
+    /// How long one shard takes to start: when that is more than a tenth of all time it is told. Default: 30s.
+    #[arg(long, value_name = "DURATION")]
     startup: Option<Span>,
 
-    /// How long all of the work would take one slot.
+    /// How long all of the work would take one slot, where the plan does not tell.
     #[arg(long, value_name = "DURATION", requires = "startup")]
     work: Option<Span>,
 
@@ -226,7 +227,8 @@ pub(super) fn launch(command: LaunchCommand) -> Result<ExitCode, Error> {
 fn request(args: ShardsArgs, engine: Engine) -> LaunchRequest {
     let ShardsArgs { plan, shards: count, slots, out, shard_list: list, scratch, input_root, program, .. } = args;
     let ShardsArgs { merge_args, startup, work, write, overwrite, submit, run_args, .. } = args;
-    let pace = startup.zip(work).map(|(Span(startup), Span(work))| Pace { startup, work });
+    let pace = Pace { startup: startup.map(|span| span.0), work: work.map(|span| span.0) };
+    let list = list.map(ShardList::into_numbers);
     LaunchRequest {
         shards: Shards { plan, out, count, slots, list, scratch, input_root, program, run_args, merge_args },
         engine,

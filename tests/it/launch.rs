@@ -105,7 +105,7 @@ fn slurm_scripts_say_what_was_asked() {
     for name in ["shards.sbatch", "merge.sbatch", "submit.sh"] {
         assert!(Command::new("bash").arg("-n").arg(work.path("jobs").join(name)).status().unwrap().success());
     }
-    launch(&work, "slurm", &SLURM).says(2, &["shards.sbatch", "exist", "--overwrite"]);
+    launch(&work, "slurm", &SLURM).says(2, &["shards.sbatch", "--write", "--overwrite"]);
     launch(&work, "slurm", &[&SLURM[..], &["--overwrite", "--gpus", "0"]].concat()).says(0, &["submit.sh"]);
     assert!(!written(&work, "shards.sbatch").contains("--gres"));
 }
@@ -196,8 +196,9 @@ fn slurm_gets_the_array_and_a_merge_that_begins_after_any_outcome() {
     submitted();
 
     // The same without a folder: what is printed holds the files.
-    let printed = launch(&work, "slurm", &SLURM[..6]).expect(0);
-    work.write("printed.sh", printed);
+    let printed = launch(&work, "slurm", &SLURM[..6]);
+    printed.expect(0);
+    work.write("printed.sh", printed.stdout);
     assert!(among_stubs(&work, "sh").arg("printed.sh").status().unwrap().success());
     submitted();
 
@@ -222,7 +223,7 @@ fn what_an_engine_cannot_do_is_refused_before_it_is_asked() {
     // A subset is an array of its own size.
     slurm(&["--shards", "5000", "--shard-list", "3,1700-1701"]).says(0, &["--array=0-2\n", "--shard-list 3,1700-1701"]);
     slurm(&["--shards", "10", "--shard-list", "3,10"]).says(2, &["shard 10", "0 to 9"]);
-    slurm(&["--shards", "10", "--shard-list", "5-3"]).says(2, &["5-3", "3,17-19"]);
+    slurm(&["--shards", "10", "--shard-list", "5-3"]).says(2, &["`5-3`", "3,17-19"]);
     slurm(&["--shards", "0"]).says(2, &["--shards"]);
     slurm(&["--shards", "10", "--name", "Two words"]).says(2, &["--name"]);
     slurm(&["--shards", "10", "--logs", "a\\b"]).says(2, &["logs", "'\\\\'"]);
@@ -235,6 +236,7 @@ fn what_an_engine_cannot_do_is_refused_before_it_is_asked() {
         work.swath(&[&["launch", "aws-batch", "/d/plan.jsonl"], &own[..], more].concat())
     };
     batch("10001", &[]).says(2, &["10001 shards", "--shards 10000 fit"]);
+    batch("10", &["--slots", "2"]).says(2, &["leave --slots out"]);
     batch("10", &["--retries", "10"]).says(2, &["10 attempts", "--retries 9"]);
     let k8s = |plan: &str, out: &str, volume: &str| {
         work.swath(&["launch", "k8s", plan, "--shards", "10", "--image", "i", "--volume", volume, "-o", out])
@@ -265,12 +267,13 @@ fn submitting_needs_the_engines_program() {
 #[test]
 fn much_start_up_is_told() {
     let work = work();
-    let list = |work_time: &str| {
-        launch(&work, "list", &["--shards", "100", "-o", "out", "--startup", "40s", "--work", work_time])
-    };
-    list("5h").says(0, &["warning: start-up is 18.1 % of the time of 100 shards", "50 or fewer"]);
-    assert!(!list("20h").expect(0).contains("warning"));
-    launch(&work, "list", &["--shards", "100", "-o", "out", "--startup", "40s"]).says(2, &["--work"]);
+    let list = |more: &[&str]| launch(&work, "list", &[&["--shards", "100", "-o", "out"], more].concat());
+    let told = "warning: 18.1 % of the time of 100 shards is start-up; of 50 shards";
+    list(&["--startup", "40s", "--work", "5h"]).says(0, &[told]);
+    assert!(!list(&["--startup", "40s", "--work", "20h"]).expect(0).contains("warning"));
+    // By the plan, which is small.
+    list(&["--startup", "40s"]).says(0, &["is starting", "start-up: --startup", "speed: assumed"]);
+    list(&[]).says(0, &["is starting", "99 of 100 shards are empty"]);
 }
 
 /// A folder that every quoting has to bear.
@@ -317,13 +320,13 @@ fn paths_with_spaces_and_quotes_arrive_as_they_are() {
     assert_eq!(arguments(&work), ["merge", &out]);
 
     let volume = format!("claim:{}", folder.display());
-    let engine = ["--image", "i", "--volume", &volume, "--write", "jobs"];
+    let engine = ["--image", "i", "--volume", &volume, "--write", "jobs", "--overwrite"];
     work.swath(&[&["launch", "k8s", &plan], &common[..], &engine, &run_args].concat()).expect(0);
     let container = &json_of(&work, "shards.json")["spec"]["template"]["spec"]["containers"][0];
     assert_eq!(container["args"], json!(expected(&folder, "auto", &more)));
     assert_eq!(container["volumeMounts"][0]["mountPath"], json!(folder.to_str().unwrap()));
 
-    let engine = [&engine[..], &["--queue", "q", "--overwrite"]].concat();
+    let engine = [&engine[..], &["--queue", "q"]].concat();
     work.swath(&[&["launch", "aws-batch", &plan], &common[..], &engine, &run_args].concat()).expect(0);
     assert_eq!(code(&child(&work, 1).output().unwrap()), 0);
     assert_eq!(arguments(&work), expected(&folder, "auto", &more));

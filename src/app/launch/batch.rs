@@ -40,6 +40,11 @@ impl AwsBatch {
                 "{n} shards are too many for an array job: --shards {MOST_CHILDREN} fit"
             )));
         }
+        if shards.slots.is_some() {
+            let text = "AWS Batch begins children in an order of its own, and as many at a time as the queue has room for: leave --slots out, and \
+                        shards are of equal cost";
+            return Err(Error::Usage(text.into()));
+        }
         if job.retries > MOST_RETRIES {
             return Err(Error::Usage(format!("AWS Batch has up to 10 attempts: --retries {MOST_RETRIES} at most")));
         }

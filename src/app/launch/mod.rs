@@ -12,19 +12,20 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::replace::exist;
-use super::{Error, Output};
+use super::{Error, Output, ShardAmount, ShardRequest, shard};
 use crate::atomic::{self, WriteError};
 use crate::exit::ExitCode;
-use crate::report::{self, Event};
+use crate::report::{self, Event, ShardDocument};
 pub use batch::AwsBatch;
 pub use kubernetes::Kubernetes;
-use request::text_of;
-pub use request::{EachJob, Pace, ShardList, Shards, Volume};
+pub use request::{EachJob, Pace, Shards, Volume};
+use request::{much_startup, text_of};
 pub use slurm::Slurm;
 
 /// How a shard ends that no further attempt would end otherwise: arguments or plan, weights, the class of the device, the run directory.
 /// Whatever else is not 0 is worth another attempt, elsewhere or later.
-const FINAL: [u8; 4] = [ExitCode::Usage as u8, ExitCode::Weights as u8, 15, ExitCode::Unreadable as u8];
+const FINAL: [u8; 4] =
+    [ExitCode::Usage as u8, ExitCode::Weights as u8, ExitCode::WrongClass as u8, ExitCode::Unreadable as u8];
 
 /// How a merge ends, beside these, that has said what is missing.
 const MISSING: [u8; 2] = [ExitCode::ScenesFailed as u8, ExitCode::OutOfTime as u8];
@@ -40,7 +41,7 @@ pub struct LaunchRequest {
     /// By what.
     pub engine: Engine,
     /// What is known of the time it takes.
-    pub pace: Option<Pace>,
+    pub pace: Pace,
     /// A folder for the files; none to print them.
     pub write: Option<Output>,
     /// Whether the engine is given them at once.
@@ -91,9 +92,9 @@ enum How {
 /// # Errors
 /// When the engine cannot do what is asked, a file cannot be written, or the engine's program is not there or fails.
 pub fn launch(request: &LaunchRequest) -> Result<String, Error> {
-    let LaunchRequest { shards, engine, pace, write: folder, submit: when } = request;
+    let LaunchRequest { shards, engine, write: folder, submit: when, .. } = request;
     shards.check()?;
-    let mut warnings: Vec<String> = pace.and_then(|pace| pace.warning(shards.len())).into_iter().collect();
+    let mut warnings = told_of_shards(request)?;
     let JobFiles { mut files, how } = match engine {
         Engine::Slurm(job, slurm) => slurm.files(shards, job)?,
         Engine::Kubernetes(job, kubernetes) => kubernetes.files(shards, job, &mut warnings)?,
@@ -132,6 +133,32 @@ pub fn launch(request: &LaunchRequest) -> Result<String, Error> {
             submit(&folder.path.join(SUBMIT), tool).map(|()| listed)
         }
     }
+}
+
+/// What is to be said of the size of the shards: by what a person knows of the time, or else by the plan, if it can be read here.
+fn told_of_shards(LaunchRequest { shards, engine, pace, .. }: &LaunchRequest) -> Result<Vec<String>, Error> {
+    let gpus = match engine {
+        Engine::Slurm(job, _) | Engine::Kubernetes(job, _) | Engine::AwsBatch(job, _) => job.gpus,
+        Engine::List => 1,
+    };
+    if let (Some(startup), Some(work)) = (pace.startup, pace.work) {
+        return Ok(much_startup(startup, work, shards.len()).into_iter().collect());
+    }
+    if shards.list.is_some() || !shards.plan.is_file() {
+        return Ok(Vec::new());
+    }
+    let amount = if shards.slots.is_some() { ShardAmount::Falling } else { ShardAmount::Uniform };
+    let document = shard(&ShardRequest {
+        file: shards.plan.clone(),
+        slots: shards.slots.unwrap_or(shards.count),
+        per_slot: gpus.max(1),
+        amount: amount(shards.count),
+        start_up: pace.startup,
+        throughput: Vec::new(),
+        only: None,
+    })?;
+    let ShardDocument { warnings, start_up, rate, .. } = document;
+    Ok(warnings.iter().map(|text| format!("{text} (start-up: {}; speed: {})", start_up.from, rate.from)).collect())
 }
 
 /// Writes the files into a folder, and says which.

@@ -24,7 +24,7 @@ pub struct Shards {
     /// How many run at a time.
     pub slots: Option<u32>,
     /// Those that run; none for all.
-    pub list: Option<ShardList>,
+    pub list: Option<Vec<u32>>,
     /// A folder on each host's own disk.
     pub scratch: Option<PathBuf>,
     /// What the scenes' paths are relative to.
@@ -36,35 +36,6 @@ pub struct Shards {
     /// More arguments of the merge.
     pub merge_args: Vec<String>,
 }
-
-/// Some shards by number, as they were typed: `3,17-19`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ShardList {
-    text: String,
-    numbers: Vec<u32>,
-}
-
-impl FromStr for ShardList {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is no list of shards; write numbers and ranges that grow, such as 3,17-19");
-        let mut numbers: Vec<u32> = Vec::new();
-        for part in text.split(',') {
-            let (first, last) = part.split_once('-').unwrap_or((part, part));
-            let [first, last] = [first, last].map(|number| number.parse::<u32>().ok());
-            let (first, last) = first.zip(last).ok_or_else(wrong)?;
-            if last < first || last - first > MOST_SHARDS || numbers.last().is_some_and(|before| *before >= first) {
-                return Err(wrong());
-            }
-            numbers.extend(first..=last);
-        }
-        Ok(Self { text: text.to_owned(), numbers })
-    }
-}
-
-/// More shards than any engine takes.
-const MOST_SHARDS: u32 = 1_000_000;
 
 /// What each job gets.
 #[derive(Clone, Debug)]
@@ -83,13 +54,13 @@ pub struct EachJob {
     pub retries: u32,
 }
 
-/// What is known of time.
-#[derive(Clone, Copy, Debug)]
+/// What somebody knows of the time it takes.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Pace {
     /// Start-up of one shard.
-    pub startup: Duration,
+    pub startup: Option<Duration>,
     /// All work of these shards, as if one slot did it.
-    pub work: Duration,
+    pub work: Option<Duration>,
 }
 
 /// A folder of the host, a claim or a file system, where containers see it: `SOURCE:/PATH`, or `SOURCE:/PATH:ro`.
@@ -123,22 +94,19 @@ impl FromStr for Volume {
     }
 }
 
-impl Pace {
-    /// What is to be said of so many shards, if start-up is much of their time.
-    pub(super) fn warning(self, n_shards: usize) -> Option<String> {
-        let (startup, work) = (self.startup.as_secs_f64(), self.work.as_secs_f64());
-        let all = startup * n_shards as f64;
-        let share = all / (all + work);
-        if share <= MUCH_STARTUP {
-            return None;
-        }
-        let few = (work * MUCH_STARTUP / (1.0 - MUCH_STARTUP) / startup).floor().max(1.0);
-        Some(format!(
-            "start-up is {} of the time of {n_shards} shards; {} are {few} or fewer shards, on fewer slots",
-            percent(share),
-            percent(MUCH_STARTUP)
-        ))
+/// What is to be said of so many shards, if start-up is much of their time.
+pub(super) fn much_startup(startup: Duration, work: Duration, n_shards: usize) -> Option<String> {
+    let (startup, work) = (startup.as_secs_f64(), work.as_secs_f64());
+    let all = startup * n_shards as f64;
+    let share = all / (all + work);
+    if share.is_nan() || share <= MUCH_STARTUP {
+        return None;
     }
+    let few = (work * MUCH_STARTUP / (1.0 - MUCH_STARTUP) / startup).floor().max(1.0);
+    Some(format!(
+        "{} of the time of {n_shards} shards is start-up; of {few} shards it would be a tenth, on fewer slots",
+        percent(share)
+    ))
 }
 
 /// Which shard a process does.
@@ -153,12 +121,12 @@ pub(super) enum Index {
 impl Shards {
     /// How many run.
     pub(super) fn len(&self) -> usize {
-        self.list.as_ref().map_or(self.count as usize, |list| list.numbers.len())
+        self.list.as_ref().map_or(self.count as usize, Vec::len)
     }
 
     /// Those that run, by number.
     pub(super) fn numbers(&self) -> Vec<u32> {
-        self.list.as_ref().map_or_else(|| (0..self.count).collect(), |list| list.numbers.clone())
+        self.list.clone().unwrap_or_else(|| (0..self.count).collect())
     }
 
     /// Refuses what no engine can do.
@@ -166,7 +134,7 @@ impl Shards {
     /// # Errors
     /// When a shard is named that there is not, or a name cannot be written into a job file.
     pub(super) fn check(&self) -> Result<(), Error> {
-        if let Some(number) = self.list.iter().flat_map(|list| &list.numbers).find(|number| **number >= self.count) {
+        if let Some(number) = self.list.iter().flatten().find(|number| **number >= self.count) {
             let (count, last) = (self.count, self.count - 1);
             return Err(Error::Usage(format!(
                 "--shard-list names shard {number}, and the shards of {count} are 0 to {last}: give the --shards that they were cut with"
@@ -248,7 +216,7 @@ impl Shards {
             words.extend(["--slots".to_owned(), slots.to_string()]);
         }
         if let (Index::Auto, Some(list)) = (index, &self.list) {
-            words.extend(["--shard-list".to_owned(), list.text.clone()]);
+            words.extend(["--shard-list".to_owned(), ranges(list)]);
         }
         for (option, path) in [("--scratch", &self.scratch), ("--input-root", &self.input_root)] {
             if let Some(path) = path {
@@ -273,6 +241,16 @@ impl Shards {
     }
 }
 
+/// Numbers in their order, `3,17-19`.
+fn ranges(numbers: &[u32]) -> String {
+    let follows = |before: &u32, number: &u32| before.checked_add(1) == Some(*number);
+    let part = |run: &[u32]| match run {
+        [first, .., last] => format!("{first}-{last}"),
+        [] | [_] => run.iter().map(u32::to_string).collect(),
+    };
+    numbers.chunk_by(follows).map(part).collect::<Vec<_>>().join(",")
+}
+
 /// A path as job files have it.
 ///
 /// # Errors
@@ -287,12 +265,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_of_shards_are_numbers_and_ranges_that_grow() {
-        let list: ShardList = "3,17-19".parse().unwrap();
-        assert_eq!(list.numbers, [3, 17, 18, 19]);
-        for wrong in ["", "3,", "a", "5-3", "3,3", "5,1-9", "-1", "1-", "0-4000000000"] {
-            assert!(wrong.parse::<ShardList>().is_err(), "{wrong}");
-        }
+    fn numbers_that_follow_each_other_are_a_range() {
+        assert_eq!(ranges(&[3, 17, 18, 19, 40, 41, 5]), "3,17-19,40-41,5");
+        assert_eq!((ranges(&[0]).as_str(), ranges(&[u32::MAX, 0]).as_str()), ("0", "4294967295,0"));
     }
 
     #[test]
@@ -310,10 +285,11 @@ mod tests {
 
     #[test]
     fn start_up_is_told_of_above_a_tenth() {
-        let pace = |work| Pace { startup: Duration::from_secs(40), work: Duration::from_secs(work) };
-        assert_eq!(pace(90 * 400).warning(100), None);
-        let told = pace(90 * 200).warning(100).unwrap();
-        assert!(told.contains("18%") && told.contains("50 or fewer"), "{told}");
-        assert!(pace(1).warning(1).unwrap().contains(" 1 or fewer"));
+        let told = |work, n| much_startup(Duration::from_secs(40), Duration::from_secs(work), n);
+        assert_eq!(told(90 * 400, 100), None);
+        let text = told(90 * 200, 100).unwrap();
+        assert!(text.contains("18.1 %") && text.contains("of 50 shards"), "{text}");
+        assert!(told(1, 1).unwrap().contains("of 1 shards"));
+        assert_eq!(much_startup(Duration::ZERO, Duration::ZERO, 3), None);
     }
 }
