@@ -9,6 +9,7 @@ use crate::eval::EvalError;
 use crate::exit::ExitCode;
 use crate::infer::DeviceError;
 use crate::journal::JournalError;
+use crate::journal::ledger::{LedgerError, StoreError};
 use crate::lifecycle::{self, Signal};
 use crate::outputs::OutputError;
 use crate::package::PackageError;
@@ -170,6 +171,15 @@ pub enum Error {
         #[source]
         source: Box<Error>,
     },
+    /// What runs of parts of a plan have left is not all of it.
+    #[error("{0}")]
+    PartsMissing(String),
+    /// Two of them have recorded different bytes for one thing.
+    #[error(
+        "two runs of parts of the plan differ: {0}; which of them is right cannot be told from here: find out what differs between these \
+         hosts, then remove the records of the one that is wrong and run its shard again"
+    )]
+    Conflict(String),
     /// Somebody stopped what no later command goes on with.
     #[error("stopped by {0}")]
     Interrupted(Signal),
@@ -195,7 +205,9 @@ impl Error {
             )
             | Self::WeightsFile(WeightsError::Write(_))
             | Self::Journal(JournalError::Sql { .. }) => ExitCode::Output,
+            Self::Journal(JournalError::Ledger(e)) => of_ledger(e),
             Self::Journal(JournalError::Unreadable { .. } | JournalError::Format { .. }) => ExitCode::Unreadable,
+            Self::PartsMissing(_) => ExitCode::OutOfTime,
             Self::Config(ConfigError::File(_) | ConfigError::Weights(_))
             | Self::Weights { .. }
             | Self::WeightsFile(_) => ExitCode::Weights,
@@ -227,7 +239,19 @@ impl Error {
             | Self::Mask(_)
             | Self::Package(_)
             | Self::Diverged(_)
+            | Self::Conflict(_)
             | Self::Internal(_) => ExitCode::Internal,
+        }
+    }
+}
+
+fn of_ledger(error: &LedgerError) -> ExitCode {
+    match error {
+        LedgerError::OtherPlan { .. } => ExitCode::Usage,
+        LedgerError::Format { .. } => ExitCode::Unreadable,
+        LedgerError::Store(StoreError::Write(_)) | LedgerError::Stopped { .. } => ExitCode::Output,
+        LedgerError::Store(StoreError::Read { .. } | StoreError::Different { .. }) | LedgerError::Thread(_) => {
+            ExitCode::Internal
         }
     }
 }

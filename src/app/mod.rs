@@ -19,6 +19,7 @@ mod forecast;
 mod interrupt;
 mod launch;
 mod masks;
+mod merge;
 mod models;
 mod mosaic;
 #[cfg(feature = "torch")]
@@ -51,6 +52,7 @@ pub use eval::{EvalRequest, eval};
 pub use forecast::Hardware;
 pub use launch::{AwsBatch, EachJob, Engine, Kubernetes, LaunchRequest, Pace, Shards, Slurm, Submit, Volume, launch};
 pub use masks::Truth;
+pub use merge::{MergeRequest, merge};
 pub use models::list_models;
 pub use mosaic::{MosaicRequest, mosaic};
 #[cfg(feature = "torch")]
@@ -63,12 +65,15 @@ pub use pseudo::{PseudoRequest, Sure, pseudo_label};
 pub use replace::Output;
 pub use report::{Reported, report};
 pub use run::{
-    Assign, Ended, Goal, Job, JobRequest, Origin, OtherMachine, PartialArchive, Parts, Reuse, RunOptions, Running,
-    StageName, TimeLimits, What, execute, prepare, run, schedule, wire, wire_tiles,
+    Assign, Ended, Goal, Job, JobRequest, Merge, Origin, OtherMachine, PATIENCE, Part, PartialArchive, Parts, Reuse,
+    RunOptions, Running, Saved, Sharing, StageName, TimeLimits, What, execute, prepare, run, schedule, wire,
+    wire_tiles,
 };
 pub use select::{SelectRequest, select};
 pub use shard::{ShardAmount, ShardRequest, shard};
-pub use standing::{Standing, Verified, collect_garbage, collect_old_outputs, recorded_command, status, verify};
+pub use standing::{
+    Standing, Verified, collect_garbage, collect_old_outputs, recorded_command, shared_status, status, verify,
+};
 pub use synth::{SynthRequest, synth};
 pub use train::{FoldsTrained, Parts as TrainParts, TrainRequest, Trained};
 #[cfg(feature = "torch")]

@@ -15,15 +15,16 @@ pub(super) mod preconditions;
 mod prepare;
 pub(super) mod record;
 pub(super) mod resume;
+mod share;
 pub(super) mod throughput;
 mod wire;
 
 pub use assign::Assign;
 pub use execute::{Ended, execute};
-pub use options::{Origin, PartialArchive, RunOptions, TimeLimits};
+pub use options::{Merge, Origin, PATIENCE, Part, PartialArchive, RunOptions, Sharing, TimeLimits};
 #[cfg(feature = "torch")]
 pub(super) use prepare::usual_memory;
-pub use prepare::{Job, JobRequest, OtherMachine, What, prepare, schedule};
+pub use prepare::{Job, JobRequest, OtherMachine, Saved, What, prepare, schedule};
 pub(super) use prepare::{default_devices, device_class, is_bare, members};
 pub use resume::{Reuse, StageName};
 pub use wire::{Goal, Parts, Running, wire, wire_tiles};
@@ -47,6 +48,20 @@ pub fn run(request: &JobRequest, options: &RunOptions) -> Result<Ended, Error> {
 }
 
 fn prepared(request: &JobRequest, options: &RunOptions) -> Result<Ended, Error> {
+    let Sharing::Part(Part { own, .. }) = &options.sharing else { return carried_out(request, options) };
+    if !options.origin.restarted {
+        // Left by a process of the same number that was killed with the one that watched it.
+        std::fs::remove_dir_all(own).unwrap_or_default();
+    }
+    let ended = carried_out(request, options);
+    // Who is started again because of a device goes on with it.
+    if !matches!(ended, Err(Error::DeviceLost { .. })) {
+        std::fs::remove_dir_all(own).unwrap_or_default();
+    }
+    ended
+}
+
+fn carried_out(request: &JobRequest, options: &RunOptions) -> Result<Ended, Error> {
     // Some hundred are enough, and what cannot be raised may be; a run that lacks them says so.
     raise_file_limit().unwrap_or_default();
     let job = prepare(request)?;

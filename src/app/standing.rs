@@ -1,19 +1,20 @@
 //! `swath status`, `verify`, `resume` and `gc`: what a run directory holds, and what of it can go.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::run::record::failed_scene;
 use super::run::resume::is_whole;
 use super::{Error, JobRequest, prepare};
 use crate::atomic::WriteError;
 use crate::config::name_fault;
-use crate::journal::{Checkpoints, FileRecord, Journal, JournalError, SceneRecord, State, TRAINING_FILE};
+use crate::journal::ledger::{self, AttemptCounts, FolderStore, Heard, RECORDS_FOLDER};
+use crate::journal::{Checkpoints, FileRecord, JOURNAL_FILE, Journal, JournalError, SceneRecord, State, TRAINING_FILE};
 use crate::lifecycle::Lock;
 use crate::outputs::OutputLayout;
 use crate::plan::{Concessions, Keys, Plan};
-use crate::report::RunReport;
+use crate::report::{AttemptEnd, AttemptStanding, RunReport, SharedStanding};
 pub use crate::report::{Standing, Verified};
 use crate::words::{count, format_bytes};
 
@@ -63,6 +64,58 @@ pub fn status(dir: &Path) -> Result<Standing, Error> {
         seconds_left: pace.map(|pace| pace * outstanding as f64),
         command: state.run.map(|r| r.arguments.join(" ")).unwrap_or_default(),
     })
+}
+
+/// How runs of parts of a plan stand in a directory that they share; `None` where nobody shares it, or all is put together.
+///
+/// # Errors
+/// When their records cannot be read.
+pub fn shared_status(dir: &Path) -> Result<Option<SharedStanding>, Error> {
+    if dir.join(JOURNAL_FILE).exists() || !dir.join(RECORDS_FOLDER).is_dir() {
+        return Ok(None);
+    }
+    let heard = ledger::heard(&FolderStore::of(dir), Duration::ZERO).map_err(JournalError::from)?;
+    let last = heard.iter().map(|heard| &heard.head).max_by_key(|head| (head.started, head.shard));
+    let cut = last.and_then(|head| head.shard).map(|shard| (shard.count, shard.slots));
+    let of_cut = |heard: &&Heard| heard.head.shard.map(|shard| (shard.count, shard.slots)) == cut;
+    let complete: BTreeSet<u32> = heard
+        .iter()
+        .filter(of_cut)
+        .filter(|heard| heard.closed.is_some_and(|counts| counts.complete))
+        .filter_map(|heard| Some(heard.head.shard?.index))
+        .collect();
+    let (shards, slots) = cut.unwrap_or_default();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let attempt = |heard: &Heard| AttemptStanding {
+        shard: heard.head.shard.map_or(0, |shard| shard.index),
+        host: heard.head.host.clone(),
+        pid: heard.head.pid,
+        seconds: heard.last_seen.saturating_sub(heard.head.started),
+        silent: now.saturating_sub(heard.last_seen),
+        state: match heard.closed {
+            Some(AttemptCounts { complete: true, .. }) => AttemptEnd::Complete,
+            Some(AttemptCounts { complete: false, .. }) => AttemptEnd::Stopped,
+            None => AttemptEnd::Open,
+        },
+    };
+    // An attempt counts what those before it have done as well: of each shard the last word is the one.
+    let mut counts: BTreeMap<u32, AttemptCounts> = BTreeMap::new();
+    for (heard, closed) in heard.iter().filter(of_cut).filter_map(|heard| Some((heard, heard.closed?))) {
+        let of_shard = counts.entry(heard.head.shard.map_or(0, |shard| shard.index)).or_default();
+        if closed.done + closed.failed >= of_shard.done + of_shard.failed {
+            *of_shard = closed;
+        }
+    }
+    Ok(Some(SharedStanding {
+        dir: dir.display().to_string(),
+        shards,
+        slots,
+        complete: u32::try_from(complete.len()).unwrap_or(u32::MAX),
+        missing: (0..shards).filter(|index| !complete.contains(index)).collect(),
+        done: counts.values().map(|counts| counts.done).sum(),
+        failed: counts.values().map(|counts| counts.failed).sum(),
+        attempts: heard.iter().map(attempt).collect(),
+    }))
 }
 
 /// Reads every recorded file again.

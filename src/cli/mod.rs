@@ -9,6 +9,7 @@ mod exit;
 mod launch;
 #[cfg(not(feature = "torch"))]
 mod no_networks;
+mod part;
 mod pseudo;
 mod resolve;
 mod shard;
@@ -26,9 +27,12 @@ use serde::Serialize;
 
 #[cfg(feature = "torch")]
 use crate::app as networks;
-use crate::app::{self, AblateRequest, Amount, Ended, ExportForm, MosaicRequest, Output, Reported, SelectRequest};
+use crate::app::{
+    self, AblateRequest, Amount, Ended, ExportForm, JobRequest, MosaicRequest, Output, Reported, Saved, SelectRequest,
+};
 use crate::exit::ExitCode;
 use crate::flow::panic_message;
+use crate::journal::ledger::RECORDS_FOLDER;
 use crate::lifecycle::{self, SupervisorLink};
 use crate::report::{self, CheckRow, Detail, Event, Page, PrintError, ProgressForm, RunReport, Show};
 use args::{
@@ -37,6 +41,7 @@ use args::{
 };
 #[cfg(not(feature = "torch"))]
 use no_networks as networks;
+use part::MergeArgs;
 use talk::TalkArgs;
 
 /// Runs the program with the arguments that it was called with, and returns its exit code.
@@ -63,6 +68,8 @@ fn parse(arguments: &[OsString]) -> Result<Command, clap::Error> {
     let talk = if let Command::Run(RunArgs { talk, .. }) | Command::Resume(ResumeArgs { talk, .. }) = &command {
         Some(talk)
     } else if let Command::Train(args) = &command {
+        Some(&args.talk)
+    } else if let Command::Merge(args) = &command {
         Some(&args.talk)
     } else {
         None
@@ -96,6 +103,8 @@ fn start(asked: Command, arguments: &[OsString]) -> Result<u8, app::Error> {
         Some(watching)
     } else if let Command::Train(args) = &asked {
         Some(&args.watching)
+    } else if let Command::Merge(args) = &asked {
+        Some(&args.watching)
     } else {
         None
     };
@@ -124,6 +133,7 @@ fn worker(arguments: &[OsString]) -> Result<ExitCode, app::Error> {
 fn command(asked: Command, arguments: &[OsString], supervisor: SupervisorLink) -> Result<ExitCode, app::Error> {
     match asked {
         Command::Run(args) => run(&args, arguments, supervisor),
+        Command::Merge(args) => merge(&args, texts(arguments), supervisor),
         Command::Worker { arguments } => worker(&arguments),
         Command::Plan(args) => {
             let (job, options) = resolve::plan(&args)?;
@@ -153,6 +163,10 @@ fn command(asked: Command, arguments: &[OsString], supervisor: SupervisorLink) -
         Command::Data(command) => data::data(command),
         Command::Train(args) => train::train(*args, texts(arguments), supervisor),
         Command::Status(args) => {
+            if let Some(shared) = app::shared_status(&args.dir)? {
+                show(&shared, args.json, shared.text())?;
+                return Ok(ExitCode::Done);
+            }
             let standing = app::status(&args.dir)?;
             show(&standing, args.json, standing.text())?;
             Ok(ExitCode::Done)
@@ -182,9 +196,7 @@ fn eval(mut args: EvalArgs) -> Result<ExitCode, app::Error> {
         // Looking up the command changes the folder that relative paths are relative to.
         let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
         let (out, truth) = (Output { path: absolute(dir), overwrite: args.overwrite }, absolute(args.truth));
-        let last = recorded(&absolute(args.masks))?;
-        let (job, truth) =
-            (resolve::job(&last.job, last.devices.clone(), None)?, resolve::truth(truth, args.truth_args));
+        let (job, truth) = (recorded(&absolute(args.masks))?.job()?, resolve::truth(truth, args.truth_args));
         if ablates {
             let found = app::ablate(&AblateRequest { job, truth, out })?;
             show(&found, json, found.text())?;
@@ -232,7 +244,7 @@ fn gc(args: GcArgs) -> Result<ExitCode, app::Error> {
         app::collect_old_outputs(&dir)?
     } else {
         let last = if args.all { None } else { Some(recorded(&dir)?) };
-        let keep = last.map(|last| resolve::job(&last.job, last.devices.clone(), Some(&last.out))).transpose()?;
+        let keep = last.map(Making::job).transpose()?;
         app::collect_garbage(&dir, keep.as_ref())?
     };
     report::print(&removed)?;
@@ -353,7 +365,31 @@ fn run(args: &RunArgs, arguments: &[OsString], supervisor: SupervisorLink) -> Re
     let mut job = resolve::job(&args.job, args.devices.clone(), Some(&args.out))?;
     // Nothing is kept where everything is forgotten. Who is started again goes on with what the first attempt took.
     job.retune = (job.retune || args.fresh) && !supervisor.attempt().begun;
-    let ended = app::run(&job, &resolve::run(args, arguments, supervisor))?;
+    let options = resolve::run(args, arguments, supervisor);
+    if let (Some(part), Some(plan)) = (args.part.part()?, &args.job.plan) {
+        job.what = part.what(Saved { file: plan.clone(), root: args.job.input_root.clone() });
+        let options = part.options(&args.part, plan, options);
+        return part_done(&app::run(&job, &options)?, talk::show(args.talk));
+    }
+    let ended = app::run(&job, &options)?;
+    let printed = conclude(&ended, talk::show(args.talk));
+    Ok(summed_up(&ended, printed))
+}
+
+/// The end of a run of a part: which scenes have failed the merge tells.
+fn part_done(ended: &Ended, show: Show) -> Result<ExitCode, app::Error> {
+    let dir = ended.out.display().to_string();
+    if show.progress == ProgressForm::Json {
+        let totals = &ended.report.totals;
+        report::tell(&Event::Finished { totals, archive: None, report: &format!("{dir}/{RECORDS_FOLDER}") });
+    } else if show.detail > Detail::Quiet {
+        report::print(&report::shard_summary(&ended.report, &dir, show.detail, Page::of_stdout()))?;
+    }
+    Ok(if ended.report.missing.is_empty() { ExitCode::Done } else { ExitCode::OutOfTime })
+}
+
+fn merge(args: &MergeArgs, arguments: Vec<String>, supervisor: SupervisorLink) -> Result<ExitCode, app::Error> {
+    let ended = app::merge(&part::merge(args, arguments, supervisor))?;
     let printed = conclude(&ended, talk::show(args.talk));
     Ok(summed_up(&ended, printed))
 }
@@ -380,13 +416,30 @@ fn conclude(ended: &Ended, show: Show) -> Result<(), PrintError> {
     Ok(())
 }
 
+/// A command that makes a run directory.
+enum Making {
+    Run(RunArgs),
+    Merge(Box<MergeArgs>),
+}
+
+impl Making {
+    /// What it plans, anew.
+    fn job(self) -> Result<JobRequest, app::Error> {
+        match self {
+            Self::Run(last) => resolve::job(&last.job, last.devices.clone(), Some(&last.out)),
+            Self::Merge(last) => Ok(part::job(&last)),
+        }
+    }
+}
+
 /// The command that a run directory was last made by, in the folder that it ran in.
-fn recorded(dir: &Path) -> Result<RunArgs, app::Error> {
+fn recorded(dir: &Path) -> Result<Making, app::Error> {
     let arguments = app::recorded_command(dir)?;
     let parsed = Arguments::try_parse_from(std::iter::once("swath".to_owned()).chain(arguments));
     match parsed.map(|a| a.command) {
         // The measurements that it took then are those that the directory keeps.
-        Ok(Command::Run(args)) => Ok(RunArgs { job: JobArgs { retune: false, ..args.job }, ..args }),
+        Ok(Command::Run(args)) => Ok(Making::Run(RunArgs { job: JobArgs { retune: false, ..args.job }, ..args })),
+        Ok(Command::Merge(args)) => Ok(Making::Merge(args)),
         _ => Err(app::Error::Usage(format!("`{}` holds no command that this version understands", dir.display()))),
     }
 }
@@ -394,7 +447,11 @@ fn recorded(dir: &Path) -> Result<RunArgs, app::Error> {
 fn again(dir: &Path, talk: TalkArgs, supervisor: SupervisorLink) -> Result<ExitCode, app::Error> {
     let dir = std::path::absolute(dir).unwrap_or(dir.to_owned());
     let arguments: Vec<OsString> = app::recorded_command(&dir)?.into_iter().map(OsString::from).collect();
-    // It goes on where that command came to; it does not begin, or stop, where that did.
-    let args = RunArgs { fresh: false, from: None, until: None, talk, ..recorded(&dir)? };
-    run(&args, &arguments, supervisor)
+    match recorded(&dir)? {
+        // It goes on where that command came to; it does not begin, or stop, where that did.
+        Making::Run(last) => {
+            run(&RunArgs { fresh: false, from: None, until: None, talk, ..last }, &arguments, supervisor)
+        }
+        Making::Merge(last) => merge(&MergeArgs { talk, ..*last }, texts(&arguments), supervisor),
+    }
 }

@@ -8,8 +8,8 @@ use super::args::{
 use super::talk::{limits, show};
 use super::values::DeviceArg;
 use crate::app::{
-    self, Assign, DriftRequest, EvalRequest, JobRequest, Origin, Output, PlanOptions, Reuse, RunOptions, Selection,
-    Shown, SynthRequest, Truth, VizRequest, What,
+    self, Assign, DriftRequest, EvalRequest, JobRequest, Origin, Output, PlanOptions, Reuse, RunOptions, Saved,
+    Selection, Shown, SynthRequest, Truth, VizRequest, What,
 };
 use crate::lifecycle::SupervisorLink;
 use crate::plan::{BackendKind, Decode, DeviceId, ScanOptions, Shapes};
@@ -27,7 +27,7 @@ pub(super) fn job(
         return Err(app::Error::Usage(format!("-o `{}` is a file; name a folder", file.display())));
     }
     let what = match &args.plan {
-        Some(plan) => What::Plan { file: plan.clone(), root: args.input_root.clone() },
+        Some(plan) => What::Plan(Saved { file: plan.clone(), root: args.input_root.clone() }),
         None => {
             let (file, inputs) = pipeline_and_inputs(args)?;
             let (include, exclude) = (args.include.clone(), args.exclude.clone());

@@ -3,6 +3,7 @@
 //! ```text
 //! DIR/run.db            SQLite: the only source of truth for "done"
 //! DIR/checkpoints/      artefact files: stage results, many entries in one file, each a zstd frame with a checksum
+//! DIR/records/          where several hosts share DIR: what each has recorded ([`ledger`])
 //! ```
 //!
 //! The commit point. A file is written under a temporary name, synced, read back and compared with its digest, renamed, its folder
@@ -17,11 +18,14 @@
 
 mod artefact;
 mod key;
+pub mod ledger;
+mod publishing;
 mod record;
 mod store;
 
 pub use artefact::{Artefact, ArtefactError, ArtefactWriter, Checkpoints};
 pub use key::{KeyHasher, StageKey};
+pub use publishing::Publishing;
 pub use record::{
     ArchiveRecord, ArtefactRecord, Conceded, ConcessionRecord, DeviceFaultRecord, EntryRecord, FailureRecord,
     FileRecord, Location, OutputRecord, Record, RunRecord, SceneFacts, SceneRecord,

@@ -10,6 +10,8 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::ledger::{AttemptCounts, LedgerError};
+use super::publishing::Publishing;
 use super::record::{
     ArchiveRecord, ArtefactRecord, ConcessionRecord, DeviceFaultRecord, FailureRecord, FileRecord, Location, Record,
     RunRecord, SceneRecord,
@@ -44,6 +46,9 @@ CREATE TABLE device_fault (id INTEGER PRIMARY KEY, record TEXT NOT NULL);
 /// Why a journal cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
+    /// What is recorded cannot be published.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// SQLite or the file system refuses.
     #[error("cannot {operation} the journal `{}`", path.display())]
     Sql {
@@ -109,6 +114,8 @@ pub struct Journal {
     path: PathBuf,
     /// How it is seen, if it is only looked at.
     view: Option<View>,
+    /// Who is told what is recorded.
+    publishing: Option<Publishing>,
 }
 
 impl Journal {
@@ -119,7 +126,7 @@ impl Journal {
     pub fn open(dir: &Path) -> Result<Self, JournalError> {
         let path = dir.join(JOURNAL_FILE);
         let connection = Connection::open(&path).map_err(sql("open", &path))?;
-        let journal = Self { connection, path, view: None };
+        let journal = Self { connection, path, view: None, publishing: None };
         journal.prepare()?;
         Ok(journal)
     }
@@ -180,7 +187,30 @@ impl Journal {
             records.iter().try_for_each(|record| put(&transaction, record))?;
             transaction.commit()
         };
-        write().map_err(fail)
+        write().map_err(fail)?;
+        self.publishing.as_ref().map_or(Ok(()), |publishing| publishing.tell(records)).map_err(Into::into)
+    }
+
+    /// Publishes what is recorded from here on.
+    pub fn publish(&mut self, publishing: Publishing) {
+        self.publishing = Some(publishing);
+    }
+
+    /// Publishes how it ends, where it publishes anything.
+    ///
+    /// # Errors
+    /// When what was recorded could not be published.
+    pub fn publish_end(&mut self, counts: AttemptCounts) -> Result<(), JournalError> {
+        self.publishing.take().map_or(Ok(()), |publishing| publishing.close(counts)).map_err(Into::into)
+    }
+
+    /// Writes a copy of it, of one file, which must not be there.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn copy_to(&self, copy: &Path) -> Result<(), JournalError> {
+        let into = copy.to_string_lossy();
+        self.connection.execute("VACUUM INTO ?1", [into.as_ref()]).map_err(sql("copy", &self.path)).map(|_| ())
     }
 
     /// Forgets artefact files and what was in them.

@@ -330,7 +330,7 @@ impl Planned {
             let costed: Vec<Costed> = plan.units.iter().map(|unit| (*unit, costs.unit(unit))).collect();
             let (scenes, units, refused) = (sink.blocks(&plan.scenes)?, sink.blocks(&costed)?, sink.blocks(refused)?);
             let costs = costed.chunks(BLOCK).scan(0, |sum: &mut u64, units| {
-                *sum += units.iter().map(|(_, cost)| cost).sum::<u64>();
+                *sum = units.iter().map(|(_, cost)| *cost).fold(*sum, u64::saturating_add);
                 Some(*sum)
             });
             let index = sink.block(&[Index { head, scenes, units, costs: costs.collect(), refused }])?;

@@ -331,16 +331,28 @@ impl Plan {
         batch_of(self.pipeline.batch, &self.batches, crop)
     }
 
-    /// Sums over all scenes.
+    /// Sums over all scenes; of those that are cut, as far as they are here.
     pub fn totals(&self) -> PlanTotals {
         let mut totals = PlanTotals::default();
-        for scene in &self.scenes {
-            totals.tiles += scene.n_tiles();
-            totals.pixels += scene.own_pixels();
-            totals.owned += scene.planned_pixels();
-            totals.network_pixels += scene.network_pixels();
+        for (idx, scene) in self.scenes.iter().enumerate() {
+            let tiles = self.tiles_of(idx);
+            let here = |whole: u64| {
+                let share = u128::from(whole) * u128::from(tiles) / u128::from(scene.n_tiles().max(1));
+                u64::try_from(share).unwrap_or(whole)
+            };
+            totals.tiles += tiles;
+            totals.pixels += here(scene.own_pixels());
+            totals.owned += here(scene.planned_pixels());
+            totals.network_pixels += here(scene.network_pixels());
         }
         totals
+    }
+
+    /// Tiles of a scene that are planned here.
+    pub fn tiles_of(&self, scene: usize) -> u64 {
+        let is_cut = self.part.as_ref().is_some_and(|part| part.cut.contains(&scene));
+        let of_unit = |unit: usize| self.units[unit].geometry(self).tiles.len() as u64;
+        if is_cut { self.units_of(scene).map(of_unit).sum() } else { self.scenes[scene].n_tiles() }
     }
 
     /// The plan without scenes and units.

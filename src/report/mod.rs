@@ -18,6 +18,7 @@ mod print;
 mod resolution;
 mod selection;
 mod shards;
+mod shared;
 mod show;
 mod standing;
 mod summary;
@@ -57,9 +58,10 @@ pub use print::{PrintError, print, print_json, speak_json, tell, tell_error, unl
 pub use resolution::SceneResolution;
 pub use selection::{Selection, SelectionMember, SelectionStep};
 pub use shards::{ShardDocument, ShardFigure, ShardRow};
+pub use shared::{AttemptEnd, AttemptStanding, SharedStanding, in_ranges};
 pub use show::{Detail, Page, ProgressForm, Show};
 pub use standing::{Standing, Verified};
-pub use summary::{FAKE, stage_table, summary};
+pub use summary::{FAKE, shard_summary, stage_table, summary};
 pub use training::{
     BestMetric, FoldsSummary, MetricsLog, MetricsRecord, NoteRecord, PostChoice, Reached, StepRecord, StepTime,
     TrainingSummary, ValidationRecord, ValidationTime, folds_summary, training_summary,

@@ -42,6 +42,18 @@ pub fn summary(report: &RunReport, dir: &str, html: Option<&Path>, detail: Detai
     lines.text
 }
 
+/// The summary of a run of a part of a plan into a directory that it shares.
+pub fn shard_summary(report: &RunReport, dir: &str, detail: Detail, page: Page) -> String {
+    let mut lines = Lines { page, text: String::new() };
+    scenes(report, &mut lines);
+    failures(report, &mut lines);
+    warnings(report, &mut |tone, label, text| lines.add(tone, label, text));
+    speed(report, detail, &mut lines);
+    let text = format!("its records are in {dir}/records; when all shards have run: swath merge {dir}");
+    lines.add(Tone::Plain, "shard", &text);
+    lines.text
+}
+
 struct Lines {
     page: Page,
     text: String,

@@ -79,16 +79,23 @@ impl Board {
         self.scenes.defer(self.terms.unbegun(self.scenes.all()));
     }
 
-    /// Scenes that this pass leaves without a verdict when nothing more begins: some unit of theirs has not begun, or they are deferred.
+    /// Scenes that this pass leaves undone when nothing more begins: some unit of theirs has not begun, or they are deferred.
     /// Those that have failed have their verdict as soon as all of their units have begun.
     pub fn left_over(&self) -> Vec<u32> {
-        let unbegun = self.terms.unbegun(self.scenes.all());
+        let (unbegun, cut) = (self.terms.unbegun(self.scenes.all()), self.scenes.cut());
         let is_left = |scene: &u32| match self.scenes.state(*scene) {
             SceneState::DoneBefore => false,
-            SceneState::Deferred => true,
+            SceneState::Deferred if !cut.contains(scene) => true,
+            SceneState::Deferred => self.is_left_of_cut(*scene, &unbegun),
             SceneState::Open | SceneState::Failed(_) => unbegun.binary_search(scene).is_ok(),
         };
         self.scenes.all().filter(is_left).collect()
+    }
+
+    /// Whether something of a scene that is cut is not kept when nothing more begins.
+    fn is_left_of_cut(&self, scene: u32, unbegun: &[u32]) -> bool {
+        let mut units = self.plan().units_of(scene as usize);
+        unbegun.binary_search(&scene).is_ok() || units.any(|unit| self.scenes.is_put_off(unit))
     }
 
     /// Begins a pass over the scenes that are deferred, now that all others have their verdicts.

@@ -18,7 +18,8 @@ pub enum SceneState {
     DoneBefore,
     /// It has failed in this pass: work on it is pointless, and its parts travel on as blanks.
     Failed(FailureRecord),
-    /// Some unit of it is left to a further pass, or to another run: this pass makes no files of it, and gives it no verdict.
+    /// Some unit of it is left to a further pass, or to another run, or is no part of the plan: this pass makes no files of it, and gives it
+    /// no verdict.
     Deferred,
 }
 
@@ -72,17 +73,38 @@ impl Scenes {
             Fate { state, began: None, warnings: Warnings::default(), glance: None, looked: false, seen: None }
         };
         let fates = Fates { scenes: earlier.iter_mut().map(fate).collect(), put_off: vec![false; plan.units.len()] };
-        Self { plan, source, attempt, suspects, kept: earlier, fates: Mutex::new(fates) }
+        let scenes = Self { plan, source, attempt, suspects, kept: earlier, fates: Mutex::new(fates) };
+        scenes.defer(scenes.cut());
+        scenes
+    }
+
+    /// Scenes of which the plan has a part only: what is kept of them is for whoever finishes them.
+    pub fn cut(&self) -> Vec<u32> {
+        let cut = self.plan.part.iter().flat_map(|part| &part.cut);
+        cut.filter_map(|scene| u32::try_from(*scene).ok()).collect()
+    }
+
+    /// Says that nothing is to be done about a scene.
+    pub fn end(&self, scene: u32) {
+        self.fates().scenes[scene as usize].state = SceneState::DoneBefore;
     }
 
     /// The same in a further pass, over those that this one has deferred. What their outputs at hand were made of may come out otherwise
     /// under these concessions.
     pub(super) fn of_next_pass(&self, concessions: &Concessions) -> Self {
-        let (mut kept, mut fates) = (self.kept.clone(), self.fates().clone());
-        fates.put_off.fill(false);
-        for Fate { state, .. } in &mut fates.scenes {
-            *state = if *state == SceneState::Deferred { SceneState::Open } else { SceneState::DoneBefore };
+        let (mut kept, mut fates, cut) = (self.kept.clone(), self.fates().clone(), self.cut());
+        let Fates { scenes, put_off } = &mut fates;
+        for (idx, Fate { state, .. }) in (0..).zip(scenes) {
+            let is_cut = cut.contains(&idx);
+            // Of a scene that is cut, what was not put off is kept by now.
+            let waits = || !is_cut || put_off[self.plan.units_of(idx as usize)].contains(&true);
+            *state = match (*state == SceneState::Deferred && waits(), is_cut) {
+                (true, true) => SceneState::Deferred,
+                (true, false) => SceneState::Open,
+                (false, _) => SceneState::DoneBefore,
+            };
         }
+        put_off.fill(false);
         for unit in concessions.units().into_iter().filter_map(|unit| self.plan.units.get(unit)) {
             kept[unit.scenes()].fill(None);
         }

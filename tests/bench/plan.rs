@@ -1,7 +1,8 @@
 //! How long a plan of many scenes takes to be written, and a part of it to be read, with the most memory that the process had.
 //!
 //! `cargo run --release --no-default-features --example bench_plan write SAVED.jsonl MANY.jsonl 1000000`, then
-//! `.. bench_plan read MANY.jsonl 500000 501000` and `.. bench_plan load MANY.jsonl`
+//! `.. bench_plan read MANY.jsonl 7000 7016`, `.. bench_plan part MANY.jsonl 100 1000 500` (slots, shards, index) and
+//! `.. bench_plan load MANY.jsonl`
 #![expect(clippy::print_stdout, reason = "it prints a line")]
 
 use std::error::Error;
@@ -10,7 +11,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use swath::geom::Span;
-use swath::plan::{PlanFile, Planned, Scene, Unit};
+use swath::plan::{PlanFile, Planned, Scene, ShardCut, Unit};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -18,8 +19,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     match words.as_slice() {
         ["write", saved, many, n] => write(Path::new(saved), Path::new(many), n.parse()?),
         ["read", many, start, end] => read(Path::new(many), start.parse()?..end.parse()?),
+        ["part", many, slots, count, index] => {
+            let cut = ShardCut { slots: Some(slots.parse()?), count: count.parse()? };
+            part(Path::new(many), cut, index.parse()?)
+        }
         ["load", many] => told("load", || Ok(Planned::load(Path::new(many))?.plan.scenes.len())),
-        _ => Err("write SAVED.jsonl MANY.jsonl N, read MANY.jsonl START END, or load MANY.jsonl".into()),
+        _ => Err("write SAVED.jsonl MANY.jsonl N, read MANY.jsonl START END, part MANY.jsonl SLOTS N INDEX, or load MANY.jsonl".into()),
     }
 }
 
@@ -41,6 +46,15 @@ fn read(many: &Path, units: Range<usize>) -> Result<(), Box<dyn Error>> {
         let scenes =
             units.first().map_or(0, |unit| unit.scenes().start)..units.last().map_or(0, |unit| unit.scenes().end);
         Ok(file.scenes(scenes)?.len())
+    })
+}
+
+/// A shard, as the process that does it reads it.
+fn part(many: &Path, cut: ShardCut, index: u32) -> Result<(), Box<dyn Error>> {
+    told("part", || {
+        let mut file = PlanFile::open(many)?;
+        let units = file.shard(&cut, index)?;
+        Ok(file.part(units)?.plan.scenes.len())
     })
 }
 

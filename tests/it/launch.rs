@@ -317,7 +317,7 @@ fn paths_with_spaces_and_quotes_arrive_as_they_are() {
     assert_eq!(arguments(&work), expected(&folder, "auto", &more));
     assert!(folder.join("out/logs/7_3.0.log").is_file());
     assert!(among_stubs(&work, "bash").arg("jobs/merge.sbatch").status().unwrap().success());
-    assert_eq!(arguments(&work), ["merge", &out]);
+    assert_eq!(arguments(&work), ["merge", &out, "--input-root", &input]);
 
     let volume = format!("claim:{}", folder.display());
     let engine = ["--image", "i", "--volume", &volume, "--write", "jobs", "--overwrite"];

@@ -8,10 +8,9 @@ mod request;
 mod shell;
 mod slurm;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::replace::exist;
 use super::{Error, Output, ShardAmount, ShardRequest, shard};
 use crate::atomic::{self, WriteError};
 use crate::exit::ExitCode;
@@ -164,10 +163,10 @@ fn told_of_shards(LaunchRequest { shards, engine, pace, .. }: &LaunchRequest) ->
 /// Writes the files into a folder, and says which.
 fn write(files: &[(&'static str, String)], folder: &Output) -> Result<String, Error> {
     let path = |name: &str| folder.path.join(name);
-    let there: Vec<_> =
-        files.iter().map(|(name, _)| path(name)).filter(|path| path.symlink_metadata().is_ok()).collect();
-    if !(there.is_empty() || folder.overwrite) {
-        return Err(exist(&there.iter().map(PathBuf::as_path).collect::<Vec<_>>()));
+    let there = files.iter().map(|(name, _)| path(name)).find(|path| path.symlink_metadata().is_ok());
+    if let Some(file) = there.filter(|_| !folder.overwrite) {
+        let text = format!("`{}` exists: add --overwrite, or choose another --write", file.display());
+        return Err(Error::Usage(text));
     }
     for (name, content) in files {
         atomic::write(&path(name), content.as_bytes())?;

@@ -218,12 +218,19 @@ impl Shards {
         if let (Index::Auto, Some(list)) = (index, &self.list) {
             words.extend(["--shard-list".to_owned(), ranges(list)]);
         }
+        words.extend(self.places()?);
+        words.extend(self.run_args.iter().cloned());
+        Ok(words)
+    }
+
+    /// What hosts have where, for both commands.
+    fn places(&self) -> Result<Vec<String>, Error> {
+        let mut words = Vec::new();
         for (option, path) in [("--scratch", &self.scratch), ("--input-root", &self.input_root)] {
             if let Some(path) = path {
                 words.extend([option.to_owned(), text_of(path)?]);
             }
         }
-        words.extend(self.run_args.iter().cloned());
         Ok(words)
     }
 
@@ -233,9 +240,7 @@ impl Shards {
     /// When a path is no Unicode.
     pub(super) fn merge(&self) -> Result<Vec<String>, Error> {
         let mut words = vec![self.program.clone(), "merge".to_owned(), text_of(&self.out)?];
-        if let Some(scratch) = &self.scratch {
-            words.extend(["--scratch".to_owned(), text_of(scratch)?]);
-        }
+        words.extend(self.places()?);
         words.extend(self.merge_args.iter().cloned());
         Ok(words)
     }

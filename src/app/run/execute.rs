@@ -13,15 +13,16 @@ use super::disk::Done;
 use super::options::RunOptions;
 use super::outputs::Outputs;
 use super::record::{self, ReportBuilder};
-use super::resume::{Found, Reuse, StageName, holds, look_back, remove_temporaries};
+use super::resume::{Found, Reuse, StageName, holds, look_back};
 use super::wire::Goal;
-use super::{Job, Running, disk, preconditions, throughput};
+use super::{Job, Running, disk, preconditions, share, throughput};
 use crate::app::Error;
 use crate::app::page::{Limit, no_page, write_page};
 use crate::faults::Faults;
 use crate::flow::{Closed, Stall, Stop, Watchdog, watch_over};
 use crate::geom::Size;
 use crate::infer::{Device, DeviceError, open_devices};
+use crate::journal::ledger::{AttemptCounts, ShardName};
 use crate::journal::{self, FailureRecord, Journal, RunRecord, State};
 use crate::lifecycle::{AttemptInfo, Ending, Lock, SignalWatcher, SupervisorLink, machine};
 use crate::outputs::legend;
@@ -60,10 +61,11 @@ pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
     preconditions::of_folder(&job, options)?;
     let needed = disk::need(&job.planned.plan, |_| Done::Nothing);
     let explain = |e| disk::explain(e, &options.out, needed);
-    let _lock = Lock::take(&options.out, options.break_lock).map_err(|e| explain(e.into()))?;
+    let _lock = Lock::take(options.journal_dir(), options.break_lock).map_err(|e| explain(e.into()))?;
+    let cut = share::take_in(&job.planned.plan, options).map_err(explain)?;
     // Read once, now that nobody else writes.
     let (outputs, state) = preconditions::of_outputs(&job, options)?;
-    let mut run = Run::begin(job, options, outputs, state).map_err(explain)?;
+    let mut run = Run::begin(job, options, outputs, state, cut).map_err(explain)?;
     let done = run.carry_out();
     run.note_late();
     let first_tiles = run.board.progress.read().first_tiles;
@@ -76,8 +78,8 @@ pub fn execute(job: Job, options: &RunOptions) -> Result<Ended, Error> {
     let came_to_its_end = done.is_ok() && run.record.report.missing.is_empty();
     run.record.report.run.ended = record::now();
     run.record.report.state = if came_to_its_end { RunState::Finished } else { RunState::Stopped };
-    let recorded = run.record_end();
-    let written = run.record.report.write(&run.outputs.layout.report());
+    let recorded = run.record_end(came_to_its_end);
+    let written = run.record.report.write(&run.outputs.book.report());
     let page = run.write_page(done.is_ok());
     // The first error is the one to tell.
     let explain = |e| disk::explain(e, &options.out, run.outstanding_bytes());
@@ -136,6 +138,12 @@ fn leave_out(scenes: &Scenes, attempt: &AttemptInfo) {
     }
 }
 
+/// Scenes of which the plan has a part only, and all of that is kept already: they have their end here.
+fn end_kept(scenes: &Scenes, for_networks: &[usize]) {
+    let is_kept = |scene: &u32| scenes.plan().units_of(*scene as usize).all(|unit| !for_networks.contains(&unit));
+    scenes.cut().into_iter().filter(is_kept).for_each(|scene| scenes.end(scene));
+}
+
 fn extent(plan: &Plan) -> Snapshot {
     let totals = plan.totals();
     Snapshot { scenes: plan.scenes.len() as u64, tiles: totals.tiles, network_pixels: totals.network_pixels }
@@ -144,9 +152,9 @@ fn extent(plan: &Plan) -> Snapshot {
 /// The journal without what is to be forgotten.
 fn open_journal(options: &RunOptions, plan: &str) -> Result<Journal, Error> {
     if options.reuse == Reuse::Nothing {
-        Journal::remove(&options.out)?;
+        Journal::remove(options.journal_dir())?;
     }
-    let mut journal = Journal::open(&options.out)?;
+    let mut journal = Journal::open(options.journal_dir())?;
     if !options.origin.restarted {
         journal.forget_device_faults()?;
     }
@@ -159,14 +167,14 @@ fn open_journal(options: &RunOptions, plan: &str) -> Result<Journal, Error> {
 /// What it means that a device cannot be opened: where it was there when a person started the run, it is lost, and counts.
 fn not_opened(error: DeviceError, options: &RunOptions) -> Error {
     let Some(fault) = devices::lost(&error).filter(|_| options.origin.restarted) else { return error.into() };
-    Journal::open(&options.out).map_or_else(Error::from, |mut journal| devices::count(&mut journal, fault))
+    Journal::open(options.journal_dir()).map_or_else(Error::from, |mut journal| devices::count(&mut journal, fault))
 }
 
 /// Writes what a run directory says of all of its scenes before any work.
 fn tell(planned: &Planned, outputs: &Outputs) -> Result<(), Error> {
-    planned.save(&outputs.layout.plan())?;
+    planned.save(&outputs.book.plan())?;
     if planned.plan.pipeline.outputs.legend {
-        legend::save(&outputs.layout, &planned.plan.pipeline)?;
+        legend::save(&outputs.book, &planned.plan.pipeline)?;
     }
     Ok(())
 }
@@ -205,6 +213,8 @@ struct Run<'a> {
     source: Arc<dyn crate::raster::OpenSource>,
     outputs: Outputs,
     refused: Vec<Refusal>,
+    /// Scenes of the plan that have failed elsewhere.
+    failed_before: Vec<FailureRecord>,
     journal: Arc<Mutex<Journal>>,
     /// As the journal has it.
     run: RunRecord,
@@ -220,7 +230,13 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// Finds out what is done, and writes down that a run has begun: from here on everything it leaves is known as its own.
-    fn begin(job: Job, options: &'a RunOptions, outputs: Outputs, mut state: State) -> Result<Self, Error> {
+    fn begin(
+        job: Job,
+        options: &'a RunOptions,
+        outputs: Outputs,
+        mut state: State,
+        cut: Option<ShardName>,
+    ) -> Result<Self, Error> {
         let Job { planned, schedule, promise, source, .. } = job;
         let plan = &planned.plan;
         let device_faults = options.faults.at("device");
@@ -231,12 +247,13 @@ impl<'a> Run<'a> {
         let concessions = Concessions::of(&conceded, &digest);
         let lost = std::mem::take(&mut state.device_faults);
         let schedule = without_lost(&schedule, if options.origin.restarted { &lost } else { &[] })?;
-        let Found { prior, scenes, archive, damaged, stale, reduced, discarded, usable, needs_networks } =
+        let Found { prior, scenes, archive, damaged, stale, reduced, discarded, usable, for_networks, failed } =
             look_back(plan, &concessions, state, &outputs.layout, options.reuse)?;
+        share::check_whole(&for_networks, cut, options)?;
         // Before anything is touched: weights that do not fit end the run here.
-        let devices = match needs_networks {
-            true => open_devices(plan, &schedule, &device_faults).map_err(|e| not_opened(e, options))?,
-            false => Vec::new(),
+        let devices = match for_networks.is_empty() {
+            false => open_devices(plan, &schedule, &device_faults).map_err(|e| not_opened(e, options))?,
+            true => Vec::new(),
         };
         let devices_open = (!devices.is_empty()).then(Instant::now);
         options.limits.clock.stop();
@@ -244,7 +261,7 @@ impl<'a> Run<'a> {
         // What no longer holds is forgotten for good: a run that is stopped must not find it again.
         journal.forget_stale(&stale, &discarded)?;
         journal.append(&reduced.into_iter().map(journal::Record::Scene).collect::<Vec<_>>())?;
-        let n_temporaries = remove_temporaries(&options.out);
+        let n_temporaries = share::remove_temporaries(options);
         let mut record = ReportBuilder::begin(&planned, &promise, &outputs, run_info(plan, &schedule, options))?;
         outputs.withdraw_page();
         tell(&planned, &outputs)?;
@@ -255,11 +272,14 @@ impl<'a> Run<'a> {
             options.limits.deadline.map(|limit| Deadline::new(limit, plan, schedule.devices.len(), options.partial));
         let run = begun(attempt, &planned, &record, options)?;
         journal.append(&[journal::Record::Run(run.clone())])?;
+        share::publish(&mut journal, plan, &run_info(plan, &schedule, options), options)?;
         options.origin.supervisor.begun();
         let Planned { plan, refused, .. } = planned;
         let suspects = suspects(&plan, options.origin.supervisor.attempt());
         let scenes = Scenes::new(Arc::new(plan), Arc::clone(&source), scenes, suspects, attempt);
         leave_out(&scenes, options.origin.supervisor.attempt());
+        failed.iter().for_each(|(scene, _)| scenes.end(*scene));
+        end_kept(&scenes, &for_networks);
         let board = Board::new(scenes, concessions, prior);
         let journal = Arc::new(Mutex::new(journal));
         let stop = options.origin.part_of.clone().unwrap_or_default();
@@ -274,6 +294,7 @@ impl<'a> Run<'a> {
             source,
             outputs,
             refused,
+            failed_before: failed.into_iter().map(|(_, failure)| failure).collect(),
             journal,
             run,
             devices,
@@ -289,11 +310,15 @@ impl<'a> Run<'a> {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes down how it has ended.
-    fn record_end(&mut self) -> Result<(), Error> {
+    /// Writes down how it has ended, and tells those whom it works beside.
+    fn record_end(&mut self, is_complete: bool) -> Result<(), Error> {
         self.run.report = self.record.own_part()?;
         let ended = journal::Record::Run(self.run.clone());
-        Ok(self.journal().append(&[ended])?)
+        self.journal().append(&[ended])?;
+        let (plan, totals) = (self.board.plan(), &self.record.report.totals);
+        let kept_units = self.board.scenes.cut().iter().map(|scene| plan.units_of(*scene as usize).len() as u64).sum();
+        let counts = AttemptCounts { done: totals.done, failed: totals.failed, kept_units, complete: is_complete };
+        Ok(self.journal().publish_end(counts)?)
     }
 
     /// Writes the page, which fails no run. Its pictures have a small part of the run's time, and none where somebody waits for its end.
@@ -331,7 +356,7 @@ impl<'a> Run<'a> {
             watch.tell(&Event::Warning { text: &warning });
         }
         let is_done = self.record.report.totals.done == self.board.plan().scenes.len() as u64;
-        if !is_done || !self.refused.is_empty() {
+        if !is_done || !self.refused.is_empty() || !self.failed_before.is_empty() {
             self.withdraw_archive()?;
         }
         self.note_refused(&watch)?;
@@ -377,7 +402,10 @@ impl<'a> Run<'a> {
         ended?;
         let left_over = if self.stop.is_draining() { self.board.left_over() } else { Vec::new() };
         match goal {
-            Goal::Files => self.note_failed(left_over.iter().copied(), watch)?,
+            Goal::Files => {
+                let unheard: BTreeSet<u32> = left_over.iter().copied().chain(self.board.scenes.cut()).collect();
+                self.note_failed(unheard.into_iter(), watch)?;
+            }
             Goal::Checkpoints => self.note_failed(self.board.scenes.all(), watch)?,
         }
         self.record.left_over(&self.board, &left_over);
@@ -396,7 +424,7 @@ impl<'a> Run<'a> {
     fn note_refused(&mut self, watch: &Watch) -> Result<(), Error> {
         let pipeline = &self.board.plan().pipeline;
         let mut records = Vec::new();
-        for Refusal { failure, .. } in &self.refused {
+        for failure in self.refused.iter().map(|refusal| &refusal.failure).chain(&self.failed_before) {
             let failure = FailureRecord { attempt: self.run.attempt, ..failure.clone() };
             self.record.fail(&self.outputs, pipeline, failure.clone(), watch)?;
             records.push(journal::Record::Failure(failure));

@@ -1,11 +1,12 @@
 //! How a job is carried out.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::resume::{Reuse, StageName};
 use crate::faults::FaultPlan;
 use crate::flow::Stop;
+use crate::journal::ledger::ShardName;
 use crate::lifecycle::{Clock, SupervisorLink};
 use crate::report::Show;
 
@@ -58,9 +59,48 @@ pub struct RunOptions {
     pub limits: TimeLimits,
     /// What it is started by.
     pub origin: Origin,
+    /// Who else works in the run directory.
+    pub sharing: Sharing,
     /// Faults on purpose; none outside tests.
     pub faults: FaultPlan,
 }
+
+/// Who else works in a run directory.
+#[derive(Clone, Debug, Default)]
+pub enum Sharing {
+    /// Nobody: it is this run's alone.
+    #[default]
+    Alone,
+    /// Others, each at a part of one plan: this one keeps its journal to itself, and publishes what is in it.
+    Part(Part),
+    /// Nobody any more: what parts of a plan have published is put together, and no network runs.
+    Merge(Merge),
+}
+
+/// A run of a part of a plan.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// The folder of its journal and its report, on this host.
+    pub own: PathBuf,
+    /// Which part it is.
+    pub shard: ShardName,
+    /// The plan's file, for whoever puts the parts together.
+    pub plan: PathBuf,
+}
+
+/// A run that puts parts together.
+#[derive(Clone, Debug)]
+pub struct Merge {
+    /// The whole plan's file.
+    pub plan: PathBuf,
+    /// Where its journal is made, where SQLite cannot work in the run directory.
+    pub scratch: Option<PathBuf>,
+    /// How long what is recorded may take to be seen from here.
+    pub patience: Duration,
+}
+
+/// How long a network file system may say that a file is not there which another host has made.
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long a run may take, and parts of it.
 #[derive(Clone, Debug)]
@@ -107,7 +147,25 @@ impl RunOptions {
             show: Show::NOTHING,
             limits: TimeLimits::default(),
             origin: Origin::default(),
+            sharing: Sharing::Alone,
             faults: FaultPlan::default(),
+        }
+    }
+
+    /// The folder of the journal and its lock.
+    pub fn journal_dir(&self) -> &Path {
+        match &self.sharing {
+            Sharing::Part(part) => &part.own,
+            Sharing::Merge(Merge { scratch: Some(scratch), .. }) => scratch,
+            Sharing::Merge(Merge { scratch: None, .. }) | Sharing::Alone => &self.out,
+        }
+    }
+
+    /// The folder of what tells of all of the run: its report, the plan, the archive.
+    pub fn book_dir(&self) -> &Path {
+        match &self.sharing {
+            Sharing::Part(part) => &part.own,
+            Sharing::Merge(_) | Sharing::Alone => &self.out,
         }
     }
 }

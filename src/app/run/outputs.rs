@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::Reuse;
+use super::{Reuse, RunOptions, Sharing};
 use crate::app::Error;
 use crate::atomic::WriteError;
 use crate::config::Pipeline;
+use crate::journal::ledger::RECORDS_FOLDER;
 use crate::journal::{Journal, State};
 use crate::outputs::OutputLayout;
 use crate::report::RunReport;
@@ -15,6 +16,12 @@ use crate::report::RunReport;
 #[derive(Debug)]
 pub(in crate::app) struct Outputs {
     pub(in crate::app) layout: OutputLayout,
+    /// Where what tells of all of the run lies: elsewhere, where others share its directory.
+    pub(in crate::app) book: OutputLayout,
+    /// Whether others make files of the same scenes at the same time.
+    is_shared: bool,
+    /// Whether what lies in it was made by parts of one plan.
+    is_theirs: bool,
     earlier: Option<RunReport>,
     /// Files that the journal knows.
     recorded: BTreeSet<String>,
@@ -25,17 +32,20 @@ impl Outputs {
     ///
     /// # Errors
     /// When it has a journal that cannot be read.
-    pub(in crate::app) fn open(dir: &Path, reuse: Reuse) -> Result<(Self, State), Error> {
-        let layout = OutputLayout { dir: dir.to_owned() };
-        let earlier = RunReport::read(&layout.report());
-        let state =
-            match Journal::open_read_only(dir).and_then(|found| found.map(|journal| journal.state()).transpose()) {
-                Err(_) if reuse == Reuse::Nothing => State::default(),
-                state => state?.unwrap_or_default(),
-            };
+    pub(in crate::app) fn open(options: &RunOptions) -> Result<(Self, State), Error> {
+        let (layout, reuse) = (OutputLayout { dir: options.out.clone() }, options.reuse);
+        let book = OutputLayout { dir: options.book_dir().to_owned() };
+        let is_shared = matches!(options.sharing, Sharing::Part(_));
+        let is_theirs = !matches!(options.sharing, Sharing::Alone) && layout.dir.join(RECORDS_FOLDER).is_dir();
+        let earlier = RunReport::read(&book.report());
+        let found = Journal::open_read_only(options.journal_dir());
+        let state = match found.and_then(|found| found.map(|journal| journal.state()).transpose()) {
+            Err(_) if reuse == Reuse::Nothing => State::default(),
+            state => state?.unwrap_or_default(),
+        };
         let recorded = state.scenes.values().flat_map(|scene| scene.files()).map(|file| file.path.clone()).collect();
         let used = if reuse == Reuse::Nothing { State::default() } else { state };
-        Ok((Self { layout, earlier, recorded }, used))
+        Ok((Self { layout, book, is_shared, is_theirs, earlier, recorded }, used))
     }
 
     /// Files at names that this run will write and that no earlier run into this directory wrote.
@@ -45,20 +55,21 @@ impl Outputs {
         pipeline: &Pipeline,
     ) -> Vec<PathBuf> {
         let files = names.flat_map(|name| OutputLayout::files(name, pipeline)).map(|file| self.layout.dir.join(file));
-        let legend = pipeline.outputs.legend.then(|| self.layout.legend());
+        let legend = pipeline.outputs.legend.then(|| self.book.legend());
         let mut wanted: Vec<PathBuf> = files.chain(self.of_every_run()).chain(legend).collect();
         wanted.retain(|path| path.symlink_metadata().is_ok() && !self.is_ours(path));
         wanted
     }
 
     fn of_every_run(&self) -> [PathBuf; 4] {
-        [self.layout.archive(), self.layout.report(), self.layout.page(), self.layout.plan()]
+        [self.book.archive(), self.book.report(), self.book.page(), self.book.plan()]
     }
 
     fn is_ours(&self, path: &Path) -> bool {
         let name = self.layout.relative(path);
         let own = self.earlier.is_some() || !self.recorded.is_empty();
-        (own && (self.of_every_run().iter().any(|file| file == path) || path == self.layout.legend()))
+        self.is_theirs
+            || (own && (self.of_every_run().iter().any(|file| file == path) || path == self.book.legend()))
             || self.recorded.contains(&name)
             || self.earlier.as_ref().is_some_and(|e| e.knows(&name))
     }
@@ -78,16 +89,19 @@ impl Outputs {
 
     /// Takes an old archive away: from now on it would not match the masks.
     pub(in crate::app) fn withdraw_archive(&self) -> Result<(), Error> {
-        remove(&self.layout.archive())
+        remove(&self.book.archive())
     }
 
     /// Takes an old page away: it would show what is no more. One that stays is told of when it cannot be replaced, which fails no run.
     pub(in crate::app) fn withdraw_page(&self) {
-        remove(&self.layout.page()).unwrap_or_default();
+        remove(&self.book.page()).unwrap_or_default();
     }
 
-    /// Takes away what an earlier run made of a scene that failed in this one.
+    /// Takes away what an earlier run made of a scene that failed in this one. What others make of it is theirs.
     pub(in crate::app) fn withdraw_scene(&self, name: &str, pipeline: &Pipeline) -> Result<(), Error> {
+        if self.is_shared {
+            return Ok(());
+        }
         let files = OutputLayout::files(name, pipeline).map(|file| self.layout.dir.join(file));
         files.filter(|path| self.is_ours(path)).try_for_each(|path| remove(&path))
     }

@@ -41,7 +41,7 @@ pub(in crate::app) fn of_job(job: &Job, options: &RunOptions) -> Result<(), Erro
 /// When it cannot.
 pub(in crate::app) fn of_folder(job: &Job, options: &RunOptions) -> Result<(), Error> {
     let needed = disk::need(&job.planned.plan, |_| disk::Done::Nothing);
-    check_writable(&options.out).map_err(|e| disk::explain(e, &options.out, needed))
+    check_writable(&options.out, options.journal_dir()).map_err(|e| disk::explain(e, &options.out, needed))
 }
 
 /// That its journal can be read, and nobody else's files are in the way. What is in it holds as long as nobody else may write: a run has
@@ -50,7 +50,7 @@ pub(in crate::app) fn of_folder(job: &Job, options: &RunOptions) -> Result<(), E
 /// # Errors
 /// When it is not so.
 pub(in crate::app) fn of_outputs(job: &Job, options: &RunOptions) -> Result<(Outputs, State), Error> {
-    let (outputs, state) = Outputs::open(&options.out, options.reuse)?;
+    let (outputs, state) = Outputs::open(options)?;
     let foreign = outputs.foreign(job.planned.names(), &job.planned.plan.pipeline);
     if foreign.is_empty() || options.overwrite { Ok((outputs, state)) } else { Err(Error::Foreign(foreign)) }
 }
@@ -76,8 +76,8 @@ fn check_options(options: &RunOptions, pipeline: &Pipeline) -> Result<(), Error>
     }
 }
 
-/// Whether files can be written into a run directory, or it can be made. Looks, and touches nothing.
-fn check_writable(dir: &Path) -> Result<(), Error> {
+/// Whether files can be written into a run directory and its journal, or they can be made. Looks, and touches nothing.
+fn check_writable(dir: &Path, journal: &Path) -> Result<(), Error> {
     let fail = |operation, path: &Path| {
         let path = path.to_owned();
         move |source: io::Error| Error::Write(WriteError { operation, path, source })
@@ -93,6 +93,6 @@ fn check_writable(dir: &Path) -> Result<(), Error> {
             disk::check_folder(&folder).map_err(fail("write into the folder", &folder))?;
         }
     }
-    let journal = dir.join(JOURNAL_FILE);
+    let journal = journal.join(JOURNAL_FILE);
     if journal.exists() { disk::check_file(&journal).map_err(fail("write", &journal)) } else { Ok(()) }
 }

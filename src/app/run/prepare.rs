@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use super::Assign;
 use crate::app::{Error, profiles};
-use crate::config::{Band, ByteSize, Member, Pipeline, Precision, Weights};
+use crate::config::{Band, ByteSize, Checkpoint, Member, Pipeline, Precision, Weights};
 use crate::infer::{self, DeviceError};
 use crate::lifecycle::machine::{self, Memory};
 use crate::outputs::OutputLayout;
 use crate::plan::{
-    BackendKind, Decode, DeviceId, MemberPlan, Plan, Planned, Planner, Profile, Promise, ScanOptions, Schedule,
-    check_memory, doubts, scan,
+    BackendKind, Decode, DeviceId, MemberPlan, Plan, PlanFile, Planned, Planner, Profile, Promise, ScanOptions,
+    Schedule, ShardCut, check_memory, doubts, scan,
 };
 use crate::raster::{Allowed, DecoderLimits, Gdal, Isolated, OpenSource, gdal_report};
 use crate::tensor::Gpu;
@@ -72,12 +72,37 @@ pub enum What {
         scan: ScanOptions,
     },
     /// What was planned before.
-    Plan {
-        /// The file.
-        file: PathBuf,
-        /// The folder that holds the scenes here, where that is another than there.
-        root: Option<PathBuf>,
+    Plan(Saved),
+    /// A part of what was planned before.
+    Part {
+        /// The whole plan.
+        plan: Saved,
+        /// How it is cut.
+        cut: ShardCut,
+        /// Which of its parts.
+        index: u32,
     },
+    /// What was planned before and is done but for what needs no network.
+    Done(Saved),
+}
+
+/// A plan in a file.
+#[derive(Clone, Debug)]
+pub struct Saved {
+    /// The file.
+    pub file: PathBuf,
+    /// The folder that holds the scenes here, where that is another than there.
+    pub root: Option<PathBuf>,
+}
+
+impl Saved {
+    /// Says where the scenes of the plan are here.
+    fn place(&self, planned: &mut Planned) -> Result<(), Error> {
+        if let Some(root) = &self.root {
+            planned.plan.root = root_here(&planned.plan, &self.file, root)?;
+        }
+        Ok(())
+    }
 }
 
 /// A plan with all that is needed to carry it out.
@@ -123,7 +148,9 @@ pub fn prepare(request: &JobRequest) -> Result<Job, Error> {
     let (planned, mut schedule, of_scan) = match &request.what {
         What::Pipeline { file, settings, scan } => plan(request, Pipeline::load(file, settings)?, scan)?,
         What::Checked { pipeline, scan } => plan(request, (**pipeline).clone(), scan)?,
-        What::Plan { file, root } => saved_plan(request, file, root.as_deref())?,
+        What::Plan(saved) => saved_plan(request, Planned::load(&saved.file)?, saved)?,
+        What::Part { plan, cut, index } => saved_plan(request, part(&plan.file, cut, *index)?, plan)?,
+        What::Done(saved) => return done(request, saved),
     };
     if request.devices.is_none() && !matches!(request.assign, Assign::File(_)) {
         fit_workers(&mut schedule, &planned, &request.assign)?;
@@ -185,16 +212,39 @@ fn hash_inputs(options: &ScanOptions, began: Option<&Plan>) -> (bool, Option<Str
     (options.hash_inputs || began.is_some_and(|began| began.hash_inputs), anew.then(|| text.to_owned()))
 }
 
+/// A part of a saved plan. It keeps labels: what is cut is finished by them.
+fn part(file: &Path, cut: &ShardCut, index: u32) -> Result<Planned, Error> {
+    let mut saved = PlanFile::open(file)?;
+    let units = saved.shard(cut, index)?;
+    let mut planned = saved.part(units)?;
+    let checkpoints = &mut planned.plan.pipeline.checkpoints;
+    if !checkpoints.contains(&Checkpoint::Labels) {
+        checkpoints.push(Checkpoint::Labels);
+    }
+    Ok(planned)
+}
+
+/// The job of finishing a plan whose networks have run elsewhere: no device, and no weights, need be here.
+fn done(request: &JobRequest, saved: &Saved) -> Result<Job, Error> {
+    let mut planned = Planned::load(&saved.file)?;
+    saved.place(&mut planned)?;
+    let devices = Some(vec![DeviceId::Cpu]);
+    let schedule = schedule(&JobRequest { devices, ..request.clone() }, planned.plan.backend, &planned.plan.pipeline)?;
+    check_memory(&planned.plan, &schedule)?;
+    let source = reading_source(&planned.plan, &schedule)?;
+    let promise = Promise::new(&planned.plan, &schedule);
+    let warnings = Vec::from_iter(memory_warning(&promise));
+    Ok(Job { planned, schedule, promise, source, warnings, is_elsewhere: true })
+}
+
 /// A plan that was saved, if this machine can carry it out to the byte.
 fn saved_plan(
     request: &JobRequest,
-    file: &Path,
-    root: Option<&Path>,
+    mut planned: Planned,
+    saved: &Saved,
 ) -> Result<(Planned, Schedule, Vec<String>), Error> {
-    let mut planned = Planned::load(file)?;
-    if let Some(root) = root {
-        planned.plan.root = root_here(&planned.plan, file, root)?;
-    }
+    saved.place(&mut planned)?;
+    let file = saved.file.as_path();
     let made = &planned.plan;
     let schedule = schedule(request, made.backend, &made.pipeline)?;
     let class = class_here(request, &schedule, made, file)?;

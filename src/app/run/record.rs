@@ -74,7 +74,7 @@ impl ReportBuilder {
             bottleneck: None,
             memory: memory(promise),
         };
-        report.write(&outputs.layout.report())?;
+        report.write(&outputs.book.report())?;
         Ok(Self::of(report))
     }
 
@@ -296,9 +296,15 @@ impl ReportBuilder {
         self.report.stages = stages.iter().map(line).collect();
     }
 
-    /// Every scene must have ended one way or the other, or be left over.
+    /// Every scene must have ended one way or the other, or be left over, or be for others to finish.
     pub(in crate::app) fn check_complete(&self, board: &Board) -> Result<(), Error> {
-        let planned = board.plan().scenes.len() as u64;
+        let scenes = board.plan().scenes.len() as u64;
+        let is_kept = |scene: &u32| {
+            let name = &board.plan().scenes[*scene as usize].name;
+            let has_failed = self.report.failed.iter().any(|failed| failed.name == *name);
+            !(has_failed || self.missing_names.contains(name))
+        };
+        let planned = scenes - board.scenes.cut().iter().filter(|scene| is_kept(scene)).count() as u64;
         let refused = self.report.failed.iter().filter(|f| f.stage == Refusal::STAGE).count() as u64;
         let ended = self.report.totals.done + self.report.totals.failed + self.missing_names.len() as u64 - refused;
         if ended == planned { Ok(()) } else { Err(Error::Internal(format!("{ended} of {planned} scenes have ended"))) }
@@ -339,7 +345,7 @@ impl ReportBuilder {
             prefix: &pipeline.package.prefix,
             manifest: pipeline.package.manifest,
         };
-        let Packed { path, entries, bytes, sha256 } = package::pack(&outputs.layout.archive(), entries, &rules, alive)?;
+        let Packed { path, entries, bytes, sha256 } = package::pack(&outputs.book.archive(), entries, &rules, alive)?;
         let file = FileRecord { path: outputs.layout.relative(&path), bytes, sha256 };
         let record = ArchiveRecord { key, file, entries, blank: partial_value(partial) };
         self.report.package = Some(package_report(&outputs.layout, record.clone()));

@@ -6,10 +6,11 @@ use std::path::Path;
 use crate::app::Error;
 use crate::atomic::{self, TEMP_PREFIX};
 use crate::journal::{
-    ArchiveRecord, Checkpoints, Conceded, ConcessionRecord, FileRecord, OutputRecord, SceneRecord, StageKey, State,
+    ArchiveRecord, Checkpoints, Conceded, ConcessionRecord, FailureRecord, FileRecord, OutputRecord, SceneRecord,
+    StageKey, State,
 };
 use crate::outputs::{OutputLayout, kinds_of};
-use crate::plan::{Concessions, Plan, UnitGeometry};
+use crate::plan::{Concessions, Plan, Unit, UnitGeometry};
 use crate::stages::PriorResults;
 
 /// A stage by its name on the command line, in the order of the dataflow.
@@ -47,6 +48,8 @@ pub enum Reuse {
     /// All of it.
     #[default]
     Everything,
+    /// All of it, and what has failed is not tried again.
+    Verdicts,
     /// The results of stages before this one.
     Before(StageName),
     /// Nothing, not even what they recorded of devices or against their plan.
@@ -69,8 +72,10 @@ pub(in crate::app) struct Found {
     pub(in crate::app) discarded: Vec<StageKey>,
     /// Those that this plan takes.
     pub(in crate::app) usable: Usable,
-    /// Whether some scene needs a device, if only to combine what is stored.
-    pub(in crate::app) needs_networks: bool,
+    /// Units that need a device, if only to combine what is stored.
+    pub(in crate::app) for_networks: Vec<usize>,
+    /// Scenes that have failed and are not tried again, by index.
+    pub(in crate::app) failed: Vec<(u32, FailureRecord)>,
 }
 
 /// Stored results of scenes that are not done, as far as a plan takes them.
@@ -100,7 +105,7 @@ pub(in crate::app) fn look_back(
     prior.entries = state.entries;
     prior.entries.retain(|_, location| !gone.contains(&location.path));
     let (mut scenes, mut damaged) = (vec![None; plan.scenes.len()], 0);
-    if matches!(reuse, Reuse::Everything | Reuse::Before(StageName::Pack)) {
+    if matches!(reuse, Reuse::Everything | Reuse::Verdicts | Reuse::Before(StageName::Pack)) {
         for (scene, own) in prior.keys.outputs(plan, concessions).into_iter().enumerate() {
             let Some(recorded) = state.scenes.get(&plan.scenes[scene].name) else { continue };
             let holding = holding(plan, &own, recorded.clone(), &layout.dir, &mut damaged);
@@ -109,18 +114,22 @@ pub(in crate::app) fn look_back(
     }
     let mut work = Work { plan, concessions, done: scenes.iter().map(is_done).collect(), prior };
     work.forget_damaged(&state.artefacts, &layout.dir);
-    if let Reuse::Before(stage) = reuse {
-        work.discard(stage)?;
-    }
+    let failed = match reuse {
+        Reuse::Before(stage) => work.discard(stage).map(|()| Vec::new())?,
+        Reuse::Verdicts => work.give_up(&state.failures),
+        Reuse::Everything | Reuse::Nothing => Vec::new(),
+    };
     work.keep_what_labels_complete(&mut scenes);
     let holding = || scenes.iter().flatten();
     let names: HashSet<&String> = holding().map(|holding| &holding.name).collect();
     let stale = state.scenes.keys().filter(|name| !names.contains(name)).cloned().collect();
     let reduced = holding().filter(|holding| state.scenes.get(&holding.name) != Some(holding)).cloned().collect();
     let discarded = recorded.into_iter().filter(|key| !work.prior.has(key)).collect();
-    let archive = state.archive.filter(|archive| reuse == Reuse::Everything && is_whole(&layout.dir, &archive.file));
-    let (usable, needs_networks) = (work.usable(), work.needs_networks());
-    Ok(Found { prior: work.prior, scenes, archive, damaged, stale, reduced, discarded, usable, needs_networks })
+    let holds = matches!(reuse, Reuse::Everything | Reuse::Verdicts);
+    let archive = state.archive.filter(|archive| holds && is_whole(&layout.dir, &archive.file));
+    let (usable, for_networks) = (work.usable(), work.for_networks());
+    let Work { prior, .. } = work;
+    Ok(Found { prior, scenes, archive, damaged, stale, reduced, discarded, usable, for_networks, failed })
 }
 
 /// Whether all outputs of a scene hold.
@@ -223,11 +232,27 @@ impl Work<'_> {
         usable
     }
 
-    /// Whether some scene that is not done needs a network to run, or its logits to be combined.
-    fn needs_networks(&self) -> bool {
-        let lacks =
-            |geometry: &UnitGeometry| self.open_parts(geometry).any(|part| !self.prior.has_planes(geometry, part));
-        self.open_units().any(|geometry| lacks(&geometry))
+    /// The units of scenes that are not done which need a network to run, or its logits to be combined.
+    fn for_networks(&self) -> Vec<usize> {
+        let lacks = |(unit, _): &(usize, &Unit)| {
+            let geometry = self.concessions.geometry(self.plan, *unit);
+            self.open_parts(&geometry).any(|part| !self.prior.has_planes(&geometry, part))
+        };
+        let open = self.plan.units_with(|scene| !self.done[scene]);
+        open.filter(lacks).map(|(unit, _)| unit).collect()
+    }
+
+    /// Counts scenes that have failed as done, unless all that networks have to do about them is done.
+    fn give_up(&mut self, failures: &BTreeMap<String, FailureRecord>) -> Vec<(u32, FailureRecord)> {
+        let mut lacks = vec![false; self.done.len()];
+        for unit in self.for_networks() {
+            lacks[self.plan.units[unit].scenes()].fill(true);
+        }
+        let scenes = (0..).zip(&self.plan.scenes).filter(|(idx, _)| lacks[*idx as usize] && !self.done[*idx as usize]);
+        let failed: Vec<(u32, FailureRecord)> =
+            scenes.filter_map(|(idx, scene)| Some((idx, failures.get(&scene.name)?.clone()))).collect();
+        failed.iter().for_each(|(idx, _)| self.done[*idx as usize] = true);
+        failed
     }
 
     /// Forgets results of `from` and later stages, after making sure that those before it are there.

@@ -8,7 +8,7 @@ use super::data::Data;
 use super::page::Judgement;
 use crate::app::Error;
 use crate::app::run::{Reuse, RunOptions, execute, prepare};
-use crate::app::{Assign, JobRequest, What};
+use crate::app::{Assign, JobRequest, Saved, What};
 use crate::config::train::Metric;
 use crate::config::{Checkpoint, Pipeline, Post, bundle};
 use crate::dataset::{LabelRule, Pair};
@@ -67,7 +67,7 @@ impl Validator {
         let list = dir.join("scenes.txt");
         crate::atomic::write(&list, lines.as_bytes())?;
         let job = JobRequest {
-            what: What::Plan { file: PathBuf::new(), root: None },
+            what: What::Plan(Saved { file: PathBuf::new(), root: None }),
             backend: BackendKind::Torch,
             // On the CPU a worker for each core.
             devices: gpus.iter().map(|gpu| gpu.map(DeviceId::Cuda)).collect(),

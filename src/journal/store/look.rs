@@ -67,7 +67,7 @@ impl Journal {
                 open_copy(&path)?
             }
         };
-        let journal = Self { connection, path, view: Some(view) };
+        let journal = Self { connection, path, view: Some(view), publishing: None };
         if journal.is_empty()? {
             return Ok(None);
         }

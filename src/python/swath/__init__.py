@@ -15,11 +15,12 @@ from ._errors import (
     UnreadableError,
     UsageError,
     WeightsError,
+    WrongClassError,
 )
 from ._run import Report, evaluate, plan, segment
 
 __all__ = [
     "DegradedError", "Error", "HangUpError", "InternalError", "InterruptError", "LockedError", "MissingLibraryError", "NoDeviceError",
     "OutOfTimeError", "OutputError", "Report", "ScenesFailedError", "TerminateError", "UnreadableError", "UsageError", "WeightsError",
-    "evaluate", "plan", "segment",
+    "WrongClassError", "evaluate", "plan", "segment",
 ]  # fmt: skip

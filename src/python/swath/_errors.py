@@ -58,6 +58,10 @@ class NoDeviceError(Error):
     """14: a device that was asked for is not there, or was lost."""
 
 
+class WrongClassError(Error):
+    """15: the devices are of another class than those that the saved plan is made for."""
+
+
 class UnreadableError(Error):
     """20: the run directory is damaged, or of a format that this version cannot read."""
 
@@ -80,7 +84,8 @@ class MissingLibraryError(Error):
 
 BY_CODE: dict[int, type[Error]] = {
     1: InternalError, 2: UsageError, 3: ScenesFailedError, 4: DegradedError, 5: OutOfTimeError, 11: LockedError, 12: WeightsError,
-    13: OutputError, 14: NoDeviceError, 20: UnreadableError, 127: MissingLibraryError, 129: HangUpError, 130: InterruptError, 143: TerminateError,
+    13: OutputError, 14: NoDeviceError, 15: WrongClassError, 20: UnreadableError, 127: MissingLibraryError, 129: HangUpError, 130: InterruptError,
+    143: TerminateError,
 }  # fmt: skip
 PARTIAL = (3, 4, 5)
 """Codes of runs that have results, though not all."""

@@ -69,9 +69,10 @@ impl Run<'_> {
         let conceded: Vec<Conceded> = units.iter().map(single).collect();
         let (parts, of_parts) = (units.len() as u64, self.board.plan().units.len() as u64);
         watch.tell(&Event::OutOfMemory { parts, of_parts });
-        if goal == Goal::Checkpoints {
-            // Nobody else gives those their verdicts, and the next pass knows only that they have their end.
-            self.note_failed(self.board.scenes.all(), watch)?;
+        // Nobody else gives those their verdicts, and the next pass knows only that they have their end.
+        match goal {
+            Goal::Checkpoints => self.note_failed(self.board.scenes.all(), watch)?,
+            Goal::Files => self.note_failed(self.board.scenes.cut().into_iter(), watch)?,
         }
         concede(&mut self.journal(), &self.record.report.plan, &conceded)?;
         let reopened = open_devices(self.board.plan(), &self.schedule, &self.device_faults);

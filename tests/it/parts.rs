@@ -1,0 +1,207 @@
+//! A plan in parts, each a run of its own in one directory, and what they left put together: the bytes are those of one run.
+#![cfg(feature = "gdal")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::command::{Ran, Workdir, children, is_alive, wait_until, with_scenes};
+use crate::support::{files, outputs};
+
+const PLAN: [&str; 10] =
+    ["plan", "p.toml", "-i", "in", "--backend", "fake", "--devices", "cpu", "--save", "plan.jsonl"];
+const ALONE: [&str; 8] = ["run", "--plan", "plan.jsonl", "-o", "alone", "--devices", "cpu", "--pack-fake"];
+const MERGE: [&str; 5] = ["merge", "out", "--pack-fake", "--patience", "1s"];
+
+/// A giant that any cut goes through, scenes of some tiles, and small ones that are read in groups.
+const SIZES: [(u32, u32); 9] =
+    [(500, 900), (200, 170), (130, 140), (70, 60), (40, 30), (40, 30), (40, 30), (40, 30), (40, 30)];
+
+/// Scenes, their plan, and what one run of all of it leaves.
+fn planned() -> (Workdir, BTreeMap<String, Vec<u8>>) {
+    let work = with_scenes(&SIZES);
+    work.swath(&PLAN).expect(0);
+    work.swath(&ALONE).expect(0);
+    let whole = outputs(&work.path("alone"));
+    (work, whole)
+}
+
+fn shard<'a>(index: &'a str, count: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let run = ["run", "--plan", "plan.jsonl", "-o", "out", "--devices", "cpu", "--scratch", "scratch"];
+    [&run[..], &["--shard", index, "--shards", count], more].concat()
+}
+
+fn differing<'a>(a: &'a BTreeMap<String, Vec<u8>>, b: &'a BTreeMap<String, Vec<u8>>) -> Vec<&'a String> {
+    let is_made = |name: &&String| !name.starts_with("records/");
+    a.keys().chain(b.keys()).filter(is_made).filter(|name| a.get(*name) != b.get(*name)).collect()
+}
+
+/// Puts together what is in `out`: no network runs, and the bytes are those of one run.
+fn merged(work: &Workdir, whole: &BTreeMap<String, Vec<u8>>) {
+    work.swath(&MERGE).expect(0);
+    assert_eq!(differing(&outputs(&work.path("out")), whole), [""; 0]);
+    assert_eq!(work.report("out")["totals"]["forwards"], 0);
+}
+
+#[test]
+fn shards_in_any_order_give_the_bytes_of_one_run() {
+    let (work, whole) = planned();
+    // More than there are units: some have nothing to do.
+    for (count, slots) in [(3, None), (6, Some("2")), (25, None)] {
+        let count_text = count.to_string();
+        for index in (0..count).rev() {
+            let of_slots = slots.map_or(Vec::new(), |slots| vec!["--slots", slots]);
+            work.swath(&shard(&index.to_string(), &count_text, &of_slots)).expect(0);
+        }
+        assert!(!work.path("out/submit.zip").exists() && !work.path("out/run.db").exists(), "a shard packs nothing");
+        assert!(std::fs::read_dir(work.path("scratch")).unwrap().next().is_none(), "its own folder is gone");
+        merged(&work, &whole);
+        // Again it is the same.
+        merged(&work, &whole);
+        work.swath(&["verify", "out"]).expect(0);
+        work.swath(&["report", "out"]).expect(0);
+        work.swath(&["resume", "out"]).expect(0);
+        std::fs::remove_dir_all(work.path("out")).unwrap();
+    }
+}
+
+#[test]
+fn a_shard_alone_is_not_the_whole_and_the_line_that_is_printed_completes_it() {
+    let (work, whole) = planned();
+    work.swath(&shard("1", "4", &[])).expect(0);
+    work.swath(&["status", "out"]).says(0, &["1 of 4 complete", "shards 0,2-3 have to end"]);
+    let ran = work.swath(&MERGE);
+    ran.says(5, &["of 4 shards these are to run again: 0,2-3", "--shard auto"]);
+    assert!(!work.path("out/submit.zip").exists());
+    let line = ran.stderr.lines().find(|line| line.starts_with("for i in ")).unwrap();
+    let bin = Path::new(env!("CARGO_BIN_EXE_swath")).parent().unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let done = Command::new("bash").args(["-c", line]).current_dir(work.path(".")).env("PATH", path).status().unwrap();
+    assert!(done.success(), "{line}");
+    merged(&work, &whole);
+}
+
+/// Lets a shard come to a place where it waits, kills it there with all it has started, and takes the obstacle away.
+fn killed(work: &Workdir, arguments: &[&str], fault: &str) {
+    let log = work.write("hold", "");
+    let mut command = work.command(arguments);
+    command.env("SWATH_FAULTS", fault).env("SWATH_FAULTS_LOG", &log);
+    let mut supervisor = command.spawn().unwrap();
+    wait_until(|| !std::fs::read(&log).unwrap().is_empty());
+    let workers = children(supervisor.id());
+    supervisor.kill().unwrap();
+    supervisor.wait().unwrap();
+    wait_until(|| workers.iter().all(|pid| !is_alive(*pid)));
+    std::fs::remove_file(log).unwrap();
+}
+
+#[test]
+fn a_host_that_is_lost_costs_what_it_had_not_published() {
+    let (work, whole) = planned();
+    killed(&work, &shard("0", "2", &[]), "device:hold@9");
+    // What it left on its own disk is of no use to others.
+    std::fs::remove_dir_all(work.path("scratch")).unwrap();
+    work.swath(&MERGE).says(5, &["of 2 shards these are to run again: 0-1"]);
+    // With another number of shards.
+    for index in ["0", "1", "2"] {
+        work.swath(&shard(index, "3", &[])).expect(0);
+    }
+    merged(&work, &whole);
+}
+
+#[test]
+fn two_attempts_at_one_shard_are_normal() {
+    let (work, whole) = planned();
+    let log = work.write("hold", "");
+    let mut first = work.command(&shard("0", "2", &[]));
+    let mut first = first.env("SWATH_FAULTS", "device:hold@5").env("SWATH_FAULTS_LOG", &log).spawn().unwrap();
+    wait_until(|| !std::fs::read(&log).unwrap().is_empty());
+    for index in ["0", "1"] {
+        work.swath(&shard(index, "2", &[])).expect(0);
+    }
+    merged(&work, &whole);
+    // The other one goes on writing.
+    std::fs::remove_file(&log).unwrap();
+    assert!(first.wait().unwrap().success());
+    merged(&work, &whole);
+}
+
+#[test]
+fn a_shard_goes_on_from_what_others_have_published() {
+    let (work, _) = planned();
+    work.swath(&shard("0", "2", &[])).expect(0);
+    let records = files(&work.path("out/records")).len();
+    let again = work.swath(&shard("0", "2", &["--progress", "json"]));
+    assert!(again.expect(0).contains("\"forwards\":0"), "{again:?}");
+    assert!(files(&work.path("out/records")).len() > records);
+}
+
+#[test]
+fn a_scene_without_a_mask_is_told_by_the_merge_and_not_by_the_shard() {
+    let work = with_scenes(&SIZES);
+    work.write("in/broken.tif", "no TIFF");
+    work.swath(&PLAN).expect(3);
+    std::fs::remove_file(work.path("in/s2.tif")).unwrap();
+    for index in ["0", "1"] {
+        work.swath(&shard(index, "2", &[])).expect(0);
+    }
+    work.swath(&MERGE).says(3, &["broken.tif", "s2.tif"]);
+    assert!(!work.path("out/submit.zip").exists());
+    work.swath(&[&MERGE[..], &["--allow-partial"]].concat()).expect(3);
+    assert!(work.path("out/submit.zip").exists());
+    assert_eq!(work.report("out")["failed"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_device_without_memory_yields_to_one_that_had_it() {
+    let (work, whole) = planned();
+    let with = |fault: &str| -> Ran { work.swath_with(&shard("0", "1", &[]), &[("SWATH_FAULTS", fault)]) };
+    with("device:oom~n2").expect(0);
+    work.swath(&MERGE).says(0, &["ran tile by tile"]);
+    std::fs::remove_dir_all(work.path("out")).unwrap();
+    // A clean attempt is under way when the other one runs out of memory.
+    let log = work.write("hold", "");
+    let mut clean = work.command(&shard("0", "1", &[]));
+    let mut clean = clean.env("SWATH_FAULTS", "device:hold@1").env("SWATH_FAULTS_LOG", &log).spawn().unwrap();
+    wait_until(|| !std::fs::read(&log).unwrap().is_empty());
+    with("device:oom~n2").expect(0);
+    std::fs::remove_file(&log).unwrap();
+    assert!(clean.wait().unwrap().success());
+    let ran = work.swath(&MERGE);
+    assert!(!ran.expect(0).contains("tile by tile"), "{ran:?}");
+    assert_eq!(differing(&outputs(&work.path("out")), &whole), [""; 0]);
+}
+
+#[test]
+fn a_directory_is_shared_or_it_is_not() {
+    let (work, _) = planned();
+    work.swath(&shard("0", "2", &["-o", "alone"])).expect(2);
+    let into_alone: Vec<&str> =
+        shard("0", "2", &[]).into_iter().map(|word| if word == "out" { "alone" } else { word }).collect();
+    work.swath(&into_alone).says(2, &["alone", "run of all of a plan"]);
+    work.swath(&["merge", "alone"]).says(2, &["alone", "holds no records"]);
+    work.swath(&shard("0", "2", &[])).expect(0);
+    work.swath(&["run", "p.toml", "-i", "in", "-o", "out", "--backend", "fake"]).says(2, &["swath merge"]);
+    // Another plan's records.
+    work.swath(&[
+        "plan",
+        "p.toml",
+        "-i",
+        "in/s1.tif",
+        "--backend",
+        "fake",
+        "--devices",
+        "cpu",
+        "--save",
+        "other.jsonl",
+    ])
+    .expect(0);
+    let other = shard("0", "2", &[]).into_iter().map(|word| if word == "plan.jsonl" { "other.jsonl" } else { word });
+    work.swath(&other.collect::<Vec<_>>()).says(2, &["records of plan"]);
+    // A file of somebody else is not written over.
+    work.write("elsewhere/masks/s0.png", "mine");
+    let elsewhere = shard("0", "1", &[]).into_iter().map(|word| if word == "out" { "elsewhere" } else { word });
+    work.swath(&elsewhere.collect::<Vec<_>>()).says(2, &["s0.png", "--overwrite"]);
+    work.swath(&shard("0", "2", &["--deadline", "1h"])).says(2, &["--deadline"]);
+    work.swath(&shard("2", "2", &[])).says(2, &["2 shards"]);
+}
