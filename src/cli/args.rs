@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::bench::BenchCommand;
 use super::data::DataCommand;
+use super::launch::LaunchCommand;
 use super::part::{MergeArgs, PartArgs};
 use super::talk::{TalkArgs, Watching};
 use super::train::TrainArgs;
@@ -74,6 +75,11 @@ pub(super) enum Command {
     /// What it leaves is best.safetensors: weights with all that is needed to run them, so that `swath run best.safetensors -i SCENES -o OUT`
     /// needs no pipeline file. Exit code 3 if pairs had to be left out, 4 if --deadline ended it.
     Train(Box<TrainArgs>),
+    /// Print or submit job files that run the shards of a plan on several hosts, and merge what they leave.
+    ///
+    /// What is printed is a script that gives the files in it to the engine; --write FOLDER writes them apart, --submit submits them.
+    #[command(subcommand)]
+    Launch(Box<LaunchCommand>),
     /// Show what a run directory holds: scenes done, failed and outstanding, checkpoints.
     Status(DirArgs),
     /// Tell what the last run into a run directory did, from its journal and its plan, and write its report.html.

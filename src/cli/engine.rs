@@ -79,6 +79,11 @@ pub(super) fn shard(asked: ShardArg, list: Option<&ShardList>) -> Result<u32, Er
 pub(super) struct ShardList(Vec<u32>);
 
 impl ShardList {
+    /// All of them.
+    pub(super) fn into_numbers(self) -> Vec<u32> {
+        self.0
+    }
+
     /// The shard that the job of this index is for.
     fn at(&self, index: u32) -> Result<u32, Error> {
         let found = usize::try_from(index).ok().and_then(|at| self.0.get(at)).copied();

@@ -6,6 +6,7 @@ mod bench;
 mod data;
 mod engine;
 mod exit;
+mod launch;
 #[cfg(not(feature = "torch"))]
 mod no_networks;
 mod part;
@@ -178,6 +179,7 @@ fn command(asked: Command, arguments: &[OsString], supervisor: SupervisorLink) -
         Command::Models(command) => models(command),
         Command::Weights(command) => weights(command),
         Command::Bench(command) => bench::bench(command),
+        Command::Launch(command) => launch::launch(*command),
         Command::Tune(args) => tune::tune(args),
         Command::Profiles(command) => tune::profiles(command),
         Command::Resume(args) => again(&args.dir, args.talk, supervisor),

@@ -33,6 +33,7 @@ mod inputs;
 mod isolated;
 mod kill;
 mod kinds;
+mod launch;
 mod launcher;
 mod layouts;
 mod loading;

@@ -10,11 +10,12 @@ use crate::support::command::{Workdir, geotiff};
 use crate::support::memory::values;
 
 /// Where a person reads what to type, in the order in which the lines are tried.
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 8] = [
     "README.md",
     "pipelines/README.md",
     "src/zoo/README.md",
     "src/journal/README.md",
+    "src/app/launch/README.md",
     "src/python/README.md",
     "tests/bench/README.md",
     ".github/CONTRIBUTING.md",
@@ -170,7 +171,7 @@ fn commands(work: &Workdir) -> BTreeSet<String> {
         names.filter(|name| name != "help").collect::<BTreeSet<_>>()
     };
     let mut all = list(&[]);
-    for group in ["models", "weights", "bench", "profiles", "data"] {
+    for group in ["models", "weights", "bench", "profiles", "data", "launch"] {
         assert!(all.remove(group), "{group}");
         all.extend(list(&[group]).into_iter().map(|name| format!("{group} {name}")));
     }
@@ -185,14 +186,17 @@ fn the_table_of_commands_is_complete_and_right() {
     let mut seen = BTreeSet::new();
     for (first, rest) in rows(table).filter(|(first, _)| first.starts_with("`swath ")) {
         let words: Vec<&str> = first.trim_matches('`').split_whitespace().skip(1).collect();
-        let is_name = |word: &&&str| {
-            word.starts_with(char::is_lowercase) && word.chars().all(|c| c.is_ascii_lowercase() || c == '-')
-        };
+        let is_letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-\\|".contains(c);
+        let is_name = |word: &&&str| word.starts_with(char::is_lowercase) && word.chars().all(is_letter);
         let name: Vec<&str> = words.iter().take_while(is_name).copied().collect();
-        let help = work.swath(&[&name[..], &["--help"]].concat()).expect(0);
-        let missing: Vec<_> = named(&format!("{first}{rest}")).difference(&options(&help)).cloned().collect();
-        assert!(missing.is_empty(), "`{}` does not take {missing:?}", name.join(" "));
-        seen.insert(name.join(" "));
+        // One row may stand for several.
+        let (last, group) = name.split_last().unwrap();
+        for name in last.split("\\|").map(|last| [group, &[last]].concat()) {
+            let help = work.swath(&[&name[..], &["--help"]].concat()).expect(0);
+            let missing: Vec<_> = named(&format!("{first}{rest}")).difference(&options(&help)).cloned().collect();
+            assert!(missing.is_empty(), "`{}` does not take {missing:?}", name.join(" "));
+            seen.insert(name.join(" "));
+        }
     }
     assert_eq!(seen, commands(&work));
 }
