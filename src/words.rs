@@ -62,6 +62,15 @@ pub fn format_bytes(bytes: u64) -> String {
     format!("{value:.digits$} {}", UNITS[unit])
 }
 
+/// A word as a POSIX shell reads it.
+pub fn shell_word(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,5 +91,14 @@ mod tests {
         assert_eq!([print(5), print(65), print(43_265)], ["5s", "1m 05s", "12h 01m"]);
         let sizes = [1536 << 20, 17, 256 << 20].map(format_bytes);
         assert_eq!(sizes, ["1.5 GiB", "17 B", "256 MiB"]);
+    }
+
+    #[test]
+    fn words_are_quoted_where_a_shell_would_change_them() {
+        assert_eq!(shell_word("/a/b-1.jsonl"), "/a/b-1.jsonl");
+        assert_eq!(shell_word("a b"), "'a b'");
+        assert_eq!(shell_word("it's $HOME"), r"'it'\''s $HOME'");
+        assert_eq!(shell_word(""), "''");
+        assert_eq!(shell_word("~"), "'~'");
     }
 }

@@ -5,8 +5,9 @@
 use serde_json::{Value, json};
 
 use super::request::{Access, EachJob, Index, Shards, Volume};
-use super::{FINAL, How, JobFiles, MISSING, shell};
+use super::{FINAL, How, JobFiles, MISSING};
 use crate::app::Error;
+use crate::words::shell_word;
 
 /// What Kubernetes alone has.
 #[derive(Clone, Debug)]
@@ -46,9 +47,8 @@ impl Kubernetes {
             )));
         }
         warnings.extend(shards.in_containers(&self.volumes)?);
-        let name = shell::quoted(&job.name);
-        let within =
-            self.namespace.as_ref().map_or(String::new(), |name| format!(" --namespace={}", shell::quoted(name)));
+        let name = shell_word(&job.name);
+        let within = self.namespace.as_ref().map_or(String::new(), |name| format!(" --namespace={}", shell_word(name)));
         let conditions = r#"jsonpath={.status.conditions[?(@.status=="True")].type}"#;
         let lines = format!(
             "kubectl apply --filename=\"$folder/shards.json\"\n\
@@ -59,7 +59,7 @@ impl Kubernetes {
                  sleep 30\n\
              done\n\
              kubectl apply --filename=\"$folder/merge.json\"\n",
-            conditions = shell::quoted(conditions)
+            conditions = shell_word(conditions)
         );
         let files =
             vec![("shards.json", text(&self.shards(shards, job)?)), ("merge.json", text(&self.merge(shards, job)?))];

@@ -15,6 +15,7 @@ use super::{Error, Output, ShardAmount, ShardRequest, shard};
 use crate::atomic::{self, WriteError};
 use crate::exit::ExitCode;
 use crate::report::{self, Event, ShardDocument};
+use crate::words::shell_word;
 pub use batch::AwsBatch;
 pub use kubernetes::Kubernetes;
 pub use request::{EachJob, Pace, Shards, Volume};
@@ -116,7 +117,7 @@ pub fn launch(request: &LaunchRequest) -> Result<String, Error> {
         (How::Script { lines, .. }, Submit::Later, Some(folder)) => {
             files.push((SUBMIT, shell::submission(&lines)));
             let listed = write(&files, folder)?;
-            Ok(format!("{listed}to submit them: sh {}\n", shell::quoted(&text_of(&folder.path.join(SUBMIT))?)))
+            Ok(format!("{listed}to submit them: sh {}\n", shell_word(&text_of(&folder.path.join(SUBMIT))?)))
         }
         (How::Script { tool, lines }, Submit::Now, folder) => {
             files.push((SUBMIT, shell::submission(&lines)));

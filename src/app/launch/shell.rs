@@ -1,20 +1,13 @@
 //! Shell scripts: words in quotes, files inside a script, and a process that is waited for and told to end.
 
+use crate::words::shell_word;
+
 /// What ends a file inside a script. No line of a job file is this.
 const END: &str = "END_OF_JOB_FILE";
 
-/// A word as a POSIX shell reads it.
-pub(super) fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
 /// A command.
 pub(super) fn command(words: &[String]) -> String {
-    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+    words.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" ")
 }
 
 /// A script beside the job files that submits them.
@@ -60,13 +53,4 @@ done
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn words_are_quoted_where_a_shell_would_change_them() {
-        assert_eq!(quoted("/a/b-1.jsonl"), "/a/b-1.jsonl");
-        assert_eq!(quoted("a b"), "'a b'");
-        assert_eq!(quoted("it's $HOME"), r"'it'\''s $HOME'");
-        assert_eq!(quoted(""), "''");
-        assert_eq!(quoted("~"), "'~'");
-    }
 }

@@ -6,6 +6,7 @@
 use super::request::{EachJob, Index, Shards, text_of};
 use super::{FINAL, How, JobFiles, shell};
 use crate::app::Error;
+use crate::words::shell_word;
 
 /// What Slurm alone has.
 #[derive(Clone, Debug)]
@@ -50,7 +51,7 @@ impl Slurm {
              shards=$(sbatch --parsable \"$folder/shards.sbatch\")\nshards=${{shards%%;*}}\n\
              merge=$(sbatch --parsable --dependency=\"afterany:$shards\" \"$folder/merge.sbatch\")\n\
              echo \"shards: job $shards; after them, whatever became of each, the merge: job ${{merge%%;*}}\"\n",
-            folder = shell::quoted(&logs)
+            folder = shell_word(&logs)
         );
         let files =
             vec![("shards.sbatch", self.array(shards, job, &logs)?), ("merge.sbatch", self.merge(shards, job, &logs)?)];
@@ -133,7 +134,7 @@ exit "$code"
 "#,
             head = self.head(job, &more),
             retries = job.retries,
-            logs = shell::quoted(logs),
+            logs = shell_word(logs),
         ))
     }
 

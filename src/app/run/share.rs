@@ -18,7 +18,7 @@ use crate::journal::{
 use crate::outputs::kinds_of;
 use crate::plan::{Concessions, Keys, Plan, PlanFile, ShardCut};
 use crate::report::{RunInfo, in_ranges};
-use crate::words::count;
+use crate::words::{count, shell_word};
 
 /// Puts what others have published, as far as the plan has it, into the journal that this run goes by. Returns one of their shards, of the
 /// cut that was begun last.
@@ -226,20 +226,14 @@ fn missing(file: &mut PlanFile, cut: &ShardCut, units: &[usize]) -> Result<Vec<u
 fn again(lacking: &str, shards: &[u32], cut: &ShardCut, merge: &Merge, options: &RunOptions) -> String {
     let slots = cut.slots.map_or_else(String::new, |slots| format!(" --slots {slots}"));
     let list = in_ranges(shards);
-    let (plan, out) = (quoted(&merge.plan), quoted(&options.out));
+    let word = |path: &Path| shell_word(&path.display().to_string());
+    let (plan, out) = (word(&merge.plan), word(&options.out));
     let each = shards.iter().map(u32::to_string).collect::<Vec<_>>().join(" ");
     let count = cut.count;
     format!(
         "{lacking} of the plan are not done: of {count} shards these are to run again: {list} (as an array of an engine: --shard auto, with \
          these indices); or here, one after the other:\nfor i in {each}; do swath run --plan {plan} -o {out} --shard $i --shards {count}{slots}; done && swath merge {out}"
     )
-}
-
-/// A path as a shell takes it.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 /// Removes what attempts that were cut off left under temporary names, where nobody else may be writing.
