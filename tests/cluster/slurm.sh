@@ -223,7 +223,7 @@ resubmitted() {
     until_true "the end of all jobs" no_jobs
     merge="$(ls -t "$1"/logs/merge_*.log | head -n 1)"
     [ ! -f "$1/submit.zip" ] || die "submit.zip is there, with shards missing"
-    grep -q -- '--shard-list' "$merge" || die "the merge does not say what is missing: $(cat "$merge")"
+    grep -q 'are to run again' "$merge" || die "the merge does not say what is missing: $(cat "$merge")"
     launch "$1" $((SHARDS + 5))
     finish "$1"
 }
