@@ -42,6 +42,7 @@ mod tune;
 mod viz;
 mod weights;
 
+pub use crate::journal::ledger::RECORDS_FOLDER;
 pub use ablate::{AblateRequest, ablate};
 pub use clean::{CleanRequest, Suspicion, clean_data};
 pub use data::{DataRequest, split_data, survey_data, write_statistics};

@@ -65,8 +65,10 @@ pub fn shard(request: &ShardRequest) -> Result<ShardDocument, Error> {
     let (rate, is_measured) = rate(request, &figures, &mut file)?;
     let start_up = start_up(request, &figures);
     let per_second = rate.value / MILLION * f64::from(request.per_slot);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it ends at the largest number")]
+    let start_up_cost = (start_up.value * per_second) as u64;
     let cut = match request.amount {
-        ShardAmount::Usual => ShardCut::usual(file.cost(), (start_up.value * per_second) as u64, request.slots),
+        ShardAmount::Usual => ShardCut::usual(file.cost(), start_up_cost, request.slots),
         ShardAmount::Falling(count) => ShardCut { slots: Some(request.slots), count },
         ShardAmount::Uniform(count) => ShardCut { slots: None, count },
     };

@@ -32,7 +32,6 @@ use crate::app::{
 };
 use crate::exit::ExitCode;
 use crate::flow::panic_message;
-use crate::journal::ledger::RECORDS_FOLDER;
 use crate::lifecycle::{self, SupervisorLink};
 use crate::report::{self, CheckRow, Detail, Event, Page, PrintError, ProgressForm, RunReport, Show};
 use args::{
@@ -381,7 +380,7 @@ fn part_done(ended: &Ended, show: Show) -> Result<ExitCode, app::Error> {
     let dir = ended.out.display().to_string();
     if show.progress == ProgressForm::Json {
         let totals = &ended.report.totals;
-        report::tell(&Event::Finished { totals, archive: None, report: &format!("{dir}/{RECORDS_FOLDER}") });
+        report::tell(&Event::Finished { totals, archive: None, report: &format!("{dir}/{}", app::RECORDS_FOLDER) });
     } else if show.detail > Detail::Quiet {
         report::print(&report::shard_summary(&ended.report, &dir, show.detail, Page::of_stdout()))?;
     }

@@ -12,11 +12,9 @@ use crate::app::{
     TimeLimits, What,
 };
 use crate::config::{ByteSize, Span};
-use crate::journal::ledger::ShardName;
-use crate::lifecycle::{SupervisorLink, machine};
+use crate::lifecycle::SupervisorLink;
 use crate::outputs::OutputLayout;
 use crate::plan::{BackendKind, Decode, ShardCut};
-use crate::process::own_parent;
 
 /// Which part of a plan a run is about.
 #[derive(Clone, Debug, Args)]
@@ -104,14 +102,6 @@ impl PartArgs {
         let index = shard(asked, self.shard_list.as_ref())?;
         Ok(Some(OfPart { cut: ShardCut { slots: self.slots, count }, index }))
     }
-
-    /// The folder of a part's own on this host, the same for all processes that the one which watches starts.
-    fn own(&self, index: u32, supervisor: &SupervisorLink) -> PathBuf {
-        let scratch = self.scratch.clone().unwrap_or_else(std::env::temp_dir);
-        let watched = supervisor.is_watched().then(own_parent).flatten();
-        let pid = watched.unwrap_or_else(std::process::id);
-        scratch.join(format!("swath-shard-{index}-{}-{pid}", machine::host()))
-    }
 }
 
 impl OfPart {
@@ -122,12 +112,8 @@ impl OfPart {
 
     /// How it is carried out: masks are written, and what tells of all of them is left to the merge.
     pub(super) fn options(&self, args: &PartArgs, plan: &Path, options: RunOptions) -> RunOptions {
-        let Self { cut: ShardCut { slots, count }, index } = *self;
-        let part = Part {
-            own: args.own(index, &options.origin.supervisor),
-            shard: ShardName { index, count, slots },
-            plan: std::path::absolute(plan).unwrap_or_else(|_| plan.to_owned()),
-        };
+        let scratch = args.scratch.as_deref();
+        let part = Part::of((self.cut, self.index), plan, scratch, &options.origin.supervisor);
         RunOptions { page: false, until: Some(app::StageName::Encode), sharing: Sharing::Part(part), ..options }
     }
 }

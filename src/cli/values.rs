@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn a_shard_has_an_index_or_its_engine_does() {
         assert_eq!(
-            ["auto", "0", "17"].map(|text| text.parse().unwrap()),
+            ["auto", "0", "17"].map(|text| text.parse::<ShardArg>().unwrap()),
             [ShardArg::Auto, ShardArg::Index(0), ShardArg::Index(17)]
         );
         assert!(["-1", "Auto", "1/4", ""].iter().all(|text| text.parse::<ShardArg>().is_err()));

@@ -47,6 +47,7 @@ impl<'a> Costs<'a> {
 impl Plan {
     /// What all passes over one tile cost, in millions of floating-point operations; never nothing.
     pub fn tile_cost(&self, crop: Size) -> u64 {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it ends at the largest number")]
         let of_pass = |member: usize| {
             let spec = &self.members[member].member.spec;
             let seen = spec.size_rule().padded(crop);

@@ -49,7 +49,7 @@ impl ShardCut {
     pub fn usual(total: u64, startup_cost: u64, slots: u32) -> Self {
         let wide = u64::from(slots.max(1));
         let least = startup_cost.saturating_mul(LEAST_START_UPS).max(1);
-        let is_worth = |round: &u64| total / (2 * wide) >> round >= least;
+        let is_worth = |round: &u64| (total / (2 * wide)) >> round >= least;
         let rounds = (0..FALLING - 1).take_while(is_worth).count() as u64 + 1;
         let fewest = (total / least).clamp(1, wide);
         let count = if rounds == 1 { fewest } else { wide * rounds };
@@ -69,19 +69,17 @@ impl ShardCut {
         let halved = rounds.min(u128::from(FALLING)) - 1;
         let alike = rounds - 1 - halved;
         let last = count - slots * (rounds - 1);
+        let all = (slots * (alike + 2)) << halved;
         let done = match index.checked_sub(slots * alike) {
             None => (index << halved) * last,
             Some(falling) if falling < slots * halved => {
                 let (round, at) = (falling / slots, falling % slots);
-                let before = (slots * (alike + 2) << halved) - (2 * slots << (halved - round));
+                let before = all - ((2 * slots) << (halved - round));
                 (before + (at << (halved - round))) * last
             }
-            Some(falling) => {
-                let before = (slots * (alike + 2) << halved) - 2 * slots;
-                before * last + (falling - slots * halved) * 2 * slots
-            }
+            Some(falling) => (all - 2 * slots) * last + (falling - slots * halved) * 2 * slots,
         };
-        share(done, (slots * (alike + 2) << halved) * last)
+        share(done, all * last)
     }
 }
 

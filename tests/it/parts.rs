@@ -203,5 +203,5 @@ fn a_directory_is_shared_or_it_is_not() {
     let elsewhere = shard("0", "1", &[]).into_iter().map(|word| if word == "out" { "elsewhere" } else { word });
     work.swath(&elsewhere.collect::<Vec<_>>()).says(2, &["s0.png", "--overwrite"]);
     work.swath(&shard("0", "2", &["--deadline", "1h"])).says(2, &["--deadline"]);
-    work.swath(&shard("2", "2", &[])).says(2, &["2 shards"]);
+    work.swath(&shard("2", "2", &[])).says(2, &["no shard 2", "0 to 1"]);
 }

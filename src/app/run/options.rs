@@ -7,7 +7,9 @@ use super::resume::{Reuse, StageName};
 use crate::faults::FaultPlan;
 use crate::flow::Stop;
 use crate::journal::ledger::ShardName;
-use crate::lifecycle::{Clock, SupervisorLink};
+use crate::lifecycle::{Clock, SupervisorLink, machine};
+use crate::plan::ShardCut;
+use crate::process::own_parent;
 use crate::report::Show;
 
 /// What becomes of the archive when scenes failed.
@@ -86,6 +88,22 @@ pub struct Part {
     pub shard: ShardName,
     /// The plan's file, for whoever puts the parts together.
     pub plan: PathBuf,
+}
+
+impl Part {
+    /// A shard of a cut plan, by a folder on this host's own disk: below `scratch`, or the system's folder for temporary files. All processes
+    /// that `supervisor` starts one after the other have the same one.
+    pub fn of(shard: (ShardCut, u32), plan: &Path, scratch: Option<&Path>, supervisor: &SupervisorLink) -> Self {
+        let (ShardCut { slots, count }, index) = shard;
+        let watched = supervisor.is_watched().then(own_parent).flatten();
+        let pid = watched.unwrap_or_else(std::process::id);
+        let scratch = scratch.map_or_else(std::env::temp_dir, Path::to_owned);
+        Self {
+            own: scratch.join(format!("swath-shard-{index}-{}-{pid}", machine::host())),
+            shard: ShardName { index, count, slots },
+            plan: std::path::absolute(plan).unwrap_or_else(|_| plan.to_owned()),
+        }
+    }
 }
 
 /// A run that puts parts together.
