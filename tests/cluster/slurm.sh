@@ -48,6 +48,7 @@ until_true() {
 
 configure() {
     local host
+    rm -rf "$WORK/state" "$WORK"/spool-* "$WORK"/host-* "$WORK"/held-*
     mkdir -p "$WORK/state" "$WORK/log"
     head -c 64 /dev/urandom >"$WORK/munge.key"
     chmod 600 "$WORK/munge.key"
