@@ -48,6 +48,7 @@ until_true() {
 
 configure() {
     local host
+    rm -rf "$WORK/state" "$WORK"/spool-* "$WORK"/host-* "$WORK"/held-*
     mkdir -p "$WORK/state" "$WORK/log"
     head -c 64 /dev/urandom >"$WORK/munge.key"
     chmod 600 "$WORK/munge.key"
@@ -86,7 +87,7 @@ CONF
     ip address add 10.77.0.1/24 dev bridge0
     ip link set bridge0 up
     munged --force --key-file="$WORK/munge.key" --socket="$WORK/munge.socket" --pid-file="$WORK/munge.pid" \
-        --log-file="$WORK/log/munge.log" --seed-file="$WORK/munge.seed"
+        --log-file="$WORK/log/munge.log" --seed-file="$WORK/munge.seed" 2>/dev/null
 }
 
 start_controller() {
@@ -120,11 +121,13 @@ no_jobs() { [ -z "$(squeue --noheader 2>&1)" ]; }
 
 # --- what runs on it -----------------------------------------------------------------------------------------------------------------
 
-# A host with this file waits at its Nth forward pass, until HELD is taken away.
+# The hosts' shards of this attempt or a later one wait at their second forward pass, until release.
 hold() {
-    local host
+    local host attempt="$1"
+    shift
     for host in "$@"; do
-        printf 'export SWATH_FAULTS=device:hold@2 SWATH_FAULTS_LOG=%q\n' "$WORK/held-n$host" >"$WORK/host-n$host"
+        printf '[ "${SLURM_RESTART_COUNT:-0}" -lt %d ] || export SWATH_FAULTS=device:hold@2 SWATH_FAULTS_LOG=%q\n' "$attempt" "$WORK/held-n$host" \
+            >"$WORK/host-n$host"
     done
 }
 is_held() { [ -s "$WORK/held-n$1" ]; }
@@ -145,7 +148,8 @@ has_attempt() { [ "$(attempts "$1" "$2")" -gt 0 ]; }
 
 same() {
     local out="$1" merge
-    merge="$(ls -t "$out"/logs/merge_*.log | head -n 1)"
+    merge="$(ls -t "$out"/logs/merge_*.log 2>/dev/null | head -n 1)" || true
+    [ "$merge" ] || die "no merge has begun"
     [ -f "$out/submit.zip" ] || die "$out has no submit.zip; the merge said: $(tail "$merge")"
     cmp "$WORK/one/submit.zip" "$out/submit.zip" || die "$out/submit.zip is not that of one process"
 }
@@ -160,7 +164,7 @@ finish() {
 quiet() { launch "$1" "$SHARDS"; finish "$1"; }
 
 killed() {
-    hold 2
+    hold 0 2
     launch "$1" "$SHARDS"
     until_true "a shard under way on n2" is_held 2
     kill_host 2
@@ -172,11 +176,11 @@ killed() {
 
 # Slurm gives it up and runs its shard elsewhere, while it goes on and writes.
 unplugged() {
-    hold 2
+    hold 0 2
     launch "$1" "$SHARDS"
     until_true "a shard under way on n2" is_held 2
+    hold 1 1 3
     ip link set link2 down
-    hold 1 3
     until_true "a second attempt" has_attempt "$1" 1
     second_held() { is_held 1 || is_held 3; }
     until_true "a second attempt under way" second_held
@@ -188,9 +192,13 @@ unplugged() {
 }
 
 controller() {
-    hold 2
+    hold 0 2
     launch "$1" "$SHARDS"
+    touch "$WORK/launched"
     until_true "a shard under way on n2" is_held 2
+    # What it was told last it writes some seconds later; what it has not written no controller knows again.
+    is_saved() { [ "$WORK/state/job_state" -nt "$WORK/launched" ]; }
+    until_true "the controller's state on disk" is_saved
     kill -KILL "$CONTROLLER"
     wait "$CONTROLLER" 2>/dev/null || true
     release 2
@@ -202,7 +210,7 @@ controller() {
 requeued() {
     local hosts
     hosts="$(seq "$HOSTS")"
-    hold $hosts
+    hold 0 $hosts
     launch "$1" "$SHARDS"
     all_held() { local host; for host in $hosts; do is_held "$host" || return 1; done; }
     until_true "all hosts under way" all_held
@@ -215,7 +223,7 @@ requeued() {
 # A person cancels what has not begun, reads what the merge says, and cuts what is left otherwise.
 resubmitted() {
     local merge
-    hold 2
+    hold 0 2
     launch "$1" "$SHARDS"
     until_true "a shard under way on n2" is_held 2
     squeue --noheader --array --states=PENDING --name=swath --format=%i | xargs --no-run-if-empty scancel
@@ -223,7 +231,7 @@ resubmitted() {
     until_true "the end of all jobs" no_jobs
     merge="$(ls -t "$1"/logs/merge_*.log | head -n 1)"
     [ ! -f "$1/submit.zip" ] || die "submit.zip is there, with shards missing"
-    grep -q -- '--shard-list' "$merge" || die "the merge does not say what is missing: $(cat "$merge")"
+    grep -q 'are to run again' "$merge" || die "the merge does not say what is missing: $(cat "$merge")"
     launch "$1" $((SHARDS + 5))
     finish "$1"
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::app::Error;
 use crate::config::{ByteSize, Span};
 use crate::plan::PlanFile;
+use crate::report::in_ranges;
 use crate::words::percent;
 
 /// Above this share, start-up is told of.
@@ -216,7 +217,7 @@ impl Shards {
             words.extend(["--slots".to_owned(), slots.to_string()]);
         }
         if let (Index::Auto, Some(list)) = (index, &self.list) {
-            words.extend(["--shard-list".to_owned(), ranges(list)]);
+            words.extend(["--shard-list".to_owned(), in_ranges(list)]);
         }
         words.extend(self.places()?);
         words.extend(self.run_args.iter().cloned());
@@ -246,16 +247,6 @@ impl Shards {
     }
 }
 
-/// Numbers in their order, `3,17-19`.
-fn ranges(numbers: &[u32]) -> String {
-    let follows = |before: &u32, number: &u32| before.checked_add(1) == Some(*number);
-    let part = |run: &[u32]| match run {
-        [first, .., last] => format!("{first}-{last}"),
-        [] | [_] => run.iter().map(u32::to_string).collect(),
-    };
-    numbers.chunk_by(follows).map(part).collect::<Vec<_>>().join(",")
-}
-
 /// A path as job files have it.
 ///
 /// # Errors
@@ -268,12 +259,6 @@ pub(super) fn text_of(path: &Path) -> Result<String, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_that_follow_each_other_are_a_range() {
-        assert_eq!(ranges(&[3, 17, 18, 19, 40, 41, 5]), "3,17-19,40-41,5");
-        assert_eq!((ranges(&[0]).as_str(), ranges(&[u32::MAX, 0]).as_str()), ("0", "4294967295,0"));
-    }
 
     #[test]
     fn volumes_have_a_source_and_a_path_from_the_root_on() {
