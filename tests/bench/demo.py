@@ -79,7 +79,7 @@ def scores(arguments: argparse.Namespace, seed: int, scenes: pathlib.Path) -> di
         settings = ['checkpoints=["labels", "member-logits"]', "outputs.color=false", *arguments.settings]
         settings = [part for setting in settings for part in ("--set", setting)]
         swath(arguments, "run", file, "-i", scenes / "images", "-o", run, "--no-page", "-q", *settings)
-        found[name] = json.loads(swath(arguments, "eval", run, "--truth", scenes / "masks", "--no-boundary", "--json"))["miou"]
+        found[name] = json.loads(swath(arguments, "eval", run, "--truth", scenes / "masks", "--no-boundary", "--json"))["scores"]["miou"]
     shutil.rmtree(run)
     kept.write_text(json.dumps(found))
     return found

@@ -18,6 +18,7 @@ mod content;
 mod data;
 mod dataflow;
 mod deadline;
+mod demo;
 mod derived;
 mod devices;
 mod disturbed;
