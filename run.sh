@@ -3,6 +3,7 @@
 #
 #   bash run.sh                  draw the sample scenes, segment them and tell how right that is: submit/submit.zip
 #   bash run.sh test             run every test and say which were skipped; `bash run.sh test -- NAME`: those whose name contains NAME
+#   bash run.sh reproduce ARGS.. the 2020 entry's way from labelled images to a submission; --quick tries it (pipelines/reproduce.sh)
 #   bash run.sh swath ARGS...    run the program itself, e.g. `bash run.sh swath doctor`
 #   bash run.sh env              print the settings, for `eval "$(bash run.sh env)"` before calling cargo yourself
 #   bash run.sh env --cargo      write them to .cargo/config.toml instead, for cargo and editors in this folder
@@ -270,6 +271,11 @@ case "${1:-}" in
     "") set_up; build; main_job ;;
     test) set_up die; run_tests "${@:2}" ;;
     swath) set_up; build; cd "$CALLER"; exec "$SWATH" "${@:2}" ;;
+    # SWATH names a folder with a built program here as well.
+    reproduce)
+        if [ "$SWATH_GIVEN" ]; then SWATH="$(absolute "$SWATH_GIVEN")/swath"; else set_up; build; fi
+        cd "$CALLER"
+        SWATH="$SWATH" exec bash "$OLDPWD/pipelines/reproduce.sh" "${@:2}" ;;
     wheel) wheel "${@:2}" ;;
     static) set_up; build_static; dirname "$SWATH" ;;
     env)

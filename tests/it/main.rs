@@ -53,6 +53,7 @@ mod reader;
 mod readme;
 mod replace;
 mod report_html;
+mod reproduce;
 mod resolution;
 mod resume;
 mod saved;
