@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Sets up what swath needs, builds it and runs it. Nothing else is needed beside a Rust toolchain and python3 with pip.
 #
-#   bash run.sh                  draw the sample scenes and segment them: submit/submit.zip
+#   bash run.sh                  draw the sample scenes, segment them and tell how right that is: submit/submit.zip
 #   bash run.sh test             run every test and say which were skipped; `bash run.sh test -- NAME`: those whose name contains NAME
+#   bash run.sh reproduce ARGS.. the 2020 entry's way from labelled images to a submission; --quick tries it (pipelines/reproduce.sh)
 #   bash run.sh swath ARGS...    run the program itself, e.g. `bash run.sh swath doctor`
 #   bash run.sh env              print the settings, for `eval "$(bash run.sh env)"` before calling cargo yourself
 #   bash run.sh env --cargo      write them to .cargo/config.toml instead, for cargo and editors in this folder
@@ -183,6 +184,24 @@ build() {
 main_job() {
     "$SWATH" synth --seed 2020 -o data/scenes
     "$SWATH" run pipelines/demo.toml -i data/scenes/images -o submit
+    say "and each of its networks alone, to compare"
+    local file name
+    for file in data/weights/demo/*.swz; do
+        name="$(basename "$file" .swz)"
+        "$SWATH" run "$file" -i data/scenes/images -o "data/runs/demo/$name" --set outputs.color=false --no-page --quiet >/dev/null
+    done
+    printf '\nmean IoU on these scenes, which no network was trained on\n'
+    for file in data/weights/demo/*.swz; do
+        name="$(basename "$file" .swz)"
+        printf '  %-24s %s\n' "$name" "$(mean_iou "data/runs/demo/$name")"
+    done
+    printf '  %-24s %s\n\n' "all together" "$(mean_iou submit)"
+    printf 'look at submit/report.html: scenes beside masks; by class: bash run.sh swath eval submit --truth data/scenes/masks\n'
+}
+
+# Over all scenes and classes.
+mean_iou() {
+    "$SWATH" eval "$1" --truth data/scenes/masks --no-boundary --json | awk -F '[:,]' '/"miou"/ && !found++ { printf "%.3f", $2 }'
 }
 
 # For tests by name only what can hold them is built. A test that skips says why in the file SWATH_SKIPPED.
@@ -252,6 +271,11 @@ case "${1:-}" in
     "") set_up; build; main_job ;;
     test) set_up die; run_tests "${@:2}" ;;
     swath) set_up; build; cd "$CALLER"; exec "$SWATH" "${@:2}" ;;
+    # SWATH names a folder with a built program here as well.
+    reproduce)
+        if [ "$SWATH_GIVEN" ]; then SWATH="$(absolute "$SWATH_GIVEN")/swath"; else set_up; build; fi
+        cd "$CALLER"
+        SWATH="$SWATH" exec bash "$OLDPWD/pipelines/reproduce.sh" "${@:2}" ;;
     wheel) wheel "${@:2}" ;;
     static) set_up; build_static; dirname "$SWATH" ;;
     env)

@@ -84,7 +84,7 @@ pub(super) struct ForwardArgs {
 /// A run to be measured.
 #[derive(Debug, Args)]
 pub(super) struct MeasuredRun {
-    /// The pipeline file. Default: that of the demonstration, two small networks with random weights.
+    /// The pipeline file. Default: two small networks with random weights.
     pipeline: Option<PathBuf>,
 
     /// Change a value of the pipeline file, e.g. inference.batch=4.

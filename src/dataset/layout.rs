@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
@@ -260,6 +260,11 @@ fn slashed(path: &Path) -> String {
     path.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
 }
 
+/// A path without its root and without what leads out of a folder: masks and links lie under the name of a pair.
+fn inside(path: &Path) -> PathBuf {
+    path.components().filter(|part| matches!(part, Component::Normal(_))).collect()
+}
+
 fn unreadable(path: &Path, source: std::io::Error) -> DatasetError {
     DatasetError::Read { path: path.to_owned(), source }
 }
@@ -287,7 +292,7 @@ fn list(file: &Path, found: &mut Found) -> Result<(), DatasetError> {
                 return Err(form(text.into()));
             }
         };
-        let name = slashed(&Path::new(image).with_extension("")).trim_start_matches('/').to_owned();
+        let name = slashed(&inside(&Path::new(image).with_extension("")));
         if !names.insert((part, name.clone())) {
             return Err(form(format!("`{image}` is there twice")));
         }

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::index::Index;
 use super::reader::Setup;
-use super::{Crop, Drawer, Feed, Found, IGNORED, LoadError, Loader, Pair, Part, Refused, exclude};
+use super::{Crop, Drawer, Feed, Found, IGNORED, LoadError, Loader, Pair, Part, Refused, exclude, find};
 use crate::config::Pipeline;
-use crate::config::data::Sampling;
+use crate::config::data::{Data, Sampling};
 use crate::flow::Stop;
 use crate::geom::{GeoTransform, Size};
 use crate::raster::{Fitting, MemoryRaster, MemorySource, OpenSource, PixelBuf, PixelType, ReadFault};
@@ -387,4 +387,17 @@ fn pairs_are_left_out_by_name_or_file_and_what_is_none_is_told() {
     assert!(found.strays.len() == 1 && found.strays[0].cause.contains("`val/s3`"), "{:?}", found.strays);
     std::fs::write(&list, b"s0\ns3\n").unwrap();
     assert!(exclude(&mut found, &list).unwrap_err().to_string().contains("leaves every pair out"));
+}
+
+/// Links and masks lie under these names: none may lead out of its folder.
+#[test]
+fn names_of_pairs_do_not_lead_out_of_a_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let list = dir.path().join("list.tsv");
+    std::fs::write(&list, "../images/a.tif\t../masks/a.png\n/there/../b.tif\t/there/b.png\n./c/d.tif\tc/d.png\n")
+        .unwrap();
+    let found = find(&list, &Data::default()).unwrap();
+    let names: Vec<&str> = found.pairs.iter().map(|pair| pair.name.as_str()).collect();
+    assert_eq!(names, ["c/d", "images/a", "there/b"]);
+    assert_eq!(found.pairs[1].images, [dir.path().join("../images/a.tif")]);
 }

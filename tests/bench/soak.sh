@@ -20,7 +20,7 @@ fi
 rm -rf "$dir/out" "$dir/faults.log"
 export SWATH_FAKE_DELAY_MS="$delay" SWATH_FAULTS_LOG="$dir/faults.log"
 export SWATH_FAULTS="decode:error%300,decode:abort%450,device:oom%90,device:nan%400,device:error%907"
-"$bin/swath" run pipelines/demo.toml -i "$dir/soak" -o "$dir/out" --backend fake --pack-fake --memory 256MiB 2>"$dir/log" >"$dir/summary" &
+"$bin/swath" run src/app/bench/two.toml -i "$dir/soak" -o "$dir/out" --backend fake --pack-fake --memory 256MiB 2>"$dir/log" >"$dir/summary" &
 parent=$!
 
 # What has ended meanwhile counts as nothing.

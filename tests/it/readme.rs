@@ -80,6 +80,9 @@ fn prepared() -> Workdir {
     for name in ["demo.toml", "single.toml"] {
         work.write(&format!("pipelines/{name}"), page(&format!("pipelines/{name}")));
     }
+    std::fs::create_dir_all(work.path("data/weights")).unwrap();
+    let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/weights/demo");
+    std::os::unix::fs::symlink(weights, work.path("data/weights/demo")).unwrap();
     let own =
         page("pipelines/single.toml").replace("../data/weights/deeplabv3plus_resnet34.safetensors", "my.safetensors");
     assert!(own.contains("\"my.safetensors\""), "single.toml names other weights");

@@ -40,7 +40,7 @@ pub enum Pixels {
 /// What `swath bench pipeline` and `swath bench feed` are asked.
 #[derive(Clone, Debug)]
 pub struct RunRequest {
-    /// The pipeline file; none for that of the demonstration.
+    /// The pipeline file; none for [`TWO`].
     pub pipeline: Option<PathBuf>,
     /// `key=value` on top of it.
     pub settings: Vec<String>,
@@ -60,8 +60,8 @@ pub struct RunRequest {
     pub decode: Decode,
 }
 
-/// The pipeline where none is named.
-const DEMO: &str = include_str!("../../../pipelines/demo.toml");
+/// The pipeline where none is named: it needs no file of weights, wherever the program is.
+const TWO: &str = include_str!("two.toml");
 
 /// Stages that have as many threads as the schedule says.
 const SCHEDULED: [&str; 5] = ["read", "infer", "keep", "post", "encode"];
@@ -135,10 +135,10 @@ fn wanted(request: &RunRequest, folder: &Path) -> Result<JobRequest, Error> {
     let file = match &request.pipeline {
         Some(file) => file.clone(),
         None => {
-            let file = folder.join("demo.toml");
-            atomic::write(&file, DEMO.as_bytes())?;
+            let file = folder.join("two.toml");
+            atomic::write(&file, TWO.as_bytes())?;
             if is_feed {
-                // Masks alone: what the colours of the demonstration cost is not the question.
+                // Masks alone: what colours cost is not the question.
                 settings.insert(0, "outputs.color=false".to_owned());
             }
             file
