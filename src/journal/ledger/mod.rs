@@ -47,6 +47,8 @@ mod head;
 mod publisher;
 mod store;
 mod survey;
+#[cfg(test)]
+mod tests;
 mod union;
 
 pub use batcher::{Batcher, PACE, RecordFile};
