@@ -26,6 +26,7 @@ pub struct RecordFile {
 #[derive(Debug)]
 pub struct Batcher {
     head: AttemptHead,
+    pace: Duration,
     next: u32,
     lines: Vec<String>,
     bytes: usize,
@@ -35,7 +36,12 @@ pub struct Batcher {
 impl Batcher {
     /// Files of this attempt.
     pub fn new(head: AttemptHead) -> Self {
-        Self { head, next: 0, lines: Vec::new(), bytes: 0, since: None }
+        Self::with_pace(head, PACE)
+    }
+
+    /// The same, with records that wait so long.
+    pub(super) fn with_pace(head: AttemptHead, pace: Duration) -> Self {
+        Self { head, pace, next: 0, lines: Vec::new(), bytes: 0, since: None }
     }
 
     /// The folder of its files.
@@ -66,7 +72,7 @@ impl Batcher {
     /// When what has gathered must be written; `None` while nothing has.
     pub fn due(&self) -> Option<Duration> {
         let since = self.since?;
-        Some(if self.bytes >= FULL { since } else { since + PACE })
+        Some(if self.bytes >= FULL { since } else { since + self.pace })
     }
 
     /// What has gathered, as the next file; `None` where nothing has.

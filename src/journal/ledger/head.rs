@@ -101,7 +101,7 @@ impl FolderName {
 
     /// Whether it is about any of these units.
     pub(super) fn is_about(&self, units: &Range<u32>) -> bool {
-        self.units.start < units.end && units.start < self.units.end
+        !units.is_empty() && self.units.start < units.end && units.start < self.units.end
     }
 }
 

@@ -48,6 +48,8 @@ mod heads;
 mod publisher;
 mod store;
 mod survey;
+#[cfg(test)]
+mod tests;
 mod union;
 
 pub use batcher::{Batcher, PACE, RecordFile};

@@ -49,7 +49,10 @@ impl Publisher {
     /// # Errors
     /// When the store refuses.
     pub fn begin(store: Arc<dyn Store>, head: AttemptHead) -> Result<Self, LedgerError> {
-        let batcher = Batcher::new(head);
+        Self::start(store, Batcher::new(head))
+    }
+
+    pub(super) fn start(store: Arc<dyn Store>, batcher: Batcher) -> Result<Self, LedgerError> {
         let (RecordFile { name, bytes }, folder) = (batcher.begin(), batcher.folder());
         store.put(&name, &bytes)?;
         let state =
