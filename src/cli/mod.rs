@@ -417,7 +417,7 @@ fn conclude(ended: &Ended, show: Show) -> Result<(), PrintError> {
 
 /// A command that makes a run directory.
 enum Making {
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     Merge(Box<MergeArgs>),
 }
 
@@ -437,7 +437,9 @@ fn recorded(dir: &Path) -> Result<Making, app::Error> {
     let parsed = Arguments::try_parse_from(std::iter::once("swath".to_owned()).chain(arguments));
     match parsed.map(|a| a.command) {
         // The measurements that it took then are those that the directory keeps.
-        Ok(Command::Run(args)) => Ok(Making::Run(RunArgs { job: JobArgs { retune: false, ..args.job }, ..args })),
+        Ok(Command::Run(args)) => {
+            Ok(Making::Run(Box::new(RunArgs { job: JobArgs { retune: false, ..args.job }, ..args })))
+        }
         Ok(Command::Merge(args)) => Ok(Making::Merge(args)),
         _ => Err(app::Error::Usage(format!("`{}` holds no command that this version understands", dir.display()))),
     }
@@ -449,7 +451,7 @@ fn again(dir: &Path, talk: TalkArgs, supervisor: SupervisorLink) -> Result<ExitC
     match recorded(&dir)? {
         // It goes on where that command came to; it does not begin, or stop, where that did.
         Making::Run(last) => {
-            run(&RunArgs { fresh: false, from: None, until: None, talk, ..last }, &arguments, supervisor)
+            run(&RunArgs { fresh: false, from: None, until: None, talk, ..*last }, &arguments, supervisor)
         }
         Making::Merge(last) => merge(&MergeArgs { talk, ..*last }, texts(&arguments), supervisor),
     }

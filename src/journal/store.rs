@@ -256,13 +256,18 @@ impl Journal {
         self.connection.execute("DELETE FROM device_fault", []).map_err(sql("write", &self.path)).map(|_| ())
     }
 
-    /// Forgets that these scenes are done, that any has failed, and these stage results.
+    /// Forgets that these scenes are done, that any has failed, and these stage results; of other scenes no more holds than this.
     ///
     /// # Errors
     /// When SQLite refuses.
-    pub fn forget_stale(&mut self, scenes: &[String], results: &[StageKey]) -> Result<(), JournalError> {
+    pub fn forget_stale(
+        &mut self,
+        scenes: &[String],
+        results: &[StageKey],
+        reduced: Vec<SceneRecord>,
+    ) -> Result<(), JournalError> {
         let fail = sql("write", &self.path);
-        let mut write = || -> rusqlite::Result<()> {
+        let write = || -> rusqlite::Result<()> {
             let transaction = self.connection.transaction()?;
             transaction.execute("DELETE FROM failure", [])?;
             for name in scenes {
@@ -271,6 +276,7 @@ impl Journal {
             for key in results {
                 transaction.prepare_cached("DELETE FROM entry WHERE key = ?1")?.execute([key.as_str()])?;
             }
+            reduced.into_iter().try_for_each(|scene| put(&transaction, &Record::Scene(scene)))?;
             transaction.commit()
         };
         write().map_err(fail)

@@ -49,8 +49,3 @@ done
 "#
     )
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-}

@@ -138,10 +138,21 @@ fn leave_out(scenes: &Scenes, attempt: &AttemptInfo) {
     }
 }
 
-/// Scenes of which the plan has a part only, and all of that is kept already: they have their end here.
-fn end_kept(scenes: &Scenes, for_networks: &[usize]) {
+/// What ends a run, and what hears of signals where it is no part of something that does.
+fn watched(options: &RunOptions) -> Result<(Stop, Option<SignalWatcher<Ending>>), Error> {
+    let stop = options.origin.part_of.clone().unwrap_or_default();
+    let watch = || SignalWatcher::of_worker(stop.clone(), options.limits.grace, &options.origin.supervisor);
+    let signals = options.origin.part_of.is_none().then(watch).transpose()?;
+    Ok((stop, signals))
+}
+
+/// Gives scenes their end about which nothing is to be done here: those that have failed elsewhere, which it returns, and those of which the
+/// plan has a part only, and all of that is kept already.
+fn end(scenes: &Scenes, failed: Vec<(u32, FailureRecord)>, for_networks: &[usize]) -> Vec<FailureRecord> {
+    failed.iter().for_each(|(scene, _)| scenes.end(*scene));
     let is_kept = |scene: &u32| scenes.plan().units_of(*scene as usize).all(|unit| !for_networks.contains(&unit));
     scenes.cut().into_iter().filter(is_kept).for_each(|scene| scenes.end(scene));
+    failed.into_iter().map(|(_, failure)| failure).collect()
 }
 
 fn extent(plan: &Plan) -> Snapshot {
@@ -242,25 +253,23 @@ impl<'a> Run<'a> {
         let device_faults = options.faults.at("device");
         let digest = plan.digest().map_err(|e| Error::Internal(e.to_string()))?;
         let attempt = state.run.as_ref().map_or(0, |run| run.attempt) + 1;
-        let mut conceded = std::mem::take(&mut state.concessions);
-        conceded.retain(|conceded| holds(conceded, &digest, options.limits.deadline.is_some()));
+        let has_deadline = options.limits.deadline.is_some();
+        state.concessions.retain(|conceded| holds(conceded, &digest, has_deadline));
+        let conceded = std::mem::take(&mut state.concessions);
         let concessions = Concessions::of(&conceded, &digest);
         let lost = std::mem::take(&mut state.device_faults);
         let schedule = without_lost(&schedule, if options.origin.restarted { &lost } else { &[] })?;
-        let Found { prior, scenes, archive, damaged, stale, reduced, discarded, usable, for_networks, failed } =
-            look_back(plan, &concessions, state, &outputs.layout, options.reuse)?;
+        let found = look_back(plan, &concessions, state, &outputs.layout, options.reuse)?;
+        let Found { prior, scenes, archive, damaged, stale, reduced, discarded, usable, for_networks, failed } = found;
         share::check_whole(&for_networks, cut, options)?;
         // Before anything is touched: weights that do not fit end the run here.
-        let devices = match for_networks.is_empty() {
-            false => open_devices(plan, &schedule, &device_faults).map_err(|e| not_opened(e, options))?,
-            true => Vec::new(),
-        };
+        let open = || open_devices(plan, &schedule, &device_faults).map_err(|e| not_opened(e, options));
+        let devices = if for_networks.is_empty() { Vec::new() } else { open()? };
         let devices_open = (!devices.is_empty()).then(Instant::now);
         options.limits.clock.stop();
         let mut journal = open_journal(options, &digest)?;
         // What no longer holds is forgotten for good: a run that is stopped must not find it again.
-        journal.forget_stale(&stale, &discarded)?;
-        journal.append(&reduced.into_iter().map(journal::Record::Scene).collect::<Vec<_>>())?;
+        journal.forget_stale(&stale, &discarded, reduced)?;
         let n_temporaries = share::remove_temporaries(options);
         let mut record = ReportBuilder::begin(&planned, &promise, &outputs, run_info(plan, &schedule, options))?;
         outputs.withdraw_page();
@@ -268,23 +277,20 @@ impl<'a> Run<'a> {
         record.report.restarts.clone_from(&options.origin.supervisor.attempt().deaths);
         record.found(plan, &scenes, archive, damaged, usable, n_temporaries);
         record.steps(options.limits.deadline, plan, &conceded);
-        let deadline =
-            options.limits.deadline.map(|limit| Deadline::new(limit, plan, schedule.devices.len(), options.partial));
+        let n_devices = schedule.devices.len();
+        let deadline = options.limits.deadline.map(|limit| Deadline::new(limit, plan, n_devices, options.partial));
         let run = begun(attempt, &planned, &record, options)?;
         journal.append(&[journal::Record::Run(run.clone())])?;
-        share::publish(&mut journal, plan, &run_info(plan, &schedule, options), options)?;
+        share::publish(&mut journal, plan, &record.report.run, options)?;
         options.origin.supervisor.begun();
         let Planned { plan, refused, .. } = planned;
         let suspects = suspects(&plan, options.origin.supervisor.attempt());
         let scenes = Scenes::new(Arc::new(plan), Arc::clone(&source), scenes, suspects, attempt);
         leave_out(&scenes, options.origin.supervisor.attempt());
-        failed.iter().for_each(|(scene, _)| scenes.end(*scene));
-        end_kept(&scenes, &for_networks);
+        let failed_before = end(&scenes, failed, &for_networks);
         let board = Board::new(scenes, concessions, prior);
         let journal = Arc::new(Mutex::new(journal));
-        let stop = options.origin.part_of.clone().unwrap_or_default();
-        let watch = || SignalWatcher::of_worker(stop.clone(), options.limits.grace, &options.origin.supervisor);
-        let signals = options.origin.part_of.is_none().then(watch).transpose()?;
+        let (stop, signals) = watched(options)?;
         Ok(Self {
             stop,
             signals,
@@ -294,7 +300,7 @@ impl<'a> Run<'a> {
             source,
             outputs,
             refused,
-            failed_before: failed.into_iter().map(|(_, failure)| failure).collect(),
+            failed_before,
             journal,
             run,
             devices,

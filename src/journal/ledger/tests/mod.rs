@@ -23,6 +23,7 @@ fn head(attempt: &str, units: std::ops::Range<u32>) -> AttemptHead {
     AttemptHead {
         attempt: attempt.to_owned(),
         plan: PLAN.to_owned(),
+        plan_file: String::new(),
         units,
         shard: None,
         host: format!("host-of-{attempt}"),
