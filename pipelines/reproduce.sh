@@ -63,15 +63,15 @@ share_out() {
     "$SWATH" data split "$pipeline" -i "$data" -o "$out/pairs.tsv" --val "$share" --test 0 || [ $? -eq 3 ]
 }
 
-# Ten steps of each training, in a folder that is removed, and what they make of the whole.
+# Ten steps of each training at most, in a folder that is removed, and what they make of the whole.
 plan() {
-    local member total=0 seconds
+    local member total=0 seconds few=$((${steps:-10} < 10 ? ${steps:-10} : 10))
     say "1. share the images out: $out/pairs.tsv"
     say "2. train ${members[*]%=*}, one after the other: measuring"
     scratch="$(mktemp -d)"
     trap 'rm -rf "$scratch"' EXIT
     for member in "${members[@]}"; do
-        train "$member" "$scratch/${member%=*}" train.epochs=1 train.steps_per_epoch=10 train.validate_every=1 >/dev/null
+        train "$member" "$scratch/${member%=*}" train.epochs=1 "train.steps_per_epoch=$few" train.validate_every=1 >/dev/null
         seconds="$(measured "$scratch/${member%=*}" "${member#*=}")"
         printf '%-22s %s seconds a step of %s crops%s\n' "${member%=*}" "$seconds" "${member#*=}" \
             "${epochs:+${steps:+, $(awk "BEGIN { printf \"%.1f\", $seconds * $epochs * $steps / 60 }") minutes in all}}"

@@ -63,7 +63,7 @@ fn the_way_from_labels_to_a_submission_is_gone_on_with() {
 #[test]
 fn what_there_is_to_do_and_for_how_long_is_told() {
     let work = prepared();
-    let ran = reproduce(&work, &["--quick", "--data", "data", "--out", "out", "--plan"]);
+    let ran = reproduce(&work, &["--quick", "--data", "data", "--out", "out", "--steps", "2", "--plan"]);
     assert_eq!(ran.status.code(), Some(0), "{ran:?}");
     let told = String::from_utf8_lossy(&ran.stdout);
     assert_eq!(told.matches("minutes in all").count(), 4, "{ran:?}");
