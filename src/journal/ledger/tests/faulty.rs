@@ -117,11 +117,6 @@ impl World {
         self.0.lock().unwrap().files.remove(name).unwrap();
     }
 
-    /// Names of all files.
-    pub(super) fn names(&self) -> Vec<String> {
-        self.0.lock().unwrap().files.keys().cloned().collect()
-    }
-
     /// Puts a file there and says what became of it.
     pub(super) fn put(&self, host: u32, name: &str, bytes: &[u8]) -> Fate {
         let mut inner = self.0.lock().unwrap();
