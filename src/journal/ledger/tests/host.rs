@@ -136,7 +136,7 @@ impl Process {
             batcher: Some(batcher),
             begun,
             step: Step::Survey,
-            at: begun,
+            at: begun + shared.rng.between(200, 2_000),
             todo: VecDeque::new(),
             kept: BTreeMap::new(),
             waiting: Vec::new(),
