@@ -322,6 +322,6 @@ fn whatever_happens_the_union_is_what_one_process_would_have_recorded() {
     let sum = |count: fn(&Tally) -> usize| tallies.iter().map(count).sum::<usize>();
     let steps = tallies.iter().flat_map(|tally| tally.steps.keys().copied()).collect::<BTreeSet<Step>>();
     assert_eq!(steps.len(), 9, "not every step saw a death: {steps:?}");
-    let faults = [sum(|t| t.redone), sum(|t| t.overlapping), sum(|t| t.killed), sum(|t| t.spoilt)];
-    assert!(faults.iter().all(|n| *n > 0), "some fault never struck: {faults:?}");
+    let counts: [fn(&Tally) -> usize; 4] = [|t| t.redone, |t| t.overlapping, |t| t.killed, |t| t.spoilt];
+    assert!(counts.map(sum).iter().all(|n| *n > 1000), "too little went wrong");
 }
