@@ -22,6 +22,10 @@
 //! Weights are read once for all devices, members side by side while the first one works already; workers on one device, or on cores,
 //! share them, in the order that its kernels want them in.
 //!
+//! Several hosts do one plan without a scheduler of ours: a batch engine starts a run for each part of the plan ([`plan::ShardCut`]), all into one
+//! directory, where each publishes what it has recorded ([`journal::ledger`]) and takes in what the others have. [`app::merge()`] is then an
+//! ordinary run of the whole plan, with no network, over all of these records. `app/run/share.rs` is where the two differ from a run alone.
+//!
 //! A training is another long command on the same rooms: [`dataset`] draws crops by a key and reads them ahead, `train` takes steps, and
 //! validation is a run over whole scenes. What it leaves is a weights file that holds its own pipeline ([`config::bundle`]).
 //!
@@ -80,6 +84,9 @@
 //! - Equal plans give equal bytes: for any number of workers and readers, any memory that suffices, any order of arrival, members together
 //!   or spread over devices. So no run measures what to do: a plan goes by a profile that `swath tune` took before,
 //!   and which its run directory keeps. And a plan has one sum, in its own order.
+//! - A shard is a schedule and never a plan: keys of results and names of files are those of the whole plan, so any cut of it, on any number of
+//!   hosts, leaves the same bytes. In a directory that runs share nothing is locked and no file changes; what is done is what the union of all
+//!   valid records says, whoever wrote them and whenever.
 //! - What a run gives up against its plan ([`plan::Concessions`]) is recorded before it takes effect, repeated by later runs of the plan,
 //!   and part of the keys of what comes of it.
 //! - A training that is put back where it was goes on bit for bit, on a CPU: places, augmentation and dropout are drawn by seed, step and

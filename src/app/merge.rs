@@ -64,8 +64,9 @@ fn plan_of(dir: &Path, patience: Duration) -> Result<PathBuf, Error> {
     }
     let own = OutputLayout { dir: dir.to_owned() }.plan();
     let files: BTreeSet<PathBuf> = heads.iter().map(|head| PathBuf::from(&head.plan_file)).chain([own]).collect();
+    // Where there are records of several plans, that is told when they are read.
     let is_of =
-        |file: &PathBuf| PlanFile::open(file).is_ok_and(|plan| heads.iter().all(|head| head.plan == plan.digest()));
+        |file: &PathBuf| PlanFile::open(file).is_ok_and(|plan| heads.iter().any(|head| head.plan == plan.digest()));
     if let Some(found) = files.iter().find(|file| is_of(file)) {
         return Ok(found.clone());
     }

@@ -248,6 +248,14 @@ impl Journal {
         self.connection.execute(query, [plan]).map_err(sql("write", &self.path)).map(|_| ())
     }
 
+    /// Forgets all that was given up against plans.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn forget_concessions(&mut self) -> Result<(), JournalError> {
+        self.connection.execute("DELETE FROM concession", []).map_err(sql("write", &self.path)).map(|_| ())
+    }
+
     /// Forgets that devices were lost: a person has seen to it.
     ///
     /// # Errors

@@ -137,6 +137,73 @@ fn a_shard_goes_on_from_what_others_have_published() {
 }
 
 #[test]
+fn a_mask_that_comes_into_sight_late_is_waited_for() {
+    let (work, whole) = planned();
+    work.swath(&shard("0", "1", &[])).expect(0);
+    let (mask, aside) = (work.path("out/masks/s3.png"), work.path("aside.png"));
+    std::fs::rename(&mask, &aside).unwrap();
+    let told = work.path("told.txt");
+    let stderr = std::fs::File::create(&told).unwrap();
+    let patient = ["merge", "out", "--pack-fake", "--patience", "10m"];
+    let mut merge = work.command(&patient).stderr(stderr).spawn().unwrap();
+    wait_until(|| std::fs::read_to_string(&told).unwrap().contains("masks/s3.png"));
+    std::fs::rename(&aside, &mask).unwrap();
+    assert!(merge.wait().unwrap().success());
+    merged(&work, &whole);
+    // One that never comes is done again, by whoever has networks.
+    std::fs::remove_file(&mask).unwrap();
+    work.swath(&MERGE).says(0, &["masks/s3.png", "waiting up to 1.0 s"]);
+    assert_eq!(differing(&outputs(&work.path("out")), &whole), [""; 0]);
+}
+
+#[test]
+fn a_damaged_record_costs_what_was_in_it_and_is_named() {
+    let (work, whole) = planned();
+    for index in ["0", "1"] {
+        work.swath(&shard(index, "2", &[])).expect(0);
+    }
+    let records = files(&work.path("out/records"));
+    let (name, bytes) = records.iter().find(|(name, _)| name.ends_with("/000000")).unwrap();
+    work.write(&format!("out/records/{name}"), &bytes[..bytes.len() / 2]);
+    work.swath(&MERGE).says(5, &["000000", "damaged", "to run again"]);
+    let index = if name.starts_with("0000000-") { "0" } else { "1" };
+    work.swath(&shard(index, "2", &[])).expect(0);
+    merged(&work, &whole);
+}
+
+#[test]
+fn two_hosts_that_differ_are_named() {
+    let (work, _) = planned();
+    work.swath(&shard("0", "1", &[])).expect(0);
+    let before = files(&work.path("out/records"));
+    // Another attempt that has seen nothing of the first one, and whose networks give something else.
+    std::fs::rename(work.path("out"), work.path("first")).unwrap();
+    work.swath(&shard("0", "1", &[])).expect(0);
+    let other: Vec<String> = files(&work.path("out/records")).into_keys().collect();
+    for (name, bytes) in &before {
+        work.write(&format!("out/records/{name}"), bytes);
+    }
+    work.swath(&MERGE).expect(0);
+    let record = other.iter().find(|name| name.ends_with("/000000")).unwrap();
+    rewrite(&work.path(&format!("out/records/{record}")));
+    work.swath(&MERGE).says(1, &["came out in two ways", "class cpu", "run its shard again"]);
+}
+
+/// Changes a digest in a record file, and what the file says of itself with it.
+fn rewrite(path: &Path) {
+    use sha2::{Digest, Sha256};
+    let text = std::fs::read_to_string(path).unwrap();
+    let (body, _) = text.trim_end().rsplit_once('\n').unwrap();
+    let at = body.rfind("\"sha256\":\"").unwrap() + 10;
+    let digit = if &body[at..=at] == "0" { "1" } else { "0" };
+    let body = format!("{}{digit}{}\n", &body[..at], &body[at + 1..]);
+    let end: String = Sha256::digest(&body).iter().map(|byte| format!("{byte:02x}")).collect();
+    let last = text.trim_end().rsplit_once('\n').unwrap().1;
+    let old = last.split(|c: char| !c.is_ascii_hexdigit()).find(|word| word.len() == 64).unwrap();
+    std::fs::write(path, format!("{body}{}\n", last.replace(old, &end))).unwrap();
+}
+
+#[test]
 fn a_scene_without_a_mask_is_told_by_the_merge_and_not_by_the_shard() {
     let work = with_scenes(&SIZES);
     work.write("in/broken.tif", "no TIFF");

@@ -40,7 +40,7 @@ pub enum Pixels {
 /// What `swath bench pipeline` and `swath bench feed` are asked.
 #[derive(Clone, Debug)]
 pub struct RunRequest {
-    /// The pipeline file; none for [`TWO`].
+    /// The pipeline file; none for the two small networks of `two.toml`.
     pub pipeline: Option<PathBuf>,
     /// `key=value` on top of it.
     pub settings: Vec<String>,

@@ -5,20 +5,20 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::options::{Merge, Part, RunOptions, Sharing};
 use super::resume;
 use crate::app::Error;
 use crate::journal::ledger::{self, AttemptHead, FolderStore, Publisher, RECORDS_FOLDER, ShardName, Union};
 use crate::journal::{
-    ArtefactRecord, ConcessionRecord, FailureRecord, JOURNAL_FILE, Journal, JournalError, Publishing, Record,
-    SceneRecord, StageKey,
+    ArtefactRecord, ConcessionRecord, FailureRecord, FileRecord, JOURNAL_FILE, Journal, JournalError, Publishing,
+    Record, SceneRecord, StageKey,
 };
 use crate::outputs::kinds_of;
 use crate::plan::{Concessions, Keys, Plan, PlanFile, ShardCut};
-use crate::report::{RunInfo, in_ranges};
-use crate::words::{count, shell_word};
+use crate::report::{self, Event, RunInfo, in_ranges};
+use crate::words::{count, shell_word, time};
 
 /// Puts what others have published, as far as the plan has it, into the journal that this run goes by. Returns one of their shards, of the
 /// cut that was begun last.
@@ -57,12 +57,36 @@ pub(super) fn take_in(plan: &Plan, options: &RunOptions) -> Result<Option<ShardN
     if let Some(conflict) = union.conflicts.first().filter(|_| is_merge) {
         return Err(Error::Conflict(conflict.to_string()));
     }
+    tell_problems(&union);
     let last = union.attempts.iter().map(|attempt| &attempt.head).max_by_key(|head| (head.started, head.shard));
     let last = last.and_then(|head| head.shard);
-    let records = Taken::of(union).records(plan, &units, is_merge)?;
-    Journal::open(options.journal_dir())?.append(&records)?;
+    let taken = Taken::of(union);
+    taken.wait(&options.out, patience);
+    let records = taken.records(plan, &units, is_merge)?;
+    let mut journal = Journal::open(options.journal_dir())?;
+    if is_merge {
+        // An earlier merge may have taken in what somebody else has done better since.
+        journal.forget_concessions()?;
+    }
+    journal.append(&records)?;
     Ok(last)
 }
+
+/// Says which records do not count, and why. What they were about is done again, or missing.
+fn tell_problems(union: &Union) {
+    let problems: Vec<&String> =
+        union.problems.iter().chain(union.attempts.iter().flat_map(|attempt| &attempt.problems)).collect();
+    for text in problems.iter().take(PROBLEMS) {
+        report::tell(&Event::Warning { text });
+    }
+    if problems.len() > PROBLEMS {
+        let more = count((problems.len() - PROBLEMS) as u64, "more file");
+        report::tell(&Event::Warning { text: &format!("{more} of records cannot be used") });
+    }
+}
+
+/// Problems that are named.
+const PROBLEMS: usize = 10;
 
 /// SHA-256 of the whole plan.
 fn whole(plan: &Plan) -> Result<String, Error> {
@@ -80,6 +104,9 @@ fn numbers(units: Range<usize>) -> Range<u32> {
     let number = |unit| u32::try_from(unit).unwrap_or(u32::MAX);
     number(units.start)..number(units.end)
 }
+
+/// How often files are looked for that are not seen yet.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// What others have published, by kind.
 #[derive(Default)]
@@ -103,6 +130,29 @@ impl Taken {
             }
         }
         taken
+    }
+
+    /// Waits until the files that are recorded are seen here, and no longer than that.
+    fn wait(&self, dir: &Path, patience: Duration) {
+        let of_scenes = self.scenes.iter().flat_map(SceneRecord::files);
+        let files = of_scenes.chain(self.artefacts.iter().map(|artefact| &artefact.file));
+        let is_seen = |file: &FileRecord| dir.join(&file.path).metadata().is_ok_and(|meta| meta.len() == file.bytes);
+        let mut missing: Vec<&FileRecord> = if patience.is_zero() { Vec::new() } else { files.collect() };
+        missing.retain(|file| !is_seen(file));
+        let (begun, mut is_told) = (Instant::now(), false);
+        while !missing.is_empty() && begun.elapsed() < patience {
+            if !std::mem::replace(&mut is_told, true) {
+                let n = count(missing.len() as u64, "file");
+                let text = format!(
+                    "{n} (`{}` among them) that others have recorded cannot be seen from here yet; waiting up to {}",
+                    missing[0].path,
+                    time(patience.as_secs_f64())
+                );
+                report::tell(&Event::Note { text: &text });
+            }
+            std::thread::sleep(AGAIN.min(patience.saturating_sub(begun.elapsed())));
+            missing.retain(|file| !is_seen(file));
+        }
     }
 
     /// What goes into the journal, in its order: the later one of a scene counts. What was done as planned goes before what a device had

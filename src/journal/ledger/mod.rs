@@ -7,7 +7,7 @@
 //!     closed                                     that it ended, what came of it, and how many files there are
 //! ```
 //!
-//! A file is text: a line with the format, a line of JSON that says who wrote it and under which name, a line of JSON per [`Record`],
+//! A file is text: a line with the format, a line of JSON that says who wrote it and under which name, a line of JSON per [`super::Record`],
 //! and a line with the SHA-256 of all before it. So a file that was cut, changed, written twice over or copied to another name is told
 //! from a good one, and a good one stands alone: what is wrong with a file costs that file. The outer frame (first line, last line)
 //! holds for all formats to come, so that a newer one is told from a damaged file.
