@@ -10,7 +10,7 @@ use super::{Error, JobRequest, prepare};
 use crate::atomic::WriteError;
 use crate::config::name_fault;
 use crate::journal::ledger::{self, AttemptCounts, FolderStore, Heard, RECORDS_FOLDER};
-use crate::journal::{Checkpoints, FileRecord, JOURNAL_FILE, Journal, JournalError, SceneRecord, State, TRAINING_FILE};
+use crate::journal::{Checkpoints, FileRecord, Journal, JournalError, SceneRecord, State, TRAINING_FILE};
 use crate::lifecycle::Lock;
 use crate::outputs::OutputLayout;
 use crate::plan::{Concessions, Keys, Plan};
@@ -71,7 +71,7 @@ pub fn status(dir: &Path) -> Result<Standing, Error> {
 /// # Errors
 /// When their records cannot be read.
 pub fn shared_status(dir: &Path) -> Result<Option<SharedStanding>, Error> {
-    if dir.join(JOURNAL_FILE).exists() || !dir.join(RECORDS_FOLDER).is_dir() {
+    if !dir.join(RECORDS_FOLDER).is_dir() || Journal::knows_a_run(dir)? {
         return Ok(None);
     }
     let heard = ledger::heard(&FolderStore::of(dir), Duration::ZERO).map_err(JournalError::from)?;

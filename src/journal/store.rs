@@ -308,6 +308,16 @@ impl Journal {
         Ok(())
     }
 
+    /// Whether the journal of this directory knows a run. Without one it was left by what could not begin.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn knows_a_run(dir: &Path) -> Result<bool, JournalError> {
+        let Some(journal) = Self::open_read_only(dir)? else { return Ok(false) };
+        let found = journal.connection.query_row("SELECT EXISTS (SELECT 1 FROM run)", [], |row| row.get(0));
+        found.map_err(sql("read", &journal.path))
+    }
+
     /// Everything.
     ///
     /// # Errors

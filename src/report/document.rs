@@ -308,6 +308,9 @@ pub struct RunReport {
     /// Scenes that are left to another run because time was up.
     #[serde(default)]
     pub missing: Vec<String>,
+    /// Scenes that other shards have units of as well, of a run of a shard: what is done of them is kept, and the merge finishes them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cut: Vec<String>,
     /// The deadline, if there was one.
     #[serde(default)]
     pub deadline: Option<DeadlineReport>,

@@ -48,7 +48,14 @@ pub fn shard_summary(report: &RunReport, dir: &str, detail: Detail, page: Page) 
     scenes(report, &mut lines);
     failures(report, &mut lines);
     warnings(report, &mut |tone, label, text| lines.add(tone, label, text));
-    speed(report, detail, &mut lines);
+    if !report.cut.is_empty() {
+        let (cut, tiles) = (listed(&report.cut, NAMED), count(report.totals.tiles, "tile"));
+        let text = format!("{cut}: lies in other shards as well, and the merge finishes it ({tiles} done here in all)");
+        lines.add(Tone::Plain, "cut", &text);
+    }
+    if report.totals.pixels > 0 {
+        speed(report, detail, &mut lines);
+    }
     let text = format!("its records are in {dir}/records; when all shards have run: swath merge {dir}");
     lines.add(Tone::Plain, "shard", &text);
     lines.text

@@ -73,6 +73,9 @@ fn a_shard_alone_is_not_the_whole_and_the_line_that_is_printed_completes_it() {
     let ran = work.swath(&MERGE);
     ran.says(5, &["of 4 shards these are to run again: 0,2-3", "--shard auto"]);
     assert!(!work.path("out/submit.zip").exists());
+    // What could not begin leaves the directory as it was.
+    work.swath(&["status", "out"]).says(0, &["1 of 4 complete"]);
+    work.swath(&["run", "p.toml", "-i", "in", "-o", "out", "--backend", "fake"]).says(2, &["swath merge"]);
     let line = ran.stderr.lines().find(|line| line.starts_with("for i in ")).unwrap();
     let bin = Path::new(env!("CARGO_BIN_EXE_swath")).parent().unwrap();
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());

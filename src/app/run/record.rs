@@ -65,6 +65,7 @@ impl ReportBuilder {
             reruns: BTreeMap::new(),
             failed: Vec::new(),
             missing: Vec::new(),
+            cut: plan.part.iter().flat_map(|part| &part.cut).map(|scene| plan.label_of(*scene)).collect(),
             deadline: None,
             reduced: Vec::new(),
             earlier: outputs.left_over(&planned),

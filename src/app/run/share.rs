@@ -28,16 +28,15 @@ use crate::words::{count, shell_word, time};
 /// each other; when the journal cannot be written.
 pub(super) fn take_in(plan: &Plan, options: &RunOptions) -> Result<Option<ShardName>, Error> {
     let has_records = options.out.join(RECORDS_FOLDER).is_dir();
-    let has_journal = options.out.join(JOURNAL_FILE).exists();
     let dir = options.out.display();
     let patience = match &options.sharing {
-        Sharing::Alone if has_records && !has_journal => {
+        Sharing::Alone if has_records && !Journal::knows_a_run(&options.out)? => {
             return Err(Error::Usage(format!(
                 "`{dir}` is shared by runs of parts of a plan; swath merge puts together what they have done"
             )));
         }
         Sharing::Alone => return Ok(None),
-        Sharing::Part(_) | Sharing::Merge(_) if has_journal && !has_records => {
+        Sharing::Part(_) | Sharing::Merge(_) if !has_records && options.out.join(JOURNAL_FILE).exists() => {
             return Err(Error::Usage(format!(
                 "`{dir}` is the directory of a run of all of a plan; name another one for runs of its parts"
             )));
