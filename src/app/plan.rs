@@ -129,7 +129,7 @@ impl There {
         let foreign = outputs.foreign(job.planned.names(), &plan.pipeline);
         let mut there = Self { foreign, free: disk::free(dir), ..Self::unknown(job) };
         if state.run.is_some() {
-            let digest = plan.digest().map_err(|e| Error::Internal(e.to_string()))?;
+            let digest = record::digest(plan)?;
             state.concessions.retain(|conceded| holds(conceded, &digest, false));
             let concessions = Concessions::of(&std::mem::take(&mut state.concessions), &digest);
             let Found { scenes, usable, archive, damaged, .. } =
@@ -171,7 +171,7 @@ fn document(job: &Job, there: There) -> Result<PlanDocument, Error> {
     let refused = job.planned.refused.iter().map(|refusal| refusal.failure.clone());
     let speed = throughput::recall(plan, schedule);
     Ok(PlanDocument {
-        plan: plan.digest().map_err(|e| Error::Internal(e.to_string()))?,
+        plan: record::digest(plan)?,
         versions: plan.versions.clone(),
         backend: plan.backend.name(),
         scenes: plan.scenes.iter().map(|s| scene(plan, s)).collect(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Error;
 use super::page::{Limit, write_page};
-use super::run::record::{ReportBuilder, action, package_report, planned_outputs};
+use super::run::record::{ReportBuilder, action, digest, package_report, planned_outputs};
 use super::standing::look;
 use crate::geom::Size;
 use crate::journal::{FailureRecord, JOURNAL_FILE, JournalError, State};
@@ -46,7 +46,7 @@ fn remembered(dir: &Path) -> Result<(Planned, RunReport), Error> {
     let layout = OutputLayout { dir: dir.to_owned() };
     let planned = Planned::load(&layout.plan())?;
     let plan = &planned.plan;
-    let digest = plan.digest().map_err(|e| Error::Internal(e.to_string()))?;
+    let digest = digest(plan)?;
     let run = state.run.as_ref().filter(|run| run.plan == digest);
     let run = run.ok_or_else(|| {
         Error::Usage(format!("no run has begun with the plan that `{}` holds: run its command again", dir.display()))

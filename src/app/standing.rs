@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use super::run::record::failed_scene;
+use super::run::record::{digest, failed_scene};
 use super::run::resume::is_whole;
 use super::{Error, JobRequest, prepare};
 use crate::atomic::WriteError;
 use crate::config::name_fault;
 use crate::journal::ledger::{self, AttemptCounts, FolderStore, Heard, RECORDS_FOLDER};
 use crate::journal::{Checkpoints, FileRecord, Journal, JournalError, SceneRecord, State, TRAINING_FILE};
-use crate::lifecycle::Lock;
+use crate::lifecycle::{Lock, machine};
 use crate::outputs::OutputLayout;
 use crate::plan::{Concessions, Keys, Plan};
 use crate::report::{AttemptEnd, AttemptStanding, RunReport, SharedStanding};
@@ -48,8 +48,7 @@ pub fn status(dir: &Path) -> Result<Standing, Error> {
     let outstanding = scenes.saturating_sub(done + failed);
     let running = Lock::holder(dir).map(|h| h.to_string());
     let started = state.run.as_ref().map_or(0, |r| r.started);
-    let elapsed =
-        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs().saturating_sub(started));
+    let elapsed = machine::seconds_since_1970().saturating_sub(started);
     let done_now = done.saturating_sub(state.run.as_ref().map_or(0, |r| r.done_before));
     let pace = (running.is_some() && done_now > 0).then(|| elapsed as f64 / done_now as f64);
     Ok(Standing {
@@ -75,8 +74,8 @@ pub fn shared_status(dir: &Path) -> Result<Option<SharedStanding>, Error> {
         return Ok(None);
     }
     let heard = ledger::heard(&FolderStore::of(dir), Duration::ZERO).map_err(JournalError::from)?;
-    let last = heard.iter().map(|heard| &heard.head).max_by_key(|head| (head.started, head.shard));
-    let cut = last.and_then(|head| head.shard).map(|shard| (shard.count, shard.slots));
+    let last = ledger::last_shard(heard.iter().map(|heard| &heard.head));
+    let cut = last.map(|shard| (shard.count, shard.slots));
     let of_cut = |heard: &&Heard| heard.head.shard.map(|shard| (shard.count, shard.slots)) == cut;
     let complete: BTreeSet<u32> = heard
         .iter()
@@ -85,7 +84,7 @@ pub fn shared_status(dir: &Path) -> Result<Option<SharedStanding>, Error> {
         .filter_map(|heard| Some(heard.head.shard?.index))
         .collect();
     let (shards, slots) = cut.unwrap_or_default();
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let now = machine::seconds_since_1970();
     let attempt = |heard: &Heard| AttemptStanding {
         shard: heard.head.shard.map_or(0, |shard| shard.index),
         host: heard.head.host.clone(),
@@ -233,7 +232,7 @@ fn remove_empty_folders(dir: &Path, path: &Path) {
 fn usable_paths<'a>(state: &'a State, plan: &Plan) -> Result<BTreeSet<&'a str>, Error> {
     let keys = Keys::new(plan);
     let mut usable = BTreeSet::new();
-    let digest = plan.digest().map_err(|e| Error::Internal(e.to_string()))?;
+    let digest = digest(plan)?;
     let concessions = Concessions::of(&state.concessions, &digest);
     let planned = plan.units.iter().map(|unit| unit.geometry(plan));
     let conceded = concessions.units().into_iter().filter(|unit| *unit < plan.units.len());

@@ -46,14 +46,7 @@ pub(super) enum LaunchCommand {
     /// An Indexed Job of Kubernetes, and a Job that merges, as JSON.
     K8s {
         #[command(flatten)]
-        shards: ShardsArgs,
-
-        #[command(flatten)]
-        jobs: JobsArgs,
-
-        /// The container image (tests/cluster/Containerfile makes one).
-        #[arg(long, value_name = "IMAGE")]
-        image: String,
+        containers: ContainersArgs,
 
         /// A claim and where containers see it. Give it again for several. Paths are those that containers see.
         #[arg(long = "volume", value_name = "CLAIM:/PATH[:ro]")]
@@ -70,14 +63,7 @@ pub(super) enum LaunchCommand {
     /// An array job of AWS Batch, and a job that merges, as JSON for `aws batch`.
     AwsBatch {
         #[command(flatten)]
-        shards: ShardsArgs,
-
-        #[command(flatten)]
-        jobs: JobsArgs,
-
-        /// The container image (tests/cluster/Containerfile makes one).
-        #[arg(long, value_name = "IMAGE")]
-        image: String,
+        containers: ContainersArgs,
 
         /// The job queue; its compute environment decides on the kind of GPU.
         #[arg(long, value_name = "NAME")]
@@ -97,6 +83,20 @@ pub(super) enum LaunchCommand {
         #[command(flatten)]
         shards: ShardsArgs,
     },
+}
+
+/// What runs, in containers.
+#[derive(Debug, Args)]
+pub(super) struct ContainersArgs {
+    #[command(flatten)]
+    shards: ShardsArgs,
+
+    #[command(flatten)]
+    jobs: JobsArgs,
+
+    /// The container image (tests/cluster/Containerfile makes one).
+    #[arg(long, value_name = "IMAGE")]
+    image: String,
 }
 
 /// What runs, and what becomes of the files.
@@ -212,10 +212,12 @@ pub(super) fn launch(command: LaunchCommand) -> Result<ExitCode, Error> {
         LaunchCommand::Slurm { shards, jobs, gpu_kind, max_array, options, set_up, logs } => {
             (shards, Engine::Slurm(jobs.into(), Slurm { gpu_kind, max_array, options, set_up, logs }))
         }
-        LaunchCommand::K8s { shards, jobs, image, volumes, gpu_kind, namespace } => {
+        LaunchCommand::K8s { containers, volumes, gpu_kind, namespace } => {
+            let ContainersArgs { shards, jobs, image } = containers;
             (shards, Engine::Kubernetes(jobs.into(), Kubernetes { image, volumes, gpu_kind, namespace }))
         }
-        LaunchCommand::AwsBatch { shards, jobs, image, queue, volumes, job_role } => {
+        LaunchCommand::AwsBatch { containers, queue, volumes, job_role } => {
+            let ContainersArgs { shards, jobs, image } = containers;
             (shards, Engine::AwsBatch(jobs.into(), AwsBatch { image, queue, volumes, job_role }))
         }
         LaunchCommand::List { shards } => (shards, Engine::List),

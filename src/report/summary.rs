@@ -50,7 +50,7 @@ pub fn shard_summary(report: &RunReport, dir: &str, detail: Detail, page: Page) 
     warnings(report, &mut |tone, label, text| lines.add(tone, label, text));
     if !report.cut.is_empty() {
         let (cut, tiles) = (listed(&report.cut, NAMED), count(report.totals.tiles, "tile"));
-        let text = format!("{cut}: lies in other shards as well, and the merge finishes it ({tiles} done here in all)");
+        let text = format!("{cut}: in other shards as well, for the merge to finish ({tiles} done here in all)");
         lines.add(Tone::Plain, "cut", &text);
     }
     if report.totals.pixels > 0 {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::command::{Ran, Workdir, children, is_alive, wait_until, with_scenes};
+use crate::support::command::{Ran, Workdir, children, is_alive, own_weights, wait_until, with_scenes};
 use crate::support::{files, outputs};
 
 const PLAN: [&str; 10] =
@@ -240,6 +240,37 @@ fn a_device_without_memory_yields_to_one_that_had_it() {
     let ran = work.swath(&MERGE);
     assert!(!ran.expect(0).contains("tile by tile"), "{ran:?}");
     assert_eq!(differing(&outputs(&work.path("out")), &whole), [""; 0]);
+}
+
+#[test]
+fn weights_that_changed_on_one_host_are_refused_there() {
+    let work = with_scenes(&SIZES[6..]);
+    let text = std::fs::read_to_string(work.path("p.toml")).unwrap();
+    let seed = text.lines().find(|line| line.starts_with("seed = ")).unwrap();
+    work.write("p.toml", text.replacen(seed, "weights = \"w.safetensors\"", 1));
+    own_weights(&work, "p.toml", "w.safetensors");
+    let planned_bytes = std::fs::read(work.path("w.safetensors")).unwrap();
+    let mut other = planned_bytes.clone();
+    *other.last_mut().unwrap() ^= 1;
+    work.swath(&PLAN).expect(0);
+    work.swath(&shard("0", "2", &[])).expect(0);
+    work.write("w.safetensors", other);
+    work.swath(&shard("1", "2", &[])).says(2, &["member0", "are not those that the plan", "plan.jsonl"]);
+    work.write("w.safetensors", planned_bytes);
+    work.swath(&shard("1", "2", &[])).expect(0);
+    // A merge needs none.
+    std::fs::remove_file(work.path("w.safetensors")).unwrap();
+    work.swath(&MERGE).expect(0);
+}
+
+#[test]
+fn a_crash_on_the_way_is_survived_as_in_a_run_alone() {
+    let (work, whole) = planned();
+    let log = work.path("struck");
+    let faults = [("SWATH_FAULTS", "device:abort@3!"), ("SWATH_FAULTS_LOG", log.to_str().unwrap())];
+    work.swath_with(&shard("0", "1", &[]), &faults).says(0, &["restarted", "SIGABRT"]);
+    assert!(log.exists());
+    merged(&work, &whole);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use swath::geom::Size;
 
-use crate::support::command::{Workdir, geotiff};
+use crate::support::command::{Workdir, geotiff, own_weights};
 use crate::support::memory::values;
 
 /// Where a person reads what to type, in the order in which the lines are tried.
@@ -87,7 +87,7 @@ fn prepared() -> Workdir {
         page("pipelines/single.toml").replace("../data/weights/deeplabv3plus_resnet34.safetensors", "my.safetensors");
     assert!(own.contains("\"my.safetensors\""), "single.toml names other weights");
     work.write("my.toml", own);
-    own_weights(&work);
+    own_weights(&work, "my.toml", "my.safetensors");
     let size = Size::new(70, 50);
     for seed in 0..2 {
         let planes: Vec<u8> = (0..3).flat_map(|band| values(size, 200, seed * 3 + band)).collect();
@@ -97,20 +97,6 @@ fn prepared() -> Workdir {
         truth.save(work.path(&format!("truth/s{seed}.png"))).unwrap();
     }
     work
-}
-
-/// Weights for `my.toml`: also where its networks are fake they must fit.
-#[cfg(feature = "torch")]
-fn own_weights(work: &Workdir) {
-    let pipeline = swath::config::Pipeline::load(&work.path("my.toml"), &[]).unwrap();
-    crate::support::save_weights(&pipeline.members[0].spec, &work.path("my.safetensors"));
-}
-
-/// A build without networks compares nothing.
-#[cfg(not(feature = "torch"))]
-fn own_weights(work: &Workdir) {
-    let tensor = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![1], &[0; 4]).unwrap();
-    work.write("my.safetensors", safetensors::serialize([("weight", tensor)], None).unwrap());
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod passes;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use super::deadline::Deadline;
 use super::devices::{self, without_lost};
@@ -196,7 +196,7 @@ fn begun(attempt: u64, planned: &Planned, record: &ReportBuilder, options: &RunO
         attempt,
         plan: record.report.plan.clone(),
         swath: env!("CARGO_PKG_VERSION").to_owned(),
-        started: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs()),
+        started: machine::seconds_since_1970(),
         scenes: (planned.plan.scenes.len() + planned.refused.len()) as u64,
         tiles: planned.plan.totals().tiles,
         done_before: record.report.totals.done,
@@ -251,7 +251,7 @@ impl<'a> Run<'a> {
         let Job { planned, schedule, promise, source, .. } = job;
         let plan = &planned.plan;
         let device_faults = options.faults.at("device");
-        let digest = plan.digest().map_err(|e| Error::Internal(e.to_string()))?;
+        let digest = record::digest(plan)?;
         let attempt = state.run.as_ref().map_or(0, |run| run.attempt) + 1;
         let has_deadline = options.limits.deadline.is_some();
         state.concessions.retain(|conceded| holds(conceded, &digest, has_deadline));

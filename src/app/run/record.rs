@@ -1,7 +1,7 @@
 //! The report of a run in the making, and what follows from it: the archive.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use chrono::DateTime;
 
@@ -16,6 +16,7 @@ use crate::geom::Size;
 use crate::journal::{
     ArchiveRecord, Conceded, ConcessionRecord, FailureRecord, FileRecord, KeyHasher, SceneFacts, SceneRecord,
 };
+use crate::lifecycle::machine;
 use crate::outputs::{OutputLayout, kinds_of};
 use crate::package::{self, Content, Entry, Packed, Rules};
 use crate::plan::{Concessions, Plan, Planned, Promise, Refusal, Scene};
@@ -57,7 +58,7 @@ impl ReportBuilder {
             format: REPORT_FORMAT,
             swath: env!("CARGO_PKG_VERSION").to_owned(),
             state: RunState::Running,
-            plan: plan.digest().map_err(|e| Error::Internal(e.to_string()))?,
+            plan: digest(plan)?,
             run,
             totals: Totals { ignored: *ignored, outside: *outside, ..Totals::default() },
             restarts: Vec::new(),
@@ -445,10 +446,14 @@ pub(in crate::app) fn resolution(plan: &Plan, scene: &Scene) -> Option<SceneReso
     Some(SceneResolution { metres, wanted, network_size: [width, height], resampled })
 }
 
+/// SHA-256 of a plan.
+pub(in crate::app) fn digest(plan: &Plan) -> Result<String, Error> {
+    plan.digest().map_err(|e| Error::Internal(e.to_string()))
+}
+
 /// The time now, as reports have it.
 pub(in crate::app) fn now() -> String {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let time = i64::try_from(now).ok().and_then(|now| DateTime::from_timestamp(now, 0));
+    let time = i64::try_from(machine::seconds_since_1970()).ok().and_then(|now| DateTime::from_timestamp(now, 0));
     time.map(|time| time.format("%Y-%m-%dT%H:%M:%SZ").to_string()).unwrap_or_default()
 }
 

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use super::options::{Merge, Part, RunOptions, Sharing};
+use super::record::digest;
 use super::resume;
 use crate::app::Error;
 use crate::journal::ledger::{self, AttemptHead, FolderStore, Publisher, RECORDS_FOLDER, ShardName, Union};
@@ -15,6 +16,7 @@ use crate::journal::{
     ArtefactRecord, ConcessionRecord, FailureRecord, FileRecord, JOURNAL_FILE, Journal, JournalError, Publishing,
     Record, SceneRecord, StageKey,
 };
+use crate::lifecycle::machine;
 use crate::outputs::kinds_of;
 use crate::plan::{Concessions, Keys, Plan, PlanFile, ShardCut};
 use crate::report::{self, Event, RunInfo, in_ranges};
@@ -57,8 +59,7 @@ pub(super) fn take_in(plan: &Plan, options: &RunOptions) -> Result<Option<ShardN
         return Err(Error::Conflict(conflict.to_string()));
     }
     tell_problems(&union);
-    let last = union.attempts.iter().map(|attempt| &attempt.head).max_by_key(|head| (head.started, head.shard));
-    let last = last.and_then(|head| head.shard);
+    let last = ledger::last_shard(union.attempts.iter().map(|attempt| &attempt.head));
     let taken = Taken::of(union);
     taken.wait(&options.out, patience);
     let records = taken.records(plan, &units, is_merge)?;
@@ -93,10 +94,6 @@ fn whole(plan: &Plan) -> Result<String, Error> {
         Some(part) => Ok(part.whole.clone()),
         None => digest(plan),
     }
-}
-
-fn digest(plan: &Plan) -> Result<String, Error> {
-    plan.digest().map_err(|e| Error::Internal(e.to_string()))
 }
 
 fn numbers(units: Range<usize>) -> Range<u32> {
@@ -228,7 +225,7 @@ pub(super) fn publish(journal: &mut Journal, plan: &Plan, run: &RunInfo, options
         shard: Some(*shard),
         host: run.host.clone(),
         pid,
-        started: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs()),
+        started: machine::seconds_since_1970(),
         swath: env!("CARGO_PKG_VERSION").to_owned(),
         devices: run.devices.clone(),
         device_class: run.device_class.clone(),

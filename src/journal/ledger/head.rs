@@ -67,6 +67,11 @@ pub struct AttemptCounts {
     pub complete: bool,
 }
 
+/// A shard of the cut that was begun last, as far as the hosts' clocks agree: it says what a person means by "the shards", and decides nothing.
+pub fn last_shard<'a>(heads: impl IntoIterator<Item = &'a AttemptHead>) -> Option<ShardName> {
+    heads.into_iter().max_by_key(|head| (head.started, head.shard))?.shard
+}
+
 /// What the name of an attempt's folder says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FolderName {

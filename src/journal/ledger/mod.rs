@@ -56,7 +56,7 @@ pub use batcher::{Batcher, PACE, RecordFile};
 pub use claims::{Claim, Claimed, Conflict};
 pub use error::LedgerError;
 pub use folder::FolderStore;
-pub use head::{AttemptCounts, AttemptHead, ShardName, attempt_id};
+pub use head::{AttemptCounts, AttemptHead, ShardName, attempt_id, last_shard};
 pub use heads::{Heard, heard};
 pub use publisher::Publisher;
 pub use store::{Store, StoreError};

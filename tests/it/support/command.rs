@@ -165,6 +165,20 @@ pub(crate) fn with_scenes(sizes: &[(u32, u32)]) -> Workdir {
     work
 }
 
+/// Weights for the first member of a pipeline: also where networks are fake they must fit.
+#[cfg(feature = "torch")]
+pub(crate) fn own_weights(work: &Workdir, pipeline: &str, file: &str) {
+    let pipeline = swath::config::Pipeline::load(&work.path(pipeline), &[]).unwrap();
+    super::save_weights(&pipeline.members[0].spec, &work.path(file));
+}
+
+/// A build without networks compares nothing.
+#[cfg(not(feature = "torch"))]
+pub(crate) fn own_weights(work: &Workdir, _pipeline: &str, file: &str) {
+    let tensor = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![1], &[0; 4]).unwrap();
+    work.write(file, safetensors::serialize([("weight", tensor)], None).unwrap());
+}
+
 /// What this command leaves in `out`, which is taken away again.
 pub(crate) fn reference(work: &Workdir, command: &[&str]) -> BTreeMap<String, Vec<u8>> {
     work.swath(command).expect(0);
