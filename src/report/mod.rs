@@ -36,7 +36,7 @@ pub use bench::{
     ThreadLimit,
 };
 pub use data::{
-    BandRow, ClassRow, CleanReport, DataReport, DataStray, PartRow, PseudoClass, PseudoReport, RefusedPair,
+    BandRow, ClassRow, CleanReport, DataReport, FileNote, PartRow, PseudoClass, PseudoReport, RefusedPair,
     SplitReport, Suspect,
 };
 pub use diagnosis::Diagnosis;
