@@ -138,8 +138,9 @@ fn a_bundle_runs_alone_and_scores_what_validation_found() {
     let first = bundles(&work);
     trained(&work, &["--fresh", "--readers", "3"]).expect(0);
     assert!(bundles(&work) == first, "another number of readers has changed the weights");
+    work.swath(&["status", "out"]).says(0, &["step        12, epoch", "best        mean-iou"]);
+    work.swath(&["report", "out"]).says(2, &["`out` is the directory of a training", "out/validation/run"]);
     for command in ["status", "report"] {
-        work.swath(&[command, "out"]).says(2, &["`out` is the directory of a training", "out/validation/run"]);
         work.swath(&[command, "out/validation/run"]).expect(0);
     }
     // What is done is not done again, and a training that has ended says so.
@@ -202,7 +203,8 @@ fn snapshots_are_kept_where_the_rate_starts_again() {
     };
     let of = |out: &str, schedule: &str, epochs: u32| {
         let epochs = format!("train.epochs={epochs}");
-        let own = ["--set", "train.snapshots=true", "--set", schedule, "--set", &epochs, "--set", "train.steps_per_epoch=2"];
+        let own =
+            ["--set", "train.snapshots=true", "--set", schedule, "--set", &epochs, "--set", "train.steps_per_epoch=2"];
         work.swath(&[&["train", "p.toml", "-i", "data", "-o", out, "--threads", "1"], &own[..]].concat())
     };
     of("whole", &restarts(1.0, 2), 4).expect(0);
@@ -210,7 +212,8 @@ fn snapshots_are_kept_where_the_rate_starts_again() {
     let mut names: Vec<String> = entries.map(|name| name.into_string().unwrap()).collect();
     names.sort();
     assert_eq!(names, ["epoch-0001.safetensors", "epoch-0003.safetensors"]);
-    let bytes = |out: &str, epoch: u32| std::fs::read(work.path(&format!("{out}/snapshots/epoch-000{epoch}.safetensors")));
+    let bytes =
+        |out: &str, epoch: u32| std::fs::read(work.path(&format!("{out}/snapshots/epoch-000{epoch}.safetensors")));
     assert!(bytes("whole", 1).unwrap() != bytes("whole", 3).unwrap());
     // The first is what a training of one epoch with the same rates ends with.
     of("first", &restarts(1.0, 1), 1).expect(0);
@@ -226,8 +229,20 @@ fn snapshots_are_kept_where_the_rate_starts_again() {
     assert!(names.iter().all(|name| together.contains(&format!("weights = \"snapshots/{name}\""))), "{together}");
     // Forgotten with the training; never without restarts, nor within an epoch.
     of("whole", &restarts(2.0, 1), 2).says(2, &["holds another training"]);
-    work.swath(&["train", "p.toml", "-i", "data", "-o", "whole", "--threads", "1", "--fresh", "--set", "train.epochs=1"])
-        .expect(0);
+    work.swath(&[
+        "train",
+        "p.toml",
+        "-i",
+        "data",
+        "-o",
+        "whole",
+        "--threads",
+        "1",
+        "--fresh",
+        "--set",
+        "train.epochs=1",
+    ])
+    .expect(0);
     assert!(!work.path("whole/snapshots").exists() && !work.path("whole/snapshots.toml").exists());
     for schedule in [restarts(1.5, 1), restarts(9.0, 1), "train.schedule={ kind = \"poly\" }".to_owned()] {
         of("none", &schedule, 3).says(2, &["train.snapshots", "warm-restarts", "whole epochs"]);
@@ -244,6 +259,9 @@ fn told_to_stop_it_keeps_what_it_has_and_goes_on_from_there() {
     kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(n_records() < 15, "it was not stopped");
+    let text = std::fs::read_to_string(work.path("out/metrics.jsonl")).unwrap();
+    let last: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    work.swath(&["status", "out"]).says(0, &["running     no", &format!("step        {}, epoch", last["step"])]);
     // Time is up before it begins, or after a step: either way the same command goes on.
     let ran = trained(&work, &["--deadline", "1s"]);
     assert!(matches!(ran.code, Some(0 | 4 | 5)), "{ran:?}");

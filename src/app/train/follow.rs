@@ -146,8 +146,7 @@ impl<'a> Training<'a> {
         let total = epoch_steps * u64::from(recipe.epochs);
         let bars = TrainingBars::new(total, recipe.epochs.into(), progress.step, request.show);
         clock.stop();
-        let before = progress.seconds;
-        let now = Instant::now();
+        let (before, now) = (progress.seconds, Instant::now());
         let mut training = Self {
             request,
             recipe,
@@ -415,7 +414,8 @@ impl<'a> Training<'a> {
         for (file, warnings) in loader.take_warned() {
             let first = warnings.first().unwrap_or_default();
             let path = file.display();
-            let text = format!("`{path}`: its decoder warns: {first}; what it gave is trained on (--exclude leaves it out)");
+            let text =
+                format!("`{path}`: its decoder warns: {first}; what it gave is trained on (--exclude leaves it out)");
             if self.doubtful.insert(file) {
                 self.bars.tell(&Event::Warning { text: &text });
             }
@@ -504,7 +504,6 @@ impl<'a> Training<'a> {
             mean_iou: found.scores.miou.unwrap_or(f64::NAN),
             accuracy: found.scores.accuracy.unwrap_or(f64::NAN),
             iou,
-            loss: None,
             is_best,
             time: ValidationTime { seconds: began.elapsed().as_secs_f64() },
         });

@@ -256,7 +256,8 @@ impl TrainTable {
             return Err(Fault::about("train.losses", text));
         }
         let schedule = self.schedule.checked(self.epochs)?;
-        let snapshots = if self.snapshots { schedule.restarts(self.epochs).ok_or_else(no_snapshots)? } else { Vec::new() };
+        let snapshots =
+            if self.snapshots { schedule.restarts(self.epochs).ok_or_else(no_snapshots)? } else { Vec::new() };
         Ok(Train {
             start: self.start.map(|start| folder.join(start)),
             epochs: self.epochs,

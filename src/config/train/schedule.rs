@@ -91,6 +91,7 @@ impl Schedule {
         let first = Some((*period, *period));
         let ends = std::iter::successors(first, |(end, period)| Some((end + period * stretch, period * stretch)));
         let within = ends.map(|(end, _)| end).take_while(|end| *end <= f64::from(epochs));
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number of epochs")]
         let whole: Option<Vec<u32>> = within.map(|end| (end.fract() == 0.0).then_some(end as u32)).collect();
         whole.filter(|ends| !ends.is_empty())
     }
