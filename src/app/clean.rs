@@ -62,7 +62,8 @@ pub fn clean_data(request: &CleanRequest) -> Result<CleanReport, Error> {
         output.check(&[&output.path], &inputs)?;
     }
     let predicted = Predicted::open(request)?;
-    let truth = Truth { path: request.input.clone(), part: request.part, ignore: Vec::new() };
+    let Predicted { without, .. } = predicted;
+    let truth = Truth { path: request.input.clone(), part: request.part, without, ignore: Vec::new() };
     let mut paired = predicted.masks.paired(&truth)?;
     let data = predicted.masks.pipeline.as_ref().map(|pipeline| pipeline.data.clone()).unwrap_or_default();
     let names = names(&request.input, &data)?;
@@ -100,6 +101,8 @@ pub fn clean_data(request: &CleanRequest) -> Result<CleanReport, Error> {
 struct Predicted {
     masks: Masks,
     runs: Vec<PathBuf>,
+    /// The part that no mask was made of.
+    without: Option<Part>,
 }
 
 impl Predicted {
@@ -110,11 +113,12 @@ impl Predicted {
             let pipeline = given.unwrap_or_else(|| layout.ensemble());
             let masks = Masks::open(&layout.masks(), Some(&pipeline), &request.settings)?;
             let runs = (0..).map(|fold| layout.run(fold)).take_while(|run| run.is_dir()).collect();
-            return Ok(Self { masks, runs });
+            // Folds leave that to the end.
+            return Ok(Self { masks, runs, without: Some(Part::Test).filter(|_| request.part.is_none()) });
         }
         let masks = Masks::open(&request.masks, given.as_deref(), &request.settings)?;
         let is_run = request.masks.join(JOURNAL_FILE).is_file();
-        Ok(Self { masks, runs: is_run.then(|| request.masks.clone()).into_iter().collect() })
+        Ok(Self { masks, runs: is_run.then(|| request.masks.clone()).into_iter().collect(), without: None })
     }
 
     /// Suspects beside their labels, in their order. Without a run nobody knows the scenes themselves.

@@ -12,7 +12,8 @@ use crate::dataset::{
     split, with_readers,
 };
 use crate::lifecycle::machine;
-use crate::report::{BandRow, ClassRow, DataReport, DataStray, PartRow, RefusedPair, SplitReport};
+use crate::raster::{Warned, Warnings};
+use crate::report::{BandRow, ClassRow, DataReport, FileNote, PartRow, RefusedPair, SplitReport};
 use crate::weights::Format;
 
 /// Most pairs that are read at a time: each has a decoder of its own.
@@ -119,6 +120,11 @@ pub fn split_data(
     Ok(SplitReport { path: to.path.display().to_string(), groups: distinct(&groups), parts: counted(&parts) })
 }
 
+/// What a decoder warned of.
+fn doubt((file, warnings): (&PathBuf, &Warnings)) -> FileNote {
+    FileNote { path: file.display().to_string(), cause: warnings.to_vec().join("; ") }
+}
+
 fn distinct(groups: &[String]) -> u64 {
     groups.iter().collect::<std::collections::BTreeSet<_>>().len() as u64
 }
@@ -156,6 +162,7 @@ fn summed(pipeline: &Pipeline, found: Found, surveys: Vec<Option<Result<Survey, 
     let mut pixels = vec![0; 256];
     let (mut scenes, mut moments) = (vec![0_u64; 256], vec![Moments::default(); pipeline.bands().len()]);
     let (mut refused, mut sizes, mut resolutions) = (Vec::new(), Vec::new(), BTreeMap::new());
+    let mut warned = Warned::new();
     let parts: Vec<Part> = found.pairs.iter().map(|pair| pair.part).collect();
     for (pair, survey) in found.pairs.iter().zip(surveys) {
         match survey {
@@ -167,6 +174,7 @@ fn summed(pipeline: &Pipeline, found: Found, surveys: Vec<Option<Result<Survey, 
                 pixels.iter_mut().zip(&survey.pixels).for_each(|(sum, n): (&mut u64, &u64)| *sum += n);
                 scenes.iter_mut().zip(&survey.pixels).for_each(|(sum, n)| *sum += u64::from(*n > 0));
                 moments.iter_mut().zip(survey.bands).for_each(|(sum, own)| sum.join(own));
+                warned.extend(survey.warned);
                 sizes.push([survey.header.size.width, survey.header.size.height]);
                 let resolution = survey.header.pixel_metres.map(|[x, _]| format!("{x:.6} m"));
                 *resolutions.entry(resolution.unwrap_or_else(|| "unknown".to_owned())).or_insert(0_u64) += 1;
@@ -183,10 +191,11 @@ fn summed(pipeline: &Pipeline, found: Found, surveys: Vec<Option<Result<Survey, 
     DataReport {
         parts: counted(&parts),
         refused,
+        warned: warned.iter().map(doubt).collect(),
         strays: found
             .strays
             .into_iter()
-            .map(|s| DataStray { path: s.path.display().to_string(), cause: s.cause })
+            .map(|s| FileNote { path: s.path.display().to_string(), cause: s.cause })
             .collect(),
         classes: pipeline.classes.classes().iter().map(row).collect(),
         ignored: pixels[usize::from(IGNORED)],

@@ -44,6 +44,8 @@ pub struct Truth {
     pub path: PathBuf,
     /// The part of labelled scenes; none for all.
     pub part: Option<Part>,
+    /// The part that masks are not expected of.
+    pub without: Option<Part>,
     /// Values of it that are left out.
     pub ignore: Vec<u16>,
 }
@@ -121,7 +123,8 @@ impl Masks {
 
     /// Pairs labelled scenes with masks: by the image that a run has read, or by name.
     fn of_labelled(&self, found: &Found, truth: &Truth) -> Result<Pairs, Error> {
-        let wanted = found.pairs.iter().filter(|pair| truth.part.is_none_or(|part| pair.part == part));
+        let is_wanted = |part: Part| truth.part.is_none_or(|wanted| part == wanted) && truth.without != Some(part);
+        let wanted = found.pairs.iter().filter(|pair| is_wanted(pair.part));
         let mut masks = listing(&self.path)?;
         let mut pairs = Pairs { beside: std::mem::take(&mut masks.beside), ..Pairs::default() };
         let scenes = self.run.as_ref().map(MaskedRun::scenes);

@@ -73,7 +73,8 @@ pub use run::{
 pub use select::{SelectRequest, select};
 pub use shard::{ShardAmount, ShardRequest, shard};
 pub use standing::{
-    Standing, Verified, collect_garbage, collect_old_outputs, recorded_command, shared_status, status, verify,
+    Standing, Verified, collect_garbage, collect_old_outputs, recorded_command, shared_status, status, training_status,
+    verify,
 };
 pub use synth::{SynthRequest, synth};
 pub use train::{FoldsTrained, Parts as TrainParts, TrainRequest, Trained};

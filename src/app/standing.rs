@@ -14,7 +14,7 @@ use crate::journal::{Checkpoints, FileRecord, Journal, JournalError, SceneRecord
 use crate::lifecycle::{Lock, machine};
 use crate::outputs::OutputLayout;
 use crate::plan::{Concessions, Keys, Plan};
-use crate::report::{AttemptEnd, AttemptStanding, RunReport, SharedStanding};
+use crate::report::{AttemptEnd, AttemptStanding, RunReport, SharedStanding, TrainingStanding};
 pub use crate::report::{Standing, Verified};
 use crate::words::{count, format_bytes};
 
@@ -26,8 +26,8 @@ pub(super) fn look(dir: &Path) -> Result<(Journal, State), Error> {
         let dir = dir.display();
         Error::Usage(match is_training {
             true => format!(
-                "`{dir}` is the directory of a training: its report.html tells how it stands, the same `swath train` goes on with it, and \
-                 `{dir}/validation/run` is a run directory"
+                "`{dir}` is the directory of a training: `swath status {dir}` tells how it stands, the same `swath train` goes on with it, \
+                 and `{dir}/validation/run` is a run directory"
             ),
             false => format!("`{dir}` is no run directory: it has no run.db"),
         })
@@ -63,6 +63,18 @@ pub fn status(dir: &Path) -> Result<Standing, Error> {
         seconds_left: pace.map(|pace| pace * outstanding as f64),
         command: state.run.map(|r| r.arguments.join(" ")).unwrap_or_default(),
     })
+}
+
+/// How a training stands; `None` where the directory is not that of one.
+///
+/// # Errors
+/// When its records cannot be read.
+pub fn training_status(dir: &Path) -> Result<Option<TrainingStanding>, Error> {
+    if !dir.join(TRAINING_FILE).exists() {
+        return Ok(None);
+    }
+    let running = Lock::holder(dir).map(|holder| holder.to_string());
+    Ok(Some(TrainingStanding::of(dir, running)?))
 }
 
 /// How runs of parts of a plan stand in a directory that they share; `None` where nobody shares it, or all is put together.

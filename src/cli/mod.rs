@@ -166,6 +166,10 @@ fn command(asked: Command, arguments: &[OsString], supervisor: SupervisorLink) -
                 show(&shared, args.json, shared.text())?;
                 return Ok(ExitCode::Done);
             }
+            if let Some(training) = app::training_status(&args.dir)? {
+                show(&training, args.json, training.text())?;
+                return Ok(ExitCode::Done);
+            }
             let standing = app::status(&args.dir)?;
             show(&standing, args.json, standing.text())?;
             Ok(ExitCode::Done)

@@ -171,7 +171,7 @@ pub(super) fn eval(args: EvalArgs) -> EvalRequest {
 
 /// What masks are held against.
 pub(super) fn truth(path: PathBuf, TruthArgs { part, ignore }: TruthArgs) -> Truth {
-    Truth { path, part, ignore }
+    Truth { path, part, without: None, ignore }
 }
 
 pub(super) fn viz(args: VizArgs) -> VizRequest {

@@ -10,7 +10,7 @@ use super::reader::{Layer, Planes, Reader};
 use super::{Drawer, IGNORED, Place};
 use crate::config::classes::ClassId;
 use crate::geom::{PixelRect, Size, Span};
-use crate::raster::with_held;
+use crate::raster::{Warned, with_held};
 use crate::tiler::Border;
 
 /// A square window of a scene, `side` pixels a side.
@@ -49,6 +49,11 @@ impl Cropper {
     pub(super) fn new(drawer: Drawer, cache: Arc<Cache>, keeps_all: bool) -> Self {
         let reader = Reader::new(&drawer.index.setup);
         Self { drawer, reader, cache, keeps_all }
+    }
+
+    /// What decoders warned of since somebody last asked.
+    pub(super) fn take_warned(&mut self) -> Warned {
+        self.reader.take_warned()
     }
 
     /// The crop of an aim.

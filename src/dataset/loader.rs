@@ -15,6 +15,7 @@ use super::draw::Drawer;
 use super::index::Scene;
 use super::reader::Layer;
 use crate::flow::{Closed, Emit, Graph, GraphError, Inlet, Outbox, Outlet, Stage, Stop};
+use crate::raster::Warned;
 use crate::words::explain;
 
 /// Times that a place is drawn anew whose labels turn out to lie where the image has no data.
@@ -90,7 +91,7 @@ impl From<GraphError<LoadError>> for LoadError {
 pub struct Loader {
     graph: Option<Graph<LoadError>>,
     tickets: Outlet<u64>,
-    crops: Inlet<(u64, Crop)>,
+    crops: Inlet<Loaded>,
     /// Crops that came before their turn.
     early: BTreeMap<u64, Crop>,
     /// Number of the next crop, counted from the first one of step 0, and of the next ticket.
@@ -99,7 +100,11 @@ pub struct Loader {
     batch: u64,
     stop: Stop,
     waited: Duration,
+    warned: Warned,
 }
+
+/// A crop by its number, and what decoders warned of meanwhile.
+type Loaded = (u64, Crop, Warned);
 
 impl Loader {
     /// Starts to read.
@@ -130,9 +135,9 @@ impl Loader {
         let reader = |_| Load { batch, cropper: Cropper::new(drawer.clone(), Arc::clone(&cache), keeps_all) };
         graph.spawn("load", (0..readers).map(reader).collect(), queue, done)?;
         let first = feed.from_step.saturating_mul(batch);
-        let (early, waited) = (BTreeMap::new(), Duration::ZERO);
+        let (early, waited, warned) = (BTreeMap::new(), Duration::ZERO, Warned::new());
         let mut loader =
-            Self { graph: Some(graph), tickets, crops, early, next: first, asked: first, batch, stop, waited };
+            Self { graph: Some(graph), tickets, crops, early, next: first, asked: first, batch, stop, waited, warned };
         (0..depth).for_each(|_| loader.ask());
         Ok(loader)
     }
@@ -164,7 +169,10 @@ impl Loader {
             let came = self.crops.recv_timeout(PATIENCE);
             self.waited += began.elapsed();
             match came {
-                Ok(Some((number, crop))) => drop(self.early.insert(number, crop)),
+                Ok(Some((number, crop, warned))) => {
+                    self.early.insert(number, crop);
+                    self.warned.extend(warned);
+                }
                 Ok(None) => {}
                 Err(Closed) => return Err(self.cause()),
             }
@@ -180,6 +188,11 @@ impl Loader {
         }
     }
 
+    /// What decoders warned of since somebody last asked, in no order of steps.
+    pub fn take_warned(&mut self) -> Warned {
+        std::mem::take(&mut self.warned)
+    }
+
     /// How long was waited for crops, all in all.
     pub fn waited(&self) -> Duration {
         self.waited
@@ -193,11 +206,12 @@ struct Load {
 
 impl Stage for Load {
     type In = u64;
-    type Out = (u64, Crop);
+    type Out = Loaded;
     type Error = LoadError;
 
-    fn process(&mut self, number: u64, out: &Outbox<'_, (u64, Crop)>) -> Result<(), LoadError> {
-        out.put((number, self.cropper.draw(number / self.batch, number % self.batch)?));
+    fn process(&mut self, number: u64, out: &Outbox<'_, Loaded>) -> Result<(), LoadError> {
+        let crop = self.cropper.draw(number / self.batch, number % self.batch)?;
+        out.put((number, crop, self.cropper.take_warned()));
         Ok(())
     }
 }

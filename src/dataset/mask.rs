@@ -8,7 +8,9 @@ use super::labels::{IGNORED, LabelRule};
 use crate::config::classes::ClassId;
 use crate::geom::PixelRect;
 use crate::plan::Decode;
-use crate::raster::{Fitting, Palette, PixelBuf, PixelType, RasterError, ReadRequest, SceneHeader, whole, with_held};
+use crate::raster::{
+    Fitting, Palette, PixelBuf, PixelType, RasterError, ReadRequest, SceneHeader, Warned, whole, with_held,
+};
 use crate::words::{count, listed};
 
 /// Values that are no class are counted apart up to so many; a photograph has more.
@@ -98,6 +100,11 @@ impl Masks {
         classes.into_iter().any(|(by_index, by_color)| by_index.zip(by_color).is_some_and(|(a, b)| a != b))
     }
 
+    /// What decoders warned of since somebody last asked.
+    pub(crate) fn take_warned(&mut self) -> Warned {
+        self.decoder.take_warned()
+    }
+
     /// Replaces `labels` by the classes of a window: [`IGNORED`] is what takes no part, and also what stands for nothing, which is noted.
     ///
     /// # Errors
@@ -174,7 +181,7 @@ pub(super) fn inspect(source: &mut Fitting, path: &Path) -> Result<SceneHeader, 
 pub(super) fn read(source: &mut Fitting, header: &SceneHeader, request: &ReadRequest) -> Result<PixelBuf, String> {
     let mut buffer = PixelBuf::of_bytes(request.dtype, request.buffer_bytes());
     let failed = |e: RasterError| format!("`{}`: {e}", request.path.display());
-    source.for_request(header, request).read(request, buffer.bytes_mut()).map_err(failed)?;
+    source.read(header, request, buffer.bytes_mut()).map_err(failed)?;
     Ok(buffer)
 }
 

@@ -12,7 +12,7 @@ use crate::flow::Stop;
 use crate::geom::{PixelRect, Size, Span};
 use crate::plan::{Decode, at_resolution, numbers, seen, validity};
 use crate::raster::{
-    Fitting, Mask, Order, Palette, PixelBuf, PixelType, ReadRequest, Resampled, Resampling, SceneHeader,
+    Fitting, Mask, Order, Palette, PixelBuf, PixelType, ReadRequest, Resampled, Resampling, SceneHeader, Warned,
 };
 use crate::words::count;
 
@@ -259,6 +259,13 @@ impl Reader {
             }
         }
         Ok(planes)
+    }
+
+    /// What decoders warned of since somebody last asked: the pixels that they gave may not be those that were meant.
+    pub(super) fn take_warned(&mut self) -> Warned {
+        let mut warned = self.images.take_warned();
+        warned.extend(self.masks.take_warned());
+        warned
     }
 
     /// Refuses a pair whose mask holds what is no class.

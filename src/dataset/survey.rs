@@ -5,7 +5,7 @@ use super::Pair;
 use super::mask::Unknown;
 use super::reader::{Planes, Reader};
 use crate::flow::Stop;
-use crate::raster::{SceneHeader, with_held};
+use crate::raster::{SceneHeader, Warned, with_held};
 
 /// What a pair holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +16,8 @@ pub struct Survey {
     pub pixels: Vec<u64>,
     /// Of each band that the pipeline reads, over the pixels with data, in the unit that is normalised: value by divisor.
     pub bands: Vec<Moments>,
+    /// What decoders warned of.
+    pub warned: Warned,
 }
 
 impl Survey {
@@ -24,6 +26,8 @@ impl Survey {
     /// # Errors
     /// Why it is no use: a file that is not there or damaged, grids that differ, values that are no class, bands that are missing.
     pub fn of(reader: &mut Reader, pair: &Pair, stop: &Stop) -> Result<Option<Self>, String> {
+        // Those of a pair before that was no use.
+        drop(reader.take_warned());
         let opened = reader.open(pair)?;
         let mut bands = vec![Moments::default(); opened.bands.len()];
         let (mut pixels, mut unknown) = (vec![0; 256], Unknown::default());
@@ -41,6 +45,6 @@ impl Survey {
             });
         }
         reader.refuse(&opened, &unknown)?;
-        Ok(Some(Self { header: opened.header, pixels, bands }))
+        Ok(Some(Self { header: opened.header, pixels, bands, warned: reader.take_warned() }))
     }
 }

@@ -1,9 +1,10 @@
 //! A decoder for files of any size, one after the other: where one asks for more than is usual it gets a decoder of its own.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{DecoderLimits, Isolated, OpenSource, RasterError, RasterSource, ReadRequest, SceneHeader};
+use super::{DecoderLimits, Isolated, OpenSource, RasterError, RasterSource, ReadRequest, SceneHeader, Warnings};
 
 /// Bytes of the decoder's cache for files whose row of blocks it holds twice, so that no block is decoded twice.
 const CACHE: u64 = 64 << 20;
@@ -16,18 +17,22 @@ pub struct Fitting {
     timeout: Duration,
     usual: Box<dyn RasterSource>,
     large: Option<(u64, Box<dyn RasterSource>)>,
+    warned: Warned,
 }
+
+/// What decoders warned of, by file.
+pub type Warned = BTreeMap<PathBuf, Warnings>;
 
 impl Fitting {
     /// A decoder that may take so long for an answer.
     pub fn new(timeout: Duration) -> Self {
-        Self { timeout, usual: open(CACHE, ROW, timeout), large: None }
+        Self { timeout, usual: open(CACHE, ROW, timeout), large: None, warned: Warned::new() }
     }
 
     /// The same over a source that is there.
     #[cfg(test)]
     pub(crate) fn over(usual: Box<dyn RasterSource>) -> Self {
-        Self { timeout: Duration::ZERO, usual, large: None }
+        Self { timeout: Duration::ZERO, usual, large: None, warned: Warned::new() }
     }
 
     /// Looks at the header of a file.
@@ -36,6 +41,23 @@ impl Fitting {
     /// As [`RasterSource::inspect`].
     pub fn inspect(&mut self, path: &Path) -> Result<SceneHeader, RasterError> {
         self.usual.inspect(path, None)
+    }
+
+    /// Reads a window, with the one that has enough for it. What its decoder warns of is noted.
+    ///
+    /// # Errors
+    /// As [`RasterSource::read`].
+    pub fn read(&mut self, header: &SceneHeader, request: &ReadRequest, into: &mut [u8]) -> Result<(), RasterError> {
+        let reply = self.for_request(header, request).read(request, into)?;
+        if !reply.warnings.is_empty() {
+            self.warned.entry(request.path.clone()).or_default().add_all(&reply.warnings);
+        }
+        Ok(())
+    }
+
+    /// What was noted since somebody last asked.
+    pub fn take_warned(&mut self) -> Warned {
+        std::mem::take(&mut self.warned)
     }
 
     /// The one that has enough for a request of a file.

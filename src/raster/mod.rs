@@ -41,7 +41,7 @@ pub use decoder::{Gdal, gdal_report, write_geotiff};
 pub(crate) use decoder::{PixelArea, errors as gdal_errors};
 pub use drivers::{Allowed, Driver, Drivers, is_mosaic};
 pub use error::RasterError;
-pub use fitting::Fitting;
+pub use fitting::{Fitting, Warned};
 pub use georef::{GroundPoint, Ties};
 pub use geotiff::{GdalError, GdalReport, GeoTiff, TiffLayout};
 pub use header::{Mask, Mosaic, Order, Palette, Scale, SceneHeader};

@@ -16,8 +16,10 @@ pub struct DataReport {
     pub parts: Vec<PartRow>,
     /// Pairs that are no use.
     pub refused: Vec<RefusedPair>,
+    /// Files whose decoder warns of their pixels, and of what.
+    pub warned: Vec<FileNote>,
     /// Files that are in no pair.
-    pub strays: Vec<DataStray>,
+    pub strays: Vec<FileNote>,
     /// How much there is of each class, in the pairs that are of use.
     pub classes: Vec<ClassRow>,
     /// Pixels that take no part.
@@ -167,12 +169,12 @@ pub struct RefusedPair {
     pub cause: String,
 }
 
-/// A file that is in no pair.
+/// A file, and what is to be said of it.
 #[derive(Clone, Debug, Serialize)]
-pub struct DataStray {
+pub struct FileNote {
     /// The file.
     pub path: String,
-    /// Why.
+    /// Why it takes no part, or what its decoder warns of.
     pub cause: String,
 }
 
@@ -216,7 +218,7 @@ pub struct SplitReport {
 impl DataReport {
     /// Whether every file is in a pair that is of use.
     pub fn is_clean(&self) -> bool {
-        self.refused.is_empty() && self.strays.is_empty()
+        self.refused.is_empty() && self.strays.is_empty() && self.warned.is_empty()
     }
 
     /// What is wrong, and what is there.
@@ -225,10 +227,14 @@ impl DataReport {
         for RefusedPair { name, part, cause } in self.refused.iter().take(LISTED) {
             text += &format!("refused  {part}/{name}: {cause}\n");
         }
-        for DataStray { path, cause } in self.strays.iter().take(LISTED) {
+        for FileNote { path, cause } in self.strays.iter().take(LISTED) {
             text += &format!("stray    {path}: {cause}\n");
         }
-        let more = self.refused.len().saturating_sub(LISTED) + self.strays.len().saturating_sub(LISTED);
+        for FileNote { path, cause } in self.warned.iter().take(LISTED) {
+            text += &format!("doubtful {path}: its decoder warns: {cause}\n");
+        }
+        let hidden = [self.refused.len(), self.strays.len(), self.warned.len()].map(|n| n.saturating_sub(LISTED));
+        let more: usize = hidden.iter().sum();
         if more > 0 {
             text += &format!("and {more} more (--json has all)\n");
         }

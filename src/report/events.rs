@@ -284,11 +284,10 @@ impl Event<'_> {
                 return None;
             }
             Self::Validated { record } => {
-                let loss = record.loss.map_or_else(String::new, |loss| format!(", loss {loss:.4}"));
                 let best = if record.is_best { ", the best so far" } else { "" };
                 let (step, metric, value) = (record.step, &record.metric, record.value);
                 let spent = time(record.time.seconds);
-                format!("step {step}: {metric} {value:.4}, accuracy {:.4}{loss}{best} ({spent})", record.accuracy)
+                format!("step {step}: {metric} {value:.4}, accuracy {:.4}{best} ({spent})", record.accuracy)
             }
             Self::Failed { scene, stage, cause } => format!("failed: {scene} ({stage}): {cause}"),
             Self::OutOfMemory { parts, of_parts } => {

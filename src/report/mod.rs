@@ -36,8 +36,8 @@ pub use bench::{
     ThreadLimit,
 };
 pub use data::{
-    BandRow, ClassRow, CleanReport, DataReport, DataStray, PartRow, PseudoClass, PseudoReport, RefusedPair,
-    SplitReport, Suspect,
+    BandRow, ClassRow, CleanReport, DataReport, FileNote, PartRow, PseudoClass, PseudoReport, RefusedPair, SplitReport,
+    Suspect,
 };
 pub use diagnosis::Diagnosis;
 pub use document::{
@@ -64,7 +64,7 @@ pub use standing::{Standing, Verified};
 pub use summary::{FAKE, shard_summary, stage_table, summary};
 pub use training::{
     BestMetric, FoldsSummary, MetricsLog, MetricsRecord, NoteRecord, PostChoice, Reached, StepRecord, StepTime,
-    TrainingSummary, ValidationRecord, ValidationTime, folds_summary, training_summary,
+    TrainingStanding, TrainingSummary, ValidationRecord, ValidationTime, folds_summary, training_summary,
 };
 pub use training_bars::TrainingBars;
 pub use tune::{ProfileFigures, ProfileList, ProfileRow, TuneFigures, TuneRow};

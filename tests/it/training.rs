@@ -13,6 +13,7 @@ use nix::unistd::Pid;
 use swath::zoo::seed;
 
 use crate::support::command::{Ran, Workdir, children};
+use crate::support::shared;
 
 /// Everything but the recipe's numbers.
 const PIPELINE: &str = r##"
@@ -137,8 +138,9 @@ fn a_bundle_runs_alone_and_scores_what_validation_found() {
     let first = bundles(&work);
     trained(&work, &["--fresh", "--readers", "3"]).expect(0);
     assert!(bundles(&work) == first, "another number of readers has changed the weights");
+    work.swath(&["status", "out"]).says(0, &["step        12, epoch", "best        mean-iou"]);
+    work.swath(&["report", "out"]).says(2, &["`out` is the directory of a training", "out/validation/run"]);
     for command in ["status", "report"] {
-        work.swath(&[command, "out"]).says(2, &["`out` is the directory of a training", "out/validation/run"]);
         work.swath(&[command, "out/validation/run"]).expect(0);
     }
     // What is done is not done again, and a training that has ended says so.
@@ -192,6 +194,61 @@ fn killed_at_any_moment_it_ends_with_the_same_bytes() {
     assert_eq!(records(&work), recorded);
 }
 
+/// The weights at the end of each period are members of a pipeline file, whatever happens on the way.
+#[test]
+fn snapshots_are_kept_where_the_rate_starts_again() {
+    let work = prepared();
+    let restarts = |period: f64, stretch: u32| {
+        format!("train.schedule={{ kind = \"warm-restarts\", period = {period}, stretch = {stretch} }}")
+    };
+    let of = |out: &str, schedule: &str, epochs: u32| {
+        let epochs = format!("train.epochs={epochs}");
+        let own =
+            ["--set", "train.snapshots=true", "--set", schedule, "--set", &epochs, "--set", "train.steps_per_epoch=2"];
+        work.swath(&[&["train", "p.toml", "-i", "data", "-o", out, "--threads", "1"], &own[..]].concat())
+    };
+    of("whole", &restarts(1.0, 2), 4).expect(0);
+    let entries = std::fs::read_dir(work.path("whole/snapshots")).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<String> = entries.map(|name| name.into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, ["epoch-0001.safetensors", "epoch-0003.safetensors"]);
+    let bytes =
+        |out: &str, epoch: u32| std::fs::read(work.path(&format!("{out}/snapshots/epoch-000{epoch}.safetensors")));
+    assert!(bytes("whole", 1).unwrap() != bytes("whole", 3).unwrap());
+    // The first is what a training of one epoch with the same rates ends with.
+    of("first", &restarts(1.0, 1), 1).expect(0);
+    let tensors = |bytes: Vec<u8>| {
+        let head = u64::from_le_bytes(bytes[..8].try_into().unwrap());
+        bytes[8 + usize::try_from(head).unwrap()..].to_vec()
+    };
+    let last = std::fs::read(work.path("first/last.safetensors")).unwrap();
+    assert!(tensors(bytes("whole", 1).unwrap()) == tensors(last));
+    let run = ["run", "whole/snapshots.toml", "-i", "data/val/images", "-o", "masks", "-v"];
+    work.swath(&run).says(0, &["2 scenes"]);
+    let together = std::fs::read_to_string(work.path("whole/snapshots.toml")).unwrap();
+    assert!(names.iter().all(|name| together.contains(&format!("weights = \"snapshots/{name}\""))), "{together}");
+    // Forgotten with the training; never without restarts, nor within an epoch.
+    of("whole", &restarts(2.0, 1), 2).says(2, &["holds another training"]);
+    work.swath(&[
+        "train",
+        "p.toml",
+        "-i",
+        "data",
+        "-o",
+        "whole",
+        "--threads",
+        "1",
+        "--fresh",
+        "--set",
+        "train.epochs=1",
+    ])
+    .expect(0);
+    assert!(!work.path("whole/snapshots").exists() && !work.path("whole/snapshots.toml").exists());
+    for schedule in [restarts(1.5, 1), restarts(9.0, 1), "train.schedule={ kind = \"poly\" }".to_owned()] {
+        of("none", &schedule, 3).says(2, &["train.snapshots", "warm-restarts", "whole epochs"]);
+    }
+}
+
 #[test]
 fn told_to_stop_it_keeps_what_it_has_and_goes_on_from_there() {
     let work = prepared();
@@ -202,6 +259,9 @@ fn told_to_stop_it_keeps_what_it_has_and_goes_on_from_there() {
     kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(n_records() < 15, "it was not stopped");
+    let text = std::fs::read_to_string(work.path("out/metrics.jsonl")).unwrap();
+    let last: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    work.swath(&["status", "out"]).says(0, &["running     no", &format!("step        {}, epoch", last["step"])]);
     // Time is up before it begins, or after a step: either way the same command goes on.
     let ran = trained(&work, &["--deadline", "1s"]);
     assert!(matches!(ran.code, Some(0 | 4 | 5)), "{ran:?}");
@@ -264,6 +324,22 @@ fn what_cannot_be_trained_on_is_told_before_it_starts() {
     pair(&work, "val", 0);
     of("p.toml", &["--fresh", "--set", "train.optimiser.freeze=[\"nothing\"]"])
         .says(2, &["no tensor's name begins with `nothing`"]);
+}
+
+/// Pixels that a decoder has made up are told of before and while something learns from them.
+#[test]
+fn what_a_decoder_warns_of_is_told_of_labelled_scenes() {
+    let Some(scene) = shared("data/broken/open/made_real_cog_jpeg_bitflips.tif") else { return };
+    let work = prepared();
+    std::fs::copy(scene, work.path("data/train/images/flipped.tif")).unwrap();
+    let side = 1024;
+    save(&work.path("data/train/masks/flipped.png"), &vec![10; side * side], [1024, 1024], image::ColorType::L8);
+    let check = ["data", "check", "p.toml", "-i", "data", "--part", "train"];
+    work.swath(&check).says(3, &["doubtful data/train/images/flipped.tif: its decoder warns: Corrupt JPEG data"]);
+    let short = ["--set", "train.epochs=1", "--set", "train.steps_per_epoch=2"];
+    let told = trained(&work, &short).expect(0);
+    let warning = "flipped.tif`: its decoder warns: Corrupt JPEG data";
+    assert_eq!(told.matches(warning).count(), 1, "{told}");
 }
 
 #[test]
@@ -353,7 +429,11 @@ fn doubted(work: &Workdir) {
     let (good, size) = (image::open(&labels).unwrap().to_luma8(), [56, 56]);
     save(&labels, &good.iter().map(|value| 30 - value).collect::<Vec<u8>>(), size, image::ColorType::L8);
     let clean = ["data", "clean", "out", "-i", "data", "-o", "suspects.txt", "--sheet", "suspects.html"];
-    work.swath(&clean).says(0, &["1 suspect among 6 scenes", "  s2\n", "list: suspects.txt"]);
+    // No mask is missing of what folds leave to the end.
+    pair(work, "test", 9);
+    let told = work.swath(&clean);
+    told.says(0, &["1 suspect among 6 scenes", "  s2\n", "list: suspects.txt"]);
+    assert!(!format!("{told:?}").contains("without a mask"), "{told:?}");
     let sheet = std::fs::read_to_string(work.path("suspects.html")).unwrap();
     assert!(sheet.matches("<img ").count() == 3 && sheet.contains("s2 <small>1"));
     work.swath(&clean).says(2, &["`suspects.txt` exists; add --overwrite"]);

@@ -1,6 +1,6 @@
 //! From where a training stands to its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -10,14 +10,15 @@ use sha2::{Digest, Sha256};
 use super::data::{Data, look};
 use super::interrupts::Interrupts;
 use super::page::write_page;
-use super::standing::{BEST, Best, Identity, Kept, LAST, Place, Progress, Standing};
+use super::standing::{BEST, Best, Identity, Kept, LAST, Place, Progress, SNAPSHOTS, Standing, snapshot};
 use super::teacher::teachers;
 use super::validate::{Validator, Verdict, by_class, metadata, value};
 use super::{TrainEnd, TrainRequest, Trained};
 use crate::app::Error;
 use crate::app::run::usual_memory;
+use crate::atomic;
 use crate::config::train::Train;
-use crate::config::{Pipeline, Weights};
+use crate::config::{Pipeline, Weights, bundle};
 use crate::dataset::{Crop, Drawer, Feed, LoadError, Loader};
 use crate::eval::{Evaluation, Scores};
 use crate::flow::{Stall, watch_over};
@@ -73,6 +74,8 @@ pub(super) struct Training<'a> {
     kept: Instant,
     /// Crops, and time for them, of this process; validations left out.
     pace: Pace,
+    /// Files whose decoder warned, as somebody was told.
+    doubtful: BTreeSet<PathBuf>,
     /// The last validation of this process, and its step.
     last: Option<(u64, Box<Evaluation>)>,
 }
@@ -143,8 +146,7 @@ impl<'a> Training<'a> {
         let total = epoch_steps * u64::from(recipe.epochs);
         let bars = TrainingBars::new(total, recipe.epochs.into(), progress.step, request.show);
         clock.stop();
-        let before = progress.seconds;
-        let now = Instant::now();
+        let (before, now) = (progress.seconds, Instant::now());
         let mut training = Self {
             request,
             recipe,
@@ -164,6 +166,7 @@ impl<'a> Training<'a> {
             before,
             kept: now,
             pace: Pace::default(),
+            doubtful: BTreeSet::new(),
             last: None,
         };
         if !training.standing.has_begun() {
@@ -181,6 +184,7 @@ impl<'a> Training<'a> {
         if self.trainer.is_finite() {
             self.write_bundle(LAST, None)?;
         }
+        self.write_snapshots()?;
         let best = self.progress.best.clone();
         let name = if best.is_some() { BEST } else { LAST };
         let mut summary = TrainingSummary {
@@ -209,6 +213,18 @@ impl<'a> Training<'a> {
         }
         self.bars.tell(&Event::Trained { summary: &summary });
         Ok((Trained { summary, end, n_refused: self.data.refused.len() }, self.validator))
+    }
+
+    /// Writes the pipeline file of the snapshots there are.
+    fn write_snapshots(&self) -> Result<(), Error> {
+        let taken = self.recipe.snapshots.iter().filter(|epoch| **epoch <= self.epochs());
+        let files: Vec<(String, String)> = taken.map(|epoch| (format!("epoch{epoch}"), snapshot(*epoch))).collect();
+        if files.is_empty() {
+            return Ok(());
+        }
+        let text = bundle::ensemble(&self.pipeline, &files).map_err(|e| Error::Internal(e.to_string()))?;
+        let text = format!("# The snapshots of one training together, written by `swath train`.\n\n{text}");
+        Ok(atomic::write(&self.request.out.join(SNAPSHOTS), text.as_bytes())?)
     }
 
     /// Writes report.html and report.json, with the masks of the best weights.
@@ -295,6 +311,9 @@ impl<'a> Training<'a> {
         }
         if is_end {
             self.trainer.end_epoch(self.epochs().saturating_sub(1));
+            if self.recipe.snapshots.contains(&self.epochs()) {
+                self.write_bundle(&snapshot(self.epochs()), None)?;
+            }
         }
         self.keep()?;
         Ok(None)
@@ -376,6 +395,7 @@ impl<'a> Training<'a> {
             }
             Err(error) => return Err(self.not_loaded(error)),
         };
+        self.tell_doubts(loader);
         let (time, waited) = (began.elapsed(), loader.waited().saturating_sub(waited));
         self.pace.crops += u64::from(self.recipe.batch);
         self.pace.time += time;
@@ -387,6 +407,19 @@ impl<'a> Training<'a> {
         self.progress.seconds = self.before + self.began.elapsed().as_secs_f64();
         self.record(report, time, waited)?;
         Ok(Stepped::Taken)
+    }
+
+    /// Says which files' pixels may not be those that were meant, once of each.
+    fn tell_doubts(&mut self, loader: &mut Loader) {
+        for (file, warnings) in loader.take_warned() {
+            let first = warnings.first().unwrap_or_default();
+            let path = file.display();
+            let text =
+                format!("`{path}`: its decoder warns: {first}; what it gave is trained on (--exclude leaves it out)");
+            if self.doubtful.insert(file) {
+                self.bars.tell(&Event::Warning { text: &text });
+            }
+        }
     }
 
     fn record(&mut self, report: StepReport, time: Duration, waited: Duration) -> Result<(), Error> {
@@ -471,7 +504,6 @@ impl<'a> Training<'a> {
             mean_iou: found.scores.miou.unwrap_or(f64::NAN),
             accuracy: found.scores.accuracy.unwrap_or(f64::NAN),
             iou,
-            loss: None,
             is_best,
             time: ValidationTime { seconds: began.elapsed().as_secs_f64() },
         });

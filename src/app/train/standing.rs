@@ -15,8 +15,17 @@ use crate::weights;
 pub(super) const BEST: &str = "best.safetensors";
 pub(super) const LAST: &str = "last.safetensors";
 
+/// The pipeline file of the snapshots, and the folder of their bundles.
+pub(super) const SNAPSHOTS: &str = "snapshots.toml";
+const SNAPSHOTS_FOLDER: &str = "snapshots";
+
+/// The bundle of the weights at the end of an epoch.
+pub(super) fn snapshot(epoch: u32) -> String {
+    format!("{SNAPSHOTS_FOLDER}/epoch-{epoch:04}.safetensors")
+}
+
 /// What else lies in the directory.
-const LEFT: [&str; 5] = [BEST, LAST, MetricsLog::FILE, "report.html", "report.json"];
+const LEFT: [&str; 6] = [BEST, LAST, SNAPSHOTS, MetricsLog::FILE, "report.html", "report.json"];
 
 /// The folder of generations.
 const FOLDER: &str = "checkpoints";
@@ -245,16 +254,13 @@ impl Standing {
 /// When something cannot be removed.
 pub(super) fn forget(dir: &Path) -> Result<(), Error> {
     // The record first: without it nothing else is anybody's.
-    let removed =
-        std::fs::remove_file(dir.join(TRAINING_FILE)).and_then(|()| match std::fs::remove_dir_all(dir.join(FOLDER)) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
-            Ok(()) | Err(_) => Ok(()),
-        });
-    let removed = removed.and_then(|()| {
-        LEFT.iter().try_for_each(|name| match std::fs::remove_file(dir.join(name)) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
-            Ok(()) | Err(_) => Ok(()),
-        })
-    });
+    let gone = |removed: std::io::Result<()>| match removed {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
+        Ok(()) | Err(_) => Ok(()),
+    };
+    let folders = [FOLDER, SNAPSHOTS_FOLDER];
+    let removed = std::fs::remove_file(dir.join(TRAINING_FILE))
+        .and_then(|()| folders.iter().try_for_each(|name| gone(std::fs::remove_dir_all(dir.join(name)))))
+        .and_then(|()| LEFT.iter().try_for_each(|name| gone(std::fs::remove_file(dir.join(name)))));
     removed.map_err(|e| Error::Usage(format!("cannot remove what `{}` holds: {e}", dir.display())))
 }

@@ -106,6 +106,9 @@ pub struct Train {
     pub patience: Option<u32>,
     /// Which weights are kept.
     pub average: Averaging,
+    /// The epochs at whose end the weights are kept as members of an ensemble.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub snapshots: Vec<u32>,
     /// What the loss of a side output counts against that of the output; `None` as the network's authors have it.
     pub side_weight: Option<f64>,
     /// Their weighted sum is minimised.
@@ -147,6 +150,7 @@ pub(super) struct TrainTable {
     metric: Metric,
     patience: u32,
     average: Averaging,
+    snapshots: bool,
     side_weight: Option<f64>,
     losses: Vec<LossTable>,
     optimiser: OptimiserTable,
@@ -172,6 +176,7 @@ impl Default for TrainTable {
             metric: Metric::MeanIou,
             patience: 0,
             average: Averaging::None,
+            snapshots: false,
             side_weight: None,
             losses: Vec::new(),
             optimiser: OptimiserTable::default(),
@@ -188,6 +193,11 @@ fn within(key: &str, value: f64, range: RangeInclusive<f64>) -> Result<f64, Faul
         return Ok(value);
     }
     Err(Fault::value(key, value, format!("{} to {}", range.start(), range.end())))
+}
+
+fn no_snapshots() -> Fault {
+    let text = "they are taken where the rate starts again: train.schedule.kind = \"warm-restarts\", with a period of whole epochs, one at least";
+    Fault::about("train.snapshots", text.to_owned())
 }
 
 /// Crops up to here.
@@ -245,6 +255,9 @@ impl TrainTable {
             let text = format!("none of them counts at epoch {gap}; look at their `from` and `until`");
             return Err(Fault::about("train.losses", text));
         }
+        let schedule = self.schedule.checked(self.epochs)?;
+        let snapshots =
+            if self.snapshots { schedule.restarts(self.epochs).ok_or_else(no_snapshots)? } else { Vec::new() };
         Ok(Train {
             start: self.start.map(|start| folder.join(start)),
             epochs: self.epochs,
@@ -260,10 +273,11 @@ impl TrainTable {
             metric: self.metric,
             patience: (self.patience > 0).then_some(self.patience),
             average: self.average,
+            snapshots,
             side_weight: self.side_weight,
             losses,
             optimiser: self.optimiser.checked()?,
-            schedule: self.schedule.checked(self.epochs)?,
+            schedule,
             augment: self.augment.checked()?,
             distill: self.distill.map(|table| table.checked(folder)).transpose()?,
         })

@@ -84,6 +84,19 @@ pub(super) struct ScheduleTable {
     factor: Option<f64>,
 }
 
+impl Schedule {
+    /// The epochs at whose ends the rate starts again, the last one included, if all of them are whole.
+    pub(super) fn restarts(&self, epochs: u32) -> Option<Vec<u32>> {
+        let Self::WarmRestarts { period, stretch, .. } = self else { return None };
+        let first = Some((*period, *period));
+        let ends = std::iter::successors(first, |(end, period)| Some((end + period * stretch, period * stretch)));
+        let within = ends.map(|(end, _)| end).take_while(|end| *end <= f64::from(epochs));
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number of epochs")]
+        let whole: Option<Vec<u32>> = within.map(|end| (end.fract() == 0.0).then_some(end as u32)).collect();
+        whole.filter(|ends| !ends.is_empty())
+    }
+}
+
 impl ScheduleTable {
     pub(super) fn checked(mut self, epochs: u32) -> Result<Schedule, Fault> {
         let epochs = f64::from(epochs);

@@ -164,8 +164,6 @@ fn charts(page: &TrainingPage, curves: &Curves) -> Vec<Chart> {
         all.iter().filter_map(|(name, curve)| Some((name.strip_prefix(prefix)?.to_owned(), curve))).collect()
     };
     let one = |name: &str, label: &str| all.get(name).map(|curve| (label.to_owned(), curve));
-    let loss = [one("train/loss", "training"), one("validation/loss", "validation")];
-    let quality = group("validation/").into_iter().filter(|(name, _)| name != "loss");
     let classes = page.classes.iter().filter_map(|class| {
         let curve = all.get(&format!("iou/{}", class.name))?;
         Some((class.name.clone(), hex(class.color), curve))
@@ -175,9 +173,9 @@ fn charts(page: &TrainingPage, curves: &Curves) -> Vec<Chart> {
     let parts = group("loss/");
     let parts = if parts.len() > 1 { parts } else { Vec::new() };
     let charts = [
-        draw("Loss", colored(loss.into_iter().flatten().collect())),
+        draw("Loss", colored(one("train/loss", "training").into_iter().collect())),
         draw("Terms of the loss", colored(parts)),
-        draw("Validation", colored(quality.collect())),
+        draw("Validation", colored(group("validation/"))),
         draw("Intersection over union by class", classes.collect()),
         draw("Learning rate", colored(one("train/rate", "rate").into_iter().collect())),
         draw("Norm of the gradients", colored(one("train/gradient_norm", "norm").into_iter().collect())),

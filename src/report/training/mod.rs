@@ -13,6 +13,7 @@ mod curves;
 mod folds;
 mod log;
 mod records;
+mod standing;
 mod summary;
 mod tensorboard;
 #[cfg(test)]
@@ -22,4 +23,5 @@ pub(super) use curves::{Curve, Curves};
 pub use folds::{FoldsSummary, PostChoice, folds_summary};
 pub use log::{MetricsLog, Reached};
 pub use records::{MetricsRecord, NoteRecord, StepRecord, StepTime, ValidationRecord, ValidationTime};
+pub use standing::TrainingStanding;
 pub use summary::{BestMetric, TrainingSummary, training_summary};

@@ -69,9 +69,6 @@ pub struct ValidationRecord {
     pub accuracy: f64,
     /// The intersection over union of each class of the table; none where neither truth nor prediction has it.
     pub iou: Vec<Option<f64>>,
-    /// The loss on these scenes, where it was taken.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_number")]
-    pub loss: Option<f64>,
     /// Whether nothing before was as good.
     pub is_best: bool,
     /// What no two trainings have equal.
@@ -124,7 +121,6 @@ impl MetricsRecord {
                 add("validation", "mean-iou", record.mean_iou);
                 add("validation", "accuracy", record.accuracy);
                 add("validation", &record.metric, record.value);
-                record.loss.iter().for_each(|loss| add("validation", "loss", *loss));
                 let of_classes = classes.iter().zip(&record.iou);
                 of_classes.for_each(|(name, iou)| iou.iter().for_each(|iou| add("iou", name, *iou)));
                 add("time", "validation_seconds", record.time.seconds);

@@ -26,7 +26,6 @@ fn validation(step: u64) -> MetricsRecord {
         mean_iou: 0.5,
         accuracy: 0.75,
         iou: vec![Some(0.5), None],
-        loss: None,
         is_best: true,
         time: ValidationTime { seconds: 1.0 },
     })
