@@ -17,7 +17,7 @@ use crate::plan::{
 use crate::raster::{Allowed, DecoderLimits, Gdal, Isolated, OpenSource, gdal_report};
 use crate::tensor::Gpu;
 use crate::weights;
-use crate::words::{count, format_bytes};
+use crate::words::{absolute, count, format_bytes};
 use crate::zoo::spec::Network;
 
 /// What `swath run` and `swath plan` are asked.
@@ -313,7 +313,7 @@ fn root_here(plan: &Plan, file: &Path, root: &Path) -> Result<PathBuf, Error> {
     if !root.is_dir() {
         return usage("there is no such folder".to_owned());
     }
-    Ok(std::path::absolute(root).unwrap_or_else(|_| root.to_owned()))
+    Ok(absolute(root))
 }
 
 /// Whether a class says no more than that it is a GPU, where there is more to say.

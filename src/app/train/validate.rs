@@ -18,6 +18,7 @@ use crate::lifecycle::SupervisorLink;
 use crate::plan::{BackendKind, Decode, DeviceId, ScanOptions};
 use crate::report::FailedScene;
 use crate::train::Trainer;
+use crate::words::absolute;
 
 /// Validates one training.
 pub(super) struct Validator {
@@ -200,7 +201,7 @@ fn link(dir: &Path, pair: &Pair, image: &Path) -> Result<PathBuf, Error> {
     };
     let relative = PathBuf::from("scenes").join(name);
     let at = dir.join(&relative);
-    let target = std::path::absolute(image).unwrap_or_else(|_| image.to_owned());
+    let target = absolute(image);
     let failed =
         |e: std::io::Error| Error::Usage(format!("cannot link `{}` to `{}`: {e}", at.display(), target.display()));
     std::fs::create_dir_all(at.parent().unwrap_or(dir)).map_err(failed)?;
