@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
 pub(crate) use hashed::Hashed;
-pub use hashed::WrittenFile;
+pub use hashed::{Fingerprint, WrittenFile};
 pub(crate) use known::KnownDigests;
 
 /// Prefix of every temporary file, so that leftovers of a killed run can be told apart and removed.

@@ -54,10 +54,10 @@ pub fn status(dir: &Path) -> Result<Standing, Error> {
     Ok(Standing {
         scenes,
         done,
-        failed: state.failures.into_values().map(|failure| failed_scene(failure, "")).collect(),
+        failed: state.failures.into_values().map(|failure| failed_scene(failure, String::new())).collect(),
         outstanding,
         checkpoints: state.entries.len() as u64,
-        checkpoint_bytes: state.artefacts.values().map(|a| a.bytes).sum(),
+        checkpoint_bytes: state.artefacts.values().map(|file| file.content.bytes).sum(),
         archive: state.archive.is_some(),
         running,
         seconds_left: pace.map(|pace| pace * outstanding as f64),
@@ -186,7 +186,7 @@ pub fn collect_garbage(dir: &Path, job: Option<&JobRequest>) -> Result<String, E
         }
     }
     let stray = remove_stray(dir, &state)?;
-    let bytes = useless.iter().map(|file| file.bytes).sum::<u64>();
+    let bytes = useless.iter().map(|file| file.content.bytes).sum::<u64>();
     let removed = count(paths.len() as u64, "checkpoint file");
     Ok(format!("{removed} removed ({}), {stray} unrecorded\n", format_bytes(bytes)))
 }

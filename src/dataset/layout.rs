@@ -317,7 +317,13 @@ pub(crate) fn listed<'a>(pairs: impl IntoIterator<Item = &'a Pair>) -> Result<St
         let [image] = pair.images.as_slice() else {
             return Err(format!("`{}` has a file for each channel, which no list can name", pair.name));
         };
-        text += &format!("{}\t{}\t{}\t{}\n", absolute(image).display(), absolute(&pair.mask).display(), pair.part, pair.weight);
+        text += &format!(
+            "{}\t{}\t{}\t{}\n",
+            absolute(image).display(),
+            absolute(&pair.mask).display(),
+            pair.part,
+            pair.weight
+        );
     }
     Ok(text)
 }

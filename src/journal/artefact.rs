@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::record::{ArtefactRecord, EntryRecord, FileRecord, Location};
 use super::{KeyHasher, StageKey};
-use crate::atomic::{AtomicFile, FinishedFile, Hashed, WriteError, WrittenFile};
+use crate::atomic::{AtomicFile, FinishedFile, Hashed, WriteError};
 
 /// First bytes of an artefact file; the last one is the version of its form.
 const MAGIC: &[u8; 8] = b"swathck\x01";
@@ -91,7 +91,8 @@ impl Checkpoints {
 
     /// Whether the file is there with the recorded length.
     pub fn has(&self, file: &FileRecord) -> bool {
-        std::fs::metadata(self.dir.join(&file.path)).is_ok_and(|meta| meta.is_file() && meta.len() == file.bytes)
+        std::fs::metadata(self.dir.join(&file.path))
+            .is_ok_and(|meta| meta.is_file() && meta.len() == file.content.bytes)
     }
 }
 
@@ -114,9 +115,9 @@ impl ArtefactWriter {
     /// When the file system refuses or gives other bytes back.
     pub fn finish(self) -> Result<Artefact, WriteError> {
         let Self { content, path, entries } = self;
-        let WrittenFile { file, sha256 } = content.finish()?;
-        let record = FileRecord { path, bytes: file.bytes(), sha256 };
-        Ok(Artefact { file, record: ArtefactRecord { file: record, entries } })
+        let written = content.finish()?;
+        let file = FileRecord { path, content: written.fingerprint() };
+        Ok(Artefact { file: written.file, record: ArtefactRecord { file, entries } })
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::StageKey;
+use crate::atomic::Fingerprint;
 
 /// Something that has happened for good.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,10 +31,9 @@ pub enum Record {
 pub struct FileRecord {
     /// Relative to the run directory, with `/`.
     pub path: String,
-    /// Length in bytes.
-    pub bytes: u64,
-    /// SHA-256, hexadecimal.
-    pub sha256: String,
+    /// What is in it.
+    #[serde(flatten)]
+    pub content: Fingerprint,
 }
 
 /// A scene and those of its outputs that are there.

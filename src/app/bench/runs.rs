@@ -264,7 +264,7 @@ fn bytes_per_pixel(plan: &Plan, ended: &Ended) -> BTreeMap<String, f64> {
     let kept = kept.filter_map(|entry| entry.metadata().ok()).filter(std::fs::Metadata::is_file);
     add("checkpoints", kept.map(|file| file.len()).sum());
     add("png", report.outputs.values().flatten().map(|file| file.bytes).sum());
-    add("zip", report.package.as_ref().map_or(0, |package| package.bytes));
+    add("zip", report.package.as_ref().map_or(0, |package| package.content.bytes));
     let pixels = report.totals.pixels.max(1) as f64;
     moved.into_iter().map(|(what, bytes)| (what, bytes as f64 / pixels)).collect()
 }

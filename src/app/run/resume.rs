@@ -159,8 +159,8 @@ pub(in crate::app) fn holds(conceded: &ConcessionRecord, plan: &str, has_deadlin
 /// Whether a recorded file is there with the recorded bytes.
 pub(in crate::app) fn is_whole(dir: &Path, file: &FileRecord) -> bool {
     let path = dir.join(&file.path);
-    let has_length = std::fs::metadata(&path).is_ok_and(|meta| meta.is_file() && meta.len() == file.bytes);
-    has_length && atomic::sha256_of(&path).is_ok_and(|found| found == file.sha256)
+    let has_length = std::fs::metadata(&path).is_ok_and(|meta| meta.is_file() && meta.len() == file.content.bytes);
+    has_length && atomic::sha256_of(&path).is_ok_and(|found| found == file.content.sha256)
 }
 
 /// What is to be done, and what is stored of it.

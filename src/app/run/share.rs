@@ -132,7 +132,8 @@ impl Taken {
     fn wait(&self, dir: &Path, patience: Duration) {
         let of_scenes = self.scenes.iter().flat_map(SceneRecord::files);
         let files = of_scenes.chain(self.artefacts.iter().map(|artefact| &artefact.file));
-        let is_seen = |file: &FileRecord| dir.join(&file.path).metadata().is_ok_and(|meta| meta.len() == file.bytes);
+        let is_seen =
+            |file: &FileRecord| dir.join(&file.path).metadata().is_ok_and(|meta| meta.len() == file.content.bytes);
         let mut missing: Vec<&FileRecord> = if patience.is_zero() { Vec::new() } else { files.collect() };
         missing.retain(|file| !is_seen(file));
         let (begun, mut is_told) = (Instant::now(), false);

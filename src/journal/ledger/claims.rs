@@ -150,9 +150,9 @@ impl Claims {
 impl Bytes {
     fn of(attempt: u32, file: &FileRecord) -> Self {
         let mut digits = [b'0'; DIGITS];
-        for (digit, given) in digits.iter_mut().zip(file.sha256.bytes()) {
+        for (digit, given) in digits.iter_mut().zip(file.content.sha256.bytes()) {
             *digit = given;
         }
-        Self { attempt, bytes: file.bytes, digits }
+        Self { attempt, bytes: file.content.bytes, digits }
     }
 }

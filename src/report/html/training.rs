@@ -63,7 +63,8 @@ pub fn write_training_page(run: &Path, page: &TrainingPage) -> Result<(), WriteE
     let fail = |path| move |source| WriteError { operation: "make", path, source };
     let json = made.map_err(io::Error::from).map_err(fail(layout.report()))?;
     atomic::write(&layout.report(), &[&json[..], b"\n"].concat())?;
-    let html = View::new(&absolute(run), page, &curves).render().map_err(io::Error::other).map_err(fail(layout.page()))?;
+    let html =
+        View::new(&absolute(run), page, &curves).render().map_err(io::Error::other).map_err(fail(layout.page()))?;
     atomic::write(&layout.page(), html.as_bytes())
 }
 
