@@ -1,7 +1,7 @@
 //! Writes the archive.
 
 use std::fs::File;
-use std::io::{Seek, Write};
+use std::io::{self, Seek, Write};
 use std::path::Path;
 
 use zip::result::ZipError;
@@ -111,6 +111,12 @@ impl<W: Write + Seek> Archive<'_, W> {
                 let file = File::open(path).map_err(read)?;
                 let bytes = file.metadata().map_err(read)?.len();
                 self.add(&entry.name, bytes, |out| checker.copy(file, path, entry.size, out))
+            }
+            Content::Copy(path) => {
+                let read = |source| PackageError::Read { path: path.clone(), source };
+                let mut file = File::open(path).map_err(read)?;
+                let bytes = file.metadata().map_err(read)?.len();
+                self.add(&entry.name, bytes, |out| io::copy(&mut file, out).map(drop).map_err(read))
             }
             Content::Blank(value) => {
                 // The raw pixels are far more than the file will have.
@@ -321,6 +327,19 @@ mod tests {
             crate::atomic::write(&path, &whole[..n]).unwrap();
             assert!(matches!(refusal(file("a.png", &path), dir.path()), PackageError::Mask { .. }), "{n} bytes");
         }
+    }
+
+    #[test]
+    fn what_is_no_mask_is_copied_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, archive) = (dir.path().join("a.tif"), dir.path().join("x.zip"));
+        let entry = || Entry { content: Content::Copy(path.clone()), ..blank("geotiff/a.tif", 0) };
+        let packed = || pack(&archive, vec![blank("a.png", 1), entry()], &rules(&table()), &|| ());
+        let error = packed().unwrap_err();
+        assert!(matches!(&error, PackageError::Read { path: named, .. } if *named == path), "{error}");
+        crate::atomic::write(&path, b"no mask").unwrap();
+        packed().unwrap();
+        assert_eq!(unpack(&archive)[1], ("geotiff/a.tif".to_owned(), b"no mask".to_vec()));
     }
 
     #[test]

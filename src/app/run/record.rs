@@ -18,7 +18,7 @@ use crate::journal::{
     ArchiveRecord, Conceded, ConcessionRecord, FailureRecord, FileRecord, KeyHasher, SceneFacts, SceneRecord,
 };
 use crate::lifecycle::machine;
-use crate::outputs::{OutputLayout, kinds_of};
+use crate::outputs::{OutputLayout, Packing, kinds_of};
 use crate::package::{self, Content, Entry, Packed, Rules};
 use crate::plan::{Concessions, Plan, Planned, Promise, Refusal, Scene};
 use crate::report::{
@@ -377,15 +377,21 @@ impl ReportBuilder {
             if let Some(failed) = failed {
                 failed.action = action(partial, *size);
             }
-            let is_packed = !lacks || (blank.is_some() && size.is_some());
-            for kind in kinds_of(pipeline).filter(|kind| is_packed && kind.is_packed()) {
-                let size = size.ok_or_else(|| Error::Internal(format!("`{name}` has no size")))?;
+            if lacks && (blank.is_none() || size.is_none()) {
+                continue;
+            }
+            let size = size.ok_or_else(|| Error::Internal(format!("`{name}` has no size")))?;
+            for (kind, packing) in kinds_of(pipeline).filter_map(|kind| Some((kind, kind.packing()?))) {
                 let file = kind.files(name).swap_remove(0);
-                let content = match blank.filter(|_| lacks) {
-                    Some(value) => Content::Blank(value),
-                    None => Content::File(outputs.layout.dir.join(&file)),
+                let path = outputs.layout.dir.join(&file);
+                let is_there = matches!(self.report.outputs.get(&file), Some(Some(_)));
+                let (name, content) = match (packing, blank.filter(|_| lacks)) {
+                    (Packing::Mask, Some(value)) => (&file[kind.folder().len() + 1..], Content::Blank(value)),
+                    (Packing::Mask, None) => (&file[kind.folder().len() + 1..], Content::File(path)),
+                    (Packing::Copy, None) if is_there => (file.as_str(), Content::Copy(path)),
+                    (Packing::Copy, _) => continue,
                 };
-                entries.push(Entry { name: file[kind.folder().len() + 1..].to_owned(), size, content });
+                entries.push(Entry { name: name.to_owned(), size, content });
             }
         }
         Ok(entries)
