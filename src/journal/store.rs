@@ -318,7 +318,7 @@ impl Journal {
         found.map_err(sql("read", &journal.path))
     }
 
-    /// Everything.
+    /// All that is recorded, in one reading: a run asks once.
     ///
     /// # Errors
     /// When SQLite refuses, or a record is of an unreadable format.

@@ -167,7 +167,7 @@ pub(in crate::app) fn is_whole(dir: &Path, file: &FileRecord) -> bool {
 struct Work<'a> {
     plan: &'a Plan,
     concessions: &'a Concessions,
-    /// Scenes by index.
+    /// Of each scene, whether nothing is to be done about it.
     done: Vec<bool>,
     prior: PriorResults,
 }
