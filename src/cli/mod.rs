@@ -364,6 +364,7 @@ fn run(args: &RunArgs, arguments: &[OsString], supervisor: SupervisorLink) -> Re
     let mut job = resolve::job(&args.job, args.devices.clone(), Some(&args.out))?;
     // Nothing is kept where everything is forgotten. Who is started again goes on with what the first attempt took.
     job.retune = (job.retune || args.fresh) && !supervisor.attempt().begun;
+    job.show = talk::show(args.talk);
     let options = resolve::run(args, arguments, supervisor);
     if let (Some(part), Some(plan)) = (args.part.part()?, &args.job.plan) {
         job.what = part.what(Saved { file: plan.clone(), root: args.job.input_root.clone() });

@@ -11,6 +11,7 @@ mod diagnosis;
 mod display;
 mod document;
 mod events;
+mod hashing;
 mod html;
 mod models;
 mod plan;
@@ -45,6 +46,7 @@ pub use document::{
     RunReport, RunState, SceneReport, StageLine, Totals,
 };
 pub use events::{Event, Restart, TimeStep};
+pub use hashing::HashWatch;
 pub(crate) use html::{
     HEAT, NO_DATA, PICTURE_BYTES, PageFacts, PageScene, Pictures, PlaneSystem, page, scores_page, suspects_page,
 };

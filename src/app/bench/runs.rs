@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::scenes::{temporary_folder, write_scenes};
 use super::{interruptible, report};
 use crate::app::Error;
-use crate::app::run::{Assign, Ended, JobRequest, RunOptions, TimeLimits, What, execute, prepare, schedule};
+use crate::app::run::{Ended, JobRequest, RunOptions, TimeLimits, What, execute, prepare, schedule};
 use crate::atomic;
 use crate::config::{ByteSize, Pipeline};
 use crate::geom::Size;
@@ -150,15 +150,12 @@ fn wanted(request: &RunRequest, folder: &Path) -> Result<JobRequest, Error> {
     };
     let scan = ScanOptions { inputs, ..ScanOptions::default() };
     Ok(JobRequest {
-        what: What::Pipeline { file, settings, scan },
         backend: request.backend,
         devices: request.devices.clone().or_else(|| is_feed.then(|| vec![DeviceId::Cpu])),
-        assign: Assign::default(),
         readers: request.readers,
         memory: request.memory,
         decode: request.decode,
-        machine: None,
-        retune: false,
+        ..JobRequest::of(What::Pipeline { file, settings, scan })
     })
 }
 

@@ -8,14 +8,14 @@ use super::data::Data;
 use super::page::Judgement;
 use crate::app::Error;
 use crate::app::run::{Reuse, RunOptions, execute, prepare};
-use crate::app::{Assign, JobRequest, Saved, What};
+use crate::app::{JobRequest, Saved, What};
 use crate::config::train::Metric;
 use crate::config::{Checkpoint, Pipeline, Post, bundle};
 use crate::dataset::{LabelRule, Pair};
 use crate::eval::{Evaluation, Measures, PairFiles, Pairs, Scores, evaluate};
 use crate::flow::Stop;
 use crate::lifecycle::SupervisorLink;
-use crate::plan::{BackendKind, Decode, DeviceId, ScanOptions};
+use crate::plan::{DeviceId, ScanOptions};
 use crate::report::FailedScene;
 use crate::train::Trainer;
 use crate::words::absolute;
@@ -68,16 +68,10 @@ impl Validator {
         let list = dir.join("scenes.txt");
         crate::atomic::write(&list, lines.as_bytes())?;
         let job = JobRequest {
-            what: What::Plan(Saved { file: PathBuf::new(), root: None }),
-            backend: BackendKind::Torch,
             // On the CPU a worker for each core.
             devices: gpus.iter().map(|gpu| gpu.map(DeviceId::Cuda)).collect(),
-            assign: Assign::default(),
-            readers: None,
             memory: request.memory,
-            decode: Decode::Isolated { timeout: Decode::TIMEOUT },
-            retune: false,
-            machine: None,
+            ..JobRequest::of(What::Plan(Saved { file: PathBuf::new(), root: None }))
         };
         let rule = Arc::new(LabelRule::of(pipeline).map_err(Error::Usage)?);
         let supervisor = request.origin.supervisor.clone();
