@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::run::record::{digest, failed_scene};
-use super::run::resume::is_whole;
 use super::{Error, JobRequest, prepare};
 use crate::atomic::WriteError;
 use crate::config::name_fault;
@@ -131,7 +130,7 @@ pub fn verify(dir: &Path) -> Result<Verified, Error> {
     let archive = state.archive.iter().map(|archive| &archive.file);
     let mut verified = Verified::default();
     for file in outputs.chain(state.artefacts.values()).chain(archive) {
-        if is_whole(dir, file) {
+        if file.is_whole(dir) {
             verified.whole += 1;
         } else {
             verified.damaged.push(dir.join(&file.path).display().to_string());
