@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
 pub(crate) use hashed::Hashed;
-pub use hashed::WrittenFile;
+pub use hashed::{Fingerprint, WrittenFile};
 pub(crate) use known::KnownDigests;
 
 /// Prefix of every temporary file, so that leftovers of a killed run can be told apart and removed.
@@ -220,22 +220,23 @@ impl WrittenFile {
 /// # Errors
 /// When it cannot be read.
 pub fn sha256_of(path: &Path) -> io::Result<String> {
-    sha256_of_file(path, || {})
+    sha256_of_file(path, |_| {})
 }
 
-/// The same; `alive` is called again and again meanwhile.
+/// The same; `read` is told again and again how many further bytes are read.
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn sha256_of_file(path: &Path, alive: impl Fn()) -> io::Result<String> {
+pub fn sha256_of_file(path: &Path, read: impl Fn(usize)) -> io::Result<String> {
     let mut file = File::open(path)?;
     let (mut hasher, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
     loop {
-        alive();
-        match file.read(&mut buffer)? {
-            0 => return Ok(crate::hex(&hasher.finalize())),
-            n => hasher.update(&buffer[..n]),
+        let n = file.read(&mut buffer)?;
+        if n == 0 {
+            return Ok(crate::hex(&hasher.finalize()));
         }
+        hasher.update(&buffer[..n]);
+        read(n);
     }
 }
 

@@ -1,6 +1,7 @@
-//! Numbers, sizes, times, lists and errors as people say them.
+//! Numbers, sizes, times, lists, paths and errors as people say them.
 
 use std::error::Error;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A number with the form of a noun that goes with it.
@@ -17,6 +18,11 @@ pub fn explain(error: &dyn Error) -> String {
 /// A number with its noun: "1 scene", "2 scenes".
 pub fn count(n: u64, noun: &str) -> String {
     plural(n, noun, &format!("{noun}s"))
+}
+
+/// A path that leads there from anywhere.
+pub fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// A list of which only the first are shown: "a, b and 3 more".

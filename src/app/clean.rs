@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::eval::{absolute, named};
+use super::eval::named;
 use super::masks::{Masks, Truth};
 use super::page::{Judged, beside_truth};
 use super::train::FoldsLayout;
@@ -18,6 +18,7 @@ use crate::journal::JOURNAL_FILE;
 use crate::outputs::OutputKind;
 use crate::outputs::mask::Mask;
 use crate::report::{self, CleanReport, Suspect, TrainingExample};
+use crate::words::absolute;
 
 /// Scenes that a contact sheet shows at most.
 const SHOWN: usize = 60;
@@ -180,7 +181,7 @@ fn text(report: &CleanReport, request: &CleanRequest) -> String {
     let mut text = format!("# {} For `swath train --exclude`, once somebody has looked.\n", report.lead());
     let (masks, input) = (absolute(&request.masks), absolute(&request.input));
     // Writing to a text cannot fail.
-    writeln!(text, "# Masks: {masks}\n# Labels: {input}").unwrap_or_default();
+    writeln!(text, "# Masks: {}\n# Labels: {}", masks.display(), input.display()).unwrap_or_default();
     for Suspect { name, miou } in &report.suspects {
         writeln!(text, "# {miou:.4}\n{name}").unwrap_or_default();
     }

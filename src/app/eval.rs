@@ -1,6 +1,6 @@
 //! `swath eval`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::masks::{Masks, Truth};
 use super::{Error, Output};
@@ -39,17 +39,12 @@ pub fn eval(request: &EvalRequest) -> Result<(Evaluation, Option<ClassTable>), E
     let paired = masks.paired(&request.truth)?;
     let evaluation = masks.scored(paired, request.boundary)?;
     if let Some(html) = &request.html {
-        let title = [&request.masks, &request.truth.path].map(|path| absolute(path));
-        let page = report::scores_page(&evaluation, &named(masks.classes()), title);
+        let held = [request.masks.as_path(), &request.truth.path];
+        let page = report::scores_page(&evaluation, &named(masks.classes()), held);
         let page = page.map_err(|e| Error::Internal(e.to_string()))?;
         atomic::write(&html.path, page.as_bytes())?;
     }
     Ok((evaluation, masks.classes().cloned()))
-}
-
-/// A path that says where it is from anywhere.
-pub(super) fn absolute(path: &Path) -> String {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
 /// What values are called, and their colours.

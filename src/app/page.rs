@@ -15,7 +15,7 @@ use crate::outputs::OutputLayout;
 use crate::plan::{Plan, Scene};
 use crate::raster::{OpenSource, RasterSource};
 use crate::report::{self, HEAT, NO_DATA, PICTURE_BYTES, PageFacts, PageScene, Pictures, RunReport};
-use crate::words::explain;
+use crate::words::{absolute, explain};
 
 pub(super) use beside::{Judged, beside_truth, best_and_worst};
 pub(super) use pictures::Limit;
@@ -57,8 +57,7 @@ pub(super) fn write_page(
     }
     let members = plan.members.iter().map(|own| format!("{} ({})", own.member.name, own.member.spec)).collect();
     let pipeline = toml::to_string_pretty(&plan.pipeline).map_err(|e| Error::Internal(e.to_string()))?;
-    let absolute = std::path::absolute(dir).unwrap_or(dir.to_owned());
-    let facts = PageFacts { dir: &absolute, legend, systems, scenes, pipeline, members };
+    let facts = PageFacts { dir: &absolute(dir), legend, systems, scenes, pipeline, members };
     let text = report::page(report, facts).map_err(|e| Error::Internal(e.to_string()))?;
     let path = OutputLayout { dir: dir.to_owned() }.page();
     atomic::write(&path, text.as_bytes())?;

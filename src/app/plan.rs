@@ -12,12 +12,12 @@ use super::run::{OtherMachine, is_bare, preconditions, record, throughput};
 use super::{Error, Job, JobRequest, PartialArchive, RunOptions, prepare};
 use crate::geom::Size;
 use crate::infer;
-use crate::journal::{FailureRecord, State};
+use crate::journal::State;
 use crate::lifecycle::Lock;
-use crate::plan::{Concessions, Plan, PlanTotals, Profile, Roomier, Scene, Schedule};
+use crate::plan::{Concessions, Plan, PlanTotals, Profile, Refusal, Roomier, Scene, Schedule};
 use crate::report::{
     EarlierWork, GpuFit, PlanDocument, PlannedArea, PlannedBatch, PlannedMember, PlannedMosaics, PlannedRule,
-    PlannedScene, RefusedScene,
+    PlannedScene,
 };
 use crate::tiler::Rule;
 
@@ -79,7 +79,7 @@ pub fn plan(request: &JobRequest, options: &PlanOptions) -> Result<PlanDocument,
     Ok(PlanDocument {
         forecast,
         gpu_fit: memory.and_then(|memory| fit(plan, schedule, memory)),
-        ..document(&job, there)?
+        ..document(&job, there, partial)?
     })
 }
 
@@ -165,17 +165,17 @@ impl There {
     }
 }
 
-fn document(job: &Job, there: There) -> Result<PlanDocument, Error> {
+fn document(job: &Job, there: There, partial: PartialArchive) -> Result<PlanDocument, Error> {
     let (plan, schedule) = (&job.planned.plan, &job.schedule);
     let totals = plan.totals();
-    let refused = job.planned.refused.iter().map(|refusal| refusal.failure.clone());
+    let refused = |own: &Refusal| record::failed_scene(own.failure.clone(), record::action(partial, own.size));
     let speed = throughput::recall(plan, schedule);
     Ok(PlanDocument {
         plan: record::digest(plan)?,
         versions: plan.versions.clone(),
         backend: plan.backend.name(),
         scenes: plan.scenes.iter().map(|s| scene(plan, s)).collect(),
-        refused: refused.map(|FailureRecord { file, cause, .. }| RefusedScene { file, cause }).collect(),
+        refused: job.planned.refused.iter().map(refused).collect(),
         ignored: job.planned.ignored,
         mosaics: mosaics(plan),
         area: plan.area.as_ref().map(|area| PlannedArea {

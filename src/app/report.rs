@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Error;
 use super::page::{Limit, write_page};
 use super::run::record::{ReportBuilder, action, digest, package_report, planned_outputs};
 use super::standing::look;
+use super::{Error, PartialArchive};
 use crate::geom::Size;
-use crate::journal::{FailureRecord, JOURNAL_FILE, JournalError, State};
+use crate::journal::{ArchiveRecord, FailureRecord, JOURNAL_FILE, JournalError, State};
 use crate::lifecycle::Lock;
 use crate::outputs::OutputLayout;
 use crate::plan::{Concessions, Decode, Planned};
@@ -88,6 +88,7 @@ fn unreadable(dir: &Path, error: &serde_json::Error) -> JournalError {
 }
 
 fn fail(builder: &mut ReportBuilder, planned: &Planned, state: &State, failure: &FailureRecord, size: Option<Size>) {
-    let packed = state.archive.as_ref().map(|archive| action(archive.blank, size));
-    builder.failed(&planned.plan.pipeline, failure.clone(), packed.as_deref().unwrap_or("not in submit.zip"));
+    let of = |archive: &ArchiveRecord| archive.blank.map_or(PartialArchive::Omit, PartialArchive::Blank);
+    let partial = state.archive.as_ref().map_or(PartialArchive::Withhold, of);
+    builder.failed(&planned.plan.pipeline, failure.clone(), action(partial, size));
 }

@@ -21,6 +21,7 @@ use crate::flow::Stop;
 use crate::lifecycle::SupervisorLink;
 use crate::plan::ScanOptions;
 use crate::report::{self, Event, Selection, SelectionMember, SelectionStep};
+use crate::words::absolute;
 
 /// What a further member has to add to the mean IoU.
 const LEAST_GAIN: f64 = 1e-4;
@@ -190,7 +191,7 @@ fn selected(file: &Path, settings: &[String], whole: &Pipeline, weights: &Weight
     let Some(Item::ArrayOfTables(members)) = document.get_mut("members") else {
         return Err(failed(&"members are no [[members]] tables, which the selection could be written into"));
     };
-    let folder = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    let folder = absolute(file);
     let folder = folder.parent().unwrap_or(Path::new("/"));
     for (at, weight) in weights.iter().enumerate().rev() {
         let Some(member) = members.get_mut(at) else { continue };

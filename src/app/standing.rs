@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::run::record::{digest, failed_scene};
-use super::run::resume::is_whole;
 use super::{Error, JobRequest, prepare};
 use crate::atomic::WriteError;
 use crate::config::name_fault;
@@ -54,10 +53,10 @@ pub fn status(dir: &Path) -> Result<Standing, Error> {
     Ok(Standing {
         scenes,
         done,
-        failed: state.failures.into_values().map(|failure| failed_scene(failure, "")).collect(),
+        failed: state.failures.into_values().map(|failure| failed_scene(failure, String::new())).collect(),
         outstanding,
         checkpoints: state.entries.len() as u64,
-        checkpoint_bytes: state.artefacts.values().map(|a| a.bytes).sum(),
+        checkpoint_bytes: state.artefacts.values().map(|file| file.content.bytes).sum(),
         archive: state.archive.is_some(),
         running,
         seconds_left: pace.map(|pace| pace * outstanding as f64),
@@ -143,7 +142,7 @@ pub fn verify(dir: &Path) -> Result<Verified, Error> {
     let archive = state.archive.iter().map(|archive| &archive.file);
     let mut verified = Verified::default();
     for file in outputs.chain(state.artefacts.values()).chain(archive) {
-        if is_whole(dir, file) {
+        if file.is_whole(dir) {
             verified.whole += 1;
         } else {
             verified.damaged.push(dir.join(&file.path).display().to_string());
@@ -198,7 +197,7 @@ pub fn collect_garbage(dir: &Path, job: Option<&JobRequest>) -> Result<String, E
         }
     }
     let stray = remove_stray(dir, &state)?;
-    let bytes = useless.iter().map(|file| file.bytes).sum::<u64>();
+    let bytes = useless.iter().map(|file| file.content.bytes).sum::<u64>();
     let removed = count(paths.len() as u64, "checkpoint file");
     Ok(format!("{removed} removed ({}), {stray} unrecorded\n", format_bytes(bytes)))
 }

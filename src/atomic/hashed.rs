@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{AtomicFile, FinishedFile, WriteError};
@@ -78,6 +79,22 @@ pub struct WrittenFile {
     pub file: FinishedFile,
     /// SHA-256 of its content, hexadecimal.
     pub sha256: String,
+}
+
+/// What the content of a file is known by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprint {
+    /// Length in bytes.
+    pub bytes: u64,
+    /// SHA-256, hexadecimal.
+    pub sha256: String,
+}
+
+impl WrittenFile {
+    /// What its content is known by.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint { bytes: self.file.bytes(), sha256: self.sha256.clone() }
+    }
 }
 
 impl<W: Write> Write for Hashed<W> {

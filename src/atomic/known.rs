@@ -80,6 +80,14 @@ impl KnownDigests {
         found
     }
 
+    /// Bytes of those files whose digests are not known.
+    pub(crate) fn unknown_bytes<'a>(&self, files: impl Iterator<Item = &'a Path>) -> u64 {
+        let known = self.all();
+        let unknown =
+            files.filter_map(state).filter(|(place, state)| known.get(place).is_none_or(|k| k.state != *state));
+        unknown.map(|(_, state)| state.bytes).sum()
+    }
+
     /// Forgets what is known of a file.
     pub(crate) fn forget(&self, path: &Path) {
         if let Some((place, _)) = state(path) {

@@ -20,7 +20,7 @@ mod values;
 
 use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Parser;
 use serde::Serialize;
@@ -34,6 +34,7 @@ use crate::exit::ExitCode;
 use crate::flow::panic_message;
 use crate::lifecycle::{self, SupervisorLink};
 use crate::report::{self, CheckRow, Detail, Event, Page, PrintError, ProgressForm, RunReport, Show};
+use crate::words::absolute;
 use args::{
     Arguments, Command, DirArgs, EvalArgs, GcArgs, JobArgs, ModelsCommand, MosaicArgs, ResumeArgs, RunArgs, VizArgs,
     WeightsCommand,
@@ -197,9 +198,8 @@ fn eval(mut args: EvalArgs) -> Result<ExitCode, app::Error> {
     let again = args.ablate.take().map(|dir| (dir, true)).or_else(|| args.select.take().map(|dir| (dir, false)));
     if let Some((dir, ablates)) = again {
         // Looking up the command changes the folder that relative paths are relative to.
-        let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
-        let (out, truth) = (Output { path: absolute(dir), overwrite: args.overwrite }, absolute(args.truth));
-        let (job, truth) = (recorded(&absolute(args.masks))?.job()?, resolve::truth(truth, args.truth_args));
+        let (out, truth) = (Output { path: absolute(&dir), overwrite: args.overwrite }, absolute(&args.truth));
+        let (job, truth) = (recorded(&absolute(&args.masks))?.job()?, resolve::truth(truth, args.truth_args));
         if ablates {
             let found = app::ablate(&AblateRequest { job, truth, out })?;
             show(&found, json, found.text())?;
@@ -242,7 +242,7 @@ fn mosaic(MosaicArgs { dir, out, include, overwrite }: MosaicArgs) -> Result<Exi
 
 fn gc(args: GcArgs) -> Result<ExitCode, app::Error> {
     // Looking up the command changes the folder that relative paths are relative to.
-    let dir = std::path::absolute(&args.dir).unwrap_or(args.dir);
+    let dir = absolute(&args.dir);
     let removed = if args.outputs {
         app::collect_old_outputs(&dir)?
     } else {
@@ -368,6 +368,7 @@ fn run(args: &RunArgs, arguments: &[OsString], supervisor: SupervisorLink) -> Re
     let mut job = resolve::job(&args.job, args.devices.clone(), Some(&args.out))?;
     // Nothing is kept where everything is forgotten. Who is started again goes on with what the first attempt took.
     job.retune = (job.retune || args.fresh) && !supervisor.attempt().begun;
+    job.show = talk::show(args.talk);
     let options = resolve::run(args, arguments, supervisor);
     if let (Some(part), Some(plan)) = (args.part.part()?, &args.job.plan) {
         job.what = part.what(Saved { file: plan.clone(), root: args.job.input_root.clone() });
@@ -450,7 +451,7 @@ fn recorded(dir: &Path) -> Result<Making, app::Error> {
 }
 
 fn again(dir: &Path, talk: TalkArgs, supervisor: SupervisorLink) -> Result<ExitCode, app::Error> {
-    let dir = std::path::absolute(dir).unwrap_or(dir.to_owned());
+    let dir = absolute(dir);
     let arguments: Vec<OsString> = app::recorded_command(&dir)?.into_iter().map(OsString::from).collect();
     match recorded(&dir)? {
         // It goes on where that command came to; it does not begin, or stop, where that did.

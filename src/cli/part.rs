@@ -8,13 +8,13 @@ use super::engine::{ShardList, shard};
 use super::talk::{TalkArgs, Watching, limits, show};
 use super::values::ShardArg;
 use crate::app::{
-    self, Assign, JobRequest, MergeRequest, Origin, PATIENCE, Part, PartialArchive, RunOptions, Saved, Sharing,
-    TimeLimits, What,
+    self, JobRequest, MergeRequest, Origin, PATIENCE, Part, PartialArchive, RunOptions, Saved, Sharing, TimeLimits,
+    What,
 };
 use crate::config::{ByteSize, Span};
 use crate::lifecycle::SupervisorLink;
 use crate::outputs::OutputLayout;
-use crate::plan::{BackendKind, Decode, ShardCut};
+use crate::plan::ShardCut;
 
 /// Which part of a plan a run is about.
 #[derive(Clone, Debug, Args)]
@@ -143,15 +143,7 @@ pub(super) fn merge(args: &MergeArgs, arguments: Vec<String>, supervisor: Superv
 
 /// What a merge is about, of which its folder has the plan by now.
 pub(super) fn job(args: &MergeArgs) -> JobRequest {
-    JobRequest {
-        what: What::Done(Saved { file: OutputLayout { dir: args.dir.clone() }.plan(), root: args.input_root.clone() }),
-        backend: BackendKind::Torch,
-        devices: None,
-        assign: Assign::default(),
-        readers: None,
-        memory: args.memory,
-        decode: Decode::Isolated { timeout: Decode::TIMEOUT },
-        machine: None,
-        retune: false,
-    }
+    let plan = OutputLayout { dir: args.dir.clone() }.plan();
+    let what = What::Done(Saved { file: plan, root: args.input_root.clone() });
+    JobRequest { memory: args.memory, ..JobRequest::of(what) }
 }

@@ -8,11 +8,12 @@ use super::args::{
 use super::talk::{limits, show};
 use super::values::DeviceArg;
 use crate::app::{
-    self, Assign, DriftRequest, EvalRequest, JobRequest, Origin, Output, PlanOptions, Reuse, RunOptions, Saved,
-    Selection, Shown, SynthRequest, Truth, VizRequest, What,
+    self, DriftRequest, EvalRequest, JobRequest, Origin, Output, PlanOptions, Reuse, RunOptions, Saved, Selection,
+    Shown, SynthRequest, Truth, VizRequest, What,
 };
 use crate::lifecycle::SupervisorLink;
-use crate::plan::{BackendKind, Decode, DeviceId, ScanOptions, Shapes};
+use crate::plan::{Decode, DeviceId, ScanOptions, Shapes};
+use crate::report::Show;
 
 /// The job that `run` and `plan` are about.
 ///
@@ -40,7 +41,6 @@ pub(super) fn job(
         }
     };
     Ok(JobRequest {
-        what,
         backend: args.backend,
         devices,
         assign: args.assign.clone(),
@@ -51,7 +51,8 @@ pub(super) fn job(
             Decode::Isolated { .. } => Decode::Isolated { timeout: args.decode_timeout.0 },
             Decode::InProcess => Decode::InProcess,
         },
-        machine: None,
+        show: Show::default(),
+        ..JobRequest::of(what)
     })
 }
 
@@ -199,15 +200,9 @@ pub(super) fn drift(
     // Tile by tile: what a tile is measured with must not depend on which others are chosen.
     let settings = vec!["inference.batch=1".to_owned()];
     let job = JobRequest {
-        what: What::Pipeline { file: pipeline, settings, scan },
-        backend: BackendKind::Torch,
         devices: device.map(|device| vec![device]),
-        assign: Assign::default(),
         readers: Some(1),
-        memory: None,
-        decode: Decode::Isolated { timeout: Decode::TIMEOUT },
-        machine: None,
-        retune: false,
+        ..JobRequest::of(What::Pipeline { file: pipeline, settings, scan })
     };
     DriftRequest { job, tiles: tiles as usize, truth }
 }

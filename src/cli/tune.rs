@@ -6,10 +6,10 @@ use clap::{Args, Subcommand, value_parser};
 
 use super::show;
 use super::values::{one_of, repeats, size};
-use crate::app::{self, Assign, Error, JobRequest, Output, TuneRequest, What};
+use crate::app::{self, Error, JobRequest, Output, TuneRequest, What};
 use crate::exit::ExitCode;
 use crate::geom::Size;
-use crate::plan::{BackendKind, Decode, DeviceId, ScanOptions};
+use crate::plan::{BackendKind, DeviceId, ScanOptions};
 use crate::report;
 
 #[derive(Debug, Args)]
@@ -84,15 +84,9 @@ pub(super) fn tune(args: TuneArgs) -> Result<ExitCode, Error> {
     let job = (!input.is_empty()).then(|| {
         let scan = ScanOptions { inputs: input, ..ScanOptions::default() };
         JobRequest {
-            what: What::Pipeline { file: pipeline.clone(), settings: settings.clone(), scan },
             backend,
             devices: device.map(|device| vec![device]),
-            assign: Assign::default(),
-            readers: None,
-            memory: None,
-            decode: Decode::Isolated { timeout: Decode::TIMEOUT },
-            retune: false,
-            machine: None,
+            ..JobRequest::of(What::Pipeline { file: pipeline.clone(), settings: settings.clone(), scan })
         }
     });
     let request = TuneRequest { pipeline, settings, job, crops, backend, device, batches: batch, repeats };

@@ -12,7 +12,7 @@ use super::file::MemberTable;
 use super::pipeline::Pipeline;
 use super::source::{ConfigError, Source, bundled, tables};
 use crate::weights::{self, Metadata};
-use crate::words::explain;
+use crate::words::{absolute, explain};
 use crate::zoo::spec::Network;
 
 impl Pipeline {
@@ -71,7 +71,7 @@ pub fn bundled_pipeline(file: &Path) -> Result<String, ConfigError> {
     let refused = |detail| ConfigError::Parse { path: file.to_owned(), at: String::new(), detail };
     let mut document: toml_edit::DocumentMut =
         bundled(file)?.parse().map_err(|e: toml_edit::TomlError| refused(e.to_string()))?;
-    let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    let file = absolute(file);
     let members = document.get_mut("members").and_then(|members| members.as_array_of_tables_mut());
     if let Some(member) = members.and_then(|members| members.get_mut(0)) {
         member.insert("weights", toml_edit::value(file.display().to_string()));

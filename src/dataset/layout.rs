@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
 use crate::config::data::Data;
+use crate::words::absolute;
 
 /// Extensions of images, and of masks.
 pub(crate) const IMAGES: [&str; 6] = ["tif", "tiff", "png", "jpg", "jpeg", "vrt"];
@@ -311,13 +312,18 @@ fn weight_of(text: &str) -> Result<f64, String> {
 /// # Errors
 /// When a pair has a file for each channel.
 pub(crate) fn listed<'a>(pairs: impl IntoIterator<Item = &'a Pair>) -> Result<String, String> {
-    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
     let mut text = "image\tmask\tpart\tweight\n".to_owned();
     for pair in pairs {
         let [image] = pair.images.as_slice() else {
             return Err(format!("`{}` has a file for each channel, which no list can name", pair.name));
         };
-        text += &format!("{}\t{}\t{}\t{}\n", absolute(image), absolute(&pair.mask), pair.part, pair.weight);
+        text += &format!(
+            "{}\t{}\t{}\t{}\n",
+            absolute(image).display(),
+            absolute(&pair.mask).display(),
+            pair.part,
+            pair.weight
+        );
     }
     Ok(text)
 }

@@ -7,6 +7,7 @@ use super::beside::{categories, escaped, place};
 use crate::config::MaskDepth;
 use crate::config::classes::Color;
 use crate::geom::{GeoTransform, Size};
+use crate::words::absolute;
 
 /// A raster of a mosaic, north up.
 #[derive(Clone, Debug)]
@@ -85,7 +86,6 @@ pub(crate) fn vrt(raster: &ClassRaster<'_>, parts: &[Part], folder: &Path) -> St
 
 /// A path as it is seen from a folder, if both are below one that is not the root.
 fn relative(path: &Path, folder: &Path) -> (bool, String) {
-    let absolute = |path: &Path| std::path::absolute(path).unwrap_or(path.to_owned());
     let (path, folder) = (absolute(path), absolute(folder));
     let common = path.components().zip(folder.components()).take_while(|(a, b)| a == b).count();
     if common < 2 {

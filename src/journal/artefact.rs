@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::record::{ArtefactRecord, EntryRecord, FileRecord, Location};
 use super::{KeyHasher, StageKey};
-use crate::atomic::{AtomicFile, FinishedFile, Hashed, WriteError, WrittenFile};
+use crate::atomic::{AtomicFile, FinishedFile, Hashed, WriteError};
 
 /// First bytes of an artefact file; the last one is the version of its form.
 const MAGIC: &[u8; 8] = b"swathck\x01";
@@ -88,11 +88,6 @@ impl Checkpoints {
         let content = read().map_err(|e| fail(e.to_string()))?;
         if content.len() > limit { Err(fail(format!("it holds more than {limit} bytes"))) } else { Ok(content) }
     }
-
-    /// Whether the file is there with the recorded length.
-    pub fn has(&self, file: &FileRecord) -> bool {
-        std::fs::metadata(self.dir.join(&file.path)).is_ok_and(|meta| meta.is_file() && meta.len() == file.bytes)
-    }
 }
 
 impl ArtefactWriter {
@@ -114,9 +109,9 @@ impl ArtefactWriter {
     /// When the file system refuses or gives other bytes back.
     pub fn finish(self) -> Result<Artefact, WriteError> {
         let Self { content, path, entries } = self;
-        let WrittenFile { file, sha256 } = content.finish()?;
-        let record = FileRecord { path, bytes: file.bytes(), sha256 };
-        Ok(Artefact { file, record: ArtefactRecord { file: record, entries } })
+        let written = content.finish()?;
+        let file = FileRecord { path, content: written.fingerprint() };
+        Ok(Artefact { file: written.file, record: ArtefactRecord { file, entries } })
     }
 }
 
@@ -151,7 +146,7 @@ mod tests {
         let artefact = writer.finish().unwrap();
         let (a, b) = (located(&artefact, 0), located(&artefact, 1));
         let path = artefact.file.persist().unwrap();
-        assert!(checkpoints.has(&artefact.record.file));
+        assert!(artefact.record.file.is_there(dir.path()));
         assert_eq!(checkpoints.read(&a, 1010).unwrap(), [[1; 1000].as_slice(), &[2; 10]].concat());
         assert_eq!(checkpoints.read(&b, 5000).unwrap(), noise);
         assert!(checkpoints.read(&b, 4999).unwrap_err().to_string().contains("more than 4999"));
@@ -162,6 +157,6 @@ mod tests {
         assert!(checkpoints.read(&b, 5000).is_err());
         assert!(checkpoints.read(&a, 1010).is_ok());
         crate::atomic::write(&path, &bytes[..middle]).unwrap();
-        assert!(checkpoints.read(&b, 5000).is_err() && !checkpoints.has(&artefact.record.file));
+        assert!(checkpoints.read(&b, 5000).is_err() && !artefact.record.file.is_there(dir.path()));
     }
 }

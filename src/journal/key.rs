@@ -12,7 +12,7 @@ const KEY_FORMAT: u32 = 1;
 pub struct StageKey(String);
 
 impl StageKey {
-    /// As text, hexadecimal.
+    /// As the journal and records have it: SHA-256, hexadecimal.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -59,7 +59,7 @@ impl KeyHasher {
         self.text(&text)
     }
 
-    /// The key.
+    /// The key of all that was added.
     pub fn finish(self) -> StageKey {
         StageKey(crate::hex(&self.0.finalize()))
     }

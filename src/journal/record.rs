@@ -1,8 +1,11 @@
 //! What is recorded: self-contained values.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use super::StageKey;
+use crate::atomic::{Fingerprint, sha256_of};
 
 /// Something that has happened for good.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,10 +33,22 @@ pub enum Record {
 pub struct FileRecord {
     /// Relative to the run directory, with `/`.
     pub path: String,
-    /// Length in bytes.
-    pub bytes: u64,
-    /// SHA-256, hexadecimal.
-    pub sha256: String,
+    /// What is in it.
+    #[serde(flatten)]
+    pub content: Fingerprint,
+}
+
+impl FileRecord {
+    /// Whether a file of its length is at its place.
+    pub fn is_there(&self, dir: &Path) -> bool {
+        let found = std::fs::metadata(dir.join(&self.path));
+        found.is_ok_and(|meta| meta.is_file() && meta.len() == self.content.bytes)
+    }
+
+    /// Whether it is there with every recorded byte.
+    pub fn is_whole(&self, dir: &Path) -> bool {
+        self.is_there(dir) && sha256_of(&dir.join(&self.path)).is_ok_and(|found| found == self.content.sha256)
+    }
 }
 
 /// A scene and those of its outputs that are there.

@@ -318,7 +318,7 @@ impl Journal {
         found.map_err(sql("read", &journal.path))
     }
 
-    /// Everything.
+    /// All that is recorded, in one reading: a run asks once.
     ///
     /// # Errors
     /// When SQLite refuses, or a record is of an unreadable format.
@@ -467,6 +467,7 @@ fn unsigned(value: i64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::atomic::Fingerprint;
     use crate::journal::{KeyHasher, OutputRecord, SceneFacts};
 
     fn key(text: &str) -> StageKey {
@@ -474,7 +475,7 @@ mod tests {
     }
 
     fn file(path: &str) -> FileRecord {
-        FileRecord { path: path.into(), bytes: 3, sha256: "00".into() }
+        FileRecord { path: path.into(), content: Fingerprint { bytes: 3, sha256: "00".into() } }
     }
 
     fn scene(name: &str) -> Record {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::png::PixelFormat;
-use super::{LabelPng, OutputError, OutputKind, RowWriter, Subject};
+use super::{LabelPng, OutputError, OutputKind, Packing, RowWriter, Subject};
 use crate::config::classes::ClassTable;
 use crate::config::{MaskDepth, Outputs};
 use crate::geom::Size;
@@ -26,8 +26,8 @@ impl OutputKind for Mask {
         true
     }
 
-    fn is_packed(&self) -> bool {
-        true
+    fn packing(&self) -> Option<Packing> {
+        Some(Packing::Mask)
     }
 
     fn key(&self, key: KeyHasher, subject: &Subject<'_>) -> KeyHasher {

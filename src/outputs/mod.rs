@@ -69,6 +69,15 @@ pub fn kinds_of(pipeline: &Pipeline) -> impl Iterator<Item = &'static dyn Output
     KINDS.into_iter().filter(move |kind| kind.is_wanted(&outputs))
 }
 
+/// How a file goes into submit.zip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    /// As a mask, under the name that it has below its folder: it is checked on the way, and a blank one may stand for a scene without.
+    Mask,
+    /// As it is, under its path in the run directory. Of a scene without there is none.
+    Copy,
+}
+
 /// A kind of output.
 pub trait OutputKind: Debug + Sync {
     /// Its folder in the run directory, which is also what the journal calls it.
@@ -85,9 +94,9 @@ pub trait OutputKind: Debug + Sync {
         vec![format!("{}/{scene}.png", self.folder())]
     }
 
-    /// Whether the first of its files goes into submit.zip, under the name that it has below the folder.
-    fn is_packed(&self) -> bool {
-        false
+    /// How the first of its files goes into submit.zip, if it does.
+    fn packing(&self) -> Option<Packing> {
+        None
     }
 
     /// The planes that it is made of.

@@ -24,6 +24,8 @@ pub struct Entry {
 pub enum Content {
     /// This mask, checked and copied.
     File(PathBuf),
+    /// This file, copied as it is.
+    Copy(PathBuf),
     /// A mask of this value everywhere. Who asks for it decides which value that is: the class table need not have it.
     Blank(u16),
 }

@@ -32,8 +32,8 @@ pub enum PackageError {
         /// The name, prefix included.
         name: String,
     },
-    /// A mask is not there.
-    #[error("cannot read the mask `{}`; run again to have it written anew", path.display())]
+    /// A file is not there.
+    #[error("cannot read `{}`; run again to have it written anew", path.display())]
     Read {
         /// The mask.
         path: PathBuf,

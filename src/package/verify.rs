@@ -70,7 +70,7 @@ impl io::Write for Nowhere<'_> {
 pub(super) fn digest(file: &Path, target: &Path, alive: &dyn Fn()) -> Result<String, PackageError> {
     let fail =
         |e: io::Error| PackageError::Verify { path: target.to_owned(), at: "its bytes".into(), source: e.into() };
-    sha256_of_file(file, alive).map_err(fail)
+    sha256_of_file(file, |_| alive()).map_err(fail)
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Writes the archive.
 
 use std::fs::File;
-use std::io::{Seek, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Seek, Write};
+use std::path::Path;
 
 use zip::result::ZipError;
 use zip::write::SimpleFileOptions;
@@ -14,20 +14,16 @@ use super::entry::{Content, Entry, Rules, order};
 use super::manifest::{MANIFEST, Manifest, ManifestMask};
 use super::sink::Sink;
 use super::verify::{Written, digest, verify};
-use crate::atomic::{AtomicFile, Hashed, WriteError, sync_dir};
+use crate::atomic::{AtomicFile, Fingerprint, Hashed, WriteError, sync_dir};
 use crate::outputs::constant_into;
 
 /// An archive at its final name, on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packed {
-    /// Where it is.
-    pub path: PathBuf,
     /// Number of entries, the manifest included.
     pub entries: u64,
-    /// Length in bytes.
-    pub bytes: u64,
-    /// SHA-256, hexadecimal.
-    pub sha256: String,
+    /// What is in it.
+    pub content: Fingerprint,
 }
 
 /// Makes `target` an archive of exactly these masks, replacing what was there. `alive` is called again and again meanwhile.
@@ -48,10 +44,10 @@ pub fn pack(target: &Path, entries: Vec<Entry>, rules: &Rules<'_>, alive: &dyn F
     let written = written?;
     let file = file.finish()?;
     verify(file.temp_path(), target, &written, alive)?;
-    let (bytes, sha256) = (file.bytes(), digest(file.temp_path(), target, alive)?);
+    let content = Fingerprint { bytes: file.bytes(), sha256: digest(file.temp_path(), target, alive)? };
     let path = file.persist()?;
     sync_dir(path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
-    Ok(Packed { path, entries: written.len() as u64, bytes, sha256 })
+    Ok(Packed { entries: written.len() as u64, content })
 }
 
 fn write<W>(
@@ -116,6 +112,12 @@ impl<W: Write + Seek> Archive<'_, W> {
                 let bytes = file.metadata().map_err(read)?.len();
                 self.add(&entry.name, bytes, |out| checker.copy(file, path, entry.size, out))
             }
+            Content::Copy(path) => {
+                let read = |source| PackageError::Read { path: path.clone(), source };
+                let mut file = File::open(path).map_err(read)?;
+                let bytes = file.metadata().map_err(read)?.len();
+                self.add(&entry.name, bytes, |out| io::copy(&mut file, out).map(drop).map_err(read))
+            }
             Content::Blank(value) => {
                 // The raw pixels are far more than the file will have.
                 let bytes = entry.size.area().saturating_mul(u64::from(u8::from(rules.depth) / 8));
@@ -160,6 +162,7 @@ fn options(bytes: u64) -> SimpleFileOptions {
 #[cfg(test)]
 mod tests {
     use std::io::Read;
+    use std::path::PathBuf;
 
     use super::*;
     use crate::config::MaskDepth;
@@ -212,11 +215,11 @@ mod tests {
         let a = mask(dir.path().join("a.png"), SIZE, MaskDepth::Eight, 7);
         let b = mask(dir.path().join("b.png"), SIZE, MaskDepth::Eight, 200);
         let entries = vec![file("场景/b.png", &b), blank("blank.png", 0), file("a.png", &a)];
-        let packed = pack(&dir.path().join("out/submit.zip"), entries, &rules(&table()), &|| ()).unwrap();
-        let bytes = std::fs::read(&packed.path).unwrap();
-        assert_eq!((packed.entries, packed.bytes), (3, bytes.len() as u64));
-        assert_eq!(packed.sha256, digest(&packed.path, &packed.path, &|| ()).unwrap());
-        let held = unpack(&packed.path);
+        let path = dir.path().join("out/submit.zip");
+        let Packed { entries, content } = pack(&path, entries, &rules(&table()), &|| ()).unwrap();
+        assert_eq!((entries, content.bytes), (3, path.metadata().unwrap().len()));
+        assert_eq!(content.sha256, digest(&path, &path, &|| ()).unwrap());
+        let held = unpack(&path);
         let names: Vec<&str> = held.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["a.png", "blank.png", "场景/b.png"]);
         assert_eq!(held[0].1, std::fs::read(&a).unwrap());
@@ -239,7 +242,7 @@ mod tests {
             std::fs::File::options().append(true).open(path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
         }
         let second = pack(&dir.path().join("2.zip"), entries.into_iter().rev().collect(), &rules, &|| ()).unwrap();
-        assert_eq!(std::fs::read(first.path).unwrap(), std::fs::read(second.path).unwrap());
+        assert_eq!(first, second);
     }
 
     #[test]
@@ -247,9 +250,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let classes = table();
         let rules = Rules { manifest: true, prefix: "results/", ..rules(&classes) };
-        let packed =
-            pack(&dir.path().join("x.zip"), vec![blank("b.png", 1), blank("a.png", 7)], &rules, &|| ()).unwrap();
-        let held = unpack(&packed.path);
+        let path = dir.path().join("x.zip");
+        let packed = pack(&path, vec![blank("b.png", 1), blank("a.png", 7)], &rules, &|| ()).unwrap();
+        let held = unpack(&path);
         let names: Vec<&str> = held.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!((names, packed.entries), (vec!["results/a.png", "results/b.png", "results/manifest.json"], 3));
         let manifest: serde_json::Value = serde_json::from_slice(&held[2].1).unwrap();
@@ -327,14 +330,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_mask_is_copied_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, archive) = (dir.path().join("a.tif"), dir.path().join("x.zip"));
+        let entry = || Entry { content: Content::Copy(path.clone()), ..blank("geotiff/a.tif", 0) };
+        let packed = || pack(&archive, vec![blank("a.png", 1), entry()], &rules(&table()), &|| ());
+        let error = packed().unwrap_err();
+        assert!(matches!(&error, PackageError::Read { path: named, .. } if *named == path), "{error}");
+        crate::atomic::write(&path, b"no mask").unwrap();
+        packed().unwrap();
+        assert_eq!(unpack(&archive)[1], ("geotiff/a.tif".to_owned(), b"no mask".to_vec()));
+    }
+
+    #[test]
     fn bytes_behind_the_picture_are_copied_too() {
         let dir = tempfile::tempdir().unwrap();
         let path = mask(dir.path().join("a.png"), SIZE, MaskDepth::Eight, 1);
         let mut bytes = std::fs::read(&path).unwrap();
         bytes.extend(vec![b'x'; 100_000]);
         crate::atomic::write(&path, &bytes).unwrap();
-        let packed = pack(&dir.path().join("x.zip"), vec![file("a.png", &path)], &rules(&table()), &|| ()).unwrap();
-        assert!(unpack(&packed.path)[0].1 == bytes);
+        let archive = dir.path().join("x.zip");
+        pack(&archive, vec![file("a.png", &path)], &rules(&table()), &|| ()).unwrap();
+        assert!(unpack(&archive)[0].1 == bytes);
     }
 
     #[test]
@@ -348,8 +365,9 @@ mod tests {
     fn more_entries_than_16_bits_count_are_packed() {
         let dir = tempfile::tempdir().unwrap();
         let entries = (0..70_000).map(|i| Entry { size: Size::new(1, 1), ..blank(&format!("{}/{i}.png", i % 100), 1) });
-        let packed = pack(&dir.path().join("x.zip"), entries.collect(), &rules(&table()), &|| ()).unwrap();
-        assert_eq!((packed.entries, read_len(&packed.path)), (70_000, 70_000));
+        let path = dir.path().join("x.zip");
+        let packed = pack(&path, entries.collect(), &rules(&table()), &|| ()).unwrap();
+        assert_eq!((packed.entries, read_len(&path)), (70_000, 70_000));
     }
 
     #[test]

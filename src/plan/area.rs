@@ -157,7 +157,7 @@ pub(super) enum Selected {
 pub(super) enum Unmet {
     /// The scene is at fault.
     Scene(String),
-    /// It is not.
+    /// It is not, and the area can be held against no scene.
     Plan(PlanError),
 }
 

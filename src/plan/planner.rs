@@ -19,7 +19,9 @@ use crate::config::{ByteSize, Pipeline};
 use crate::geom::Size;
 use crate::journal::FailureRecord;
 use crate::outputs::planes_of;
-use crate::raster::{Identity, OpenSource, Order, RasterError, RasterSource, SceneHeader, contents, pixel_area};
+use crate::raster::{
+    HashProgress, Identity, OpenSource, Order, RasterError, RasterSource, SceneHeader, contents, pixel_area,
+};
 
 /// A scene that was left out in planning.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,7 +97,7 @@ type Marks = (Identity, Option<String>);
 enum Unplanned {
     /// It is at fault: its size, where that much is known, and the cause.
     Scene(Option<Size>, String),
-    /// It is not.
+    /// It is not, and no other scene will fare better.
     Plan(PlanError),
     /// It lies outside the area: where.
     Outside(String),
@@ -153,6 +155,8 @@ pub struct Planner<'a> {
     pub versions: Vec<(String, String)>,
     /// Opens the scenes for a look at their headers.
     pub source: &'a dyn OpenSource,
+    /// Is told how far the hashing of files is, where scenes are known by all their bytes.
+    pub hashing: HashProgress<'a>,
 }
 
 impl Planner<'_> {
@@ -236,7 +240,12 @@ impl Planner<'_> {
             return Box::new(identities.map(|identity| Ok((identity?, None))));
         }
         let identities: Vec<_> = identities.collect();
-        Box::new(identities.into_iter().zip(contents(files)).map(|(identity, content)| Ok((identity?, Some(content?)))))
+        Box::new(
+            identities
+                .into_iter()
+                .zip(contents(files, self.hashing))
+                .map(|(identity, content)| Ok((identity?, Some(content?)))),
+        )
     }
 
     /// Looks at one scene.

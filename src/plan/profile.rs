@@ -62,7 +62,7 @@ pub struct CropBatch {
 }
 
 impl Profile {
-    /// One without measurements.
+    /// One without measurements, to add some to.
     pub fn new(backend: BackendKind, device_class: String, libtorch: Option<String>) -> Self {
         Self { swath_profile: PROFILE_FORMAT, backend, device_class, libtorch, timings: Vec::new() }
     }

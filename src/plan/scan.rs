@@ -56,7 +56,6 @@ impl ScannedScene {
         own.into_iter().chain(&self.files)
     }
 
-    /// Where they are.
     pub(super) fn paths(&self, root: &Path) -> Vec<PathBuf> {
         paths_of(root, &self.file, &self.files)
     }
@@ -116,12 +115,12 @@ pub enum ScanError {
     /// A glob that does not parse.
     #[error("cannot use the pattern `{pattern}`: {detail}")]
     Pattern {
-        /// As given.
+        /// The pattern, as it was given.
         pattern: String,
         /// What is wrong.
         detail: String,
     },
-    /// Nothing to do.
+    /// Nothing to do: not one file is a scene.
     #[error(
         "no scene in {inputs} ({} ignored); scenes are *.tif and *.tiff, or else *.png and *.jpg, or what --include says",
         count(*ignored, "other file")
@@ -149,7 +148,7 @@ pub enum ScanError {
     Names(Vec<String>),
 }
 
-/// Selects the scenes.
+/// Finds the scenes below the inputs and names their outputs. No scene is opened.
 ///
 /// # Errors
 /// When an input cannot be read, there is no scene, or two scenes map to one output; all such pairs are listed together. A name that

@@ -167,7 +167,7 @@ impl Decode {
     /// What a decoder may take where nobody says otherwise.
     pub const TIMEOUT: Duration = Duration::from_secs(60);
 
-    /// All of them.
+    /// All of them, as the command line calls them.
     pub const NAMED: [(&'static str, Self); 2] =
         [("isolated", Self::Isolated { timeout: Self::TIMEOUT }), ("in-process", Self::InProcess)];
 }

@@ -4,13 +4,14 @@ use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::RasterError;
-use crate::atomic::{KnownDigests, sha256_of};
+use crate::atomic::{KnownDigests, sha256_of_file};
 
 /// Bytes digested at each end of the file.
 const ENDS: u64 = 64 << 10;
@@ -103,18 +104,25 @@ fn sidecars(path: &Path) -> impl Iterator<Item = PathBuf> {
     })
 }
 
+/// Is told how many bytes are hashed, and of how many.
+pub type HashProgress<'a> = &'a (dyn Fn(u64, u64) + Sync);
+
 /// What scenes are known by whose files may be copied and touched: SHA-256 of the file, or where a scene has several, or sidecars, that of
 /// the list of their digests and suffixes. Those of files that have not changed since they were hashed are known.
-pub(crate) fn contents(scenes: &[Vec<PathBuf>]) -> Vec<Result<String, RasterError>> {
-    contents_by(&KnownDigests::named("inputs.json"), scenes)
+pub(crate) fn contents(scenes: &[Vec<PathBuf>], watch: HashProgress<'_>) -> Vec<Result<String, RasterError>> {
+    contents_by(&KnownDigests::named("inputs.json"), scenes, watch)
 }
 
 /// The same of one scene, whose files are hashed in any case.
 pub(crate) fn content(scene: Vec<PathBuf>) -> Result<String, RasterError> {
-    contents_by(&KnownDigests::default(), &[scene]).remove(0)
+    contents_by(&KnownDigests::default(), &[scene], &|_, _| {}).remove(0)
 }
 
-fn contents_by(known: &KnownDigests, scenes: &[Vec<PathBuf>]) -> Vec<Result<String, RasterError>> {
+fn contents_by(
+    known: &KnownDigests,
+    scenes: &[Vec<PathBuf>],
+    watch: HashProgress<'_>,
+) -> Vec<Result<String, RasterError>> {
     let with_sidecars = |path: &PathBuf| {
         let beside = SIDECARS.into_iter().zip(sidecars(path)).filter(|(_, sidecar)| sidecar.is_file());
         std::iter::once(("", path.clone())).chain(beside).collect::<Vec<_>>()
@@ -123,9 +131,11 @@ fn contents_by(known: &KnownDigests, scenes: &[Vec<PathBuf>]) -> Vec<Result<Stri
         scenes.iter().map(|paths| paths.iter().flat_map(with_sidecars).collect()).collect();
     let all: Vec<(&Path, Option<&str>)> = files.iter().flatten().map(|(_, path)| (path.as_path(), None)).collect();
     let fail = |e: std::io::Error| RasterError::Open { detail: in_words(&e) };
+    let (done, of_bytes) = (AtomicU64::new(0), known.unknown_bytes(all.iter().map(|(path, _)| *path)));
+    let read = |n: usize| watch(done.fetch_add(n as u64, Ordering::Relaxed) + n as u64, of_bytes);
     // A pipe has no end.
     let hash = |path: &Path| match path.is_file() {
-        true => Ok((sha256_of(path).map_err(fail)?, true)),
+        true => Ok((sha256_of_file(path, read).map_err(fail)?, true)),
         false => Err(check_regular_file(path).err().unwrap_or(RasterError::Changed)),
     };
     let mut found = known.of(&all, hash).into_iter();

@@ -45,7 +45,7 @@ pub use fitting::{Fitting, Warned};
 pub use georef::{GroundPoint, Ties};
 pub use geotiff::{GdalError, GdalReport, GeoTiff, TiffLayout};
 pub use header::{Mask, Mosaic, Order, Palette, Scale, SceneHeader};
-pub use identity::{Identity, check_regular_file};
+pub use identity::{HashProgress, Identity, check_regular_file};
 pub(crate) use identity::{content, contents};
 pub use isolated::{DecoderLimits, Isolated, STRIP_BYTES, Terms, serve};
 pub use memory::{MemoryRaster, MemorySource, ReadFault};

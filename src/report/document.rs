@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::SceneResolution;
-use crate::atomic::{self, WriteError};
+use crate::atomic::{self, Fingerprint, WriteError};
 use crate::words::format_bytes;
 
 /// Version of the document.
@@ -36,7 +36,7 @@ pub struct FailedScene {
     pub stage: String,
     /// Why.
     pub cause: String,
-    /// What was done about its place in the archive: "not in submit.zip", "left out of submit.zip" or "blank mask of 0".
+    /// What is done about its place in the archive: "not in submit.zip", "left out of submit.zip" or "blank mask of 0".
     pub action: String,
 }
 
@@ -130,15 +130,6 @@ pub struct DeadlineStep {
     pub members: Vec<String>,
 }
 
-/// A file that the run wrote.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OutputFile {
-    /// Length in bytes.
-    pub bytes: u64,
-    /// SHA-256, hexadecimal.
-    pub sha256: String,
-}
-
 /// submit.zip as it was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackageReport {
@@ -146,10 +137,9 @@ pub struct PackageReport {
     pub path: String,
     /// Number of entries.
     pub entries: u64,
-    /// Length in bytes.
-    pub bytes: u64,
-    /// SHA-256, hexadecimal.
-    pub sha256: String,
+    /// What is in it.
+    #[serde(flatten)]
+    pub content: Fingerprint,
 }
 
 /// What a stage did with its time.
@@ -318,7 +308,7 @@ pub struct RunReport {
     #[serde(default)]
     pub reduced: Vec<ReducedScene>,
     /// Files of this run by path relative to the run directory; `None` where a file is planned and not (yet) written.
-    pub outputs: BTreeMap<String, Option<OutputFile>>,
+    pub outputs: BTreeMap<String, Option<Fingerprint>>,
     /// Files of earlier runs in this directory that this one has no scene for.
     pub earlier: Vec<String>,
     /// The archive, if there is one.

@@ -46,6 +46,15 @@ pub enum Event<'a> {
         /// Unfinished files that were removed.
         unfinished: u64,
     },
+    /// How far the hashing of inputs is.
+    Hashing {
+        /// Bytes that are hashed.
+        bytes: u64,
+        /// Of so many whose digest is not known from before.
+        of_bytes: u64,
+        /// Seconds to go; `null` as long as nothing is known.
+        eta_seconds: Option<f64>,
+    },
     /// How far it is.
     Progress {
         /// Scenes with a verdict.
@@ -247,6 +256,7 @@ impl Event<'_> {
             Self::Failed { .. } => Detail::Verbose,
             Self::Started { .. }
             | Self::Earlier { .. }
+            | Self::Hashing { .. }
             | Self::Progress { .. }
             | Self::Training { .. }
             | Self::Validated { .. }
@@ -280,9 +290,11 @@ impl Event<'_> {
             ),
             Self::Earlier { .. } => return self.earlier(),
             // The summary, and whoever draws progress.
-            Self::Finished { .. } | Self::Progress { .. } | Self::Training { .. } | Self::Trained { .. } => {
-                return None;
-            }
+            Self::Finished { .. }
+            | Self::Hashing { .. }
+            | Self::Progress { .. }
+            | Self::Training { .. }
+            | Self::Trained { .. } => return None,
             Self::Validated { record } => {
                 let best = if record.is_best { ", the best so far" } else { "" };
                 let (step, metric, value) = (record.step, &record.metric, record.value);

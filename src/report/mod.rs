@@ -11,6 +11,7 @@ mod diagnosis;
 mod display;
 mod document;
 mod events;
+mod hashing;
 mod html;
 mod models;
 mod plan;
@@ -41,10 +42,11 @@ pub use data::{
 };
 pub use diagnosis::Diagnosis;
 pub use document::{
-    BudgetReport, DeadlineReport, DeadlineStep, FailedScene, OutputFile, PackageReport, REPORT_FORMAT, ReducedScene,
-    RunInfo, RunReport, RunState, SceneReport, StageLine, Totals,
+    BudgetReport, DeadlineReport, DeadlineStep, FailedScene, PackageReport, REPORT_FORMAT, ReducedScene, RunInfo,
+    RunReport, RunState, SceneReport, StageLine, Totals,
 };
 pub use events::{Event, Restart, TimeStep};
+pub use hashing::HashWatch;
 pub(crate) use html::{
     HEAT, NO_DATA, PICTURE_BYTES, PageFacts, PageScene, Pictures, PlaneSystem, page, scores_page, suspects_page,
 };
@@ -52,7 +54,7 @@ pub use html::{MAX_BYTES as MAX_PAGE_BYTES, TrainingExample, TrainingPage, Value
 pub use models::{CheckRow, LayerRow, ModelList, ModelRow, ModelSheet, PresetRow, StartedModel};
 pub use plan::{
     EarlierWork, GpuFit, PlanDocument, PlanForecast, PlannedArea, PlannedBatch, PlannedMember, PlannedMosaics,
-    PlannedRule, PlannedScene, RefusedScene,
+    PlannedRule, PlannedScene,
 };
 pub use print::{PrintError, print, print_json, speak_json, tell, tell_error, unless_closed};
 pub use resolution::SceneResolution;

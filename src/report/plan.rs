@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::bench::shares;
 use super::resolution::resolutions;
-use super::{BudgetReport, FAKE, SceneResolution};
+use super::{BudgetReport, FAKE, FailedScene, SceneResolution};
 use crate::words::{count, format_bytes, time};
 
 /// Refused scenes that the text lists; the JSON has all.
@@ -28,7 +28,7 @@ pub struct PlanDocument {
     /// Scenes that will be segmented.
     pub scenes: Vec<PlannedScene>,
     /// Scenes that will not.
-    pub refused: Vec<RefusedScene>,
+    pub refused: Vec<FailedScene>,
     /// Files that are no scenes.
     pub ignored: u64,
     /// Scenes that are mosaics, where there are some.
@@ -177,15 +177,6 @@ pub struct PlannedScene {
     pub waste_percent: f64,
 }
 
-/// A scene that cannot be planned.
-#[derive(Clone, Debug, Serialize)]
-pub struct RefusedScene {
-    /// The file.
-    pub file: String,
-    /// Why.
-    pub cause: String,
-}
-
 /// Scenes that are mosaics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct PlannedMosaics {
@@ -305,7 +296,7 @@ impl PlanDocument {
             count(self.ignored, "other file")
         ));
         for refused in self.refused.iter().take(LISTED) {
-            line(format!("  refused   {}: {}", refused.file, refused.cause));
+            line(format!("  refused   {}: {}", refused.scene, refused.cause));
         }
         if self.refused.len() > LISTED {
             line(format!("  ... and {} more: --json has all", self.refused.len() - LISTED));

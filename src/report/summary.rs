@@ -241,7 +241,7 @@ fn files(report: &RunReport, dir: &str, html: Option<&Path>, lines: &mut Lines) 
     match archive(report) {
         Archive::Made(package) => {
             let entries = plural(package.entries, "entry", "entries");
-            let text = format!("{} ({entries}, {})", package.path, format_bytes(package.bytes));
+            let text = format!("{} ({entries}, {})", package.path, format_bytes(package.content.bytes));
             lines.add(Tone::Good, "archive", &text);
         }
         Archive::None(why) => lines.add(Tone::Plain, "archive", &format!("none: {why}")),

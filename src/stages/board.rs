@@ -55,7 +55,7 @@ impl Board {
     pub fn packed_keys(&self) -> Vec<StageKey> {
         let packed = |keys: Vec<StageKey>| {
             let all = kinds_of(&self.plan().pipeline).zip(keys);
-            all.filter(|(kind, _)| kind.is_packed()).map(|(_, key)| key)
+            all.filter(|(kind, _)| kind.packing().is_some()).map(|(_, key)| key)
         };
         let keys = self.prior.keys.outputs(self.plan(), &self.terms.concessions());
         keys.into_iter().flat_map(packed).collect()

@@ -103,10 +103,10 @@ impl Commit {
     }
 
     fn named(&mut self, written: WrittenFile, may_be_there: bool) -> Result<FileRecord, WriteError> {
-        let (bytes, sha256) = (written.file.bytes(), written.sha256.clone());
+        let content = written.fingerprint();
         let path = if may_be_there { written.persist_or_keep()? } else { written.file.persist()? };
         self.note_folders(&path);
-        Ok(FileRecord { path: self.layout.relative(&path), bytes, sha256 })
+        Ok(FileRecord { path: self.layout.relative(&path), content })
     }
 
     /// The folders that hold the new name, up to the run directory: some of them may be new as well.

@@ -19,7 +19,7 @@ struct Writing {
     writer: Box<dyn RowWriter>,
 }
 
-/// One encoder. All rows of a scene come to the same one, in order.
+/// One of several. All rows of a scene come to the same one, in order.
 pub struct Encode {
     scenes: Arc<Scenes>,
     layout: OutputLayout,

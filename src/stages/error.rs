@@ -21,7 +21,7 @@ pub enum StageError {
     /// What reads scenes is not to be had.
     #[error(transparent)]
     Read(#[from] RasterError),
-    /// A device.
+    /// A device that answers no more, or not as it should.
     #[error(transparent)]
     Device(#[from] DeviceError),
     /// Logits or labels that cannot be kept.

@@ -9,7 +9,7 @@ use crate::atomic::WriteError;
 use crate::flow::{Outbox, Stage};
 use crate::journal::{Artefact, StageKey};
 
-/// One keeper.
+/// Puts the planes that the plan keeps into artefact files. Several work side by side: units come in any order, and each has its keys.
 pub struct Keep {
     scenes: Arc<Scenes>,
     prior: Arc<PriorResults>,

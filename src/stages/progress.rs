@@ -38,7 +38,7 @@ impl Progress {
         *self.counts()
     }
 
-    /// To count something.
+    /// The counters. Whoever holds them keeps all stages from counting: add and let go.
     pub(super) fn counts(&self) -> MutexGuard<'_, Counts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

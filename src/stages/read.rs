@@ -13,7 +13,7 @@ use crate::raster::{
     Burn, GroundGrid, Mask, PixelBuf, RasterError, RasterSource, ReadRequest, Resampled, Resampling, Warnings,
 };
 
-/// One reader.
+/// Decodes the parts of a unit. One of several, each with decoders of its own.
 pub struct Read {
     board: Board,
     source: Box<dyn RasterSource>,

@@ -13,14 +13,14 @@ use crate::plan::{Tile, UnitGeometry};
 use crate::raster::{PixelBuf, PixelType};
 use crate::tiler::Border;
 
-/// The tiler's worker.
+/// Cuts crops of what was read and groups them into batches, in the plan's order: there is one.
 pub struct TileStage {
     scenes: Arc<Scenes>,
     prior: Arc<PriorResults>,
 }
 
 impl TileStage {
-    /// The one tiler.
+    /// A worker that asks the stored results what need not be cut.
     pub fn new(scenes: Arc<Scenes>, prior: Arc<PriorResults>) -> Self {
         Self { scenes, prior }
     }

@@ -27,7 +27,7 @@ const ARROWS: [(&str, &[&str]); 31] = [
     ("post", &["config", "geom"]),
     ("train", &["config", "random", "weights", "words", "zoo"]),
     ("dataset", &["config", "flow", "geom", "plan", "random", "raster", "tiler", "words"]),
-    ("gis", &["atomic", "config", "geom", "raster"]),
+    ("gis", &["atomic", "config", "geom", "raster", "words"]),
     ("outputs", &["atomic", "config", "geom", "gis", "journal", "raster"]),
     ("package", &["atomic", "config", "geom", "outputs"]),
     ("eval", &["config", "dataset", "geom", "outputs", "raster", "words"]),

@@ -107,6 +107,25 @@ fn a_byte_within_a_file_does_its_scene_again() {
     assert_eq!(again, ["s1.png"]);
 }
 
+/// What programs are told last of the hashing of inputs.
+fn told_of_hashing(work: &Workdir) -> Option<Value> {
+    let ran = work.swath(&[&HASHED[..], &["--progress", "json"]].concat());
+    let mut events = ran.stderr.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    events.rfind(|event| event["event"] == "hashing")
+}
+
+#[test]
+fn hashing_is_told_and_only_what_is_not_known() {
+    let work = prepared();
+    let bytes = |files: &[&str]| -> u64 { files.iter().map(|f| work.path(f).metadata().unwrap().len()).sum() };
+    let all = bytes(&["in/s0.tif", "in/s1.tif", "in/s2.tif", "in/s3.tif"]);
+    let told = told_of_hashing(&work).unwrap();
+    assert_eq!((&told["bytes"], &told["of_bytes"]), (&all.into(), &all.into()));
+    assert_eq!(told_of_hashing(&work), None);
+    touch(&work.path("in/s1.tif"));
+    assert_eq!(told_of_hashing(&work).unwrap()["of_bytes"], bytes(&["in/s1.tif"]));
+}
+
 #[test]
 fn what_is_no_file_costs_its_scene() {
     let work = prepared();

@@ -227,7 +227,7 @@ fn refused(work: &Workdir, all: &[(String, &str)]) {
     assert!(!plan.stdout.contains("root:"), "{plan:?}");
     let plan: serde_json::Value = serde_json::from_str(&plan.stdout).unwrap();
     for (at, (text, words)) in all.iter().enumerate() {
-        let is_it = |one: &&serde_json::Value| one["file"].as_str().unwrap().ends_with(&format!("/r{at}.vrt"));
+        let is_it = |one: &&serde_json::Value| one["scene"].as_str().unwrap().ends_with(&format!("/r{at}.vrt"));
         let found = plan["refused"].as_array().unwrap().iter().find(is_it);
         let cause = found.unwrap_or_else(|| panic!("not refused: {text}"))["cause"].as_str().unwrap();
         assert!(cause.contains(words), "`{words}` is not in: {cause}\n{text}");

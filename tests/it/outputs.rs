@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 
+use swath::atomic::Fingerprint;
 use swath::journal::{FileRecord, Journal, Record};
 
 use crate::support::command::{Workdir, with_scenes};
@@ -144,7 +145,8 @@ fn the_files_of_one_kind_hold_together_or_not_at_all() {
     // As a library leaves a second file beside a picture.
     let mut journal = Journal::open(&work.path("out")).unwrap();
     let mut scene = journal.state().unwrap().scenes["s1"].clone();
-    let file = FileRecord { path: "color/s1.png.aux.xml".into(), bytes: 1, sha256: "00".into() };
+    let file =
+        FileRecord { path: "color/s1.png.aux.xml".into(), content: Fingerprint { bytes: 1, sha256: "00".into() } };
     scene.outputs.iter_mut().find(|output| output.kind == "color").unwrap().files.push(file);
     journal.append(&[Record::Scene(scene)]).unwrap();
     drop(journal);

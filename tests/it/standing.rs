@@ -4,6 +4,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use swath::atomic::Fingerprint;
 use swath::journal::{FileRecord, Journal, KeyHasher, OutputRecord, Record, SceneFacts, SceneRecord};
 
 use crate::support::command::{Workdir, with_scenes};
@@ -59,7 +60,7 @@ fn what_a_killed_run_left_in_the_log_counts() {
     }
     work.swath(&RUN).expect(0);
     let mut journal = Journal::open(&work.path("out")).unwrap();
-    let file = FileRecord { path: "masks/late.png".into(), bytes: 1, sha256: "00".into() };
+    let file = FileRecord { path: "masks/late.png".into(), content: Fingerprint { bytes: 1, sha256: "00".into() } };
     let scene = SceneRecord {
         name: "late".into(),
         complete: true,

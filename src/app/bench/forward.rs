@@ -289,6 +289,7 @@ impl Bench {
             profile: None,
             versions: Vec::new(),
             source: &source,
+            hashing: &|_, _| {},
         };
         let planned = planner.plan(scanned, &schedule(DeviceId::Cpu))?;
         match planned.refused.into_iter().next() {

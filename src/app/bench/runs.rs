@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::scenes::{temporary_folder, write_scenes};
 use super::{interruptible, report};
 use crate::app::Error;
-use crate::app::run::{Assign, Ended, JobRequest, RunOptions, TimeLimits, What, execute, prepare, schedule};
+use crate::app::run::{Ended, JobRequest, RunOptions, TimeLimits, What, execute, prepare, schedule};
 use crate::atomic;
 use crate::config::{ByteSize, Pipeline};
 use crate::geom::Size;
@@ -150,15 +150,12 @@ fn wanted(request: &RunRequest, folder: &Path) -> Result<JobRequest, Error> {
     };
     let scan = ScanOptions { inputs, ..ScanOptions::default() };
     Ok(JobRequest {
-        what: What::Pipeline { file, settings, scan },
         backend: request.backend,
         devices: request.devices.clone().or_else(|| is_feed.then(|| vec![DeviceId::Cpu])),
-        assign: Assign::default(),
         readers: request.readers,
         memory: request.memory,
         decode: request.decode,
-        machine: None,
-        retune: false,
+        ..JobRequest::of(What::Pipeline { file, settings, scan })
     })
 }
 
@@ -264,7 +261,7 @@ fn bytes_per_pixel(plan: &Plan, ended: &Ended) -> BTreeMap<String, f64> {
     let kept = kept.filter_map(|entry| entry.metadata().ok()).filter(std::fs::Metadata::is_file);
     add("checkpoints", kept.map(|file| file.len()).sum());
     add("png", report.outputs.values().flatten().map(|file| file.bytes).sum());
-    add("zip", report.package.as_ref().map_or(0, |package| package.bytes));
+    add("zip", report.package.as_ref().map_or(0, |package| package.content.bytes));
     let pixels = report.totals.pixels.max(1) as f64;
     moved.into_iter().map(|(what, bytes)| (what, bytes as f64 / pixels)).collect()
 }

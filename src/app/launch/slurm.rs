@@ -6,7 +6,7 @@
 use super::request::{EachJob, Index, Shards, text_of};
 use super::{FINAL, How, JobFiles, shell};
 use crate::app::Error;
-use crate::words::shell_word;
+use crate::words::{absolute, shell_word};
 
 /// What Slurm alone has.
 #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ impl Slurm {
         let shards = &shards.on_hosts()?;
         self.check(shards.len())?;
         let logs = match &self.logs {
-            Some(logs) => text_of(&std::path::absolute(logs).unwrap_or_else(|_| logs.clone()))?,
+            Some(logs) => text_of(&absolute(logs))?,
             None => text_of(&shards.out.join("logs"))?,
         };
         if let Some(bad) = logs.chars().find(|c| *c == '\\' || c.is_control()) {

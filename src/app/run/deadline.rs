@@ -33,7 +33,7 @@ const INTERVAL: Duration = Duration::from_millis(100);
 pub(super) enum Step {
     /// That only the first of the passes that are kept run on what has not begun.
     Passes {
-        /// How many.
+        /// How many of them.
         passes: usize,
         /// Whether it is enough.
         fits: bool,

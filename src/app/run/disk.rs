@@ -31,7 +31,7 @@ pub(in crate::app) enum Done {
 pub(in crate::app) fn need(plan: &Plan, done: impl Fn(usize) -> Done) -> u64 {
     let needs = |(idx, scene): (usize, &Scene)| match done(idx) {
         Done::Nothing => need_of(plan, scene),
-        Done::Files => RECORDS + output_bytes(plan, scene, |kind| kind.is_packed()),
+        Done::Files => RECORDS + output_bytes(plan, scene, |kind| kind.packing().is_some()),
         Done::All => RECORDS,
     };
     plan.scenes.iter().enumerate().map(needs).fold(0, u64::saturating_add)
@@ -46,7 +46,7 @@ fn need_of(plan: &Plan, scene: &Scene) -> u64 {
     let pipeline = &plan.pipeline;
     let keeps = |kind| u64::from(pipeline.checkpoints.contains(&kind));
     let outputs = output_bytes(plan, scene, |_| true);
-    let packed = output_bytes(plan, scene, |kind| kind.is_packed());
+    let packed = output_bytes(plan, scene, |kind| kind.packing().is_some());
     let crop = scene.grid.crop();
     let logits = plan
         .passes

@@ -11,6 +11,7 @@ use crate::lifecycle::{Clock, SupervisorLink, machine};
 use crate::plan::ShardCut;
 use crate::process::own_parent;
 use crate::report::Show;
+use crate::words::absolute;
 
 /// What becomes of the archive when scenes failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,7 +102,7 @@ impl Part {
         Self {
             own: scratch.join(format!("swath-shard-{index}-{}-{pid}", machine::host())),
             shard: ShardName { index, count, slots },
-            plan: std::path::absolute(plan).unwrap_or_else(|_| plan.to_owned()),
+            plan: absolute(plan),
         }
     }
 }

@@ -3,7 +3,7 @@
 /// Where a run stands against its deadline. Times in seconds since the command began, pixels as the networks see them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Outlook {
-    /// Now.
+    /// When it is looked at.
     pub(super) elapsed: f64,
     /// When all must be done.
     pub(super) deadline: f64,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Reuse, RunOptions, Sharing};
 use crate::app::Error;
-use crate::atomic::WriteError;
+use crate::atomic::{Fingerprint, WriteError};
 use crate::config::Pipeline;
 use crate::journal::ledger::RECORDS_FOLDER;
 use crate::journal::{Journal, State};
@@ -75,10 +75,7 @@ impl Outputs {
     }
 
     /// Files that earlier runs wrote, that are still there and that this run does not write.
-    pub(in crate::app) fn left_over(
-        &self,
-        planned: &BTreeMap<String, Option<crate::report::OutputFile>>,
-    ) -> Vec<String> {
+    pub(in crate::app) fn left_over(&self, planned: &BTreeMap<String, Option<Fingerprint>>) -> Vec<String> {
         let Some(earlier) = &self.earlier else { return Vec::new() };
         let mut names: Vec<String> = earlier.outputs.keys().chain(&earlier.earlier).cloned().collect();
         names.retain(|name| !planned.contains_key(name) && self.layout.dir.join(name).exists());

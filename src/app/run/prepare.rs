@@ -15,9 +15,10 @@ use crate::plan::{
     Schedule, ShardCut, check_memory, doubts, scan,
 };
 use crate::raster::{Allowed, DecoderLimits, Gdal, Isolated, OpenSource, gdal_report};
+use crate::report::{HashWatch, Show};
 use crate::tensor::Gpu;
 use crate::weights;
-use crate::words::{count, format_bytes};
+use crate::words::{absolute, count, format_bytes};
 use crate::zoo::spec::Network;
 
 /// What `swath run` and `swath plan` are asked.
@@ -41,6 +42,26 @@ pub struct JobRequest {
     pub retune: bool,
     /// The machine that it is planned for; none for this one.
     pub machine: Option<OtherMachine>,
+    /// What is shown while it is planned, where that takes long.
+    pub show: Show,
+}
+
+impl JobRequest {
+    /// This, as it is done where nobody says how.
+    pub fn of(what: What) -> Self {
+        Self {
+            what,
+            backend: BackendKind::Torch,
+            devices: None,
+            assign: Assign::default(),
+            readers: None,
+            memory: None,
+            decode: Decode::Isolated { timeout: Decode::TIMEOUT },
+            retune: false,
+            machine: None,
+            show: Show::NOTHING,
+        }
+    }
 }
 
 /// A machine that is not here.
@@ -188,8 +209,12 @@ fn plan(
     let allowed = Allowed::below(drivers, &scanned.root, scanned.scenes.iter().map(|scene| scene.file.as_path()));
     let source = planning_source(request.decode, allowed)?;
     let backend = request.backend;
-    let planner = Planner { pipeline, members, backend, device_class, profile, versions, source: source.as_ref() };
-    let planned = planner.plan(scanned, &schedule)?;
+    let watch = HashWatch::new(request.show);
+    let (source, hashing) = (source.as_ref(), &|bytes, of_bytes| watch.show(bytes, of_bytes));
+    let planner = Planner { pipeline, members, backend, device_class, profile, versions, source, hashing };
+    let planned = planner.plan(scanned, &schedule);
+    watch.finish();
+    let planned = planned?;
     if planned.parts > 0 {
         let n = count(planned.parts, "file");
         warnings.push(format!("{n} of the inputs are parts of mosaics among them (*.vrt) and no scenes of their own; name files to have them as well"));
@@ -313,7 +338,7 @@ fn root_here(plan: &Plan, file: &Path, root: &Path) -> Result<PathBuf, Error> {
     if !root.is_dir() {
         return usage("there is no such folder".to_owned());
     }
-    Ok(std::path::absolute(root).unwrap_or_else(|_| root.to_owned()))
+    Ok(absolute(root))
 }
 
 /// Whether a class says no more than that it is a GPU, where there is more to say.

@@ -9,6 +9,7 @@ use super::options::PartialArchive;
 use super::outputs::Outputs;
 use super::resume::{Usable, is_done};
 use crate::app::Error;
+use crate::atomic::Fingerprint;
 use crate::config::Pipeline;
 use crate::config::classes::{Class, NODATA_LABEL};
 use crate::flow::StageReport;
@@ -17,12 +18,12 @@ use crate::journal::{
     ArchiveRecord, Conceded, ConcessionRecord, FailureRecord, FileRecord, KeyHasher, SceneFacts, SceneRecord,
 };
 use crate::lifecycle::machine;
-use crate::outputs::{OutputLayout, kinds_of};
+use crate::outputs::{OutputLayout, Packing, kinds_of};
 use crate::package::{self, Content, Entry, Packed, Rules};
 use crate::plan::{Concessions, Plan, Planned, Promise, Refusal, Scene};
 use crate::report::{
-    BudgetReport, DeadlineReport, DeadlineStep, Event, FailedScene, OutputFile, PackageReport, REPORT_FORMAT,
-    ReducedScene, RunInfo, RunReport, RunState, SceneReport, SceneResolution, Snapshot, StageLine, Totals, Watch,
+    BudgetReport, DeadlineReport, DeadlineStep, Event, FailedScene, PackageReport, REPORT_FORMAT, ReducedScene,
+    RunInfo, RunReport, RunState, SceneReport, SceneResolution, Snapshot, StageLine, Totals, Watch,
 };
 use crate::stages::{Board, Verdict};
 
@@ -120,7 +121,7 @@ impl ReportBuilder {
         // A kind may have nothing to write of a scene: of one that lies nowhere there are no polygons.
         OutputLayout::files(&name, &plan.pipeline).for_each(|file| drop(self.report.outputs.remove(&file)));
         for file in outputs.into_iter().flat_map(|output| output.files) {
-            self.report.outputs.insert(file.path, Some(OutputFile { bytes: file.bytes, sha256: file.sha256 }));
+            self.report.outputs.insert(file.path, Some(file.content));
         }
         self.report.scenes.insert(name, scene_report(plan, scene, facts, done_before));
     }
@@ -181,12 +182,12 @@ impl ReportBuilder {
     ) -> Result<(), Error> {
         outputs.withdraw_scene(&failure.name, pipeline)?;
         watch.tell(&Event::Failed { scene: &failure.file, stage: &failure.stage, cause: &failure.cause });
-        self.failed(pipeline, failure, "not in submit.zip");
+        self.failed(pipeline, failure, action(PartialArchive::Withhold, None));
         Ok(())
     }
 
     /// Notes a scene without a mask.
-    pub(in crate::app) fn failed(&mut self, pipeline: &Pipeline, failure: FailureRecord, action: &str) {
+    pub(in crate::app) fn failed(&mut self, pipeline: &Pipeline, failure: FailureRecord, action: String) {
         OutputLayout::files(&failure.name, pipeline).for_each(|file| drop(self.report.outputs.remove(&file)));
         self.report.totals.failed += 1;
         self.report.failed.push(failed_scene(failure, action));
@@ -347,8 +348,9 @@ impl ReportBuilder {
             prefix: &pipeline.package.prefix,
             manifest: pipeline.package.manifest,
         };
-        let Packed { path, entries, bytes, sha256 } = package::pack(&outputs.book.archive(), entries, &rules, alive)?;
-        let file = FileRecord { path: outputs.layout.relative(&path), bytes, sha256 };
+        let path = outputs.book.archive();
+        let Packed { entries, content } = package::pack(&path, entries, &rules, alive)?;
+        let file = FileRecord { path: outputs.layout.relative(&path), content };
         let record = ArchiveRecord { key, file, entries, blank: partial_value(partial) };
         self.report.package = Some(package_report(&outputs.layout, record.clone()));
         Ok(Some(record))
@@ -373,17 +375,23 @@ impl ReportBuilder {
             let lacks = failed.is_some() || self.missing_names.contains(name);
             let blank = partial_value(partial);
             if let Some(failed) = failed {
-                failed.action = action(blank, *size);
+                failed.action = action(partial, *size);
             }
-            let is_packed = !lacks || (blank.is_some() && size.is_some());
-            for kind in kinds_of(pipeline).filter(|kind| is_packed && kind.is_packed()) {
-                let size = size.ok_or_else(|| Error::Internal(format!("`{name}` has no size")))?;
+            if lacks && (blank.is_none() || size.is_none()) {
+                continue;
+            }
+            let size = size.ok_or_else(|| Error::Internal(format!("`{name}` has no size")))?;
+            for (kind, packing) in kinds_of(pipeline).filter_map(|kind| Some((kind, kind.packing()?))) {
                 let file = kind.files(name).swap_remove(0);
-                let content = match blank.filter(|_| lacks) {
-                    Some(value) => Content::Blank(value),
-                    None => Content::File(outputs.layout.dir.join(&file)),
+                let path = outputs.layout.dir.join(&file);
+                let is_there = matches!(self.report.outputs.get(&file), Some(Some(_)));
+                let (name, content) = match (packing, blank.filter(|_| lacks)) {
+                    (Packing::Mask, Some(value)) => (&file[kind.folder().len() + 1..], Content::Blank(value)),
+                    (Packing::Mask, None) => (&file[kind.folder().len() + 1..], Content::File(path)),
+                    (Packing::Copy, None) if is_there => (file.as_str(), Content::Copy(path)),
+                    (Packing::Copy, _) => continue,
                 };
-                entries.push(Entry { name: file[kind.folder().len() + 1..].to_owned(), size, content });
+                entries.push(Entry { name: name.to_owned(), size, content });
             }
         }
         Ok(entries)
@@ -391,22 +399,23 @@ impl ReportBuilder {
 }
 
 /// A failure as reports have it.
-pub(in crate::app) fn failed_scene(failure: FailureRecord, action: &str) -> FailedScene {
+pub(in crate::app) fn failed_scene(failure: FailureRecord, action: String) -> FailedScene {
     let FailureRecord { name, file, stage, cause, .. } = failure;
-    FailedScene { name, scene: file, stage, cause, action: action.to_owned() }
+    FailedScene { name, scene: file, stage, cause, action }
 }
 
-/// What was done about the place of a scene without a mask in the archive.
-pub(in crate::app) fn action(blank: Option<u16>, size: Option<Size>) -> String {
-    match (blank, size) {
-        (Some(value), Some(_)) => format!("blank mask of {value}"),
-        (Some(_), None) => "left out of submit.zip: its size is unknown".into(),
-        (None, _) => "left out of submit.zip".into(),
+/// What is done about the place of a scene without a mask in the archive.
+pub(in crate::app) fn action(partial: PartialArchive, size: Option<Size>) -> String {
+    match (partial, size) {
+        (PartialArchive::Withhold, _) => "not in submit.zip".into(),
+        (PartialArchive::Blank(value), Some(_)) => format!("blank mask of {value}"),
+        (PartialArchive::Blank(_), None) => "left out of submit.zip: its size is unknown".into(),
+        (PartialArchive::Omit, _) => "left out of submit.zip".into(),
     }
 }
 
 /// The files of a plan, of which none is written.
-pub(in crate::app) fn planned_outputs(plan: &Plan) -> BTreeMap<String, Option<OutputFile>> {
+pub(in crate::app) fn planned_outputs(plan: &Plan) -> BTreeMap<String, Option<Fingerprint>> {
     plan.scenes.iter().flat_map(|s| OutputLayout::files(&s.name, &plan.pipeline)).map(|file| (file, None)).collect()
 }
 
@@ -476,6 +485,6 @@ pub(in crate::app) fn memory(promise: &Promise) -> BudgetReport {
 
 /// The archive as reports have it.
 pub(in crate::app) fn package_report(layout: &OutputLayout, archive: ArchiveRecord) -> PackageReport {
-    let ArchiveRecord { file: FileRecord { path, bytes, sha256 }, entries, .. } = archive;
-    PackageReport { path: layout.dir.join(path).display().to_string(), entries, bytes, sha256 }
+    let ArchiveRecord { file: FileRecord { path, content }, entries, .. } = archive;
+    PackageReport { path: layout.dir.join(path).display().to_string(), entries, content }
 }

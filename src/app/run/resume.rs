@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 
 use crate::app::Error;
-use crate::atomic::{self, TEMP_PREFIX};
+use crate::atomic::TEMP_PREFIX;
 use crate::journal::{
     ArchiveRecord, Checkpoints, Conceded, ConcessionRecord, FailureRecord, FileRecord, OutputRecord, SceneRecord,
     StageKey, State,
@@ -101,7 +101,7 @@ pub(in crate::app) fn look_back(
     let recorded: Vec<StageKey> = state.entries.keys().cloned().collect();
     let mut prior = PriorResults::nothing(plan, Checkpoints::of(&layout.dir));
     let gone: HashSet<&String> =
-        state.artefacts.values().filter(|file| !prior.checkpoints.has(file)).map(|file| &file.path).collect();
+        state.artefacts.values().filter(|file| !file.is_there(&layout.dir)).map(|file| &file.path).collect();
     prior.entries = state.entries;
     prior.entries.retain(|_, location| !gone.contains(&location.path));
     let (mut scenes, mut damaged) = (vec![None; plan.scenes.len()], 0);
@@ -126,7 +126,7 @@ pub(in crate::app) fn look_back(
     let reduced = holding().filter(|holding| state.scenes.get(&holding.name) != Some(holding)).cloned().collect();
     let discarded = recorded.into_iter().filter(|key| !work.prior.has(key)).collect();
     let holds = matches!(reuse, Reuse::Everything | Reuse::Verdicts);
-    let archive = state.archive.filter(|archive| holds && is_whole(&layout.dir, &archive.file));
+    let archive = state.archive.filter(|archive| holds && archive.file.is_whole(&layout.dir));
     let (usable, for_networks) = (work.usable(), work.for_networks());
     let Work { prior, .. } = work;
     Ok(Found { prior, scenes, archive, damaged, stale, reduced, discarded, usable, for_networks, failed })
@@ -144,7 +144,7 @@ fn holding(plan: &Plan, keys: &[StageKey], mut recorded: SceneRecord, dir: &Path
     };
     recorded.outputs.retain(is_planned);
     let n_planned = recorded.outputs.len();
-    recorded.outputs.retain(|output| output.files.iter().all(|file| is_whole(dir, file)));
+    recorded.outputs.retain(|output| output.files.iter().all(|file| file.is_whole(dir)));
     *damaged += u64::from(recorded.outputs.len() < n_planned);
     recorded.complete = recorded.outputs.len() == keys.len();
     recorded
@@ -156,18 +156,11 @@ pub(in crate::app) fn holds(conceded: &ConcessionRecord, plan: &str, has_deadlin
     conceded.plan == plan && (has_deadline || !matches!(conceded.what, Conceded::FewerPasses { .. }))
 }
 
-/// Whether a recorded file is there with the recorded bytes.
-pub(in crate::app) fn is_whole(dir: &Path, file: &FileRecord) -> bool {
-    let path = dir.join(&file.path);
-    let has_length = std::fs::metadata(&path).is_ok_and(|meta| meta.is_file() && meta.len() == file.bytes);
-    has_length && atomic::sha256_of(&path).is_ok_and(|found| found == file.sha256)
-}
-
 /// What is to be done, and what is stored of it.
 struct Work<'a> {
     plan: &'a Plan,
     concessions: &'a Concessions,
-    /// Scenes by index.
+    /// Of each scene, whether nothing is to be done about it.
     done: Vec<bool>,
     prior: PriorResults,
 }
@@ -203,7 +196,7 @@ impl Work<'_> {
             let planes = (0..).zip(&geometry.parts).flat_map(|(part, _)| self.prior.keys.planes(&geometry, part));
             paths.extend(planes.filter_map(|key| self.prior.entries.get(&key)).map(|location| location.path.clone()));
         }
-        paths.retain(|path| !artefacts.get(path).is_some_and(|file| is_whole(dir, file)));
+        paths.retain(|path| !artefacts.get(path).is_some_and(|file| file.is_whole(dir)));
         self.prior.entries.retain(|_, location| !paths.contains(&location.path));
     }
 

@@ -132,9 +132,8 @@ impl Taken {
     fn wait(&self, dir: &Path, patience: Duration) {
         let of_scenes = self.scenes.iter().flat_map(SceneRecord::files);
         let files = of_scenes.chain(self.artefacts.iter().map(|artefact| &artefact.file));
-        let is_seen = |file: &FileRecord| dir.join(&file.path).metadata().is_ok_and(|meta| meta.len() == file.bytes);
         let mut missing: Vec<&FileRecord> = if patience.is_zero() { Vec::new() } else { files.collect() };
-        missing.retain(|file| !is_seen(file));
+        missing.retain(|file| !file.is_there(dir));
         let (begun, mut is_told) = (Instant::now(), false);
         while !missing.is_empty() && begun.elapsed() < patience {
             if !std::mem::replace(&mut is_told, true) {
@@ -147,7 +146,7 @@ impl Taken {
                 report::tell(&Event::Note { text: &text });
             }
             std::thread::sleep(AGAIN.min(patience.saturating_sub(begun.elapsed())));
-            missing.retain(|file| !is_seen(file));
+            missing.retain(|file| !file.is_there(dir));
         }
     }
 

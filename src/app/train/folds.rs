@@ -17,7 +17,7 @@ use super::start::Begun;
 use super::validate::{Validator, value};
 use super::{FoldsLayout, FoldsTrained, Parts, TrainEnd, TrainRequest};
 use crate::app::Error;
-use crate::app::eval::{absolute, named};
+use crate::app::eval::named;
 use crate::atomic;
 
 use crate::config::train::Metric;
@@ -136,8 +136,7 @@ impl Folds {
         atomic::write(&ensemble, self.ensemble(folds, &pipeline, summary)?.as_bytes())?;
         // What is told to be a pipeline file has been read as one.
         Pipeline::load(&ensemble, &[])?;
-        let title = [absolute(&masks), absolute(&self.request.input)];
-        let page = report::scores_page(&found, &named(Some(&pipeline.classes)), title);
+        let page = report::scores_page(&found, &named(Some(&pipeline.classes)), [&masks, &self.request.input]);
         let layout = OutputLayout { dir: out.clone() };
         atomic::write(&layout.page(), page.map_err(|e| Error::Internal(e.to_string()))?.as_bytes())?;
         summary.page = Some(layout.page());

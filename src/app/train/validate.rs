@@ -8,16 +8,17 @@ use super::data::Data;
 use super::page::Judgement;
 use crate::app::Error;
 use crate::app::run::{Reuse, RunOptions, execute, prepare};
-use crate::app::{Assign, JobRequest, Saved, What};
+use crate::app::{JobRequest, Saved, What};
 use crate::config::train::Metric;
 use crate::config::{Checkpoint, Pipeline, Post, bundle};
 use crate::dataset::{LabelRule, Pair};
 use crate::eval::{Evaluation, Measures, PairFiles, Pairs, Scores, evaluate};
 use crate::flow::Stop;
 use crate::lifecycle::SupervisorLink;
-use crate::plan::{BackendKind, Decode, DeviceId, ScanOptions};
+use crate::plan::{DeviceId, ScanOptions};
 use crate::report::FailedScene;
 use crate::train::Trainer;
+use crate::words::absolute;
 
 /// Validates one training.
 pub(super) struct Validator {
@@ -67,16 +68,10 @@ impl Validator {
         let list = dir.join("scenes.txt");
         crate::atomic::write(&list, lines.as_bytes())?;
         let job = JobRequest {
-            what: What::Plan(Saved { file: PathBuf::new(), root: None }),
-            backend: BackendKind::Torch,
             // On the CPU a worker for each core.
             devices: gpus.iter().map(|gpu| gpu.map(DeviceId::Cuda)).collect(),
-            assign: Assign::default(),
-            readers: None,
             memory: request.memory,
-            decode: Decode::Isolated { timeout: Decode::TIMEOUT },
-            retune: false,
-            machine: None,
+            ..JobRequest::of(What::Plan(Saved { file: PathBuf::new(), root: None }))
         };
         let rule = Arc::new(LabelRule::of(pipeline).map_err(Error::Usage)?);
         let supervisor = request.origin.supervisor.clone();
@@ -200,7 +195,7 @@ fn link(dir: &Path, pair: &Pair, image: &Path) -> Result<PathBuf, Error> {
     };
     let relative = PathBuf::from("scenes").join(name);
     let at = dir.join(&relative);
-    let target = std::path::absolute(image).unwrap_or_else(|_| image.to_owned());
+    let target = absolute(image);
     let failed =
         |e: std::io::Error| Error::Usage(format!("cannot link `{}` to `{}`: {e}", at.display(), target.display()));
     std::fs::create_dir_all(at.parent().unwrap_or(dir)).map_err(failed)?;

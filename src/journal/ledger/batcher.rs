@@ -16,7 +16,7 @@ const FULL: usize = 4 << 20;
 /// A file that is to be put into the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordFile {
-    /// Its name there.
+    /// Its name in the store.
     pub name: String,
     /// What is in it.
     pub bytes: Vec<u8>,

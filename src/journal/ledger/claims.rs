@@ -12,7 +12,7 @@ const DIGITS: usize = 16;
 /// Two attempts recorded different bytes for one thing: a network, a driver or a library is not as deterministic as its plan asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
-    /// The thing.
+    /// What both have recorded.
     pub what: Claimed,
     /// What was read first.
     pub first: Claim,
@@ -46,7 +46,7 @@ pub enum Claimed {
 /// Who recorded which bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// The attempt.
+    /// The first file of the attempt that did.
     pub head: AttemptHead,
     /// Length of the file.
     pub bytes: u64,
@@ -150,9 +150,9 @@ impl Claims {
 impl Bytes {
     fn of(attempt: u32, file: &FileRecord) -> Self {
         let mut digits = [b'0'; DIGITS];
-        for (digit, given) in digits.iter_mut().zip(file.sha256.bytes()) {
+        for (digit, given) in digits.iter_mut().zip(file.content.sha256.bytes()) {
             *digit = given;
         }
-        Self { attempt, bytes: file.bytes, digits }
+        Self { attempt, bytes: file.content.bytes, digits }
     }
 }

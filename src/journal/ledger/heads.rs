@@ -14,7 +14,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// An attempt by its first and its last file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heard {
-    /// Who it is.
+    /// Its first file: who works at what.
     pub head: AttemptHead,
     /// How it ended; `None` while it lives, or if it died.
     pub closed: Option<AttemptCounts>,

@@ -33,7 +33,7 @@ struct State {
     batcher: Option<Batcher>,
     /// All that has gathered is wanted in the store now.
     hurry: bool,
-    /// Nothing more comes.
+    /// Nothing more comes: what has gathered is the last file.
     ending: bool,
     /// A file is on its way.
     writing: bool,
@@ -44,7 +44,7 @@ struct State {
 }
 
 impl Publisher {
-    /// Announces an attempt.
+    /// Puts the first file of an attempt into the store, and begins to gather.
     ///
     /// # Errors
     /// When the store refuses.

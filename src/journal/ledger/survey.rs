@@ -14,7 +14,7 @@ use crate::journal::Record;
 /// An attempt as its files tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptState {
-    /// Who it is.
+    /// Its first file: who works at what.
     pub head: AttemptHead,
     /// How it ended; `None` while it lives, or if it died.
     pub closed: Option<AttemptCounts>,

@@ -6,7 +6,7 @@ use askama::Template;
 
 use super::frame::{Frame, hex, sections, width};
 use crate::eval::{Calibration, Evaluation, SceneScores, Scores, ValueScore};
-use crate::words::count;
+use crate::words::{absolute, count};
 
 /// Scenes, names of a list, and classes of the matrix that a page shows at most.
 const SCENES: usize = 5000;
@@ -80,16 +80,16 @@ struct DrawnBin {
     title: String,
 }
 
-/// The page of scores of masks against truth, which are named in that order.
+/// The page of scores of masks against truth, which are told in that order, where they lie.
 ///
 /// # Errors
 /// When the template fails.
 pub(crate) fn scores_page(
     evaluation: &Evaluation,
     classes: &[ValueClass],
-    [masks, truth]: [String; 2],
+    [masks, truth]: [&Path; 2],
 ) -> Result<String, askama::Error> {
-    let scores = &evaluation.scores;
+    let (scores, masks) = (&evaluation.scores, absolute(masks));
     let (columns, rows) = matrix(scores, classes);
     let cut = |n: usize, most: usize, what: &str| match n.saturating_sub(most) {
         0 => String::new(),
@@ -97,13 +97,15 @@ pub(crate) fn scores_page(
     };
     let boundary = evaluation.boundary.as_ref().filter(|_| scores.boundary_iou.is_some());
     let lead = format!(
-        "{masks} held against {truth}: {}, {} counted, {} ignored.",
+        "{} held against {}: {}, {} counted, {} ignored.",
+        masks.display(),
+        absolute(truth).display(),
         count(evaluation.pairs, "pair"),
         count(scores.counted, "pixel"),
         scores.ignored
     );
     let mut page = ScoresPage {
-        frame: Frame::new("Masks against truth", "scores", Path::new(&masks), None, lead),
+        frame: Frame::new("Masks against truth", "scores", &masks, None, lead),
         totals: scores.totals(),
         remarks: evaluation.hints.iter().map(String::as_str).collect(),
         classes: scores.values.iter().map(|score| class_line(score, classes)).collect(),

@@ -14,7 +14,7 @@ use crate::atomic::{self, WriteError};
 use crate::eval::Scores;
 use crate::outputs::OutputLayout;
 use crate::report::training::{Curve, Curves, NoteRecord, TrainingSummary, ValidationRecord};
-use crate::words::{count, percent, time};
+use crate::words::{absolute, count, percent, time};
 
 /// What the page of a training shows beside what `metrics.jsonl` has.
 #[derive(Debug, Serialize)]
@@ -63,8 +63,8 @@ pub fn write_training_page(run: &Path, page: &TrainingPage) -> Result<(), WriteE
     let fail = |path| move |source| WriteError { operation: "make", path, source };
     let json = made.map_err(io::Error::from).map_err(fail(layout.report()))?;
     atomic::write(&layout.report(), &[&json[..], b"\n"].concat())?;
-    let absolute = std::path::absolute(run).unwrap_or(run.to_owned());
-    let html = View::new(&absolute, page, &curves).render().map_err(io::Error::other).map_err(fail(layout.page()))?;
+    let html =
+        View::new(&absolute(run), page, &curves).render().map_err(io::Error::other).map_err(fail(layout.page()))?;
     atomic::write(&layout.page(), html.as_bytes())
 }
 

@@ -519,7 +519,7 @@ fn details(report: &RunReport, facts: &PageFacts<'_>) -> Vec<(&'static str, Stri
         details.push(("Done by earlier runs", count(report.totals.reused, "scene")));
     }
     if let Some(package) = &report.package {
-        details.push(("Archive", format!("{} ({})", package.path, format_bytes(package.bytes))));
+        details.push(("Archive", format!("{} ({})", package.path, format_bytes(package.content.bytes))));
     }
     details.retain(|(_, value)| !value.is_empty());
     details

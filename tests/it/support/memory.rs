@@ -82,6 +82,7 @@ impl Flow {
             profile: None,
             versions: Vec::new(),
             source: &source,
+            hashing: &|_, _| {},
             pipeline: pipeline.clone(),
         };
         let scenes = self.scenes.iter().map(|(name, _)| ScannedScene {

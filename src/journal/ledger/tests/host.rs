@@ -215,7 +215,7 @@ impl Process {
             }
             (Step::ArtefactWritten, Some(Work::Unit(unit))) => {
                 let file = Plan::artefact(&self.kept[&unit]).file;
-                shared.files.insert(file.path, file.sha256);
+                shared.files.insert(file.path, file.content.sha256);
                 (Step::ArtefactNamed, shared.rng.between(5, 50))
             }
             (Step::ArtefactNamed, Some(Work::Unit(unit))) => {
@@ -225,8 +225,8 @@ impl Process {
                 self.go_on(shared, now)
             }
             (Step::MaskWritten, Some(Work::Scene(scene))) => {
-                let FileRecord { path, sha256, .. } = self.scene(shared, scene).files().next().unwrap().clone();
-                shared.files.insert(path, sha256);
+                let FileRecord { path, content } = self.scene(shared, scene).files().next().unwrap().clone();
+                shared.files.insert(path, content.sha256);
                 (Step::MaskNamed, shared.rng.between(5, 50))
             }
             (Step::MaskNamed, Some(Work::Scene(scene))) => {
@@ -349,7 +349,11 @@ impl Known {
             match record {
                 Record::Artefact(artefact) => {
                     let file = &artefact.file;
-                    assert_eq!(shared.files.get(&file.path), Some(&file.sha256), "recorded before it was there");
+                    assert_eq!(
+                        shared.files.get(&file.path),
+                        Some(&file.content.sha256),
+                        "recorded before it was there"
+                    );
                     keys.extend(artefact.entries.iter().map(|entry| entry.key.clone()));
                 }
                 Record::Scene(scene) => {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::atomic::Fingerprint;
 use crate::journal::{
     ArtefactRecord, Conceded, ConcessionRecord, EntryRecord, FailureRecord, FileRecord, Journal, KeyHasher,
     OutputRecord, Record, SceneFacts, SceneRecord,
@@ -38,7 +39,7 @@ fn head(attempt: &str, units: std::ops::Range<u32>) -> AttemptHead {
 
 fn file(path: &str, content: &str) -> FileRecord {
     let sha256 = KeyHasher::new("content").text(content).finish().to_string();
-    FileRecord { path: path.to_owned(), bytes: content.len() as u64, sha256 }
+    FileRecord { path: path.to_owned(), content: Fingerprint { bytes: content.len() as u64, sha256 } }
 }
 
 fn artefact(path: &str, content: &str) -> Record {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::faulty::Rng;
+use crate::atomic::Fingerprint;
 use crate::journal::{
     ArtefactRecord, EntryRecord, FailureRecord, FileRecord, KeyHasher, OutputRecord, Record, SceneFacts, SceneRecord,
     StageKey,
@@ -84,5 +85,5 @@ impl Plan {
 
 fn content(path: String, key: &StageKey) -> FileRecord {
     let sha256 = KeyHasher::new("content").key(key).finish().to_string();
-    FileRecord { path, bytes: 1000, sha256 }
+    FileRecord { path, content: Fingerprint { bytes: 1000, sha256 } }
 }
