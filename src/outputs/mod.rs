@@ -1,7 +1,7 @@
 //! What is written of each scene: one file of this folder per kind of output.
 //!
 //! A kind ([`OutputKind`]) says where its files lie below the run directory, which planes ([`Plane`]) it is made of and what else its
-//! bytes depend on, how large it can become, whether it goes into submit.zip, and makes a [`RowWriter`], which takes a scene's rows from
+//! bytes depend on, how large it can become, how it goes into submit.zip if it does, and makes a [`RowWriter`], which takes a scene's rows from
 //! top to bottom: memory is one row, or one row of blocks, whatever the height of the scene. The files that one writer leaves have one verdict: they are renamed
 //! and recorded together, and if one of them is damaged or gone all of them are made anew. Kinds do not know each other: of a scene whose
 //! mask still holds only the picture is made.

@@ -1,4 +1,4 @@
-//! submit.zip: the masks of a run, all of them and nothing else.
+//! submit.zip: the masks of a run, all of them, and nothing else but what a kind of output has packed as it is.
 //!
 //! [`pack`] is given the expected set and either makes an archive of exactly this set or none. Each mask is decoded in
 //! the same pass that copies it, so what was checked is what is packed: depth, extent, and every value against the
