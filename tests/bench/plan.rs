@@ -103,10 +103,11 @@ fn template(done: &Path) -> Result<(SceneRecord, AttemptHead), Box<dyn Error>> {
     let store = FolderStore::of(done);
     let heard = swath::journal::ledger::heard(&store, Duration::ZERO)?.pop().ok_or("no shard has run there")?;
     let found = union(&store, &heard.head.plan, heard.head.units.clone(), Duration::ZERO)?;
-    let scene = found.records.into_iter().rev().find_map(|(_, record)| match record {
-        Record::Scene(scene) => Some(scene),
-        _ => None,
-    });
+    let scene = found
+        .records
+        .into_iter()
+        .rev()
+        .find_map(|(_, record)| if let Record::Scene(scene) = record { Some(scene) } else { None });
     Ok((scene.ok_or("no scene is done there")?, heard.head))
 }
 

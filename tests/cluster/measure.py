@@ -63,8 +63,10 @@ def main():
     if not seconds:
         return
     mean = seconds / done
+    # `0 262144 giant y192 x0`: a row of tiles is one unit, and so is a group of scenes.
+    unit = max(collections.Counter(line.split(" ", 2)[2].rsplit(" x", 1)[0] for line in passes).values())
     more = sum(pixels[line] * (times - 1) for line, times in passes.items()) * int(ns) / 1e9
-    print(f"  may be      {1 + 10 / mean:.0f} passes of {mean:.2f} s for each attempt that was lost: one in flight, and 10 s of records")
+    print(f"  may be      {unit + 10 / mean:.0f} passes of {mean:.2f} s of each attempt that was lost: a unit in flight ({unit}), and 10 s of records")
     known = list(attempts(folder))
     makespan = max(ended for *_, ended, _ in known) - float(begun)
     merged = max(os.stat(log).st_mtime for log in glob.glob(f"{folder}/logs/merge_*.log")) - float(begun)

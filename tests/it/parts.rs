@@ -204,7 +204,7 @@ fn two_hosts_that_differ_are_named() {
     work.swath(&MERGE).says(1, &words);
     std::fs::write(&record, sound).unwrap();
     rewrite(&record, "\"record\":\"scene\",\"name\":\"s1\"");
-    work.swath(&MERGE).says(1, &["masks/s1.png", "of the plan (of `s1`)", "on 1, cpu "]);
+    work.swath(&MERGE).says(1, &["masks/s1.png", "of the plan (of `s1`)", "(cpu "]);
 }
 
 /// Changes the first digest behind a place in a record file, and what the file says of itself with it.
