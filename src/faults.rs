@@ -13,7 +13,8 @@
 //!
 //! Places are the stages by name (`pack` is one), and `device`, where a forward pass is called `cuda:0 member1 n2 s1 y24 x0`: device,
 //! member, tiles in its batch, and the batch's first tile or its scenes. At `clock` a run with a deadline looks at the time; what is at
-//! hand is called `3 passes`, after the forward passes that have begun. At `confine` a decoder of mosaics gives up what it does not need.
+//! hand is called `3 passes`, after the forward passes that have begun. At `confine` a decoder of mosaics gives up what it does not need. At
+//! `records` a run that shares its directory publishes what it has recorded; what is at hand is called as the file there.
 //!
 //! A `!` at the end makes it strike once over all processes that share the file `SWATH_FAULTS_LOG`. Each strike adds a line to that
 //! file, so that a test can tell a fault that was survived from one that never came.
@@ -52,11 +53,13 @@ pub enum Fault {
     Trip,
     /// The time of the deadline is over.
     Late,
+    /// The disk is full.
+    Full,
     /// The place waits until somebody takes the file `SWATH_FAULTS_LOG` away: so that something else can be done meanwhile.
     Hold,
 }
 
-const KINDS: [(&str, Fault); 13] = [
+const KINDS: [(&str, Fault); 14] = [
     ("error", Fault::Error),
     ("panic", Fault::Panic),
     ("abort", Fault::Abort),
@@ -69,6 +72,7 @@ const KINDS: [(&str, Fault); 13] = [
     ("cut", Fault::Cut),
     ("trip", Fault::Trip),
     ("late", Fault::Late),
+    ("full", Fault::Full),
     ("hold", Fault::Hold),
 ];
 
@@ -192,6 +196,7 @@ impl Faults {
             | Fault::Drain
             | Fault::Cut
             | Fault::Late
+            | Fault::Full
             | Fault::Trip => Some(fault),
         }
     }

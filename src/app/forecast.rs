@@ -65,7 +65,8 @@ pub(super) struct Throughput {
     host: Option<HostRates>,
     /// Seconds that it took to open the devices.
     opened: f64,
-    /// Seconds from the start of a process that has its plan to its first pass; none where no run tells.
+    /// Seconds from the start of a process that has its plan to its first pass, or as a profile has it to what comes of that; none where
+    /// nobody tells.
     start_up: Option<f64>,
 }
 
@@ -133,6 +134,7 @@ impl Throughput {
         };
         let rates = profile.timings.iter().map(rate).collect();
         let (backend, name, cores) = (profile.backend.name().to_owned(), class.clone(), machine::cores());
+        self.start_up = [self.start_up, profile.start_up].into_iter().flatten().reduce(f64::max);
         self.devices.push(Measured { backend, kind, name, class, memory: None, cores, rates });
     }
 

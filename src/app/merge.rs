@@ -11,6 +11,8 @@ use crate::journal::ledger::{self, AttemptHead, FolderStore};
 use crate::journal::{JOURNAL_FILE, Journal, JournalError};
 use crate::outputs::OutputLayout;
 use crate::plan::PlanFile;
+use crate::report::{self, Event};
+use crate::words::time;
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -56,7 +58,18 @@ pub fn merge(request: &MergeRequest) -> Result<Ended, Error> {
 fn plan_of(dir: &Path, patience: Duration) -> Result<PathBuf, Error> {
     // Where a run of its own was made nobody's records are on their way.
     let patience = if dir.join(JOURNAL_FILE).exists() { Duration::ZERO } else { patience };
-    let heard = ledger::heard(&FolderStore::of(dir), patience).map_err(JournalError::from)?;
+    let store = FolderStore::of(dir);
+    let hear = |patience| ledger::heard(&store, patience).map_err(JournalError::from);
+    let mut heard = hear(Duration::ZERO)?;
+    if heard.is_empty() && !patience.is_zero() {
+        let (dir, patience) = (dir.display(), time(patience.as_secs_f64()));
+        let text =
+            format!("`{dir}` holds no records that can be seen from here yet; waiting up to {patience} (--patience)");
+        report::tell(&Event::Note { text: &text });
+    }
+    if heard.is_empty() {
+        heard = hear(patience)?;
+    }
     let heads: Vec<AttemptHead> = heard.into_iter().map(|heard| heard.head).collect();
     if heads.is_empty() {
         let text = format!("`{}` holds no records of runs of parts of a plan (swath run --shard)", dir.display());

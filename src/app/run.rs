@@ -8,6 +8,7 @@ mod deadline;
 pub(super) mod devices;
 pub(super) mod disk;
 mod execute;
+mod intake;
 mod options;
 mod outlook;
 pub(super) mod outputs;

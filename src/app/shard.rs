@@ -63,7 +63,7 @@ pub fn shard(request: &ShardRequest) -> Result<ShardDocument, Error> {
     let mut file = PlanFile::open(&request.file)?;
     let figures = Throughput::read(&request.throughput)?;
     let (rate, is_measured) = rate(request, &figures, &mut file)?;
-    let start_up = start_up(request, &figures);
+    let start_up = start_up(request, &figures, file.head());
     let per_second = rate.value / MILLION * f64::from(request.per_slot);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it ends at the largest number")]
     let start_up_cost = (start_up.value * per_second) as u64;
@@ -142,7 +142,7 @@ fn rate(request: &ShardRequest, figures: &Throughput, file: &mut PlanFile) -> Re
     }
     let profile = plan.profile.as_ref().and_then(|profile| of(&Throughput::of_profile(profile)));
     Ok(match profile {
-        Some(value) => (ShardFigure { value, from: format!("the profile of {} in the plan", plan.device_class) }, true),
+        Some(value) => (ShardFigure { value, from: profile_of(plan) }, true),
         None => (assumed(plan), false),
     })
 }
@@ -156,12 +156,21 @@ fn assumed(plan: &Plan) -> ShardFigure {
     ShardFigure { value, from }
 }
 
-fn start_up(request: &ShardRequest, figures: &Throughput) -> ShardFigure {
-    match (request.start_up, figures.start_up()) {
-        (Some(time), _) => ShardFigure { value: time.as_secs_f64(), from: "--startup".to_owned() },
-        (None, Some(seconds)) => ShardFigure::of_files(seconds, &files(request)),
-        (None, None) => ShardFigure { value: START_UP, from: format!("assumed; --startup {}", Span::of_seconds(30)) },
+fn start_up(request: &ShardRequest, figures: &Throughput, plan: &Plan) -> ShardFigure {
+    let measured = plan.profile.as_ref().and_then(|profile| profile.start_up);
+    match (request.start_up, figures.start_up(), measured) {
+        (Some(time), _, _) => ShardFigure { value: time.as_secs_f64(), from: "--startup".to_owned() },
+        (None, Some(seconds), _) => ShardFigure::of_files(seconds, &files(request)),
+        (None, None, Some(value)) => ShardFigure { value, from: profile_of(plan) },
+        (None, None, None) => ShardFigure {
+            value: START_UP,
+            from: format!("assumed; --startup {}, or `swath tune` before the plan", Span::of_seconds(30)),
+        },
     }
+}
+
+fn profile_of(plan: &Plan) -> String {
+    format!("the profile of {} in the plan", plan.device_class)
 }
 
 fn files(request: &ShardRequest) -> Vec<String> {

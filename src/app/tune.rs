@@ -1,9 +1,10 @@
 //! `swath tune`: measures which kernels and batches are fastest on devices of one class, and keeps the times as that class's profile, by
 //! which later plans go. Runs never time anything to choose: equal plans give equal bytes.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::bench::{Bench, agreement, default_device, used};
+use super::bench::{Bench, agreement, default_device, temporary_folder, used};
 use super::replace::Output;
 use super::run::{JobRequest, device_class, members, prepare};
 use super::{Error, profiles};
@@ -11,7 +12,11 @@ use crate::config::{Pipeline, Precision};
 use crate::geom::Size;
 use crate::infer;
 use crate::plan::{BackendKind, DeviceId, MemberPlan, Profile, Timing};
-use crate::report::{ForwardRow, ProfileFigures, ProfileList, ProfileRow, TuneFigures, TuneRow};
+use crate::process::{Child, ending};
+use crate::report::{
+    self, BenchReport, Event, ForwardRow, ProfileFigures, ProfileList, ProfileRow, RunFigures, StartUp, TuneFigures,
+    TuneRow,
+};
 use crate::zoo::spec::KernelSet;
 
 /// What `swath tune` is asked.
@@ -76,7 +81,46 @@ pub fn tune(request: &TuneRequest) -> Result<TuneFigures, Error> {
         profile.learn(timings);
         profiles::write(&file, &profile)?;
     }
+    match start_up(request, device, &crops) {
+        Ok(seconds) => {
+            profile.start_up = Some(seconds);
+            profiles::write(&file, &profile)?;
+        }
+        Err(why) => {
+            let text = format!("how long a process takes to start could not be measured: {why}");
+            report::tell(&Event::Warning { text: &text });
+        }
+    }
     figures(&profile, &planned, file, rows)
+}
+
+/// Seconds from the start of a process to its first labels: libraries, weights of all members, and what a device does once.
+fn start_up(request: &TuneRequest, device: DeviceId, crops: &[Size]) -> Result<f64, String> {
+    let folder = temporary_folder().map_err(|e| e.to_string())?;
+    let document = folder.path().join("run.json");
+    let Size { width, height } = crops.first().copied().unwrap_or(Size::new(256, 256));
+    let mut arguments: Vec<OsString> = vec!["bench".into(), "pipeline".into(), request.pipeline.clone().into()];
+    arguments.extend(request.settings.iter().flat_map(|setting| [OsString::from("--set"), setting.into()]));
+    for (option, value) in [
+        ("--backend", request.backend.name().to_owned()),
+        ("--devices", device.to_string()),
+        ("--scenes", "1".to_owned()),
+        ("--size", format!("{width}x{height}")),
+        ("--json", document.display().to_string()),
+    ] {
+        arguments.extend([option.into(), value.into()]);
+    }
+    let ran = Child::output(&arguments).map_err(|e| e.to_string())?;
+    if !ran.status.success() {
+        let told = String::from_utf8_lossy(&ran.stderr);
+        let last = told.lines().rfind(|line| !line.is_empty()).unwrap_or("it printed nothing");
+        return Err(format!("swath bench pipeline {}: {last}", ending(ran.status)));
+    }
+    let text = std::fs::read(&document).map_err(|e| e.to_string())?;
+    let report: BenchReport<RunFigures> = serde_json::from_slice(&text).map_err(|e| e.to_string())?;
+    let StartUp { loaded, planned, first_labels, .. } = report.result.start_up;
+    let first = first_labels.ok_or("it made no labels")?;
+    Ok(loaded + first - planned)
 }
 
 /// The crops to measure, largest first.
@@ -234,7 +278,8 @@ fn figures(
     }
     let digest = profile.digest().map_err(|e| Error::Internal(e.to_string()))?;
     let device_class = profile.device_class.clone();
-    Ok(TuneFigures { device_class, profile: digest, file: file.display().to_string(), measured, chosen })
+    let (file, start_up) = (file.display().to_string(), profile.start_up);
+    Ok(TuneFigures { device_class, profile: digest, file, measured, start_up, chosen })
 }
 
 /// The profiles on this machine.

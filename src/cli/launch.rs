@@ -137,7 +137,8 @@ pub(super) struct ShardsArgs {
     #[arg(long = "merge-arg", value_name = "ARG", allow_hyphen_values = true)]
     merge_args: Vec<String>,
 
-    /// How long one shard takes to start: when that is more than a tenth of all time it is told. Default: 30s.
+    /// How long one shard takes to start: when that is more than a tenth of all time it is told. Default: as `swath tune` measured it
+    /// before the plan was made, or else 30s.
     #[arg(long, value_name = "DURATION")]
     startup: Option<Span>,
 

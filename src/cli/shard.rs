@@ -31,7 +31,8 @@ pub(super) struct ShardArgs {
     #[arg(long, value_name = "N", value_parser = at_most_shards())]
     uniform: Option<u32>,
 
-    /// How long a process takes to start. Default: what --throughput tells of it, or else 30s. A number alone counts seconds.
+    /// How long a process takes to start. Default: what --throughput tells of it, or else what `swath tune` measured before the plan was made,
+    /// or else 30s. A number alone counts seconds.
     #[arg(long, value_name = "DURATION", value_parser = up_to_a_day(Duration::ZERO))]
     startup: Option<Span>,
 

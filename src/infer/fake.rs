@@ -8,8 +8,11 @@
 //! time can run short in a test. `SWATH_FAKE_NS_PER_PIXEL` makes it last as many nanoseconds per pixel that the network sees, but for what
 //! it takes anyway: one number for all members, or one for each. So devices can be had that are as fast as one says, and as many as one
 //! likes whatever the cores: to see what the dataflow makes of them. Workers on one GPU share it: one pass at a time, as its kernels go.
+//! `SWATH_FAKE_LOG` names a file to which each pass adds a line when it begins, with its pixels: what was done twice shows there, whoever did it.
 
 use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -30,6 +33,8 @@ pub(super) struct FakeEngine {
     members: Vec<FakeMember>,
     delay: Duration,
     gpu: Option<Arc<Mutex<()>>>,
+    /// Shared by many processes: a line is one write, at its end.
+    log: Option<File>,
 }
 
 /// The GPUs of this process, by number: held while a pass runs on one.
@@ -57,7 +62,9 @@ impl FakeEngine {
         };
         let delay = said("SWATH_FAKE_DELAY_MS").parse().map_or(Duration::ZERO, Duration::from_millis);
         let gpu = |number| Arc::clone(GPUS.lock().unwrap_or_else(PoisonError::into_inner).entry(number).or_default());
-        Self { members: plan.members.iter().enumerate().map(member).collect(), delay, gpu: device.gpu().map(gpu) }
+        let log = OpenOptions::new().create(true).append(true).open(said("SWATH_FAKE_LOG")).ok();
+        let members = plan.members.iter().enumerate().map(member).collect();
+        Self { members, delay, gpu: device.gpu().map(gpu), log }
     }
 
     fn logits(&self, pass: Pass, input: Input<'_>) -> Logits {
@@ -88,9 +95,14 @@ impl Engine for FakeEngine {
     fn forward(&mut self, pass: Pass, input: Input<'_>, _precision: Precision) -> Result<Logits, DeviceError> {
         let _alone = self.gpu.as_ref().map(|gpu| gpu.lock().unwrap_or_else(PoisonError::into_inner));
         let began = Instant::now();
+        let pixels = input.size.area() * input.batch.len() as u64;
+        if let Some(log) = &mut self.log {
+            // A log that cannot be written shows to whoever reads it.
+            let line = format!("{} {pixels} {}\n", pass.member, input.batch.name);
+            log.write_all(line.as_bytes()).unwrap_or_default();
+        }
         let logits = self.logits(pass, input);
-        let pixels = input.size.area() as f64 * input.batch.len() as f64;
-        let least = Duration::from_secs_f64(pixels * self.members[pass.member].ns_per_pixel.max(0.0) / 1e9);
+        let least = Duration::from_secs_f64(pixels as f64 * self.members[pass.member].ns_per_pixel.max(0.0) / 1e9);
         let left = least.saturating_sub(began.elapsed()) + self.delay;
         if !left.is_zero() {
             std::thread::sleep(left);

@@ -30,4 +30,4 @@ pub use record::{
     ArchiveRecord, ArtefactRecord, Conceded, ConcessionRecord, DeviceFaultRecord, EntryRecord, FailureRecord,
     FileRecord, Location, OutputRecord, Record, RunRecord, SceneFacts, SceneRecord,
 };
-pub use store::{JOURNAL_FILE, Journal, JournalError, State, TRAINING_FILE, is_disk_full};
+pub use store::{Import, JOURNAL_FILE, Journal, JournalError, State, TRAINING_FILE, is_disk_full};

@@ -54,6 +54,14 @@ impl Conceded {
         }
     }
 
+    /// The units that it is about.
+    pub fn units(&self) -> Vec<u32> {
+        match self {
+            Self::SingleTiles { unit } => vec![*unit],
+            Self::FewerPasses { units, .. } => units.iter().flat_map(|[first, end]| *first..*end).collect(),
+        }
+    }
+
     /// The same where the units have higher numbers.
     fn moved_up(&self, by: u32) -> Self {
         match self {

@@ -1,5 +1,6 @@
 //! The journal in SQLite.
 
+mod import;
 mod look;
 
 use std::collections::{BTreeMap, HashMap};
@@ -18,6 +19,7 @@ use super::record::{
 };
 use super::{EntryRecord, StageKey};
 use crate::atomic::WriteError;
+pub use import::Import;
 use look::View;
 
 /// Name of the journal in a run directory.
@@ -191,6 +193,14 @@ impl Journal {
         self.publishing.as_ref().map_or(Ok(()), |publishing| publishing.tell(records)).map_err(Into::into)
     }
 
+    /// Takes in records from elsewhere one by one, all or none of them, and publishes none.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn import(&mut self) -> Result<Import<'_>, JournalError> {
+        Import::begin(&mut self.connection, &self.path)
+    }
+
     /// Publishes what is recorded from here on.
     pub fn publish(&mut self, publishing: Publishing) {
         self.publishing = Some(publishing);
@@ -246,14 +256,6 @@ impl Journal {
         let query = "DELETE FROM concession WHERE json_extract(record, '$.conceded') = 'fewer-passes'
                      AND json_extract(record, '$.plan') = ?1";
         self.connection.execute(query, [plan]).map_err(sql("write", &self.path)).map(|_| ())
-    }
-
-    /// Forgets all that was given up against plans.
-    ///
-    /// # Errors
-    /// When SQLite refuses.
-    pub fn forget_concessions(&mut self) -> Result<(), JournalError> {
-        self.connection.execute("DELETE FROM concession", []).map_err(sql("write", &self.path)).map(|_| ())
     }
 
     /// Forgets that devices were lost: a person has seen to it.
@@ -398,11 +400,11 @@ fn sql(operation: &'static str, path: &Path) -> impl FnOnce(rusqlite::Error) -> 
 fn put(transaction: &Transaction<'_>, record: &Record) -> rusqlite::Result<()> {
     match record {
         Record::Scene(scene) => {
-            transaction.execute("DELETE FROM failure WHERE name = ?1", [&scene.name])?;
+            transaction.prepare_cached("DELETE FROM failure WHERE name = ?1")?.execute([&scene.name])?;
             replace(transaction, "scene", "name", &scene.name, scene)
         }
         Record::Failure(failure) => {
-            transaction.execute("DELETE FROM scene WHERE name = ?1", [&failure.name])?;
+            transaction.prepare_cached("DELETE FROM scene WHERE name = ?1")?.execute([&failure.name])?;
             replace(transaction, "failure", "name", &failure.name, failure)
         }
         Record::Artefact(artefact) => {

@@ -28,6 +28,13 @@ pub(crate) fn processor_flags() -> Vec<String> {
     flags.map(|(_, flags)| flags.split_whitespace().map(str::to_owned).collect()).unwrap_or_default()
 }
 
+/// The driver of NVIDIA's GPUs with its version, where there is one.
+pub(crate) fn nvidia_driver() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/driver/nvidia/version").ok()?;
+    let is_version = |word: &&str| word.contains('.') && word.starts_with(|c: char| c.is_ascii_digit());
+    Some(format!("nvidia {}", text.lines().next()?.split_whitespace().find(is_version)?))
+}
+
 /// Name of the machine; empty where the system does not tell.
 pub(crate) fn host() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()

@@ -30,6 +30,9 @@ pub struct Profile {
     pub libtorch: Option<String>,
     /// Ascending by network, precision, crop, kernels and batch, each once.
     pub timings: Vec<Timing>,
+    /// Seconds from the start of a process to its first labels, with the pipeline that was measured last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_up: Option<f64>,
 }
 
 /// How long a network takes over a crop in one way to run it.
@@ -64,7 +67,7 @@ pub struct CropBatch {
 impl Profile {
     /// One without measurements, to add some to.
     pub fn new(backend: BackendKind, device_class: String, libtorch: Option<String>) -> Self {
-        Self { swath_profile: PROFILE_FORMAT, backend, device_class, libtorch, timings: Vec::new() }
+        Self { swath_profile: PROFILE_FORMAT, backend, device_class, libtorch, timings: Vec::new(), start_up: None }
     }
 
     /// What is wrong with one that was read from a file, if anything.
@@ -73,6 +76,9 @@ impl Profile {
             return Some(format!("it has format {}, this version reads {PROFILE_FORMAT}", self.swath_profile));
         }
         let is_sound = |t: &Timing| t.ms.is_finite() && t.ms > 0.0 && t.batch > 0 && t.kernels != KernelSet::Auto;
+        if let Some(seconds) = self.start_up.filter(|seconds| !(seconds.is_finite() && *seconds > 0.0)) {
+            return Some(format!("a start-up of {seconds} s is no measurement"));
+        }
         self.timings.iter().find(|timing| !is_sound(timing)).map(|timing| format!("{timing:?} is no measurement"))
     }
 

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 
@@ -59,6 +59,14 @@ impl Child {
             command.stderr(Stdio::from(errors));
         }
         Ok(Self { process: command.spawn()?, frames })
+    }
+
+    /// Runs this program with other arguments to its end, and gives back what it printed.
+    ///
+    /// # Errors
+    /// When the system gives no process.
+    pub fn output(arguments: &[OsString]) -> io::Result<Output> {
+        Command::new(this_program()?).args(arguments).stdin(Stdio::null()).output()
     }
 
     /// What messages to and from it go through.

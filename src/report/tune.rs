@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::bench::{figure, tabled};
+use crate::words::time;
 
 /// What was measured, and what follows.
 #[derive(Debug, Serialize)]
@@ -15,6 +16,8 @@ pub struct TuneFigures {
     pub file: String,
     /// The measurements of this time.
     pub measured: Vec<TuneRow>,
+    /// Seconds from the start of a process to its first labels, if that could be measured.
+    pub start_up: Option<f64>,
     /// What plans of this pipeline take.
     pub chosen: Vec<ProfileRow>,
 }
@@ -124,6 +127,9 @@ impl TuneFigures {
         let sum = |of: fn(&ProfileRow) -> Option<f64>| self.chosen.iter().map(of).sum::<Option<f64>>();
         if let Some((tuned, usual)) = sum(|row| row.ms).zip(sum(|row| row.usual_ms)).filter(|(_, usual)| *usual > 0.0) {
             text += &format!("all together: {:.3} of the time without measurements\n", tuned / usual);
+        }
+        if let Some(seconds) = self.start_up {
+            text += &format!("start-up, to the first labels: {}\n", time(seconds));
         }
         let Self { device_class, profile, file, .. } = self;
         text += &format!("\nprofile {} of the class {device_class}: {file}\n", profile.get(..12).unwrap_or(profile));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::message::Classified;
-use super::prior::PriorResults;
+use super::prior::{KeepLabels, PriorResults};
 use super::scenes::Scenes;
 use crate::atomic::WriteError;
 use crate::flow::{Outbox, Stage};
@@ -21,12 +21,22 @@ impl Keep {
         Self { scenes, prior }
     }
 
+    fn is_wanted(&self, scene: u32) -> bool {
+        let plan = self.scenes.plan();
+        let is_cut = || plan.part.as_ref().is_some_and(|part| part.cut.contains(&(scene as usize)));
+        match self.prior.keep_labels {
+            KeepLabels::Never => false,
+            KeepLabels::OfSeveralUnits => is_cut() || plan.units_of(scene as usize).len() > 1,
+            KeepLabels::Always => true,
+        }
+    }
+
     fn write(&self, classified: &Classified) -> Result<Option<Artefact>, WriteError> {
         let ticket = &classified.ticket;
         let geometry = &ticket.geometry;
         let fine = |part: u32| {
             let scene = geometry.parts[part as usize].scene;
-            ticket.tasks[part as usize].is_classified() && !self.scenes.has_failed(scene)
+            ticket.tasks[part as usize].is_classified() && !self.scenes.has_failed(scene) && self.is_wanted(scene)
         };
         let parts = (0..).zip(&geometry.parts).map(|(part, _)| part).filter(|part| fine(*part));
         let of_part = |part: u32| {

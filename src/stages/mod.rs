@@ -55,6 +55,7 @@ pub use message::{
 pub use pace::{DeviceTimes, Pace, PassTotals};
 pub(crate) use picture::Picture;
 pub use post::Post;
+pub(crate) use prior::KeepLabels;
 pub use prior::PriorResults;
 pub use progress::{Counts, Progress};
 pub use read::Read;

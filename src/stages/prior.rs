@@ -6,6 +6,17 @@ use crate::config::Checkpoint;
 use crate::journal::{ArtefactError, Checkpoints, Location, StageKey};
 use crate::plan::{Keys, Plan, UnitGeometry};
 
+/// Whose labels a run keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeepLabels {
+    /// Nobody's.
+    Never,
+    /// Those of scenes that several units make: of such a scene a part may lie elsewhere, or be done when a host is lost.
+    OfSeveralUnits,
+    /// All, as the pipeline asks.
+    Always,
+}
+
 /// What earlier runs and passes left. A pass does not add to it: a result is of use once its record is on disk, to the next pass.
 #[derive(Clone, Debug)]
 pub struct PriorResults {
@@ -15,8 +26,8 @@ pub struct PriorResults {
     pub entries: HashMap<StageKey, Location>,
     /// The files that they are in, and that new ones go into.
     pub checkpoints: Checkpoints,
-    /// Whether the plan keeps labels.
-    pub(crate) keep_labels: bool,
+    /// Which labels are kept.
+    pub(crate) keep_labels: KeepLabels,
     /// Whether it keeps members' logits.
     pub(crate) keep_logits: bool,
 }
@@ -25,13 +36,18 @@ impl PriorResults {
     /// A plan's, of which nothing is there yet.
     pub fn nothing(plan: &Plan, checkpoints: Checkpoints) -> Self {
         let keeps = |kind| plan.pipeline.checkpoints.contains(&kind);
-        let (keep_labels, keep_logits) = (keeps(Checkpoint::Labels), keeps(Checkpoint::MemberLogits));
+        let keep_labels = match (keeps(Checkpoint::Labels), &plan.part) {
+            (true, _) => KeepLabels::Always,
+            (false, Some(_)) => KeepLabels::OfSeveralUnits,
+            (false, None) => KeepLabels::Never,
+        };
+        let keep_logits = keeps(Checkpoint::MemberLogits);
         Self { keys: Keys::new(plan), entries: HashMap::new(), checkpoints, keep_labels, keep_logits }
     }
 
     /// Whether this run adds to it.
     pub fn grows(&self) -> bool {
-        self.keep_labels || self.keep_logits
+        self.keep_labels != KeepLabels::Never || self.keep_logits
     }
 
     /// Whether a result is stored.

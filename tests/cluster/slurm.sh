@@ -8,12 +8,13 @@
 # Linux, python3, and Slurm with MUNGE (Debian: slurmctld slurmd slurm-client munge); where they are not it says so, and exits with 0. Slurm
 # runs a job again two minutes after its first attempt at the earliest: all cases take about 25 minutes, of which most is that.
 #
-# WORK=FOLDER keeps logs, scenes and run directories there. HOSTS=3 SHARDS=12 SCENES=300 GIANT=6000 are the sizes.
+# WORK=FOLDER keeps logs, scenes and run directories there. HOSTS=3 SHARDS=12 SCENES=300 GIANT=6000 are the sizes, NS=0 is how many nanoseconds
+# a pass takes for each pixel, at the least, and HOLD=2 is the pass at which a shard waits. With NS, README.md there says what is measured.
 set -euo pipefail
 
-HOSTS="${HOSTS:-3}" SHARDS="${SHARDS:-12}" SCENES="${SCENES:-300}" GIANT="${GIANT:-6000}"
-# What is waited for comes within minutes, or not at all.
-LIMIT=600
+HOSTS="${HOSTS:-3}" SHARDS="${SHARDS:-12}" SCENES="${SCENES:-300}" GIANT="${GIANT:-6000}" NS="${NS:-0}" HOLD="${HOLD:-2}"
+# What is waited for comes within so many seconds, or not at all.
+LIMIT="${LIMIT:-1200}"
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 die() { printf 'slurm.sh: error: %s\n' "$*" >&2; exit 1; }
 say() { printf '%s %s\n' "$(date +%T)" "$*"; }
@@ -121,13 +122,14 @@ no_jobs() { [ -z "$(squeue --noheader 2>&1)" ]; }
 
 # --- what runs on it -----------------------------------------------------------------------------------------------------------------
 
-# The hosts' shards of this attempt or a later one wait at their second forward pass, until release.
+# The hosts' shards of this attempt or a later one wait at a forward pass, until release: late ones at their second.
 hold() {
-    local host attempt="$1"
+    local host attempt="$1" pass=2
+    [ "$attempt" -gt 0 ] || pass="$HOLD"
     shift
     for host in "$@"; do
-        printf '[ "${SLURM_RESTART_COUNT:-0}" -lt %d ] || export SWATH_FAULTS=device:hold@2 SWATH_FAULTS_LOG=%q\n' "$attempt" "$WORK/held-n$host" \
-            >"$WORK/host-n$host"
+        printf '[ "${SLURM_RESTART_COUNT:-0}" -lt %d ] || export SWATH_FAULTS=device:hold@%d SWATH_FAULTS_LOG=%q\n' "$attempt" "$pass" \
+            "$WORK/held-n$host" >"$WORK/host-n$host"
     done
 }
 is_held() { [ -s "$WORK/held-n$1" ]; }
@@ -139,6 +141,7 @@ launch() {
     shift 2
     "$SWATH" launch slurm "$WORK/plan.jsonl" --shards "$shards" --slots "$HOSTS" -o "$out" --scratch "$WORK/scratch" --input-root "$WORK/scenes" \
         --program "$SWATH" --gpus 0 --cpus 1 --memory 1MiB --set-up "[ ! -f $WORK/host-\$(hostname) ] || . $WORK/host-\$(hostname)" \
+        --set-up "export SWATH_FAKE_NS_PER_PIXEL=$NS SWATH_FAKE_LOG=$out.passes" \
         --merge-arg=--pack-fake --submit "$@" -- --devices cpu >>"$WORK/log/launch.log" 2>&1 || die "launch: $(tail "$WORK/log/launch.log")"
 }
 
@@ -259,10 +262,11 @@ main() {
     for case in "${@:-quiet killed unplugged controller requeued resubmitted}"; do
         for case in $case; do
             until_true "all hosts" all_idle
-            rm -rf "$WORK/$case"
-            begun=$SECONDS
+            rm -rf "$WORK/$case" "$WORK/$case.passes"
+            begun="$(date +%s)"
             "$case" "$WORK/$case"
-            say "$case: the same submit.zip, after $((SECONDS - begun)) s, $(attempts "$WORK/$case" 0) first and $(attempts "$WORK/$case" 1) second attempts"
+            say "$case: the same submit.zip, after $(($(date +%s) - begun)) s, $(attempts "$WORK/$case" 0) first and $(attempts "$WORK/$case" 1) second attempts"
+            python3 "$HERE/measure.py" "$WORK/plan.jsonl" "$WORK/$case" "$begun" "$HOSTS" "$SHARDS" "$NS" "$SWATH"
         done
     done
 }

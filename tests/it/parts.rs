@@ -188,22 +188,98 @@ fn two_hosts_that_differ_are_named() {
     }
     work.swath(&MERGE).expect(0);
     let record = other.iter().find(|name| name.ends_with("/000000")).unwrap();
-    rewrite(&work.path(&format!("out/records/{record}")));
-    work.swath(&MERGE).says(1, &["came out in two ways", "class cpu", "run its shard again"]);
+    let record = work.path(&format!("out/records/{record}"));
+    let sound = std::fs::read(&record).unwrap();
+    // The first result of the giant's first row, and the mask of a scene that is read with others.
+    rewrite(&record, "\"record\":\"artefact\"");
+    let words = [
+        "differ: unit ",
+        " of the plan (of `s0`)",
+        "two ways",
+        "stage results",
+        "class cpu",
+        "gdal ",
+        "run its shard again",
+    ];
+    work.swath(&MERGE).says(1, &words);
+    std::fs::write(&record, sound).unwrap();
+    rewrite(&record, "\"record\":\"scene\",\"name\":\"s1\"");
+    work.swath(&MERGE).says(1, &["masks/s1.png", "of the plan (of `s1`)", "(cpu "]);
 }
 
-/// Changes a digest in a record file, and what the file says of itself with it.
-fn rewrite(path: &Path) {
+/// Changes the first digest behind a place in a record file, and what the file says of itself with it.
+fn rewrite(path: &Path, place: &str) {
     use sha2::{Digest, Sha256};
     let text = std::fs::read_to_string(path).unwrap();
     let (body, _) = text.trim_end().rsplit_once('\n').unwrap();
-    let at = body.rfind("\"sha256\":\"").unwrap() + 10;
+    let place = body.find(place).unwrap();
+    let at = place + body[place..].find("\"sha256\":\"").unwrap() + 10;
     let digit = if &body[at..=at] == "0" { "1" } else { "0" };
     let body = format!("{}{digit}{}\n", &body[..at], &body[at + 1..]);
     let end: String = Sha256::digest(&body).iter().map(|byte| format!("{byte:02x}")).collect();
     let last = text.trim_end().rsplit_once('\n').unwrap().1;
     let old = last.split(|c: char| !c.is_ascii_hexdigit()).find(|word| word.len() == 64).unwrap();
     std::fs::write(path, format!("{body}{}\n", last.replace(old, &end))).unwrap();
+}
+
+#[test]
+fn records_that_are_not_seen_are_waited_for_aloud_and_then_named() {
+    let (work, whole) = planned();
+    work.swath(&["merge", "out", "--patience", "1s"]).says(2, &["no records that can be seen", "waiting up to 1.0 s"]);
+    work.swath(&shard("0", "1", &[])).expect(0);
+    let records = files(&work.path("out/records"));
+    let (name, bytes) = records.iter().find(|(name, _)| name.ends_with("/000000")).unwrap();
+    let lost = work.path(&format!("out/records/{name}"));
+    std::fs::remove_file(&lost).unwrap();
+    let words = ["1 file of records", "waiting up to 1.0 s", "/000000` should be there and is not", "to run again: 0"];
+    work.swath(&MERGE).says(5, &words);
+    work.write(&format!("out/records/{name}"), bytes);
+    merged(&work, &whole);
+}
+
+#[test]
+fn a_disk_without_room_for_records_ends_a_shard_for_now() {
+    let (work, whole) = planned();
+    // The first file of an attempt, one on the way, and the last one.
+    for name in ["/head", "/000000", "/closed"] {
+        let (fault, log) = (format!("records:full~{name}!"), work.path("struck"));
+        let faults = [("SWATH_FAULTS", fault.as_str()), ("SWATH_FAULTS_LOG", log.to_str().unwrap())];
+        let ran = work.swath_with(&shard("0", "1", &[]), &faults);
+        ran.says(13, &["no room", name, "out/records/"]);
+        assert!(log.exists());
+        std::fs::remove_file(log).unwrap();
+    }
+    work.swath(&shard("0", "1", &[])).expect(0);
+    merged(&work, &whole);
+}
+
+#[test]
+fn labels_are_kept_for_others_where_the_pipeline_asks_for_none() {
+    let work = with_scenes(&SIZES);
+    let text = std::fs::read_to_string(work.path("p.toml")).unwrap();
+    work.write("p.toml", format!("checkpoints = []\n{text}"));
+    work.swath(&PLAN).expect(0);
+    work.swath(&ALONE).expect(0);
+    assert!(!work.path("alone/checkpoints").exists());
+    for index in ["0", "1", "2"] {
+        work.swath(&shard(index, "3", &[])).expect(0);
+    }
+    let plan = std::fs::read_to_string(work.path("plan.jsonl")).unwrap();
+    let bands = |scene: &str| {
+        plan.lines().filter(|line| line.starts_with(&format!("[{{\"band\":{{\"scene\":{scene},"))).count()
+    };
+    let of_several: usize = (0..SIZES.len()).map(|scene| bands(&scene.to_string())).filter(|n| *n > 1).sum();
+    assert_eq!(files(&work.path("out/checkpoints")).len(), of_several, "a scene of one unit is done at once");
+    work.swath(&MERGE).expect(0);
+    let masks = |dir: &str| files(&work.path(&format!("{dir}/masks")));
+    assert!(masks("out") == masks("alone"));
+    assert_eq!(work.report("out")["totals"]["forwards"], 0);
+    // What networks alone can make again is no matter of a merge.
+    std::fs::remove_file(work.path("out/masks/s8.png")).unwrap();
+    work.swath(&MERGE).says(5, &["masks/s8.png", "these are to run again: 2"]);
+    work.swath(&shard("2", "3", &[])).expect(0);
+    work.swath(&MERGE).expect(0);
+    assert!(masks("out") == masks("alone"));
 }
 
 #[test]

@@ -171,6 +171,8 @@ fn times_come_from_the_profile_of_the_plan_or_from_files() {
     }
     let mut profile: Value = serde_json::from_slice(&std::fs::read(work.path("f.json")).unwrap()).unwrap();
     profile["timings"].as_array_mut().unwrap().iter_mut().for_each(|timing| timing["ms"] = 5000.0.into());
+    assert!(profile["start_up"].as_f64() > Some(0.0), "{profile}");
+    profile["start_up"] = 11.5.into();
     work.write("slow.json", profile.to_string());
     work.swath(&["profiles", "add", "slow.json"]).expect(0);
     let plan =
@@ -179,6 +181,13 @@ fn times_come_from_the_profile_of_the_plan_or_from_files() {
     let alone = planned["network_pixels"].as_f64().unwrap() / (96.0 * 96.0) * 2.0 * 5.0;
     let cut = |arguments: &str| document(&work, arguments, &[]);
     let seconds = |plan: &Value| plan["seconds"].as_f64().unwrap();
+    let of_plan = &cut("--slots 1")["start_up"];
+    assert_eq!(
+        (of_plan["value"].as_f64(), of_plan["from"].as_str()),
+        (Some(11.5), Some("the profile of cpu in the plan"))
+    );
+    let of_file = &cut("--slots 1 --throughput slow.json")["start_up"];
+    assert_eq!((of_file["value"].as_f64(), of_file["from"].as_str()), (Some(11.5), Some("slow.json")));
     let one = cut("--slots 1 --uniform 1 --startup 7");
     // A crop of another size costs as many operations per pixel, and a chip is padded.
     assert!((seconds(&one) - 7.0) / alone > 0.9 && (seconds(&one) - 7.0) / alone < 1.3, "{one} {alone}");

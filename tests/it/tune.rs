@@ -61,6 +61,7 @@ fn plans_go_by_what_was_measured() {
     assert_eq!(measured.len(), 12);
     assert!(measured.iter().all(|row| row["ms"].as_f64() > Some(0.0) && row["refused"].is_null()), "{measured:?}");
     assert_eq!(figures["chosen"].as_array().unwrap().len(), 4);
+    assert!(figures["start_up"].as_f64() > Some(0.0), "{figures}");
     let tuned = plan(&work, &[]);
     assert_eq!(tuned["profile"], figures["profile"]);
     let listed = work.swath(&["profiles", "list"]).expect(0);

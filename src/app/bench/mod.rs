@@ -18,6 +18,7 @@ pub use forward::{ForwardRequest, forward};
 pub use runs::{Pixels, RunRequest, run};
 pub use samples::{SamplesRequest, samples};
 pub use scaling::scaling;
+pub(super) use scenes::temporary_folder;
 
 use std::path::Path;
 use std::time::Duration;

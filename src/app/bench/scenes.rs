@@ -13,7 +13,7 @@ use crate::synth::{SampleScene, draw};
 const TEXTURE: u32 = 1024;
 
 /// A folder that is gone when this is.
-pub(super) fn temporary_folder() -> Result<tempfile::TempDir, Error> {
+pub(in crate::app) fn temporary_folder() -> Result<tempfile::TempDir, Error> {
     let made = tempfile::Builder::new().prefix("swath-bench-").tempdir();
     made.map_err(|e| Error::Usage(format!("cannot make a temporary folder: {e}; TMPDIR says where")))
 }

@@ -191,7 +191,12 @@ fn tell(planned: &Planned, outputs: &Outputs) -> Result<(), Error> {
 }
 
 /// The record of a run that begins.
-fn begun(attempt: u64, planned: &Planned, record: &ReportBuilder, options: &RunOptions) -> Result<RunRecord, Error> {
+fn begun(
+    attempt: u64,
+    planned: &Planned,
+    record: &mut ReportBuilder,
+    options: &RunOptions,
+) -> Result<RunRecord, Error> {
     Ok(RunRecord {
         attempt,
         plan: record.report.plan.clone(),
@@ -279,7 +284,7 @@ impl<'a> Run<'a> {
         record.steps(options.limits.deadline, plan, &conceded);
         let n_devices = schedule.devices.len();
         let deadline = options.limits.deadline.map(|limit| Deadline::new(limit, plan, n_devices, options.partial));
-        let run = begun(attempt, &planned, &record, options)?;
+        let run = begun(attempt, &planned, &mut record, options)?;
         journal.append(&[journal::Record::Run(run.clone())])?;
         share::publish(&mut journal, plan, &record.report.run, options)?;
         options.origin.supervisor.begun();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Assign;
 use crate::app::{Error, profiles};
-use crate::config::{Band, ByteSize, Checkpoint, Member, Pipeline, Precision, Weights};
+use crate::config::{Band, ByteSize, Member, Pipeline, Precision, Weights};
 use crate::infer::{self, DeviceError};
 use crate::lifecycle::machine::{self, Memory};
 use crate::outputs::OutputLayout;
@@ -237,16 +237,11 @@ fn hash_inputs(options: &ScanOptions, began: Option<&Plan>) -> (bool, Option<Str
     (options.hash_inputs || began.is_some_and(|began| began.hash_inputs), anew.then(|| text.to_owned()))
 }
 
-/// A part of a saved plan. It keeps labels: what is cut is finished by them.
+/// A part of a saved plan.
 fn part(file: &Path, cut: &ShardCut, index: u32) -> Result<Planned, Error> {
     let mut saved = PlanFile::open(file)?;
     let units = saved.shard(cut, index)?;
-    let mut planned = saved.part(units)?;
-    let checkpoints = &mut planned.plan.pipeline.checkpoints;
-    if !checkpoints.contains(&Checkpoint::Labels) {
-        checkpoints.push(Checkpoint::Labels);
-    }
-    Ok(planned)
+    Ok(saved.part(units)?)
 }
 
 /// The job of finishing a plan whose networks have run elsewhere: no device, and no weights, need be here.

@@ -94,7 +94,7 @@ pub(in crate::app) struct Usable {
 pub(in crate::app) fn look_back(
     plan: &Plan,
     concessions: &Concessions,
-    state: State,
+    mut state: State,
     layout: &OutputLayout,
     reuse: Reuse,
 ) -> Result<Found, Error> {
@@ -105,10 +105,13 @@ pub(in crate::app) fn look_back(
     prior.entries = state.entries;
     prior.entries.retain(|_, location| !gone.contains(&location.path));
     let (mut scenes, mut damaged) = (vec![None; plan.scenes.len()], 0);
+    // Of each scene that is recorded: how many outputs were, and whether it was done. A copy of 10^6 records would be hundreds of megabytes.
+    let mut recorded_as: BTreeMap<usize, (usize, bool)> = BTreeMap::new();
     if matches!(reuse, Reuse::Everything | Reuse::Verdicts | Reuse::Before(StageName::Pack)) {
         for (scene, own) in prior.keys.outputs(plan, concessions).into_iter().enumerate() {
-            let Some(recorded) = state.scenes.get(&plan.scenes[scene].name) else { continue };
-            let holding = holding(plan, &own, recorded.clone(), &layout.dir, &mut damaged);
+            let Some(recorded) = state.scenes.remove(&plan.scenes[scene].name) else { continue };
+            recorded_as.insert(scene, (recorded.outputs.len(), recorded.complete));
+            let holding = holding(plan, &own, recorded, &layout.dir, &mut damaged);
             scenes[scene] = Some(holding).filter(|holding| !holding.outputs.is_empty());
         }
     }
@@ -120,10 +123,16 @@ pub(in crate::app) fn look_back(
         Reuse::Everything | Reuse::Nothing => Vec::new(),
     };
     work.keep_what_labels_complete(&mut scenes);
-    let holding = || scenes.iter().flatten();
-    let names: HashSet<&String> = holding().map(|holding| &holding.name).collect();
-    let stale = state.scenes.keys().filter(|name| !names.contains(name)).cloned().collect();
-    let reduced = holding().filter(|holding| state.scenes.get(&holding.name) != Some(holding)).cloned().collect();
+    let lost =
+        recorded_as.keys().filter(|scene| scenes[**scene].is_none()).map(|scene| plan.scenes[*scene].name.clone());
+    let stale = state.scenes.into_keys().chain(lost).collect();
+    let is_reduced = |(scene, was): (&usize, &(usize, bool))| {
+        scenes[*scene]
+            .as_ref()
+            .filter(|holding: &&SceneRecord| (holding.outputs.len(), holding.complete) != *was)
+            .cloned()
+    };
+    let reduced = recorded_as.iter().filter_map(is_reduced).collect();
     let discarded = recorded.into_iter().filter(|key| !work.prior.has(key)).collect();
     let holds = matches!(reuse, Reuse::Everything | Reuse::Verdicts);
     let archive = state.archive.filter(|archive| holds && archive.file.is_whole(&layout.dir));

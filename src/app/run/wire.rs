@@ -16,8 +16,8 @@ use crate::outputs::OutputLayout;
 use crate::plan::{LINK_CAPACITY, Plan, Schedule};
 use crate::raster::OpenSource;
 use crate::stages::{
-    Average, Board, Classified, Commit, Encode, Finished, Graph, GraphError, Infer, Inferred, Keep, Opened, Post, Ran,
-    Read, ReadUnit, SceneState, Stitch, StitchedScene, TileBatch, TileStage, Turn, Verdict,
+    Average, Board, Classified, Commit, Encode, Finished, Graph, GraphError, Infer, Inferred, Keep, KeepLabels, Opened,
+    Post, Ran, Read, ReadUnit, SceneState, Stitch, StitchedScene, TileBatch, TileStage, Turn, Verdict,
 };
 
 /// A dataflow at work.
@@ -263,7 +263,7 @@ fn spawn_keep(
     schedule: &Schedule,
     finished: &Outlet<Finished>,
 ) -> Result<Option<Router<Arc<Classified>>>, GraphError> {
-    if !board.prior.keep_labels {
+    if board.prior.keep_labels == KeepLabels::Never {
         return Ok(None);
     }
     let (labels, to_keep): (Vec<_>, Vec<_>) = (0..schedule.encoders.max(1)).map(|_| graph.link(LINK_CAPACITY)).unzip();

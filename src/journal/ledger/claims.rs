@@ -6,9 +6,6 @@ use super::frame::{Fingerprint, fingerprint};
 use super::head::AttemptHead;
 use crate::journal::{FileRecord, Record, StageKey};
 
-/// Digits of a digest that are kept of each file: a run may have millions.
-const DIGITS: usize = 16;
-
 /// Two attempts recorded different bytes for one thing: a network, a driver or a library is not as deterministic as its plan asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
@@ -89,11 +86,13 @@ pub(super) struct Claims {
     found: Vec<(Claimed, Bytes, Bytes)>,
 }
 
+/// A claim in as few bytes as may be: a run has millions.
 #[derive(Clone, Copy, Debug)]
 struct Bytes {
-    attempt: u32,
     bytes: u64,
-    digits: [u8; DIGITS],
+    /// The first quarter of its SHA-256.
+    digest: u64,
+    attempt: u32,
 }
 
 impl Claims {
@@ -129,7 +128,7 @@ impl Claims {
 
     fn claim(&mut self, thing: Fingerprint, bytes: Bytes, what: impl FnOnce() -> Claimed) {
         let first = *self.known.entry(thing).or_insert(bytes);
-        if (first.bytes, first.digits) != (bytes.bytes, bytes.digits) {
+        if (first.bytes, first.digest) != (bytes.bytes, bytes.digest) {
             self.found.push((what(), first, bytes));
         }
     }
@@ -137,8 +136,7 @@ impl Claims {
     /// What differs, with who recorded it.
     pub(super) fn conflicts(&self, who: impl Fn(u32) -> Option<AttemptHead>) -> Vec<Conflict> {
         let claim = |bytes: &Bytes| {
-            let sha256 = String::from_utf8_lossy(&bytes.digits).into_owned();
-            Some(Claim { head: who(bytes.attempt)?, bytes: bytes.bytes, sha256 })
+            Some(Claim { head: who(bytes.attempt)?, bytes: bytes.bytes, sha256: format!("{:016x}", bytes.digest) })
         };
         let conflict = |(what, first, second): &(Claimed, Bytes, Bytes)| {
             Some(Conflict { what: what.clone(), first: claim(first)?, second: claim(second)? })
@@ -149,10 +147,8 @@ impl Claims {
 
 impl Bytes {
     fn of(attempt: u32, file: &FileRecord) -> Self {
-        let mut digits = [b'0'; DIGITS];
-        for (digit, given) in digits.iter_mut().zip(file.content.sha256.bytes()) {
-            *digit = given;
-        }
-        Self { attempt, bytes: file.content.bytes, digits }
+        // What is no digest was written by nobody, and is told from others as well as can be.
+        let digest = file.content.sha256.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or_default();
+        Self { attempt, bytes: file.content.bytes, digest }
     }
 }

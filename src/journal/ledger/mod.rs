@@ -61,7 +61,7 @@ pub use heads::{Heard, heard};
 pub use publisher::Publisher;
 pub use store::{Store, StoreError};
 pub use survey::{AttemptState, Survey};
-pub use union::{Union, covered, union};
+pub use union::{Best, Rank, Union, covered, union};
 
 /// Folder of the records in a run directory.
 pub const RECORDS_FOLDER: &str = "records";

@@ -1,7 +1,8 @@
-//! Reads the records of all attempts, as far as they are seen: without a clock, so that whoever waits says for how long.
+//! Reads the records of all attempts, as far as they are seen. A look has no clock, so that whoever waits says for how long.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use super::RECORDS_FOLDER;
 use super::claims::{Claims, Conflict};
@@ -10,6 +11,9 @@ use super::frame::{self, CLOSED_FILE, Closing, FileHead, Fingerprint, HEAD_FILE,
 use super::head::{AttemptCounts, AttemptHead, FolderName};
 use super::store::Store;
 use crate::journal::Record;
+
+/// How often what is missing is asked for again.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// An attempt as its files tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +101,32 @@ impl Survey {
         }
         let faults = self.attempts.iter().flat_map(|reading| &reading.faults);
         Ok(faults.filter(|fault| fault.is_late).map(|fault| fault.text.clone()).collect())
+    }
+
+    /// Looks until all is seen that should be there, or patience is over; what is missing then is among the problems. `waits` hears once of
+    /// what is missing.
+    ///
+    /// # Errors
+    /// As [`Self::look`].
+    pub fn follow(
+        &mut self,
+        store: &dyn Store,
+        patience: Duration,
+        mut sink: impl FnMut(usize, Record),
+        waits: impl FnOnce(&[String]),
+    ) -> Result<(), LedgerError> {
+        let (begun, mut waits) = (Instant::now(), Some(waits));
+        loop {
+            let missing = self.look(store, &mut sink)?;
+            let left = patience.saturating_sub(begun.elapsed());
+            if left.is_zero() || missing.is_empty() {
+                return Ok(());
+            }
+            if let Some(waits) = waits.take() {
+                waits(&missing);
+            }
+            std::thread::sleep(left.min(AGAIN));
+        }
     }
 
     /// Notes an attempt's folder, if it matters.

@@ -1,18 +1,15 @@
 //! All that all attempts recorded, and what of it is missing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::claims::Conflict;
 use super::error::LedgerError;
 use super::frame::{self, Fingerprint};
 use super::store::Store;
 use super::survey::{AttemptState, Survey};
-use crate::journal::Record;
-
-/// How often what is missing is asked for again.
-const AGAIN: Duration = Duration::from_secs(2);
+use crate::journal::{Record, SceneRecord};
 
 /// All that attempts recorded about some units of a plan.
 #[derive(Clone, Debug, Default)]
@@ -38,33 +35,12 @@ pub struct Union {
 /// # Errors
 /// When the store refuses, or there are records of another plan or of another format.
 pub fn union(store: &dyn Store, plan: &str, units: Range<u32>, patience: Duration) -> Result<Union, LedgerError> {
-    Union::wait(store, plan, units, patience, |_| true)
+    let (mut survey, mut records) = (Survey::of(plan, units), Vec::new());
+    survey.follow(store, patience, |attempt, record| records.push((attempt, record)), |_| {})?;
+    Ok(Union::from_survey(&survey, records))
 }
 
 impl Union {
-    /// As [`union`], and meanwhile also waits until the attempts that are seen are `enough`: a whole attempt may come into sight late.
-    ///
-    /// # Errors
-    /// As [`union`].
-    pub fn wait(
-        store: &dyn Store,
-        plan: &str,
-        units: Range<u32>,
-        patience: Duration,
-        enough: impl Fn(&[AttemptState]) -> bool,
-    ) -> Result<Self, LedgerError> {
-        let (begun, mut survey, mut records) = (Instant::now(), Survey::of(plan, units), Vec::new());
-        loop {
-            let missing = survey.look(store, |attempt, record| records.push((attempt, record)))?;
-            let attempts: Vec<_> = survey.attempts().into_iter().flatten().collect();
-            let left = patience.saturating_sub(begun.elapsed());
-            if left.is_zero() || (missing.is_empty() && enough(&attempts)) {
-                return Ok(Self::from_survey(&survey, records));
-            }
-            std::thread::sleep(left.min(AGAIN));
-        }
-    }
-
     /// What a survey has found, and the records that it handed on.
     pub fn from_survey(survey: &Survey, records: Vec<(usize, Record)>) -> Self {
         let states = survey.attempts();
@@ -75,7 +51,7 @@ impl Union {
             place[*i] = at;
         }
         let mut records: Vec<_> = records.into_iter().map(|(i, record)| (place[i], record)).collect();
-        records.sort_by_cached_key(|(_, record)| rank(record));
+        records.sort_by_cached_key(|(_, record)| Rank::of(record));
         let attempts = order.iter().filter_map(|i| states[*i].clone()).collect();
         Self { attempts, records, conflicts: survey.conflicts(), problems: survey.problems() }
     }
@@ -109,17 +85,43 @@ pub fn covered(attempts: &[AttemptState]) -> Vec<Range<u32>> {
     joined
 }
 
-/// What comes later in the union holds against what comes before.
-fn rank(record: &Record) -> (u8, usize, Fingerprint) {
-    let mark = fingerprint_of(record);
-    match record {
-        Record::Failure(_) => (0, 0, mark),
-        Record::Concession(_) | Record::DeviceFault(_) | Record::Run(_) | Record::Archive(_) => (1, 0, mark),
-        Record::Artefact(_) => (2, 0, mark),
-        Record::Scene(scene) => (if scene.complete { 4 } else { 3 }, scene.outputs.len(), mark),
+/// The best record of each scene so far, for whoever takes in records one by one.
+#[derive(Debug, Default)]
+pub struct Best {
+    known: HashMap<Fingerprint, Rank>,
+}
+
+impl Best {
+    /// Whether this is the best one of its scene.
+    pub fn is_best(&mut self, scene: &SceneRecord) -> bool {
+        let rank = Rank::of(&Record::Scene(scene.clone()));
+        let best = self.known.entry(frame::fingerprint(&[&scene.name])).or_insert(rank);
+        *best = rank.max(*best);
+        *best == rank
+    }
+
+    /// Whether there is one of this scene.
+    pub fn has(&self, name: &str) -> bool {
+        self.known.contains_key(&frame::fingerprint(&[name]))
     }
 }
 
-fn fingerprint_of(record: &Record) -> Fingerprint {
-    frame::fingerprint(&[&frame::line(record)])
+/// Where a record comes in the union: it follows from content alone, and what comes later holds against what comes before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank(u8, u8, Fingerprint);
+
+impl Rank {
+    /// That of a record.
+    pub fn of(record: &Record) -> Self {
+        let mark = frame::fingerprint(&[&frame::line(record)]);
+        match record {
+            Record::Failure(_) => Self(0, 0, mark),
+            Record::Concession(_) | Record::DeviceFault(_) | Record::Run(_) | Record::Archive(_) => Self(1, 0, mark),
+            Record::Artefact(_) => Self(2, 0, mark),
+            Record::Scene(scene) => {
+                let outputs = u8::try_from(scene.outputs.len()).unwrap_or(u8::MAX);
+                Self(if scene.complete { 4 } else { 3 }, outputs, mark)
+            }
+        }
+    }
 }

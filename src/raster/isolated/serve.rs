@@ -125,6 +125,7 @@ fn strike(faults: &Faults, doing: &str, path: &Path) -> bool {
             | Fault::Drain
             | Fault::Cut
             | Fault::Late
+            | Fault::Full
             | Fault::Trip
             | Fault::Hold,
         ) => false,
