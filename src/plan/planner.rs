@@ -218,6 +218,7 @@ impl Planner<'_> {
             scenes,
             units: Vec::new(),
         };
+            homes: scanned.homes,
         cut(&mut plan);
         refuse_too_large(&mut plan, schedule, &mut refused);
         check_memory(&plan, schedule)?;

@@ -32,6 +32,8 @@ pub struct ScanOptions {
     pub drivers: Drivers,
     /// Whether scenes are known by all bytes of their files.
     pub hash_inputs: bool,
+    /// Folders where parts of mosaics may lie as well.
+    pub homes: Vec<PathBuf>,
     /// What scene files are told from, where that is not the folder of the inputs: other hosts may have it elsewhere.
     pub root: Option<PathBuf>,
 }
@@ -72,6 +74,8 @@ pub(super) fn paths_of(root: &Path, file: &Path, files: &[PathBuf]) -> Vec<PathB
 pub struct Scanned {
     /// What scene files are relative to; empty when they are as given.
     pub root: PathBuf,
+    /// Folders, by their real names, where parts of mosaics may lie as well.
+    pub homes: Vec<PathBuf>,
     /// Whether the scenes were found there; otherwise each was named.
     pub is_walked: bool,
     /// The scenes by name.
@@ -173,6 +177,7 @@ pub fn scan(options: &ScanOptions) -> Result<Scanned, ScanError> {
         return Err(ScanError::Nothing { inputs, ignored: scanned.ignored });
     }
     scanned.hash_inputs = options.hash_inputs;
+    scanned.homes.clone_from(&options.homes);
     scanned.scenes.sort_by(|a, b| a.name.cmp(&b.name).then(a.file.cmp(&b.file)));
     check_pairs(&scanned.scenes)?;
     if let Some(shapes) = &options.area {
