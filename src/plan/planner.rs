@@ -10,7 +10,7 @@ use super::model::batch_bytes;
 use super::mosaics::Mosaics;
 use super::passes::{dispensable, passes};
 use super::resolution::at_resolution;
-use super::scan::label;
+use super::scan::{check_pairs, label, said_of_pairs};
 use super::unit::{Unit, admission_needs, units_of};
 use super::{
     Area, BackendKind, Maxima, MemberPlan, PLAN_FORMAT, Plan, Profile, Scanned, ScannedScene, Scene, Schedule,
@@ -83,6 +83,9 @@ pub enum PlanError {
         /// Where some scenes lie, and where it lies in their coordinates.
         scenes: Vec<String>,
     },
+    /// Scenes that would be written to one file.
+    #[error("{}", said_of_pairs(.0))]
+    Names(Vec<String>),
     /// No header can be looked at, whatever the scene.
     #[error(transparent)]
     NoDecoder(RasterError),
@@ -167,6 +170,7 @@ impl Planner<'_> {
         let mosaics = Mosaics::find(&scanned, self.pipeline.reading.drivers, reader.as_mut());
         let mosaics = mosaics.map_err(PlanError::NoDecoder)?;
         let n_parts = if scanned.is_walked { mosaics.set_aside(&mut scanned) } else { 0 };
+        check_pairs(scanned.scenes.iter()).map_err(PlanError::Names)?;
         let (mut scenes, mut refused, mut area) = (Vec::new(), scanned.refused, scanned.area);
         let (mut outside, mut n_outside) = (Vec::new(), 0);
         area.iter().try_for_each(|area| area.check(&self.pipeline.classes))?;
@@ -214,11 +218,11 @@ impl Planner<'_> {
             is_fresh: true,
             part: None,
             root: scanned.root,
+            homes: scanned.homes,
             maxima: Maxima::default(),
             scenes,
             units: Vec::new(),
         };
-            homes: scanned.homes,
         cut(&mut plan);
         refuse_too_large(&mut plan, schedule, &mut refused);
         check_memory(&plan, schedule)?;
