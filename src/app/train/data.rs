@@ -44,6 +44,7 @@ pub(super) fn look(request: &TrainRequest, pipeline: &Pipeline, stop: &Stop) -> 
         .into_iter()
         .map(|stray| Refused { name: stray.path.display().to_string(), cause: stray.cause })
         .collect();
+    let n_strays = refused.len();
     let of = |trains: bool| -> Vec<Pair> {
         pairs.iter().filter(|pair| request.parts.trains(pair.part) == Some(trains)).cloned().collect()
     };
@@ -63,7 +64,12 @@ pub(super) fn look(request: &TrainRequest, pipeline: &Pipeline, stop: &Stop) -> 
     let unusable: BTreeSet<&str> = refused.iter().map(|pair| pair.name.as_str()).collect();
     let val: Vec<Pair> = val.into_iter().filter(|pair| !unusable.contains(pair.full_name().as_str())).collect();
     if train.is_empty() || val.is_empty() {
-        let first = refused.first().map(|pair| format!("; `{}`: {}", pair.name, pair.cause)).unwrap_or_default();
+        // What is wrong with a pair says more than what is in none.
+        let first = refused
+            .get(n_strays)
+            .or(refused.first())
+            .map(|pair| format!("; `{}`: {}", pair.name, pair.cause))
+            .unwrap_or_default();
         let part = pairs_in(&request.parts, train.is_empty());
         return Err(Error::Usage(format!("no pair of {part} can be used{first}; `swath data check` tells all")));
     }
