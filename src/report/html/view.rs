@@ -325,6 +325,7 @@ fn classes(done: &[Done<'_>], facts: &PageFacts<'_>) -> (Vec<Class>, bool, Strin
     let note = match placed {
         0 => String::new(),
         n if n == done.len() => String::new(),
+        1 => "Areas are those of the one scene that says where it lies; shares are of all.".to_owned(),
         n => format!("Areas are those of the {} that say where they lie; shares are of all.", count(n as u64, "scene")),
     };
     let classes = if done.is_empty() { Vec::new() } else { facts.legend.iter().map(class).collect() };
