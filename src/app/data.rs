@@ -45,8 +45,9 @@ pub(super) struct Scenes {
 /// # Errors
 /// When the pipeline or the folder cannot be read, or somebody stops it. What is wrong with a pair is in the report.
 pub fn survey_data(request: &DataRequest) -> Result<DataReport, Error> {
-    let Scenes { pipeline, found } = scenes(request)?;
-    let setup = Setup::of(&pipeline).map_err(Error::Usage)?;
+    let Scenes { pipeline, mut found } = scenes(request)?;
+    let setup = Setup::of(&pipeline, &request.input, &found.pairs).map_err(Error::Usage)?;
+    Reader::new(&setup).set_parts_aside(&mut found);
     let surveys = interruptible(|stop| {
         let survey = |reader: &mut Reader, pair: &_| Survey::of(reader, pair, stop).transpose();
         Ok(with_readers(&setup, &found.pairs, threads(), stop, survey))
@@ -105,7 +106,7 @@ pub fn split_data(
 ) -> Result<SplitReport, Error> {
     let Scenes { pipeline, found } = scenes(request)?;
     to.check(&[&to.path], &[&request.pipeline, &request.input])?;
-    let mut reader = Reader::new(&Setup::of(&pipeline).map_err(Error::Usage)?);
+    let mut reader = Reader::new(&Setup::of(&pipeline, &request.input, &found.pairs).map_err(Error::Usage)?);
     let groups = found.pairs.iter().map(|pair| {
         let header = matches!(grouping, Grouping::Block(_)).then(|| reader.header(pair)).transpose();
         let group = header.and_then(|header| grouping.of(pair, header.as_ref()));

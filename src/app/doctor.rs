@@ -3,6 +3,7 @@
 use crate::infer;
 use crate::lifecycle::machine;
 use crate::plan::DeviceId;
+use crate::process;
 use crate::raster::gdal_report;
 use crate::report::Diagnosis;
 use crate::words::format_bytes;
@@ -84,6 +85,12 @@ fn gdal(diagnosis: &mut Diagnosis) {
     };
     diagnosis.fact("GDAL", &report.version);
     diagnosis.fact("formats", &report.drivers.join(" "));
+    // Where they cannot be read that is no fault of the machine: few have any.
+    let confined = process::landlock_version().map_or_else(
+        |why| format!("not read: {why}, and decoders of mosaics are confined by it; Linux 5.13 and later have it"),
+        |version| format!("read where a pipeline allows them; Landlock {version} confines their decoders"),
+    );
+    diagnosis.fact("VRT mosaics", &confined);
     diagnosis.fact("TIFF codecs", &report.tiff_codecs.join(" "));
     let missing: Vec<&str> =
         COMMON_CODECS.into_iter().filter(|c| !report.tiff_codecs.iter().any(|known| known == c)).collect();

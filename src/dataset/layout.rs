@@ -277,12 +277,14 @@ fn list(file: &Path, found: &mut Found) -> Result<(), DatasetError> {
     let mut names = BTreeSet::new();
     for (number, line) in (1..).zip(text.lines()) {
         let line = line.trim();
-        if line.is_empty() || line.starts_with('#') || (number == 1 && line.to_lowercase().starts_with("image")) {
+        let cells: Vec<&str> = line.split(if line.contains('\t') { '\t' } else { ',' }).map(str::trim).collect();
+        // A file may well be called `images/a.tif`.
+        let is_head = number == 1 && ["image", "images"].contains(&cells[0].to_lowercase().as_str());
+        if line.is_empty() || line.starts_with('#') || is_head {
             continue;
         }
         let form =
             |reason: String| DatasetError::Form { path: file.to_owned(), reason: format!("line {number}: {reason}") };
-        let cells: Vec<&str> = line.split(if line.contains('\t') { '\t' } else { ',' }).map(str::trim).collect();
         let (image, mask, part, weight) = match cells[..] {
             [image, mask] => (image, mask, Part::All, 1.0),
             [image, mask, part] => (image, mask, part.parse().map_err(form)?, 1.0),

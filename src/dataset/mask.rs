@@ -9,7 +9,7 @@ use crate::config::classes::ClassId;
 use crate::geom::PixelRect;
 use crate::plan::Decode;
 use crate::raster::{
-    Fitting, Palette, PixelBuf, PixelType, RasterError, ReadRequest, SceneHeader, Warned, whole, with_held,
+    Fitting, Palette, PixelBuf, PixelType, RasterError, ReadRequest, SceneHeader, Warned, is_mosaic, whole, with_held,
 };
 use crate::words::{count, listed};
 
@@ -89,6 +89,12 @@ impl Masks {
     /// # Errors
     /// When it cannot be read, or is not that of a mask.
     pub(crate) fn open(&mut self, path: &Path) -> Result<MaskFile, String> {
+        if is_mosaic(path) {
+            let path = path.display();
+            return Err(format!(
+                "the mask `{path}` is a mosaic of other files; write it to a file: gdal_translate {path} NEW.tif"
+            ));
+        }
         let header = inspect(&mut self.decoder, path)?;
         let form = form(&header).map_err(|reason| format!("the mask `{}` {reason}", path.display()))?;
         Ok(MaskFile { path: path.to_owned(), header, form })

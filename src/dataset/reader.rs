@@ -1,45 +1,71 @@
 //! Windows of pairs: pixels as `swath run` sees them, and labels as class ids.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Pair;
 use super::labels::LabelRule;
 use super::mask::{MaskFile, Masks, Unknown, inspect, read};
+use super::{Found, Pair};
 use crate::config::Pipeline;
 use crate::flow::Stop;
 use crate::geom::{PixelRect, Size, Span};
 use crate::plan::{Decode, at_resolution, numbers, seen, validity};
 use crate::raster::{
-    Fitting, Mask, Order, Palette, PixelBuf, PixelType, ReadRequest, Resampled, Resampling, SceneHeader, Warned,
+    Allowed, Driver, Fitting, Mask, Order, Palette, PixelBuf, PixelType, ReadRequest, Resampled, Resampling,
+    SceneHeader, Warned, is_mosaic,
 };
 use crate::words::count;
 
 /// Bytes that are read of an image at a time where all of it is read, at least a row.
 const STRIP: u64 = 4 << 20;
 
+/// Makes what decodes a layer.
+type Decoders = Box<dyn Fn(Layer) -> Fitting + Send + Sync>;
+
 /// By what pairs are read.
 pub struct Setup {
     pub(super) pipeline: Pipeline,
     pub(super) rule: Arc<LabelRule>,
-    decoder: Box<dyn Fn() -> Fitting + Send + Sync>,
+    decoder: Decoders,
+    homes: Vec<PathBuf>,
 }
 
 impl Setup {
-    /// By the bands and classes of a pipeline.
+    /// By the bands and classes of a pipeline, pairs that were found in a folder or list. Parts of mosaics lie there as those of scenes do.
     ///
     /// # Errors
     /// As [`LabelRule::of`].
-    pub fn of(pipeline: &Pipeline) -> Result<Arc<Self>, String> {
-        Self::through(pipeline, Box::new(|| Fitting::new(Decode::TIMEOUT)))
+    pub fn of(pipeline: &Pipeline, input: &Path, pairs: &[Pair]) -> Result<Arc<Self>, String> {
+        let (drivers, files) = (pipeline.reading.drivers, pairs.iter().flat_map(|pair| &pair.images));
+        let files = files.map(PathBuf::as_path);
+        let allowed = match input.is_dir() {
+            true => Allowed::below(drivers, input, files),
+            false => Allowed::listed(drivers, input.parent().unwrap_or(input), files),
+        };
+        let homes = allowed.roots.clone();
+        let decoder = move |layer| match layer {
+            Layer::Image => Fitting::allowing(Decode::TIMEOUT, allowed.clone()),
+            // What scenes may be says nothing of masks.
+            Layer::Labels => Fitting::new(Decode::TIMEOUT),
+        };
+        Ok(Arc::new(Self { homes, ..Self::new(pipeline, Box::new(decoder))? }))
     }
 
-    pub(super) fn through(
-        pipeline: &Pipeline,
-        decoder: Box<dyn Fn() -> Fitting + Send + Sync>,
-    ) -> Result<Arc<Self>, String> {
-        Ok(Arc::new(Self { pipeline: pipeline.clone(), rule: Arc::new(LabelRule::of(pipeline)?), decoder }))
+    #[cfg(test)]
+    pub(super) fn through(pipeline: &Pipeline, decoder: Decoders) -> Result<Arc<Self>, String> {
+        Self::new(pipeline, decoder).map(Arc::new)
+    }
+
+    fn new(pipeline: &Pipeline, decoder: Decoders) -> Result<Self, String> {
+        let rule = Arc::new(LabelRule::of(pipeline)?);
+        Ok(Self { pipeline: pipeline.clone(), rule, decoder, homes: Vec::new() })
+    }
+
+    /// Folders below which parts of mosaics lie.
+    pub fn homes(&self) -> &[PathBuf] {
+        &self.homes
     }
 }
 
@@ -142,8 +168,20 @@ impl Opened {
 impl Reader {
     /// With decoders of its own.
     pub fn new(setup: &Arc<Setup>) -> Self {
-        let masks = Masks::through(&setup.rule, (setup.decoder)());
-        Self { setup: Arc::clone(setup), images: (setup.decoder)(), masks }
+        let masks = Masks::through(&setup.rule, (setup.decoder)(Layer::Labels));
+        Self { setup: Arc::clone(setup), images: (setup.decoder)(Layer::Image), masks }
+    }
+
+    /// Takes parts of mosaics out of what is in no pair: nobody expects them to be.
+    pub fn set_parts_aside(&mut self, found: &mut Found) {
+        let mosaics = found.pairs.iter().flat_map(|pair| &pair.images).filter(|image| is_mosaic(image));
+        let is_allowed = self.setup.pipeline.reading.drivers.allow(Driver::Vrt);
+        // What is wrong with one is told when its header is looked at.
+        let parts: BTreeSet<PathBuf> = match is_allowed && !found.strays.is_empty() {
+            true => mosaics.filter_map(|mosaic| self.images.parts(mosaic).ok()).flatten().collect(),
+            false => BTreeSet::new(),
+        };
+        found.strays.retain(|stray| !stray.path.canonicalize().is_ok_and(|real| parts.contains(&real)));
     }
 
     /// The header of a pair's image.

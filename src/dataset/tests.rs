@@ -94,7 +94,7 @@ fn built(pipeline: &Pipeline, scenes: &[Scene]) -> (Arc<Index>, Vec<Refused>) {
 }
 
 fn of_pairs(pipeline: &Pipeline, source: MemorySource, pairs: &[Pair]) -> (Arc<Index>, Vec<Refused>) {
-    let setup = Setup::through(pipeline, Box::new(move || Fitting::over(source.open()))).unwrap();
+    let setup = Setup::through(pipeline, Box::new(move |_| Fitting::over(source.open()))).unwrap();
     let done = AtomicUsize::new(0);
     let progress = || {
         done.fetch_add(1, Ordering::Relaxed);

@@ -37,12 +37,11 @@ impl Shares {
         }
     }
 
-    /// A style for QGIS, where a single band is shown.
-    fn style(self) -> Option<String> {
+    /// A style for QGIS, which shows one band by it: of several the first, until somebody chooses another.
+    fn style(self) -> String {
         match self {
-            Self::Scores => Some(share_style(&PROBABLE)),
-            Self::Disagreement => Some(share_style(&DISAGREEING)),
-            Self::Probabilities => None,
+            Self::Scores | Self::Probabilities => share_style(&PROBABLE),
+            Self::Disagreement => share_style(&DISAGREEING),
         }
     }
 }
@@ -73,8 +72,7 @@ impl OutputKind for Shares {
     }
 
     fn files(&self, scene: &str) -> Vec<String> {
-        let endings = [Some(".tif"), self.style().map(|_| ".qml")];
-        endings.into_iter().flatten().map(|ending| format!("{}/{scene}{ending}", self.folder())).collect()
+        [".tif", ".qml"].into_iter().map(|ending| format!("{}/{scene}{ending}", self.folder())).collect()
     }
 
     fn gdal_driver(&self) -> Option<&'static str> {
@@ -92,7 +90,13 @@ impl OutputKind for Shares {
     }
 
     fn key(&self, key: KeyHasher, subject: &Subject<'_>) -> KeyHasher {
-        subject.place_key(key.value(&self.bands(subject.pipeline)))
+        let bands = self.bands(subject.pipeline);
+        let key = match self {
+            Self::Scores | Self::Disagreement => key.value(&bands),
+            // They had no style once.
+            Self::Probabilities => key.value(&(bands, "styled")),
+        };
+        subject.place_key(key)
     }
 
     fn max_bytes(&self, subject: &Subject<'_>) -> u64 {
@@ -123,7 +127,7 @@ impl OutputKind for Shares {
         let offset = if void == 0 { -scale } else { 0.0 };
         let raster = ShareRaster { header: subject.header, bands: self.bands(subject.pipeline), void, scale, offset };
         let tiff = TiffWriter::create_shares(&file, &raster).map_err(|e| failed(&path, e))?;
-        let style = paths.next().zip(self.style());
+        let style = (paths.next().unwrap_or_default(), self.style());
         Ok(Box::new(Writer { tiff, file, size: subject.header.size, rows: 0, style }))
     }
 }
@@ -134,7 +138,7 @@ struct Writer {
     file: AtomicFile,
     size: Size,
     rows: u32,
-    style: Option<(PathBuf, String)>,
+    style: (PathBuf, String),
 }
 
 impl RowWriter for Writer {
@@ -159,8 +163,6 @@ impl RowWriter for Writer {
             return Err(OutputError::Rows { path: file.target().to_owned(), expected: size.height, got: rows.into() });
         }
         tiff.close().map_err(|e| failed(file.target(), e))?;
-        let mut files = vec![file.adopt()?];
-        files.extend(style.map(|(path, text)| write_text(&path, &text)).transpose()?);
-        Ok(files)
+        Ok(vec![file.adopt()?, write_text(&style.0, &style.1)?])
     }
 }

@@ -230,6 +230,9 @@ pub struct Plan {
     pub part: Option<PlanPart>,
     /// The folder that scene files are relative to; empty when they are as given. No part of the digest.
     pub root: PathBuf,
+    /// Folders where parts of mosaics may lie as well. No part of the digest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub homes: Vec<PathBuf>,
     /// What the largest of its parts takes.
     pub maxima: Maxima,
     /// The scenes, largest first.
@@ -288,7 +291,7 @@ impl Plan {
     /// What may be opened to read the scenes.
     pub fn allowed(&self) -> Allowed {
         let files = self.scenes.iter().flat_map(|scene| scene.files.iter().chain([&scene.file]));
-        Allowed::below(self.pipeline.reading.drivers, &self.root, files.map(PathBuf::as_path))
+        Allowed::below(self.pipeline.reading.drivers, &self.root, files.map(PathBuf::as_path)).and_below(&self.homes)
     }
 
     /// Processes that a reader may need: one is for mosaics alone.
@@ -376,6 +379,7 @@ impl Plan {
             is_fresh: self.is_fresh,
             part: self.part.clone(),
             root: self.root.clone(),
+            homes: self.homes.clone(),
             maxima: self.maxima,
             scenes: Vec::new(),
             units: Vec::new(),
@@ -387,7 +391,7 @@ impl Plan {
     /// # Errors
     /// Never in practice: the plan holds nothing that JSON cannot express.
     pub fn digest(&self) -> Result<String, serde_json::Error> {
-        let mut head = Self { root: PathBuf::new(), profile: None, ..self.head() };
+        let mut head = Self { root: PathBuf::new(), homes: Vec::new(), profile: None, ..self.head() };
         head.pipeline.checkpoints.clear();
         head.pipeline.data = Default::default();
         head.area = head.area.as_ref().map(Area::essence);

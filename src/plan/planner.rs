@@ -10,7 +10,7 @@ use super::model::batch_bytes;
 use super::mosaics::Mosaics;
 use super::passes::{dispensable, passes};
 use super::resolution::at_resolution;
-use super::scan::label;
+use super::scan::{check_pairs, label, said_of_pairs};
 use super::unit::{Unit, admission_needs, units_of};
 use super::{
     Area, BackendKind, Maxima, MemberPlan, PLAN_FORMAT, Plan, Profile, Scanned, ScannedScene, Scene, Schedule,
@@ -85,6 +85,9 @@ pub enum PlanError {
         /// Where some scenes lie, and where it lies in their coordinates.
         scenes: Vec<String>,
     },
+    /// Scenes that would be written to one file.
+    #[error("{}", said_of_pairs(.0))]
+    Names(Vec<String>),
     /// No header can be looked at, whatever the scene.
     #[error(transparent)]
     NoDecoder(RasterError),
@@ -168,9 +171,7 @@ impl Planner<'_> {
     /// When the memory does not suffice although each scene alone would fit, or no decoder can be started.
     pub fn plan(self, mut scanned: Scanned, schedule: &Schedule) -> Result<Planned, PlanError> {
         let mut reader = self.source.open();
-        let mosaics = Mosaics::find(&scanned, self.pipeline.reading.drivers, reader.as_mut());
-        let mosaics = mosaics.map_err(PlanError::NoDecoder)?;
-        let n_parts = if scanned.is_walked { mosaics.set_aside(&mut scanned) } else { 0 };
+        let (mosaics, n_parts) = self.mosaics(&mut scanned, reader.as_mut())?;
         let (mut scenes, mut refused, mut area) = (Vec::new(), scanned.refused, scanned.area);
         let (mut outside, mut n_outside) = (Vec::new(), 0);
         area.iter().try_for_each(|area| area.check(&self.pipeline.classes))?;
@@ -218,6 +219,7 @@ impl Planner<'_> {
             is_fresh: true,
             part: None,
             root: scanned.root,
+            homes: scanned.homes,
             maxima: Maxima::default(),
             scenes,
             units: Vec::new(),
@@ -227,6 +229,14 @@ impl Planner<'_> {
         check_memory(&plan, schedule)?;
         refused.sort_by(|a, b| a.failure.name.cmp(&b.failure.name));
         Ok(Planned { plan, refused, ignored: scanned.ignored, outside: n_outside, parts: n_parts })
+    }
+
+    /// The mosaics among the scenes, and how many of these are parts of them and set aside. What is left has outputs of its own names.
+    fn mosaics(&self, scanned: &mut Scanned, reader: &mut dyn RasterSource) -> Result<(Mosaics, u64), PlanError> {
+        let mosaics = Mosaics::find(scanned, self.pipeline.reading.drivers, reader).map_err(PlanError::NoDecoder)?;
+        let n_parts = if scanned.is_walked { mosaics.set_aside(scanned) } else { 0 };
+        check_pairs(scanned.scenes.iter()).map_err(PlanError::Names)?;
+        Ok((mosaics, n_parts))
     }
 
     /// What each scene is known by. Its identity is taken before its files are hashed, so that what is written meanwhile is noticed later.

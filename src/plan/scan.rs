@@ -10,7 +10,7 @@ use walkdir::WalkDir;
 use super::patterns::Patterns;
 use super::{Area, Refusal};
 use crate::config::name_fault;
-use crate::raster::{Driver, Drivers, RasterError, Shapes};
+use crate::raster::{Driver, Drivers, RasterError, Shapes, is_mosaic};
 use crate::words::{count, listed};
 
 /// What to look at.
@@ -32,6 +32,8 @@ pub struct ScanOptions {
     pub drivers: Drivers,
     /// Whether scenes are known by all bytes of their files.
     pub hash_inputs: bool,
+    /// Folders where parts of mosaics may lie as well.
+    pub homes: Vec<PathBuf>,
     /// What scene files are told from, where that is not the folder of the inputs: other hosts may have it elsewhere.
     pub root: Option<PathBuf>,
 }
@@ -71,6 +73,8 @@ pub(super) fn paths_of(root: &Path, file: &Path, files: &[PathBuf]) -> Vec<PathB
 pub struct Scanned {
     /// What scene files are relative to; empty when they are as given.
     pub root: PathBuf,
+    /// Folders, by their real names, where parts of mosaics may lie as well.
+    pub homes: Vec<PathBuf>,
     /// Whether the scenes were found there; otherwise each was named.
     pub is_walked: bool,
     /// The scenes by name.
@@ -144,7 +148,7 @@ pub enum ScanError {
         files: Vec<PathBuf>,
     },
     /// Scenes that would be written to one file.
-    #[error("output names that more than one input has:\n  {}", .0.join("\n  "))]
+    #[error("{}", said_of_pairs(.0))]
     Names(Vec<String>),
 }
 
@@ -172,8 +176,11 @@ pub fn scan(options: &ScanOptions) -> Result<Scanned, ScanError> {
         return Err(ScanError::Nothing { inputs, ignored: scanned.ignored });
     }
     scanned.hash_inputs = options.hash_inputs;
+    scanned.homes.clone_from(&options.homes);
     scanned.scenes.sort_by(|a, b| a.name.cmp(&b.name).then(a.file.cmp(&b.file)));
-    check_pairs(&scanned.scenes)?;
+    // Of a folder a file that is called like a mosaic may be a part of it, which only the mosaic tells.
+    check_pairs(scanned.scenes.iter().filter(|scene| !(scanned.is_walked && is_mosaic(&scene.file))))
+        .map_err(ScanError::Names)?;
     if let Some(shapes) = &options.area {
         let of_file = |error| match shapes {
             Shapes::File { path, .. } => ScanError::Area { path: path.clone(), error },
@@ -520,7 +527,7 @@ fn escaped(path: &Path) -> String {
 }
 
 /// Refuses every pair that would share an output, or would on a file system that ignores case.
-fn check_pairs(scenes: &[ScannedScene]) -> Result<(), ScanError> {
+pub(super) fn check_pairs<'a>(scenes: impl Iterator<Item = &'a ScannedScene>) -> Result<(), Vec<String>> {
     let mut by_name: BTreeMap<String, Vec<&ScannedScene>> = BTreeMap::new();
     for scene in scenes {
         by_name.entry(scene.name.to_lowercase()).or_default().push(scene);
@@ -530,7 +537,15 @@ fn check_pairs(scenes: &[ScannedScene]) -> Result<(), ScanError> {
         format!("{files} would {} be written to `{}.png`", if twins.len() == 2 { "both" } else { "all" }, twins[0].name)
     };
     let problems: Vec<String> = by_name.values().filter(|twins| twins.len() > 1).map(problem).collect();
-    if problems.is_empty() { Ok(()) } else { Err(ScanError::Names(problems)) }
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+/// What is said of such pairs.
+pub(super) fn said_of_pairs(pairs: &[String]) -> String {
+    format!(
+        "output names that more than one input has; rename one of them, or leave it out (--exclude):\n  {}",
+        pairs.join("\n  ")
+    )
 }
 
 #[cfg(test)]

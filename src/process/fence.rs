@@ -32,6 +32,35 @@ pub fn limit_reading(folders: &[PathBuf]) -> io::Result<()> {
     }
 }
 
+/// The version of Landlock by which [`limit_reading`] confines here, as the kernel counts them.
+///
+/// # Errors
+/// When the kernel has none.
+#[cfg(target_os = "linux")]
+pub fn landlock_version() -> io::Result<i32> {
+    use landlock::{ABI, Access, AccessFs, LandlockStatus, Ruleset, RulesetAttr};
+    // A thread that has nothing to read: only one that is confined is told.
+    let asked = || {
+        let set = Ruleset::default().handle_access(AccessFs::from_all(ABI::V1));
+        set.and_then(Ruleset::create).and_then(landlock::RulesetCreated::restrict_self).map(|status| status.landlock)
+    };
+    let status = std::thread::scope(|scope| scope.spawn(asked).join());
+    match status.map_err(|_| io::Error::other("a thread ended"))?.map_err(|e| io::Error::other(e.to_string()))? {
+        LandlockStatus::Available { effective_abi, kernel_abi } => Ok(kernel_abi.unwrap_or(effective_abi as i32)),
+        LandlockStatus::NotEnabled => Err(io::Error::other("the kernel has Landlock, and it is not switched on")),
+        LandlockStatus::NotImplemented => Err(io::Error::other("the kernel has no Landlock")),
+    }
+}
+
+/// Fails: there is nothing of the kind.
+///
+/// # Errors
+/// Always.
+#[cfg(not(target_os = "linux"))]
+pub fn landlock_version() -> io::Result<i32> {
+    Err(io::Error::other("this system has no Landlock, which Linux has"))
+}
+
 /// Fails: there is nothing of the kind.
 ///
 /// # Errors

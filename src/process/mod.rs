@@ -14,7 +14,7 @@ mod shared;
 
 pub use child::{Child, Start, die_with_parent, ending, own_parent};
 pub use cpu::{age_of_process, cpu_of_children, cpu_of_process, cpu_of_thread};
-pub use fence::limit_reading;
+pub use fence::{landlock_version, limit_reading};
 pub use frames::{FrameError, Frames};
 pub use leave::exit_now;
 pub use limits::{limit_files, limit_memory, limit_processor, own_peak, raise_file_limit};

@@ -101,6 +101,26 @@ impl Allowed {
         Self { drivers, roots }
     }
 
+    /// The same for files that a list in a folder names: below that folder, and where mosaics lie that it names elsewhere.
+    pub fn listed<'a>(drivers: Drivers, folder: &Path, files: impl IntoIterator<Item = &'a Path>) -> Self {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let own = Self::below(drivers, folder, []);
+        let is_here =
+            |file: &Path| file.canonicalize().is_ok_and(|real| own.roots.iter().any(|root| real.starts_with(root)));
+        let elsewhere = Self::below(drivers, Path::new(""), files.into_iter().filter(|file| !is_here(file)));
+        own.and_below(&elsewhere.roots)
+    }
+
+    /// The same, and parts of mosaics below these folders as well.
+    pub fn and_below(mut self, folders: &[PathBuf]) -> Self {
+        if self.drivers.allow(Driver::Vrt) {
+            self.roots.extend_from_slice(folders);
+            self.roots.sort_unstable();
+            self.roots.dedup();
+        }
+        self
+    }
+
     /// Whether some of these files are mosaics that may be opened.
     pub(super) fn are_mosaics<'a>(&self, files: impl IntoIterator<Item = &'a PathBuf>) -> bool {
         self.drivers.allow(Driver::Vrt) && files.into_iter().any(|file| is_mosaic(file))
@@ -132,7 +152,14 @@ mod tests {
         let of = |drivers, root: &Path, file: &str| Allowed::below(drivers, root, [Path::new(file)]).roots;
         let file = home.join("a.VRT");
         assert_eq!(of(drivers, &home, "b/a.vrt"), std::slice::from_ref(&home));
-        assert_eq!(of(drivers, Path::new(""), file.to_str().unwrap()), [home]);
+        assert_eq!(of(drivers, Path::new(""), file.to_str().unwrap()), std::slice::from_ref(&home));
+        let listed = |folder: &Path, file: &Path| Allowed::listed(drivers, folder, [file]).roots;
+        let other = tempfile::tempdir().unwrap();
+        let there = other.path().canonicalize().unwrap();
+        assert_eq!(listed(&home, &home.join("b/a.tif")), std::slice::from_ref(&home));
+        assert_eq!(listed(&home, &there.join("a.vrt")).len(), 2);
+        crate::atomic::write(&file, b"x").unwrap();
+        assert_eq!(listed(&home, &file), std::slice::from_ref(&home));
         assert!(of(drivers, Path::new(""), "/nowhere/a.tif").is_empty());
         assert!(of(Drivers::default(), dir.path(), "a.vrt").is_empty());
     }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{DecoderLimits, Isolated, OpenSource, RasterError, RasterSource, ReadRequest, SceneHeader, Warnings};
+use super::{
+    Allowed, DecoderLimits, Driver, Isolated, OpenSource, RasterError, RasterSource, ReadRequest, SceneHeader, Warnings,
+};
 
 /// Bytes of the decoder's cache for files whose row of blocks it holds twice, so that no block is decoded twice.
 const CACHE: u64 = 64 << 20;
@@ -12,9 +14,13 @@ const CACHE: u64 = 64 << 20;
 /// Bytes of the widest row of such files.
 const ROW: u64 = 2 << 20;
 
+/// Bytes that a decoder holds of the sources of usual mosaics beside their blocks.
+const BESIDE: u64 = 64 << 20;
+
 /// Reads files of any size.
 pub struct Fitting {
     timeout: Duration,
+    allowed: Allowed,
     usual: Box<dyn RasterSource>,
     large: Option<(u64, Box<dyn RasterSource>)>,
     warned: Warned,
@@ -24,15 +30,27 @@ pub struct Fitting {
 pub type Warned = BTreeMap<PathBuf, Warnings>;
 
 impl Fitting {
-    /// A decoder that may take so long for an answer.
+    /// A decoder of files that may take so long for an answer.
     pub fn new(timeout: Duration) -> Self {
-        Self { timeout, usual: open(CACHE, ROW, timeout), large: None, warned: Warned::new() }
+        Self::allowing(timeout, Allowed::default())
+    }
+
+    /// A decoder of what is allowed.
+    pub fn allowing(timeout: Duration, allowed: Allowed) -> Self {
+        let beside = if allowed.drivers.allow(Driver::Vrt) { BESIDE } else { 0 };
+        Self {
+            usual: open(CACHE, ROW, timeout, (&allowed, beside)),
+            timeout,
+            allowed,
+            large: None,
+            warned: Warned::new(),
+        }
     }
 
     /// The same over a source that is there.
     #[cfg(test)]
     pub(crate) fn over(usual: Box<dyn RasterSource>) -> Self {
-        Self { timeout: Duration::ZERO, usual, large: None, warned: Warned::new() }
+        Self { timeout: Duration::ZERO, allowed: Allowed::default(), usual, large: None, warned: Warned::new() }
     }
 
     /// Looks at the header of a file.
@@ -60,20 +78,31 @@ impl Fitting {
         std::mem::take(&mut self.warned)
     }
 
+    /// The files that a mosaic is made of.
+    ///
+    /// # Errors
+    /// As [`RasterSource::parts`].
+    pub fn parts(&mut self, path: &Path) -> Result<Vec<PathBuf>, RasterError> {
+        self.usual.parts(path)
+    }
+
     /// The one that has enough for a request of a file.
     pub fn for_request(&mut self, header: &SceneHeader, request: &ReadRequest) -> &mut dyn RasterSource {
         let row = (request.buffer_bytes() as u64).div_ceil(u64::from(request.window.size.height.max(1)));
         let blocks = header.block_row_bytes(request.window.size, request.bands.len()).saturating_mul(2);
-        if row <= ROW && blocks <= CACHE {
+        let beside = header.mosaic.map_or(0, |mosaic| mosaic.beside);
+        if row <= ROW && blocks <= CACHE && beside <= BESIDE {
             return self.usual.as_mut();
         }
-        let timeout = self.timeout;
-        let (needed, cache) = (row.saturating_add(blocks), CACHE.max(blocks));
+        let (needed, cache) = (row.saturating_add(blocks).saturating_add(beside), CACHE.max(blocks));
         let fits = self.large.take().filter(|(has, _)| *has >= needed);
-        self.large.insert(fits.unwrap_or_else(|| (needed, open(cache, row, timeout)))).1.as_mut()
+        let new = || (needed, open(cache, row, self.timeout, (&self.allowed, beside)));
+        self.large.insert(fits.unwrap_or_else(new)).1.as_mut()
     }
 }
 
-fn open(cache: u64, row: u64, timeout: Duration) -> Box<dyn RasterSource> {
-    Isolated::new(DecoderLimits::reading(cache, row, cache / 2, timeout)).open()
+/// A decoder of what is allowed, where mosaics hold so many bytes beside blocks.
+fn open(cache: u64, row: u64, timeout: Duration, (allowed, beside): (&Allowed, u64)) -> Box<dyn RasterSource> {
+    let limits = DecoderLimits::reading(cache, row, cache / 2, timeout).and_mosaics(beside);
+    Isolated::allowing(limits, allowed.clone()).open()
 }

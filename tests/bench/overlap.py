@@ -2,8 +2,9 @@
 
     python tests/bench/overlap.py SWATH NETWORK --data SPLIT.. --work FOLDER [--crop 512] [--json FILE]
 
-SWATH is the program, NETWORK a TorchScript program (any: [1, 3, crop, crop] in, as many logits out) or a safetensors file of
-segmentation_models_pytorch's DeepLabv3+ on ResNet-18. A SPLIT has images/X.tif (RGB, u8) and masks/X.png (ids; 255 is left out).
+SWATH is the program, NETWORK a TorchScript program (any: [1, 3, crop, crop] in, as many logits out), a safetensors file of
+segmentation_models_pytorch's DeepLabv3+ on ResNet-18, or with --preset a weights file of a network in parity.py (with what that needs). A
+SPLIT has images/X.tif (RGB, u8) and masks/X.png, which hold ids, or with --values those in their order; all else is left out.
 
 The network sees crops of one side S in every way, from the same file, on one thread:
 
@@ -29,10 +30,11 @@ import dataclasses
 import hashlib
 import json
 import pathlib
+import subprocess
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "peers"))
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent / folder) for folder in ("peers", ".")]
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
@@ -81,18 +83,47 @@ def prepare(options: argparse.Namespace) -> None:
         for path in sorted((split / "images").glob("*.tif")):
             image = np.asarray(Image.open(path).convert("RGB"))
             for start in sorted({0, *(way.step // 2 for way in options.ways)}):
-                file = options.work / f"scenes{start}" / f"{path.stem}.tif"
+                file = options.work / f"scenes{start}" / f"{scene(split, path)}.tif"
                 file.parent.mkdir(exist_ok=True)
                 if not file.exists():
                     rasters.write_tiff(file, image[start:, start:])
     program = options.work / "network.pt"
     if program.exists():
         return
-    if options.network.suffix == ".safetensors":
-        network = networks.build("smp/deeplabv3plus/resnet18", str(options.network), options.classes)
+    if options.preset or options.network.suffix == ".safetensors":
+        network = preset(options) if options.preset else networks.build("smp/deeplabv3plus/resnet18", str(options.network), options.classes)
         torch.jit.trace(network, torch.zeros(1, 3, options.crop, options.crop)).save(program)
     else:
         program.write_bytes(options.network.read_bytes())
+
+
+def scene(split: pathlib.Path, path: pathlib.Path) -> str:
+    """Drawn scenes have the same names whatever their seed."""
+    return f"{split.name}-{path.stem}"
+
+
+class Logits(torch.nn.Module):
+    """A network without what it says beside."""
+
+    def __init__(self, network: torch.nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found = self.network(x)
+        return found["logits"] if isinstance(found, dict) else found
+
+
+def preset(options: argparse.Namespace) -> torch.nn.Module:
+    """The network as its reference has it, with what the weights file holds of it."""
+    import parity
+    from safetensors.torch import load_file
+
+    file = options.work / "network.safetensors"
+    subprocess.run([options.swath, "weights", "convert", options.network, "-o", file, "--overwrite"], check=True, stdout=subprocess.DEVNULL)
+    network = parity.networks()[options.preset][1]()
+    network.load_state_dict(load_file(file))
+    return Logits(network).eval()
 
 
 def pipeline(options: argparse.Namespace, way: Way) -> pathlib.Path:
@@ -181,8 +212,9 @@ def seams(way: Way, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         for border in (*way.borders(length, 0), *way.borders(length, start)):
             along[max(border - NEAR, 0) : border + NEAR] = True
         near |= along[:, None] if axis == 0 else along[None, :]
-        own = [border for border in way.borders(length, 0) if border >= margin]
-        pairs = [np.take(mask, own, axis) != np.take(mask, np.subtract(own, 1), axis) for mask in (a, other)]
+        own = way.borders(length, 0)
+        own = own[own >= margin]
+        pairs = [np.take(mask, own, axis) != np.take(mask, own - 1, axis) for mask in (a, other)]
         pairs = [np.take(each, np.arange(margin, each.shape[1 - axis]), 1 - axis) for each in pairs]
         counts[4:] += [pairs[0].sum(), pairs[1].sum(), pairs[0].size]
     differs, near = differs[margin:, margin:], near[margin:, margin:]
@@ -196,8 +228,9 @@ def judge(options: argparse.Namespace, way: Way) -> dict:
     scores, confusion, counts, crops = {}, np.zeros((options.classes, options.classes), np.int64), np.zeros(7, np.int64), 0
     for split in options.data:
         for path in sorted((split / "masks").glob("*.png")):
-            a, b = (rasters.read_png(masks(options, way, start) / path.name) for start in (0, way.step // 2))
-            scores[path.stem], of_scene = iou(a, rasters.read_png(path), options.classes)
+            name = scene(split, path)
+            a, b = (rasters.read_png(masks(options, way, start) / f"{name}.png") for start in (0, way.step // 2))
+            scores[name], of_scene = iou(a, options.ids[rasters.read_png(path)], options.classes)
             confusion, counts, crops = confusion + of_scene, counts + seams(way, a, b), crops + way.crops(*a.shape)
     near, inside = counts[0] / counts[1], counts[2] / counts[3]
     seam = (counts[4] - counts[5]) / counts[6]
@@ -233,6 +266,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", type=pathlib.Path, nargs="+", required=True, metavar="SPLIT")
     parser.add_argument("--work", type=pathlib.Path, required=True, help="folder for scenes and masks: one for each network, data and crop")
     parser.add_argument("--classes", type=int, default=5)
+    parser.add_argument("--preset", metavar="NAME", help="NETWORK is this one, as parity.py calls it: small_deeplab_resnest14")
+    parser.add_argument("--values", type=peer.numbers(int), help="what truth holds of class 0, 1, .. (default: these numbers)")
     parser.add_argument("--mean", type=peer.numbers(float), required=True, help="of the bands, after the division by 255")
     parser.add_argument("--std", type=peer.numbers(float), required=True)
     parser.add_argument("--crop", type=int, default=512, help="side of all crops (default: %(default)s)")
@@ -241,6 +276,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--json", type=pathlib.Path)
     options = parser.parse_args()
     options.work, options.swath = options.work.resolve(), options.swath.resolve()
+    options.ids = np.full(256, IGNORED, np.uint8)
+    for index, value in enumerate(options.values or range(options.classes)):
+        options.ids[value] = index
     options.ways = [*(Way(options.crop, dilation) for dilation in options.dilations), Way(options.crop, None)]
     return options
 

@@ -249,6 +249,19 @@ fn doctor_names_versions_formats_and_codecs() {
     for word in ["swath", "GDAL", "GTiff", "DEFLATE", "libtorch", "memory"] {
         assert!(ran.stdout.contains(word), "{}", ran.stdout);
     }
+    // It says of mosaics what a run does with them.
+    let work = prepared(IDENTITY);
+    std::fs::rename(work.path("in/a.tif"), work.path("in/tile.tif")).unwrap();
+    let size = gdal::Dataset::open(work.path("in/tile.tif")).unwrap().raster_size();
+    let (width, height) = size;
+    let source = "<SimpleSource><SourceFilename relativeToVRT=\"1\">tile.tif</SourceFilename></SimpleSource>";
+    let band = format!("<VRTRasterBand dataType=\"Byte\" band=\"1\">{source}</VRTRasterBand>");
+    let text = format!("<VRTDataset rasterXSize=\"{width}\" rasterYSize=\"{height}\">{band}</VRTDataset>");
+    work.write("in/a.vrt", text);
+    let drivers = ["--set", "input.drivers=[\"GTiff\", \"VRT\"]", "--include", "a.vrt"];
+    let is_read = run(&work, &drivers).code == Some(0);
+    assert_eq!(ran.stdout.contains("read where a pipeline allows them; Landlock "), is_read, "{}", ran.stdout);
+    assert_eq!(ran.stdout.contains("not read: "), !is_read, "{}", ran.stdout);
 }
 
 #[test]

@@ -376,6 +376,17 @@ fn a_scene_that_lies_elsewhere_has_what_says_so_made_anew_and_nothing_else() {
 }
 
 #[test]
+fn a_place_that_is_no_number_is_none() {
+    let work = prepared(5, None);
+    let nowhere = [500_000.0, f64::NAN, 0.0, 5_400_000.0, 0.0, f64::NAN];
+    scene(&work.path("in/nan.tif"), Size::new(70, 40), |d| at(d, "EPSG:32632", nowhere));
+    work.swath(&["run", "p.toml", "-i", "in/nan.tif", "-o", "out", "--backend", "fake", "--devices", "cpu"])
+        .says(0, &["1 done, 0 failed"]);
+    assert!(work.path("out/geotiff/nan.tif").exists() && !work.path("out/vectors/nan.gpkg").exists());
+    assert!(Dataset::open(work.path("out/geotiff/nan.tif")).unwrap().geo_transform().is_err());
+}
+
+#[test]
 fn what_gdal_cannot_write_is_refused_before_any_work() {
     let work = with_scenes(&[(40, 30)]);
     let run = ["run", "p.toml", "-i", "in", "-o", "out", "--backend", "fake", "--set", "outputs.vectors=true"];

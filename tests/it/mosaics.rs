@@ -336,3 +336,117 @@ fn a_hole_in_a_mosaic_holds_no_data() {
     run(&work, "in", "told", &nodata).expect(0);
     assert!(hole("told").iter().all(|value| *value == 99));
 }
+
+#[test]
+fn each_band_may_be_a_mosaic_of_its_own() {
+    let work = prepared();
+    for (file, band) in [("x_B04.vrt", "3"), ("x_B03.vrt", "2")] {
+        let text = vrt(WHOLE, TILE, &FOUR, "");
+        let (first, _) = text.split_once("<VRTRasterBand dataType=\"Byte\" band=\"2\">").unwrap();
+        let text = first.replace("<SourceBand>1<", &format!("<SourceBand>{band}<")) + "</VRTDataset>";
+        work.write(&format!("in/{file}"), text);
+    }
+    let two = ["--set", "input.mean=[3, 3]", "--set", "input.std=[2, 2]"];
+    let files = [&two[..], &["--set", "input.bands=[\"*_B04.vrt\", \"*_B03.vrt\"]"]].concat();
+    let of_mask = || png(&work.path("out/masks/x.png"));
+    run(&work, "in", "out", &files).says(0, &["1 done, 0 failed"]);
+    swath(&work, "run", "whole", "one", &[&two[..], &["--set", "input.bands=[3, 2]"]].concat()).expect(0);
+    let (.., labels) = of_mask();
+    assert!(of_mask() == mask(&work, "one") && labels.iter().any(|label| *label != labels[0]));
+    swath(&work, "plan", "in", "out", &files).says(3, &["`x_B03.vrt`: it is a VRT", "input.drivers"]);
+    // All tiles of all bands are the scene.
+    run(&work, "in", "out", &files).says(0, &["all were done before"]);
+    geotiff(&work.path("in/tiles/d.tif"), TILE, &values(Size::new(TILE.width, TILE.height * BANDS), 7, 50));
+    let before = stamp(&work, "x.png");
+    let again = run(&work, "in", "out", &files).expect(0);
+    assert!(stamp(&work, "x.png") != before && of_mask() != mask(&work, "one"), "{again}");
+    std::fs::remove_file(work.path("in/x_B03.vrt")).unwrap();
+    run(&work, "in", "out", &files).says(3, &["it has no file for *_B03.vrt"]);
+}
+
+#[test]
+fn a_mosaic_that_is_called_like_another_scene_is_told_from_it() {
+    let work = prepared();
+    std::fs::copy(work.path("whole/m.tif"), work.path("in/m.tif")).unwrap();
+    let words =
+        ["`m.tif` and `m.vrt` would both be written to `m.png`", "rename one of them, or leave it out (--exclude)"];
+    for command in ["plan", "run"] {
+        swath(&work, command, "in", "out", &DRIVERS).says(2, &words);
+    }
+    run(&work, "in", "out", &["--exclude", "m.tif"]).says(0, &["1 done, 0 failed"]);
+    swath(&work, "plan", "in", "out2", &[]).says(0, &["5 to segment", "1 other file ignored"]);
+    // Unless it is made of it.
+    work.write("in/m.vrt", vrt(WHOLE, WHOLE, &[("m.tif", true, [0, 0])], ""));
+    run(&work, "in", "out", &[]).says(0, &["5 done, 0 failed", "1 file of the inputs"]);
+    work.write("in/all.txt", "m.vrt\nm.tif\n");
+    run(&work, "in/all.txt", "out", &[]).says(2, &words[1..]);
+}
+
+/// Labelled scenes: a mosaic of tiles in `data`, the same as one file in `plain`.
+fn labelled() -> Workdir {
+    let work = prepared();
+    let labels: Vec<u8> = values(WHOLE, 7, 5).iter().map(|value| value % 2).collect();
+    for folder in ["data", "plain"] {
+        let mask = work.path(folder).join("masks/m.png");
+        std::fs::create_dir_all(mask.parent().unwrap()).unwrap();
+        image::save_buffer(mask, &labels, WHOLE.width, WHOLE.height, image::ColorType::L8).unwrap();
+    }
+    std::fs::rename(work.path("in"), work.path("data/images")).unwrap();
+    std::fs::rename(work.path("whole"), work.path("plain/images")).unwrap();
+    work
+}
+
+fn data(work: &Workdir, command: &str, input: &str, more: &[&str]) -> Ran {
+    work.swath(&[&["data", command, "p.toml", "-i", input][..], more].concat())
+}
+
+#[test]
+fn labelled_mosaics_have_the_figures_of_the_one_file() {
+    let work = labelled();
+    let json = [&DRIVERS[..], &["--json"]].concat();
+    let whole = data(&work, "stats", "plain", &["--json"]).expect(0);
+    assert_eq!(data(&work, "stats", "data", &json).expect(0), whole, "and no tile is told to lack a mask");
+    data(&work, "check", "data", &DRIVERS).says(0, &["1 pair (1 all), 0 refused, 0 files in no pair"]);
+    data(
+        &work,
+        "split",
+        "data",
+        &[&DRIVERS[..], &["-o", "far/list.tsv", "--by", "block:100", "--folds", "2"]].concat(),
+    )
+    .says(0, &["from 1 group"]);
+    // A list that lies elsewhere: tiles below the folder of the mosaic that it names.
+    let listed = data(&work, "stats", "far/list.tsv", &json).expect(0);
+    assert_eq!(listed.replace("fold0", "all").replace("fold1", "all"), whole);
+    let small = [&json[..], &["--set", "input.resolution=0.8"]].concat();
+    assert_eq!(data(&work, "stats", "data", &small).expect(0), whole, "statistics are of the scene's own grid");
+    data(&work, "check", "data", &[])
+        .says(3, &["it is a VRT, a mosaic of other files", "input.drivers = [\"GTiff\", \"VRT\"]"]);
+}
+
+#[test]
+fn labelled_mosaics_are_refused_as_scenes_are() {
+    let work = labelled();
+    let outside = work.path("plain/images/m.tif").display().to_string();
+    let refused = |text: String, words: &[&str]| {
+        work.write("data/images/m.vrt", text);
+        data(&work, "check", "data", &DRIVERS).says(3, &[&["refused  all/m: "], words].concat());
+    };
+    refused(with_first(&outside, false), &["lies outside of the input folder", "/data`"]);
+    refused(with_first("tiles/e.tif", true), &["its source `tiles/e.tif` is missing"]);
+    refused(vrt(WHOLE, TILE, &FOUR, "<PixelFunctionType>sum</PixelFunctionType>"), &["pixel function"]);
+    work.write("data/images/m.vrt", vrt(WHOLE, TILE, &FOUR, ""));
+    let check = [&["data", "check", "p.toml", "-i", "data"][..], &DRIVERS].concat();
+    work.swath_with(&check, &[("SWATH_FAULTS", "confine:error")]).says(3, &["does not confine", "Landlock"]);
+    // A tile that lies beside the folder of the mosaic alone is not below what a list elsewhere names.
+    work.write("data/images/deep/m.vrt", with_first("../tiles/a.tif", true).replace("\"1\">tiles", "\"1\">../tiles"));
+    work.write(
+        "far/list.tsv",
+        format!("{}\t{}\n", work.path("data/images/deep/m.vrt").display(), work.path("data/masks/m.png").display()),
+    );
+    data(&work, "check", "far/list.tsv", &DRIVERS).says(3, &["lies outside of the input folder", "images/deep`"]);
+    std::fs::copy(work.path("far/list.tsv"), work.path("data/list.tsv")).unwrap();
+    data(&work, "check", "data/list.tsv", &DRIVERS).says(0, &["1 pair (1 all), 0 refused"]);
+    work.write("data/list.tsv", "images/m.vrt\timages/m.vrt\n");
+    data(&work, "check", "data/list.tsv", &DRIVERS)
+        .says(3, &["the mask `data/images/m.vrt` is a mosaic of other files"]);
+}

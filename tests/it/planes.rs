@@ -123,8 +123,11 @@ fn rasters_of_shares_say_what_they_mean_and_where_they_lie() {
             assert!((mean(&overview) - mean(&band)).abs() < 3.0, "{kind} {at}");
             assert_eq!(band.description().unwrap() == format!("c{}", at - 1), kind == "probabilities");
         }
-        let style = std::fs::read_to_string(work.path(&format!("out/{kind}/large.qml")));
-        assert_eq!(style.is_ok_and(|text| text.contains("singlebandpseudocolor")), n_bands == 1, "{kind}");
+        let style = std::fs::read_to_string(work.path(&format!("out/{kind}/large.qml"))).unwrap();
+        assert!(
+            style.contains("\"singlebandpseudocolor\" band=\"1\"") && style.contains("maximumValue=\"1\""),
+            "{kind}"
+        );
     }
 }
 
@@ -227,6 +230,18 @@ fn the_legend_follows_the_classes() {
     assert_eq!(stamp(), before);
     work.swath(&[&RUN[..], &["--set", "classes.1.name=Wald"]].concat()).expect(0);
     assert!(std::fs::read(work.path("out/legend.png")).unwrap() != first);
+    // Without it, it is what an earlier command left, until it is wanted again.
+    let without = [&RUN[..], &["--set", "outputs.legend=false"]].concat();
+    let earlier = || work.report("out")["earlier"].to_string();
+    work.swath(&without).expect(0);
+    assert_eq!(earlier(), "[\"legend.png\"]");
+    work.swath(&RUN).expect(0);
+    assert_eq!(earlier(), "[]");
+    work.swath(&without).expect(0);
+    work.swath(&without).expect(0);
+    work.swath(&["gc", "out", "--outputs"]).says(0, &["1 old output removed"]);
+    assert!(!work.path("out/legend.png").exists());
+    work.swath(&["verify", "out"]).expect(0);
     // Somebody else's is not written over.
     let other = Workdir::new();
     other.write("out/legend.png", "mine");

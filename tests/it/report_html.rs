@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use gdal::spatial_ref::SpatialRef;
-use gdal::{Dataset, DriverManager};
+use gdal::{Dataset, DriverManager, Gcp};
 use image::GrayImage;
 
 use crate::support::browser::{chromium, open};
@@ -85,6 +85,33 @@ fn a_page_shows_scenes_classes_failures_and_how_to_do_it_again() {
     work.swath(&["report", "out"]).says(0, &["3 done", "page        out/report.html"]);
     assert!(std::fs::read(work.path("out/report.json")).unwrap() == report);
     assert_eq!(self::page(&work), page, "from the directory alone");
+}
+
+#[test]
+fn a_page_says_what_networks_saw_and_places_scenes_by_their_points() {
+    let work = with_scenes(&[(200, 100)]);
+    let gcp = |pixel: f64, line: f64| {
+        let (x, y) = (500_200.0 + 0.25 * pixel, 5_400_000.0 - 0.25 * line);
+        Gcp { id: String::new(), info: String::new(), pixel, line, x, y, z: 0.0 }
+    };
+    scene(&work.path("in/points.tif"), Size::new(50, 40), |d| {
+        d.set_gcps(vec![gcp(0.0, 0.0), gcp(48.0, 1.0), gcp(3.0, 37.0)], &SpatialRef::from_epsg(32632).unwrap())
+            .unwrap();
+    });
+    let settings = ["--set", "input.resolution=1", "--set", "input.assume_resolution=1"];
+    work.swath(&[&RUN[..], &settings].concat()).expect(0);
+    let page = page(&work);
+    for words in [
+        "1 scene resampled from 0.5 m to 1 m",
+        "the networks saw 100\u{a0}×\u{a0}50 of 1\u{a0}m",
+        "2 scenes; WGS 84 / UTM zone 32N, north is up",
+        // The one that says it to the pixel.
+        "5\u{202f}000\u{202f}m²",
+    ] {
+        assert!(page.contains(words), "`{words}` is not in the page");
+    }
+    assert!(!page.contains("Without a place"));
+    assert_eq!(page.matches("the networks saw").count(), 1, "of that which was resampled");
 }
 
 #[test]

@@ -520,3 +520,49 @@ fn without_a_pipeline_file_one_is_written_that_follows_from_the_data() {
     ran.says(2, &["--auto reads masks of one band of 8 bits and finds 0 values in them", "pipelines/train.toml"]);
     work.swath(&["train", "-i", "data", "-o", "x"]).says(2, &["PIPELINE"]);
 }
+
+/// Puts each image behind a mosaic of two halves of it.
+fn behind_mosaics(work: &Workdir, part: &str, n: u32) {
+    for at in 0..n {
+        let image = image::open(work.path(&format!("data/{part}/images/s{at}.png"))).unwrap().to_rgb8();
+        std::fs::remove_file(work.path(&format!("data/{part}/images/s{at}.png"))).unwrap();
+        let (width, height) = image.dimensions();
+        let half = |x: u32| image::imageops::crop_imm(&image, x, 0, width / 2, height).to_image();
+        for (name, x) in [("l", 0), ("r", width / 2)] {
+            let bytes = half(x).into_raw();
+            let file = work.path(&format!("data/{part}/images/tiles/s{at}{name}.png"));
+            save(&file, &bytes, [width / 2, height], image::ColorType::Rgb8);
+        }
+        let piece = |band: u32, name: &str, x: u32| {
+            format!(
+                "<SimpleSource><SourceFilename relativeToVRT=\"1\">tiles/s{at}{name}.png</SourceFilename><SourceBand>{band}</SourceBand>\
+                 <SrcRect xOff=\"0\" yOff=\"0\" xSize=\"{0}\" ySize=\"{height}\"/>\
+                 <DstRect xOff=\"{x}\" yOff=\"0\" xSize=\"{0}\" ySize=\"{height}\"/></SimpleSource>",
+                width / 2
+            )
+        };
+        let band = |band: u32| {
+            let pieces = piece(band, "l", 0) + &piece(band, "r", width / 2);
+            format!("<VRTRasterBand dataType=\"Byte\" band=\"{band}\">{pieces}</VRTRasterBand>")
+        };
+        let bands: String = (1..=3).map(band).collect();
+        let text = format!("<VRTDataset rasterXSize=\"{width}\" rasterYSize=\"{height}\">{bands}</VRTDataset>");
+        work.write(&format!("data/{part}/images/s{at}.vrt"), text);
+    }
+}
+
+#[test]
+fn mosaics_are_learnt_from_as_the_one_file() {
+    let work = prepared();
+    let (of_files, _) = reference(&work);
+    behind_mosaics(&work, "train", 4);
+    behind_mosaics(&work, "val", 2);
+    trained(&work, &[]).says(2, &["input.drivers = [\"GTiff\", \"VRT\"]"]);
+    let drivers = ["--set", "input.drivers=[\"PNG\", \"VRT\"]"];
+    trained(&work, &[&drivers[..], &["--fresh"]].concat()).says(0, &["training on 4 scenes, validating with 2"]);
+    assert!(bundles(&work) == of_files, "other weights come of the same pixels");
+    // A validation scene is its tiles as well.
+    let plan = std::fs::read_to_string(work.path("out/validation/run/plan.jsonl")).unwrap();
+    assert!(plan.contains("tiles/s0l.png"), "{plan}");
+    work.swath(&["report", "out/validation/run"]).expect(0);
+}

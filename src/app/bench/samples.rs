@@ -39,7 +39,7 @@ pub struct SamplesRequest {
 /// When there is no pair to take crops from, one fails, or somebody stops it.
 pub fn samples(request: &SamplesRequest) -> Result<BenchReport<SamplesFigures>, Error> {
     let scenes = data::scenes(&request.data)?;
-    let setup = Setup::of(&scenes.pipeline).map_err(Error::Usage)?;
+    let setup = Setup::of(&scenes.pipeline, &request.data.input, &scenes.found.pairs).map_err(Error::Usage)?;
     let readers = request.readers.unwrap_or_else(|| Feed::usual_readers(machine::cores()));
     let figures = interruptible(|stop| {
         let began = Instant::now();

@@ -116,7 +116,7 @@ impl Intake<'_> {
     }
 
     fn is_seen(&self, file: &FileRecord) -> bool {
-        file.is_there(&self.dir)
+        file.is_there(self.dir)
     }
 
     fn tell_missing(&self, missing: &[String]) {

@@ -10,6 +10,7 @@ use crate::config::Pipeline;
 use crate::journal::ledger::RECORDS_FOLDER;
 use crate::journal::{Journal, State};
 use crate::outputs::OutputLayout;
+use crate::plan::Plan;
 use crate::report::RunReport;
 
 /// The run directory as an earlier run left it.
@@ -75,10 +76,19 @@ impl Outputs {
     }
 
     /// Files that earlier runs wrote, that are still there and that this run does not write.
-    pub(in crate::app) fn left_over(&self, planned: &BTreeMap<String, Option<Fingerprint>>) -> Vec<String> {
+    pub(in crate::app) fn left_over(
+        &self,
+        planned: &BTreeMap<String, Option<Fingerprint>>,
+        pipeline: &Pipeline,
+    ) -> Vec<String> {
         let Some(earlier) = &self.earlier else { return Vec::new() };
+        // Reports do not have it: it is of no scene. The plan that lies there is still that of the command before.
+        let legend = self.layout.relative(&self.book.legend());
+        let had_legend = Plan::head_of(&self.book.plan()).is_ok_and(|plan| plan.pipeline.outputs.legend);
         let mut names: Vec<String> = earlier.outputs.keys().chain(&earlier.earlier).cloned().collect();
+        names.extend(had_legend.then(|| legend.clone()));
         names.retain(|name| !planned.contains_key(name) && self.layout.dir.join(name).exists());
+        names.retain(|name| !(pipeline.outputs.legend && *name == legend));
         names.sort();
         names.dedup();
         names

@@ -207,6 +207,7 @@ fn plan(
     let mut warnings: Vec<String> = scanned.warnings.iter().cloned().chain(of_profile).chain(of_hashes).collect();
     let versions = versions(&pipeline, request.backend)?;
     let allowed = Allowed::below(drivers, &scanned.root, scanned.scenes.iter().map(|scene| scene.file.as_path()));
+    let allowed = allowed.and_below(&scanned.homes);
     let source = planning_source(request.decode, allowed)?;
     let backend = request.backend;
     let watch = HashWatch::new(request.show);

@@ -70,7 +70,7 @@ impl ReportBuilder {
             cut: plan.part.iter().flat_map(|part| &part.cut).map(|scene| plan.label_of(*scene)).collect(),
             deadline: None,
             reduced: Vec::new(),
-            earlier: outputs.left_over(&planned),
+            earlier: outputs.left_over(&planned, &plan.pipeline),
             outputs: planned,
             package: None,
             stages: Vec::new(),

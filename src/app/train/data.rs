@@ -1,13 +1,14 @@
 //! What is trained on, and what validates.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Parts, TrainRequest};
 use crate::app::Error;
 use crate::app::data::threads;
 use crate::config::{Band, Pipeline};
-use crate::dataset::{Found, Index, Pair, Part, Refused, Setup, exclude, find, share_out};
+use crate::dataset::{Found, Index, Pair, Part, Reader, Refused, Setup, exclude, find, share_out};
 use crate::flow::Stop;
 
 /// Labelled scenes, looked through.
@@ -18,6 +19,8 @@ pub(super) struct Data {
     pub(super) val: Vec<Pair>,
     /// Of those.
     pub(super) val_digest: String,
+    /// Folders below which parts of mosaics lie.
+    pub(super) homes: Vec<PathBuf>,
     /// What is no use, and why.
     pub(super) refused: Vec<Refused>,
 }
@@ -31,6 +34,8 @@ pub(super) fn look(request: &TrainRequest, pipeline: &Pipeline, stop: &Stop) -> 
     if let Some(list) = &request.exclude {
         exclude(&mut found, list)?;
     }
+    let setup = Setup::of(pipeline, &request.input, &found.pairs).map_err(Error::Usage)?;
+    Reader::new(&setup).set_parts_aside(&mut found);
     let Found { mut pairs, strays } = found;
     if let Parts::FoldOf(_, n) = request.parts {
         share_out(&mut pairs, n).map_err(|reason| Error::Usage(format!("`{}`: {reason}", request.input.display())))?;
@@ -39,6 +44,7 @@ pub(super) fn look(request: &TrainRequest, pipeline: &Pipeline, stop: &Stop) -> 
         .into_iter()
         .map(|stray| Refused { name: stray.path.display().to_string(), cause: stray.cause })
         .collect();
+    let n_strays = refused.len();
     let of = |trains: bool| -> Vec<Pair> {
         pairs.iter().filter(|pair| request.parts.trains(pair.part) == Some(trains)).cloned().collect()
     };
@@ -49,7 +55,6 @@ pub(super) fn look(request: &TrainRequest, pipeline: &Pipeline, stop: &Stop) -> 
         }
     }
     by_file(&val, pipeline)?;
-    let setup = Setup::of(pipeline).map_err(Error::Usage)?;
     let mut index = |pairs: &[Pair]| {
         let (index, own) = Index::build(&setup, pairs, threads(), stop, &|| ())?;
         refused.extend(own);
@@ -59,11 +64,22 @@ pub(super) fn look(request: &TrainRequest, pipeline: &Pipeline, stop: &Stop) -> 
     let unusable: BTreeSet<&str> = refused.iter().map(|pair| pair.name.as_str()).collect();
     let val: Vec<Pair> = val.into_iter().filter(|pair| !unusable.contains(pair.full_name().as_str())).collect();
     if train.is_empty() || val.is_empty() {
-        let first = refused.first().map(|pair| format!("; `{}`: {}", pair.name, pair.cause)).unwrap_or_default();
+        // What is wrong with a pair says more than what is in none.
+        let first = refused
+            .get(n_strays)
+            .or(refused.first())
+            .map(|pair| format!("; `{}`: {}", pair.name, pair.cause))
+            .unwrap_or_default();
         let part = pairs_in(&request.parts, train.is_empty());
         return Err(Error::Usage(format!("no pair of {part} can be used{first}; `swath data check` tells all")));
     }
-    Ok(Some(Data { train: Arc::new(train), val, val_digest: val_index.digest().to_owned(), refused }))
+    Ok(Some(Data {
+        train: Arc::new(train),
+        val,
+        val_digest: val_index.digest().to_owned(),
+        homes: setup.homes().to_vec(),
+        refused,
+    }))
 }
 
 impl Parts {

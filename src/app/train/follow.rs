@@ -18,12 +18,13 @@ use crate::app::Error;
 use crate::app::run::usual_memory;
 use crate::atomic;
 use crate::config::train::Train;
-use crate::config::{Pipeline, Weights, bundle};
+use crate::config::{Pipeline, Reading, Weights, bundle};
 use crate::dataset::{Crop, Drawer, Feed, LoadError, Loader};
 use crate::eval::{Evaluation, Scores};
 use crate::flow::{Stall, watch_over};
 use crate::lifecycle::{Clock, machine};
 use crate::process::raise_file_limit;
+use crate::raster::Drivers;
 use crate::report::{
     self, BestMetric, Event, MetricsLog, MetricsRecord, NoteRecord, StepRecord, StepTime, TrainingBars,
     TrainingSummary, ValidationRecord, ValidationTime,
@@ -630,8 +631,9 @@ fn identity(pipeline: &Pipeline, recipe: &Train, taught: Option<String>, data: &
     let member = &pipeline.members[0];
     let weights = start_of(recipe, &member.weights).map(crate::weights::digest).transpose()?;
     let remap: &BTreeMap<String, String> = &pipeline.data.remap;
-    let network =
-        (&member.spec, &member.input, weights, &pipeline.classes, &pipeline.reading, pipeline.data.labels, remap);
+    // What may be opened, the pixels do not depend on.
+    let reading = Reading { drivers: Drivers::default(), ..pipeline.reading };
+    let network = (&member.spec, &member.input, weights, &pipeline.classes, &reading, pipeline.data.labels, remap);
     let validation = (&data.val_digest, &pipeline.tiling, pipeline.combine, &pipeline.views, &pipeline.post);
     let recipe = Train { start: None, ..recipe.clone() };
     Ok(Identity {

@@ -10,7 +10,7 @@ use crate::app::Error;
 use crate::app::run::{Reuse, RunOptions, execute, prepare};
 use crate::app::{JobRequest, Saved, What};
 use crate::config::train::Metric;
-use crate::config::{Checkpoint, Pipeline, Post, bundle};
+use crate::config::{Checkpoint, Pipeline, Post, Reading, bundle};
 use crate::dataset::{LabelRule, Pair};
 use crate::eval::{Evaluation, Measures, PairFiles, Pairs, Scores, evaluate};
 use crate::flow::Stop;
@@ -27,6 +27,8 @@ pub(super) struct Validator {
     run: PathBuf,
     scenes: Vec<PairFiles>,
     list: PathBuf,
+    /// Folders below which parts of mosaics lie.
+    homes: Vec<PathBuf>,
     rule: Arc<LabelRule>,
     pipeline: Pipeline,
     job: JobRequest,
@@ -75,7 +77,8 @@ impl Validator {
         };
         let rule = Arc::new(LabelRule::of(pipeline).map_err(Error::Usage)?);
         let supervisor = request.origin.supervisor.clone();
-        Ok(Self { run: dir.join("run"), dir, scenes, list, rule, pipeline: pipeline.clone(), job, supervisor })
+        let homes = data.homes.clone();
+        Ok(Self { run: dir.join("run"), dir, scenes, list, homes, rule, pipeline: pipeline.clone(), job, supervisor })
     }
 
     /// Runs the weights as they are, and compares.
@@ -117,7 +120,11 @@ impl Validator {
 
     /// The first scene that has no mask in the end.
     fn run(&self, pipeline: Pipeline, options: &RunOptions) -> Result<Option<FailedScene>, Error> {
-        let scan = ScanOptions { inputs: vec![self.list.clone()], ..ScanOptions::default() };
+        let (inputs, homes) = (vec![self.list.clone()], self.homes.clone());
+        let scan = ScanOptions { inputs, homes, ..ScanOptions::default() };
+        // What may be opened no bundle says.
+        let reading = Reading { drivers: self.pipeline.reading.drivers, ..pipeline.reading };
+        let pipeline = Pipeline { reading, ..pipeline };
         let what = What::Checked { pipeline: Box::new(pipeline), scan };
         let job = prepare(&JobRequest { what, ..self.job.clone() })?;
         Ok(execute(job, options)?.report.failed.into_iter().next())

@@ -148,7 +148,8 @@ impl Claims {
 impl Bytes {
     fn of(attempt: u32, file: &FileRecord) -> Self {
         // What is no digest was written by nobody, and is told from others as well as can be.
-        let digest = file.content.sha256.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or_default();
+        let digest =
+            file.content.sha256.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or_default();
         Self { attempt, bytes: file.content.bytes, digest }
     }
 }

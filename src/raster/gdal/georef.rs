@@ -11,6 +11,12 @@ pub(super) fn crs(dataset: &Dataset) -> Option<String> {
     Some(dataset.projection()).filter(|wkt| !wkt.is_empty()).or_else(|| Some(of_points()).filter(|wkt| !wkt.is_empty()))
 }
 
+/// Its transform; one with what is no number in it is none.
+pub(super) fn transform(dataset: &Dataset) -> Option<GeoTransform> {
+    let transform = dataset.geo_transform().ok()?;
+    transform.iter().all(|number| number.is_finite()).then_some(GeoTransform(transform))
+}
+
 /// Metres from a pixel to the next one of its row and of its column: by the unit of its projection, which need not be that of the ground,
 /// and of degrees on the ellipsoid at its centre.
 pub(super) fn pixel_metres(dataset: &Dataset, transform: GeoTransform, size: Size) -> Option<[f64; 2]> {

@@ -9,7 +9,7 @@ use super::color::color;
 use super::directory::Directory;
 use super::pages::{self, Page};
 use super::{Opened, errors, georef, picture};
-use crate::geom::{GeoTransform, Size};
+use crate::geom::Size;
 use crate::raster::{Mask, Palette, PixelType, RasterError, Scale, SceneHeader};
 
 /// libtiff reads a file that lists fewer strips or tiles than it has, up to so many of them.
@@ -72,7 +72,7 @@ pub(super) fn header(opened: &Opened, file_bytes: u64) -> Result<SceneHeader, Ra
     let Bands { nodata, names, scale } = bands(opened, dtype)?;
     let has_mask = has_mask(&first) || opened.palette.iter().any(|color| color[3] == 0);
     let interleaved = dataset.metadata_item("INTERLEAVE", "IMAGE_STRUCTURE").is_some_and(|v| v == "PIXEL");
-    let transform = dataset.geo_transform().ok().map(GeoTransform);
+    let transform = georef::transform(dataset);
     let header = SceneHeader {
         order: picture::order(&driver, &opened.path),
         driver,

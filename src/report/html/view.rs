@@ -8,8 +8,9 @@ use super::frame::{Frame, State, TEXT, hex, sections, shortened, width};
 use super::map::{self, Map, Placed};
 use super::{HEAT, NO_DATA, PageFacts, PageScene};
 use crate::report::causes::{CauseGroup, by_cause};
+use crate::report::resolution::resolutions;
 use crate::report::summary::remarks;
-use crate::report::{RunReport, RunState, SceneReport, StageLine};
+use crate::report::{RunReport, RunState, SceneReport, SceneResolution, StageLine};
 use crate::words::{count, format_bytes, listed, percent, time};
 
 /// Causes of failures that are listed, and scenes that are named for each.
@@ -324,6 +325,7 @@ fn classes(done: &[Done<'_>], facts: &PageFacts<'_>) -> (Vec<Class>, bool, Strin
     let note = match placed {
         0 => String::new(),
         n if n == done.len() => String::new(),
+        1 => "Areas are those of the one scene that says where it lies; shares are of all.".to_owned(),
         n => format!("Areas are those of the {} that say where they lie; shares are of all.", count(n as u64, "scene")),
     };
     let classes = if done.is_empty() { Vec::new() } else { facts.legend.iter().map(class).collect() };
@@ -364,6 +366,7 @@ fn size(scene: &SceneReport) -> String {
 
 fn card<'a>((number, own, scene): Done<'a>, colors: &Colors<'_>) -> Card<'a> {
     let place = own.square_metres.map_or_else(String::new, |metres| format!(" · {}", area(metres)));
+    let seen = scene.resolution.filter(|own| own.resampled).map_or_else(String::new, seen);
     let pictures = &own.pictures;
     Card {
         number,
@@ -373,12 +376,17 @@ fn card<'a>((number, own, scene): Done<'a>, colors: &Colors<'_>) -> Card<'a> {
         mask: &pictures.mask,
         heat: &pictures.heat,
         parts: colors.parts(scene),
-        facts: format!("{} · {}\u{a0}pixels{place}", most(scene, 2), size(scene)),
+        facts: format!("{} · {}\u{a0}pixels{place}{seen}", most(scene, 2), size(scene)),
         warning: match scene.warnings.as_slice() {
             [] => String::new(),
             [first, ..] => format!("The decoder warned: {}", shortened(first, WORD)),
         },
     }
+}
+
+/// What the networks saw of a scene that was resampled.
+fn seen(SceneResolution { wanted, network_size: [width, height], .. }: SceneResolution) -> String {
+    format!(" · the networks saw {width}\u{a0}×\u{a0}{height} of {wanted}\u{a0}m")
 }
 
 fn row<'a>((number, own, scene): Done<'a>, colors: &Colors<'_>) -> Row<'a> {
@@ -515,6 +523,10 @@ fn details(report: &RunReport, facts: &PageFacts<'_>) -> Vec<(&'static str, Stri
         ("Tiles", grouped(report.totals.tiles)),
         ("Plan", report.plan.clone()),
     ];
+    details.extend(
+        resolutions(report.scenes.values().filter_map(|scene| scene.resolution.as_ref()))
+            .map(|text| ("Resolution", text)),
+    );
     if report.totals.reused > 0 {
         details.push(("Done by earlier runs", count(report.totals.reused, "scene")));
     }
