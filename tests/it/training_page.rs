@@ -137,7 +137,7 @@ fn the_page_of_a_training_shows_curves_classes_confusions_and_scenes() {
     assert!(!page.contains(SCRIPT));
     assert_eq!(["data:image/png", "style=\"--v:"].map(|what| page.matches(what).count()), [9, 25]);
     // 600 steps are 300 points, each with a band; validations are few enough to stand for themselves.
-    assert_eq!(["class=\"line\"", "class=\"band\""].map(|what| page.matches(what).count()), [13, 5]);
+    assert_eq!(["class=\"line\"", "class=\"band\""].map(|what| page.matches(what).count()), [12, 5]);
     let report = std::fs::read_to_string(run.join("report.json")).unwrap();
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
     assert_eq!([&report["kind"], &report["facts"]["Network"]], ["training", "DeepLabV3+ ResNet-18"]);
