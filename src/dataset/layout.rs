@@ -279,7 +279,8 @@ fn list(file: &Path, found: &mut Found) -> Result<(), DatasetError> {
         let line = line.trim();
         let cells: Vec<&str> = line.split(if line.contains('\t') { '\t' } else { ',' }).map(str::trim).collect();
         // A file may well be called `images/a.tif`.
-        let is_head = number == 1 && ["image", "images"].contains(&cells[0].to_lowercase().as_str());
+        let is_head =
+            number == 1 && cells[0].to_lowercase().starts_with("image") && !cells[0].contains(['/', '\\', '.']);
         if line.is_empty() || line.starts_with('#') || is_head {
             continue;
         }
