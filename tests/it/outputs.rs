@@ -89,7 +89,7 @@ fn a_kind_that_is_switched_on_or_off_leaves_the_others_alone() {
         ("vectors", "vectors", 4),
         ("overlay", "overlay", 4),
         ("scores", "scores", 8),
-        ("probabilities", "probabilities", 4),
+        ("probabilities", "probabilities", 8),
         ("disagreement", "disagreement", 8),
     ] {
         let on = ["--set", "outputs.color=false", "--set", &format!("outputs.{kind}=true")];
