@@ -64,7 +64,7 @@
 //! | [`app`] | the commands: request in, outcome out; wiring, run state |
 //! | [`cli`] | arguments to requests, outcomes to exit codes |
 //! | [`atomic`] | the one way to write a file; digests of files that have not changed since they were hashed |
-//! | [`words`] | numbers, sizes, times and lists as people say them, and words as shells read them |
+//! | [`words`] | numbers, sizes, times, lists and paths as people say them, and words as shells read them |
 //! | `parallel` | the same work on many items |
 //! | `random` | numbers that look random and follow from a key |
 //! | [`exit`] | exit codes |

@@ -35,7 +35,7 @@ pub enum PackageError {
     /// A file is not there.
     #[error("cannot read `{}`; run again to have it written anew", path.display())]
     Read {
-        /// The mask.
+        /// Which.
         path: PathBuf,
         /// What the system said.
         #[source]

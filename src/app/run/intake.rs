@@ -111,12 +111,8 @@ impl Intake<'_> {
     /// Notes which of these files are not seen here, where that matters.
     fn look_for<'b>(&self, files: impl IntoIterator<Item = &'b FileRecord>, missing: &mut Vec<FileRecord>) {
         if !self.patience.is_zero() {
-            missing.extend(files.into_iter().filter(|file| !self.is_seen(file)).cloned());
+            missing.extend(files.into_iter().filter(|file| !file.is_there(self.dir)).cloned());
         }
-    }
-
-    fn is_seen(&self, file: &FileRecord) -> bool {
-        file.is_there(self.dir)
     }
 
     fn tell_missing(&self, missing: &[String]) {
@@ -130,7 +126,7 @@ impl Intake<'_> {
 
     /// Waits until the files that are recorded are seen here, and no longer than that.
     fn wait(&self, mut missing: Vec<FileRecord>) {
-        missing.retain(|file| !self.is_seen(file));
+        missing.retain(|file| !file.is_there(self.dir));
         let (begun, mut is_told) = (Instant::now(), false);
         while !missing.is_empty() && begun.elapsed() < self.patience {
             if !std::mem::replace(&mut is_told, true) {
@@ -143,7 +139,7 @@ impl Intake<'_> {
                 report::tell(&Event::Note { text: &text });
             }
             std::thread::sleep(AGAIN.min(self.patience.saturating_sub(begun.elapsed())));
-            missing.retain(|file| !self.is_seen(file));
+            missing.retain(|file| !file.is_there(self.dir));
         }
     }
 

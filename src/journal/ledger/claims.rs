@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::frame::{Fingerprint, fingerprint};
+use super::frame::{Mark, mark};
 use super::head::AttemptHead;
 use crate::journal::{FileRecord, Record, StageKey};
 
@@ -82,7 +82,7 @@ impl std::fmt::Display for Claim {
 /// The first claim of each thing, and what differs.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
-    known: HashMap<Fingerprint, Bytes>,
+    known: HashMap<Mark, Bytes>,
     found: Vec<(Claimed, Bytes, Bytes)>,
 }
 
@@ -109,14 +109,14 @@ impl Claims {
                         key: output.key.clone(),
                         path: file.path.clone(),
                     };
-                    self.claim(fingerprint(&parts), Bytes::of(attempt, file), what);
+                    self.claim(mark(&parts), Bytes::of(attempt, file), what);
                 }
             }
             Record::Artefact(artefact) => {
                 let path = &artefact.file.path;
                 let keys = || artefact.entries.iter().map(|entry| entry.key.clone()).collect();
                 let what = || Claimed::Artefact { path: path.clone(), keys: keys() };
-                self.claim(fingerprint(&["artefact", path]), Bytes::of(attempt, &artefact.file), what);
+                self.claim(mark(&["artefact", path]), Bytes::of(attempt, &artefact.file), what);
             }
             Record::Failure(_)
             | Record::Concession(_)
@@ -126,7 +126,7 @@ impl Claims {
         }
     }
 
-    fn claim(&mut self, thing: Fingerprint, bytes: Bytes, what: impl FnOnce() -> Claimed) {
+    fn claim(&mut self, thing: Mark, bytes: Bytes, what: impl FnOnce() -> Claimed) {
         let first = *self.known.entry(thing).or_insert(bytes);
         if (first.bytes, first.digest) != (bytes.bytes, bytes.digest) {
             self.found.push((what(), first, bytes));

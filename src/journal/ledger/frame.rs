@@ -84,22 +84,22 @@ pub(super) fn encode(head: &FileHead, lines: &[String]) -> Vec<u8> {
 }
 
 /// Half a digest: enough to tell contents apart that nobody made to collide.
-pub(super) type Fingerprint = [u8; 16];
+pub(super) type Mark = [u8; 16];
 
 /// Of these parts; the length of each goes in first, so that none run together.
-pub(super) fn fingerprint(parts: &[&str]) -> Fingerprint {
+pub(super) fn mark(parts: &[&str]) -> Mark {
     let mut hasher = Sha256::new();
     for part in parts {
         hasher.update((part.len() as u64).to_le_bytes());
         hasher.update(part);
     }
-    let mut half = Fingerprint::default();
+    let mut half = Mark::default();
     half.copy_from_slice(&hasher.finalize()[..16]);
     half
 }
 
 /// A record, and what tells it from others.
-pub(super) type Marked = (Fingerprint, Record);
+pub(super) type Marked = (Mark, Record);
 
 /// What is in a file that lies under this name in that attempt's folder.
 pub(super) fn decode(bytes: &[u8], folder: &str, name: &str) -> Result<(FileHead, Vec<Marked>), Unfit> {
@@ -119,7 +119,7 @@ pub(super) fn decode(bytes: &[u8], folder: &str, name: &str) -> Result<(FileHead
     if own_folder != folder || own != name {
         return Err(Unfit::Damaged(format!("it is a copy of `{own_folder}/{own}`")));
     }
-    let record = |line| Ok((fingerprint(&[line]), serde_json::from_str(line).map_err(|e| unreadable("a record", e))?));
+    let record = |line| Ok((mark(&[line]), serde_json::from_str(line).map_err(|e| unreadable("a record", e))?));
     Ok((head, lines.map(record).collect::<Result<_, _>>()?))
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::RECORDS_FOLDER;
 use super::claims::{Claims, Conflict};
 use super::error::LedgerError;
-use super::frame::{self, CLOSED_FILE, Closing, FileHead, Fingerprint, HEAD_FILE, Marked, Unfit};
+use super::frame::{self, CLOSED_FILE, Closing, FileHead, HEAD_FILE, Mark, Marked, Unfit};
 use super::head::{AttemptCounts, AttemptHead, FolderName};
 use super::store::Store;
 use crate::journal::Record;
@@ -46,7 +46,7 @@ pub struct Survey {
     known: HashMap<String, usize>,
     strays: BTreeSet<String>,
     claims: Claims,
-    seen: HashSet<Fingerprint>,
+    seen: HashSet<Mark>,
 }
 
 /// What was read of an attempt.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::claims::Conflict;
 use super::error::LedgerError;
-use super::frame::{self, Fingerprint};
+use super::frame::{self, Mark};
 use super::store::Store;
 use super::survey::{AttemptState, Survey};
 use crate::journal::{Record, SceneRecord};
@@ -88,32 +88,32 @@ pub fn covered(attempts: &[AttemptState]) -> Vec<Range<u32>> {
 /// The best record of each scene so far, for whoever takes in records one by one.
 #[derive(Debug, Default)]
 pub struct Best {
-    known: HashMap<Fingerprint, Rank>,
+    known: HashMap<Mark, Rank>,
 }
 
 impl Best {
     /// Whether this is the best one of its scene.
     pub fn is_best(&mut self, scene: &SceneRecord) -> bool {
         let rank = Rank::of(&Record::Scene(scene.clone()));
-        let best = self.known.entry(frame::fingerprint(&[&scene.name])).or_insert(rank);
+        let best = self.known.entry(frame::mark(&[&scene.name])).or_insert(rank);
         *best = rank.max(*best);
         *best == rank
     }
 
     /// Whether there is one of this scene.
     pub fn has(&self, name: &str) -> bool {
-        self.known.contains_key(&frame::fingerprint(&[name]))
+        self.known.contains_key(&frame::mark(&[name]))
     }
 }
 
 /// Where a record comes in the union: it follows from content alone, and what comes later holds against what comes before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Rank(u8, u8, Fingerprint);
+pub struct Rank(u8, u8, Mark);
 
 impl Rank {
     /// That of a record.
     pub fn of(record: &Record) -> Self {
-        let mark = frame::fingerprint(&[&frame::line(record)]);
+        let mark = frame::mark(&[&frame::line(record)]);
         match record {
             Record::Failure(_) => Self(0, 0, mark),
             Record::Concession(_) | Record::DeviceFault(_) | Record::Run(_) | Record::Archive(_) => Self(1, 0, mark),
