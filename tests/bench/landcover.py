@@ -129,7 +129,8 @@ class Bench:
 
     def snapshots(self, student: str):
         """One training with three restarts, as long as the others: its end, and the mean of what it was before each restart."""
-        epochs = tomllib.loads(self.text)["train"]["epochs"]
+        told = [setting.split("=")[1] for setting in self.arguments.settings if setting.startswith("train.epochs=")]
+        epochs = int([tomllib.loads(self.text)["train"]["epochs"], *told][-1])
         cycles = 3
         settings = ['train.schedule={kind="warm-restarts",period=%d}' % (epochs // cycles), 'train.average="none"', "train.snapshots=true"]
         folder = self.train("snapshots", student, *settings)
@@ -155,12 +156,13 @@ def main() -> None:
         for name, scores in Bench(arguments, seed).rows(arguments.rows):
             table.setdefault(name, []).append(scores)
             print(f"{seed}  {name:44} {scores['miou']:.4f}", flush=True)
-    classes = [entry["name"] for entry in tomllib.loads(arguments.pipeline.read_text())["classes"]]
-    print(f"\n| | mean IoU | {' | '.join(classes)} |\n|{'---|' * (len(classes) + 2)}")
+    classes = {entry["value"]: entry["name"] for entry in tomllib.loads(arguments.pipeline.read_text())["classes"]}
+    print(f"\n| | mean IoU | {' | '.join(classes.values())} |\n|{'---|' * (len(classes) + 2)}")
     for name, found in table.items():
         mious = [scores["miou"] for scores in found]
         spread = f" ± {statistics.stdev(mious):.4f}" if len(mious) > 1 else ""
-        ious = [statistics.mean(scores["classes"][at]["iou"] or 0 for scores in found) for at in range(len(classes))]
+        by_value = [{row["value"]: row["iou"] or 0.0 for row in scores["values"]} for scores in found]
+        ious = [statistics.mean(rows.get(value, 0.0) for rows in by_value) for value in classes]
         print(f"| {name} | {statistics.mean(mious):.4f}{spread} | {' | '.join(f'{iou:.3f}' for iou in ious)} |")
 
 
