@@ -14,7 +14,7 @@ use crate::geom::View;
 use crate::lifecycle::SupervisorLink;
 use crate::plan::ScanOptions;
 use crate::report::{self, Ablation, AblationRow, AblationRun, Event};
-use crate::tiler::{Dilation, Rule, Strategy};
+use crate::tiler::{Blend, Dilation, Rule, Strategy};
 use crate::words::explain;
 
 /// What `swath ablate` is asked.
@@ -123,6 +123,9 @@ fn variants(whole: &Pipeline, is_exact: bool) -> Vec<Variant> {
     if x.max(y) > 0 {
         let part = if x == y { format!("dilation {x}") } else { format!("dilation {x} x {y}") };
         add(part, "without it", &|pipeline| pipeline.tiling.dilation = Dilation::all(0));
+    }
+    if !whole.tiling.blend.is_none() {
+        add("blended tiles".into(), "centres alone", &|pipeline| pipeline.tiling.blend = Blend::None);
     }
     if let Strategy::Adaptive { rule: own, .. } = &whole.tiling.strategy {
         for other in Rule::ALL.into_iter().filter(|other| other != own) {

@@ -229,6 +229,7 @@ fn scene(plan: &Plan, scene: &Scene) -> PlannedScene {
         tiles: totals.tiles,
         centre: [grid.x.centre, grid.y.centre],
         dilation: [grid.x.dilation, grid.y.dilation],
+        is_blended: grid.is_blended(),
         waste_percent: totals.waste_percent(),
     }
 }

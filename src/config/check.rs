@@ -11,7 +11,7 @@ use super::names::name_fault;
 use super::pipeline::{InputSpec, MaskDepth, Member, Pipeline, Reading, Weights};
 use crate::geom::View;
 use crate::raster::PixelType;
-use crate::tiler::{Strategy, Tiling};
+use crate::tiler::{Dilation, Strategy, Tiling};
 use crate::zoo::spec::Network;
 
 /// Centres up to here; beyond, a crop's pixel count would not fit the arithmetic of any network.
@@ -165,7 +165,29 @@ fn tiling(table: TilerTable) -> Result<Tiling, Fault> {
             return Err(Fault::value(key, pixels, format!("0 to {MAX_CENTRE} pixels")));
         }
     }
-    Ok(Tiling { whole_max: table.whole_max, strategy, dilation: table.dilation, border: table.border })
+    let TilerTable { whole_max, dilation, border, blend, .. } = table;
+    let tiling = Tiling { whole_max, strategy, dilation, border, blend };
+    check_blend(&tiling)?;
+    Ok(tiling)
+}
+
+/// Tiles that are blended overlap, and no pixel is seen by more than two of them along an axis.
+fn check_blend(tiling: &Tiling) -> Result<(), Fault> {
+    let smallest = match &tiling.strategy {
+        Strategy::Whole => None,
+        Strategy::Adaptive { centres, .. } => centres.iter().min(),
+        Strategy::Fixed { centre } => Some(centre),
+    };
+    let Some(smallest) = smallest.filter(|_| !tiling.blend.is_none()) else { return Ok(()) };
+    let Dilation { x, y } = tiling.dilation;
+    if x.max(y) == 0 || x.max(y) > smallest / 2 {
+        let wanted = format!(
+            "1 to {} pixels where tiles are blended: they overlap, by no more than half of the smallest centre, which is {smallest}",
+            smallest / 2
+        );
+        return Err(Fault::value("tiler.dilation", x.max(y), wanted));
+    }
+    Ok(())
 }
 
 fn members(

@@ -16,7 +16,7 @@ use super::post::PostTable;
 use super::train::TrainTable;
 use crate::geom::View;
 use crate::raster::{Driver, PixelType};
-use crate::tiler::{Border, Dilation, Rule};
+use crate::tiler::{Blend, Border, Dilation, Rule};
 use crate::zoo::spec::{Attention, Backbone, Channels, KernelSet, Network, SpecTable, Variant};
 
 #[derive(Debug, Deserialize)]
@@ -94,6 +94,7 @@ pub(super) struct TilerTable {
     /// The overlap. Its default does not follow the centre: how much of its surroundings a network needs is its own affair.
     pub(super) dilation: Dilation,
     pub(super) border: Border,
+    pub(super) blend: Blend,
 }
 
 impl Default for TilerTable {
@@ -106,6 +107,7 @@ impl Default for TilerTable {
             centre: None,
             dilation: Dilation::all(128),
             border: Border::Reflect,
+            blend: Blend::None,
         }
     }
 }

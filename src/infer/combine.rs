@@ -40,6 +40,14 @@ impl Combiner {
     /// The planes of the kept part of one tile. `forwards` come with the index of their pass, in the order of summation, all finite.
     /// They may be fewer than all: a factor that all sums have in common moves no argmax.
     pub(super) fn planes(&self, forwards: &[(usize, Logits)], tile: usize, kept: PixelRect) -> TilePlanes {
+        let Parts { all, members, total } = self.stacks(forwards, tile, kept);
+        let members: Vec<(f32, Stack<'_>)> = members.into_iter().map(|member| (member.weight, member.stack)).collect();
+        let n_classes = forwards.first().map_or(0, |(_, logits)| logits.n_classes);
+        self.sum_up(n_classes, kept, &all, total, &members)
+    }
+
+    /// What is summed over a part of one tile's crop: all passes, and each member alone where their votes are wanted.
+    pub(super) fn stacks<'a>(&self, forwards: &'a [(usize, Logits)], tile: usize, kept: PixelRect) -> Parts<'a> {
         let passes: Vec<usize> = forwards.iter().map(|(pass, _)| *pass).collect();
         let weighted: Vec<(&Logits, f32)> =
             forwards.iter().map(|(_, logits)| logits).zip(self.shares.of(&passes)).collect();
@@ -47,18 +55,30 @@ impl Combiner {
         let total = weighted.iter().map(|(_, share)| share).sum();
         let members =
             if self.planes.contains(&Plane::Disagreement) { self.shares.members(&passes) } else { Vec::new() };
-        let alone = |(weight, places): &(f32, Vec<usize>)| {
-            (*weight, Stack::new(self.rule, places.iter().map(|at| weighted[*at]), tile, kept))
+        let alone = |(weight, places): &(f32, Vec<usize>)| Alone {
+            member: places.first().map_or(0, |place| self.shares.member_of(passes[*place])),
+            weight: *weight,
+            stack: Stack::new(self.rule, places.iter().map(|at| weighted[*at]), tile, kept),
         };
-        let members: Vec<(f32, Stack<'_>)> = members.iter().map(alone).collect();
-        let n_classes = forwards.first().map_or(0, |(_, logits)| logits.n_classes);
+        Parts { all, members: members.iter().map(alone).collect(), total }
+    }
+
+    /// The planes of sums over so many classes, which `total` shares make.
+    pub(super) fn sum_up<S: Sum>(
+        &self,
+        n_classes: usize,
+        kept: PixelRect,
+        all: &S,
+        total: f32,
+        members: &[(f32, S)],
+    ) -> TilePlanes {
         let mut rows = Rows::new(n_classes, kept.size.width as usize);
         let mut planes = vec![Vec::with_capacity(kept.size.len()); self.planes.len()];
         let are_probable = |plane: &Plane| matches!(plane, Plane::Scores | Plane::Probability(_));
         let needs_probabilities = self.planes.iter().any(are_probable);
         let mut labels = Vec::new();
         for y in kept.ys().start..kept.ys().end {
-            rows.add_up(&all, y, self.rule);
+            all.add_up(y, self.rule, &mut rows);
             rows.argmax_into(&mut labels);
             if needs_probabilities {
                 rows.make_probabilities(self.rule, total);
@@ -77,15 +97,41 @@ impl Combiner {
             }
             let disagreement = self.planes.iter().zip(&mut planes).find(|(plane, _)| **plane == Plane::Disagreement);
             if let Some((_, pixels)) = disagreement {
-                pixels.extend(rows.disagreement(&members, &labels, y, self.rule).map(Plane::of_share));
+                pixels.extend(rows.disagreement(members, &labels, y, self.rule).map(Plane::of_share));
             }
         }
         TilePlanes(planes)
     }
 }
 
+/// A sum over what a tile owns, row by row.
+pub(super) trait Sum {
+    /// Row `y` of it, counted from the crop's corner.
+    fn add_up(&self, y: u32, rule: Combine, rows: &mut Rows);
+}
+
+/// The sums over one tile.
+pub(super) struct Parts<'a> {
+    /// Of all passes.
+    pub all: Stack<'a>,
+    /// Of each member's; none where nobody asks.
+    pub members: Vec<Alone<'a>>,
+    /// What the shares of all passes come to.
+    pub total: f32,
+}
+
+/// The sum of one member's passes.
+pub(super) struct Alone<'a> {
+    /// Index of the member.
+    pub member: usize,
+    /// Its weight among all.
+    pub weight: f32,
+    /// The sum.
+    pub stack: Stack<'a>,
+}
+
 /// What is summed over one tile.
-struct Stack<'a> {
+pub(super) struct Stack<'a> {
     layers: Vec<Layer<'a>>,
     /// Per layer.
     axes: Vec<Vec<Blend>>,
@@ -99,6 +145,15 @@ impl<'a> Stack<'a> {
         };
         let axes = layers.iter().map(|l| blends(l.logits, Axis::X, kept.x, kept.size.width)).collect();
         Self { layers, axes }
+    }
+}
+
+impl Sum for Stack<'_> {
+    fn add_up(&self, y: u32, rule: Combine, rows: &mut Rows) {
+        rows.sum.fill(0.0);
+        for (layer, xs) in self.layers.iter().zip(&self.axes) {
+            rows.add(layer, y, xs, rule);
+        }
     }
 }
 
@@ -180,24 +235,16 @@ fn blends(logits: &Logits, axis: Axis, start: u32, len: u32) -> Vec<Blend> {
 }
 
 /// Row buffers, `[class][column]`.
-struct Rows {
-    sum: Vec<f32>,
+pub(super) struct Rows {
+    pub(super) sum: Vec<f32>,
     row: Vec<f32>,
     n_classes: usize,
     width: usize,
 }
 
 impl Rows {
-    fn new(n_classes: usize, width: usize) -> Self {
+    pub(super) fn new(n_classes: usize, width: usize) -> Self {
         Self { sum: vec![0.0; n_classes * width], row: vec![0.0; n_classes * width], n_classes, width }
-    }
-
-    /// Row `y` of a sum.
-    fn add_up(&mut self, stack: &Stack<'_>, y: u32, rule: Combine) {
-        self.sum.fill(0.0);
-        for (layer, xs) in stack.layers.iter().zip(&stack.axes) {
-            self.add(layer, y, xs, rule);
-        }
     }
 
     /// Makes probabilities of the sum, whose shares add up to `total`.
@@ -209,16 +256,16 @@ impl Rows {
     }
 
     /// The share of the members' weight that is for another class in row `y` than these labels.
-    fn disagreement(
+    fn disagreement<S: Sum>(
         &mut self,
-        members: &[(f32, Stack<'_>)],
+        members: &[(f32, S)],
         labels: &[ClassId],
         y: u32,
         rule: Combine,
     ) -> impl Iterator<Item = f32> {
         let (mut against, mut own) = (vec![0.0; labels.len()], Vec::new());
         for (weight, stack) in members {
-            self.add_up(stack, y, rule);
+            stack.add_up(y, rule, self);
             self.argmax_into(&mut own);
             let votes = own.iter().zip(labels).map(|(own, label)| if own == label { 0.0 } else { *weight });
             against.iter_mut().zip(votes).for_each(|(against, vote)| *against += vote);

@@ -9,6 +9,7 @@
 //! measure what feeds it.
 
 mod batch;
+mod blend;
 mod combine;
 mod device;
 mod engine;
@@ -38,6 +39,7 @@ mod onnx_engine;
 mod onnx_engine;
 
 pub use batch::{RawBatch, TileFault, TileResult};
+pub use blend::{Blender, Window};
 pub use device::{Device, Done, Known, PassRan, PassWork, Wanted, Work};
 pub use error::DeviceError;
 pub use logits::Logits;

@@ -120,8 +120,8 @@ impl Area {
         let ground = GroundGrid::of(header).map_err(|cause| {
             Unmet::Scene(format!("{cause}, so no area can be told on it; run it without one, or give it a transform (gdal_translate -a_ullr)"))
         })?;
-        let cell = grid.centre(0, 0).size;
         let size = Size::new(grid.x.length, grid.y.length);
+        let cell = Size::new(grid.x.centre.min(size.width), grid.y.centre.min(size.height));
         let request = self.request(ground.resized(size), Burn::Cover { cell }, PixelRect::whole(size));
         let mut cells = vec![0; request.size().len()];
         let burned = reader.rasterise(&request, &mut cells).map_err(|error| match error {
@@ -134,6 +134,9 @@ impl Area {
             | RasterError::Crashed { .. }) => Unmet::Plan(PlanError::Area { area: self.label(), error }),
         })?;
         self.bytes = self.bytes.max(burned.bytes);
+        if grid.is_blended() {
+            cells = seen(&cells, request.size().width);
+        }
         let within = Within::of(&cells, request.size().width);
         Ok(match (within.met.is_empty(), cells.iter().all(|cell| *cell == u8::MAX)) {
             (true, _) => Selected::Nothing { scene: request.grid.extent(), area: burned.extent },
@@ -141,6 +144,27 @@ impl Area {
             (false, false) => Selected::Some(within),
         })
     }
+}
+
+/// What lies in the cells of blended tiles, from what lies in their middles: a tile is run if some pixel that it sees is inside, so that inside
+/// all is as without an area. It sees no farther than the next middles, and what it owns lies in its own and those before.
+fn seen(cells: &[u8], n_cols: u32) -> Vec<u8> {
+    let width = (n_cols as usize).max(1);
+    let height = cells.len() / width;
+    let block = |x: usize, y: usize, reach: usize| {
+        let columns = x.saturating_sub(1)..(x + reach + 1).min(width);
+        (y.saturating_sub(1)..(y + reach + 1).min(height))
+            .flat_map(move |y| columns.clone().map(move |x| cells[y * width + x]))
+    };
+    let cell = |at: usize| {
+        let (x, y) = (at % width, at / width);
+        match (block(x, y, 0).all(|cell| cell == u8::MAX), block(x, y, 1).all(|cell| cell == 0)) {
+            (true, _) => u8::MAX,
+            (false, true) => 0,
+            (false, false) => 1,
+        }
+    };
+    (0..cells.len()).map(cell).collect()
 }
 
 /// What an area meets of a scene.
@@ -260,7 +284,7 @@ impl Scene {
 
     /// Whether some pixel of the tile with this centre lies outside the area.
     pub fn is_cut(&self, centre: PixelRect) -> bool {
-        let at = (centre.x / self.grid.x.centre, centre.y / self.grid.y.centre);
+        let at = (self.grid.x.tile_at(centre.x), self.grid.y.tile_at(centre.y));
         self.within.as_ref().is_some_and(|within| !within.holds(at.0, at.1))
     }
 }
@@ -280,6 +304,15 @@ mod tests {
             [(1, 0), (2, 0), (0, 2), (4, 2)].map(|(col, row)| within.holds(col, row)),
             [false, true, true, false]
         );
+    }
+
+    #[test]
+    fn blended_tiles_are_run_for_what_they_see() {
+        let cells = [0, 0, 0, 0, 0, 255, 255, 0, 0, 255, 255, 1, 0, 0, 0, 0];
+        let expected = [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 255, 1, 1, 1, 1, 1];
+        assert_eq!(seen(&cells, 4), expected);
+        assert_eq!(seen(&[255, 255, 255, 255], 2), [255; 4]);
+        assert_eq!(seen(&[0, 0, 0, 0, 255], 5), [0, 0, 0, 1, 1]);
     }
 
     #[test]

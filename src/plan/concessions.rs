@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Plan, UnitGeometry};
+use super::{Lender, Plan, UnitGeometry};
 use crate::geom::Span;
 use crate::journal::{Conceded, ConcessionRecord};
 
@@ -71,9 +71,15 @@ impl Concessions {
 
     /// A unit spelled out as it is really done.
     pub fn geometry(&self, plan: &Plan, unit: usize) -> UnitGeometry {
-        let planned = plan.units[unit].geometry(plan);
-        let batch = self.batch_of(unit, planned.batch);
-        UnitGeometry { batch, passes: self.passes_of(unit, plan.passes.len()), ..planned }
+        let done = |unit: usize, planned: UnitGeometry| {
+            let (batch, passes) = (self.batch_of(unit, planned.batch), self.passes_of(unit, plan.passes.len()));
+            UnitGeometry { batch, passes, ..planned }
+        };
+        let mut planned = plan.units[unit].geometry(plan);
+        let lenders = std::mem::take(&mut planned.lenders).into_iter();
+        let lenders =
+            lenders.map(|Lender { unit, geometry }| Lender { unit, geometry: done(unit, geometry) }).collect();
+        UnitGeometry { lenders, ..done(unit, planned) }
     }
 
     /// Units that are done otherwise than planned, ascending.

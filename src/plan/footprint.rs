@@ -16,6 +16,8 @@ pub struct Footprint {
     pub source: u64,
     /// Planes of its tiles, the labels for one: given back when the rows they belong to are encoded.
     pub planes: u64,
+    /// Logits of its tiles, where these are blended with others: given back when those are.
+    pub logits: u64,
 }
 
 impl Footprint {
@@ -34,7 +36,7 @@ impl Footprint {
 
     /// Bytes in all.
     pub const fn total(self) -> u64 {
-        self.pixels + self.source + self.planes
+        self.pixels + self.source + self.planes + self.logits
     }
 }
 
@@ -44,6 +46,7 @@ impl Add for Footprint {
     fn add(self, other: Self) -> Self {
         // Parts are read one after the other.
         let source = self.source.max(other.source);
-        Self { pixels: self.pixels + other.pixels, source, planes: self.planes + other.planes }
+        let Self { pixels, planes, logits, .. } = other;
+        Self { pixels: self.pixels + pixels, source, planes: self.planes + planes, logits: self.logits + logits }
     }
 }

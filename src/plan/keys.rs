@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Area, Concessions, MemberPlan, Pass, Plan, Plane, Scene, Tile, Unit, UnitGeometry};
+use super::{Area, Concessions, Lender, MemberPlan, Pass, Plan, Plane, Scene, Tile, Unit, UnitGeometry};
 use crate::config::NodataRule;
 use crate::geom::View;
 use crate::geom::{PixelRect, Size};
@@ -107,7 +107,18 @@ impl Keys {
     pub fn plane(&self, geometry: &UnitGeometry, part: u32, plane: Plane) -> StageKey {
         let key = KeyHasher::new(&plane.name()).key(&self.combination);
         let key = geometry.passes.iter().fold(key, |key, pass| key.key(&self.passes[*pass]));
-        geometry.tiles_of(part).fold(key, |key, tile| key.key(&self.planes_of_tile(geometry, tile))).finish()
+        let key = geometry.tiles_of(part).fold(key, |key, tile| key.key(&self.planes_of_tile(geometry, tile)));
+        if geometry.blend.is_none() { key.finish() } else { self.blended(key, geometry).finish() }
+    }
+
+    /// Blended planes depend on what other units lend as well.
+    fn blended(&self, key: KeyHasher, geometry: &UnitGeometry) -> KeyHasher {
+        let lent = |key: KeyHasher, lender: &Lender| {
+            let key = lender.geometry.passes.iter().fold(key, |key, pass| key.key(&self.passes[*pass]));
+            let tiles = 0..lender.geometry.tiles.len();
+            tiles.fold(key, |key, tile| key.key(&self.tile("tile", &lender.geometry, tile).finish()))
+        };
+        geometry.lenders.iter().fold(key.value(&geometry.blend), lent)
     }
 
     /// What the planes of a tile depend on beside the passes: on the area only where its border cuts the tile.

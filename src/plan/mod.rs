@@ -54,5 +54,5 @@ pub(crate) use resolution::at_resolution;
 pub use scan::{ScanError, ScanOptions, Scanned, ScannedScene, scan};
 pub use schedule::{Assignment, Decode, DeviceGroup, DeviceId, LINK_CAPACITY, Promise, REMEMBERED, Schedule};
 pub use shards::{MOST_SHARDS, ShardCut, Stretch};
-pub use unit::{Part, Tile, Unit, UnitGeometry, admission_needs};
+pub use unit::{Lender, Part, Tile, Unit, UnitGeometry, admission_needs};
 pub(crate) use validity::{has_non_finite, non_finite, validity};

@@ -471,7 +471,7 @@ impl Plan {
         };
         // While a row of tiles is changed it is there twice: as tiles and as rows.
         let copy = |s: &Scene| match s.resampling() {
-            None => n_planes * u64::from(s.header.size.width) * u64::from(s.grid.y.centre.min(s.header.size.height)),
+            None => n_planes * u64::from(s.header.size.width) * u64::from(s.grid.y.longest()),
             // On the scene's own grid there may be more pixels than were credited: a piece in the worker's hands, those in the link behind
             // it, and one in the encoder's.
             Some(resampling) => n_planes * resampling.pixels_back() * (2 + LINK_CAPACITY as u64),
@@ -527,15 +527,27 @@ impl Plan {
         maps * 4 * self.pipeline.n_classes() as u64 * sizes.max().unwrap_or(0)
     }
 
-    /// Bytes of what comes back from a device for one batch: planes, and logits where they are kept.
-    pub fn returned_bytes(&self) -> u64 {
-        let logits = |scene: &Scene, pass: &Pass| {
+    /// Bytes of every pass's logits of one tile of a scene.
+    fn logits_bytes(&self, scene: &Scene) -> u64 {
+        let of_pass = |pass: &Pass| {
             let spec = &self.members[pass.member].member.spec;
             spec.logit_size(spec.size_rule().padded(scene.grid.crop())).area() * u64::from(spec.classes) * 4
         };
+        self.passes.iter().map(of_pass).sum()
+    }
+
+    /// Bytes that wait of one tile of a scene until those that it is blended with are there: logits, and which of its pixels are data.
+    pub(super) fn blended_bytes(&self, scene: &Scene) -> u64 {
+        let owned = u64::from(scene.grid.x.longest()) * u64::from(scene.grid.y.longest());
+        let lacks = scene.header.can_lack_data() && self.pipeline.classes.nodata().is_some();
+        self.logits_bytes(scene) + if lacks { owned } else { 0 }
+    }
+
+    /// Bytes of what comes back from a device for one batch: planes, and logits where they are kept or blended.
+    pub fn returned_bytes(&self) -> u64 {
         let keeps = self.pipeline.checkpoints.contains(&Checkpoint::MemberLogits);
         let of_scene = |scene: &Scene| {
-            let logits = if keeps { self.passes.iter().map(|pass| logits(scene, pass)).sum() } else { 0 };
+            let logits = if keeps || scene.grid.is_blended() { self.logits_bytes(scene) } else { 0 };
             let crop = scene.grid.crop();
             (crop.area() * self.planes.len() as u64 + logits) * u64::from(self.batch(crop))
         };

@@ -42,6 +42,11 @@ impl Shares {
         passes.iter().map(share).collect()
     }
 
+    /// The member of a pass.
+    pub fn member_of(&self, pass: usize) -> usize {
+        self.weights[pass].0
+    }
+
     /// The members of those passes, in the order in which they come: the weight of each, and where its passes are among these.
     pub fn members(&self, passes: &[usize]) -> Vec<(f32, Vec<usize>)> {
         let mut members: Vec<(usize, f32, Vec<usize>)> = Vec::new();

@@ -105,11 +105,17 @@ impl PlanFile {
         let total = self.cost();
         let [before, wanted, behind] = [index - 1, index, index + 1].map(|index| cut.before(index, total));
         let slack = (wanted - before).min(behind - wanted).saturating_mul(SCENE_SLACK_PERCENT) / 100;
-        let nearest = match self.scene_border(wanted, slack)? {
+        // Of blended tiles those above a border would be run on both of its sides.
+        let is_blended = !self.head().pipeline.tiling.blend.is_none();
+        let nearest = match self.scene_border(wanted, if is_blended { u64::MAX } else { slack })? {
             Some(border) => border,
             None => self.unit_border(wanted)?,
         };
-        Ok(nearest.max(1).min(self.n_units()))
+        let mut border = nearest.max(1).min(self.n_units());
+        while is_blended && !self.is_scene_border(border)? {
+            border += 1;
+        }
+        Ok(border)
     }
 
     /// The unit in which so much has been spent, and what those before it cost.

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Footprint, Plan, Scene};
+use super::{BackendKind, Footprint, Plan, Scene};
 use crate::geom::{PixelRect, Size, Span};
 use crate::raster::PixelType;
+use crate::tiler::Blend;
 
 /// One piece of work: read in one pass by one reader, its batches never mix with another's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +64,19 @@ pub struct UnitGeometry {
     pub batch: u32,
     /// The plan's passes that run on it, ascending: the order of summation.
     pub passes: Vec<usize>,
+    /// What comes of pixels that several tiles see. Where they are blended, it takes logits of other units' tiles.
+    pub blend: Blend,
+    /// Those units, ascending, as they are done themselves.
+    pub lenders: Vec<Lender>,
+}
+
+/// A unit with tiles before those of another, which see pixels that the other owns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lender {
+    /// Index of the unit.
+    pub unit: usize,
+    /// What it is. Whose logits it takes itself is of no account here.
+    pub geometry: UnitGeometry,
 }
 
 impl UnitGeometry {
@@ -75,6 +89,11 @@ impl UnitGeometry {
     /// Which tiles are cut from a part.
     pub fn tiles_of(&self, part: u32) -> impl Iterator<Item = usize> + '_ {
         (0..self.tiles.len()).filter(move |tile| self.tiles[*tile].part == part)
+    }
+
+    /// What of a tile's crop comes to count somewhere.
+    pub fn used(&self, tile: &Tile) -> PixelRect {
+        if self.blend.is_none() { tile.kept } else { PixelRect::whole(self.crop) }
     }
 
     /// What the tiles of a part own together.
@@ -107,9 +126,26 @@ impl Unit {
         }
     }
 
+    /// Whether its tiles see pixels that another's own, where tiles are blended: they are of one scene, and lie before these.
+    fn lends_to(&self, other: &Self) -> bool {
+        let (Self::Band { scene, row, cols }, Self::Band { scene: of, row: below, cols: theirs }) = (*self, *other)
+        else {
+            return false;
+        };
+        let reach = Span::new(theirs.start.saturating_sub(1), theirs.end);
+        let is_beside = row == below && cols.end == theirs.start;
+        scene == of && (is_beside || row + 1 == below && cols.start < reach.end && reach.start < cols.end)
+    }
+
     /// Its reads and tiles as planned. How it is really done, [`Concessions::geometry`](super::Concessions::geometry) says.
     pub fn geometry(&self, plan: &Plan) -> UnitGeometry {
-        let passes = (0..plan.passes.len()).collect();
+        let lenders = plan.lenders(self).map(|unit| Lender { unit, geometry: plan.units[unit].own_geometry(plan) });
+        UnitGeometry { lenders: lenders.collect(), ..self.own_geometry(plan) }
+    }
+
+    /// The same without what others lend.
+    fn own_geometry(&self, plan: &Plan) -> UnitGeometry {
+        let (passes, lenders) = ((0..plan.passes.len()).collect(), Vec::new());
         match *self {
             Self::Band { scene, row, cols } => {
                 let grid = plan.scenes[scene as usize].grid;
@@ -119,7 +155,8 @@ impl Unit {
                 let part = Part { scene, window: PixelRect::from_spans(xs, grid.y.source(row, border)) };
                 let tiles = (cols.start..cols.end).map(|col| tile(&plan.scenes[scene as usize], 0, col, row)).collect();
                 let crop = grid.crop();
-                UnitGeometry { parts: vec![part], tiles, crop, batch: plan.batch(crop), passes }
+                let blend = plan.blend_of(scene as usize);
+                UnitGeometry { parts: vec![part], tiles, crop, batch: plan.batch(crop), passes, blend, lenders }
             }
             Self::Group { scenes } => {
                 let all = &plan.scenes[scenes.start as usize..scenes.end as usize];
@@ -128,7 +165,7 @@ impl Unit {
                     parts.map(|(scene, s)| Part { scene, window: PixelRect::whole(s.network_size()) }).collect();
                 let tiles = (0..).zip(all).map(|(part, s)| tile(s, part, 0, 0)).collect();
                 let crop = all.first().map_or(Size::new(0, 0), |s| s.grid.crop());
-                UnitGeometry { parts, tiles, crop, batch: plan.batch(crop), passes }
+                UnitGeometry { parts, tiles, crop, batch: plan.batch(crop), passes, blend: Blend::None, lenders }
             }
         }
     }
@@ -168,13 +205,15 @@ impl Unit {
 
     /// The memory it holds between its read and its commit.
     pub fn footprint(&self, plan: &Plan) -> Footprint {
-        let geometry = self.geometry(plan);
+        let geometry = self.own_geometry(plan);
         let n_bands = plan.bands.len();
         (0..).zip(&geometry.parts).fold(Footprint::default(), |sum, (idx, part)| {
             let scene = part.scene as usize;
             let centres = geometry.tiles_of(idx).map(|tile| geometry.tiles[tile].centre.size);
+            let blended = if geometry.blend.is_none() { 0 } else { geometry.tiles.len() as u64 };
             sum + plan.scenes[scene].footprint(part.window, n_bands)
                 + Footprint::planes(centres, Self::n_planes(plan, scene))
+                + Footprint { logits: blended * plan.blended_bytes(&plan.scenes[scene]), ..Footprint::default() }
         })
     }
 }
@@ -182,30 +221,66 @@ impl Unit {
 /// For every unit, the budget without which it could never be admitted, in bytes.
 ///
 /// Whatever entered can leave, but a row of tiles lets go of its labels only when its last unit has arrived: where a row is cut into
-/// several units, the labels of the earlier ones are still held when the later ones ask.
+/// several units, the labels of the earlier ones are still held when the later ones ask. Where tiles are blended, so is all of the row above.
 pub fn admission_needs(plan: &Plan) -> Vec<u64> {
-    let row_of = |unit: &Unit| match *unit {
-        Unit::Band { scene, row, .. } => Some((scene, row)),
-        Unit::Group { .. } => None,
-    };
-    let (mut row, mut held) = (None, 0);
+    let mut held: Vec<(u32, u32, u64)> = Vec::new();
     let mut need = |unit: &Unit| {
         let footprint = unit.footprint(plan);
-        if row_of(unit).is_none() || row_of(unit) != row {
-            (row, held) = (row_of(unit), 0);
-        }
-        let need = held + footprint.total();
-        held += footprint.planes;
+        let Unit::Band { scene, row, .. } = *unit else {
+            held.clear();
+            return footprint.total();
+        };
+        let above = u32::from(!plan.blend_of(scene as usize).is_none());
+        held.retain(|(of, at, _)| *of == scene && at + above >= row);
+        let need = held.iter().map(|(.., bytes)| bytes).sum::<u64>() + footprint.total();
+        held.push((scene, row, footprint.planes + footprint.logits));
         need
     };
     plan.units.iter().map(&mut need).collect()
+}
+
+impl Plan {
+    /// Whether tiles of some scene are blended.
+    pub fn is_blended(&self) -> bool {
+        (0..self.scenes.len()).any(|scene| !self.blend_of(scene).is_none())
+    }
+
+    /// What comes of pixels that several tiles of a scene see. A device that only makes planes up does not blend them.
+    fn blend_of(&self, scene: usize) -> Blend {
+        let is_blended = self.scenes[scene].grid.is_blended() && self.backend != BackendKind::Null;
+        if is_blended { self.pipeline.tiling.blend } else { Blend::None }
+    }
+
+    /// The units whose logits go into the planes of this one beside its own, ascending.
+    fn lenders<'a>(&'a self, unit: &'a Unit) -> impl Iterator<Item = usize> + 'a {
+        self.units_near(unit).filter(|other| self.units[*other].lends_to(unit))
+    }
+
+    /// The units into whose planes the logits of this one go, ascending.
+    pub fn borrowers(&self, unit: usize) -> impl Iterator<Item = usize> + '_ {
+        self.units_near(&self.units[unit]).filter(move |other| self.units[unit].lends_to(&self.units[*other]))
+    }
+
+    /// The units of a scene's row of tiles, of the one above and of the one below, where tiles are blended.
+    fn units_near(&self, unit: &Unit) -> std::ops::Range<usize> {
+        let Unit::Band { scene, row, .. } = *unit else { return 0..0 };
+        if self.blend_of(scene as usize).is_none() {
+            return 0..0;
+        }
+        let all = self.units_of(scene as usize);
+        let before = |end: u32| {
+            let is_before = |unit: &Unit| matches!(unit, Unit::Band { row, .. } if *row < end);
+            all.start + self.units[all.clone()].partition_point(is_before)
+        };
+        before(row.saturating_sub(1))..before(row + 2)
+    }
 }
 
 impl Scene {
     /// The pixels of it that a tile is made of.
     pub fn seen_by(&self, tile: &Tile, border: crate::tiler::Border) -> PixelRect {
         let (x, y) = (self.grid.x, self.grid.y);
-        PixelRect::from_spans(x.source(tile.centre.x / x.centre, border), y.source(tile.centre.y / y.centre, border))
+        PixelRect::from_spans(x.source(x.tile_at(tile.centre.x), border), y.source(y.tile_at(tile.centre.y), border))
     }
 }
 

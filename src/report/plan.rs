@@ -173,6 +173,9 @@ pub struct PlannedScene {
     pub centre: [u32; 2],
     /// Overlap with its neighbours: columns and rows that are seen beyond it, on each side.
     pub dilation: [u32; 2],
+    /// Whether pixels that several tiles see are made by all of them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_blended: bool,
     /// Share of its network pixels that ends in no mask.
     pub waste_percent: f64,
 }
@@ -386,22 +389,23 @@ impl PlanDocument {
     /// How scenes are cut, the most frequent ways first.
     fn cuts(&self) -> Vec<String> {
         let mut whole = 0u64;
-        let mut ways: BTreeMap<([u32; 2], [u32; 2]), u64> = BTreeMap::new();
+        let mut ways: BTreeMap<([u32; 2], [u32; 2], bool), u64> = BTreeMap::new();
         for scene in &self.scenes {
             match scene.tiles {
                 1 if scene.dilation == [0, 0] => whole += 1,
-                _ => *ways.entry((scene.centre, scene.dilation)).or_default() += 1,
+                _ => *ways.entry((scene.centre, scene.dilation, scene.is_blended)).or_default() += 1,
             }
         }
         let mut ways: Vec<_> = ways.into_iter().collect();
         ways.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
         let more = ways.len().saturating_sub(WAYS);
-        let cut = |(([width, height], [columns, rows]), n): (([u32; 2], [u32; 2]), u64)| {
+        let cut = |(([width, height], [columns, rows], is_blended), n): (([u32; 2], [u32; 2], bool), u64)| {
             let overlap = match columns == rows {
                 true => format!("{} on each side", count(columns.into(), "pixel")),
                 false => format!("{} and {} on each side", count(columns.into(), "column"), count(rows.into(), "row")),
             };
-            format!("{} in centres of {width} x {height} with an overlap of {overlap}", count(n, "scene"))
+            let blended = if is_blended { ", blended" } else { "" };
+            format!("{} in centres of {width} x {height} with an overlap of {overlap}{blended}", count(n, "scene"))
         };
         let whole = (whole > 0).then(|| format!("{} whole, each one tile", count(whole, "scene")));
         let more = (more > 0).then(|| format!("and {}: --json has all", count(more as u64, "other way")));

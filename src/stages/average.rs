@@ -1,10 +1,13 @@
 //! Brings the results of a batch from several groups of devices together, and the batches of a unit.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::message::{Classified, Inferred, Outcome, PartTask, Ticket, TileBatch};
+use super::Board;
+use super::blend::{Blended, Blending};
+use super::message::{Classified, Inferred, Outcome, PartTask, Ticket, TileBatch, Told};
 use super::pace::Pace;
 use super::progress::Progress;
 use super::scenes::Scenes;
@@ -19,19 +22,29 @@ use crate::plan::TilePlanes;
 ///
 /// A unit leaves it as a whole: a batch that cannot be run puts the unit off, and then none of its planes may be in any file. The planes
 /// are covered by the unit's credit, wherever they wait.
+///
+/// Blended tiles it combines itself, when the logits of all that see them are there.
 pub struct Average {
     scenes: Arc<Scenes>,
     progress: Arc<Progress>,
     pace: Arc<Pace>,
-    /// What combines, where nobody else does, and how many groups of devices answer.
-    combiner: Option<(Box<dyn Device>, usize)>,
+    /// How many groups of devices answer.
+    n_groups: usize,
+    /// What combines their answers, where there are several.
+    combiner: Option<Box<dyn Device>>,
+    blending: Blending,
     waiting: BTreeMap<(usize, usize), Collected>,
     /// Planes of the units that are begun.
     units: BTreeMap<usize, Vec<(usize, Told)>>,
 }
 
-/// Planes of a tile, or why there are none, in words.
-type Told = Result<TilePlanes, String>;
+/// What devices answer about a batch.
+enum Gathered {
+    /// Its planes.
+    Tiles(Vec<TileResult>),
+    /// The logits of its passes, and the tiles for which they are useless.
+    Logits(BTreeMap<usize, Logits>, Vec<Option<TileFault>>),
+}
 
 #[derive(Default)]
 struct Collected {
@@ -41,20 +54,18 @@ struct Collected {
 }
 
 impl Average {
-    /// An averager; with a device where `n_groups` groups of devices each run a part of the passes.
-    pub fn new(
-        scenes: Arc<Scenes>,
-        progress: Arc<Progress>,
-        pace: Arc<Pace>,
-        combiner: Option<(Box<dyn Device>, usize)>,
-    ) -> Self {
-        Self { scenes, progress, pace, combiner, waiting: BTreeMap::new(), units: BTreeMap::new() }
+    /// An averager on so many threads, which takes answers of `n_groups` groups of devices; with a device where these are several.
+    pub fn new(board: &Board, n_groups: usize, combiner: Option<Box<dyn Device>>, threads: NonZeroUsize) -> Self {
+        let Board { scenes, progress, pace, .. } = board.clone();
+        let blending = Blending::new(Arc::clone(&scenes), threads);
+        let (waiting, units) = (BTreeMap::new(), BTreeMap::new());
+        Self { scenes, progress, pace, n_groups, combiner, blending, waiting, units }
     }
 
-    /// The planes of the batch, once nothing is missing.
-    fn collect(&mut self, batch: &TileBatch, outcome: Outcome) -> Result<Option<Vec<TileResult>>, DeviceError> {
+    /// What all groups of devices answer about a batch, once they have, and the tiles for which that is useless.
+    fn gather(&mut self, batch: &TileBatch, outcome: Outcome) -> Option<Gathered> {
         let (forwards, faults) = match outcome {
-            Outcome::Complete(tiles) => return Ok(Some(tiles)),
+            Outcome::Complete(tiles) => return Some(Gathered::Tiles(tiles)),
             Outcome::Partial { forwards, faults } => (forwards, faults),
         };
         let key = (batch.ticket.unit, batch.first_tile);
@@ -65,24 +76,34 @@ impl Average {
         for (all, new) in collected.faults.iter_mut().zip(faults) {
             *all = all.take().or(new);
         }
-        let Some((combiner, n_groups)) = &mut self.combiner else {
-            return Ok(Some(vec![Err(TileFault::Missing); batch.raw.len()]));
-        };
-        if collected.answers < *n_groups {
-            return Ok(None);
+        if collected.answers < self.n_groups {
+            return None;
         }
         let Collected { forwards, mut faults, .. } = self.waiting.remove(&key).unwrap_or_default();
-        if self.scenes.is_put_off(batch.ticket.unit) {
-            return Ok(Some(vec![Ok(TilePlanes(Vec::new())); batch.raw.len()]));
-        }
+        let is_put_off = self.scenes.is_put_off(batch.ticket.unit);
         let is_complete = batch.ticket.geometry.passes.iter().all(|pass| forwards.contains_key(pass));
-        if !is_complete && !batch.raw.is_blank() {
+        if !is_complete && !is_put_off && !batch.raw.is_blank() {
             faults.iter_mut().for_each(|fault| *fault = fault.take().or(Some(TileFault::Missing)));
         }
+        Some(Gathered::Logits(forwards, faults))
+    }
+
+    /// The planes of a batch.
+    fn combine(&mut self, batch: &TileBatch, gathered: Gathered) -> Result<Vec<TileResult>, DeviceError> {
+        let (forwards, faults) = match gathered {
+            Gathered::Tiles(tiles) => return Ok(tiles),
+            Gathered::Logits(forwards, faults) => (forwards, faults),
+        };
+        if self.scenes.is_put_off(batch.ticket.unit) {
+            return Ok(vec![Ok(TilePlanes(Vec::new())); batch.raw.len()]);
+        }
+        let Some(combiner) = &mut self.combiner else {
+            return Ok(vec![Err(TileFault::Missing); batch.raw.len()]);
+        };
         let passes = forwards.into_iter().map(|(pass, logits)| PassWork { pass, known: Known::All(logits) }).collect();
         let may_begin = Arc::new(|| true);
         combiner.submit(Work { batch: Arc::clone(&batch.raw), passes, faults, wanted: Wanted::Planes, may_begin })?;
-        Ok(combiner.collect()?.map(|done| done.tiles))
+        Ok(combiner.collect()?.map(|done| done.tiles).unwrap_or_default())
     }
 
     /// The fault of a tile of a batch in words: as long as the batch is there, its pixels tell.
@@ -145,17 +166,29 @@ impl Stage for Average {
 
     fn process(&mut self, inferred: Inferred, out: &Outbox<'_, Arc<Classified>>) -> Result<(), DeviceError> {
         let Inferred { batch, outcome } = inferred;
-        let Some(mut tiles) = self.collect(&batch, outcome)? else { return Ok(()) };
+        let Some(gathered) = self.gather(&batch, outcome) else { return Ok(()) };
         self.pace.leave();
-        mark_nodata(&batch.raw, &self.scenes.plan().planes, &mut tiles);
-        let ticket = Arc::clone(&batch.ticket);
-        mark_outside(&ticket, batch.first_tile, &self.scenes.plan().planes, &mut tiles);
-        let (n_tiles, seen, recalled) = counted(&ticket, batch.first_tile..batch.first_tile + tiles.len());
+        let (n_tiles, seen, recalled) = counted(&batch.ticket, batch.first_tile..batch.first_tile + batch.raw.len());
         {
             let mut counts = self.progress.counts();
             counts.add_tiles(n_tiles, seen, recalled);
             counts.void += self.void(&batch);
         }
+        let mut tiles = match gathered {
+            Gathered::Logits(forwards, faults) if !batch.ticket.geometry.blend.is_none() => {
+                let told = |(tile, fault): (usize, &Option<TileFault>)| Some(self.told(fault.as_ref()?, &batch, tile));
+                let causes = faults.iter().enumerate().map(told).collect();
+                self.blending.add(&batch, forwards.into_iter().collect(), causes);
+                for Blended { ticket, tiles } in self.blending.blended() {
+                    self.leave(ticket, tiles, out);
+                }
+                return Ok(());
+            }
+            gathered @ (Gathered::Tiles(_) | Gathered::Logits(..)) => self.combine(&batch, gathered)?,
+        };
+        mark_nodata(&batch.raw, &self.scenes.plan().planes, &mut tiles);
+        let ticket = Arc::clone(&batch.ticket);
+        mark_outside(&ticket, batch.first_tile, &self.scenes.plan().planes, &mut tiles);
         let told = |(tile, planes): (usize, TileResult)| planes.map_err(|fault| self.told(&fault, &batch, tile));
         let tiles: Vec<Told> = tiles.into_iter().enumerate().map(told).collect();
         let unit = self.units.entry(ticket.unit).or_default();
@@ -164,16 +197,23 @@ impl Stage for Average {
             return Ok(());
         }
         let mut tiles = self.units.remove(&ticket.unit).unwrap_or_default();
+        tiles.sort_unstable_by_key(|(idx, _)| *idx);
+        self.leave(ticket, tiles, out);
+        Ok(())
+    }
+}
+
+impl Average {
+    /// Lets a unit go, all tiles of it.
+    fn leave(&self, ticket: Arc<Ticket>, tiles: Vec<(usize, Told)>, out: &Outbox<'_, Arc<Classified>>) {
         if self.scenes.is_put_off(ticket.unit) {
             let (n_tiles, seen, recalled) = counted(&ticket, 0..tiles.len());
             self.progress.counts().take_tiles(n_tiles, seen, recalled);
         }
-        tiles.sort_unstable_by_key(|(idx, _)| *idx);
         let tiles = self.finished(&ticket, tiles);
         if !tiles.is_empty() {
             // A unit that nobody waits for ends here: behind, it would hold its memory until the end of the run.
             out.put(Arc::new(Classified { ticket, tiles }));
         }
-        Ok(())
     }
 }

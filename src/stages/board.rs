@@ -9,7 +9,7 @@ use super::scenes::{SceneState, Scenes};
 use super::terms::Terms;
 use crate::journal::{Conceded, StageKey};
 use crate::outputs::kinds_of;
-use crate::plan::{Concessions, Plan, UnitGeometry};
+use crate::plan::{Concessions, Lender, Plan, UnitGeometry};
 
 /// One pass over a plan. A clone is another handle on the same parts.
 #[derive(Clone)]
@@ -64,14 +64,23 @@ impl Board {
     /// Finds out which units this pass is about, and which of them the networks must see: they wait until they begin.
     pub fn look_ahead(&self) {
         let mut open = vec![false; self.plan().units.len()];
-        let mut needs_networks = open.clone();
+        let (mut needs_networks, mut stored) = (open.clone(), open.clone());
         for (unit, geometry) in self.open_units() {
+            if !geometry.blend.is_none() {
+                // What others lend would be missing otherwise: they may lend something else than when its planes were stored.
+                let is_kept = |lender: &Lender| !open[lender.unit] || stored[lender.unit];
+                stored[unit] = self.prior.has_planes(&geometry, 0) && geometry.lenders.iter().all(is_kept);
+                needs_networks[unit] = !stored[unit] && !self.prior.has_all_logits(&geometry, 0);
+                open[unit] = true;
+                continue;
+            }
             let is_stored = |part| self.prior.has_planes(&geometry, part) || self.prior.has_all_logits(&geometry, part);
             let mut parts = (0..).zip(&geometry.parts).filter(|(_, part)| !self.scenes.is_done(part.scene));
             open[unit] = true;
             needs_networks[unit] = parts.any(|(part, _)| self.prior.entries.is_empty() || !is_stored(part));
         }
         self.terms.note_needs(open, needs_networks);
+        self.terms.note_stored(stored);
     }
 
     /// Leaves the scenes some of whose units have not begun, and will not, to another run: what is done about them already is in vain.

@@ -60,9 +60,9 @@ impl Infer {
         Self { board, device, place, passes, stop, may_begin, in_flight: VecDeque::new(), remembered: VecDeque::new() }
     }
 
-    /// Whether it runs all of the plan's passes, so that its results are complete.
-    fn is_complete(&self) -> bool {
-        self.passes.len() == self.board.plan().passes.len()
+    /// Whether results of a batch come from here: all of the plan's passes run here, and its tiles are blended with no others.
+    fn is_complete(&self, batch: &TileBatch) -> bool {
+        self.passes.len() == self.board.plan().passes.len() && batch.ticket.geometry.blend.is_none()
     }
 
     /// The passes of a batch: those that run on its unit.
@@ -88,7 +88,7 @@ impl Infer {
             let is_known = stored.iter().any(Option::is_some);
             passes.push(PassWork { pass, known: if is_known { Known::Tiles(stored) } else { Known::Nothing } });
         }
-        let wanted = match (self.is_complete(), self.board.prior.keep_logits) {
+        let wanted = match (self.is_complete(&batch), self.board.prior.keep_logits) {
             (false, _) => Wanted::Logits,
             (true, true) => Wanted::Both,
             (true, false) => Wanted::Planes,
@@ -116,7 +116,7 @@ impl Infer {
         let (Some(done), Some(Begun { batch, fresh })) = (done, self.in_flight.pop_front()) else { return Ok(()) };
         self.remember(&batch, &done.tiles);
         let kept = self.kept(&batch, &done, &fresh);
-        let outcome = match self.is_complete() {
+        let outcome = match self.is_complete(&batch) {
             true => Outcome::Complete(done.tiles),
             false => Outcome::Partial { forwards: done.logits, faults: done.faults },
         };
@@ -126,7 +126,7 @@ impl Infer {
     /// Keeps what came of an empty batch.
     fn remember(&mut self, batch: &TileBatch, tiles: &[TileResult]) {
         let passes = &batch.ticket.geometry.passes;
-        let Some(empty) = batch.empty.as_ref().filter(|_| self.may_remember()) else { return };
+        let Some(empty) = batch.empty.as_ref().filter(|_| self.may_remember(batch)) else { return };
         let tiles: Result<Vec<TilePlanes>, _> = tiles.iter().cloned().collect();
         if let (Ok(tiles), None) = (tiles, self.position_of(empty, passes)) {
             self.remembered.truncate(REMEMBERED - 1);
@@ -148,8 +148,8 @@ impl Infer {
     }
 
     /// Whether planes are all that is wanted of a batch, and come from here.
-    fn may_remember(&self) -> bool {
-        self.is_complete() && !self.board.prior.keep_logits
+    fn may_remember(&self, batch: &TileBatch) -> bool {
+        self.is_complete(batch) && !self.board.prior.keep_logits
     }
 
     /// What follows from an error of the device for all that it had in flight.
@@ -186,7 +186,7 @@ impl Infer {
                     return self.leave(batch, out);
                 }
                 let fault = TileFault::OutOfMemory { detail };
-                let outcome = match self.is_complete() {
+                let outcome = match self.is_complete(&batch) {
                     true => Outcome::Complete(vec![Err(fault)]),
                     false => Outcome::Partial { forwards: Vec::new(), faults: vec![Some(fault)] },
                 };
@@ -210,7 +210,7 @@ impl Infer {
         out: &Outbox<'_, Ran>,
     ) -> Result<(), StageError> {
         let (planes, areas) = (&self.board.plan().planes, batch.raw.kept.iter().map(|kept| kept.size.len()));
-        let outcome = match self.is_complete() {
+        let outcome = match self.is_complete(&batch) {
             true => Outcome::Complete(areas.map(|area| Ok(TilePlanes::void(planes, area))).collect()),
             false => Outcome::Partial { forwards: Vec::new(), faults: vec![None; batch.raw.len()] },
         };
@@ -275,7 +275,7 @@ impl Infer {
     fn may_keep(&self, batch: &TileBatch, slot: usize) -> bool {
         let geometry = &batch.ticket.geometry;
         let part = geometry.tiles[batch.first_tile + slot].part as usize;
-        batch.ticket.tasks[part] == PartTask::Run && !self.board.scenes.has_failed(geometry.parts[part].scene)
+        batch.ticket.tasks[part].is_read() && !self.board.scenes.has_failed(geometry.parts[part].scene)
     }
 
     fn kept_validity(&self, batch: &TileBatch, is_sound: impl Fn(&usize) -> bool) -> Vec<(StageKey, Vec<u8>)> {

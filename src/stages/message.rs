@@ -32,15 +32,17 @@ pub struct Ticket {
     pub tasks: Vec<PartTask>,
     /// Per part: which pixels of what its tiles own lie inside the plan's area, 0 for outside; `None` where all do, or nobody asks.
     pub within: Vec<Option<Vec<u8>>>,
-    /// Bytes for its planes.
+    /// Where tiles are blended: the units that wait for its logits.
+    pub lends_to: Vec<usize>,
+    /// Bytes for its planes, and for logits that others wait for.
     pub credit: Credit,
 }
 
 impl Ticket {
-    /// The scenes whose planes the networks' stages give.
-    pub fn classified(&self) -> impl Iterator<Item = u32> + '_ {
+    /// The scenes of which something comes from the networks' stages.
+    pub fn seen(&self) -> impl Iterator<Item = u32> + '_ {
         let parts = self.geometry.parts.iter().zip(&self.tasks);
-        parts.filter(|(_, task)| task.is_classified()).map(|(part, _)| part.scene)
+        parts.filter(|(_, task)| task.is_seen()).map(|(part, _)| part.scene)
     }
 }
 
@@ -53,6 +55,8 @@ pub enum PartTask {
     Recall,
     /// Every pass's logits of every tile are stored: nothing is decoded.
     Combine,
+    /// Its planes are stored, but it is read and run for the sake of the tiles that are blended with its own.
+    Lend,
     /// It is read and run.
     Run,
 }
@@ -61,6 +65,16 @@ impl PartTask {
     /// Whether the networks' stages give its planes.
     pub fn is_classified(self) -> bool {
         matches!(self, Self::Combine | Self::Run)
+    }
+
+    /// Whether it goes through the networks' stages.
+    pub fn is_seen(self) -> bool {
+        self.is_classified() || self == Self::Lend
+    }
+
+    /// Whether its pixels are read.
+    pub fn is_read(self) -> bool {
+        matches!(self, Self::Lend | Self::Run)
     }
 }
 
@@ -154,6 +168,9 @@ pub enum Ran {
     /// infer -> commit: logits that are kept.
     Kept(Artefact),
 }
+
+/// Planes of a tile, or why there are none, in words.
+pub(super) type Told = Result<TilePlanes, String>;
 
 /// average -> stitch and keep: the planes of a unit that the networks give, nodata in place. read -> stitch: those that were stored.
 #[derive(Debug)]

@@ -16,9 +16,11 @@
 //!   another run does them.
 //! - A stage knows the plan and its messages, no other stage. It neither spawns nor wires; `app` does.
 //! - An `Err` ends the run: only what makes all further work pointless (the output disk is full) is one.
-//! - Memory: raw pixels and labels are covered by the unit's credit, which travels with them; batches by the capacity of the links.
+//! - Blended tiles wait in `average` for the logits of those before them. Only what entered before is waited for.
+//! - Memory: raw pixels, labels and logits that wait are covered by the unit's credit, which travels with them; batches by the capacity of the links.
 
 mod average;
+mod blend;
 mod board;
 mod commit;
 mod counts;

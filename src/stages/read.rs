@@ -34,9 +34,7 @@ impl Read {
     /// When nothing more can be decoded, whatever the scene.
     fn part(&mut self, ticket: &Ticket, idx: u32) -> Result<Option<PartPixels>, RasterError> {
         let part = &ticket.geometry.parts[idx as usize];
-        if ticket.tasks[idx as usize] != PartTask::Run
-            || self.board.scenes.has_failed(part.scene)
-            || self.is_put_off(ticket)
+        if !ticket.tasks[idx as usize].is_read() || self.board.scenes.has_failed(part.scene) || self.is_put_off(ticket)
         {
             return Ok(None);
         }
@@ -69,7 +67,7 @@ impl Read {
         let may_lack = plan.pipeline.classes.nodata().is_some();
         let border = plan.pipeline.tiling.border;
         let probe = |tile: &Tile| match may_lack {
-            true => crop_inside(tile, part.window),
+            true => crop_inside(tile, geometry.crop, part.window),
             false => scene.seen_by(tile, border),
         };
         let n_tiles = geometry.tiles_of(idx).count();
@@ -232,15 +230,12 @@ enum PartError {
 }
 
 /// The part of a tile's crop that lies in the window.
-fn crop_inside(tile: &Tile, window: PixelRect) -> PixelRect {
-    // A crop holds its centre and grows from it by the ring on each side, as far as there is scene.
-    let ring = |kept: u32, centre: Span, within: Span| {
-        Span::new(centre.start.saturating_sub(kept).max(within.start), centre.end.saturating_add(kept).min(within.end))
+fn crop_inside(tile: &Tile, crop: Size, window: PixelRect) -> PixelRect {
+    let inside = |start: i64, length: u32, within: Span| {
+        let position = |at: i64| u32::try_from(at.max(0)).unwrap_or(u32::MAX).clamp(within.start, within.end);
+        Span::new(position(start), position(start + i64::from(length)))
     };
-    PixelRect::from_spans(
-        ring(tile.kept.x, tile.centre.xs(), window.xs()),
-        ring(tile.kept.y, tile.centre.ys(), window.ys()),
-    )
+    PixelRect::from_spans(inside(tile.crop_x, crop.width, window.xs()), inside(tile.crop_y, crop.height, window.ys()))
 }
 
 impl Read {
@@ -259,8 +254,16 @@ impl Read {
         }
         // Where a test plans the end of the process for a scene.
         self.faults.pass(&self.board.plan().scenes[scene as usize].name);
-        if let Some(planes) = self.recall(geometry, idx) {
-            return (PartTask::Recall, Some(planes));
+        // Of blended tiles it was said before which units are run: others count on it.
+        let is_run = !geometry.blend.is_none() && self.board.terms.is_run(turn.unit);
+        if let Some(planes) = self.recall(geometry, idx).filter(|_| !is_run) {
+            let lends = !self.board.terms.lends_to(turn.unit).is_empty();
+            return (if lends { PartTask::Lend } else { PartTask::Recall }, Some(planes));
+        }
+        if !geometry.blend.is_none() && !is_run {
+            let cause = "what is stored of it cannot be read, and the tiles beside it were not run; run again with --from infer";
+            self.board.scenes.fail(scene, "read", Some(turn.unit), cause);
+            return (PartTask::Run, None);
         }
         (if self.board.prior.has_all_logits(geometry, idx) { PartTask::Combine } else { PartTask::Run }, None)
     }
@@ -310,14 +313,15 @@ impl Stage for Read {
         let tasks = (0..).zip(&geometry.parts).map(|(idx, part)| self.task(turn, &geometry, idx, part.scene));
         let (tasks, planes): (Vec<PartTask>, Vec<_>) = tasks.unzip();
         let within = self.within(unit, &geometry, &tasks)?;
-        let ticket = Arc::new(Ticket { unit, geometry, tasks, within, credit });
+        let lends_to = board.terms.lends_to(unit);
+        let ticket = Arc::new(Ticket { unit, geometry, tasks, within, lends_to, credit });
         if let Some(classified) = recalled(&ticket, &planes) {
             let pixels = ticket.geometry.crop.area() * classified.tiles.len() as u64;
             board.progress.counts().add_tiles(classified.tiles.len() as u64, 0, pixels);
             drop(planes);
             out.put(Opened::Recalled(classified));
         }
-        if ticket.tasks.iter().any(|task| task.is_classified()) {
+        if ticket.tasks.iter().any(|task| task.is_seen()) {
             let geometry = &ticket.geometry;
             let seen = geometry.crop.area() * geometry.tiles.len() as u64;
             board.pace.begin(&geometry.passes, seen, geometry.batches().count());

@@ -204,7 +204,7 @@ impl Scenes {
     /// Leaves a unit to a further pass: what the networks make of it in this one counts for nothing, and the scenes that they see get no
     /// verdict. To be called while some part of the unit has not left the networks' stages.
     pub(super) fn put_off(&self, ticket: &Ticket) {
-        self.defer(ticket.classified());
+        self.defer(ticket.seen());
         self.fates().put_off[ticket.unit] = true;
     }
 

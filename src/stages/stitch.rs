@@ -53,7 +53,7 @@ impl Stitch {
         if dropped {
             open.rows.clear();
         } else {
-            let row_idx = tile.centre.y / grid.y.centre;
+            let row_idx = grid.y.tile_at(tile.centre.y);
             let row = open
                 .rows
                 .entry(row_idx)

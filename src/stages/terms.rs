@@ -34,13 +34,15 @@ struct Units {
     /// Units that are to be done, and those that the networks must see, as far as somebody wants to know. They wait until they begin.
     open: Vec<bool>,
     needs_networks: Vec<bool>,
+    /// Units of blended tiles that are not run, since their planes are stored.
+    stored: Vec<bool>,
 }
 
 impl Terms {
     /// No unit has begun.
     pub(super) fn new(plan: Arc<Plan>, concessions: Concessions) -> Self {
         let none = || vec![false; plan.units.len()];
-        let units = Units { concessions, begun: none(), open: none(), needs_networks: none() };
+        let units = Units { concessions, begun: none(), open: none(), needs_networks: none(), stored: none() };
         Self { plan, units: Mutex::new(units) }
     }
 
@@ -64,6 +66,23 @@ impl Terms {
     pub(super) fn note_needs(&self, open: Vec<bool>, needs_networks: Vec<bool>) {
         let mut units = self.units();
         (units.open, units.needs_networks) = (open, needs_networks);
+    }
+
+    /// Says which units of blended tiles are left as they are stored. That stands for the pass: a unit is run only together with all whose
+    /// tiles come before its own.
+    pub(super) fn note_stored(&self, stored: Vec<bool>) {
+        self.units().stored = stored;
+    }
+
+    /// Whether a unit of blended tiles is run.
+    pub(super) fn is_run(&self, unit: usize) -> bool {
+        !self.units().stored[unit]
+    }
+
+    /// The units that are run and take logits of this one.
+    pub(super) fn lends_to(&self, unit: usize) -> Vec<usize> {
+        let units = self.units();
+        self.plan.borrowers(unit).filter(|other| !units.stored[*other]).collect()
     }
 
     /// Of these scenes those some of whose units have not begun.

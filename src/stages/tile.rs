@@ -99,7 +99,7 @@ impl TileStage {
                 // Beyond a zero border there are zeros, which are pixels like any other.
                 plane.fill(1);
                 gather.planes(from, 1, plane);
-                raw.blank[idx] = is_void(plane, crop, tile.kept);
+                raw.blank[idx] = is_void(plane, crop, geometry.used(tile));
             }
         }
         raw
@@ -152,7 +152,7 @@ impl TileStage {
         match (stored, &mut raw.valid) {
             (Some(Ok(valid)), Some(planes)) if valid.len() == len => {
                 planes[slot * len..(slot + 1) * len].copy_from_slice(&valid);
-                !is_void(&valid, raw.crop, raw.kept[slot])
+                !is_void(&valid, raw.crop, geometry.used(&geometry.tiles[tile]))
             }
             // An entry of no bytes says that all pixels are data.
             (Some(Ok(valid)), _) if valid.is_empty() => true,
@@ -172,10 +172,10 @@ fn position_in_part(geometry: &UnitGeometry, tile: &Tile) -> usize {
     geometry.tiles[first..].iter().position(|t| t == tile).unwrap_or(0)
 }
 
-/// Whether nothing that the tile owns is data, so that running it would be in vain.
-fn is_void(valid: &[u8], crop: Size, kept: PixelRect) -> bool {
-    let row = |y: u32| &valid[(y * crop.width + kept.x) as usize..][..kept.size.width as usize];
-    (kept.y..kept.ys().end).all(|y| row(y).iter().all(|ok| *ok == 0))
+/// Whether nothing that comes to count of a tile is data, so that running it would be in vain.
+fn is_void(valid: &[u8], crop: Size, used: PixelRect) -> bool {
+    let row = |y: u32| &valid[(y * crop.width + used.x) as usize..][..used.size.width as usize];
+    (used.y..used.ys().end).all(|y| row(y).iter().all(|ok| *ok == 0))
 }
 
 /// Copies one crop out of a window, filling what lies outside the scene by the border rule.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Border;
 use crate::geom::{PixelRect, Size, Span};
 
-/// The tiles along one axis: centres of equal length side by side from 0, the last one cut at the scene's edge.
+/// The tiles along one axis: centres of equal length side by side, the first one cut short by the lag, the last one at the scene's edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Axis {
     /// Pixels of the scene along this axis, at least 1.
@@ -14,12 +14,21 @@ pub struct Axis {
     pub centre: u32,
     /// Pixels a crop has beyond its centre, on each side.
     pub dilation: u32,
+    /// Pixels by which a centre lies before the middle of its crop: none, or where tiles are blended all of the dilation, so that what a
+    /// tile owns is seen by it and by tiles before it, and by none behind.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lag: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(lag: &u32) -> bool {
+    *lag == 0
 }
 
 impl Axis {
     /// A single tile that is its whole scene, without a ring.
     pub const fn whole(length: u32) -> Self {
-        Self { length, centre: length, dilation: 0 }
+        Self { length, centre: length, dilation: 0, lag: 0 }
     }
 
     /// Number of tiles.
@@ -30,8 +39,18 @@ impl Axis {
     /// The pixels that tile `idx` owns.
     pub fn centre(self, idx: u32) -> Span {
         debug_assert!(idx < self.n_tiles());
-        let start = idx * self.centre;
-        Span::new(start, start.saturating_add(self.centre).min(self.length))
+        let start = |idx: u32| (idx * self.centre).saturating_sub(self.lag);
+        Span::new(start(idx), if idx + 1 < self.n_tiles() { start(idx + 1) } else { self.length })
+    }
+
+    /// The tile that owns a pixel.
+    pub fn tile_at(self, pixel: u32) -> u32 {
+        (pixel.saturating_add(self.lag) / self.centre).min(self.n_tiles() - 1)
+    }
+
+    /// The most pixels that a tile owns.
+    pub fn longest(self) -> u32 {
+        self.centre.saturating_add(self.lag).min(self.length)
     }
 
     /// Where the crop of tile `idx` starts; negative where it hangs over the edge.
@@ -56,7 +75,8 @@ impl Axis {
 
     /// The centre of tile `idx`, counted from the start of its crop.
     pub fn kept(self, idx: u32) -> Span {
-        Span::new(self.dilation, self.dilation + self.centre(idx).len())
+        let start = if idx == 0 { self.dilation } else { self.dilation.saturating_sub(self.lag) };
+        Span::new(start, start + self.centre(idx).len())
     }
 }
 
@@ -88,6 +108,11 @@ impl Grid {
     /// The tile's centre, counted from the corner of its crop.
     pub fn kept(self, col: u32, row: u32) -> PixelRect {
         PixelRect::from_spans(self.x.kept(col), self.y.kept(row))
+    }
+
+    /// Whether what several tiles see is made by all of them.
+    pub const fn is_blended(self) -> bool {
+        self.x.lag > 0 || self.y.lag > 0
     }
 
     /// Pixels that networks see, all crops together.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Axis, Border, Dilation, Grid};
+use super::{Axis, Blend, Border, Dilation, Grid};
 use crate::geom::Size;
 
 /// How scenes larger than `whole_max` are cut.
@@ -56,7 +56,7 @@ impl Rule {
     /// The centre for an axis of `length` pixels; all of it where there is no candidate.
     fn centre(self, length: u32, centres: &[u32], dilation: u32) -> u32 {
         let padding = |centre: u32| (centre - length % centre) % centre;
-        let seen = |centre: u32| Axis { length, centre, dilation }.seen();
+        let seen = |centre: u32| Axis { length, centre, dilation, lag: 0 }.seen();
         let candidates = centres.iter().copied();
         let chosen = match self {
             Self::MaxLast => candidates.min_by_key(|&c| (std::cmp::Reverse(c - padding(c)), padding(c))),
@@ -79,6 +79,9 @@ pub struct Tiling {
     pub dilation: Dilation,
     /// What lies outside the scene.
     pub border: Border,
+    /// What comes of pixels that several tiles see.
+    #[serde(default, skip_serializing_if = "Blend::is_none")]
+    pub blend: Blend,
 }
 
 /// Why a scene cannot be tiled.
@@ -112,7 +115,8 @@ impl Tiling {
                 Strategy::Adaptive { rule, centres } => rule.centre(length, centres, dilation),
                 Strategy::Fixed { centre } => *centre,
             };
-            Ok(Axis { length, centre, dilation })
+            // Beyond half a centre a pixel would be seen by three tiles.
+            Ok(Axis { length, centre, dilation, lag: if self.blend.is_none() { 0 } else { dilation.min(centre / 2) } })
         };
         Ok(Grid { x: axis(size.width, self.dilation.x)?, y: axis(size.height, self.dilation.y)? })
     }
@@ -145,6 +149,7 @@ mod tests {
             strategy: strategy.clone(),
             dilation: Dilation { x: dilation, y: dilation / 2 },
             border,
+            blend: Blend::None,
         };
         all.iter()
             .flat_map(|s| {
@@ -189,10 +194,13 @@ mod tests {
         fn centres_partition_scenes_of_any_size(width in 1u32..100_000, height in 1u32..100_000, dilation in 0u32..300) {
             let adaptive = |rule| Strategy::Adaptive { rule, centres: ORIGINAL.to_vec() };
             for strategy in Rule::ALL.map(adaptive).into_iter().chain([Strategy::Fixed { centre: 517 }]) {
-                let tiling = Tiling { whole_max: 1280, strategy, dilation: Dilation::all(dilation), border: Border::Reflect };
-                let grid = tiling.grid(Size::new(width, height)).unwrap();
-                check_axis(grid.x, Border::Reflect);
-                check_axis(grid.y, Border::Zero);
+                let dilation = Dilation::all(dilation);
+                for blend in [Blend::None, Blend::Gaussian] {
+                    let tiling = Tiling { whole_max: 1280, strategy: strategy.clone(), dilation, border: Border::Reflect, blend };
+                    let grid = tiling.grid(Size::new(width, height)).unwrap();
+                    check_axis(grid.x, Border::Reflect);
+                    check_axis(grid.y, Border::Zero);
+                }
             }
         }
     }
@@ -217,8 +225,12 @@ mod tests {
     #[test]
     fn least_waste_is_least_and_even_leaves_no_sliver() {
         for length in 1..5000u32 {
-            let axis =
-                |rule: Rule, dilation| Axis { length, centre: rule.centre(length, &ORIGINAL, dilation), dilation };
+            let axis = |rule: Rule, dilation| Axis {
+                length,
+                centre: rule.centre(length, &ORIGINAL, dilation),
+                dilation,
+                lag: 0,
+            };
             for dilation in [0, 64, 128] {
                 let least = axis(Rule::LeastWaste, dilation).seen();
                 let of = |centre: &u32| u64::from(length.div_ceil(*centre)) * u64::from(centre + 2 * dilation);
@@ -236,8 +248,13 @@ mod tests {
 
     #[test]
     fn whole_takes_only_scenes_with_both_sides_small() {
-        let tiling =
-            Tiling { whole_max: 1280, strategy: Strategy::Whole, dilation: Dilation::all(128), border: Border::Zero };
+        let tiling = Tiling {
+            whole_max: 1280,
+            strategy: Strategy::Whole,
+            dilation: Dilation::all(128),
+            border: Border::Zero,
+            blend: Blend::None,
+        };
         let grid = tiling.grid(Size::new(1280, 3)).unwrap();
         assert_eq!((grid.n_tiles(), grid.crop()), (1, Size::new(1280, 3)));
         let error = tiling.grid(Size::new(1281, 3)).unwrap_err();

@@ -9,6 +9,7 @@ SPLIT has images/X.tif (RGB, u8) and masks/X.png, which hold ids, or with --valu
 The network sees crops of one side S in every way, from the same file, on one thread:
 
     centre d   swath with `dilation = d`: of each crop the centre of T = S - 2d pixels is kept, and crops lie T apart
+    blend d    swath with `dilation = d` and `blend = "gaussian"`: the same crops, averaged as below
     blend      MONAI's `sliding_window_inference(mode="gaussian", overlap=0.5)`: crops lie T = S/2 apart, and where they overlap logits are
                averaged with Gaussian weights of sigma S/8 around each crop's centre
 
@@ -50,14 +51,15 @@ IGNORED, NEAR, RESAMPLES = 255, 16, 10_000
 
 @dataclasses.dataclass(frozen=True)
 class Way:
-    """How crops are joined; `dilation` is None where they are blended."""
+    """How crops are joined; `dilation` is None where MONAI does it."""
 
     crop: int
     dilation: int | None
+    blended: bool = True
 
     @property
     def name(self) -> str:
-        return "blend" if self.dilation is None else f"centre {self.dilation}"
+        return "blend" if self.dilation is None else f"{'blend' if self.blended else 'centre'} {self.dilation}"
 
     @property
     def step(self) -> int:
@@ -130,12 +132,12 @@ def pipeline(options: argparse.Namespace, way: Way) -> pathlib.Path:
     program = options.work / "network.pt"
     digest = hashlib.sha256(program.read_bytes()).hexdigest()
     lines = ["checkpoints = []", "[input]", "bands = [1, 2, 3]", "divide = { u8 = 255 }", f"mean = {list(options.mean)}", f"std = {list(options.std)}"]
-    lines += ["[tiler]", 'strategy = "fixed"', "whole_max = 0", f"centre = {way.step}", f"dilation = {way.dilation}"]
+    lines += ["[tiler]", 'strategy = "fixed"', "whole_max = 0", f"centre = {way.step}", f"dilation = {way.dilation}", f'blend = "{"gaussian" if way.blended else "none"}"']
     lines += ["[[members]]", 'name = "network"', 'network = "torchscript"', f'weights = "{program}"', "trust = true", f'sha256 = "{digest}"']
     lines += ["upsampling = 1", f"multiple = {options.multiple}", 'precision = "f32"']
     for index in range(options.classes):
         lines += ["[[classes]]", f"id = {index}", f'name = "class {index}"', f"value = {index}", f'color = "#{index * 40503 % 0x1000000:06x}"']
-    file = options.work / f"centre{way.dilation}.toml"
+    file = options.work / f"{way.name.replace(' ', '')}.toml"
     file.write_text("\n".join(lines) + "\n")
     return file
 
@@ -149,7 +151,7 @@ def run(options: argparse.Namespace, way: Way, start: int) -> float:
     told = out / "seconds"
     if not told.exists():
         print(f"{way.name}, from {start} ..", file=sys.stderr, flush=True)
-        seconds = blend(options, way, scenes, out) if way.dilation is None else keep_centres(options, way, scenes, out)
+        seconds = blend(options, way, scenes, out) if way.dilation is None else own(options, way, scenes, out)
         told.write_text(str(seconds))
     return float(told.read_text())
 
@@ -158,7 +160,7 @@ def masks(options: argparse.Namespace, way: Way, start: int) -> pathlib.Path:
     return options.work / f"{way.name.replace(' ', '')}-{start}" / "masks"
 
 
-def keep_centres(options: argparse.Namespace, way: Way, scenes: pathlib.Path, out: pathlib.Path) -> float:
+def own(options: argparse.Namespace, way: Way, scenes: pathlib.Path, out: pathlib.Path) -> float:
     command = [options.swath, "run", pipeline(options, way), "-i", scenes, "-o", out.parent, "--fresh", "--devices", "cpu", "--readers", "1"]
     out.parent.mkdir(exist_ok=True)
     return compare.timed(command, out.parent.with_suffix(".log")).cpu_s
@@ -273,13 +275,15 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--crop", type=int, default=512, help="side of all crops (default: %(default)s)")
     parser.add_argument("--multiple", type=int, default=16, help="what the network's sides must be multiples of (default: %(default)s)")
     parser.add_argument("--dilations", type=peer.numbers(int), default=(0, 64, 128))
+    parser.add_argument("--blends", type=peer.numbers(int), default=(64,), help="dilations of blended tiles (default: 64)")
     parser.add_argument("--json", type=pathlib.Path)
     options = parser.parse_args()
     options.work, options.swath = options.work.resolve(), options.swath.resolve()
     options.ids = np.full(256, IGNORED, np.uint8)
     for index, value in enumerate(options.values or range(options.classes)):
         options.ids[value] = index
-    options.ways = [*(Way(options.crop, dilation) for dilation in options.dilations), Way(options.crop, None)]
+    kept = [Way(options.crop, dilation, blended=False) for dilation in options.dilations]
+    options.ways = [*kept, *(Way(options.crop, dilation) for dilation in options.blends), Way(options.crop, None)]
     return options
 
 

@@ -35,8 +35,8 @@ const ARROWS: [(&str, &[&str]); 31] = [
     (
         "stages",
         &[
-            "atomic", "config", "faults", "flow", "geom", "infer", "journal", "outputs", "plan", "post", "raster",
-            "tiler",
+            "atomic", "config", "faults", "flow", "geom", "infer", "journal", "outputs", "parallel", "plan", "post",
+            "raster", "tiler",
         ],
     ),
     ("report", &["atomic", "eval", "outputs", "words"]),

@@ -10,6 +10,7 @@ mod aoi;
 mod arch;
 mod assign;
 mod bench;
+mod blend;
 mod bundle;
 mod bundle_files;
 mod checkpoints;

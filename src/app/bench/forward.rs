@@ -21,7 +21,7 @@ use crate::plan::{
 use crate::raster::{MemoryRaster, MemorySource, PixelBuf, PixelType};
 use crate::report::{self as told, BenchReport, Event, ForwardFigures, ForwardRow, MatmulRate};
 use crate::synth::class_table;
-use crate::tiler::{Border, Dilation, Strategy, Tiling};
+use crate::tiler::{Blend, Border, Dilation, Strategy, Tiling};
 use crate::zoo::spec::{KernelSet, Network, NetworkSpec, SpecTable};
 
 /// What `swath bench forward` is asked.
@@ -110,7 +110,13 @@ fn subject(what: &Path) -> Result<Pipeline, Error> {
         input,
     };
     Ok(Pipeline {
-        tiling: Tiling { whole_max: 0, strategy: Strategy::Whole, dilation: Dilation::all(0), border: Border::Reflect },
+        tiling: Tiling {
+            whole_max: 0,
+            strategy: Strategy::Whole,
+            dilation: Dilation::all(0),
+            border: Border::Reflect,
+            blend: Blend::None,
+        },
         reading: Reading::default(),
         members: vec![member],
         views: vec![View::Identity],

@@ -1,5 +1,6 @@
 //! Joins the stages of a run. Everything about who feeds whom is here.
 
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -125,12 +126,12 @@ pub fn wire(board: &Board, parts: &Parts<'_>, devices: Vec<Box<dyn Device>>, sto
         }
     }
     let combiner = match schedule.devices.first() {
-        Some(device) if groups.len() > 1 && !workers.is_empty() => Some((open_combiner(plan, *device)?, groups.len())),
+        Some(device) if groups.len() > 1 && !workers.is_empty() => Some(open_combiner(plan, *device)?),
         Some(_) | None => None,
     };
     graph.spawn_routed("infer", workers, AfterInfer { results, kept: finished.clone() })?;
-    let Board { scenes, progress, pace, .. } = board.clone();
-    let average = vec![Average::new(scenes, progress, pace, combiner)];
+    let threads = NonZeroUsize::new(schedule.encoders).unwrap_or(NonZeroUsize::MIN);
+    let average = vec![Average::new(board, groups.len(), combiner, threads)];
     let keepers = spawn_keep(&mut graph, board, schedule, &finished)?;
     match (parts.goal, keepers) {
         (Goal::Files, keepers) => graph.spawn("average", average, to_average, Both(labels, keepers))?,

@@ -24,8 +24,10 @@ impl Run<'_> {
         let started = Instant::now();
         let mut stages: Vec<StageReport> = Vec::new();
         loop {
-            if let Some(deadline) = &mut self.deadline {
+            if self.deadline.is_some() || self.board.plan().is_blended() {
                 self.board.look_ahead();
+            }
+            if let Some(deadline) = &mut self.deadline {
                 let ahead = self.board.terms.ahead();
                 deadline.begin_pass(&ahead);
                 self.board.pace.allow(deadline.batches_ahead(self.options.limits.begun.elapsed(), &ahead));

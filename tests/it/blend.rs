@@ -1,0 +1,244 @@
+//! Blended tiles: what they come to, and that it comes to the same however the work is cut, spread, stored or broken off.
+#![cfg(feature = "gdal")]
+
+use std::collections::BTreeMap;
+
+use gdal::Dataset;
+use swath::geom::Size;
+
+use crate::support::command::{Workdir, geotiff};
+use crate::support::memory::{IDENTITY, TWO, pipeline, values};
+use crate::support::outputs;
+
+const RUN: [&str; 7] = ["run", "p.toml", "-i", "in", "-o", "out", "--backend=fake"];
+const BLEND: &str = "tiler.blend=gaussian";
+const LABELS: [&str; 2] = ["--set", "checkpoints=[\"labels\"]"];
+const LOGITS: [&str; 2] = ["--set", "checkpoints=[\"labels\", \"member-logits\"]"];
+
+/// A scene of several rows and columns of tiles, a strip of one row, one that is a tile of its own, and two small ones of a group.
+const SIZES: [(u32, u32); 5] = [(300, 270), (210, 50), (60, 60), (40, 30), (40, 30)];
+
+/// With a value that is no data, which has a patch of its own, larger than a crop, in the first scene.
+fn work(members: &str, nodata: bool) -> Workdir {
+    let work = Workdir::new();
+    let tiles = "strategy = \"fixed\"\ncentre = 64\ndilation = 16\nwhole_max = 60\nblend = \"gaussian\"";
+    let text = pipeline(tiles, members, 7, nodata.then_some(99));
+    work.write("p.toml", text + "[inference]\nbatch = 2\n");
+    for (i, (width, height)) in (0..).zip(SIZES) {
+        let size = Size::new(width, height);
+        let mut pixels = values(size, 7, i);
+        if nodata && i == 0 {
+            for y in 100..250 {
+                pixels[y * 300 + 20..y * 300 + 230].fill(9);
+            }
+        }
+        geotiff(&work.path(&format!("in/s{i}.tif")), size, &pixels);
+    }
+    work
+}
+
+/// What a run into a new folder makes.
+fn fresh(work: &Workdir, more: &[&str]) -> BTreeMap<String, Vec<u8>> {
+    work.swath(&[&RUN[..], &["--fresh"], more].concat()).expect(0);
+    outputs(&work.path("out"))
+}
+
+fn forwards(work: &Workdir) -> u64 {
+    work.report("out")["totals"]["forwards"].as_u64().unwrap()
+}
+
+#[test]
+fn where_tiles_agree_nothing_changes_and_where_they_do_not_seams_go() {
+    for nodata in [false, true] {
+        let lacking: &[&str] = if nodata { &["--set", "input.nodata_value=9"] } else { &[] };
+        let same = work(IDENTITY, nodata);
+        let plain = fresh(&same, &[lacking, &["--set", "tiler.blend=none"]].concat());
+        assert!(fresh(&same, lacking) == plain, "a network that sees pixels alone says the same in every tile");
+        let other = work(TWO, nodata);
+        let plain = fresh(&other, &[lacking, &["--set", "tiler.blend=none"]].concat());
+        let blended = fresh(&other, lacking);
+        let changed: Vec<&str> =
+            blended.iter().filter(|(name, bytes)| plain[*name] != **bytes).map(|(name, _)| name.as_str()).collect();
+        // What is one tile is what it was.
+        let cut = ["color/s0.png", "color/s1.png", "masks/s0.png", "masks/s1.png"];
+        assert_eq!(changed.into_iter().filter(|name| name.ends_with("png")).collect::<Vec<_>>(), cut);
+    }
+}
+
+/// A raster of the probability of each class, of u8.
+fn probabilities(work: &Workdir, name: &str) -> Vec<Vec<u8>> {
+    let data = Dataset::open(work.path("out/probabilities").join(name)).unwrap();
+    let read = |band| data.rasterband(band).unwrap().read_band_as::<u8>().unwrap().data().to_vec();
+    (1..=data.raster_count()).map(read).collect()
+}
+
+#[test]
+fn a_pixel_is_the_mean_of_the_crops_that_see_it() {
+    let (width, height) = (300_i64, 270_i64);
+    let work = work(TWO, false);
+    let options = ["--set", "inference.combine=probabilities", "--set", "outputs.probabilities=true"];
+    work.swath(&[&RUN[..], &options].concat()).expect(0);
+    let blended = probabilities(&work, "s0.tif");
+    // Each crop as a scene of its own, mirrored at the edges.
+    let scene = values(Size::new(300, 270), 7, 0);
+    let crops = Workdir::new();
+    std::fs::copy(work.path("p.toml"), crops.path("p.toml")).unwrap();
+    let mirrored = |at: i64, length: i64| {
+        if at < 0 {
+            -at
+        } else if at >= length {
+            2 * length - 2 - at
+        } else {
+            at
+        }
+    };
+    for (row, col) in (0..5).flat_map(|row| (0..5).map(move |col| (row, col))) {
+        let at = |x: i64, y: i64| {
+            let (x, y) = (mirrored(64 * col - 16 + x, width), mirrored(64 * row - 16 + y, height));
+            scene[usize::try_from(y * width + x).unwrap()]
+        };
+        let pixels: Vec<u8> = (0..96).flat_map(|y| (0..96).map(move |x| (x, y))).map(|(x, y)| at(x, y)).collect();
+        geotiff(&crops.path(&format!("in/c{row}{col}.tif")), Size::new(96, 96), &pixels);
+    }
+    crops.swath(&[&RUN[..], &options, &["--set", "tiler.whole_max=96"]].concat()).expect(0);
+    let of_crop: Vec<Vec<Vec<Vec<u8>>>> =
+        (0..5).map(|row| (0..5).map(|col| probabilities(&crops, &format!("c{row}{col}.tif"))).collect()).collect();
+    let bell = |at: i64| (-((at as f64 - 47.5) / 12.0).powi(2) / 2.0).exp();
+    let mut seen = [0; 5];
+    for (x, y) in (0..270).step_by(3).flat_map(|y| (0..300).map(move |x| (x, y))) {
+        let (mut sums, mut total, mut n) = ([0.0; 7], 0.0, 0);
+        for (row, col) in (0..5).flat_map(|row| (0..5).map(move |col| (row, col))) {
+            let (in_x, in_y) = (x - (64 * col - 16), y - (64 * row - 16));
+            if !(0..96).contains(&in_x) || !(0..96).contains(&in_y) {
+                continue;
+            }
+            let weight = bell(in_x) * bell(in_y);
+            let at = usize::try_from(in_y * 96 + in_x).unwrap();
+            let own = &of_crop[usize::try_from(row).unwrap()][usize::try_from(col).unwrap()];
+            sums.iter_mut().zip(own).for_each(|(sum, own)| *sum += weight * f64::from(own[at]));
+            (total, n) = (total + weight, n + 1);
+        }
+        seen[n] += 1;
+        for (class, sum) in sums.iter().enumerate() {
+            let got = f64::from(blended[class][usize::try_from(y * width + x).unwrap()]);
+            assert!((got - sum / total).abs() <= 1.0, "({x}, {y}) {class}: {got} is not {}", sum / total);
+        }
+    }
+    assert!(seen[1] > 0 && seen[2] > 0 && seen[4] > 0 && seen[3] == 0, "{seen:?}");
+}
+
+#[test]
+fn the_bytes_depend_on_nothing_but_the_plan() {
+    let work = work(TWO, true);
+    let lacking = ["--set", "input.nodata_value=9"];
+    let expected = fresh(&work, &lacking);
+    let all = forwards(&work);
+    let small = ["--set", "inference.unit_max=12kB"];
+    for more in [
+        &["--devices", "cpu,cpu,cpu", "--readers", "3"][..],
+        &["--devices", "cpu,cpu", "--assign", "partition"],
+        &["--devices", "cuda:0,cuda:1"],
+        &["--memory", "4MiB"],
+        &LOGITS,
+    ] {
+        assert!(fresh(&work, &[more, &lacking].concat()) == expected, "{more:?}");
+    }
+    // Stored logits are blended anew: another weight runs nothing.
+    let weight = ["--set", "members.1.weight=3.0"];
+    work.swath(&[&RUN[..], &LOGITS, &lacking, &weight].concat()).expect(0);
+    assert_eq!(forwards(&work), 0);
+    let reweighted = outputs(&work.path("out"));
+    assert!(reweighted != expected && fresh(&work, &[&lacking[..], &weight].concat()) == reweighted);
+    // Rows of tiles in pieces, and scenes as whole strips.
+    assert!(fresh(&work, &[&small[..], &lacking].concat()) == expected);
+    assert!(forwards(&work) > all, "batches are of one unit");
+}
+
+#[test]
+fn what_is_broken_off_goes_on_to_the_same_bytes() {
+    let work = work(TWO, false);
+    let expected = fresh(&work, &[]);
+    let all = forwards(&work);
+    for (out, checkpoints) in [("labels", &LABELS), ("logits", &LOGITS)] {
+        let run = ["run", "p.toml", "-i", "in", "-o", out, "--backend=fake", "--readers=1"];
+        let run = [&run[..], checkpoints].concat();
+        work.swath_with(&run, &[("SWATH_FAULTS", "read:drain@4")]).expect(5);
+        let forwards = || work.report(out)["totals"]["forwards"].as_u64().unwrap();
+        let before = forwards();
+        assert!((1..all).contains(&before), "{before} of {all}");
+        work.swath(&run).expect(0);
+        assert!(outputs(&work.path(out)) == expected, "{out}");
+        // The row above what is missing runs again for its logits, unless these are stored.
+        let after = forwards();
+        assert!(
+            if out == "labels" { (all - before + 1..all).contains(&after) } else { before + after == all },
+            "{before} {after} {all}"
+        );
+    }
+    work.swath(&[&RUN[..], &["--fresh"], &LABELS[..]].concat()).expect(0);
+    std::fs::remove_file(work.path("out/masks/s0.png")).unwrap();
+    work.swath(&[&RUN[..], &LABELS].concat()).expect(0);
+    assert_eq!(forwards(&work), 0, "all planes are stored");
+    assert!(outputs(&work.path("out")) == expected);
+}
+
+#[test]
+fn a_device_without_the_memory_does_it_again_in_smaller_batches() {
+    let work = work(TWO, false);
+    let expected = fresh(&work, &[]);
+    for faults in ["device:oom~n2 s0 y48", "device:oom~n2"] {
+        for checkpoints in [&[][..], &LABELS] {
+            let run = [&RUN[..], &["--fresh"], checkpoints].concat();
+            work.swath_with(&run, &[("SWATH_FAULTS", faults)]).expect(0);
+            assert!(outputs(&work.path("out")) == expected, "{faults} {checkpoints:?}");
+        }
+    }
+    // What is no number costs the scene and nothing else.
+    work.swath_with(&[&RUN[..], &["--fresh"]].concat(), &[("SWATH_FAULTS", "device:nan~s0 y48")])
+        .says(3, &["member", "non-finite", "s0"]);
+    let partial = outputs(&work.path("out"));
+    assert!(!partial.contains_key("masks/s0.png") && partial["masks/s1.png"] == expected["masks/s1.png"]);
+}
+
+#[test]
+fn parts_of_a_plan_are_cut_between_scenes_only() {
+    let work = work(TWO, false);
+    let plan = ["plan", "p.toml", "-i", "in", "--backend=fake", "--devices=cpu", "--save", "plan.jsonl"];
+    work.swath(&plan).expect(0);
+    work.swath(&["run", "--plan", "plan.jsonl", "-o", "alone", "--devices=cpu", "--pack-fake"]).expect(0);
+    for count in ["2", "5"] {
+        let mut cut = 0;
+        for index in 0..count.parse().unwrap() {
+            let index = i32::to_string(&index);
+            let run =
+                ["run", "--plan", "plan.jsonl", "-o", "out", "--devices=cpu", "--shard", &index, "--shards", count];
+            let told = work.swath(&run).expect(0);
+            cut += usize::from(told.contains("lie in others too"));
+        }
+        assert_eq!(cut, 0);
+        work.swath(&["merge", "out", "--pack-fake", "--patience", "1s"]).expect(0);
+        let made = |folder| {
+            let all = outputs(&work.path(folder)).into_iter();
+            all.filter(|(name, _)| !name.starts_with("records/")).collect::<BTreeMap<_, _>>()
+        };
+        assert!(made("out") == made("alone"));
+        std::fs::remove_dir_all(work.path("out")).unwrap();
+    }
+}
+
+#[test]
+fn overlap_that_cannot_be_is_refused_and_the_plan_says_that_tiles_are_blended() {
+    let work = work(TWO, false);
+    let plan = ["plan", "p.toml", "-i", "in", "--backend=fake"];
+    for dilation in ["0", "33", "[16, 40]"] {
+        let set = format!("tiler.dilation={dilation}");
+        work.swath(&[&plan[..], &["--set", &set]].concat()).says(2, &["tiler.dilation", "1 to 32", "blended"]);
+    }
+    work.swath(&[&plan[..], &["--set", "tiler.blend=gauss"]].concat()).says(2, &["tiler.blend", "gaussian"]);
+    work.swath(&plan).says(0, &["blended"]);
+    work.swath(&[&plan[..], &["--set", "tiler.dilation=32"]].concat()).expect(0);
+    let none = work.swath(&[&plan[..], &["--set", "tiler.blend=none"]].concat()).expect(0);
+    assert!(
+        !none.contains("blended") && work.swath(&[&plan[..], &["--set", BLEND]].concat()).expect(0).contains("blended")
+    );
+}
