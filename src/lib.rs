@@ -13,7 +13,8 @@
 //!
 //! The granule of all of it is the [`plan::Unit`]: a row of tiles of a large scene, or a group of small scenes of one shape. A unit is
 //! read in one pass, its batches never mix with another's, and the bytes it holds are credited from a [`flow::Budget`] before it
-//! is read and given back as it goes.
+//! is read and given back as it goes. Where tiles are blended ([`tiler::Blend`]), its logits wait for those of the row below, and its credit
+//! with them.
 //!
 //! What runs the networks is behind two seams of [`infer`]. A *device* takes a batch with all that is known of it already and gives back
 //! what the plan's tiles yield: named planes of bytes, the labels first. An *engine* below it runs one network and nothing else. Stored

@@ -34,6 +34,6 @@ pub(crate) use layout::{IMAGES, listed};
 pub use loader::{Feed, LoadError, Loader};
 pub(crate) use mask::{MaskFile, Masks, Unknown};
 pub use moments::Moments;
-pub use reader::{Reader, Setup, with_readers};
+pub use reader::{Reader, Setup, allowed, with_readers};
 pub use split::{Grouping, Shares, share_out, split};
 pub use survey::Survey;

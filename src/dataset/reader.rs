@@ -13,7 +13,7 @@ use crate::flow::Stop;
 use crate::geom::{PixelRect, Size, Span};
 use crate::plan::{Decode, at_resolution, numbers, seen, validity};
 use crate::raster::{
-    Allowed, Driver, Fitting, Mask, Order, Palette, PixelBuf, PixelType, ReadRequest, Resampled, Resampling,
+    Allowed, Driver, Drivers, Fitting, Mask, Order, Palette, PixelBuf, PixelType, ReadRequest, Resampled, Resampling,
     SceneHeader, Warned, is_mosaic,
 };
 use crate::words::count;
@@ -38,12 +38,7 @@ impl Setup {
     /// # Errors
     /// As [`LabelRule::of`].
     pub fn of(pipeline: &Pipeline, input: &Path, pairs: &[Pair]) -> Result<Arc<Self>, String> {
-        let (drivers, files) = (pipeline.reading.drivers, pairs.iter().flat_map(|pair| &pair.images));
-        let files = files.map(PathBuf::as_path);
-        let allowed = match input.is_dir() {
-            true => Allowed::below(drivers, input, files),
-            false => Allowed::listed(drivers, input.parent().unwrap_or(input), files),
-        };
+        let allowed = allowed(pipeline.reading.drivers, input, pairs);
         let homes = allowed.roots.clone();
         let decoder = move |layer| match layer {
             Layer::Image => Fitting::allowing(Decode::TIMEOUT, allowed.clone()),
@@ -66,6 +61,15 @@ impl Setup {
     /// Folders below which parts of mosaics lie.
     pub fn homes(&self) -> &[PathBuf] {
         &self.homes
+    }
+}
+
+/// What may be opened to read the images of pairs that were found in a folder or list.
+pub fn allowed(drivers: Drivers, input: &Path, pairs: &[Pair]) -> Allowed {
+    let files = pairs.iter().flat_map(|pair| &pair.images).map(PathBuf::as_path);
+    match input.is_dir() {
+        true => Allowed::below(drivers, input, files),
+        false => Allowed::listed(drivers, input.parent().unwrap_or(input), files),
     }
 }
 

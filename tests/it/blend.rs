@@ -8,7 +8,7 @@ use swath::geom::Size;
 
 use crate::support::command::{Workdir, geotiff};
 use crate::support::memory::{IDENTITY, TWO, pipeline, values};
-use crate::support::outputs;
+use crate::support::{outputs, png};
 
 const RUN: [&str; 7] = ["run", "p.toml", "-i", "in", "-o", "out", "--backend=fake"];
 const BLEND: &str = "tiler.blend=gaussian";
@@ -180,6 +180,39 @@ fn what_is_broken_off_goes_on_to_the_same_bytes() {
     work.swath(&[&RUN[..], &LABELS].concat()).expect(0);
     assert_eq!(forwards(&work), 0, "all planes are stored");
     assert!(outputs(&work.path("out")) == expected);
+}
+
+#[test]
+fn a_process_that_dies_is_begun_anew_and_leaves_the_same_bytes() {
+    let work = work(TWO, false);
+    let expected = fresh(&work, &[]);
+    for (at, checkpoints) in [("average:abort@7!", &LABELS), ("infer:abort@12!", &LOGITS)] {
+        let log = work.path(&at.replace(':', "-"));
+        let log = log.to_str().unwrap();
+        let run = [&RUN[..], &["--fresh", "--readers=1"], &checkpoints[..]].concat();
+        work.swath_with(&run, &[("SWATH_FAULTS", at), ("SWATH_FAULTS_LOG", log)]).expect(0);
+        assert!(std::fs::read_to_string(log).is_ok_and(|strikes| strikes.lines().count() == 1), "{at}");
+        assert!(outputs(&work.path("out")) == expected, "{at}");
+    }
+}
+
+#[test]
+fn inside_an_area_pixels_are_what_they_are_without_one() {
+    let work = work(TWO, true);
+    let lacking = ["--set", "input.nodata_value=9"];
+    work.swath(&[&RUN[..], &lacking].concat()).expect(0);
+    let whole = png(&work.path("out/masks/s0.png"));
+    let tiles = work.report("out")["totals"]["tiles"].as_u64().unwrap();
+    // Columns 100 to 200 and rows 90 to 150: across borders of tiles, and across data and none.
+    let area = ["--bbox", "500050,5399925,500100,5399955", "--fresh"];
+    work.swath(&[&RUN[..], &lacking, &area].concat()).expect(0);
+    assert!(work.report("out")["totals"]["tiles"].as_u64().unwrap() < tiles);
+    let (width, height, mask) = png(&work.path("out/masks/s0.png"));
+    for (x, y) in (0..height).flat_map(|y| (0..width).map(move |x| (x, y))) {
+        let at = (y * width + x) as usize;
+        let is_inside = (100..200).contains(&x) && (90..150).contains(&y);
+        assert_eq!(mask[at], if is_inside { whole.2[at] } else { 99 }, "({x}, {y})");
+    }
 }
 
 #[test]

@@ -14,10 +14,10 @@ use crate::app::{Error, Output};
 use crate::atomic;
 use crate::config::Pipeline;
 use crate::config::data::Data;
-use crate::dataset::{Found, Grouping, IGNORED, Pair, Part, Shares, find};
+use crate::dataset::{Found, Grouping, IGNORED, Pair, Part, Shares, allowed, find};
 use crate::infer;
 use crate::plan::{Decode, DeviceId};
-use crate::raster::{Fitting, PixelType};
+use crate::raster::{Driver, Drivers, Fitting, PixelType, is_mosaic};
 use crate::report::{self, DataReport, Event};
 use crate::train::{Moment, Trainer};
 use crate::words::{count, plural, time};
@@ -90,7 +90,7 @@ fn pairs(request: &TrainRequest, list: &Path) -> Result<PathBuf, Error> {
     let probe = probe(request, &request.input, &pairs)?;
     let data = DataRequest {
         pipeline: probe,
-        settings: Vec::new(),
+        settings: opening(request),
         input: request.input.clone(),
         part: if has(Part::Train) { Some(Part::Train) } else { None },
         exclude: request.exclude.clone(),
@@ -104,18 +104,30 @@ fn pairs(request: &TrainRequest, list: &Path) -> Result<PathBuf, Error> {
     Ok(list.to_owned())
 }
 
+/// What the command line says of formats that may be opened: nobody else can, where there is no pipeline file.
+fn opening(request: &TrainRequest) -> Vec<String> {
+    request.settings.iter().filter(|setting| setting.starts_with("input.drivers")).cloned().collect()
+}
+
 /// A pipeline by which any mask of one band of 8 bits can be read: every value is a class, the last one is ignored.
 fn probe(request: &TrainRequest, input: &Path, pairs: &[Pair]) -> Result<PathBuf, Error> {
     let first = pairs.first().ok_or_else(|| Error::Usage(format!("`{}` has no pairs", input.display())))?;
     let image = first.images.first().ok_or_else(|| Error::Usage(format!("the pair `{}` has no image", first.name)))?;
-    let header = Fitting::new(Decode::TIMEOUT).inspect(image);
-    let header = header.map_err(|e| Error::Usage(format!("cannot read `{}`: {e}", image.display())))?;
-    let n_bands = if first.images.len() > 1 { first.images.len() } else { header.n_bands as usize };
-    let classes: Vec<(u8, String)> = (0..IGNORED).map(|value| (value, format!("class {value}"))).collect();
-    let zeros = vec![0.0; n_bands];
-    let text = text(&input_table(n_bands, header.dtype, &zeros, &vec![1.0; n_bands]), "resnet18", &classes, "");
     let path = request.out.join(PROBE);
-    atomic::write(&path, text.as_bytes())?;
+    let classes: Vec<(u8, String)> = (0..IGNORED).map(|value| (value, format!("class {value}"))).collect();
+    let write = |n_bands: usize, dtype: PixelType, drivers: Drivers| {
+        let (zeros, ones) = (vec![0.0; n_bands], vec![1.0; n_bands]);
+        let text = text(&input_table(n_bands, dtype, drivers, &zeros, &ones), "resnet18", &classes, "");
+        atomic::write(&path, text.as_bytes())
+    };
+    write(1, PixelType::U8, Drivers::default())?;
+    let drivers = Pipeline::load(&path, &opening(request))?.reading.drivers;
+    let header = Fitting::allowing(Decode::TIMEOUT, allowed(drivers, input, pairs)).inspect(image);
+    // What is said of mosaics is what a pipeline file says.
+    let hint = if is_mosaic(image) && !drivers.allow(Driver::Vrt) { "; here it is said by --set" } else { "" };
+    let header = header.map_err(|e| Error::Usage(format!("cannot read `{}`: {e}{hint}", image.display())))?;
+    let n_bands = if first.images.len() > 1 { first.images.len() } else { header.n_bands as usize };
+    write(n_bands, header.dtype, drivers)?;
     Ok(path)
 }
 
@@ -126,7 +138,7 @@ fn decided(request: &TrainRequest, input: &Path, budget: Duration, gpus: &[Optio
     let survey = |part: Option<Part>| {
         survey_data(&DataRequest {
             pipeline: probe.clone(),
-            settings: Vec::new(),
+            settings: opening(request),
             input: input.to_owned(),
             part,
             exclude: request.exclude.clone(),
@@ -135,7 +147,7 @@ fn decided(request: &TrainRequest, input: &Path, budget: Duration, gpus: &[Optio
     let named = |part: Part| pairs.iter().any(|pair| pair.part == part).then_some(part);
     let train = survey(named(Part::Train))?;
     let val = named(Part::Train).and(named(Part::Val)).map(|part| survey(Some(part))).transpose()?;
-    let loaded = Pipeline::load(&probe, &[])?;
+    let loaded = Pipeline::load(&probe, &opening(request))?;
     drop(std::fs::remove_file(&probe));
     let classes = classes(request, iter::once(&train).chain(&val))?;
     let rows: Option<(Vec<f64>, Vec<f64>)> = train.bands.iter().map(|band| Some((band.mean?, band.std?))).collect();
@@ -147,7 +159,7 @@ fn decided(request: &TrainRequest, input: &Path, budget: Duration, gpus: &[Optio
         return Err(Error::Usage(text));
     }
     let dtype = *loaded.members[0].input.divide.keys().next().unwrap_or(&PixelType::U8);
-    let table = input_table(means.len(), dtype, &means, &stds);
+    let table = input_table(means.len(), dtype, loaded.reading.drivers, &means, &stds);
     let [width, height] = train.smallest.unwrap_or([*CROPS.end(); 2]);
     let crop = (width.min(height) / CROP_STEP * CROP_STEP).clamp(*CROPS.start(), *CROPS.end());
     let batch = (BATCH[0] * u64::from(*CROPS.end() / crop).pow(2)).min(BATCH[1]);
@@ -239,7 +251,7 @@ fn list(values: &[f64]) -> String {
     values.iter().map(|value| format!("{value:.6e}")).collect::<Vec<_>>().join(", ")
 }
 
-fn input_table(n_bands: usize, dtype: PixelType, mean: &[f64], std: &[f64]) -> String {
+fn input_table(n_bands: usize, dtype: PixelType, drivers: Drivers, mean: &[f64], std: &[f64]) -> String {
     // Values of about 1, as far as one can know.
     let divide = match dtype {
         PixelType::U8 | PixelType::I8 => 255,
@@ -247,8 +259,12 @@ fn input_table(n_bands: usize, dtype: PixelType, mean: &[f64], std: &[f64]) -> S
         PixelType::U32 | PixelType::I32 | PixelType::U64 | PixelType::I64 | PixelType::F32 | PixelType::F64 => 1,
     };
     let bands: Vec<String> = (1..=n_bands).map(|band| band.to_string()).collect();
+    let drivers = match drivers == Drivers::default() {
+        true => String::new(),
+        false => format!("drivers = {:?}\n", drivers.names()),
+    };
     format!(
-        "[input]\nbands = [{}]\ndivide = {{ {dtype} = {divide} }}\nmean = [{}]\nstd = [{}]\n",
+        "[input]\nbands = [{}]\n{drivers}divide = {{ {dtype} = {divide} }}\nmean = [{}]\nstd = [{}]\n",
         bands.join(", "),
         list(mean),
         list(std)
