@@ -122,7 +122,8 @@ fn variants(whole: &Pipeline, is_exact: bool) -> Vec<Variant> {
     let Dilation { x, y } = whole.tiling.dilation;
     if x.max(y) > 0 {
         let part = if x == y { format!("dilation {x}") } else { format!("dilation {x} x {y}") };
-        add(part, "without it", &|pipeline| pipeline.tiling.dilation = Dilation::all(0));
+        let without = if whole.tiling.blend.is_none() { "without it" } else { "without it, so not blended" };
+        add(part, without, &|pipeline| pipeline.tiling.dilation = Dilation::all(0));
     }
     if !whole.tiling.blend.is_none() {
         add("blended tiles".into(), "centres alone", &|pipeline| pipeline.tiling.blend = Blend::None);

@@ -11,7 +11,7 @@ use super::names::name_fault;
 use super::pipeline::{InputSpec, MaskDepth, Member, Pipeline, Reading, Weights};
 use crate::geom::View;
 use crate::raster::PixelType;
-use crate::tiler::{Dilation, Strategy, Tiling};
+use crate::tiler::{Dilation, Rule, Strategy, Tiling};
 use crate::zoo::spec::Network;
 
 /// Centres up to here; beyond, a crop's pixel count would not fit the arithmetic of any network.
@@ -175,8 +175,10 @@ fn tiling(table: TilerTable) -> Result<Tiling, Fault> {
 fn check_blend(tiling: &Tiling) -> Result<(), Fault> {
     let smallest = match &tiling.strategy {
         Strategy::Whole => None,
-        Strategy::Adaptive { centres, .. } => centres.iter().min(),
-        Strategy::Fixed { centre } => Some(centre),
+        // Of equal ones none is shorter than half of the largest.
+        Strategy::Adaptive { rule: Rule::Even, centres } => centres.iter().max().map(|largest| largest.div_ceil(2)),
+        Strategy::Adaptive { rule: Rule::MaxLast | Rule::LeastWaste, centres } => centres.iter().min().copied(),
+        Strategy::Fixed { centre } => Some(*centre),
     };
     let Some(smallest) = smallest.filter(|_| !tiling.blend.is_none()) else { return Ok(()) };
     let Dilation { x, y } = tiling.dilation;

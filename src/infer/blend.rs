@@ -40,7 +40,7 @@ impl Blender {
     pub fn planes(&self, tile: Window<'_>, crop: Size, kept: PixelRect, windows: &[Window<'_>]) -> TilePlanes {
         let weights = [self.blend.weights(crop.width), self.blend.weights(crop.height)];
         let n_classes = tile.forwards.first().map_or(0, |(_, logits)| logits.n_classes);
-        let nothing = || Blended { placed: Vec::new(), kept, n_classes };
+        let nothing = || Blended { placed: Vec::new(), kept, counted: Vec::new() };
         let mut all = nothing();
         // A deadline may have taken a member off some rows of tiles: the tile's own are asked.
         let own = self.combiner.stacks(tile.forwards, tile.slot, kept).members;
@@ -64,17 +64,18 @@ impl Blender {
                 across: weights[0][xs.start as usize..xs.end as usize].to_vec(),
                 down: weights[1][ys.start as usize..ys.end as usize].to_vec(),
                 total,
+                own: Rows::new(n_classes, xs.len() as usize),
             };
             all.placed.push(place(stack, total));
             for alone in alone {
                 if let Some((.., blended)) = members.iter_mut().find(|(member, ..)| *member == alone.member) {
-                    blended.placed.push(place(alone.stack, total));
+                    blended.placed.push(place(alone.stack, alone.total));
                 }
             }
         }
-        let members: Vec<(f32, Blended<'_>)> =
+        let mut members: Vec<(f32, Blended<'_>)> =
             members.into_iter().map(|(_, weight, blended)| (weight, blended)).collect();
-        self.combiner.sum_up(n_classes, kept, &all, 1.0, &members)
+        self.combiner.sum_up(n_classes, kept, &mut all, 1.0, &mut members)
     }
 }
 
@@ -102,28 +103,33 @@ struct Placed<'a> {
     down: Vec<f32>,
     /// What the window's shares come to: by it is divided, so that a window counts no less for a pass that is left out.
     total: f32,
+    /// A row of what it says.
+    own: Rows,
 }
 
 /// The weighted mean of windows over what a tile owns.
 struct Blended<'a> {
     placed: Vec<Placed<'a>>,
     kept: PixelRect,
-    n_classes: usize,
+    /// What all windows count at each column of a row.
+    counted: Vec<f32>,
 }
 
 impl Sum for Blended<'_> {
-    fn add_up(&self, y: u32, rule: Combine, rows: &mut Rows) {
+    fn add_up(&mut self, y: u32, rule: Combine, rows: &mut Rows) {
         let (row, width) = (y - self.kept.y, self.kept.size.width as usize);
         rows.sum.fill(0.0);
-        let mut counted = vec![0.0_f32; width];
-        for placed in self.placed.iter().filter(|placed| placed.rows.start <= row && row < placed.rows.end) {
+        let counted = &mut self.counted;
+        counted.clear();
+        counted.resize(width, 0.0);
+        for placed in self.placed.iter_mut().filter(|placed| placed.rows.start <= row && row < placed.rows.end) {
             let at = row - placed.rows.start;
             let (own_width, left) = (placed.seen.size.width as usize, placed.left as usize);
-            let mut own = Rows::new(self.n_classes, own_width);
-            placed.stack.add_up(placed.seen.y + at, rule, &mut own);
+            placed.stack.add_up(placed.seen.y + at, rule, &mut placed.own);
             let down = placed.down[at as usize];
             let share = down / placed.total;
-            for (sum, own) in rows.sum.chunks_exact_mut(width.max(1)).zip(own.sum.chunks_exact(own_width.max(1))) {
+            for (sum, own) in rows.sum.chunks_exact_mut(width.max(1)).zip(placed.own.sum.chunks_exact(own_width.max(1)))
+            {
                 for ((sum, value), across) in sum[left..].iter_mut().zip(own).zip(&placed.across) {
                     *sum += value * (across * share);
                 }
@@ -131,7 +137,7 @@ impl Sum for Blended<'_> {
             counted[left..].iter_mut().zip(&placed.across).for_each(|(counted, across)| *counted += across * down);
         }
         for sum in rows.sum.chunks_exact_mut(width.max(1)) {
-            sum.iter_mut().zip(&counted).for_each(|(sum, counted)| *sum /= counted);
+            sum.iter_mut().zip(counted.iter()).for_each(|(sum, counted)| *sum /= counted);
         }
     }
 }

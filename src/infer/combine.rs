@@ -40,10 +40,10 @@ impl Combiner {
     /// The planes of the kept part of one tile. `forwards` come with the index of their pass, in the order of summation, all finite.
     /// They may be fewer than all: a factor that all sums have in common moves no argmax.
     pub(super) fn planes(&self, forwards: &[(usize, Logits)], tile: usize, kept: PixelRect) -> TilePlanes {
-        let Parts { all, members, total } = self.stacks(forwards, tile, kept);
-        let members: Vec<(f32, Stack<'_>)> = members.into_iter().map(|member| (member.weight, member.stack)).collect();
+        let Parts { mut all, members, total } = self.stacks(forwards, tile, kept);
+        let mut members: Vec<(f32, Stack<'_>)> = members.into_iter().map(|alone| (alone.weight, alone.stack)).collect();
         let n_classes = forwards.first().map_or(0, |(_, logits)| logits.n_classes);
-        self.sum_up(n_classes, kept, &all, total, &members)
+        self.sum_up(n_classes, kept, &mut all, total, &mut members)
     }
 
     /// What is summed over a part of one tile's crop: all passes, and each member alone where their votes are wanted.
@@ -58,6 +58,7 @@ impl Combiner {
         let alone = |(weight, places): &(f32, Vec<usize>)| Alone {
             member: places.first().map_or(0, |place| self.shares.member_of(passes[*place])),
             weight: *weight,
+            total: places.iter().map(|at| weighted[*at].1).sum(),
             stack: Stack::new(self.rule, places.iter().map(|at| weighted[*at]), tile, kept),
         };
         Parts { all, members: members.iter().map(alone).collect(), total }
@@ -68,9 +69,9 @@ impl Combiner {
         &self,
         n_classes: usize,
         kept: PixelRect,
-        all: &S,
+        all: &mut S,
         total: f32,
-        members: &[(f32, S)],
+        members: &mut [(f32, S)],
     ) -> TilePlanes {
         let mut rows = Rows::new(n_classes, kept.size.width as usize);
         let mut planes = vec![Vec::with_capacity(kept.size.len()); self.planes.len()];
@@ -107,7 +108,7 @@ impl Combiner {
 /// A sum over what a tile owns, row by row.
 pub(super) trait Sum {
     /// Row `y` of it, counted from the crop's corner.
-    fn add_up(&self, y: u32, rule: Combine, rows: &mut Rows);
+    fn add_up(&mut self, y: u32, rule: Combine, rows: &mut Rows);
 }
 
 /// The sums over one tile.
@@ -126,6 +127,8 @@ pub(super) struct Alone<'a> {
     pub member: usize,
     /// Its weight among all.
     pub weight: f32,
+    /// What the shares of its passes come to.
+    pub total: f32,
     /// The sum.
     pub stack: Stack<'a>,
 }
@@ -134,7 +137,7 @@ pub(super) struct Alone<'a> {
 pub(super) struct Stack<'a> {
     layers: Vec<Layer<'a>>,
     /// Per layer.
-    axes: Vec<Vec<Blend>>,
+    axes: Vec<Vec<Tap>>,
 }
 
 impl<'a> Stack<'a> {
@@ -143,13 +146,13 @@ impl<'a> Stack<'a> {
             Combine::Logits => group(weighted, tile),
             Combine::Probabilities => weighted.map(|(logits, share)| Layer::plain(logits, tile, share)).collect(),
         };
-        let axes = layers.iter().map(|l| blends(l.logits, Axis::X, kept.x, kept.size.width)).collect();
+        let axes = layers.iter().map(|l| taps(l.logits, Axis::X, kept.x, kept.size.width)).collect();
         Self { layers, axes }
     }
 }
 
 impl Sum for Stack<'_> {
-    fn add_up(&self, y: u32, rule: Combine, rows: &mut Rows) {
+    fn add_up(&mut self, y: u32, rule: Combine, rows: &mut Rows) {
         rows.sum.fill(0.0);
         for (layer, xs) in self.layers.iter().zip(&self.axes) {
             rows.add(layer, y, xs, rule);
@@ -192,7 +195,7 @@ fn group<'a>(forwards: impl Iterator<Item = (&'a Logits, f32)>, tile: usize) -> 
 
 /// Two neighbours on the coarse grid and how much of the second.
 #[derive(Clone, Copy)]
-struct Blend {
+struct Tap {
     low: usize,
     high: usize,
     part: f32,
@@ -210,7 +213,7 @@ enum Axis {
     clippy::cast_sign_loss,
     reason = "coordinates are within a crop and not negative"
 )]
-fn blends(logits: &Logits, axis: Axis, start: u32, len: u32) -> Vec<Blend> {
+fn taps(logits: &Logits, axis: Axis, start: u32, len: u32) -> Vec<Tap> {
     let (coarse, full) = match axis {
         Axis::X => (logits.size.width, logits.full.width),
         Axis::Y => (logits.size.height, logits.full.height),
@@ -218,7 +221,7 @@ fn blends(logits: &Logits, axis: Axis, start: u32, len: u32) -> Vec<Blend> {
     let last = coarse.saturating_sub(1) as usize;
     (start..start + len)
         .map(|at| match logits.upsample {
-            None => Blend { low: at as usize, high: at as usize, part: 0.0 },
+            None => Tap { low: at as usize, high: at as usize, part: 0.0 },
             Some(Upsample::Bilinear { align_corners }) => {
                 // As ATen computes it, in f32: the last bit of a coordinate can decide a tie.
                 let source = if align_corners {
@@ -228,7 +231,7 @@ fn blends(logits: &Logits, axis: Axis, start: u32, len: u32) -> Vec<Blend> {
                     ((at as f32 + 0.5) * (coarse as f32 / full as f32) - 0.5).max(0.0)
                 };
                 let low = (source as usize).min(last);
-                Blend { low, high: (low + 1).min(last), part: (source - low as f32).clamp(0.0, 1.0) }
+                Tap { low, high: (low + 1).min(last), part: (source - low as f32).clamp(0.0, 1.0) }
             }
         })
         .collect()
@@ -258,13 +261,13 @@ impl Rows {
     /// The share of the members' weight that is for another class in row `y` than these labels.
     fn disagreement<S: Sum>(
         &mut self,
-        members: &[(f32, S)],
+        members: &mut [(f32, S)],
         labels: &[ClassId],
         y: u32,
         rule: Combine,
     ) -> impl Iterator<Item = f32> {
         let (mut against, mut own) = (vec![0.0; labels.len()], Vec::new());
-        for (weight, stack) in members {
+        for (weight, stack) in members.iter_mut() {
             stack.add_up(y, rule, self);
             self.argmax_into(&mut own);
             let votes = own.iter().zip(labels).map(|(own, label)| if own == label { 0.0 } else { *weight });
@@ -280,8 +283,8 @@ impl Rows {
     }
 
     /// Up-samples row `y` of a layer and adds it.
-    fn add(&mut self, layer: &Layer<'_>, y: u32, xs: &[Blend], rule: Combine) {
-        let Some(&ys) = blends(layer.logits, Axis::Y, y, 1).first() else { return };
+    fn add(&mut self, layer: &Layer<'_>, y: u32, xs: &[Tap], rule: Combine) {
+        let Some(&ys) = taps(layer.logits, Axis::Y, y, 1).first() else { return };
         let (coarse_width, plane) = (layer.logits.size.width as usize, layer.logits.size.len());
         let mut coarse = vec![0.0; coarse_width];
         for class in 0..self.n_classes {

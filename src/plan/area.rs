@@ -1,10 +1,10 @@
 //! Where on the ground work is done.
 //!
-//! An [`Area`] is part of the plan. Planning asks, scene by scene and without a raster of it, which tiles' centres it meets ([`Within`]):
-//! units are cut from these alone, a scene that it does not meet is left out, and one that lies inside is planned as if there were none.
-//! A network sees a tile as it would without an area, the ground beyond its border included; what it makes of pixels outside is replaced
-//! by nodata as the unit leaves the networks. So logits have the keys that they have without an area, and of planes those of the tiles that
-//! its border cuts depend on it.
+//! An [`Area`] is part of the plan. Planning asks, scene by scene and without a raster of it, which tiles' centres it meets ([`Within`]), or
+//! where tiles are blended which of them see some of it: units are cut from these alone, a scene that it does not meet is left out, and one
+//! that lies inside is planned as if there were none. A network sees a tile as it would without an area, the ground beyond its border
+//! included; what it makes of pixels outside is replaced by nodata as the unit leaves the networks. So logits have the keys that they have
+//! without an area, and of planes those of the tiles that its border cuts depend on it.
 
 use std::path::{Path, PathBuf};
 
@@ -206,10 +206,10 @@ fn identity_of(path: &Path) -> Result<Identity, RasterError> {
     files.map(|file| Identity::of(&file)).collect::<Result<_, _>>().map(Identity::of_all)
 }
 
-/// The tiles of a scene that an area meets, where it does not hold all of it.
+/// The tiles of a scene that are run for an area's sake, where it does not hold all of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Within {
-    /// Tiles of which some pixel lies inside, row by row, from left to right.
+    /// Tiles of which some pixel lies inside, or that are blended with such, row by row, from left to right.
     met: Vec<Run>,
     /// Those of them whose pixels all do.
     inside: Vec<Run>,

@@ -16,7 +16,7 @@ pub struct Footprint {
     pub source: u64,
     /// Planes of its tiles, the labels for one: given back when the rows they belong to are encoded.
     pub planes: u64,
-    /// Logits of its tiles, where these are blended with others: given back when those are.
+    /// Logits of its tiles, where these are blended with others: given back with the planes, not before those that wait for them are made.
     pub logits: u64,
 }
 

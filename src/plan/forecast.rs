@@ -139,7 +139,7 @@ fn times(plan: &Plan, unit: &Unit, encoders: usize, passes: &[Vec<usize>], rates
         ),
         encoder,
         pixels: footprint.pixels + footprint.source,
-        planes: footprint.planes,
+        planes: footprint.planes + footprint.logits,
     }
 }
 

@@ -112,6 +112,7 @@ impl PlanFile {
             None => self.unit_border(wanted)?,
         };
         let mut border = nearest.max(1).min(self.n_units());
+        // The first shard has a unit, and so all of its scene.
         while is_blended && !self.is_scene_border(border)? {
             border += 1;
         }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{BackendKind, Footprint, Plan, Scene};
 use crate::geom::{PixelRect, Size, Span};
 use crate::raster::PixelType;
-use crate::tiler::Blend;
+use crate::tiler::{Blend, Grid};
 
 /// One piece of work: read in one pass by one reader, its batches never mix with another's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,9 +91,18 @@ impl UnitGeometry {
         (0..self.tiles.len()).filter(move |tile| self.tiles[*tile].part == part)
     }
 
-    /// What of a tile's crop comes to count somewhere.
-    pub fn used(&self, tile: &Tile) -> PixelRect {
-        if self.blend.is_none() { tile.kept } else { PixelRect::whole(self.crop) }
+    /// What of a tile's crop comes to count somewhere, in a scene of this size.
+    pub fn used(&self, tile: &Tile, scene: Size) -> PixelRect {
+        if self.blend.is_none() {
+            return tile.kept;
+        }
+        let inside = |start: i64, crop: u32, length: u32| {
+            let position = |at: i64| u32::try_from(at.clamp(0, i64::from(crop))).unwrap_or(crop);
+            Span::new(position(-start), position(i64::from(length) - start))
+        };
+        let (xs, ys) =
+            (inside(tile.crop_x, self.crop.width, scene.width), inside(tile.crop_y, self.crop.height, scene.height));
+        PixelRect::from_spans(xs, ys)
     }
 
     /// What the tiles of a part own together.
@@ -126,15 +135,16 @@ impl Unit {
         }
     }
 
-    /// Whether its tiles see pixels that another's own, where tiles are blended: they are of one scene, and lie before these.
-    fn lends_to(&self, other: &Self) -> bool {
+    /// Whether its tiles see pixels that another's own, where those of a grid are blended: they are of one scene, and lie before these.
+    fn lends_to(&self, other: &Self, grid: Grid) -> bool {
         let (Self::Band { scene, row, cols }, Self::Band { scene: of, row: below, cols: theirs }) = (*self, *other)
         else {
             return false;
         };
         let reach = Span::new(theirs.start.saturating_sub(1), theirs.end);
-        let is_beside = row == below && cols.end == theirs.start;
-        scene == of && (is_beside || row + 1 == below && cols.start < reach.end && reach.start < cols.end)
+        let is_beside = grid.x.lag > 0 && row == below && cols.end == theirs.start;
+        let is_above = grid.y.lag > 0 && row + 1 == below && cols.start < reach.end && reach.start < cols.end;
+        scene == of && (is_beside || is_above)
     }
 
     /// Its reads and tiles as planned. How it is really done, [`Concessions::geometry`](super::Concessions::geometry) says.
@@ -185,7 +195,7 @@ impl Unit {
 
     /// The memory of the parts that belong to one scene.
     pub fn part_footprint(&self, plan: &Plan, scene: usize) -> Footprint {
-        let geometry = self.geometry(plan);
+        let geometry = self.own_geometry(plan);
         let parts = (0..).zip(&geometry.parts).filter(|(_, part)| part.scene as usize == scene);
         parts.fold(Footprint::default(), |sum, (idx, part)| {
             let tiles = geometry.tiles.iter().filter(|t| t.part == idx).map(|t| t.centre.size);
@@ -200,7 +210,7 @@ impl Unit {
             let scene = &plan.scenes[part.scene as usize];
             scene.header.block_row_bytes(scene.source(part.window).size, plan.bands.len())
         };
-        self.geometry(plan).parts.iter().map(of).max().unwrap_or(0)
+        self.own_geometry(plan).parts.iter().map(of).max().unwrap_or(0)
     }
 
     /// The memory it holds between its read and its commit.
@@ -253,12 +263,14 @@ impl Plan {
 
     /// The units whose logits go into the planes of this one beside its own, ascending.
     fn lenders<'a>(&'a self, unit: &'a Unit) -> impl Iterator<Item = usize> + 'a {
-        self.units_near(unit).filter(|other| self.units[*other].lends_to(unit))
+        let grid = self.scenes[unit.scenes().start].grid;
+        self.units_near(unit).filter(move |other| self.units[*other].lends_to(unit, grid))
     }
 
     /// The units into whose planes the logits of this one go, ascending.
     pub fn borrowers(&self, unit: usize) -> impl Iterator<Item = usize> + '_ {
-        self.units_near(&self.units[unit]).filter(move |other| self.units[unit].lends_to(&self.units[*other]))
+        let grid = self.scenes[self.units[unit].scenes().start].grid;
+        self.units_near(&self.units[unit]).filter(move |other| self.units[unit].lends_to(&self.units[*other], grid))
     }
 
     /// The units of a scene's row of tiles, of the one above and of the one below, where tiles are blended.

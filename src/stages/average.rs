@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Board;
-use super::blend::{Blended, Blending};
+use super::blend::{BlendedUnit, Blending};
 use super::message::{Classified, Inferred, Outcome, PartTask, Ticket, TileBatch, Told};
 use super::pace::Pace;
 use super::progress::Progress;
@@ -23,7 +23,7 @@ use crate::plan::TilePlanes;
 /// A unit leaves it as a whole: a batch that cannot be run puts the unit off, and then none of its planes may be in any file. The planes
 /// are covered by the unit's credit, wherever they wait.
 ///
-/// Blended tiles it combines itself, when the logits of all that see them are there.
+/// BlendedUnit tiles it combines itself, when the logits of all that see them are there.
 pub struct Average {
     scenes: Arc<Scenes>,
     progress: Arc<Progress>,
@@ -179,7 +179,7 @@ impl Stage for Average {
                 let told = |(tile, fault): (usize, &Option<TileFault>)| Some(self.told(fault.as_ref()?, &batch, tile));
                 let causes = faults.iter().enumerate().map(told).collect();
                 self.blending.add(&batch, forwards.into_iter().collect(), causes);
-                for Blended { ticket, tiles } in self.blending.blended() {
+                for BlendedUnit { ticket, tiles } in self.blending.blended() {
                     self.leave(ticket, tiles, out);
                 }
                 return Ok(());

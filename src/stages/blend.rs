@@ -22,7 +22,7 @@ pub(super) struct Blending {
 }
 
 /// What comes of a unit.
-pub(super) struct Blended {
+pub(super) struct BlendedUnit {
     pub(super) ticket: Arc<Ticket>,
     /// All of its tiles, in order.
     pub(super) tiles: Vec<(usize, Told)>,
@@ -76,19 +76,19 @@ impl Blending {
     }
 
     /// The units that need not wait any longer, with what comes of their tiles, in the order of the plan.
-    pub(super) fn blended(&mut self) -> Vec<Blended> {
+    pub(super) fn blended(&mut self) -> Vec<BlendedUnit> {
         let mut left = Vec::new();
-        while let Some(unit) = self.next() {
+        while let Some(unit) = self.ready() {
             let tiles = self.blend(unit);
             if let Some(held) = self.units.get_mut(&unit) {
                 held.is_done = true;
                 let ticket = Arc::clone(&held.ticket);
-                for lender in &ticket.geometry.lenders {
-                    if let Some(lender) = self.units.get_mut(&lender.unit) {
+                for lender in &ticket.borrows {
+                    if let Some(lender) = self.units.get_mut(lender) {
                         lender.lends_to.remove(&unit);
                     }
                 }
-                left.push(Blended { ticket, tiles });
+                left.push(BlendedUnit { ticket, tiles });
             }
         }
         self.units.retain(|_, held| !(held.is_done && held.is_whole() && held.lends_to.is_empty()));
@@ -96,10 +96,10 @@ impl Blending {
     }
 
     /// A unit that is there, with all that lend to it.
-    fn next(&self) -> Option<usize> {
+    fn ready(&self) -> Option<usize> {
         let is_there = |unit: &usize| self.units.get(unit).is_some_and(Held::is_whole);
         let waits = |(unit, held): &(&usize, &Held)| !held.is_done && is_there(unit);
-        let can_leave = |held: &Held| held.ticket.geometry.lenders.iter().all(|lender| is_there(&lender.unit));
+        let can_leave = |held: &Held| held.ticket.borrows.iter().all(is_there);
         self.units.iter().filter(waits).find(|(_, held)| can_leave(held)).map(|(unit, _)| *unit)
     }
 
@@ -107,11 +107,11 @@ impl Blending {
     fn blend(&self, unit: usize) -> Vec<(usize, Told)> {
         let Some(held) = self.units.get(&unit) else { return Vec::new() };
         let ticket = &held.ticket;
-        let lenders = ticket.geometry.lenders.iter().filter_map(|lender| self.units.get(&lender.unit));
+        let lenders = ticket.borrows.iter().filter_map(|lender| self.units.get(lender));
         let all: Vec<&Held> = lenders.chain([held]).collect();
         // What was not run cannot be blended with: the next pass does both.
-        if all.iter().any(|held| self.scenes.is_put_off(held.ticket.unit)) {
-            self.scenes.put_off(ticket);
+        if all.iter().any(|held| self.scenes.is_undone(held.ticket.unit)) {
+            self.scenes.let_wait(ticket);
         }
         let is_wanted = !self.scenes.is_put_off(unit) && ticket.seen().all(|scene| !self.scenes.has_failed(scene));
         let tiles: Vec<(usize, &HeldTile)> = held.tiles.iter().map(|(idx, tile)| (*idx, tile)).collect();

@@ -34,6 +34,8 @@ pub struct Ticket {
     pub within: Vec<Option<Vec<u8>>>,
     /// Where tiles are blended: the units that wait for its logits.
     pub lends_to: Vec<usize>,
+    /// And those for whose logits it waits. One that only passes through waits for nobody.
+    pub borrows: Vec<usize>,
     /// Bytes for its planes, and for logits that others wait for.
     pub credit: Credit,
 }

@@ -255,12 +255,13 @@ impl Read {
         // Where a test plans the end of the process for a scene.
         self.faults.pass(&self.board.plan().scenes[scene as usize].name);
         // Of blended tiles it was said before which units are run: others count on it.
-        let is_run = !geometry.blend.is_none() && self.board.terms.is_run(turn.unit);
-        if let Some(planes) = self.recall(geometry, idx).filter(|_| !is_run) {
+        let (is_blended, is_run) = (!geometry.blend.is_none(), self.board.terms.is_run(turn.unit));
+        let stored = if is_blended && is_run { None } else { self.recall(geometry, idx) };
+        if let Some(planes) = stored {
             let lends = !self.board.terms.lends_to(turn.unit).is_empty();
             return (if lends { PartTask::Lend } else { PartTask::Recall }, Some(planes));
         }
-        if !geometry.blend.is_none() && !is_run {
+        if is_blended && !is_run {
             let cause = "what is stored of it cannot be read, and the tiles beside it were not run; run again with --from infer";
             self.board.scenes.fail(scene, "read", Some(turn.unit), cause);
             return (PartTask::Run, None);
@@ -313,8 +314,8 @@ impl Stage for Read {
         let tasks = (0..).zip(&geometry.parts).map(|(idx, part)| self.task(turn, &geometry, idx, part.scene));
         let (tasks, planes): (Vec<PartTask>, Vec<_>) = tasks.unzip();
         let within = self.within(unit, &geometry, &tasks)?;
-        let lends_to = board.terms.lends_to(unit);
-        let ticket = Arc::new(Ticket { unit, geometry, tasks, within, lends_to, credit });
+        let (lends_to, borrows) = (board.terms.lends_to(unit), board.terms.borrows(unit, &geometry));
+        let ticket = Arc::new(Ticket { unit, geometry, tasks, within, lends_to, borrows, credit });
         if let Some(classified) = recalled(&ticket, &planes) {
             let pixels = ticket.geometry.crop.area() * classified.tiles.len() as u64;
             board.progress.counts().add_tiles(classified.tiles.len() as u64, 0, pixels);

@@ -41,6 +41,8 @@ struct Fates {
     scenes: Vec<Fate>,
     /// Units that are left to a further pass.
     put_off: Vec<bool>,
+    /// Units that a further pass does again because what their tiles are blended with was left to it.
+    waiting: Vec<bool>,
 }
 
 #[derive(Clone)]
@@ -72,7 +74,11 @@ impl Scenes {
             let state = done.map_or(SceneState::Open, |_| SceneState::DoneBefore);
             Fate { state, began: None, warnings: Warnings::default(), glance: None, looked: false, seen: None }
         };
-        let fates = Fates { scenes: earlier.iter_mut().map(fate).collect(), put_off: vec![false; plan.units.len()] };
+        let fates = Fates {
+            scenes: earlier.iter_mut().map(fate).collect(),
+            put_off: vec![false; plan.units.len()],
+            waiting: vec![false; plan.units.len()],
+        };
         let scenes = Self { plan, source, attempt, suspects, kept: earlier, fates: Mutex::new(fates) };
         scenes.defer(scenes.cut());
         scenes
@@ -93,11 +99,12 @@ impl Scenes {
     /// under these concessions.
     pub(super) fn of_next_pass(&self, concessions: &Concessions) -> Self {
         let (mut kept, mut fates, cut) = (self.kept.clone(), self.fates().clone(), self.cut());
-        let Fates { scenes, put_off } = &mut fates;
+        let Fates { scenes, put_off, waiting } = &mut fates;
         for (idx, Fate { state, .. }) in (0..).zip(scenes) {
             let is_cut = cut.contains(&idx);
             // Of a scene that is cut, what was not put off is kept by now.
-            let waits = || !is_cut || put_off[self.plan.units_of(idx as usize)].contains(&true);
+            let of_scene = || self.plan.units_of(idx as usize);
+            let waits = || !is_cut || put_off[of_scene()].contains(&true) || waiting[of_scene()].contains(&true);
             *state = match (*state == SceneState::Deferred && waits(), is_cut) {
                 (true, true) => SceneState::Deferred,
                 (true, false) => SceneState::Open,
@@ -105,6 +112,7 @@ impl Scenes {
             };
         }
         put_off.fill(false);
+        waiting.fill(false);
         for unit in concessions.units().into_iter().filter_map(|unit| self.plan.units.get(unit)) {
             kept[unit.scenes()].fill(None);
         }
@@ -208,12 +216,24 @@ impl Scenes {
         self.fates().put_off[ticket.unit] = true;
     }
 
+    /// The same of a unit that has been run, whose tiles are to be blended with such.
+    pub(super) fn let_wait(&self, ticket: &Ticket) {
+        self.defer(ticket.seen());
+        self.fates().waiting[ticket.unit] = true;
+    }
+
     /// Whether a unit is left to a further pass.
     pub fn is_put_off(&self, unit: usize) -> bool {
+        let fates = self.fates();
+        fates.put_off[unit] || fates.waiting[unit]
+    }
+
+    /// Whether it is because it could not be run.
+    pub(super) fn is_undone(&self, unit: usize) -> bool {
         self.fates().put_off[unit]
     }
 
-    /// The units that are left to a further pass.
+    /// The units that could not be run and are left to a further pass.
     pub fn units_put_off(&self) -> Vec<usize> {
         self.fates().put_off.iter().enumerate().filter(|(_, put_off)| **put_off).map(|(unit, _)| unit).collect()
     }

@@ -85,6 +85,11 @@ impl Terms {
         self.plan.borrowers(unit).filter(|other| !units.stored[*other]).collect()
     }
 
+    /// The units whose logits this one takes, if it is run.
+    pub(super) fn borrows(&self, unit: usize, geometry: &UnitGeometry) -> Vec<usize> {
+        if self.is_run(unit) { geometry.lenders.iter().map(|lender| lender.unit).collect() } else { Vec::new() }
+    }
+
     /// Of these scenes those some of whose units have not begun.
     pub(super) fn unbegun(&self, scenes: impl IntoIterator<Item = u32>) -> Vec<u32> {
         let units = self.units();

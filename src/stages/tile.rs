@@ -99,7 +99,7 @@ impl TileStage {
                 // Beyond a zero border there are zeros, which are pixels like any other.
                 plane.fill(1);
                 gather.planes(from, 1, plane);
-                raw.blank[idx] = is_void(plane, crop, geometry.used(tile));
+                raw.blank[idx] = is_void(plane, crop, geometry.used(tile, scene));
             }
         }
         raw
@@ -144,6 +144,13 @@ impl TileStage {
         Some(EmptyBatch { crop, dtype: raw.pixels.dtype(), tiles })
     }
 
+    /// What of a tile's crop comes to count somewhere.
+    fn used(&self, geometry: &UnitGeometry, tile: usize) -> PixelRect {
+        let tile = &geometry.tiles[tile];
+        let scene = geometry.parts[tile.part as usize].scene as usize;
+        geometry.used(tile, self.scenes.plan().scenes[scene].network_size())
+    }
+
     /// Brings back which pixels of a tile are data. False where nothing is, or where it cannot be had: then its scene has failed.
     fn recall_validity(&self, ticket: &Ticket, tile: usize, slot: usize, raw: &mut RawBatch) -> bool {
         let geometry = &ticket.geometry;
@@ -152,7 +159,7 @@ impl TileStage {
         match (stored, &mut raw.valid) {
             (Some(Ok(valid)), Some(planes)) if valid.len() == len => {
                 planes[slot * len..(slot + 1) * len].copy_from_slice(&valid);
-                !is_void(&valid, raw.crop, geometry.used(&geometry.tiles[tile]))
+                !is_void(&valid, raw.crop, self.used(geometry, tile))
             }
             // An entry of no bytes says that all pixels are data.
             (Some(Ok(valid)), _) if valid.is_empty() => true,

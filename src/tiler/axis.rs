@@ -10,12 +10,12 @@ use crate::geom::{PixelRect, Size, Span};
 pub struct Axis {
     /// Pixels of the scene along this axis, at least 1.
     pub length: u32,
-    /// Pixels a full centre owns, at least 1.
+    /// From one centre to the next, at least 1: the pixels of those that no edge and no lag cuts.
     pub centre: u32,
     /// Pixels a crop has beyond its centre, on each side.
     pub dilation: u32,
-    /// Pixels by which a centre lies before the middle of its crop: none, or where tiles are blended all of the dilation, so that what a
-    /// tile owns is seen by it and by tiles before it, and by none behind.
+    /// Pixels by which a centre lies before the middle of its crop: none, or where tiles are blended the dilation, so that what a tile owns
+    /// is seen by it and by tiles before it, and by none behind. The last centre is longer by as much.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub lag: u32,
 }
@@ -112,7 +112,7 @@ impl Grid {
 
     /// Whether what several tiles see is made by all of them.
     pub const fn is_blended(self) -> bool {
-        self.x.lag > 0 || self.y.lag > 0
+        self.n_tiles() > 1 && (self.x.lag > 0 || self.y.lag > 0)
     }
 
     /// Pixels that networks see, all crops together.

@@ -22,7 +22,7 @@ impl Blend {
 
     /// What a crop of this length counts at each of its positions along one axis. That of a pixel is the product of both axes'.
     pub fn weights(self, length: u32) -> Vec<f32> {
-        // In f64, so that no two machines round differently.
+        // In f64: what two machines make of the last bit is rounded away.
         let (middle, deviation) = ((f64::from(length) - 1.0) / 2.0, f64::from(length) / 8.0);
         #[expect(clippy::cast_possible_truncation, reason = "rounding is meant")]
         let weight = |at: u32| match self {

@@ -8,7 +8,7 @@ use swath::geom::Size;
 
 use crate::support::command::{Workdir, geotiff};
 use crate::support::memory::{IDENTITY, TWO, pipeline, values};
-use crate::support::{outputs, png};
+use crate::support::{files, outputs, png};
 
 const RUN: [&str; 7] = ["run", "p.toml", "-i", "in", "-o", "out", "--backend=fake"];
 const BLEND: &str = "tiler.blend=gaussian";
@@ -194,6 +194,34 @@ fn a_process_that_dies_is_begun_anew_and_leaves_the_same_bytes() {
         assert!(std::fs::read_to_string(log).is_ok_and(|strikes| strikes.lines().count() == 1), "{at}");
         assert!(outputs(&work.path("out")) == expected, "{at}");
     }
+}
+
+#[test]
+fn a_scene_that_fails_behind_stored_rows_costs_itself_alone() {
+    let work = work(TWO, false);
+    let expected = fresh(&work, &[]);
+    let run = [&RUN[..], &["--readers=1"], &LABELS[..]].concat();
+    // Where some of its rows are stored, and reading it kills the process again and again.
+    work.swath_with(&[&run[..], &["--fresh"]].concat(), &[("SWATH_FAULTS", "read:drain@4")]).expect(5);
+    work.swath_with(&run, &[("SWATH_FAULTS", "scene:abort~s0")]).says(3, &["s0", "4 done, 1 failed"]);
+    let others = outputs(&work.path("out"));
+    assert!(!others.contains_key("masks/s0.png") && others["masks/s1.png"] == expected["masks/s1.png"]);
+    work.swath(&run).expect(0);
+    assert!(outputs(&work.path("out")) == expected);
+    // Where what is stored of it is damaged: it says how to go on.
+    std::fs::remove_file(work.path("out/masks/s0.png")).unwrap();
+    for (name, mut bytes) in files(&work.path("out/checkpoints")) {
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(work.path("out/checkpoints").join(name), bytes).unwrap();
+    }
+    let again = [&run[..], &["--from", "infer"]].concat();
+    let ran = work.swath(&run);
+    if ran.code != Some(0) {
+        ran.says(3, &["s0", "run again with --from infer"]);
+        work.swath(&again).expect(0);
+    }
+    assert!(outputs(&work.path("out")) == expected);
 }
 
 #[test]
