@@ -8,41 +8,14 @@ use super::optimiser::{Group, Share};
 use crate::config::train::Optimiser;
 use crate::weights::layout::{Layout, Role};
 
-/// How names of backbones' tensors begin, by the references of all networks.
-const BACKBONES: [&str; 24] = [
-    "encoder.",
-    "pretrained.",
-    "backend.",
-    "low_features.",
-    "high_features.",
-    "seg.layer",
-    "inconv.",
-    "inbn.",
-    "encoder1.",
-    "encoder2.",
-    "encoder3.",
-    "encoder4.",
-    "conv1.",
-    "bn1.",
-    "conv2.",
-    "bn2.",
-    "layer1.",
-    "layer2.",
-    "layer3.",
-    "layer4.",
-    "stage2.",
-    "stage3.",
-    "stage4.",
-    "transition",
-];
-
-/// The groups of a network's parameters. What is frozen is in none, and needs no gradient from here on.
+/// The groups of a network's parameters, of which a backbone's begin with these names. What is frozen is in none, and needs no gradient from here on.
 ///
 /// # Errors
 /// When `freeze` names nothing, or nothing is left to be trained.
 pub(super) fn groups(
     recipe: &Optimiser,
     layout: &Layout,
+    backbone: &[&str],
     variables: &BTreeMap<String, Tensor>,
 ) -> Result<Vec<Group>, String> {
     let names = || layout.tensors.iter().filter(|(_, declared)| declared.role == Role::Parameter).map(|(name, _)| name);
@@ -54,7 +27,7 @@ pub(super) fn groups(
     let mut shares: BTreeMap<[bool; 2], Vec<Tensor>> = BTreeMap::new();
     for name in names() {
         let Some(variable) = variables.get(name) else { continue };
-        let is_backbone = BACKBONES.iter().any(|prefix| name.starts_with(prefix));
+        let is_backbone = backbone.iter().any(|prefix| name.starts_with(prefix));
         let is_frozen = recipe.freeze.iter().any(|prefix| name.starts_with(prefix.as_str()));
         if is_frozen || (is_backbone && recipe.backbone == 0.0) {
             drop(variable.set_requires_grad(false));

@@ -103,7 +103,7 @@ impl Trainer {
     ) -> Result<Self, String> {
         let device = devices[0];
         let variables: BTreeMap<String, Tensor> = built.store.variables().into_iter().collect();
-        let groups = groups(&recipe.optimiser, &built.layout, &variables)?;
+        let groups = groups(&recipe.optimiser, &built.layout, spec.architecture().backbone_names, &variables)?;
         let is_half = match recipe.precision {
             Arithmetic::F16 if !device.is_cuda() => {
                 return Err("train.precision: f16 is for GPUs; on a CPU it is a hundred times slower".to_owned());

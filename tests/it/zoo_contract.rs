@@ -155,6 +155,23 @@ fn training_starts_with_neutral_normalisation() {
 }
 
 #[test]
+fn backbones_are_told_from_the_rest_by_name() {
+    for spec in specs() {
+        let names = spec.architecture().backbone_names;
+        let tensors = registry::outline(&spec).unwrap().tensors;
+        let of_backbone = |name: &&String| names.iter().any(|prefix| name.starts_with(prefix));
+        let n = tensors.keys().filter(of_backbone).count();
+        let has_one = spec.backbone.is_some() || [Network::BasNet, Network::ScseUnet].contains(&spec.network);
+        assert_eq!(n > 0, has_one, "{spec}");
+        let is_all = spec.network == Network::Backbone;
+        assert_eq!(n == tensors.len(), is_all, "{spec}");
+        for prefix in names {
+            assert!(tensors.keys().any(|name| name.starts_with(prefix)), "{spec}: {prefix}");
+        }
+    }
+}
+
+#[test]
 fn every_name_is_declared_once_and_has_its_variable() {
     for spec in specs() {
         let layout = registry::outline(&spec).unwrap();

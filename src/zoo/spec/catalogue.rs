@@ -24,6 +24,8 @@ pub struct Architecture {
     pub upsample: Option<Upsample>,
     /// What else can be chosen.
     pub options: &'static [Choice],
+    /// How the names of its backbone's tensors begin; empty where it has none.
+    pub backbone_names: &'static [&'static str],
     /// The definition that this one follows.
     pub source: &'static str,
 }
@@ -95,6 +97,14 @@ const SMP_DILATED: &[Backbone] = &[
 ];
 const RESNESTS: &[Backbone] = &[ResNeSt101, ResNeSt50, ResNeSt200, ResNeSt269];
 const HRNETS: &[Backbone] = &[HrNetW48, HrNetW18Small, HrNetW18, HrNetW32];
+/// Of segmentation_models_pytorch's networks.
+const OF_SMP: &[&str] = &["encoder."];
+/// Of backbones that have no prefix of their own: those of ResNets, and of HRNets.
+const OF_RESNETS: &[&str] = &["conv1.", "bn1.", "layer1.", "layer2.", "layer3.", "layer4."];
+const OF_HRNETS: &[&str] =
+    &["conv1.", "bn1.", "conv2.", "bn2.", "layer1.", "stage2.", "stage3.", "stage4.", "transition"];
+/// Of BASNet, whose first stages are a ResNet-34's.
+const OF_BASNETS: &[&str] = &["inconv.", "inbn.", "encoder1.", "encoder2.", "encoder3.", "encoder4."];
 /// Of the context of the authors' OCR (`MODEL.OCR.MID_CHANNELS` in their configuration).
 const OCR_CHANNELS: Choice = Choice::HeadChannels(&[512]);
 
@@ -115,6 +125,7 @@ const PLAIN: Architecture = Architecture {
     logit_stride: Pixels::Fixed(1),
     upsample: None,
     options: &[],
+    backbone_names: &[],
     source: "",
 };
 
@@ -126,6 +137,7 @@ pub static ARCHITECTURES: &[Architecture] = &[
         backbones: SMP,
         depths: &[5, 4, 3],
         options: &[Choice::DecoderChannels(UNET_CHANNELS), Choice::Attention],
+        backbone_names: OF_SMP,
         source: "segmentation_models_pytorch 0.6 Unet",
         ..PLAIN
     },
@@ -144,6 +156,7 @@ pub static ARCHITECTURES: &[Architecture] = &[
         depths: &[5, 4, 3],
         multiple: Pixels::Depth,
         options: &[Choice::DecoderChannels(UNET_CHANNELS), Choice::Attention],
+        backbone_names: OF_SMP,
         source: "segmentation_models_pytorch 0.6 UnetPlusPlus",
         ..PLAIN
     },
@@ -162,6 +175,7 @@ pub static ARCHITECTURES: &[Architecture] = &[
         multiple: Pixels::Fixed(32),
         logit_stride: Pixels::Fixed(4),
         upsample: ALIGNED,
+        backbone_names: OF_SMP,
         source: "NAIC_AI-RS models/scSEUNet.py (there for 256 x 256 only)",
         ..PLAIN
     },
@@ -175,6 +189,7 @@ pub static ARCHITECTURES: &[Architecture] = &[
         logit_stride: Pixels::Fixed(4),
         upsample: ALIGNED,
         options: &[Choice::Rates, Choice::DecoderChannels(&[256]), Choice::Upsampling],
+        backbone_names: OF_SMP,
         source: "segmentation_models_pytorch 0.6 DeepLabV3Plus",
     },
     Architecture {
@@ -185,6 +200,7 @@ pub static ARCHITECTURES: &[Architecture] = &[
         logit_stride: Pixels::Fixed(4),
         upsample: ALIGNED,
         options: &[Choice::Rates],
+        backbone_names: &["backend."],
         source: "NAIC_AI-RS models/DeepLabV3_plus",
         ..PLAIN
     },
@@ -197,6 +213,7 @@ pub static ARCHITECTURES: &[Architecture] = &[
         logit_stride: Pixels::Depth,
         upsample: ALIGNED,
         options: &[Choice::DecoderChannels(&[512]), Choice::Upsampling],
+        backbone_names: OF_SMP,
         source: "segmentation_models_pytorch 0.6 PSPNet",
         ..PLAIN
     },
@@ -206,6 +223,7 @@ pub static ARCHITECTURES: &[Architecture] = &[
         backbones: &[ResNet50, ResNet101, ResNet152],
         logit_stride: Pixels::Fixed(32),
         upsample: ALIGNED,
+        backbone_names: &["backend."],
         source: "NAIC_AI-RS models/PSPNet",
         ..PLAIN
     },
@@ -215,6 +233,7 @@ pub static ARCHITECTURES: &[Architecture] = &[
         backbones: HRNETS,
         logit_stride: Pixels::Fixed(4),
         upsample: ALIGNED,
+        backbone_names: OF_HRNETS,
         source: "HRNet-Semantic-Segmentation, branch HRNet-OCR, seg_hrnet.py",
         ..PLAIN
     },
@@ -225,6 +244,7 @@ pub static ARCHITECTURES: &[Architecture] = &[
         logit_stride: Pixels::Fixed(4),
         upsample: ALIGNED,
         options: &[OCR_CHANNELS],
+        backbone_names: OF_HRNETS,
         source: "HRNet-Semantic-Segmentation, branch HRNet-OCR, seg_hrnet_ocr.py",
         ..PLAIN
     },
@@ -235,6 +255,7 @@ pub static ARCHITECTURES: &[Architecture] = &[
         logit_stride: Pixels::Fixed(4),
         upsample: ALIGNED,
         options: &[OCR_CHANNELS],
+        backbone_names: OF_HRNETS,
         source: "NAIC_AI-RS models/HRNetOCR (the official arithmetic)",
         ..PLAIN
     },
@@ -245,6 +266,7 @@ pub static ARCHITECTURES: &[Architecture] = &[
         output_strides: &[8],
         logit_stride: Pixels::Fixed(8),
         upsample: ALIGNED,
+        backbone_names: &["pretrained."],
         source: "junfu1115/DANet, head danet.py on torchvision's dilated ResNet",
         ..PLAIN
     },
@@ -255,6 +277,7 @@ pub static ARCHITECTURES: &[Architecture] = &[
         output_strides: &[8],
         logit_stride: Pixels::Fixed(8),
         upsample: ALIGNED,
+        backbone_names: &["pretrained."],
         source: "NAIC_AI-RS models/DANet.py",
         ..PLAIN
     },
@@ -262,6 +285,7 @@ pub static ARCHITECTURES: &[Architecture] = &[
         network: Network::BasNet,
         variant: Variant::Official,
         multiple: Pixels::Fixed(32),
+        backbone_names: OF_BASNETS,
         source: "xuebinqin/BASNet model/BASNet.py",
         ..PLAIN
     },
@@ -269,6 +293,7 @@ pub static ARCHITECTURES: &[Architecture] = &[
         network: Network::BasNet,
         variant: Variant::Naic,
         multiple: Pixels::Fixed(32),
+        backbone_names: OF_BASNETS,
         source: "NAIC_AI-RS models/BASNet.py",
         ..PLAIN
     },
@@ -278,6 +303,7 @@ pub static ARCHITECTURES: &[Architecture] = &[
         backbones: RESNETS,
         logit_stride: Pixels::Fixed(4),
         upsample: UNALIGNED,
+        backbone_names: OF_RESNETS,
         source: "DrSleep/refinenet-pytorch models/resnet.py",
         ..PLAIN
     },
@@ -287,6 +313,7 @@ pub static ARCHITECTURES: &[Architecture] = &[
         backbones: RESNETS,
         logit_stride: Pixels::Fixed(4),
         upsample: UNALIGNED,
+        backbone_names: OF_RESNETS,
         source: "NAIC_AI-RS models/RefineNet.py",
         ..PLAIN
     },
@@ -296,6 +323,7 @@ pub static ARCHITECTURES: &[Architecture] = &[
         backbones: RESNETS,
         logit_stride: Pixels::Fixed(4),
         upsample: UNALIGNED,
+        backbone_names: OF_RESNETS,
         source: "DrSleep/light-weight-refinenet models/resnet.py",
         ..PLAIN
     },
@@ -305,6 +333,7 @@ pub static ARCHITECTURES: &[Architecture] = &[
         backbones: RESNETS,
         output_strides: &[8],
         multiple: Pixels::Fixed(8),
+        backbone_names: &["pretrained."],
         source: "NAIC_AI-RS models/RendDANet.py",
         ..PLAIN
     },
@@ -314,6 +343,7 @@ pub static ARCHITECTURES: &[Architecture] = &[
         backbones: RESNETS,
         output_strides: &[8],
         multiple: Pixels::Fixed(8),
+        backbone_names: &["seg.layer"],
         source: "NAIC_AI-RS models/RendUNet.py",
         ..PLAIN
     },
@@ -324,6 +354,7 @@ pub static ARCHITECTURES: &[Architecture] = &[
         output_strides: &[32, 16, 8],
         logit_stride: Pixels::OutputStride,
         options: &[Choice::Features],
+        backbone_names: &[""],
         source: "torchvision 0.26 models/resnet.py",
         ..PLAIN
     },
@@ -334,6 +365,7 @@ pub static ARCHITECTURES: &[Architecture] = &[
         output_strides: &[32, 16, 8],
         logit_stride: Pixels::OutputStride,
         options: &[Choice::Features],
+        backbone_names: &[""],
         source: "zhanghang1989/ResNeSt resnest/torch/models",
         ..PLAIN
     },
@@ -357,6 +389,7 @@ pub static ARCHITECTURES: &[Architecture] = &[
         output_strides: &[32, 16, 8],
         logit_stride: Pixels::OutputStride,
         options: &[Choice::Features],
+        backbone_names: &[""],
         source: "timm 1.0 models/{resnest,xception_aligned,hrnet}.py",
         ..PLAIN
     },
@@ -367,6 +400,7 @@ pub static ARCHITECTURES: &[Architecture] = &[
         output_strides: &[16, 8],
         logit_stride: Pixels::OutputStride,
         options: &[Choice::Features],
+        backbone_names: &[""],
         source: "NAIC_AI-RS models/backbone/xception.py",
         ..PLAIN
     },
