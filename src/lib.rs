@@ -34,7 +34,8 @@
 //! Three kinds of processes, all this program. The one that a person starts only watches ([`lifecycle::supervise()`]): it starts the run
 //! again when that dies. The run holds the models and the dataflow. Whatever parses a raster or a vector file sits in children of the run, one
 //! per reader ([`raster::Isolated`]) and where an output shows scenes one per encoder, which answer over a socket and pass pixels through shared memory.
-//! A mosaic names other files: such are read by children that the kernel confines to the input folder.
+//! A mosaic names other files: such are read by children that the kernel confines to the input folder. `swath tune` starts the program once
+//! more, to time how it starts.
 //!
 //! # Code map, in reading order
 //!
