@@ -119,6 +119,11 @@ impl Terms {
             }
             ahead.units += 1;
         }
+        // What is run again for its logits alone takes its time too.
+        for unit in units.lending(plan) {
+            let passes = units.concessions.passes_of(unit, pixels.len());
+            passes.into_iter().for_each(|pass| pixels[pass] += plan.units[unit].cost(plan));
+        }
         ahead.pixels = plan.kept_first().map(|pass| pixels[pass]).collect();
         ahead
     }
@@ -153,6 +158,13 @@ impl Terms {
 }
 
 impl Units {
+    /// The units that have not begun, whose planes are stored and whose logits others need.
+    fn lending<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = usize> + 'a {
+        let waits = |unit: &usize| self.stored[*unit] && !self.begun[*unit];
+        let is_run = |unit: usize| self.open[unit] && !self.stored[unit];
+        (0..self.begun.len()).filter(waits).filter(move |unit| plan.borrowers(*unit).any(is_run))
+    }
+
     /// The units that wait for networks.
     fn waiting(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.begun.len()).filter(|&unit| self.needs_networks[unit] && !self.begun[unit])
