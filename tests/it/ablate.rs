@@ -8,7 +8,7 @@ use crate::support::command::{Workdir, geotiff};
 use crate::support::memory::{TWO, pipeline, values};
 
 const RUN: [&str; 8] = ["run", "p.toml", "-i", "data/images", "--backend=fake", "--devices=cpu", "--readers=1", "-o"];
-const TILER: &str = "strategy = \"adaptive\"\ncentres = [64, 40]\ndilation = 17\nwhole_max = 60";
+const TILER: &str = "strategy = \"adaptive\"\ncentres = [64, 40]\ndilation = 15\nblend = \"gaussian\"\nwhole_max = 60";
 
 /// A labelled scene, and a run over it with everything that can be left out.
 fn prepared() -> Workdir {
@@ -64,11 +64,12 @@ fn each_part_of_a_pipeline_has_a_row_that_a_run_without_it_confirms() {
     let found = json(&work, &["eval", "out", "--truth", "data", "--ablate", "parts"]);
     let whole = found["whole"]["miou"].as_f64().unwrap();
     assert_eq!(whole, miou(&work, &[], None));
-    let expected: [(&str, &str, &[&str], Option<usize>); 10] = [
+    let expected: [(&str, &str, &[&str], Option<usize>); 11] = [
         ("view hflip", "without it", &["inference.views=[\"identity\", \"rot90\"]"], None),
         ("view rot90", "without it", &["inference.views=[\"identity\", \"hflip\"]"], None),
         ("all views", "the scene as it is", &["inference.views=[\"identity\"]"], None),
-        ("dilation 17", "without it", &["tiler.dilation=0"], None),
+        ("dilation 15", "without it, so not blended", &["tiler.dilation=0", "tiler.blend=none"], None),
+        ("blended tiles", "centres alone", &["tiler.blend=none"], None),
         ("tiler rule max-last", "least-waste", &["tiler.rule=least-waste"], None),
         ("tiler rule max-last", "even", &["tiler.rule=even"], None),
         ("precision", "f32", &["members.1.precision=f32"], None),
