@@ -1,4 +1,4 @@
-//! The demonstration: its shipped weights load, and its masks are right about scenes that no network was trained on.
+//! The weights that are shipped: they load, and their masks are right about scenes that no network was trained on.
 #![cfg(all(feature = "torch", feature = "gdal"))]
 
 use std::collections::BTreeMap;
@@ -9,6 +9,7 @@ use swath::geom::Size;
 use swath::synth::{SampleScene, class_table, draw};
 
 use crate::support::command::{Workdir, geotiff};
+use crate::support::shared;
 
 /// What GitHub and a clone bear: all weights together.
 const MOST_BYTES: u64 = 12_000_000;
@@ -87,4 +88,28 @@ fn each_of_its_weights_runs_alone_and_all_are_small() {
     }
     let bytes: u64 = files.iter().map(|file| file.metadata().unwrap().len()).sum();
     assert!(bytes <= MOST_BYTES, "{bytes}");
+}
+
+#[test]
+fn the_network_for_real_scenes_needs_nothing_beside_and_finds_its_classes() {
+    let work = Workdir::new();
+    let weights = shipped("data/weights/korea-s2.swz");
+    assert!(weights.metadata().unwrap().len() < MOST_BYTES / 4);
+    let weights = weights.to_str().unwrap();
+    // Larger than one of its tiles.
+    let scene = draw(34, "lowlands", Size::new(700, 520));
+    geotiff(&work.path("in/a.tif"), scene.size, &scene.rgb);
+    work.swath(&["run", weights, "-i", "in", "-o", "out"]).says(0, &["1 done, 0 failed"]);
+    let Some(data) = shared("data/landcover/korea-s2") else { return };
+    let images = data.join("test/images");
+    work.swath(&["run", weights, "-i", images.to_str().unwrap(), "-o", "real"]).says(0, &["10 done, 0 failed"]);
+    let data = data.to_str().unwrap();
+    let ran = work.swath(&["eval", "real", "--truth", data, "--part", "test", "--no-boundary", "--json"]);
+    let found: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|e| panic!("{e}: {ran:?}"));
+    let values = found["scores"]["values"].as_array().unwrap();
+    let iou = |value: i64| values.iter().find(|row| row["value"] == value).unwrap()["iou"].as_f64().unwrap();
+    // Fields, forests, and what is neither: of roads and buildings, which are a pixel or two, there is little.
+    for (value, least) in [(2, 0.45), (3, 0.7), (4, 0.75)] {
+        assert!(iou(value) > least, "{value}: {found}");
+    }
 }
