@@ -118,7 +118,8 @@ impl Drawer {
     }
 }
 
-/// Where a window begins that holds `at`, along one axis.
+/// Where a window begins that holds `at`, along one axis: each that lies in the scene is as likely as another. One that is drawn anyhow and moved
+/// into the scene would lie at its edge most of the time where scenes are not much larger than windows.
 fn along(at: u32, length: u32, side: u32, offset: u64) -> i64 {
     let (at, length, side) = (i64::from(at), i64::from(length), i64::from(side));
     let below = |n: i64| {
@@ -129,7 +130,8 @@ fn along(at: u32, length: u32, side: u32, offset: u64) -> i64 {
         // It holds the whole scene.
         return length - side + below(side - length + 1);
     }
-    (at - below(side)).clamp(0, length - side)
+    let (first, last) = ((at - side + 1).max(0), at.min(length - side));
+    first + below(last - first + 1)
 }
 
 /// One of several at odds of their parts of a sum, and how far into its part.
@@ -138,4 +140,28 @@ fn pick(up_to: &[u64], numbers: &mut SplitMix64) -> Option<(usize, u64)> {
     let at = up_to.partition_point(|until| *until <= rank);
     let before = at.checked_sub(1).map_or(0, |before| up_to[before]);
     Some((at, rank - before))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_hold_what_they_aim_at_and_are_not_drawn_to_edges() {
+        let offsets = (0..64_u64).map(|n| n << 58 | n);
+        for (length, side) in [(544, 256), (300, 256), (256, 256), (40, 256), (1, 1)] {
+            let draws =
+                (0..length).flat_map(|at| offsets.clone().map(move |offset| (at, along(at, length, side, offset))));
+            let draws: Vec<(u32, i64)> = draws.collect();
+            for (at, start) in &draws {
+                assert!((*start..*start + i64::from(side)).contains(&i64::from(*at)), "{at} {start}");
+                let inside = 0..=i64::from(length.saturating_sub(side));
+                assert!(length < side || inside.contains(start), "{length}: {start}");
+            }
+            if length == 544 {
+                let at_edge = draws.iter().filter(|(_, start)| [0, 288].contains(start)).count();
+                assert!(at_edge * 30 < draws.len(), "{at_edge} of {}", draws.len());
+            }
+        }
+    }
 }
