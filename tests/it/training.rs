@@ -567,7 +567,7 @@ fn mosaics_are_learnt_from_as_the_one_file() {
     work.swath(&["report", "out/validation/run"]).expect(0);
     // Where there is no pipeline file yet, the command line says what may be opened, and the file then does.
     let auto = ["train", "--auto", "-i", "data", "-o", "auto", "--threads", "1", "--budget", "1s"];
-    work.swath(&auto).says(2, &["--set", "input.drivers=[\"GTiff\", \"VRT\"]"]);
+    work.swath(&auto).says(2, &["it is said by --set", "input.drivers = [\"GTiff\", \"VRT\"]"]);
     work.swath(&[&auto[..], &drivers].concat()).says(0, &["training on 4 scenes, validating with 2"]);
     let text = std::fs::read_to_string(work.path("auto/pipeline.toml")).unwrap();
     assert!(text.contains("drivers = [\"PNG\", \"VRT\"]"), "{text}");
