@@ -261,6 +261,18 @@ def table(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
+def same_tiles(rows: list[dict]) -> list[str]:
+    """What blending gives over kept centres with the same tiles."""
+    by_way = {row["way"]: row for row in rows}
+    lines = []
+    for way, row in by_way.items():
+        kept = by_way.get(way.replace("blend", "centre"))
+        if kept and kept is not row:
+            gain, low, high = difference(row, kept)
+            lines.append(f"{way} is better than {kept['way']} by {gain:+.4f} ({low:+.4f} to {high:+.4f})")
+    return lines
+
+
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("swath", type=pathlib.Path)
@@ -293,7 +305,7 @@ def main() -> None:
     rows = [judge(options, way) for way in options.ways]
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
-    print(table(rows))
+    print(table(rows), *same_tiles(rows), sep="\n")
 
 
 if __name__ == "__main__":

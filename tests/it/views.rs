@@ -1,11 +1,9 @@
 //! Test-time augmentation: each member sees a tile in several views, through the command line.
 #![cfg(feature = "gdal")]
 
-use std::collections::BTreeMap;
-
 use swath::geom::Size;
 
-use crate::support::command::{Workdir, geotiff};
+use crate::support::command::{Workdir, fresh, geotiff};
 use crate::support::memory::{IDENTITY, TWO, pipeline, values};
 use crate::support::outputs;
 
@@ -25,24 +23,14 @@ fn work(members: &str) -> Workdir {
     work
 }
 
-/// What a run into a new folder makes.
-fn fresh(work: &Workdir, more: &[&str]) -> BTreeMap<String, Vec<u8>> {
-    work.swath(&[&RUN[..], &["--fresh"], more].concat()).expect(0);
-    outputs(&work.path("out"))
-}
-
-fn forwards(work: &Workdir) -> u64 {
-    work.report("out")["totals"]["forwards"].as_u64().unwrap()
-}
-
 #[test]
 fn a_network_without_a_sense_of_direction_gives_the_same_in_all_views() {
     let work = work(IDENTITY);
-    let plain = fresh(&work, &[]);
-    let once = forwards(&work);
+    let plain = fresh(&work, &RUN, &[]);
+    let once = work.forwards("out");
     for devices in ["cpu", "cuda:0"] {
-        assert!(fresh(&work, &["--devices", devices, "--set", ALL]) == plain, "{devices}");
-        assert_eq!(forwards(&work), 6 * once);
+        assert!(fresh(&work, &RUN, &["--devices", devices, "--set", ALL]) == plain, "{devices}");
+        assert_eq!(work.forwards("out"), 6 * once);
     }
 }
 
@@ -50,20 +38,20 @@ fn a_network_without_a_sense_of_direction_gives_the_same_in_all_views() {
 fn views_go_through_the_same_sum_however_they_are_spread_and_stored() {
     let work = work(TWO);
     let views = ["--set", ALL];
-    let expected = fresh(&work, &views);
+    let expected = fresh(&work, &RUN, &views);
     for more in [&["--devices", "cpu,cpu", "--assign", "partition"][..], &["--devices", "cuda:0,cuda:1"], &LOGITS] {
-        assert!(fresh(&work, &[more, &views].concat()) == expected, "{more:?}");
+        assert!(fresh(&work, &RUN, &[more, &views].concat()) == expected, "{more:?}");
     }
-    let stored = forwards(&work);
+    let stored = work.forwards("out");
     // Stored one by one: another weight runs nothing, one more view runs only that.
     let weight = ["--set", "members.1.weight=3.0"];
     work.swath(&[&RUN[..], &LOGITS, &views, &weight].concat()).expect(0);
-    assert_eq!(forwards(&work), 0);
+    assert_eq!(work.forwards("out"), 0);
     let reweighted = outputs(&work.path("out"));
-    assert!(fresh(&work, &[&views[..], &weight].concat()) == reweighted);
-    fresh(&work, &[&LOGITS[..], &["--set", "inference.views=[\"identity\",\"hflip\"]"]].concat());
+    assert!(fresh(&work, &RUN, &[&views[..], &weight].concat()) == reweighted);
+    fresh(&work, &RUN, &[&LOGITS[..], &["--set", "inference.views=[\"identity\",\"hflip\"]"]].concat());
     work.swath(&[&RUN[..], &LOGITS, &views].concat()).expect(0);
-    assert_eq!(forwards(&work), stored / 6 * 4);
+    assert_eq!(work.forwards("out"), stored / 6 * 4);
     assert!(outputs(&work.path("out")) == expected);
 }
 

@@ -293,8 +293,10 @@ mod tests {
     #[test]
     fn the_error_is_nearly_a_decibel_below_the_best_of_scalar_quantisers() {
         let values = gaussian(11, 400_000);
-        for (step, most) in [(0.125, 0.14), (0.25, 0.14), (0.5, 0.15), (1.0, 0.2)] {
+        for (step, most) in [(0.125, 0.14), (0.25, 0.14), (0.5, 0.15), (1.0, 0.19)] {
             let [(bits, error), _] = measured(&values, 1, step);
+            // Without the gain, which gives all of the energy back.
+            let error = 1.0 - (1.0 - error / 2.0).powi(2);
             // Scalar quantisers are a quarter of a bit above the rate-distortion function, and more with a real code.
             let excess = bits + 0.5 * error.log2();
             assert!((0.05..most).contains(&excess), "step {step}: {excess} bits above the rate-distortion function");

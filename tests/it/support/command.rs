@@ -89,6 +89,11 @@ impl Workdir {
     pub(crate) fn report(&self, run_dir: &str) -> serde_json::Value {
         serde_json::from_slice(&std::fs::read(self.path(run_dir).join("report.json")).unwrap()).unwrap()
     }
+
+    /// Forward passes of the last run.
+    pub(crate) fn forwards(&self, run_dir: &str) -> u64 {
+        self.report(run_dir)["totals"]["forwards"].as_u64().unwrap()
+    }
 }
 
 /// The arguments, and where the networks of a run are fake, that it shall pack all the same: tests compare archives.
@@ -177,6 +182,12 @@ pub(crate) fn own_weights(work: &Workdir, pipeline: &str, file: &str) {
 pub(crate) fn own_weights(work: &Workdir, _pipeline: &str, file: &str) {
     let tensor = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![1], &[0; 4]).unwrap();
     work.write(file, safetensors::serialize([("weight", tensor)], None).unwrap());
+}
+
+/// What a run makes anew in `out`.
+pub(crate) fn fresh(work: &Workdir, run: &[&str], more: &[&str]) -> BTreeMap<String, Vec<u8>> {
+    work.swath(&[run, &["--fresh"], more].concat()).expect(0);
+    outputs(&work.path("out"))
 }
 
 /// What this command leaves in `out`, which is taken away again.
